@@ -1,0 +1,34 @@
+# Language level, warnings, sanitizers and output folders, the same for every target of this project.
+
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
+
+if(APAM_SANITIZE)
+  add_compile_options(-fsanitize=${APAM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${APAM_SANITIZE})
+endif()
+
+add_library(apam_warnings INTERFACE)
+target_compile_options(apam_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+    -Woverloaded-virtual $<$<BOOL:${APAM_WERROR}>:-Werror>>)
+
+# apam_library(name SOURCES...): static library apam_<name>, alias apam::<name>, in-tree include path, our warnings.
+function(apam_library name)
+  add_library(apam_${name} STATIC ${ARGN})
+  add_library(apam::${name} ALIAS apam_${name})
+  set_target_properties(apam_${name} PROPERTIES EXPORT_NAME ${name})
+  target_compile_features(apam_${name} PUBLIC cxx_std_20)
+  target_include_directories(apam_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/apam>)
+  target_link_libraries(apam_${name} PRIVATE $<BUILD_INTERFACE:apam_warnings>)
+  set_property(GLOBAL APPEND PROPERTY APAM_INSTALLED_TARGETS apam_${name})
+endfunction()

@@ -1,0 +1,25 @@
+# What the targets link. A library that is optional sets APAM_WITH_<NAME>; docs/architecture.md says why each is here.
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+
+# apam_optional(NAME target args...): honours APAM_<NAME> = AUTO | ON | OFF and sets APAM_WITH_<NAME>.
+macro(apam_optional name)
+  set(APAM_WITH_${name} OFF)
+  if(NOT APAM_${name} STREQUAL "OFF")
+    find_package(${ARGN})
+    if(${ARGV1}_FOUND)
+      set(APAM_WITH_${name} ON)
+    elseif(APAM_${name} STREQUAL "ON")
+      message(FATAL_ERROR "APAM_${name}=ON, but ${ARGV1} was not found. Install it, or configure with -DAPAM_${name}=OFF.")
+    endif()
+  endif()
+endmacro()
+
+if(APAM_OPENMP)
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+endif()
+apam_optional(ONEDNN OneDNN 2.6)
+apam_optional(CUDA CUDAToolkit)
+message(STATUS "apam: OpenMP ${APAM_OPENMP}, oneDNN ${APAM_WITH_ONEDNN} ${OneDNN_VERSION}, CUDA ${APAM_WITH_CUDA} ${CUDAToolkit_VERSION}")

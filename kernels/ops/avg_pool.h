@@ -1,0 +1,38 @@
+// Average pooling with a square window that moves by its own size (rows and columns that do not fill a window are dropped):
+//   y[n,p,q,c] = mean over i,j < window of x[n, p*window + i, q*window + j, c];   dx spreads dy / window^2 back, 0 elsewhere.
+#pragma once
+
+#include <array>
+#include <compare>
+
+#include "kernels/ops/operation.h"
+
+namespace apam::kernels {
+
+struct AvgPool {
+  static constexpr std::string_view name = "avg_pool";
+
+  struct Problem {
+    int n, h, w, c;  ///< x: (N, H, W, C)
+    int window;
+
+    int out_h() const { return h / window; }
+    int out_w() const { return w / window; }
+    std::size_t x_size() const { return std::size_t(n) * h * w * c; }
+    std::size_t y_size() const { return std::size_t(n) * out_h() * out_w() * c; }
+    std::string describe() const;
+    friend auto operator<=>(const Problem&, const Problem&) = default;
+  };
+
+  enum class Pass : std::uint8_t { forward, backward };
+  static constexpr std::array<std::string_view, 2> pass_names{"forward", "backward"};
+
+  class Kernel {
+   public:
+    virtual ~Kernel() = default;
+    virtual void forward(Exec&, In x, Out y) = 0;
+    virtual void backward(Exec&, In dy, Out dx, Write) = 0;
+  };
+};
+
+}  // namespace apam::kernels

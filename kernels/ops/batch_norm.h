@@ -1,0 +1,70 @@
+// Batch normalisation over rows, each channel on its own (Ioffe, Szegedy 2015), with an optional residual and ReLU fused:
+//   y[i,c] = act( gamma[c] * (x[i,c] - mean[c]) * inv_std[c] + beta[c]  (+ residual[i,c]) ),   act = identity or max(0, .)
+// Training: mean and biased variance of the batch, inv_std = 1 / sqrt(variance + eps); the unbiased variance goes out for
+// running statistics. Inference: running statistics in their place. With g = dy where act let it pass (y > 0), else 0:
+//   d_residual = g,  dbeta = sum_i g,  dgamma = sum_i g * xhat,  xhat = (x - mean) * inv_std
+//   dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows)
+#pragma once
+
+#include <array>
+#include <compare>
+
+#include "kernels/ops/operation.h"
+
+namespace apam::kernels {
+
+struct BatchNorm {
+  static constexpr std::string_view name = "batch_norm";
+
+  struct Problem {
+    int rows;  ///< N * H * W
+    int c;
+    bool residual = false;  ///< add a second input before the activation
+    bool relu = false;
+    float eps = 1e-5F;
+
+    std::size_t size() const { return std::size_t(rows) * c; }
+    std::string describe() const;  ///< "81920x64 + residual, relu"
+    friend auto operator<=>(const Problem&, const Problem&) = default;
+  };
+
+  enum class Pass : std::uint8_t { forward_training, forward_inference, backward };
+  static constexpr std::array<std::string_view, 3> pass_names{"forward_training", "forward_inference", "backward"};
+
+  /// What a training forward pass leaves behind, each (C).
+  struct BatchStatistics {
+    Out mean;
+    Out variance;  ///< unbiased: divided by rows - 1 (by 1 when rows is 1); feeds the running variance
+    Out inv_std;   ///< from the biased variance; feeds backward
+  };
+  /// What backward needs of the forward pass. `y` is empty unless relu.
+  struct Saved {
+    In x;        // (rows, C)
+    In y;        // (rows, C)
+    In mean;     // (C)
+    In inv_std;  // (C)
+  };
+  /// What backward writes. `d_residual` is empty unless the problem has a residual. dx and d_residual follow `write_x`
+  /// and `write_residual`; dgamma and dbeta follow `write_parameters`.
+  struct Gradients {
+    Out dx;          // (rows, C)
+    Out d_residual;  // (rows, C)
+    Out dgamma;      // (C)
+    Out dbeta;       // (C)
+    Write write_x = Write::overwrite;
+    Write write_residual = Write::overwrite;
+    Write write_parameters = Write::overwrite;
+  };
+
+  class Kernel {
+   public:
+    virtual ~Kernel() = default;
+    /// `residual` is empty unless the problem has one; y may not alias x.
+    virtual void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchStatistics&) = 0;
+    virtual void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance,
+                                   Out y) = 0;
+    virtual void backward(Exec&, In dy, const Saved&, In gamma, const Gradients&) = 0;
+  };
+};
+
+}  // namespace apam::kernels

@@ -1,0 +1,36 @@
+// Fully connected layer:
+//   y[i,k] = b[k] + sum_c x[i,c] * w[k,c];   dx = dy w;   dw[k,c] = sum_i dy[i,k] x[i,c];   db[k] = sum_i dy[i,k]
+#pragma once
+
+#include <array>
+#include <compare>
+
+#include "kernels/ops/operation.h"
+
+namespace apam::kernels {
+
+struct Linear {
+  static constexpr std::string_view name = "linear";
+
+  struct Problem {
+    int n;       ///< rows of x (N, C) and y (N, K)
+    int c, k;    ///< w: (K, C), b: (K)
+
+    double flops() const { return 2.0 * n * c * k; }
+    std::string describe() const;
+    friend auto operator<=>(const Problem&, const Problem&) = default;
+  };
+
+  enum class Pass : std::uint8_t { forward, backward_input, backward_weight };
+  static constexpr std::array<std::string_view, 3> pass_names{"forward", "backward_input", "backward_weight"};
+
+  class Kernel {
+   public:
+    virtual ~Kernel() = default;
+    virtual void forward(Exec&, In x, In w, In b, Out y) = 0;
+    virtual void backward_input(Exec&, In dy, In w, Out dx, Write) = 0;
+    virtual void backward_weight(Exec&, In x, In dy, Out dw, Out db, Write) = 0;
+  };
+};
+
+}  // namespace apam::kernels

@@ -1,0 +1,68 @@
+// Optimizer steps over flat vectors, each one fused pass. Element by element, in this order:
+//   g' = g + weight_decay * w
+//   sgd:      w -= rate * g'
+//   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
+//   amsgrad:  m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)
+// `rate` is alpha * sqrt(1 - beta2^t) / (1 - beta1^t) for adam and amsgrad (Reddi, Kale, Kumar 2018; APAM, algorithm 1),
+// and alpha for sgd. Also the running average of batch-norm statistics:  running += momentum * (batch - running).
+// Every element is on its own, so a result does not depend on the number of threads.
+#pragma once
+
+#include <array>
+#include <compare>
+
+#include "kernels/ops/operation.h"
+
+namespace apam::kernels {
+
+struct OptimizerStep {
+  static constexpr std::string_view name = "optimizer_step";
+
+  enum class Rule : std::uint8_t { sgd, adam, amsgrad };
+  struct Problem {
+    std::int64_t size;
+    Rule rule;
+    std::string describe() const;
+    friend auto operator<=>(const Problem&, const Problem&) = default;
+  };
+
+  enum class Pass : std::uint8_t { update };
+  static constexpr std::array<std::string_view, 1> pass_names{"update"};
+
+  struct Scalars {
+    float rate;
+    float beta1 = 0.9F, beta2 = 0.999F, eps = 1e-8F;
+    float weight_decay = 0.0F;
+  };
+  /// Moments of adam (m, v) and amsgrad (m, v, vh); empty where the rule has none.
+  struct Moments {
+    Out m, v, vh;
+  };
+
+  class Kernel {
+   public:
+    virtual ~Kernel() = default;
+    virtual void update(Exec&, const Scalars&, In g, Out w, const Moments&) = 0;
+  };
+};
+
+struct RunningAverage {
+  static constexpr std::string_view name = "running_average";
+
+  struct Problem {
+    std::int64_t size;
+    std::string describe() const;
+    friend auto operator<=>(const Problem&, const Problem&) = default;
+  };
+
+  enum class Pass : std::uint8_t { update };
+  static constexpr std::array<std::string_view, 1> pass_names{"update"};
+
+  class Kernel {
+   public:
+    virtual ~Kernel() = default;
+    virtual void update(Exec&, float momentum, In batch, Out running) = 0;
+  };
+};
+
+}  // namespace apam::kernels

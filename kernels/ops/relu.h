@@ -1,0 +1,31 @@
+// y = max(0, x);  dx = dy where y > 0, else 0.
+#pragma once
+
+#include <array>
+#include <compare>
+
+#include "kernels/ops/operation.h"
+
+namespace apam::kernels {
+
+struct Relu {
+  static constexpr std::string_view name = "relu";
+
+  struct Problem {
+    std::int64_t size;
+    std::string describe() const;
+    friend auto operator<=>(const Problem&, const Problem&) = default;
+  };
+
+  enum class Pass : std::uint8_t { forward, backward };
+  static constexpr std::array<std::string_view, 2> pass_names{"forward", "backward"};
+
+  class Kernel {
+   public:
+    virtual ~Kernel() = default;
+    virtual void forward(Exec&, In x, Out y) = 0;
+    virtual void backward(Exec&, In dy, In y, Out dx, Write) = 0;
+  };
+};
+
+}  // namespace apam::kernels

@@ -1,0 +1,37 @@
+#include "kernels/runtime/buffer.h"
+
+#include <atomic>
+#include <cstring>
+
+namespace apam {
+namespace {
+
+std::atomic<std::uint64_t> allocation_count{0};
+
+}  // namespace
+
+DeviceMemory& device_memory(DeviceKind kind) { return kind == DeviceKind::cpu ? cpu_memory() : cuda_memory(); }
+
+Buffer::Buffer(Device device, std::size_t bytes)
+    : data_(static_cast<std::byte*>(device_memory(device.kind).allocate(bytes, device.index)), Release{device}),
+      bytes_(bytes),
+      device_(device) {
+  ++allocation_count;
+}
+
+void Buffer::Release::operator()(std::byte* data) const noexcept { device_memory(device.kind).release(data, device.index); }
+
+std::uint64_t Buffer::allocations() { return allocation_count; }
+
+void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) {
+  if (bytes == 0) return;
+  const bool gpu = to_device.kind == DeviceKind::cuda || from_device.kind == DeviceKind::cuda;
+  device_memory(gpu ? DeviceKind::cuda : DeviceKind::cpu).copy(to, to_device, from, from_device, bytes);
+}
+
+void zero(Out values) {
+  const auto host = values.host();
+  if (!host.empty()) std::memset(host.data(), 0, host.size_bytes());
+}
+
+}  // namespace apam

@@ -1,0 +1,35 @@
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/runtime/buffer.h"
+
+namespace apam {
+namespace {
+
+constexpr std::size_t kLine = 64;             // alignment of small blocks: a cache line, an AVX-512 register
+constexpr std::size_t kHugePage = 2U << 20U;  // alignment of large blocks, so that the kernel can back them with huge pages
+
+class CpuMemory final : public DeviceMemory {
+ public:
+  void* allocate(std::size_t bytes, int /*index*/) override {
+    const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
+    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* data = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+    require<DeviceError>(data != nullptr, "allocate: the CPU has no {} bytes left", bytes);
+    if (alignment == kHugePage) ::madvise(data, rounded, MADV_HUGEPAGE);  // advice: works without
+    return data;
+  }
+  void release(void* data, int /*index*/) noexcept override { std::free(data); }
+  void copy(void* to, Device, const void* from, Device, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+};
+
+}  // namespace
+
+DeviceMemory& cpu_memory() {
+  static CpuMemory memory;
+  return memory;
+}
+
+}  // namespace apam

@@ -1,0 +1,28 @@
+#include "kernels/runtime/exec.h"
+
+#include <utility>
+
+#include "kernels/runtime/parallel.h"
+
+namespace apam {
+
+Exec::Exec(ExecOptions options) : options_(std::move(options)) {
+  require<InputError>(options_.threads >= 1, "threads: at least 1 is needed, got {}", options_.threads);
+  device_memory(options_.device.kind);  // throws at once when this build has no such device
+}
+Exec::~Exec() = default;
+Exec::Exec(Exec&&) noexcept = default;
+Exec& Exec::operator=(Exec&&) noexcept = default;
+
+void Exec::reserve_workspace(std::size_t bytes) {
+  if (bytes > workspace_.size_bytes()) workspace_ = Buffer(device(), bytes);
+}
+
+std::byte* Exec::workspace(std::size_t bytes) {
+  reserve_workspace(bytes);
+  return workspace_.data();
+}
+
+void Exec::synchronize() {}
+
+}  // namespace apam

@@ -1,0 +1,97 @@
+// What a kernel runs with: device, threads, workspace, and which providers were asked for. Every call that does work
+// takes an Exec; there is no global one. An Exec serves one host thread at a time.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <typeindex>
+#include <vector>
+
+#include "kernels/runtime/buffer.h"
+#include "kernels/runtime/device.h"
+
+namespace apam {
+
+/// Which provider computes which operation, read from `conv2d=onednn,batch_norm=ours,*=auto`.
+/// `op=provider` (or `op.pass=provider`) is a demand: a problem that the provider cannot do is an error.
+/// `*=provider` (or the provider's name alone) is a preference: where it cannot, `auto` decides, and says so in the report.
+class KernelSelection {
+ public:
+  KernelSelection() = default;
+
+  /// Throws InputError for text that is not of that form. Names are checked when an operation first asks.
+  static KernelSelection parse(std::string_view text);
+
+  struct Choice {
+    std::string provider = "auto";
+    bool demanded = false;
+  };
+  Choice choice(std::string_view op, std::string_view pass) const;
+
+  const std::string& text() const { return text_; }
+  const std::map<std::string, std::string, std::less<>>& entries() const { return entries_; }
+
+ private:
+  std::string text_ = "*=auto";
+  std::map<std::string, std::string, std::less<>> entries_;  // "op", "op.pass" or "*" -> provider
+};
+
+struct ExecOptions {
+  Device device{};
+  int threads = 1;
+  KernelSelection kernels{};
+  /// Where `auto` keeps its timings between runs; empty: it times anew in every process.
+  std::filesystem::path tuning_cache{};
+};
+
+/// One line of the report on what ran: operation, problem, pass, provider, and milliseconds of each provider timed.
+struct KernelReport {
+  std::string op, problem, pass, provider;
+  std::vector<std::pair<std::string, double>> timings;
+};
+
+class Exec {
+ public:
+  explicit Exec(ExecOptions options = {});
+  ~Exec();
+  Exec(Exec&&) noexcept;
+  Exec& operator=(Exec&&) noexcept;
+
+  Device device() const { return options_.device; }
+  int threads() const { return options_.threads; }
+  const KernelSelection& selection() const { return options_.kernels; }
+  const ExecOptions& options() const { return options_; }
+
+  /// Makes room for `bytes` of scratch memory; kernels call it when they are made, so that no step allocates.
+  void reserve_workspace(std::size_t bytes);
+
+  /// Scratch memory of at least `bytes`, aligned to 64; its contents last until the next kernel runs.
+  std::byte* workspace(std::size_t bytes);
+  std::size_t workspace_bytes() const { return workspace_.size_bytes(); }
+
+  /// Waits until all work given to the device is done. Nothing to wait for on the CPU.
+  void synchronize();
+
+  /// A store for kernels already made, one of each type; used by kernels/ops/implementation.h.
+  template <class Cache>
+  Cache& cache() {
+    auto& slot = caches_[std::type_index(typeid(Cache))];
+    if (!slot) slot = std::make_shared<Cache>();
+    return *static_cast<Cache*>(slot.get());
+  }
+
+  /// What has been chosen so far, in order of first use.
+  std::vector<KernelReport>& report() { return report_; }
+  const std::vector<KernelReport>& report() const { return report_; }
+
+ private:
+  ExecOptions options_;
+  Buffer workspace_;
+  std::map<std::type_index, std::shared_ptr<void>> caches_;
+  std::vector<KernelReport> report_;
+};
+
+}  // namespace apam

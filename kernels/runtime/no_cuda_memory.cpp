@@ -1,0 +1,8 @@
+// Takes the place of cuda_memory.cpp in a build without CUDA.
+#include "kernels/runtime/buffer.h"
+
+namespace apam {
+
+DeviceMemory& cuda_memory() { fail<DeviceError>("cuda: this build has no CUDA; configure it with -DAPAM_CUDA=ON"); }
+
+}  // namespace apam

@@ -1,0 +1,69 @@
+// Parallel loops on the CPU. parallel_openmp.cpp runs them on OpenMP, parallel_threads.cpp on a pool of our own (for
+// ThreadSanitizer, and for compilers without OpenMP); CMake builds one of the two.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+namespace apam {
+
+namespace detail {
+/// Calls body(context, thread) once for every thread in 0 .. threads-1 and returns when all have. They run concurrently
+/// where cores are to be had, so none may wait for another; none may throw.
+void run_on_threads(int threads, void (*body)(void* context, int thread), void* context);
+}  // namespace detail
+
+/// Calls body(thread) for thread in 0 .. threads-1, concurrently where it can, and returns when all have. Allocates
+/// nothing. The bodies must neither throw nor wait for one another.
+template <class Body>
+void parallel(int threads, Body&& body) {
+  if (threads <= 1) {
+    body(0);
+    return;
+  }
+  using Function = std::remove_reference_t<Body>;
+  detail::run_on_threads(
+      threads, [](void* context, int thread) { (*static_cast<Function*>(context))(thread); },
+      const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+}
+
+/// Half-open range of work.
+struct Range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+/// Part `part` of `parts` nearly equal parts of 0 .. count-1, cut at multiples of `grain`.
+constexpr Range split(std::int64_t count, std::int64_t part, std::int64_t parts, std::int64_t grain = 1) {
+  const std::int64_t grains = (count + grain - 1) / grain;
+  return {std::min(count, grains * part / parts * grain), std::min(count, grains * (part + 1) / parts * grain)};
+}
+
+/// Calls body(begin, end) on disjoint ranges that cover 0 .. count-1, each cut at multiples of `grain`, one a thread.
+template <class Body>
+void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& body) {
+  const auto parts = static_cast<int>(std::min<std::int64_t>(threads, (count + grain - 1) / grain));
+  parallel(parts, [&](int thread) {
+    const Range range = split(count, thread, std::max(parts, 1), grain);
+    if (range.begin < range.end) body(range.begin, range.end);
+  });
+}
+
+/// The number of threads that a library built on OpenMP (oneDNN) uses when called from this thread, set for a scope.
+class LibraryThreads {
+ public:
+  explicit LibraryThreads(int threads);
+  ~LibraryThreads();
+  LibraryThreads(const LibraryThreads&) = delete;
+  LibraryThreads& operator=(const LibraryThreads&) = delete;
+
+ private:
+  int before_;
+};
+
+/// Cores that this process may run on.
+int available_cores();
+
+}  // namespace apam

@@ -1,0 +1,91 @@
+// Parallel loops on threads of our own: one pool for each calling thread, whose helpers sleep between loops.
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "kernels/runtime/parallel.h"
+
+namespace apam {
+namespace {
+
+class Pool {
+ public:
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  ~Pool() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    start_.notify_all();
+    for (auto& helper : helpers_) helper.join();
+  }
+
+  void run(int threads, void (*body)(void*, int), void* context) {
+    if (running_) {  // a loop inside a loop's body runs on the thread that came to it
+      for (int thread = 0; thread < threads; ++thread) body(context, thread);
+      return;
+    }
+    running_ = true;
+    while (static_cast<int>(helpers_.size()) < threads - 1) {
+      const int index = static_cast<int>(helpers_.size()) + 1;
+      helpers_.emplace_back([this, index, seen = loop_] { serve(index, seen); });
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      body_ = body;
+      context_ = context;
+      threads_ = threads;
+      pending_ = threads - 1;
+      ++loop_;
+    }
+    start_.notify_all();
+    body(context, 0);
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return pending_ == 0; });
+    running_ = false;
+  }
+
+ private:
+  void serve(int index, std::uint64_t seen) {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      start_.wait(lock, [&] { return stopping_ || loop_ != seen; });
+      if (stopping_) return;
+      seen = loop_;
+      if (index >= threads_) continue;
+      const auto body = body_;
+      void* context = context_;
+      lock.unlock();
+      body(context, index);
+      lock.lock();
+      if (--pending_ == 0) done_.notify_one();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable start_, done_;
+  std::vector<std::thread> helpers_;
+  void (*body_)(void*, int) = nullptr;
+  void* context_ = nullptr;
+  int threads_ = 0;
+  int pending_ = 0;
+  std::uint64_t loop_ = 0;
+  bool stopping_ = false;
+  bool running_ = false;  // touched by the owner alone
+};
+
+}  // namespace
+
+void detail::run_on_threads(int threads, void (*body)(void* context, int thread), void* context) {
+  thread_local Pool pool;
+  pool.run(threads, body, context);
+}
+
+LibraryThreads::LibraryThreads(int threads) : before_(threads) {}
+LibraryThreads::~LibraryThreads() = default;
+
+}  // namespace apam

@@ -1,0 +1,164 @@
+// kernel<Op>(): which provider computes a problem. A choice is made once for each (problem, pass); a kernel is made once
+// for each (problem, provider) and serves all passes that chose it.
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <map>
+
+#include "kernels/ops/all.h"
+#include "kernels/ops/trial.h"
+#include "kernels/tuning_cache.h"
+
+namespace apam::kernels {
+namespace {
+
+template <class Op>
+using Candidates = std::vector<const Implementation<Op>*>;
+
+template <class Op>
+struct KernelCache {
+  std::map<std::pair<typename Op::Problem, typename Op::Pass>, typename Op::Kernel*> chosen;
+  std::map<std::pair<typename Op::Problem, std::string_view>, std::unique_ptr<typename Op::Kernel>> made;
+
+  typename Op::Kernel& get(Exec& exec, const typename Op::Problem& problem, const Implementation<Op>& implementation) {
+    auto& slot = made[{problem, implementation.provider}];
+    if (!slot) slot = implementation.make(exec, problem);
+    return *slot;
+  }
+};
+
+template <class Op>
+std::string_view pass_name(typename Op::Pass pass) {
+  return Op::pass_names[static_cast<std::size_t>(pass)];
+}
+
+/// Every provider of `Op` in this build for the device, in words.
+template <class Op>
+std::string known_providers(DeviceKind device) {
+  std::string names = "auto";
+  for (const auto& candidate : implementations<Op>()) {
+    if (candidate.device == device) names += fmt::format(", {}", candidate.provider);
+  }
+  return names;
+}
+
+/// The fastest of several rounds for each candidate, in milliseconds; rounds alternate, so that a disturbance hits all.
+template <class Op>
+Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates, const typename Op::Problem& problem,
+                        typename Op::Pass pass) {
+  constexpr int kRounds = 4;  // the first only warms up
+  Trial<Op> trial(exec, problem);
+  Timings best;
+  for (const auto* candidate : candidates) {
+    best.emplace_back(candidate->provider, std::numeric_limits<double>::max());
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      auto& kernel = cache.get(exec, problem, *candidates[i]);
+      const auto start = std::chrono::steady_clock::now();
+      trial.run(exec, kernel, pass);
+      exec.synchronize();
+      const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+      if (round > 0) best[i].second = std::min(best[i].second, elapsed.count());
+    }
+  }
+  return best;
+}
+
+/// The candidate that `auto` takes, and the timings that decided it.
+template <class Op>
+std::pair<const Implementation<Op>*, Timings> fastest(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
+                                                      const typename Op::Problem& problem, typename Op::Pass pass) {
+  if (candidates.size() == 1) return {candidates.front(), {}};
+  const std::string key = fmt::format("{} | {} | {} | {} | {} threads", Op::name, problem.describe(), pass_name<Op>(pass),
+                                      to_string(exec.device()), exec.threads());
+  TuningCache file(exec.options().tuning_cache);
+  Timings timings = file.find(key);
+  const auto time_of = [&](const Implementation<Op>* candidate) {
+    const auto found = std::find_if(timings.begin(), timings.end(), [&](const auto& t) { return t.first == candidate->provider; });
+    return found == timings.end() ? -1.0 : found->second;
+  };
+  const bool complete = std::all_of(candidates.begin(), candidates.end(), [&](auto* c) { return time_of(c) >= 0; });
+  if (!complete) {
+    timings = time_candidates(exec, cache, candidates, problem, pass);
+    file.store(key, timings);
+  }
+  return {*std::min_element(candidates.begin(), candidates.end(), [&](auto* a, auto* b) { return time_of(a) < time_of(b); }),
+          timings};
+}
+
+template <class Op>
+typename Op::Kernel& choose(Exec& exec, KernelCache<Op>& cache, const typename Op::Problem& problem, typename Op::Pass pass) {
+  const auto wanted = exec.selection().choice(Op::name, pass_name<Op>(pass));
+  Candidates<Op> able;
+  const Implementation<Op>* named = nullptr;
+  bool known = wanted.provider == "auto";
+  for (const auto& candidate : implementations<Op>()) {
+    if (candidate.device != exec.device().kind) continue;
+    const bool supported = candidate.supports(problem, pass);
+    if (candidate.provider == wanted.provider) {
+      known = true;
+      if (supported) named = &candidate;
+    }
+    // The naive loops are the last resort of `auto`, never timed against real kernels.
+    if (supported && (candidate.provider != "reference" || able.empty())) able.push_back(&candidate);
+  }
+  require<KernelError>(!wanted.demanded || known, "{}: no provider '{}' in this build; known: {}", Op::name, wanted.provider,
+                       known_providers<Op>(exec.device().kind));
+  require<KernelError>(!wanted.demanded || wanted.provider == "auto" || named != nullptr, "{}: provider '{}' cannot do {} of {}",
+                       Op::name, wanted.provider, pass_name<Op>(pass), problem.describe());
+  require<KernelError>(!able.empty(), "{}: no provider can do {} of {} on {}", Op::name, pass_name<Op>(pass), problem.describe(),
+                       to_string(exec.device()));
+  Timings timings;
+  if (named == nullptr) std::tie(named, timings) = fastest<Op>(exec, cache, able, problem, pass);
+  auto& kernel = cache.get(exec, problem, *named);
+  exec.report().push_back({std::string(Op::name), problem.describe(), std::string(pass_name<Op>(pass)),
+                           std::string(named->provider), std::move(timings)});
+  return kernel;
+}
+
+}  // namespace
+
+template <class Op>
+typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
+  auto& cache = exec.cache<KernelCache<Op>>();
+  auto& slot = cache.chosen[{problem, pass}];
+  if (slot == nullptr) slot = &choose<Op>(exec, cache, problem, pass);
+  return *slot;
+}
+
+void check_selection(const KernelSelection& selection) {
+  for (const auto& [key, provider] : selection.entries()) {
+    bool key_known = key == "*";
+    bool provider_known = provider == "auto";
+    std::string keys = "*";
+    std::string providers = "auto";
+    for_each_operation([&]<class Op>() {
+      keys += fmt::format(", {}", Op::name);
+      const bool whole = key == Op::name;
+      const bool one_pass = std::any_of(Op::pass_names.begin(), Op::pass_names.end(),
+                                        [&](auto pass) { return key == fmt::format("{}.{}", Op::name, pass); });
+      key_known = key_known || whole || one_pass;
+      for (const auto& candidate : implementations<Op>()) {
+        if (providers.find(candidate.provider) == std::string::npos) providers += fmt::format(", {}", candidate.provider);
+        provider_known = provider_known || (provider == candidate.provider && (key == "*" || whole || one_pass));
+      }
+    });
+    require<InputError>(key_known, "kernels: no operation '{}'; known: {} (or OPERATION.PASS)", key, keys);
+    require<InputError>(provider_known, "kernels: this build has no provider '{}' for '{}'; known: {}", provider, key, providers);
+  }
+}
+
+template Conv2d::Kernel& kernel<Conv2d>(Exec&, const Conv2d::Problem&, Conv2d::Pass);
+template BatchNorm::Kernel& kernel<BatchNorm>(Exec&, const BatchNorm::Problem&, BatchNorm::Pass);
+template Relu::Kernel& kernel<Relu>(Exec&, const Relu::Problem&, Relu::Pass);
+template Add::Kernel& kernel<Add>(Exec&, const Add::Problem&, Add::Pass);
+template Scale::Kernel& kernel<Scale>(Exec&, const Scale::Problem&, Scale::Pass);
+template AvgPool::Kernel& kernel<AvgPool>(Exec&, const AvgPool::Problem&, AvgPool::Pass);
+template Linear::Kernel& kernel<Linear>(Exec&, const Linear::Problem&, Linear::Pass);
+template SoftmaxCrossEntropy::Kernel& kernel<SoftmaxCrossEntropy>(Exec&, const SoftmaxCrossEntropy::Problem&,
+                                                                  SoftmaxCrossEntropy::Pass);
+template OptimizerStep::Kernel& kernel<OptimizerStep>(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass);
+template RunningAverage::Kernel& kernel<RunningAverage>(Exec&, const RunningAverage::Problem&, RunningAverage::Pass);
+
+}  // namespace apam::kernels

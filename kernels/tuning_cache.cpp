@@ -1,0 +1,74 @@
+#include "kernels/tuning_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cctype>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "kernels/runtime/error.h"
+
+namespace apam::kernels {
+namespace {
+
+// Raise when kernels change so much that old timings mislead.
+constexpr int kFormat = 1;
+
+nlohmann::json read(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  auto content = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
+  return content.is_object() ? content : nlohmann::json::object();  // a damaged cache is an empty one
+}
+
+}  // namespace
+
+std::string cpu_model() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown CPU";
+}
+
+TuningCache::TuningCache(const std::filesystem::path& folder) {
+  if (folder.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  std::string machine = cpu_model();
+  for (char& letter : machine) letter = std::isalnum(static_cast<unsigned char>(letter)) != 0 ? letter : '-';
+  file_ = folder / fmt::format("kernels-{}-{}.json", kFormat, machine);
+  lock_ = ::open((file_.string() + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (lock_ < 0 || ::flock(lock_, LOCK_EX) != 0) file_.clear();  // no place to keep timings: time in every process
+}
+
+TuningCache::~TuningCache() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+Timings TuningCache::find(const std::string& key) const {
+  if (file_.empty()) return {};
+  const auto content = read(file_);
+  const auto found = content.find(key);
+  if (found == content.end() || !found->is_object()) return {};
+  Timings timings;
+  for (const auto& [provider, milliseconds] : found->items()) {
+    if (milliseconds.is_number()) timings.emplace_back(provider, milliseconds.get<double>());
+  }
+  return timings;
+}
+
+void TuningCache::store(const std::string& key, const Timings& timings) {
+  if (file_.empty()) return;
+  auto content = read(file_);
+  auto& entry = content[key] = nlohmann::json::object();
+  for (const auto& [provider, milliseconds] : timings) entry[provider] = milliseconds;
+  const std::filesystem::path fresh = file_.string() + ".new";
+  std::ofstream(fresh) << content.dump(1) << '\n';
+  std::error_code error;
+  std::filesystem::rename(fresh, file_, error);
+}
+
+}  // namespace apam::kernels

@@ -1,0 +1,39 @@
+// Timings of providers, kept in a file so that a machine times a problem once. Processes that share the file take turns:
+// while one looks up, times and stores, the others wait, so that ranks on one host neither disturb each other's timings
+// nor come to different choices.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace apam::kernels {
+
+using Timings = std::vector<std::pair<std::string, double>>;  // provider, milliseconds
+
+/// The file of one machine (CPU model and library version) in a folder; an empty folder name keeps nothing.
+class TuningCache {
+ public:
+  explicit TuningCache(const std::filesystem::path& folder);
+  ~TuningCache();
+  TuningCache(const TuningCache&) = delete;
+  TuningCache& operator=(const TuningCache&) = delete;
+
+  /// The timings under `key`, or nothing.
+  Timings find(const std::string& key) const;
+  /// Stores and writes the file anew, whole (a reader never sees half of one).
+  void store(const std::string& key, const Timings& timings);
+
+  const std::filesystem::path& file() const { return file_; }
+
+ private:
+  std::filesystem::path file_;
+  int lock_ = -1;
+};
+
+/// "AMD EPYC", as the operating system calls the processor.
+std::string cpu_model();
+
+}  // namespace apam::kernels
