@@ -1,0 +1,114 @@
+// Batches, defined by their number alone.
+//
+// Batches are counted over all epochs: batch b is part of epoch e = b / B, where B = ceil(n / batch) is the number of batches
+// in an epoch of n images, and holds the images at positions (b mod B) * batch .. of that epoch's order. An epoch covers
+// every image exactly once; its last batch may be short. Order and augmentation are pure functions of (seed, epoch, image),
+// so the content of a batch does not depend on which process or thread prepares it, nor when.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "data/augmentation.h"
+#include "data/dataset.h"
+#include "data/permutations.h"
+#include "kernels/runtime/buffer.h"
+#include "kernels/runtime/parallel.h"
+
+namespace apam::data {
+
+enum class Order : std::uint8_t { shuffled, sequential };
+
+/// Reads "shuffled" or "sequential". Throws InputError otherwise.
+Order parse_order(std::string_view text);
+
+struct BatchOptions {
+  Split split = Split::train;
+  std::int64_t batch = 100;  ///< images a batch
+  Order order = Order::shuffled;
+  Augmentation augmentation = kStandardAugmentation;
+  std::uint64_t seed = 0;
+};
+
+/// The test images in order, as they are: for evaluation.
+BatchOptions evaluation_batches(std::int64_t batch);
+
+/// A batch, or the part of it that one of several processes computes: its rows [begin, end).
+struct Request {
+  std::int64_t batch = 0;  ///< counted over all epochs
+  Range rows{};
+  std::int64_t count() const { return rows.end - rows.begin; }
+};
+
+/// A prepared batch in memory that is used again and again. Move-only.
+class Batch {
+ public:
+  Batch() = default;
+  /// Room for `rows` images.
+  Batch(ImageShape shape, std::int64_t rows);
+
+  const Request& request() const { return request_; }
+  std::int64_t count() const { return request_.count(); }
+  std::int64_t capacity() const { return capacity_; }
+  ImageShape shape() const { return shape_; }
+  In images() const;      ///< (N, H, W, C), normalised
+  Labels labels() const;  ///< (N)
+
+ private:
+  friend class Batches;
+
+  ImageShape shape_{};
+  std::int64_t capacity_ = 0;
+  Request request_{};
+  Buffer images_;                     // (capacity, H, W, C) float32
+  Buffer labels_;                     // (capacity) int32
+  std::vector<std::uint8_t> pixels_;  // (H, W, C): scratch for the dataset
+  std::vector<float> row_;            // (W, C): scratch for the writer
+};
+
+/// Knows what every batch holds, and prepares it.
+class Batches {
+ public:
+  /// Throws InputError unless 1 <= options.batch.
+  Batches(std::shared_ptr<const Dataset> dataset, const BatchOptions& options);
+
+  const Dataset& dataset() const { return *dataset_; }
+  const BatchOptions& options() const { return options_; }
+  std::int64_t images() const { return images_; }        ///< in an epoch
+  std::int64_t per_epoch() const { return per_epoch_; }  ///< batches in an epoch
+  std::int64_t epoch(std::int64_t batch) const { return batch / per_epoch_; }
+  std::int64_t rows(std::int64_t batch) const;  ///< images in this batch: options().batch, or less at an epoch's end
+
+  /// All of batch `batch` (>= 0).
+  Request whole(std::int64_t batch) const { return {batch, {0, rows(batch)}}; }
+
+  /// The rows that `part` of `parts` computes. Together the parts are the whole batch; their sizes differ by at most one, and
+  /// some are empty when there are more parts than rows.
+  Request share(std::int64_t batch, std::int64_t part, std::int64_t parts) const {
+    return {batch, split(rows(batch), part, parts)};
+  }
+
+  /// Prepares the requested rows into `out`. Allocates nothing but the order of an epoch not met yet. Safe to call from
+  /// several threads with different `out`. Throws ShapeError for rows that the batch does not have or `out` has no room
+  /// for, and whatever Dataset::read throws.
+  void prepare(const Request& request, Batch& out) const;
+
+  /// The image indices of the requested rows, in order.
+  std::vector<std::int64_t> indices(const Request& request) const;
+
+ private:
+  std::int64_t first_position(const Request& request) const;
+  void check(const Request& request) const;
+
+  std::shared_ptr<const Dataset> dataset_;
+  BatchOptions options_;
+  std::int64_t images_;
+  std::int64_t per_epoch_;
+  ImageWriter writer_;
+  std::unique_ptr<Permutations> permutations_;  // none for sequential order
+};
+
+}  // namespace apam::data
