@@ -44,8 +44,8 @@ std::string known_providers(DeviceKind device) {
 
 /// The fastest of several rounds for each candidate, in milliseconds; rounds alternate, so that a disturbance hits all.
 template <class Op>
-Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates, const typename Op::Problem& problem,
-                        typename Op::Pass pass) {
+Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
+                        const typename Op::Problem& problem, typename Op::Pass pass) {
   constexpr int kRounds = 4;  // the first only warms up
   Trial<Op> trial(exec, problem);
   Timings best;
@@ -75,7 +75,8 @@ std::pair<const Implementation<Op>*, Timings> fastest(Exec& exec, KernelCache<Op
   TuningCache file(exec.options().tuning_cache);
   Timings timings = file.find(key);
   const auto time_of = [&](const Implementation<Op>* candidate) {
-    const auto found = std::find_if(timings.begin(), timings.end(), [&](const auto& t) { return t.first == candidate->provider; });
+    const auto found =
+        std::find_if(timings.begin(), timings.end(), [&](const auto& t) { return t.first == candidate->provider; });
     return found == timings.end() ? -1.0 : found->second;
   };
   const bool complete = std::all_of(candidates.begin(), candidates.end(), [&](auto* c) { return time_of(c) >= 0; });
@@ -105,10 +106,11 @@ typename Op::Kernel& choose(Exec& exec, KernelCache<Op>& cache, const typename O
   }
   require<KernelError>(!wanted.demanded || known, "{}: no provider '{}' in this build; known: {}", Op::name, wanted.provider,
                        known_providers<Op>(exec.device().kind));
-  require<KernelError>(!wanted.demanded || wanted.provider == "auto" || named != nullptr, "{}: provider '{}' cannot do {} of {}",
-                       Op::name, wanted.provider, pass_name<Op>(pass), problem.describe());
-  require<KernelError>(!able.empty(), "{}: no provider can do {} of {} on {}", Op::name, pass_name<Op>(pass), problem.describe(),
-                       to_string(exec.device()));
+  require<KernelError>(!wanted.demanded || wanted.provider == "auto" || named != nullptr,
+                       "{}: provider '{}' cannot do {} of {}", Op::name, wanted.provider, pass_name<Op>(pass),
+                       problem.describe());
+  require<KernelError>(!able.empty(), "{}: no provider can do {} of {} on {}", Op::name, pass_name<Op>(pass),
+                       problem.describe(), to_string(exec.device()));
   Timings timings;
   if (named == nullptr) std::tie(named, timings) = fastest<Op>(exec, cache, able, problem, pass);
   auto& kernel = cache.get(exec, problem, *named);
@@ -145,7 +147,8 @@ void check_selection(const KernelSelection& selection) {
       }
     });
     require<InputError>(key_known, "kernels: no operation '{}'; known: {} (or OPERATION.PASS)", key, keys);
-    require<InputError>(provider_known, "kernels: this build has no provider '{}' for '{}'; known: {}", provider, key, providers);
+    require<InputError>(provider_known, "kernels: this build has no provider '{}' for '{}'; known: {}", provider, key,
+                        providers);
   }
 }
 

@@ -17,9 +17,7 @@ std::string Add::Problem::describe() const { return fmt::format("{}", size); }
 
 std::string Scale::Problem::describe() const { return fmt::format("{} by {}", size, factor); }
 
-std::string AvgPool::Problem::describe() const {
-  return fmt::format("{}x{}x{}x{}, window {}", n, h, w, c, window);
-}
+std::string AvgPool::Problem::describe() const { return fmt::format("{}x{}x{}x{}, window {}", n, h, w, c, window); }
 
 std::string Linear::Problem::describe() const { return fmt::format("{}x{} -> {}", n, c, k); }
 

@@ -6,9 +6,7 @@
 
 namespace apam {
 
-std::string to_string(Device device) {
-  return device.kind == DeviceKind::cpu ? "cpu" : fmt::format("cuda:{}", device.index);
-}
+std::string to_string(Device device) { return device.kind == DeviceKind::cpu ? "cpu" : fmt::format("cuda:{}", device.index); }
 
 Device parse_device(std::string_view text) {
   if (text == "cpu") return {};

@@ -19,13 +19,13 @@ class DeviceSpan {
 
   /// Host memory as a span on the CPU.
   template <class U>
-    requires std::is_convertible_v<U (*)[], T (*)[]>
-  DeviceSpan(std::span<U> host) : DeviceSpan(host.data(), host.size()) {}  // NOLINT(google-explicit-constructor)
+  requires std::is_convertible_v<U (*)[], T (*)[]> DeviceSpan(std::span<U> host)
+      : DeviceSpan(host.data(), host.size()) {}  // NOLINT(google-explicit-constructor)
 
   /// DeviceSpan<T> becomes DeviceSpan<const T>.
   template <class U>
-    requires std::is_convertible_v<U (*)[], T (*)[]>
-  DeviceSpan(const DeviceSpan<U>& other)  // NOLINT(google-explicit-constructor)
+  requires std::is_convertible_v<U (*)[], T (*)[]> DeviceSpan(
+      const DeviceSpan<U>& other)  // NOLINT(google-explicit-constructor)
       : DeviceSpan(other.data(), other.size(), other.device()) {}
 
   T* data() const { return data_; }
@@ -53,8 +53,8 @@ class DeviceSpan {
   Device device_{};
 };
 
-using In = DeviceSpan<const float>;   ///< an operand that a kernel reads
-using Out = DeviceSpan<float>;        ///< an operand that a kernel writes
+using In = DeviceSpan<const float>;  ///< an operand that a kernel reads
+using Out = DeviceSpan<float>;       ///< an operand that a kernel writes
 using Labels = DeviceSpan<const std::int32_t>;
 
 }  // namespace apam

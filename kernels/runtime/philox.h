@@ -23,7 +23,14 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
 }
 
 /// What a stream of numbers is for. Streams of different purposes never meet.
-enum class Purpose : std::uint32_t { initial_weights = 1, shuffle = 2, augmentation = 3, synthetic_data = 4, trial = 5, delay = 6 };
+enum class Purpose : std::uint32_t {
+  initial_weights = 1,
+  shuffle = 2,
+  augmentation = 3,
+  synthetic_data = 4,
+  trial = 5,
+  delay = 6
+};
 
 /// A stream of random numbers under (seed, purpose, stream); number `index` can be asked for at any time.
 /// A stream holds 2^32 blocks of four words.
@@ -38,9 +45,7 @@ class Random {
     return philox4x32({index, static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32U), purpose_}, key_);
   }
 
-  constexpr std::uint32_t word(std::uint64_t index) const {
-    return words(static_cast<std::uint32_t>(index / 4))[index % 4];
-  }
+  constexpr std::uint32_t word(std::uint64_t index) const { return words(static_cast<std::uint32_t>(index / 4))[index % 4]; }
 
   /// Uniform in [0, 1), a multiple of 2^-24: exact in float.
   constexpr float uniform(std::uint64_t index) const { return static_cast<float>(word(index) >> 8U) * 0x1p-24F; }

@@ -1,0 +1,73 @@
+#include "engine/activation_arena.h"
+
+#include <algorithm>
+
+namespace apam::engine {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+// Large, so that few blocks are cut off by a chunk's end. Pages never written cost no memory on the CPU.
+constexpr std::size_t kChunkBytes = std::size_t{256} << 20U;
+constexpr std::size_t kFreeListCapacity = 256;
+
+}  // namespace
+
+ActivationArena::ActivationArena(Device device) : device_(device) {}
+
+ActivationArena::Block ActivationArena::take(std::size_t count) {
+  const std::size_t bytes = std::max(kAlignment, (count * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment);
+  in_use_ += bytes;
+  peak_ = std::max(peak_, in_use_);
+  for (auto& chunk : chunks_) {
+    for (auto hole = chunk.free.begin(); hole != chunk.free.end(); ++hole) {
+      if (hole->bytes < bytes) continue;
+      const Block block{hole->chunk, hole->offset, bytes};
+      hole->offset += bytes;
+      hole->bytes -= bytes;
+      if (hole->bytes == 0) chunk.free.erase(hole);
+      return block;
+    }
+  }
+  const int index = static_cast<int>(chunks_.size());
+  const std::size_t size = std::max(kChunkBytes, bytes);
+  chunks_.push_back({Buffer(device_, size), {}});
+  chunks_.back().free.reserve(kFreeListCapacity);
+  if (size > bytes) chunks_.back().free.push_back({index, bytes, size - bytes});
+  return {index, 0, bytes};
+}
+
+void ActivationArena::give_back(const Block& block) {
+  in_use_ -= block.bytes;
+  auto& free = chunks_.at(static_cast<std::size_t>(block.chunk)).free;
+  auto next = std::lower_bound(free.begin(), free.end(), block.offset,
+                               [](const Block& hole, std::size_t offset) { return hole.offset < offset; });
+  if (next != free.begin()) {
+    auto before = std::prev(next);
+    if (before->offset + before->bytes == block.offset) {
+      before->bytes += block.bytes;
+      if (next != free.end() && before->offset + before->bytes == next->offset) {
+        before->bytes += next->bytes;
+        free.erase(next);
+      }
+      return;
+    }
+  }
+  if (next != free.end() && block.offset + block.bytes == next->offset) {
+    next->offset = block.offset;
+    next->bytes += block.bytes;
+    return;
+  }
+  free.insert(next, block);
+}
+
+Out ActivationArena::memory(const Block& block, std::size_t count) const {
+  return chunks_.at(static_cast<std::size_t>(block.chunk)).buffer.as<float>().subspan(block.offset / sizeof(float), count);
+}
+
+std::size_t ActivationArena::reserved_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& chunk : chunks_) bytes += chunk.buffer.size_bytes();
+  return bytes;
+}
+
+}  // namespace apam::engine

@@ -1,0 +1,115 @@
+#include "kernels/ops/batch_norm.h"
+
+#include <optional>
+
+#include "engine/ops/ops.h"
+
+namespace apam::engine {
+namespace {
+
+using Op = kernels::BatchNorm;
+
+/// The batch's statistics, where backward finds them again.
+struct BatchMoments {
+  Var mean_memory, variance_memory;  // (C) each; used when the arena has no window for them
+  Var inv_std;                       // (C)
+  Out mean, variance;                // (C): the arena's window, or the memory above
+};
+
+BatchMoments batch_moments(Tape& tape, const BatchNormParameters& parameters, int channels) {
+  BatchMoments moments;
+  moments.inv_std = tape.scratch({channels});
+  if (parameters.statistics.valid() && tape.recording()) {
+    const auto window = tape.parameters().batch(parameters.statistics);
+    moments.mean = window.mean;
+    moments.variance = window.variance;
+  } else {
+    moments.mean_memory = tape.scratch({channels});
+    moments.variance_memory = tape.scratch({channels});
+    moments.mean = moments.mean_memory.tensor().data;
+    moments.variance = moments.variance_memory.tensor().data;
+  }
+  return moments;
+}
+
+class BatchNormNode final : public Node {
+ public:
+  BatchNormNode(const Op::Problem& problem, const BatchNormParameters& parameters, const Var& x, const Var* residual,
+                const Var& y, BatchMoments moments)
+      : problem_(problem), parameters_(parameters), x_(x), dx_(x), dy_(y), moments_(std::move(moments)) {
+    if (residual != nullptr) d_residual_.emplace(*residual);
+    if (problem.relu) y_ = y;
+  }
+
+  void backward(Tape& tape) override {
+    const Op::Saved saved{x_.data(), problem_.relu ? y_.data() : In{}, moments_.mean, moments_.inv_std.data()};
+    const auto dgamma = tape.sink(parameters_.gamma);
+    const auto dbeta = tape.sink(parameters_.beta);
+    Op::Gradients gradients{.dx = {}, .d_residual = {}, .dgamma = dgamma.data, .dbeta = dbeta.data};
+    gradients.write_parameters = dgamma.write;
+    Var unused_x, unused_residual;
+    std::tie(gradients.dx, gradients.write_x) = target(tape, dx_, unused_x);
+    if (d_residual_) std::tie(gradients.d_residual, gradients.write_residual) = target(tape, *d_residual_, unused_residual);
+    const In gamma = tape.parameters().weight(parameters_.gamma).data;
+    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
+        .backward(tape.exec(), tape.gradient(dy_), saved, gamma, gradients);
+  }
+
+ private:
+  /// The input's gradient, or memory to be thrown away when nobody asked for it.
+  std::pair<Out, kernels::Write> target(Tape& tape, const Edge& input, Var& unused) const {
+    if (input.needs_gradient()) {
+      const auto sink = tape.sink(input);
+      return {sink.data, sink.write};
+    }
+    unused = tape.scratch(x_.shape());
+    return {unused.tensor().data, kernels::Write::overwrite};
+  }
+
+  Op::Problem problem_;
+  BatchNormParameters parameters_;
+  Var x_, y_;
+  Edge dx_;
+  std::optional<Edge> d_residual_;
+  Edge dy_;
+  BatchMoments moments_;
+};
+
+}  // namespace
+
+Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOptions options) {
+  Tape& tape = x.tape();
+  Exec& exec = tape.exec();
+  const ParameterArena& arena = tape.parameters();
+  const Tensor gamma = arena.weight(parameters.gamma);
+  const int channels = x.shape().rank() > 0 ? x.shape()[x.shape().rank() - 1] : 0;
+  require<ShapeError>(channels == gamma.shape[0], "batch_norm: x has {} channels, gamma expects {}", channels, gamma.shape[0]);
+  In residual;
+  if (options.residual != nullptr) {
+    residual = options.residual->data();
+    require<ShapeError>(options.residual->shape() == x.shape(), "batch_norm: the residual has shape {}, x has {}",
+                        options.residual->shape().describe(), x.shape().describe());
+  }
+  const Op::Problem problem{static_cast<int>(x.shape().size() / static_cast<std::size_t>(channels)), channels,
+                            options.residual != nullptr, options.relu, parameters.eps};
+  const In beta = arena.weight(parameters.beta).data;
+  Var y = tape.make(x.shape(), true);
+  if (!tape.recording() && parameters.statistics.valid()) {
+    const auto running = arena.running(parameters.statistics);
+    kernels::kernel<Op>(exec, problem, Op::Pass::forward_inference)
+        .forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);
+    return y;
+  }
+  BatchMoments moments = batch_moments(tape, parameters, channels);
+  kernels::kernel<Op>(exec, problem, Op::Pass::forward_training)
+      .forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,
+                        {moments.mean, moments.variance, moments.inv_std.tensor().data});
+  if (tape.recording()) {
+    tape.uses(parameters.gamma);
+    tape.uses(parameters.beta);
+    tape.record<BatchNormNode>(problem, parameters, x, options.residual, y, std::move(moments));
+  }
+  return y;
+}
+
+}  // namespace apam::engine

@@ -1,0 +1,62 @@
+#include "kernels/ops/conv2d.h"
+
+#include "engine/ops/ops.h"
+
+namespace apam::engine {
+namespace {
+
+using Op = kernels::Conv2d;
+
+class Conv2dNode final : public Node {
+ public:
+  Conv2dNode(const Op::Problem& problem, const Var& x, ParameterId weight, const Var& y)
+      : problem_(problem), x_(x), dx_(x), weight_(weight), dy_(y) {}
+
+  void backward(Tape& tape) override {
+    Exec& exec = tape.exec();
+    const In dy = tape.gradient(dy_);  // (N, P, Q, K)
+    const auto dw = tape.sink(weight_);
+    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight).backward_weight(exec, x_.data(), dy, dw.data, dw.write);
+    if (!dx_.needs_gradient()) return;
+    const In w = tape.parameters().weight(weight_).data;  // (K, R, S, C)
+    const auto dx = tape.sink(dx_);
+    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input).backward_input(exec, dy, w, dx.data, dx.write);
+  }
+
+ private:
+  Op::Problem problem_;
+  Var x_;
+  Edge dx_;
+  ParameterId weight_;
+  Edge dy_;
+};
+
+Op::Problem problem_of(const Shape& x, const Shape& w, ConvolutionOptions options) {
+  require<ShapeError>(x.rank() == 4, "conv2d: x must be (N, H, W, C), got {}", x.describe());
+  require<ShapeError>(w.rank() == 4, "conv2d: w must be (K, R, S, C), got {}", w.describe());
+  require<ShapeError>(x[3] == w[3], "conv2d: x has {} channels, w expects {}", x[3], w[3]);
+  require<ShapeError>(options.stride >= 1, "conv2d: the stride must be at least 1, got {}", options.stride);
+  require<ShapeError>(options.padding >= 0, "conv2d: the padding must not be negative, got {}", options.padding);
+  const int padded_h = x[1] + 2 * options.padding;
+  const int padded_w = x[2] + 2 * options.padding;
+  require<ShapeError>(padded_h >= w[1] && padded_w >= w[2], "conv2d: a {}x{} filter does not fit into a padded image of {}x{}",
+                      w[1], w[2], padded_h, padded_w);
+  return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], options.stride, options.padding};
+}
+
+}  // namespace
+
+Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
+  Tape& tape = x.tape();
+  const Tensor w = tape.parameters().weight(weight);
+  const Op::Problem problem = problem_of(x.shape(), w.shape, options);
+  Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, true);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward).forward(tape.exec(), x.data(), w.data, y.tensor().data);
+  if (tape.recording()) {
+    tape.uses(weight);
+    tape.record<Conv2dNode>(problem, x, weight, y);
+  }
+  return y;
+}
+
+}  // namespace apam::engine

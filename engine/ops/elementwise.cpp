@@ -1,0 +1,97 @@
+// Element-wise operations: relu, add, scale.
+#include "engine/ops/ops.h"
+#include "kernels/ops/add.h"
+#include "kernels/ops/relu.h"
+#include "kernels/ops/scale.h"
+
+namespace apam::engine {
+namespace {
+
+std::int64_t elements(const Var& x) { return static_cast<std::int64_t>(x.shape().size()); }
+
+class ReluNode final : public Node {
+ public:
+  ReluNode(const Var& x, const Var& y) : y_(y), dx_(x), dy_(y) {}
+
+  void backward(Tape& tape) override {
+    if (!dx_.needs_gradient()) return;
+    using Op = kernels::Relu;
+    const auto dx = tape.sink(dx_);
+    kernels::kernel<Op>(tape.exec(), {elements(y_)}, Op::Pass::backward)
+        .backward(tape.exec(), tape.gradient(dy_), y_.data(), dx.data, dx.write);
+  }
+
+ private:
+  Var y_;
+  Edge dx_, dy_;
+};
+
+class AddNode final : public Node {
+ public:
+  AddNode(const Var& a, const Var& b, const Var& y) : da_(a), db_(b), dy_(y) {}
+
+  void backward(Tape& tape) override {
+    tape.pass_on(dy_, da_);
+    tape.pass_on(dy_, db_);
+  }
+
+ private:
+  Edge da_, db_, dy_;
+};
+
+class ScaleNode final : public Node {
+ public:
+  ScaleNode(const Var& x, float factor, const Var& y) : size_(elements(x)), factor_(factor), dx_(x), dy_(y) {}
+
+  void backward(Tape& tape) override {
+    if (!dx_.needs_gradient()) return;
+    Exec& exec = tape.exec();
+    const In dy = tape.gradient(dy_);
+    const auto dx = tape.sink(dx_);
+    auto& scale_kernel = kernels::kernel<kernels::Scale>(exec, {size_, factor_}, kernels::Scale::Pass::forward);
+    if (dx.write == kernels::Write::overwrite) {
+      scale_kernel.forward(exec, dy, dx.data);
+      return;
+    }
+    const Var scaled = tape.scratch({static_cast<int>(size_)});
+    scale_kernel.forward(exec, dy, scaled.tensor().data);
+    kernels::kernel<kernels::Add>(exec, {size_}, kernels::Add::Pass::forward).forward(exec, dx.data, scaled.data(), dx.data);
+  }
+
+ private:
+  std::int64_t size_;
+  float factor_;
+  Edge dx_, dy_;
+};
+
+}  // namespace
+
+Var relu(const Var& x) {
+  using Op = kernels::Relu;
+  Tape& tape = x.tape();
+  Var y = tape.make(x.shape(), x.needs_gradient());
+  kernels::kernel<Op>(tape.exec(), {elements(x)}, Op::Pass::forward).forward(tape.exec(), x.data(), y.tensor().data);
+  if (tape.recording()) tape.record<ReluNode>(x, y);
+  return y;
+}
+
+Var add(const Var& a, const Var& b) {
+  using Op = kernels::Add;
+  require<ShapeError>(a.shape() == b.shape(), "add: a has shape {}, b has {}", a.shape().describe(), b.shape().describe());
+  Tape& tape = a.tape();
+  Var y = tape.make(a.shape(), a.needs_gradient() || b.needs_gradient());
+  kernels::kernel<Op>(tape.exec(), {elements(a)}, Op::Pass::forward).forward(tape.exec(), a.data(), b.data(), y.tensor().data);
+  if (tape.recording()) tape.record<AddNode>(a, b, y);
+  return y;
+}
+
+Var scale(const Var& x, float factor) {
+  using Op = kernels::Scale;
+  Tape& tape = x.tape();
+  Var y = tape.make(x.shape(), x.needs_gradient());
+  kernels::kernel<Op>(tape.exec(), {elements(x), factor}, Op::Pass::forward).forward(tape.exec(), x.data(), y.tensor().data);
+  if (tape.recording()) tape.record<ScaleNode>(x, factor, y);
+  return y;
+}
+
+}  // namespace apam::engine

@@ -1,0 +1,60 @@
+#include "kernels/ops/linear.h"
+
+#include "engine/ops/ops.h"
+
+namespace apam::engine {
+namespace {
+
+using Op = kernels::Linear;
+
+class LinearNode final : public Node {
+ public:
+  LinearNode(const Op::Problem& problem, const Var& x, ParameterId weight, ParameterId bias, const Var& y)
+      : problem_(problem), x_(x), dx_(x), weight_(weight), bias_(bias), dy_(y) {}
+
+  void backward(Tape& tape) override {
+    Exec& exec = tape.exec();
+    const In dy = tape.gradient(dy_);  // (N, K)
+    const auto dw = tape.sink(weight_);
+    const auto db = tape.sink(bias_);
+    require<KernelError>(dw.write == db.write, "linear: weight {} and bias {} are not used together",
+                         tape.parameters().layout()[weight_].name, tape.parameters().layout()[bias_].name);
+    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)
+        .backward_weight(exec, x_.data(), dy, dw.data, db.data, dw.write);
+    if (!dx_.needs_gradient()) return;
+    const auto dx = tape.sink(dx_);
+    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)
+        .backward_input(exec, dy, tape.parameters().weight(weight_).data, dx.data, dx.write);
+  }
+
+ private:
+  Op::Problem problem_;
+  Var x_;
+  Edge dx_;
+  ParameterId weight_, bias_;
+  Edge dy_;
+};
+
+}  // namespace
+
+Var linear(const Var& x, ParameterId weight, ParameterId bias) {
+  Tape& tape = x.tape();
+  const Tensor w = tape.parameters().weight(weight);
+  const Tensor b = tape.parameters().weight(bias);
+  const Shape& shape = x.shape();
+  require<ShapeError>(shape.rank() >= 1 && shape[0] > 0, "linear: x must be (N, C), got {}", shape.describe());
+  const int features = static_cast<int>(shape.size() / static_cast<std::size_t>(shape[0]));
+  require<ShapeError>(features == w.shape[1], "linear: x has {} features, w expects {}", features, w.shape[1]);
+  require<ShapeError>(b.shape[0] == w.shape[0], "linear: the bias has {} elements, w has {} outputs", b.shape[0], w.shape[0]);
+  const Op::Problem problem{shape[0], features, w.shape[0]};
+  Var y = tape.make({problem.n, problem.k}, true);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward).forward(tape.exec(), x.data(), w.data, b.data, y.tensor().data);
+  if (tape.recording()) {
+    tape.uses(weight);
+    tape.uses(bias);
+    tape.record<LinearNode>(problem, x, weight, bias, y);
+  }
+  return y;
+}
+
+}  // namespace apam::engine

@@ -1,0 +1,107 @@
+#include "engine/parameters.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/runtime/philox.h"
+
+namespace apam::engine {
+namespace {
+
+constexpr std::size_t kAlignment = 16;  // floats: 64 bytes
+
+std::size_t aligned(std::size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+ParameterId ParameterLayout::add(std::string name, const Shape& shape, Initializer initial) {
+  for (const auto& known : parameters_) {
+    require<InputError>(known.name != name, "parameters: the name '{}' is taken", name);
+  }
+  parameters_.push_back({std::move(name), shape, initial, weights_size_});
+  weights_size_ += aligned(shape.size());
+  return {static_cast<int>(parameters_.size()) - 1};
+}
+
+StatisticsId ParameterLayout::add_statistics(std::string name, int channels) {
+  for (const auto& known : statistics_) {
+    require<InputError>(known.name != name, "statistics: the name '{}' is taken", name);
+  }
+  const std::size_t window = aligned(static_cast<std::size_t>(channels));
+  statistics_.push_back({std::move(name), channels, statistics_size_, statistics_size_ + window, parameters_.size()});
+  statistics_size_ += 2 * window;
+  return {static_cast<int>(statistics_.size()) - 1};
+}
+
+std::size_t ParameterLayout::parameter_count() const {
+  std::size_t count = 0;
+  for (const auto& parameter : parameters_) count += parameter.shape.size();
+  return count;
+}
+
+ParameterArena::ParameterArena(Device device, ParameterLayout layout, Contents contents) : layout_(std::move(layout)) {
+  const std::size_t bytes = (layout_.weights_size() + layout_.statistics_size()) * sizeof(float);
+  state_ = Buffer(device, bytes);
+  zero(state());
+  if (contents == Contents::state_and_outgoing) {
+    outgoing_ = Buffer(device, bytes);
+    zero(outgoing());
+  }
+  for (std::size_t i = 0; i < layout_.statistics().size(); ++i) {
+    const auto variance = running({static_cast<int>(i)}).variance.host();
+    std::fill(variance.begin(), variance.end(), 1.0F);
+  }
+}
+
+Tensor ParameterArena::weight(ParameterId id) const {
+  const auto& parameter = layout_[id];
+  return {parameter.shape, weights().subspan(parameter.offset, parameter.shape.size())};
+}
+
+Tensor ParameterArena::gradient(ParameterId id) const {
+  const auto& parameter = layout_[id];
+  return {parameter.shape, gradients().subspan(parameter.offset, parameter.shape.size())};
+}
+
+ParameterArena::Moments ParameterArena::running(StatisticsId id) const {
+  const auto& place = layout_[id];
+  const auto channels = static_cast<std::size_t>(place.channels);
+  const Out all = running_statistics();
+  return {all.subspan(place.mean_offset, channels), all.subspan(place.variance_offset, channels)};
+}
+
+ParameterArena::Moments ParameterArena::batch(StatisticsId id) const {
+  const auto& place = layout_[id];
+  const auto channels = static_cast<std::size_t>(place.channels);
+  const Out all = batch_statistics();
+  return {all.subspan(place.mean_offset, channels), all.subspan(place.variance_offset, channels)};
+}
+
+void ParameterArena::initialize(std::uint64_t seed) const {
+  for (std::size_t i = 0; i < layout_.parameters().size(); ++i) {
+    const auto& initial = layout_.parameters()[i].initial;
+    const auto values = weight({static_cast<int>(i)}).data.host();
+    const Random random(seed, Purpose::initial_weights, i);
+    for (std::size_t j = 0; j < values.size(); ++j) {
+      switch (initial.kind) {
+        case Initializer::Kind::constant:
+          values[j] = initial.scale;
+          break;
+        case Initializer::Kind::uniform:
+          values[j] = initial.scale * (2.0F * random.uniform(j) - 1.0F);
+          break;
+        case Initializer::Kind::normal:
+          values[j] = initial.scale * random.normal(j);
+          break;
+      }
+    }
+  }
+  for (std::size_t i = 0; i < layout_.statistics().size(); ++i) {
+    const auto moments = running({static_cast<int>(i)});
+    zero(moments.mean);
+    const auto variance = moments.variance.host();
+    std::fill(variance.begin(), variance.end(), 1.0F);
+  }
+}
+
+}  // namespace apam::engine

@@ -1,0 +1,45 @@
+// The extents of a tensor: up to four dimensions, outermost first.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "kernels/runtime/error.h"
+
+namespace apam::engine {
+
+class Shape {
+ public:
+  static constexpr int kMaxRank = 4;
+
+  Shape() = default;
+  Shape(std::initializer_list<int> extents) : rank_(static_cast<int>(extents.size())) {
+    require<ShapeError>(rank_ <= kMaxRank, "shape: {} dimensions, at most {} are possible", rank_, kMaxRank);
+    std::copy(extents.begin(), extents.end(), extents_.begin());
+    for (const int extent : extents) require<ShapeError>(extent >= 0, "shape: extent {} is negative", extent);
+  }
+
+  int rank() const { return rank_; }
+  int operator[](int dimension) const { return extents_[static_cast<std::size_t>(dimension)]; }
+  std::size_t size() const {
+    std::size_t product = 1;
+    for (int i = 0; i < rank_; ++i) product *= static_cast<std::size_t>(extents_[static_cast<std::size_t>(i)]);
+    return product;
+  }
+  const int* begin() const { return extents_.data(); }
+  const int* end() const { return extents_.data() + rank_; }
+
+  /// "(80, 32, 32, 64)"
+  std::string describe() const { return fmt::format("({})", fmt::join(begin(), end(), ", ")); }
+
+  friend bool operator==(const Shape&, const Shape&) = default;
+
+ private:
+  std::array<int, kMaxRank> extents_{};
+  int rank_ = 0;
+};
+
+}  // namespace apam::engine

@@ -1,0 +1,170 @@
+#include "engine/tape.h"
+
+#include "kernels/ops/add.h"
+
+namespace apam::engine {
+
+Var::Var(detail::Variable* variable) : variable_(variable) { ++variable_->handles; }
+Var::Var(const Var& other) : variable_(other.variable_) {
+  if (variable_ != nullptr) ++variable_->handles;
+}
+Var::~Var() {
+  if (variable_ != nullptr) variable_->tape->release_value(variable_);
+}
+
+Edge::Edge(const Var& value) : variable_(value.variable_) { ++variable_->edges; }
+Edge::~Edge() {
+  if (variable_ != nullptr) variable_->tape->release_edge(variable_);
+}
+
+Tape::Tape(Exec& exec, const ParameterArena& parameters)
+    : exec_(exec), parameters_(parameters), arena_(exec.device()), usage_(parameters.layout().parameters().size()) {}
+
+Tape::~Tape() { begin(Mode::inference); }
+
+void Tape::begin(Mode mode) {
+  while (!nodes_.empty()) {
+    destroy(nodes_.back());
+    nodes_.pop_back();
+  }
+  for (auto& usage : usage_) usage = {};
+  mode_ = mode;
+}
+
+void Tape::destroy(const Entry& entry) {
+  entry.node->~Node();
+  node_memory_.deallocate(entry.node, entry.bytes, entry.alignment);
+}
+
+detail::Variable* Tape::new_variable() {
+  if (free_variables_.empty()) {
+    variables_.push_back(std::make_unique<detail::Variable>());
+    free_variables_.reserve(variables_.size());
+    free_variables_.push_back(variables_.back().get());
+  }
+  detail::Variable* variable = free_variables_.back();
+  free_variables_.pop_back();
+  *variable = {};
+  variable->tape = this;
+  return variable;
+}
+
+detail::SharedBlock* Tape::new_shared_block(std::size_t count) {
+  if (free_shared_blocks_.empty()) {
+    shared_blocks_.push_back(std::make_unique<detail::SharedBlock>());
+    free_shared_blocks_.reserve(shared_blocks_.size());
+    free_shared_blocks_.push_back(shared_blocks_.back().get());
+  }
+  detail::SharedBlock* block = free_shared_blocks_.back();
+  free_shared_blocks_.pop_back();
+  *block = {arena_.take(count), 1};
+  return block;
+}
+
+void Tape::release_value(detail::Variable* variable) {
+  if (--variable->handles > 0) return;
+  if (variable->block.valid()) arena_.give_back(std::exchange(variable->block, {}));
+  if (variable->edges == 0) recycle(variable);
+}
+
+void Tape::release_edge(detail::Variable* variable) {
+  if (--variable->edges == 0 && variable->handles == 0) recycle(variable);
+}
+
+void Tape::recycle(detail::Variable* variable) {
+  if (variable->gradient != nullptr) release(std::exchange(variable->gradient, nullptr));
+  free_variables_.push_back(variable);
+}
+
+void Tape::release(detail::SharedBlock* block) {
+  if (--block->owners > 0) return;
+  arena_.give_back(block->block);
+  free_shared_blocks_.push_back(block);
+}
+
+Var Tape::input(const Tensor& value, bool needs_gradient) {
+  detail::Variable* variable = new_variable();
+  variable->value = value;
+  variable->needs_gradient = needs_gradient;
+  return Var(variable);
+}
+
+Var Tape::make(const Shape& shape, bool needs_gradient) {
+  detail::Variable* variable = new_variable();
+  variable->block = arena_.take(shape.size());
+  variable->value = {shape, arena_.memory(variable->block, shape.size())};
+  variable->needs_gradient = needs_gradient && recording();
+  return Var(variable);
+}
+
+void Tape::uses(ParameterId id) { ++usage_.at(static_cast<std::size_t>(id.index)).expected; }
+
+Out Tape::gradient_memory(const detail::Variable& variable) const {
+  return arena_.memory(variable.gradient->block, variable.value.shape.size());
+}
+
+In Tape::gradient(const detail::Variable& variable) const {
+  require<KernelError>(variable.gradient != nullptr, "backward: a value of shape {} has no gradient",
+                       variable.value.shape.describe());
+  return gradient_memory(variable);
+}
+
+Tape::Sink Tape::sink(const Edge& input) {
+  detail::Variable& variable = *input.variable_;
+  const std::size_t count = variable.value.shape.size();
+  if (variable.gradient == nullptr) {
+    variable.gradient = new_shared_block(count);
+    return {gradient_memory(variable), kernels::Write::overwrite};
+  }
+  if (variable.gradient->owners > 1) {  // somebody else's gradient too: write to a copy
+    const In shared = gradient_memory(variable);
+    detail::SharedBlock* own = new_shared_block(count);
+    copy(shared, arena_.memory(own->block, count));
+    release(std::exchange(variable.gradient, own));
+  }
+  return {gradient_memory(variable), kernels::Write::add};
+}
+
+Tape::Sink Tape::sink(ParameterId id) {
+  auto& usage = usage_.at(static_cast<std::size_t>(id.index));
+  const auto write = usage.written == 0 ? kernels::Write::overwrite : kernels::Write::add;
+  ++usage.written;
+  return {parameters_.gradient(id).data, write};
+}
+
+void Tape::pass_on(const Edge& output, const Edge& input) {
+  if (!input.needs_gradient()) return;
+  detail::Variable& to = *input.variable_;
+  const In dy = gradient(output);
+  if (to.gradient == nullptr) {
+    to.gradient = output.variable_->gradient;
+    ++to.gradient->owners;
+    return;
+  }
+  const Out sum = sink(input).data;
+  const kernels::Add::Problem problem{static_cast<std::int64_t>(sum.size())};
+  kernels::kernel<kernels::Add>(exec_, problem, kernels::Add::Pass::forward).forward(exec_, sum, dy, sum);
+}
+
+void Tape::backward() {
+  require<KernelError>(recording(), "backward: the pass did not begin in training mode");
+  while (!nodes_.empty()) {
+    nodes_.back().node->backward(*this);
+    destroy(nodes_.back());
+    nodes_.pop_back();
+    if (!ready_) continue;
+    for (std::size_t i = 0; i < usage_.size(); ++i) {
+      auto& usage = usage_[i];
+      if (usage.written == 0 || usage.written != usage.expected) continue;
+      usage.expected = -1;  // announced
+      ready_({static_cast<int>(i)});
+    }
+  }
+  for (std::size_t i = 0; i < usage_.size(); ++i) {
+    if (usage_[i].written > 0) continue;
+    zero(parameters_.gradient({static_cast<int>(i)}).data);
+    if (ready_) ready_({static_cast<int>(i)});
+  }
+}
+
+}  // namespace apam::engine

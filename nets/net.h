@@ -1,0 +1,46 @@
+// A net: structure without state. It registers its parameters in a layout when made; forward() runs on any tape whose arena
+// has that layout.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/tape.h"
+
+namespace apam::nets {
+
+class Net {
+ public:
+  virtual ~Net() = default;
+
+  /// images (N, 32, 32, 3), normalised -> logits (N, classes) or (N, 1, 1, classes).
+  virtual engine::Var forward(const engine::Var& images) const = 0;
+
+  const engine::ParameterLayout& layout() const { return layout_; }
+  int classes() const { return classes_; }
+
+ protected:
+  explicit Net(int classes);  ///< Throws InputError unless classes >= 1.
+
+  engine::ParameterLayout layout_;
+
+ private:
+  int classes_;
+};
+
+/// One row of the table of nets.
+struct NetEntry {
+  std::string_view name;
+  std::string_view summary;
+  std::unique_ptr<Net> (*make)(int classes);
+};
+
+/// All nets: allcnn, resnet18, wrn28-5.
+std::span<const NetEntry> all_nets();
+
+/// Throws InputError for a name that is not in the table.
+std::unique_ptr<Net> make_net(std::string_view name, int classes);
+
+}  // namespace apam::nets
