@@ -59,6 +59,7 @@ class Var {
   Tape& tape() const { return *variable_->tape; }
 
  private:
+  friend class Edge;
   friend class Tape;
   explicit Var(detail::Variable* variable);
   detail::Variable* variable_ = nullptr;
