@@ -91,6 +91,9 @@ class Batches {
     return {batch, split(rows(batch), part, parts)};
   }
 
+  /// Throws ShapeError unless the batch exists and has the rows.
+  void check(const Request& request) const;
+
   /// Prepares the requested rows into `out`. Allocates nothing but the order of an epoch not met yet. Safe to call from
   /// several threads with different `out`. Throws ShapeError for rows that the batch does not have or `out` has no room
   /// for, and whatever Dataset::read throws.
@@ -100,8 +103,8 @@ class Batches {
   std::vector<std::int64_t> indices(const Request& request) const;
 
  private:
-  std::int64_t first_position(const Request& request) const;
-  void check(const Request& request) const;
+  template <class Body>
+  void for_each_image(const Request& request, Body&& body) const;  // body(row of the request, image)
 
   std::shared_ptr<const Dataset> dataset_;
   BatchOptions options_;

@@ -60,8 +60,8 @@ class Loader {
   };
 
   void serve(const std::stop_token& stop);
+  void start_next(std::unique_lock<std::mutex>& lock);  // prepares the oldest waiting request, unlocked meanwhile
   Place& place(std::int64_t sequence) { return ring_[static_cast<std::size_t>(sequence) % ring_.size()]; }
-  void wait_for(std::int64_t sequence);
 
   std::shared_ptr<const Batches> batches_;
   LoaderOptions options_;
@@ -71,7 +71,7 @@ class Loader {
   mutable std::mutex mutex_;  // guards what follows, and `ready` and `error` of the places
   std::condition_variable_any work_;
   std::condition_variable ready_;
-  std::deque<Request> waiting_;  // requests started_ .. submitted_-1
+  std::deque<Request> waiting_;  // requests started_ .. submitted_-1, in order
   std::int64_t submitted_ = 0;   // requests so far
   std::int64_t started_ = 0;     // of these, handed to a thread
   std::int64_t taken_ = 0;       // of these, given to the caller

@@ -1,0 +1,61 @@
+#include "data/dataset.h"
+
+#include <fmt/ranges.h>
+
+#include <array>
+
+#include "data/cifar10.h"
+#include "data/synthetic.h"
+#include "kernels/runtime/error.h"
+
+namespace apam::data {
+namespace {
+
+struct Opener {
+  std::string_view name;
+  std::shared_ptr<const Dataset> (*open)(const DatasetOptions& options);
+};
+
+std::shared_ptr<const Dataset> open_synthetic(const DatasetOptions& options) {
+  require<InputError>(options.root.empty(), "data: synthetic images are computed, so the data root {} has no meaning",
+                      options.root.string());
+  return make_synthetic(options.synthetic);
+}
+
+constexpr std::array kNames = {std::string_view{"cifar10"}, std::string_view{"synthetic"}};
+constexpr std::array kOpeners = {
+    Opener{kNames[0], [](const DatasetOptions& options) { return open_cifar10(options.root); }},
+    Opener{kNames[1], open_synthetic},
+};
+
+}  // namespace
+
+std::string to_string(ImageShape shape) { return fmt::format("{}x{}x{}", shape.height, shape.width, shape.channels); }
+
+Dataset::Dataset(DatasetInfo info) : info_(std::move(info)) {
+  const auto& name = info_.name;
+  const ImageShape shape = info_.shape;
+  require<InputError>(shape.height > 0 && shape.width > 0 && shape.channels > 0, "{}: images of {}, expected at least 1x1x1",
+                      name, to_string(shape));
+  require<InputError>(info_.train_images > 0 && info_.test_images > 0,
+                      "{}: {} training and {} test images, expected at least one of each", name, info_.train_images,
+                      info_.test_images);
+  require<InputError>(!info_.class_names.empty(), "{}: 0 classes, expected at least 1", name);
+}
+
+std::string describe(const Dataset& dataset) {
+  const DatasetInfo& info = dataset.info();
+  return fmt::format("{}: {} training and {} test images of {} in {} classes, from {}", info.name, info.train_images,
+                     info.test_images, to_string(info.shape), info.classes(), info.source);
+}
+
+std::span<const std::string_view> dataset_names() { return kNames; }
+
+std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
+  for (const Opener& opener : kOpeners) {
+    if (opener.name == options.name) return opener.open(options);
+  }
+  fail<InputError>("data: no dataset is named '{}', expected one of {}", options.name, fmt::join(kNames, ", "));
+}
+
+}  // namespace apam::data
