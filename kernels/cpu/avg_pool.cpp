@@ -1,0 +1,57 @@
+// Average pooling: rows of output pixels (n, p) over threads, each window by a vector kernel over its channels.
+#include "kernels/cpu/make.h"
+#include "kernels/runtime/parallel.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+class AvgPoolKernel final : public AvgPool::Kernel {
+ public:
+  AvgPoolKernel(const AvgPool::Problem& problem, const Isa& isa)
+      : problem_(problem), window_{problem.window, std::int64_t{problem.w} * problem.c, problem.c}, kernels_(isa.pool) {}
+
+  void forward(Exec& exec, In x, Out y) override {
+    for_each_window(exec,
+                    [&](std::int64_t x_at, std::int64_t y_at) { kernels_.mean(window_, x.data() + x_at, y.data() + y_at); });
+  }
+
+  void backward(Exec& exec, In dy, Out dx, Write write) override {
+    // Windows that fill the image cover dx; otherwise what they leave out has gradient zero.
+    const bool covered = problem_.h % problem_.window == 0 && problem_.w % problem_.window == 0;
+    if (!covered && write == Write::overwrite) zero(dx);
+    for_each_window(exec, [&](std::int64_t x_at, std::int64_t y_at) {
+      kernels_.spread(window_, dy.data() + y_at, write == Write::add, dx.data() + x_at);
+    });
+  }
+
+ private:
+  /// Calls body(offset of the window in x, offset of its mean in y) for every window.
+  template <class Body>
+  void for_each_window(Exec& exec, const Body& body) const {
+    const std::int64_t rows = std::int64_t{problem_.n} * problem_.out_h();
+    const std::int64_t x_row = window_.row_stride * problem_.window;
+    const std::int64_t grain = std::max<std::int64_t>(1, kPointwiseGrain / std::max<std::int64_t>(1, x_row));
+    parallel_for(exec.threads(), rows, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t image = row / problem_.out_h(), p = row % problem_.out_h();
+        const std::int64_t x_at = image * problem_.h * window_.row_stride + p * x_row;
+        const std::int64_t y_at = row * problem_.out_w() * problem_.c;
+        for (int q = 0; q < problem_.out_w(); ++q) {
+          body(x_at + std::int64_t{q} * problem_.window * problem_.c, y_at + std::int64_t{q} * problem_.c);
+        }
+      }
+    });
+  }
+
+  AvgPool::Problem problem_;
+  Window window_;
+  const PoolKernels& kernels_;
+};
+
+}  // namespace
+
+std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem& problem, const Isa& isa) {
+  return std::make_unique<AvgPoolKernel>(problem, isa);
+}
+
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,34 @@
+// y = max(0, x) and dx = dy where y > 0, contiguous ranges over threads.
+#include "kernels/cpu/make.h"
+#include "kernels/runtime/parallel.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+class ReluKernel final : public Relu::Kernel {
+ public:
+  ReluKernel(const Relu::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(isa.pointwise) {}
+
+  void forward(Exec& exec, In x, Out y) override {
+    parallel_for(exec.threads(), size_, kPointwiseGrain,
+                 [&](std::int64_t begin, std::int64_t end) { kernels_.relu(x.data() + begin, y.data() + begin, end - begin); });
+  }
+
+  void backward(Exec& exec, In dy, In y, Out dx, Write write) override {
+    parallel_for(exec.threads(), size_, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+      kernels_.relu_backward(dy.data() + begin, y.data() + begin, dx.data() + begin, write == Write::add, end - begin);
+    });
+  }
+
+ private:
+  std::int64_t size_;
+  const PointwiseKernels& kernels_;
+};
+
+}  // namespace
+
+std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem& problem, const Isa& isa) {
+  return std::make_unique<ReluKernel>(problem, isa);
+}
+
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,86 @@
+// Softmax with cross-entropy. A row is 10 to 1000 logits and a batch 100 rows: nothing beside a convolution, so this is
+// plain scalar code, rows over threads. The largest logit is subtracted first; sums are in double and in the order of rows.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/make.h"
+#include "kernels/runtime/parallel.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+/// What one row adds to the sums.
+struct RowResult {
+  double loss;
+  std::int64_t rank;  // of the label
+};
+
+RowResult forward_row(const float* logits, std::int32_t label, std::int64_t classes, float* probabilities) {
+  const float largest = *std::max_element(logits, logits + classes);
+  double sum = 0.0;
+  std::int64_t rank = 0;
+  for (std::int64_t j = 0; j < classes; ++j) {
+    const float exponential = std::exp(logits[j] - largest);
+    probabilities[j] = exponential;
+    sum += double{exponential};
+    if (logits[j] > logits[label] || (logits[j] == logits[label] && j < label)) ++rank;
+  }
+  const double inverse = 1.0 / sum;
+  for (std::int64_t j = 0; j < classes; ++j) probabilities[j] = static_cast<float>(double{probabilities[j]} * inverse);
+  return {std::log(sum) - (double{logits[label]} - double{largest}), rank};
+}
+
+class SoftmaxCrossEntropyKernel final : public SoftmaxCrossEntropy::Kernel {
+ public:
+  SoftmaxCrossEntropyKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem)
+      : problem_(problem), grain_(std::max(1, 1024 / std::max(1, problem.classes))) {
+    exec.reserve_workspace(workspace_bytes());
+  }
+
+  void forward(Exec& exec, In logits, Labels labels, Out probabilities, Out sums) override {
+    auto* rows = reinterpret_cast<RowResult*>(exec.workspace(workspace_bytes()));
+    const std::int64_t classes = problem_.classes;
+    parallel_for(exec.threads(), problem_.n, grain_, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        rows[i] = forward_row(logits.data() + i * classes, labels.data()[i], classes, probabilities.data() + i * classes);
+      }
+    });
+    double loss = 0.0;
+    std::int64_t top1 = 0, top5 = 0;
+    for (int i = 0; i < problem_.n; ++i) {
+      loss += rows[i].loss;
+      top1 += rows[i].rank < 1 ? 1 : 0;
+      top5 += rows[i].rank < 5 ? 1 : 0;
+    }
+    sums.data()[SoftmaxCrossEntropy::loss_sum] = static_cast<float>(loss);
+    sums.data()[SoftmaxCrossEntropy::top1_count] = static_cast<float>(top1);
+    sums.data()[SoftmaxCrossEntropy::top5_count] = static_cast<float>(top5);
+  }
+
+  void backward(Exec& exec, In probabilities, Labels labels, float scale, Out dlogits) override {
+    const std::int64_t classes = problem_.classes;
+    parallel_for(exec.threads(), problem_.n, grain_, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float* p = probabilities.data() + i * classes;
+        float* d = dlogits.data() + i * classes;
+        for (std::int64_t j = 0; j < classes; ++j) d[j] = scale * p[j];
+        const std::int32_t label = labels.data()[i];
+        d[label] = scale * (p[label] - 1.0F);
+      }
+    });
+  }
+
+ private:
+  std::size_t workspace_bytes() const { return static_cast<std::size_t>(problem_.n) * sizeof(RowResult); }
+
+  SoftmaxCrossEntropy::Problem problem_;
+  std::int64_t grain_;
+};
+
+}  // namespace
+
+std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec& exec, const SoftmaxCrossEntropy::Problem& problem, const Isa&) {
+  return std::make_unique<SoftmaxCrossEntropyKernel>(exec, problem);
+}
+
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,16 @@
+// The table of one instruction set: every vector kernel made for the vector type V.
+#pragma once
+
+#include "kernels/cpu/vector/batch_norm.h"
+#include "kernels/cpu/vector/optimizer.h"
+#include "kernels/cpu/vector/pointwise.h"
+#include "kernels/cpu/vector/pool.h"
+
+namespace apam::kernels::cpu {
+
+template <class V>
+constexpr Isa isa_table() {
+  return {V::name, V::width, pointwise_kernels<V>(), optimizer_kernels<V>(), batch_norm_kernels<V>(), pool_kernels<V>()};
+}
+
+}  // namespace apam::kernels::cpu

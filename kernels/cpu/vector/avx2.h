@@ -1,0 +1,44 @@
+// Vectors of 8 floats by AVX2 and FMA. Compiled in build_avx2.cpp alone; the unnamed namespace is on purpose, see isa.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace apam::kernels::cpu {
+namespace {
+
+struct Avx2 {
+  static constexpr const char* name = "avx2";
+  static constexpr int width = 8;
+  using Float = __m256;
+
+  static Float zero() { return _mm256_setzero_ps(); }
+  static Float all(float value) { return _mm256_set1_ps(value); }
+  static Float load(const float* from) { return _mm256_loadu_ps(from); }
+  static void store(float* to, Float value) { _mm256_storeu_ps(to, value); }
+  /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
+  static Float load(const float* from, int lanes) { return _mm256_maskload_ps(from, mask(lanes)); }
+  static void store(float* to, Float value, int lanes) { _mm256_maskstore_ps(to, mask(lanes), value); }
+
+  static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
+  static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
+  static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static Float sqrt(Float a) { return _mm256_sqrt_ps(a); }
+  static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
+  /// max(0, a); a NaN stays a NaN.
+  static Float relu(Float a) { return _mm256_max_ps(zero(), a); }
+  /// a where gate > 0, else 0.
+  static Float where_positive(Float gate, Float a) { return _mm256_and_ps(_mm256_cmp_ps(gate, zero(), _CMP_GT_OQ), a); }
+
+ private:
+  static __m256i mask(int lanes) {
+    alignas(32) static constexpr std::int32_t kBits[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kBits + 8 - lanes));
+  }
+};
+
+}  // namespace
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,43 @@
+// Vectors of 16 floats by AVX-512F. Compiled in build_avx512.cpp alone; the unnamed namespace is on purpose, see isa.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace apam::kernels::cpu {
+namespace {
+
+struct Avx512 {
+  static constexpr const char* name = "avx512";
+  static constexpr int width = 16;
+  using Float = __m512;
+
+  static Float zero() { return _mm512_setzero_ps(); }
+  static Float all(float value) { return _mm512_set1_ps(value); }
+  static Float load(const float* from) { return _mm512_loadu_ps(from); }
+  static void store(float* to, Float value) { _mm512_storeu_ps(to, value); }
+  /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
+  static Float load(const float* from, int lanes) { return _mm512_maskz_loadu_ps(mask(lanes), from); }
+  static void store(float* to, Float value, int lanes) { _mm512_mask_storeu_ps(to, mask(lanes), value); }
+
+  static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
+  static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  static Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
+  static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  static Float sqrt(Float a) { return _mm512_sqrt_ps(a); }
+  static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
+  /// max(0, a); a NaN stays a NaN.
+  static Float relu(Float a) { return _mm512_max_ps(zero(), a); }
+  /// a where gate > 0, else 0.
+  static Float where_positive(Float gate, Float a) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(gate, zero(), _CMP_GT_OQ), a);
+  }
+
+ private:
+  static __mmask16 mask(int lanes) { return static_cast<__mmask16>((1U << static_cast<unsigned>(lanes)) - 1U); }
+};
+
+}  // namespace
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,50 @@
+// Vectors of 4 floats in the compiler's portable vector arithmetic: SSE2 on x86-64, NEON on 64-bit ARM, whatever else
+// elsewhere. There is no fused multiply-add to count on, so fma rounds twice. The unnamed namespace is on purpose, see isa.h.
+#pragma once
+
+#include <cstdint>
+
+namespace apam::kernels::cpu {
+namespace {
+
+struct Portable {
+  static constexpr const char* name = "portable";
+  static constexpr int width = 4;
+  using Float = float __attribute__((vector_size(16)));
+
+  static Float zero() { return Float{}; }
+  static Float all(float value) { return Float{value, value, value, value}; }
+  static Float load(const float* from) {
+    Float value;
+    __builtin_memcpy(&value, from, sizeof value);
+    return value;
+  }
+  static void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof value); }
+  /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
+  static Float load(const float* from, int lanes) {
+    Float value{};
+    for (int i = 0; i < lanes; ++i) value[i] = from[i];
+    return value;
+  }
+  static void store(float* to, Float value, int lanes) {
+    for (int i = 0; i < lanes; ++i) to[i] = value[i];
+  }
+
+  static Float add(Float a, Float b) { return a + b; }
+  static Float sub(Float a, Float b) { return a - b; }
+  static Float mul(Float a, Float b) { return a * b; }
+  static Float div(Float a, Float b) { return a / b; }
+  static Float fma(Float a, Float b, Float c) { return a * b + c; }
+  static Float sqrt(Float a) {
+    for (int i = 0; i < width; ++i) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+  }
+  static Float max(Float a, Float b) { return a > b ? a : b; }
+  /// max(0, a); a NaN stays a NaN.
+  static Float relu(Float a) { return a < zero() ? zero() : a; }
+  /// a where gate > 0, else 0.
+  static Float where_positive(Float gate, Float a) { return gate > zero() ? a : zero(); }
+};
+
+}  // namespace
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,95 @@
+// The vector kernels as plain function pointers: what one instruction set offers, see isa.h. This header is seen by the
+// files that are compiled for an instruction set, so it declares plain data only.
+#pragma once
+
+#include <cstdint>
+
+namespace apam::kernels::cpu {
+
+/// Over `count` contiguous elements. Every element gets the same operations wherever it stands, in the body of a loop or
+/// in its last, partial vector, so that a result does not depend on how the elements are split over threads.
+struct PointwiseKernels {
+  void (*add)(const float* a, const float* b, float* y, std::int64_t count);
+  void (*scale)(float factor, const float* x, float* y, std::int64_t count);
+  void (*relu)(const float* x, float* y, std::int64_t count);
+  void (*relu_backward)(const float* dy, const float* y, float* dx, bool accumulate, std::int64_t count);
+  void (*running_average)(float momentum, const float* batch, float* running, std::int64_t count);
+};
+
+/// What the optimizer kernels need of kernels/ops/optimizer_step.h, the complements rounded once from double.
+struct StepScalars {
+  float rate, weight_decay;
+  float beta1, one_minus_beta1;
+  float beta2, one_minus_beta2;
+  float eps;
+};
+
+/// Element-wise as the pointwise kernels.
+struct OptimizerKernels {
+  void (*sgd)(const StepScalars&, const float* g, float* w, std::int64_t count);
+  void (*adam)(const StepScalars&, const float* g, float* w, float* m, float* v, std::int64_t count);
+  void (*amsgrad)(const StepScalars&, const float* g, float* w, float* m, float* v, float* vh, std::int64_t count);
+};
+
+/// Affine map of every channel: (x - mean) * factor + shift, each (C).
+struct ChannelMap {
+  const float* mean;
+  const float* factor;
+  const float* shift;
+};
+
+/// Coefficients of the gradient of batch norm: dx = factor * (g - mean_g - (x - mean) * slope), each (C).
+struct ChannelGradient {
+  const float* mean;
+  const float* factor;
+  const float* mean_g;
+  const float* slope;
+};
+
+struct GradientIn {
+  const float* dy;  // (rows, C)
+  const float* x;   // (rows, C)
+  const float* y;   // (rows, C), or null: no ReLU
+};
+struct GradientOut {
+  float* dx;          // (rows, C)
+  float* d_residual;  // (rows, C), or null
+  bool accumulate_dx, accumulate_residual;
+};
+
+/// Over a block of rows of `c` channels.
+struct BatchNormKernels {
+  /// mean[c], and m2[c] = sum over the rows of (x - mean)^2.
+  void (*moments)(const float* x, std::int64_t rows, std::int64_t c, float* mean, float* m2);
+  /// y = act(map(x) + residual); `residual` may be null.
+  void (*normalise)(const ChannelMap&, const float* x, const float* residual, bool relu, float* y, std::int64_t rows,
+                    std::int64_t c);
+  /// sum_g[c] = sum of g, sum_gx[c] = sum of g * (x - mean), where g = dy masked by y > 0.
+  void (*gradient_sums)(const GradientIn&, const float* mean, std::int64_t rows, std::int64_t c, float* sum_g, float* sum_gx);
+  void (*gradient)(const ChannelGradient&, const GradientIn&, const GradientOut&, std::int64_t rows, std::int64_t c);
+};
+
+/// One window of average pooling; a window is `size` rows of `size` pixels of `c` channels, rows `row_stride` floats apart.
+struct Window {
+  int size;
+  std::int64_t row_stride, c;
+};
+
+struct PoolKernels {
+  /// y[c] = mean of the window.
+  void (*mean)(const Window&, const float* x, float* y);
+  /// dx = dy / size^2 all over the window, or added to it.
+  void (*spread)(const Window&, const float* dy, bool accumulate, float* dx);
+};
+
+/// Everything that is compiled once for each instruction set.
+struct Isa {
+  const char* name;  ///< "portable", "avx2", "avx512"
+  int width;         ///< floats in a vector
+  PointwiseKernels pointwise;
+  OptimizerKernels optimizer;
+  BatchNormKernels batch_norm;
+  PoolKernels pool;
+};
+
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,159 @@
+// The vector kernels of every instruction set that this processor has: element-wise ones must give, bit for bit, what their
+// formula gives in scalar code, at every position of a vector and in every partial vector.
+#include "kernels/cpu/isa.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <string_view>
+#include <vector>
+
+#include "kernels/runtime/error.h"
+#include "kernels/runtime/philox.h"
+#include "tests/kernels/cpu/each_isa.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kLongest = 70;  // several vectors of the widest instruction set and every partial one
+constexpr float kFence = -12345.0F;    // must stand untouched behind every output
+
+constexpr StepScalars kScalars{.rate = 0.01F,
+                               .weight_decay = 0.001F,
+                               .beta1 = 0.9F,
+                               .one_minus_beta1 = 0.1F,
+                               .beta2 = 0.999F,
+                               .one_minus_beta2 = 0.001F,
+                               .eps = 1e-8F};
+
+std::vector<float> normals(std::uint64_t stream, std::int64_t count) {
+  const Random random(1, Purpose::trial, stream);
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = random.normal(i);
+  return values;
+}
+
+class Vectors : public testing::TestWithParam<const Isa*> {
+ protected:
+  /// a * b + c as this instruction set rounds it: once, but twice where there is no fused multiply-add.
+  float fma(float a, float b, float c) const {
+    return std::string_view(isa().name) == "portable" ? a * b + c : std::fma(a, b, c);
+  }
+  static const Isa& isa() { return *GetParam(); }
+  /// Runs body(count) for every length, so that each element meets each kind of vector.
+  template <class Body>
+  void for_each_length(const Body& body) const {
+    for (std::int64_t count = 1; count <= kLongest; ++count) {
+      SCOPED_TRACE(count);
+      body(count);
+    }
+  }
+};
+
+void expect_same_bits(float expected, float got, std::int64_t i) {
+  EXPECT_EQ(std::bit_cast<std::uint32_t>(expected), std::bit_cast<std::uint32_t>(got))
+      << expected << " != " << got << " at " << i;
+}
+
+TEST_P(Vectors, pointwise_kernels_round_as_scalar_code) {
+  const auto& k = isa().pointwise;
+  const auto a = normals(0, kLongest), b = normals(1, kLongest);
+  for_each_length([&](std::int64_t count) {
+    std::vector<float> sum(kLongest + 1, kFence), scaled = sum, positive = sum, gradient = sum, added = b, running = b;
+    k.add(a.data(), b.data(), sum.data(), count);
+    k.scale(0.3F, a.data(), scaled.data(), count);
+    k.relu(a.data(), positive.data(), count);
+    k.relu_backward(a.data(), b.data(), gradient.data(), false, count);
+    k.relu_backward(a.data(), b.data(), added.data(), true, count);
+    k.running_average(0.1F, a.data(), running.data(), count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      expect_same_bits(a[i] + b[i], sum[i], i);
+      expect_same_bits(0.3F * a[i], scaled[i], i);
+      expect_same_bits(a[i] > 0 ? a[i] : 0.0F, positive[i], i);
+      expect_same_bits(b[i] > 0 ? a[i] : 0.0F, gradient[i], i);
+      expect_same_bits(b[i] > 0 ? b[i] + a[i] : b[i], added[i], i);
+      expect_same_bits(fma(0.1F, a[i] - b[i], b[i]), running[i], i);
+    }
+    for (const auto* output : {&sum, &scaled, &positive, &gradient}) EXPECT_EQ((*output)[count], kFence);
+  });
+}
+
+TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
+  const StepScalars& s = kScalars;
+  const auto g = normals(0, kLongest), w0 = normals(1, kLongest), m0 = normals(2, kLongest);
+  auto v0 = normals(3, kLongest), vh0 = normals(4, kLongest);
+  for (auto& value : v0) value *= value;
+  for (auto& value : vh0) value *= value;
+  for_each_length([&](std::int64_t count) {
+    auto sgd = w0, adam = w0, amsgrad = w0;
+    auto m1 = m0, v1 = v0, m2 = m0, v2 = v0, vh = vh0;
+    isa().optimizer.sgd(s, g.data(), sgd.data(), count);
+    isa().optimizer.adam(s, g.data(), adam.data(), m1.data(), v1.data(), count);
+    isa().optimizer.amsgrad(s, g.data(), amsgrad.data(), m2.data(), v2.data(), vh.data(), count);
+    for (std::int64_t i = 0; i < kLongest; ++i) {
+      if (i >= count) {
+        expect_same_bits(w0[i], sgd[i], i);
+        expect_same_bits(w0[i], amsgrad[i], i);
+        continue;
+      }
+      const float gradient = fma(s.weight_decay, w0[i], g[i]);
+      const float m = fma(s.beta1, m0[i], s.one_minus_beta1 * gradient);
+      const float v = fma(s.beta2, v0[i], s.one_minus_beta2 * gradient * gradient);
+      const float largest = std::max(vh0[i], v);
+      expect_same_bits(fma(-s.rate, gradient, w0[i]), sgd[i], i);
+      expect_same_bits(fma(-s.rate, m / (std::sqrt(v) + s.eps), w0[i]), adam[i], i);
+      expect_same_bits(fma(-s.rate, m / (std::sqrt(largest) + s.eps), w0[i]), amsgrad[i], i);
+      expect_same_bits(m, m2[i], i);
+      expect_same_bits(v, v2[i], i);
+      expect_same_bits(largest, vh[i], i);
+    }
+  });
+}
+
+TEST_P(Vectors, nan_is_not_hidden) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> x(kLongest, nan), ones(kLongest, 1.0F);
+  std::vector<float> y(kLongest), w = ones, m = ones, v = ones, vh = ones;
+  isa().pointwise.relu(x.data(), y.data(), kLongest);
+  isa().optimizer.amsgrad(kScalars, x.data(), w.data(), m.data(), v.data(), vh.data(), kLongest);
+  for (std::int64_t i = 0; i < kLongest; ++i) {
+    EXPECT_TRUE(std::isnan(y[i])) << i;
+    EXPECT_TRUE(std::isnan(vh[i])) << i;
+    EXPECT_TRUE(std::isnan(w[i])) << i;
+  }
+}
+
+TEST_P(Vectors, moments_of_a_far_mean_do_not_cancel) {
+  constexpr std::int64_t kRows = 257, kChannels = 21;
+  constexpr float kMean = 4096.0F;  // spacing of floats there: 2^-11
+  auto x = normals(0, kRows * kChannels);
+  for (auto& value : x) value = kMean + value / 16.0F;
+  std::vector<float> mean(kChannels + 1, kFence), m2(kChannels + 1, kFence);
+  isa().batch_norm.moments(x.data(), kRows, kChannels, mean.data(), m2.data());
+  for (std::int64_t j = 0; j < kChannels; ++j) {
+    double sum = 0, squares = 0;
+    for (std::int64_t i = 0; i < kRows; ++i) sum += double{x[i * kChannels + j]};
+    for (std::int64_t i = 0; i < kRows; ++i) squares += std::pow(double{x[i * kChannels + j]} - sum / kRows, 2);
+    // Differences from the first row are exact and below 1, their sum below 2^9 rounds by 2^-16 at most a row, and the
+    // mean itself rounds by half a spacing; m2 gains rows * error^2 from that, and its own sum rounds.
+    const double error = 0x1p-16 + 0x1p-12;
+    EXPECT_NEAR(mean[j], sum / kRows, error);
+    EXPECT_NEAR(m2[j], squares, kRows * error * error + squares * kRows * 0x1p-24);
+  }
+  EXPECT_EQ(mean[kChannels], kFence);
+  EXPECT_EQ(m2[kChannels], kFence);
+}
+
+INSTANTIATE_TEST_SUITE_P(each, Vectors, each_isa(), isa_name);
+
+TEST(Isa, portable_always_runs) { EXPECT_STREQ(available_isas().front()->name, "portable"); }
+
+TEST(Isa, is_found_by_name_or_refused) {
+  for (const Isa* isa : available_isas()) EXPECT_EQ(&find_isa(isa->name), isa);
+  EXPECT_THROW(find_isa("mmx"), InputError);
+}
+
+}  // namespace
+}  // namespace apam::kernels::cpu

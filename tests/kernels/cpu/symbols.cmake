@@ -1,0 +1,15 @@
+# Checks that objects compiled for an instruction set define no weak symbol: the linker could keep such a function for the
+# whole program (kernels/cpu/isa.h). Usage: cmake -D NM=nm -D "OBJECTS=a.o;b.o" -P symbols.cmake
+foreach(object IN LISTS OBJECTS)
+  execute_process(COMMAND ${NM} -C --defined-only ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "[^\n]* [VWuvw] [^\n]*" weak "${symbols}")
+  if(weak)
+    list(JOIN weak "\n" lines)
+    message(FATAL_ERROR "${object} defines weak symbols:\n${lines}")
+  endif()
+  string(REGEX MATCHALL "[^\n]* T [^\n]*" strong "${symbols}")
+  list(LENGTH strong count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "${object} must export its table and nothing else, not:\n${strong}")
+  endif()
+endforeach()
