@@ -1,0 +1,13 @@
+// Local training: the master and one worker in one thread over one arena, without a copy. It goes through the same
+// Master::handle as asynchronous training, so one asynchronous worker computes the same bits.
+#pragma once
+
+#include "apam/gradient_source.h"
+#include "apam/master.h"
+
+namespace apam::exchange {
+
+/// Trains until the master is done. Throws InputError unless the master has one worker and source.arena() is its arena.
+void train_directly(Master& master, GradientSource& source);
+
+}  // namespace apam::exchange

@@ -1,0 +1,58 @@
+// The master of asynchronous training: it applies each gradient as it arrives and answers that worker alone.
+// A state machine whose inputs are messages; it knows no clock, no thread and no network, so that order of arrival is all
+// that its results depend on.
+#pragma once
+
+#include <vector>
+
+#include "apam/leases.h"
+#include "apam/observer.h"
+#include "apam/staleness.h"
+#include "apam/transport.h"
+#include "apam/updater.h"
+
+namespace apam::exchange {
+
+class Master {
+ public:
+  /// The updater and the observer must outlive the master. Throws InputError unless there is a worker and an update to make.
+  Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer);
+
+  /// The first answer to a worker: the initial weights and its first leases, or a stop when there are none for it. Once a
+  /// worker.
+  Reply welcome(int worker);
+
+  /// Applies a gradient and says what its worker does next. Throws ExchangeError for a worker that is unknown, not welcomed
+  /// or stopped, a batch that is not its oldest lease, a version that it was not given, or values of the wrong size.
+  Reply handle(const GradientMessage& message);
+
+  /// True when every worker has been told to stop; exactly schedule.total_updates have been applied then.
+  bool done() const { return active_ == 0; }
+
+  /// Welcomes all workers, handles gradients as they arrive until done, and lets the transport finish.
+  /// Throws ExchangeError when the transport has another number of workers, and whatever transport and observer throw.
+  void run(MasterTransport& transport);
+
+  In weights() const { return updater_.arena().weights(); }
+  const Staleness& staleness() const { return staleness_; }
+
+ private:
+  enum class Phase : std::uint8_t { unknown, working, stopped };
+  struct WorkerState {
+    Phase phase = Phase::unknown;
+    std::int64_t given = 0;  // version of the weights last sent to it
+  };
+
+  void check(const GradientMessage& message) const;
+  Reply close(int worker, Reply reply);
+
+  Updater& updater_;
+  Observer& observer_;
+  Schedule schedule_;
+  Leases leases_;
+  Staleness staleness_;
+  std::vector<WorkerState> states_;
+  int active_;  // workers not stopped yet
+};
+
+}  // namespace apam::exchange

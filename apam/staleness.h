@@ -1,0 +1,30 @@
+// The staleness tau of every update: updates applied between the weights that its gradient was computed on and itself
+// (APAM, section 2). With N workers that have one gradient in flight each, tau + 1 summed over a worker's updates telescopes
+// to the number of its last update, so the mean over a long run is N - 1 whatever the workers' speeds.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace apam::exchange {
+
+class Staleness {
+ public:
+  explicit Staleness(int workers) : by_worker_(static_cast<std::size_t>(workers)) {}
+
+  void record(int worker, std::int64_t tau);
+
+  std::int64_t updates() const { return updates_; }
+  double mean() const;  ///< 0 before the first update
+  std::int64_t max() const { return static_cast<std::int64_t>(histogram_.size()) - (histogram_.empty() ? 0 : 1); }
+  const std::vector<std::int64_t>& histogram() const { return histogram_; }  ///< [tau] updates of that staleness, up to max()
+  const std::vector<std::int64_t>& by_worker() const { return by_worker_; }  ///< [worker] updates by its gradients
+
+ private:
+  std::int64_t updates_ = 0;
+  std::int64_t sum_ = 0;
+  std::vector<std::int64_t> histogram_;
+  std::vector<std::int64_t> by_worker_;
+};
+
+}  // namespace apam::exchange

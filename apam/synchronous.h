@@ -1,0 +1,48 @@
+// Synchronous training, the baseline: each of N ranks computes its share of every mini-batch, the contributions are added
+// up over the ranks, and every rank applies the same update to its own replica.
+//
+//   g = sum over ranks of (sum over the share's rows of the row's gradient) / rows of the mini-batch
+//   s = sum over ranks of rows_r s_r / sum over ranks of rows_r                    (batch statistics)
+//
+// The gradients travel in buckets, while backward still computes the rest (buckets.h). Batch norm normalises by each
+// share's own moments; what that means for s is told in docs/protocol.md.
+#pragma once
+
+#include "apam/all_reduce.h"
+#include "apam/buckets.h"
+#include "apam/gradient_source.h"
+#include "apam/observer.h"
+#include "apam/updater.h"
+
+namespace apam::exchange {
+
+class SynchronousTrainer {
+ public:
+  static constexpr std::size_t kBucketFloats = std::size_t{1} << 20U;  // 4 MiB
+
+  /// All must outlive the trainer. Throws InputError unless source.arena() is the updater's arena and there is an update to
+  /// make.
+  SynchronousTrainer(AllReduce& all_reduce, Updater& updater, GradientSource& source, const Schedule& schedule,
+                     Observer& observer, std::size_t bucket_floats = kBucketFloats);
+  ~SynchronousTrainer();
+  SynchronousTrainer(const SynchronousTrainer&) = delete;
+  SynchronousTrainer& operator=(const SynchronousTrainer&) = delete;
+
+  /// Gives every rank the state of rank 0 and makes all updates. Every rank calls it; every rank's observer is told.
+  /// Throws ExchangeError when replicas differ at a snapshot.
+  void run();
+
+ private:
+  GradientHeader contribute(std::int64_t batch);
+  void weigh_statistics(GradientHeader& header);
+  void check_replicas(std::int64_t update);
+
+  AllReduce& all_reduce_;
+  Updater& updater_;
+  GradientSource& source_;
+  Schedule schedule_;
+  Observer& observer_;
+  BucketQueue buckets_;
+};
+
+}  // namespace apam::exchange

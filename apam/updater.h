@@ -1,0 +1,37 @@
+// Applies contributions to a model: the one place where weights change, whatever exchange brought the gradient.
+//
+//   contribution = [ gradients | batch statistics ]     (ParameterArena::outgoing)
+//   weights      <- optimizer step by the gradients     (engine/optim/optimizer.h)
+//   running      <- running + momentum (batch statistics - running)
+//   version      <- version + 1
+#pragma once
+
+#include <cstdint>
+
+#include "engine/optim/optimizer.h"
+#include "engine/parameters.h"
+
+namespace apam::exchange {
+
+/// Owns the optimizer of one model; the weights stay in the arena, which must outlive it.
+class Updater {
+ public:
+  static constexpr float kStatisticsMomentum = 0.1F;  // PyTorch's default
+
+  /// Throws InputError for options that the optimizer refuses.
+  Updater(Exec& exec, const engine::ParameterArena& arena, const engine::OptimizerOptions& options);
+
+  /// One update of weights and running statistics. Throws ShapeError unless the contribution is as large as the state.
+  void apply(In contribution);
+
+  std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far
+  const engine::ParameterArena& arena() const { return arena_; }
+  const engine::OptimizerOptions& options() const { return optimizer_.options(); }
+
+ private:
+  Exec& exec_;
+  const engine::ParameterArena& arena_;
+  engine::Optimizer optimizer_;
+};
+
+}  // namespace apam::exchange
