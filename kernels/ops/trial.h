@@ -1,6 +1,7 @@
 // A trial: seeded operands for one problem, and each pass of a kernel run on them. Tests compare what trials of two
-// providers leave behind, benchmarks and `auto` time them. Inputs are drawn like what a net sees (unit normal, positive
-// variances, valid labels), from Philox; outputs start as NaN.
+// providers leave behind, benchmarks and `auto` time them. Inputs are drawn like what a net sees (unit normal, weights of
+// 1 / sqrt(fan in), positive variances, valid labels), from Philox; outputs start as NaN. Every operand lies between
+// fences: words that are NaN to who reads them, and show when somebody has written there.
 #pragma once
 
 #include <cstdint>
@@ -12,25 +13,43 @@
 
 namespace apam::kernels {
 
+/// One output of a pass.
+struct TrialOutput {
+  std::string_view name;
+  Out values;
+  /// How many products or addends make one element: scales the tolerance of a check. 0: exact, nothing is rounded.
+  std::int64_t terms = 1;
+  /// Size of the numbers that make an element, where they cancel and the result is smaller than they are.
+  double magnitude = 0;
+  /// What an operand that is updated in place holds before the pass; empty for one that is only written.
+  In before{};
+};
+
 template <class Op>
 class Trial {
  public:
+  /// Draws the operands of all passes and prepares them for Write::overwrite.
   Trial(Exec& exec, const typename Op::Problem& problem, std::uint64_t seed = 0);
   ~Trial();
 
-  /// Runs one pass on the operands of this trial.
-  void run(Exec& exec, typename Op::Kernel& kernel, typename Op::Pass pass);
+  /// Puts the outputs of a pass back to where they start: NaN, or old values where the pass adds to them or updates them.
+  void prepare(typename Op::Pass pass, Write write = Write::overwrite);
 
-  struct Operand {
-    std::string_view name;
-    Out values;
-    std::int64_t terms = 1;  ///< how many products or addends make one element: scales the tolerance of a check
-  };
+  /// Runs one pass on the operands of this trial. Passes whose outputs have no Write ignore it.
+  void run(Exec& exec, typename Op::Kernel& kernel, typename Op::Pass pass, Write write = Write::overwrite);
+
+  /// Whether the outputs of a pass can be added to what is there.
+  static bool accumulates(typename Op::Pass pass);
+
   /// What `pass` writes, by name, in a fixed order.
-  std::vector<Operand> outputs(typename Op::Pass pass);
+  std::vector<TrialOutput> outputs(typename Op::Pass pass);
 
-  /// What `pass` should write, computed from the same operands by the naive loops in double; in the order of outputs().
+  /// What `pass` should write over NaN (or `before`), computed from the same operands by the naive loops in double; in
+  /// the order of outputs(). Computed at each call, on one thread.
   std::vector<std::vector<double>> expected(typename Op::Pass pass);
+
+  /// True while nobody has written outside the operands.
+  bool fences_intact() const;
 
   /// Work of a pass, for rates: operations by the direct method, and bytes that must move at least.
   double flops(typename Op::Pass pass) const;

@@ -1,23 +1,184 @@
-// The table of this folder: which kernels it offers for each operation.
+// The naive loops in float as kernels: the provider "reference", which can do everything and is chosen last.
+#include <array>
+
 #include "kernels/ops/all.h"
 #include "kernels/providers.h"
+#include "kernels/reference/add.h"
+#include "kernels/reference/avg_pool.h"
+#include "kernels/reference/batch_norm.h"
+#include "kernels/reference/conv2d.h"
+#include "kernels/reference/linear.h"
+#include "kernels/reference/optimizer_step.h"
+#include "kernels/reference/relu.h"
+#include "kernels/reference/scale.h"
+#include "kernels/reference/softmax_cross_entropy.h"
 
 namespace apam::kernels::reference {
+namespace {
 
+/// A kernel of this provider: the contract of `Op` and a problem.
 template <class Op>
-std::span<const Implementation<Op>> implementations() {
-  return {};
+class Naive : public Op::Kernel {
+ public:
+  explicit Naive(const typename Op::Problem& problem) : problem_(problem) {}
+
+ protected:
+  const typename Op::Problem problem_;
+};
+
+class NaiveConv2d final : public Naive<Conv2d> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, In w, Out y) override { conv2d_forward(problem_, x.data(), w.data(), y.data()); }
+  void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
+    conv2d_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
+  }
+  void backward_weight(Exec&, In x, In dy, Out dw, Write write) override {
+    conv2d_backward_weight(problem_, x.data(), dy.data(), dw.data(), write);
+  }
+};
+
+class NaiveBatchNorm final : public Naive<BatchNorm> {
+ public:
+  using Naive::Naive;
+  void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchNorm::BatchStatistics& out) override {
+    batch_norm_forward_training<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, y.data(),
+                                       {out.mean.data(), out.variance.data(), out.inv_std.data()});
+  }
+  void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance, Out y) override {
+    batch_norm_forward_inference<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, running_mean.data(),
+                                        running_variance.data(), y.data());
+  }
+  void backward(Exec&, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
+    batch_norm_backward<float>(problem_, dy.data(), {saved.x.data(), saved.y.data(), saved.mean.data(), saved.inv_std.data()},
+                               gamma.data(),
+                               {out.dx.data(), out.d_residual.data(), out.dgamma.data(), out.dbeta.data(), out.write_x,
+                                out.write_residual, out.write_parameters});
+  }
+};
+
+class NaiveRelu final : public Naive<Relu> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, Out y) override { relu_forward(problem_, x.data(), y.data()); }
+  void backward(Exec&, In dy, In y, Out dx, Write write) override {
+    relu_backward(problem_, dy.data(), y.data(), dx.data(), write);
+  }
+};
+
+class NaiveAdd final : public Naive<Add> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In a, In b, Out y) override { add_forward(problem_, a.data(), b.data(), y.data()); }
+};
+
+class NaiveScale final : public Naive<Scale> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, Out y) override { scale_forward(problem_, x.data(), y.data()); }
+};
+
+class NaiveAvgPool final : public Naive<AvgPool> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, Out y) override { avg_pool_forward(problem_, x.data(), y.data()); }
+  void backward(Exec&, In dy, Out dx, Write write) override { avg_pool_backward(problem_, dy.data(), dx.data(), write); }
+};
+
+class NaiveLinear final : public Naive<Linear> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, In w, In b, Out y) override { linear_forward(problem_, x.data(), w.data(), b.data(), y.data()); }
+  void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
+    linear_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
+  }
+  void backward_weight(Exec&, In x, In dy, Out dw, Out db, Write write) override {
+    linear_backward_weight(problem_, x.data(), dy.data(), dw.data(), db.data(), write);
+  }
+};
+
+class NaiveSoftmaxCrossEntropy final : public Naive<SoftmaxCrossEntropy> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums) override {
+    softmax_cross_entropy_forward(problem_, logits.data(), labels.data(), probabilities.data(), sums.data());
+  }
+  void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits) override {
+    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale, dlogits.data());
+  }
+};
+
+class NaiveOptimizerStep final : public Naive<OptimizerStep> {
+ public:
+  using Naive::Naive;
+  void update(Exec&, const OptimizerStep::Scalars& scalars, In g, Out w, const OptimizerStep::Moments& moments) override {
+    optimizer_step<float>(problem_, scalars, g.data(), w.data(), {moments.m.data(), moments.v.data(), moments.vh.data()});
+  }
+};
+
+class NaiveRunningAverage final : public Naive<RunningAverage> {
+ public:
+  using Naive::Naive;
+  void update(Exec&, float momentum, In batch, Out running) override {
+    running_average(problem_, momentum, batch.data(), running.data());
+  }
+};
+
+/// The one line of each table.
+template <class Op, class NaiveKernel>
+std::span<const Implementation<Op>> only() {
+  static const std::array<Implementation<Op>, 1> table{{{
+      "reference",
+      DeviceKind::cpu,
+      [](const typename Op::Problem&, typename Op::Pass) { return true; },
+      [](Exec&, const typename Op::Problem& problem) -> std::unique_ptr<typename Op::Kernel> {
+        return std::make_unique<NaiveKernel>(problem);
+      },
+  }}};
+  return table;
 }
 
-template std::span<const Implementation<Conv2d>> implementations<Conv2d>();
-template std::span<const Implementation<BatchNorm>> implementations<BatchNorm>();
-template std::span<const Implementation<Relu>> implementations<Relu>();
-template std::span<const Implementation<Add>> implementations<Add>();
-template std::span<const Implementation<Scale>> implementations<Scale>();
-template std::span<const Implementation<AvgPool>> implementations<AvgPool>();
-template std::span<const Implementation<Linear>> implementations<Linear>();
-template std::span<const Implementation<SoftmaxCrossEntropy>> implementations<SoftmaxCrossEntropy>();
-template std::span<const Implementation<OptimizerStep>> implementations<OptimizerStep>();
-template std::span<const Implementation<RunningAverage>> implementations<RunningAverage>();
+}  // namespace
+
+template <>
+std::span<const Implementation<Conv2d>> implementations<Conv2d>() {
+  return only<Conv2d, NaiveConv2d>();
+}
+template <>
+std::span<const Implementation<BatchNorm>> implementations<BatchNorm>() {
+  return only<BatchNorm, NaiveBatchNorm>();
+}
+template <>
+std::span<const Implementation<Relu>> implementations<Relu>() {
+  return only<Relu, NaiveRelu>();
+}
+template <>
+std::span<const Implementation<Add>> implementations<Add>() {
+  return only<Add, NaiveAdd>();
+}
+template <>
+std::span<const Implementation<Scale>> implementations<Scale>() {
+  return only<Scale, NaiveScale>();
+}
+template <>
+std::span<const Implementation<AvgPool>> implementations<AvgPool>() {
+  return only<AvgPool, NaiveAvgPool>();
+}
+template <>
+std::span<const Implementation<Linear>> implementations<Linear>() {
+  return only<Linear, NaiveLinear>();
+}
+template <>
+std::span<const Implementation<SoftmaxCrossEntropy>> implementations<SoftmaxCrossEntropy>() {
+  return only<SoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy>();
+}
+template <>
+std::span<const Implementation<OptimizerStep>> implementations<OptimizerStep>() {
+  return only<OptimizerStep, NaiveOptimizerStep>();
+}
+template <>
+std::span<const Implementation<RunningAverage>> implementations<RunningAverage>() {
+  return only<RunningAverage, NaiveRunningAverage>();
+}
 
 }  // namespace apam::kernels::reference

@@ -1,0 +1,19 @@
+// y = max(0, x);  dx = dy where y > 0, else 0.
+#pragma once
+
+#include "kernels/ops/relu.h"
+#include "kernels/reference/arithmetic.h"
+
+namespace apam::kernels::reference {
+
+template <class T>
+void relu_forward(const Relu::Problem& p, const T* x, T* y) {
+  for (std::int64_t e = 0; e < p.size; ++e) y[e] = x[e] > 0 ? x[e] : T(0);
+}
+
+template <class T>
+void relu_backward(const Relu::Problem& p, const T* dy, const T* y, T* dx, Write write) {
+  for (std::int64_t e = 0; e < p.size; ++e) assign(dx[e], y[e] > 0 ? dy[e] : T(0), write);
+}
+
+}  // namespace apam::kernels::reference

@@ -1,0 +1,78 @@
+// Trial<Conv2d>: x and dy unit normal, w of deviation 1 / sqrt(R S C), so that y is about unit normal again.
+#include <cmath>
+
+#include "kernels/reference/conv2d.h"
+#include "kernels/reference/trial_impl.h"
+
+namespace apam::kernels {
+
+template <>
+struct Trial<Conv2d>::Operands {
+  using Pass = Conv2d::Pass;
+
+  Operands(Exec& exec, const Conv2d::Problem& p, std::uint64_t seed)
+      : problem(p),
+        store(exec, seed),
+        x(store.normal(p.x_size())),
+        w(store.normal(p.w_size(), 1 / std::sqrt(double(p.r) * p.s * p.c))),
+        dy(store.normal(p.y_size())),
+        y(store.unwritten(p.y_size())),
+        dx(store.unwritten(p.x_size())),
+        dw(store.unwritten(p.w_size())) {}
+
+  void run(Exec& exec, Conv2d::Kernel& kernel, Pass pass, Write write) const {
+    switch (pass) {
+      case Pass::forward:
+        return kernel.forward(exec, x, w, y);
+      case Pass::backward_input:
+        return kernel.backward_input(exec, dy, w, dx, write);
+      case Pass::backward_weight:
+        return kernel.backward_weight(exec, x, dy, dw, write);
+    }
+  }
+
+  static bool accumulates(Pass pass) { return pass != Pass::forward; }
+
+  std::vector<TrialOutput> outputs(Pass pass) const {
+    const std::int64_t taps = std::int64_t(problem.r) * problem.s;
+    switch (pass) {
+      case Pass::forward:
+        return {{"y", y, taps * problem.c}};
+      case Pass::backward_input:
+        return {{"dx", dx, taps * problem.k}};
+      case Pass::backward_weight:
+        return {{"dw", dw, std::int64_t(problem.n) * problem.out_h() * problem.out_w()}};
+    }
+    return {};
+  }
+
+  std::vector<std::vector<double>> expected(Pass pass) const {
+    std::vector<double> result(outputs(pass).front().values.size());
+    switch (pass) {
+      case Pass::forward:
+        reference::conv2d_forward(problem, doubles(x).data(), doubles(w).data(), result.data());
+        break;
+      case Pass::backward_input:
+        reference::conv2d_backward_input(problem, doubles(dy).data(), doubles(w).data(), result.data(), Write::overwrite);
+        break;
+      case Pass::backward_weight:
+        reference::conv2d_backward_weight(problem, doubles(x).data(), doubles(dy).data(), result.data(), Write::overwrite);
+        break;
+    }
+    return {std::move(result)};
+  }
+
+  double flops(Pass) const { return problem.flops(); }
+  double bytes(Pass) const { return sizeof(float) * double(x.size() + w.size() + y.size()); }
+
+  Conv2d::Problem problem;
+  OperandStore store;
+  In x;           // (N, H, W, C)
+  In w;           // (K, R, S, C)
+  In dy;          // (N, P, Q, K)
+  Out y, dx, dw;  // as dy, x, w
+};
+
+template class Trial<Conv2d>;
+
+}  // namespace apam::kernels

@@ -1,0 +1,43 @@
+// How far a float result may lie from the same computed in double: one rule for every operation and provider.
+//
+// An element is a sum of `terms` products or addends of some size s, computed in any order. Step i rounds a partial sum of
+// size about s * sqrt(i) (the addends' signs are mixed) by at most u = eps / 2 of it, a random amount of deviation
+// u / sqrt(3). The sum of these errors has deviation
+//     u / sqrt(3) * s * sqrt(1 + 2 + ... + terms)  =  u * s * terms / sqrt(6),
+// and the result has size s * sqrt(terms): relative to it, u * sqrt(terms) / sqrt(6) = 0.2 * eps * sqrt(terms). The largest
+// of 10^7 normal errors is 5.4 deviations: 1.1 * eps * sqrt(terms). Rounding the products adds 0.3 * eps at most of the time;
+// partial sums of one sign give the same law relative to their total. A factor of 4 in all leaves room for kernels that
+// transform (Winograd) or approximate (vectorised exp) within a few eps:
+//     |actual - expected| <= 4 * eps * sqrt(terms) * max(|expected|, size of the operand)
+// where the size of the operand is the root mean square of what is expected, or, where large addends cancel, their size.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+namespace apam::support {
+
+inline double root_mean_square(std::span<const double> values) {
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  return values.empty() ? 0 : std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+class Tolerance {
+ public:
+  static constexpr double kEps = std::numeric_limits<float>::epsilon();
+
+  /// `terms` 0: nothing is rounded, results are equal.
+  Tolerance(std::int64_t terms, double size) : relative_(4 * kEps * std::sqrt(static_cast<double>(terms))), size_(size) {}
+
+  double of(double expected) const { return relative_ * std::max(std::abs(expected), size_); }
+
+ private:
+  double relative_;
+  double size_;
+};
+
+}  // namespace apam::support
