@@ -3,6 +3,7 @@
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 
 # apam_optional(NAME target args...): honours APAM_<NAME> = AUTO | ON | OFF and sets APAM_WITH_<NAME>.
 macro(apam_optional name)

@@ -1,0 +1,214 @@
+// The order of PyTorch's state_dict: the parameters as they were registered, and after each batch norm's weight and bias its
+// running_mean, running_var and num_batches_tracked.
+#include "nets/weight_file.h"
+
+#include <openssl/evp.h>
+
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <set>
+
+#include "nets/safetensors.h"
+
+namespace apam::nets {
+namespace {
+
+using engine::ParameterArena;
+using engine::ParameterLayout;
+using engine::Shape;
+
+constexpr std::string_view kF32 = "F32";
+constexpr std::string_view kI64 = "I64";
+
+/// The shape under which a file has a parameter: (K, R, S, C) becomes (K, C, R, S), others stay.
+std::vector<std::int64_t> file_shape(const Shape& shape) {
+  if (shape.rank() == 4) return {shape[0], shape[3], shape[1], shape[2]};
+  return {shape.begin(), shape.end()};
+}
+
+/// Calls visit(file, memory) with the two places of every element of a parameter.
+template <class Visit>
+void for_each_element(const Shape& shape, Visit&& visit) {
+  if (shape.rank() != 4) {
+    for (std::size_t i = 0; i < shape.size(); ++i) visit(i, i);
+    return;
+  }
+  const auto filters = static_cast<std::size_t>(shape[0]);
+  const auto window = static_cast<std::size_t>(shape[1]) * static_cast<std::size_t>(shape[2]);
+  const auto channels = static_cast<std::size_t>(shape[3]);
+  for (std::size_t k = 0; k < filters; ++k) {
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t rs = 0; rs < window; ++rs) visit((k * channels + c) * window + rs, (k * window + rs) * channels + c);
+    }
+  }
+}
+
+std::vector<float> on_host(In values) {
+  std::vector<float> host(values.size());
+  copy(values, Out(host.data(), host.size()));
+  return host;
+}
+
+/// One parameter of `flat`, a host copy of all weights or all gradients, in the order of the file.
+std::vector<float> file_order(const ParameterLayout::Parameter& parameter, std::span<const float> flat) {
+  std::vector<float> values(parameter.shape.size());
+  for_each_element(parameter.shape,
+                   [&](std::size_t file, std::size_t memory) { values[file] = flat[parameter.offset + memory]; });
+  return values;
+}
+
+/// Tensors on their way to a file, and what they view.
+class Collected {
+ public:
+  void add(std::string name, std::vector<std::int64_t> shape, std::vector<float> values) {
+    floats_.push_back(std::move(values));
+    tensors_.push_back({std::move(name), std::string(kF32), std::move(shape), std::as_bytes(std::span(floats_.back()))});
+  }
+  void add(std::string name, std::int64_t value) {
+    integers_.push_back(value);
+    tensors_.push_back({std::move(name), std::string(kI64), {}, std::as_bytes(std::span(&integers_.back(), 1))});
+  }
+  std::span<const NamedTensor> tensors() const { return tensors_; }
+
+ private:
+  std::deque<std::vector<float>> floats_;
+  std::deque<std::int64_t> integers_;
+  std::vector<NamedTensor> tensors_;
+};
+
+/// Finds a net's tensors in a file; every error names the file and the tensor.
+class StateReader {
+ public:
+  explicit StateReader(const std::filesystem::path& path) : file_(Safetensors::read(path)) {}
+
+  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+
+  /// The tensor's bytes. Throws InputError when it is missing or of another dtype or shape.
+  std::span<const std::byte> take(const std::string& name, std::string_view dtype, const std::vector<std::int64_t>& shape) {
+    const NamedTensor* tensor = file_.find(name);
+    require<InputError>(tensor != nullptr, "weights: {}: tensor {} is missing, expected {} of shape {}", file_.path().string(),
+                        in_quotes(name), dtype, describe_shape(shape));
+    require<InputError>(tensor->dtype == dtype && tensor->shape == shape,
+                        "weights: {}: tensor {} has {} of shape {}, expected {} of shape {}", file_.path().string(),
+                        in_quotes(name), tensor->dtype, describe_shape(tensor->shape), dtype, describe_shape(shape));
+    taken_.insert(name);
+    return tensor->bytes;
+  }
+
+  /// Throws InputError when the file has a tensor that nobody took.
+  void require_all_taken() const {
+    for (const auto& tensor : file_.tensors()) {
+      require<InputError>(taken_.contains(tensor.name),
+                          "weights: {}: tensor {} of shape {} has no place in the net's {} tensors", file_.path().string(),
+                          in_quotes(tensor.name), describe_shape(tensor.shape), taken_.size());
+    }
+  }
+
+ private:
+  Safetensors file_;
+  std::set<std::string> taken_;
+};
+
+float element(std::span<const std::byte> bytes, std::size_t index) {
+  float value = 0.0F;
+  std::memcpy(&value, bytes.data() + index * sizeof(float), sizeof(float));
+  return value;
+}
+
+/// Reads the statistics of all batch norms, or sets them to their defaults when the file has none.
+LoadedWeights read_statistics(const ParameterLayout& layout, StateReader& file, std::span<float> statistics) {
+  LoadedWeights loaded;
+  for (const auto& place : layout.statistics()) {
+    loaded.running_statistics =
+        loaded.running_statistics || file.has(place.name + ".running_mean") || file.has(place.name + ".running_var");
+  }
+  for (const auto& place : layout.statistics()) {
+    const auto channels = static_cast<std::size_t>(place.channels);
+    const auto mean = statistics.subspan(place.mean_offset, channels);
+    const auto variance = statistics.subspan(place.variance_offset, channels);
+    std::fill(mean.begin(), mean.end(), 0.0F);
+    std::fill(variance.begin(), variance.end(), 1.0F);
+    if (const auto name = place.name + ".num_batches_tracked"; file.has(name)) {
+      std::int64_t count = 0;
+      std::memcpy(&count, file.take(name, kI64, {}).data(), sizeof(count));
+      loaded.batches_tracked = std::max(loaded.batches_tracked.value_or(0), count);
+    }
+    if (!loaded.running_statistics) continue;
+    const auto means = file.take(place.name + ".running_mean", kF32, {place.channels});
+    const auto variances = file.take(place.name + ".running_var", kF32, {place.channels});
+    std::memcpy(mean.data(), means.data(), mean.size_bytes());
+    std::memcpy(variance.data(), variances.data(), variance.size_bytes());
+  }
+  return loaded;
+}
+
+}  // namespace
+
+void save_weights(const std::filesystem::path& path, const ParameterArena& arena, std::int64_t batches_tracked) {
+  const auto& layout = arena.layout();
+  const auto weights = on_host(arena.weights());
+  const auto statistics = on_host(arena.running_statistics());
+  Collected collected;
+  std::size_t parameters = 0;
+  const auto add_parameters = [&](std::size_t end) {
+    for (; parameters < end; ++parameters) {
+      const auto& parameter = layout.parameters()[parameters];
+      collected.add(parameter.name, file_shape(parameter.shape), file_order(parameter, weights));
+    }
+  };
+  for (const auto& place : layout.statistics()) {
+    add_parameters(place.after);
+    const auto window = [&](std::size_t offset) {
+      const auto begin = statistics.begin() + static_cast<std::ptrdiff_t>(offset);
+      return std::vector<float>(begin, begin + place.channels);
+    };
+    collected.add(place.name + ".running_mean", {place.channels}, window(place.mean_offset));
+    collected.add(place.name + ".running_var", {place.channels}, window(place.variance_offset));
+    collected.add(place.name + ".num_batches_tracked", batches_tracked);
+  }
+  add_parameters(layout.parameters().size());
+  write_safetensors(path, collected.tensors(), {{"format", "pt"}});
+}
+
+LoadedWeights load_weights(const std::filesystem::path& path, const ParameterArena& arena) {
+  const auto& layout = arena.layout();
+  StateReader file(path);
+  auto state = on_host(arena.state());
+  for (const auto& parameter : layout.parameters()) {
+    const auto bytes = file.take(parameter.name, kF32, file_shape(parameter.shape));
+    for_each_element(parameter.shape,
+                     [&](std::size_t from, std::size_t to) { state[parameter.offset + to] = element(bytes, from); });
+  }
+  const auto loaded = read_statistics(layout, file, std::span(state).subspan(layout.weights_size()));
+  file.require_all_taken();
+  copy(In(state.data(), state.size()), arena.state());
+  return loaded;
+}
+
+void save_gradients(const std::filesystem::path& path, const ParameterArena& arena, float loss) {
+  const auto gradients = on_host(arena.gradients());
+  Collected collected;
+  collected.add("loss", std::vector<std::int64_t>{}, {loss});
+  for (const auto& parameter : arena.layout().parameters()) {
+    collected.add(parameter.name, file_shape(parameter.shape), file_order(parameter, gradients));
+  }
+  write_safetensors(path, collected.tensors());
+}
+
+std::string weights_sha256(const ParameterArena& arena) {
+  const auto weights = on_host(arena.weights());
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  bool good = context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  for (const auto& parameter : arena.layout().parameters()) {
+    const auto values = file_order(parameter, weights);
+    good = good && EVP_DigestUpdate(context.get(), values.data(), values.size() * sizeof(float)) == 1;
+  }
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  good = good && EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1;
+  require<DeviceError>(good, "sha256: libcrypto refused after {} of {} bytes of the digest", size, 32);
+  return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, ""));
+}
+
+}  // namespace apam::nets
