@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/vector/batch_norm.h"
+#include "kernels/cpu/vector/gemm.h"
 #include "kernels/cpu/vector/optimizer.h"
 #include "kernels/cpu/vector/pointwise.h"
 #include "kernels/cpu/vector/pool.h"
@@ -10,7 +11,8 @@ namespace apam::kernels::cpu {
 
 template <class V>
 constexpr Isa isa_table() {
-  return {V::name, V::width, pointwise_kernels<V>(), optimizer_kernels<V>(), batch_norm_kernels<V>(), pool_kernels<V>()};
+  return {V::name,           V::width,         pointwise_kernels<V>(), optimizer_kernels<V>(), batch_norm_kernels<V>(),
+          pool_kernels<V>(), gemm_kernels<V>()};
 }
 
 }  // namespace apam::kernels::cpu

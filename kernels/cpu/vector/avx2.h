@@ -11,6 +11,7 @@ namespace {
 struct Avx2 {
   static constexpr const char* name = "avx2";
   static constexpr int width = 8;
+  static constexpr int tile_rows = 6, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
   using Float = __m256;
 
   static Float zero() { return _mm256_setzero_ps(); }

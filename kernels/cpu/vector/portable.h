@@ -10,6 +10,7 @@ namespace {
 struct Portable {
   static constexpr const char* name = "portable";
   static constexpr int width = 4;
+  static constexpr int tile_rows = 4, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
   using Float = float __attribute__((vector_size(16)));
 
   static Float zero() { return Float{}; }

@@ -82,6 +82,53 @@ struct PoolKernels {
   void (*spread)(const Window&, const float* dy, bool accumulate, float* dx);
 };
 
+/// Where a panel's columns go in each output row, and how.
+struct PanelOut {
+  std::int64_t first;  ///< first column
+  int columns;         ///< at most a panel
+  bool accumulate;
+};
+
+/// A block of rows whose inputs are found through pointers: `count` tiles of GemmKernels::rows rows.
+struct RowTiles {
+  const float* const* rows;  // (tiles, taps, rows in a tile): the channels of each row at each tap
+  float* const* out;         // (tiles, rows in a tile): column 0 of each output row
+  int count, taps;
+};
+/// The part of the sum that one call adds up: channels first .. first + length - 1 of taps first_tap .. first_tap + taps - 1.
+struct TapRange {
+  int first_tap, taps;
+  std::int64_t first, length;
+};
+
+/// The tiles of a product of packed operands a (tiles, depth, rows in a tile) and b (depth, panel).
+struct OuterTiles {
+  std::int64_t depth;
+  float* out;  // (rows, out_stride)
+  std::int64_t out_stride;
+  int rows;  ///< in all tiles; the last tile of `a` is filled up
+};
+
+/// Pieces of `length` floats to be laid side by side in a packed operand: piece p comes from rows[p] + first and goes to
+/// to + p * stride.
+struct Pieces {
+  const float* const* rows;
+  std::int64_t count, first;
+  int length;
+  std::int64_t stride;
+};
+
+/// Register-tiled matrix products, see vector/gemm.h. `panel` of row_product starts at the range's first element.
+struct GemmKernels {
+  int rows, panel;  ///< of a tile
+  void (*row_product)(const RowTiles&, const TapRange&, const PanelOut&, const float* panel);
+  void (*outer_product)(const OuterTiles&, const PanelOut&, const float* a, const float* b);
+  /// Packs `columns` columns of from (depth, stride) as outer_product's a, with zeros in the last tile.
+  void (*pack_tiles)(const float* from, std::int64_t stride, std::int64_t depth, int columns, float* to);
+  /// Packs a part of outer_product's b.
+  void (*pack_pieces)(const Pieces&, float* to);
+};
+
 /// Everything that is compiled once for each instruction set.
 struct Isa {
   const char* name;  ///< "portable", "avx2", "avx512"
@@ -90,6 +137,7 @@ struct Isa {
   OptimizerKernels optimizer;
   BatchNormKernels batch_norm;
   PoolKernels pool;
+  GemmKernels gemm;
 };
 
 }  // namespace apam::kernels::cpu

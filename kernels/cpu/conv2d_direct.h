@@ -1,0 +1,18 @@
+// Convolution by direct products, for every problem: any filter, stride, padding and number of channels.
+#pragma once
+
+#include "kernels/cpu/gather_product.h"
+#include "kernels/cpu/weight_product.h"
+#include "kernels/ops/conv2d.h"
+
+namespace apam::kernels::cpu {
+
+/// x -> y: each output pixel meets all taps of the filter.
+GatherShape forward_shape(const Conv2d::Problem& problem);
+
+/// dy -> dx: input pixels fall into stride * stride phases, each of which meets its own taps.
+GatherShape backward_input_shape(const Conv2d::Problem& problem);
+
+WeightShape backward_weight_shape(const Conv2d::Problem& problem);
+
+}  // namespace apam::kernels::cpu

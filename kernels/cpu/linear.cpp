@@ -1,0 +1,52 @@
+// Fully connected layer: a 1x1 convolution on images of one pixel, by the same products. The bias is what y starts from.
+#include <algorithm>
+
+#include "kernels/cpu/conv2d_direct.h"
+#include "kernels/cpu/make.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+Conv2d::Problem as_convolution(const Linear::Problem& problem) {
+  return {.n = problem.n, .h = 1, .w = 1, .c = problem.c, .k = problem.k, .r = 1, .s = 1};
+}
+
+class LinearKernel final : public Linear::Kernel {
+ public:
+  LinearKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
+      : problem_(problem),
+        forward_(exec, forward_shape(as_convolution(problem)), isa),
+        backward_input_(exec, backward_input_shape(as_convolution(problem)), isa),
+        backward_weight_(exec, backward_weight_shape(as_convolution(problem)), isa) {}
+
+  void forward(Exec& exec, In x, In w, In b, Out y) override {
+    for (int i = 0; i < problem_.n; ++i) std::copy_n(b.data(), problem_.k, y.data() + std::int64_t{i} * problem_.k);
+    forward_.run(exec, x.data(), w.data(), true, y.data());
+  }
+
+  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
+    backward_input_.run(exec, dy.data(), w.data(), write == Write::add, dx.data());
+  }
+
+  void backward_weight(Exec& exec, In x, In dy, Out dw, Out db, Write write) override {
+    backward_weight_.run(exec, x.data(), dy.data(), write == Write::add, dw.data());
+    for (int k = 0; k < problem_.k; ++k) {
+      double sum = 0.0;
+      for (int i = 0; i < problem_.n; ++i) sum += double{dy.data()[std::int64_t{i} * problem_.k + k]};
+      db.data()[k] = static_cast<float>(write == Write::add ? double{db.data()[k]} + sum : sum);
+    }
+  }
+
+ private:
+  Linear::Problem problem_;
+  GatherProduct forward_, backward_input_;
+  WeightProduct backward_weight_;
+};
+
+}  // namespace
+
+std::unique_ptr<Linear::Kernel> make(Exec& exec, const Linear::Problem& problem, const Isa& isa) {
+  return std::make_unique<LinearKernel>(exec, problem, isa);
+}
+
+}  // namespace apam::kernels::cpu

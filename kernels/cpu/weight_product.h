@@ -1,0 +1,72 @@
+// The product behind a convolution's and a linear layer's weight gradient:
+//   dw[k, t, l] (+)= sum over rows of dy[row, k] * x[pixel(row, t), l]
+// Rows are the output pixels, taken in blocks: a block of dy is packed into tiles, and of x one panel of columns (t, l)
+// at a time, which stays in the first-level cache while the tiles of dy pass by.
+//
+// An item of work is a chunk of rows, a group of output channels and a group of panels. Chunks are summed apart, each
+// into a copy of dw of its own, and then added in order; how many there are depends on the problem alone, so the result
+// does not depend on the number of threads. Threads take items as they come.
+#pragma once
+
+#include <vector>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/taps.h"
+#include "kernels/cpu/workspace_plan.h"
+#include "kernels/runtime/parallel.h"
+
+namespace apam::kernels::cpu {
+
+struct WeightShape {
+  int images;
+  PixelMap in;         ///< x: (images, h, w, channels)
+  int grid_h, grid_w;  ///< dy: (images, grid_h, grid_w, k)
+  int k;
+  std::vector<Tap> taps;  ///< dw: (k, taps, channels)
+};
+
+class WeightProduct {
+ public:
+  WeightProduct(Exec& exec, WeightShape shape, const Isa& isa);
+
+  void run(Exec& exec, const float* x, const float* dy, bool accumulate, float* dw) const;
+
+ private:
+  struct Item {
+    int chunk;
+    Range blocks;    // of rows
+    int first_k, k;  // output channels
+    Range panels;
+  };
+  struct Operands {
+    const float* x;
+    const float* dy;
+    float* dw;
+    bool accumulate;
+    std::byte* workspace;
+  };
+
+  void plan_items(int threads);
+  void run_item(const Item& item, const Operands& operands, int thread) const;
+  void list_pixels(Range rows, const Operands& operands, int thread) const;
+  void pack_panel(std::int64_t panel, std::int64_t rows, const Operands& operands, int thread) const;
+  void add_chunks(Exec& exec, const Operands& operands) const;
+
+  WeightShape shape_;
+  const Isa& isa_;
+  std::int64_t rows_;     // output pixels in all images
+  std::int64_t columns_;  // taps * channels
+  std::int64_t panels_;
+  std::int64_t block_rows_;
+  std::int64_t chunks_;
+  int group_k_;  // output channels of an item, at most
+  std::vector<Item> items_;
+  WorkspacePlan workspace_;
+  Region<float> zeros_;                       // (channels)
+  Region<float> sums_;                        // (chunks, k, columns) when there are several
+  std::vector<Region<const float*>> pixels_;  // each thread's: (taps, block rows)
+  std::vector<Region<float>> tiles_;          // each thread's: block of dy, packed
+  std::vector<Region<float>> panel_;          // each thread's: (block rows, panel)
+};
+
+}  // namespace apam::kernels::cpu
