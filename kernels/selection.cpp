@@ -152,6 +152,17 @@ void check_selection(const KernelSelection& selection) {
   }
 }
 
+void check_kernels_for(DeviceKind device) {
+  std::string lacking;
+  for_each_operation([&]<class Op>() {
+    const auto all = implementations<Op>();
+    const bool found = std::any_of(all.begin(), all.end(), [&](const auto& candidate) { return candidate.device == device; });
+    if (!found) lacking += fmt::format("{}{}", lacking.empty() ? "" : ", ", Op::name);
+  });
+  require<DeviceError>(lacking.empty(), "device: this build has no kernels on {} for {}",
+                       device == DeviceKind::cpu ? "cpu" : "cuda", lacking);
+}
+
 template Conv2d::Kernel& kernel<Conv2d>(Exec&, const Conv2d::Problem&, Conv2d::Pass);
 template BatchNorm::Kernel& kernel<BatchNorm>(Exec&, const BatchNorm::Problem&, BatchNorm::Pass);
 template Relu::Kernel& kernel<Relu>(Exec&, const Relu::Problem&, Relu::Pass);

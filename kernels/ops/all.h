@@ -31,4 +31,7 @@ void for_each_operation(Visitor&& visit) {
 /// Throws InputError when a selection names an operation, pass or provider that no table of this build has.
 void check_selection(const KernelSelection& selection);
 
+/// Throws DeviceError, naming the operations, when some have no kernel for this kind of device in this build.
+void check_kernels_for(DeviceKind device);
+
 }  // namespace apam::kernels

@@ -1,7 +1,6 @@
 #include "kernels/runtime/buffer.h"
 
 #include <atomic>
-#include <cstring>
 
 namespace apam {
 namespace {
@@ -30,8 +29,8 @@ void copy_bytes(void* to, Device to_device, const void* from, Device from_device
 }
 
 void zero(Out values) {
-  const auto host = values.host();
-  if (!host.empty()) std::memset(host.data(), 0, host.size_bytes());
+  if (values.empty()) return;
+  device_memory(values.device().kind).zero(values.data(), values.device().index, values.size_bytes());
 }
 
 }  // namespace apam

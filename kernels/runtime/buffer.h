@@ -16,7 +16,9 @@ class DeviceMemory {
   virtual ~DeviceMemory() = default;
   virtual void* allocate(std::size_t bytes, int index) = 0;  ///< Throws DeviceError when there is not enough.
   virtual void release(void* data, int index) noexcept = 0;
+  /// Returns when the bytes have arrived.
   virtual void copy(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) = 0;
+  virtual void zero(void* data, int index, std::size_t bytes) = 0;
 };
 
 /// The memory of `kind`. Throws DeviceError when this build has none.

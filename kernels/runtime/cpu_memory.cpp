@@ -23,6 +23,7 @@ class CpuMemory final : public DeviceMemory {
   }
   void release(void* data, int /*index*/) noexcept override { std::free(data); }
   void copy(void* to, Device, const void* from, Device, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void zero(void* data, int /*index*/, std::size_t bytes) override { std::memset(data, 0, bytes); }
 };
 
 }  // namespace

@@ -1,0 +1,77 @@
+// GPU memory by the CUDA runtime. A block is one plain cudaMalloc, so that one IPC handle exports it whole. Copies and
+// fills run on the device's default stream and are waited for.
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+
+#include "kernels/runtime/buffer.h"
+
+namespace apam {
+namespace {
+
+template <class... Args>
+void check(cudaError_t status, fmt::format_string<Args...> operation, Args&&... args) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // an error of one call must not be found again by the next
+  fail<DeviceError>("cuda: {}: {}", fmt::format(operation, std::forward<Args>(args)...), cudaGetErrorString(status));
+}
+
+/// Makes a GPU the calling thread's current one, for a scope.
+class Current {
+ public:
+  explicit Current(int index) {
+    check(cudaGetDevice(&before_), "asking for the current GPU");
+    check(cudaSetDevice(index), "choosing GPU {}", index);
+  }
+  ~Current() { cudaSetDevice(before_); }  // was the current one a moment ago, so it can be again
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+class CudaMemory final : public DeviceMemory {
+ public:
+  CudaMemory() {
+    int count = 0;
+    check(cudaGetDeviceCount(&count), "looking for GPUs");
+    require<DeviceError>(count > 0, "cuda: looking for GPUs: there are none");
+  }
+
+  void* allocate(std::size_t bytes, int index) override {
+    const Current current(index);
+    void* data = nullptr;
+    check(cudaMalloc(&data, bytes == 0 ? 1 : bytes), "allocating {} bytes on GPU {}", bytes, index);
+    return data;
+  }
+
+  void release(void* data, int index) noexcept override {
+    const cudaError_t status = cudaFree(data);  // finds the block's GPU itself
+    if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;
+    fmt::print(stderr, "cuda: releasing memory on GPU {}: {}\n", index, cudaGetErrorString(status));
+  }
+
+  void copy(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) override {
+    const Current current(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index);
+    check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copying {} bytes from {} to {}", bytes, to_string(from_device),
+          to_string(to_device));
+    check(cudaStreamSynchronize(nullptr), "copying {} bytes from {} to {}", bytes, to_string(from_device),
+          to_string(to_device));
+  }
+
+  void zero(void* data, int index, std::size_t bytes) override {
+    const Current current(index);
+    check(cudaMemset(data, 0, bytes), "clearing {} bytes on GPU {}", bytes, index);
+    check(cudaStreamSynchronize(nullptr), "clearing {} bytes on GPU {}", bytes, index);
+  }
+};
+
+}  // namespace
+
+DeviceMemory& cuda_memory() {
+  static CudaMemory memory;
+  return memory;
+}
+
+}  // namespace apam

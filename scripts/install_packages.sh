@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a task needs. Says what it installs, and does nothing when all are there.
+#
+#   scripts/install_packages.sh GROUP...     groups: build, test, bench, plot, lint; `--list GROUP...` only prints them
+#
+# Installing needs root or sudo. Elsewhere than on Debian and its children it names the libraries and leaves them to you.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+declare -A packages=(
+  [build]="g++ cmake ninja-build pkg-config libfmt-dev nlohmann-json3-dev libcli11-dev libdnnl-dev libssl-dev mpich libmpich-dev"
+  [test]="libgtest-dev python3 python3-numpy python3-torch"
+  [bench]="libbenchmark-dev"
+  [plot]="python3 python3-numpy python3-matplotlib"
+  [lint]="git clang-format clang-tidy"
+)
+declare -A libraries=(
+  [build]="a C++20 compiler, CMake 3.25, Ninja, pkg-config, fmt, nlohmann-json, CLI11, oneDNN 2.6 or newer, OpenSSL and MPICH"
+  [test]="GoogleTest, and Python 3 with NumPy and PyTorch"
+  [bench]="Google Benchmark"
+  [plot]="Python 3 with NumPy and matplotlib"
+  [lint]="git, clang-format 14 and clang-tidy 14"
+)
+
+list_only=no
+if [[ ${1:-} == --list ]]; then list_only=yes; shift; fi
+if (( $# == 0 )) || [[ $1 == -* ]]; then usage >&2; exit 2; fi
+wanted=() in_words=()
+for group in "$@"; do
+  [[ -v packages[$group] ]] || die "no group '$group'; groups: build, test, bench, plot, lint"
+  read -ra names <<<"${packages[$group]}"
+  wanted+=("${names[@]}")
+  in_words+=("${libraries[$group]}")
+done
+if [[ $list_only == yes ]]; then printf '%s\n' "${wanted[@]}" | sort -u; exit; fi
+
+if ! have dpkg-query || ! have apt-get; then
+  say "this is not Debian, so nothing is installed; needed are $(printf '%s; ' "${in_words[@]}" | sed 's/; $//')"
+  exit
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+  status="$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)"
+  if [[ $status != installed && " ${missing[*]} " != *" $package "* ]]; then missing+=("$package"); fi
+done
+if (( ${#missing[@]} == 0 )); then exit; fi
+
+as_root=()
+if (( EUID != 0 )); then
+  have sudo || die "missing are ${missing[*]}: install them as root with 'apt-get install ${missing[*]}', then run this again"
+  as_root=(sudo)
+fi
+say "installing ${missing[*]}"
+install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+if ! { "${install[@]}" update && "${install[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  tail -n 20 "$log" >&2
+  die "apt-get could not install ${missing[*]} (its last words are above)"
+fi
+say "installed ${#missing[@]} packages and what they need"

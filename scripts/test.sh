@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds everything and runs every test; ends with CTest's summary.
+#
+#   scripts/test.sh [CTEST ARGUMENT...]     e.g. -R conv2d, -L mpi
+#
+# On Debian it first installs what is missing (as root, or with sudo).
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+case "${1:-}" in -h | --help) usage; exit ;; esac
+
+"$root/scripts/install_packages.sh" build test bench plot
+cd "$root"
+cmake --preset release -DAPAM_TESTS=ON -DAPAM_BENCH=ON
+cmake --build --preset release
+ctest --preset release "$@"

@@ -1,0 +1,91 @@
+// Memory of every device that this machine offers: blocks, copies in both directions, clearing.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "kernels/ops/all.h"
+#include "kernels/runtime/buffer.h"
+
+namespace apam {
+namespace {
+
+std::vector<Device> present_devices() {
+  std::vector<Device> devices{Device{}};
+  try {
+    cuda_memory();
+    devices.push_back({DeviceKind::cuda, 0});
+  } catch (const DeviceError&) {  // not in this build, or no GPU here
+  }
+  return devices;
+}
+
+std::vector<float> counted(std::size_t size) {
+  std::vector<float> values(size);
+  std::iota(values.begin(), values.end(), 1.0F);
+  return values;
+}
+
+class MemoryTest : public testing::TestWithParam<Device> {};
+
+TEST_P(MemoryTest, CopiesGoThereAndBack) {
+  constexpr std::size_t kSize = 3'000'001;  // above the size from which blocks are aligned to huge pages
+  const Buffer there(GetParam(), kSize * sizeof(float));
+  const Buffer elsewhere(GetParam(), kSize * sizeof(float));
+  const std::vector<float> sent = counted(kSize);
+  std::vector<float> received(kSize);
+  copy(In(std::span(sent)), there.as<float>());
+  copy(there.as<float>(), elsewhere.as<float>());
+  copy(elsewhere.as<float>(), Out(std::span(received)));
+  EXPECT_EQ(received, sent);
+}
+
+TEST_P(MemoryTest, ZeroClearsExactlyItsSpan) {
+  constexpr std::size_t kSize = 1000;
+  const Buffer there(GetParam(), kSize * sizeof(float));
+  std::vector<float> values = counted(kSize);
+  copy(In(std::span(values)), there.as<float>());
+  zero(there.as<float>().subspan(10, 500));
+  zero(there.as<float>().subspan(700, 0));
+  std::vector<float> expected = values;
+  std::fill_n(expected.begin() + 10, 500, 0.0F);
+  copy(In(there.as<float>()), Out(std::span(values)));
+  EXPECT_EQ(values, expected);
+}
+
+TEST_P(MemoryTest, BlocksAreAlignedAndCounted) {
+  const std::uint64_t before = Buffer::allocations();
+  const Buffer small(GetParam(), 100);
+  const Buffer large(GetParam(), 5U << 20U);
+  EXPECT_EQ(Buffer::allocations(), before + 2);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(small.data()) % 64, 0U);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(large.data()) % 64, 0U);
+}
+
+TEST_P(MemoryTest, TooMuchIsADeviceError) { EXPECT_THROW(Buffer(GetParam(), std::size_t{1} << 60U), DeviceError); }
+
+INSTANTIATE_TEST_SUITE_P(Devices, MemoryTest, testing::ValuesIn(present_devices()),
+                         [](const auto& info) { return std::string(info.param.kind == DeviceKind::cpu ? "cpu" : "cuda"); });
+
+TEST(KernelsForTest, EveryOperationRunsOnTheCpu) { EXPECT_NO_THROW(kernels::check_kernels_for(DeviceKind::cpu)); }
+
+TEST(KernelsForTest, OperationsWithoutKernelsAreNamed) {
+  std::vector<std::string_view> lacking;
+  kernels::for_each_operation([&]<class Op>() {
+    bool found = false;
+    for (const auto& candidate : kernels::implementations<Op>()) found = found || candidate.device == DeviceKind::cuda;
+    if (!found) lacking.push_back(Op::name);
+  });
+  std::string message;
+  try {
+    kernels::check_kernels_for(DeviceKind::cuda);
+  } catch (const DeviceError& error) {
+    message = error.what();
+  }
+  EXPECT_EQ(message.empty(), lacking.empty());
+  for (const auto name : lacking) EXPECT_NE(message.find(name), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace apam
