@@ -12,4 +12,4 @@ case "${1:-}" in -h | --help) usage; exit ;; esac
 cd "$root"
 cmake --preset release -DAPAM_TESTS=ON -DAPAM_BENCH=ON
 cmake --build --preset release
-ctest --preset release "$@"
+ctest --preset release --parallel "$(nproc)" "$@"

@@ -66,7 +66,7 @@ TEST_P(MemoryTest, BlocksAreAlignedAndCounted) {
 TEST_P(MemoryTest, TooMuchIsADeviceError) { EXPECT_THROW(Buffer(GetParam(), std::size_t{1} << 60U), DeviceError); }
 
 INSTANTIATE_TEST_SUITE_P(Devices, MemoryTest, testing::ValuesIn(present_devices()),
-                         [](const auto& info) { return std::string(info.param.kind == DeviceKind::cpu ? "cpu" : "cuda"); });
+                         [](const auto& device) { return std::string(device.param.kind == DeviceKind::cpu ? "cpu" : "cuda"); });
 
 TEST(KernelsForTest, EveryOperationRunsOnTheCpu) { EXPECT_NO_THROW(kernels::check_kernels_for(DeviceKind::cpu)); }
 

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Checks which file may include which, and that the preprocessor decides nothing.
+
+usage: check_includes.py [ROOT]        checks the sources below ROOT (default: this repository)
+       check_includes.py --self-test   checks that forbidden lines are found
+
+The arrows are those of docs/architecture.md:
+
+    kernels/runtime <- kernels/ops <- kernels/PROVIDER       providers do not include each other
+    kernels <- engine <- {nets, data, apam}                  these three do not include each other
+    apam/main.cpp, apam/commands, apam/run                   the program: the only place that knows all of them
+
+A vendor's headers are seen by the folders named in VENDORS alone. Ends with 1 and one line for each offence.
+"""
+import pathlib
+import re
+import sys
+import tempfile
+
+TOP = ("kernels", "engine", "nets", "data", "apam", "tests", "bench")
+PROVIDERS = ("reference", "cpu", "onednn", "cudnn", "cuda")
+
+# Room -> rooms that it may include, itself apart. A file belongs to the first room whose prefix it has.
+ROOMS = [
+    ("kernels/runtime/", ()),
+    ("kernels/ops/", ("kernels/runtime/",)),
+    *((f"kernels/{provider}/", ("kernels/runtime/", "kernels/ops/", "kernels/providers.h")) for provider in PROVIDERS),
+    ("kernels/providers.h", ("kernels/runtime/", "kernels/ops/")),
+    ("kernels/", ("kernels/runtime/", "kernels/ops/", "kernels/providers.h")),
+    ("engine/", ("kernels/runtime/", "kernels/ops/")),
+    ("nets/", ("engine/", "kernels/runtime/", "kernels/ops/")),
+    ("data/", ("kernels/runtime/",)),
+    ("apam/main.cpp", ("apam/", "nets/", "data/", "engine/", "kernels/")),
+    ("apam/commands/", ("apam/", "nets/", "data/", "engine/", "kernels/")),
+    ("apam/run/", ("apam/", "nets/", "data/", "engine/", "kernels/")),
+    ("apam/mpi/", ("apam/", "engine/", "kernels/runtime/")),
+    ("apam/local/", ("apam/", "engine/", "kernels/runtime/")),
+    ("apam/", ("engine/", "kernels/runtime/", "kernels/ops/")),
+    ("tests/", TOP),
+    ("bench/", TOP),
+]
+# What the library's own files in apam/ may not reach although they share its prefix.
+PROGRAM = ("apam/main.cpp", "apam/commands/", "apam/run/")
+
+# Header -> folders that may include it.
+VENDORS = [
+    (r"(cuda|cuda_.*|driver_types|cublas.*)\.h|cuda/.*|cooperative_groups.*", ("kernels/runtime/", "kernels/cuda/", "kernels/cudnn/")),
+    (r"cudnn.*", ("kernels/cudnn/",)),
+    (r"(oneapi/)?dnnl.*|oneapi/.*", ("kernels/onednn/",)),
+    (r"omp\.h", ("kernels/runtime/",)),
+    (r".*intrin\.h", ("kernels/",)),
+    (r"mpi\.h", ("apam/mpi/",)),
+    (r"nccl\.h", ("apam/nccl/",)),
+]
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
+CONDITIONAL = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif|else|endif|define|undef)\b")
+
+
+def room_of(path):
+    return next((room for room in ROOMS if path.startswith(room[0])), None)
+
+
+def allowed(path, target):
+    """Whether the file `path` may include the file `target`, both from the root."""
+    room = room_of(path)
+    if room is None:
+        return False
+    program = path.startswith(PROGRAM)
+    if target.startswith(PROGRAM):
+        return program or path.startswith("tests/")
+    target_room = room_of(target)
+    if target_room is None:  # generated headers have the place that their template has
+        return False
+    return target_room[0] == room[0] or target.startswith(tuple(room[1]))
+
+
+def offences_of(path, text):
+    for number, line in enumerate(text.splitlines(), 1):
+        if CONDITIONAL.match(line):
+            yield f"{path}:{number}: {line.strip()}: what is built is chosen by file, in CMake, not by the preprocessor"
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        target = match.group(1) or match.group(2)
+        for pattern, folders in VENDORS:
+            if re.fullmatch(pattern, target) and not path.startswith(folders):
+                yield f"{path}:{number}: <{target}> is for {' and '.join(folders)} alone"
+        if match.group(1) and not allowed(path, target):
+            yield f"{path}:{number}: \"{target}\" may not be included here"
+        if match.group(2) and target.startswith(tuple(f"{top}/" for top in TOP)):
+            yield f"{path}:{number}: <{target}> is a file of ours: write it in quotes"
+
+
+def sources(root):
+    for top in TOP:
+        for path in sorted((root / top).rglob("*")):
+            if path.suffix in (".h", ".cpp", ".cu", ".cuh", ".in"):
+                yield path.relative_to(root).as_posix(), path
+
+
+def check(root):
+    count, offences = 0, []
+    for name, path in sources(root):
+        count += 1
+        offences += offences_of(name, path.read_text(encoding="utf-8"))
+    return count, offences
+
+
+SELF_TEST = [  # file, line, whether it is an offence
+    ("kernels/runtime/a.h", '#include "kernels/ops/conv2d.h"', True),
+    ("kernels/runtime/a.h", '#include "kernels/runtime/error.h"', False),
+    ("kernels/runtime/a.cpp", "#include <omp.h>", False),
+    ("kernels/ops/a.h", '#include "kernels/cpu/a.h"', True),
+    ("kernels/cpu/a.cpp", '#include "kernels/onednn/a.h"', True),
+    ("kernels/cpu/a.cpp", '#include "kernels/reference/a.h"', True),
+    ("kernels/cpu/a.cpp", '#include "kernels/selection.h"', True),
+    ("kernels/cpu/a.cpp", '#include "kernels/cpu/vector/a.h"', False),
+    ("kernels/cpu/a.cpp", "#include <immintrin.h>", False),
+    ("kernels/cpu/a.cpp", "#include <oneapi/dnnl/dnnl.hpp>", True),
+    ("kernels/onednn/a.cpp", "#include <oneapi/dnnl/dnnl.hpp>", False),
+    ("kernels/onednn/a.cpp", "#include <cuda_runtime.h>", True),
+    ("kernels/cudnn/a.cpp", "#include <cudnn.h>", False),
+    ("engine/a.cpp", '#include "kernels/cpu/a.h"', True),
+    ("engine/a.cpp", '#include "nets/net.h"', True),
+    ("engine/a.cpp", '#include "kernels/ops/conv2d.h"', False),
+    ("engine/a.cpp", "#include <omp.h>", True),
+    ("engine/a.cpp", "#include <immintrin.h>", True),
+    ("nets/a.cpp", '#include "data/dataset.h"', True),
+    ("nets/a.cpp", '#include "engine/tape.h"', False),
+    ("data/a.cpp", '#include "engine/tape.h"', True),
+    ("data/a.cpp", '#include "apam/transport.h"', True),
+    ("apam/a.cpp", '#include "nets/net.h"', True),
+    ("apam/a.cpp", '#include "apam/commands/a.h"', True),
+    ("apam/a.cpp", '#include "apam/mpi/a.h"', True),
+    ("apam/mpi/a.cpp", '#include "apam/transport.h"', False),
+    ("apam/a.cpp", "#include <mpi.h>", True),
+    ("apam/mpi/a.cpp", "#include <mpi.h>", False),
+    ("apam/main.cpp", "#include <mpi.h>", True),
+    ("apam/main.cpp", '#include "apam/commands/a.h"', False),
+    ("apam/commands/a.cpp", '#include "nets/net.h"', False),
+    ("tests/nets/a.cpp", '#include "data/dataset.h"', False),
+    ("tests/nets/a.cpp", "#include <cudnn.h>", True),
+    ("engine/a.h", '#include "tape.h"', True),
+    ("engine/a.h", "#include <engine/tape.h>", True),
+    ("engine/a.h", "#ifdef __AVX2__", True),
+    ("engine/a.h", "  # if 1", True),
+    ("engine/a.h", "#define A 1", True),
+    ("engine/a.h", "#pragma once", False),
+    ("engine/a.h", "#include <vector>", False),
+]
+
+
+def self_test():
+    wrong = []
+    for name, line, offends in SELF_TEST:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / name
+            path.parent.mkdir(parents=True)
+            path.write_text(f"// A file.\n{line}\n", encoding="utf-8")
+            count, offences = check(pathlib.Path(folder))
+        if count != 1 or bool(offences) != offends:
+            wrong.append(f"{name}: {line}: {'not found' if offends else 'held against it: ' + str(offences)}")
+    return wrong
+
+
+def main(arguments):
+    if arguments == ["--self-test"]:
+        wrong = self_test()
+        print("\n".join(wrong) if wrong else f"check_includes: {len(SELF_TEST)} lines judged as they should be")
+        return 1 if wrong else 0
+    if len(arguments) > 1 or (arguments and arguments[0].startswith("-")):
+        print(__doc__, file=sys.stderr)
+        return 2
+    root = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parent.parent)
+    count, offences = check(root)
+    print("\n".join(offences) if offences else f"check_includes: {count} files, nothing to object to")
+    return 1 if offences or count == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
