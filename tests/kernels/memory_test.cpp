@@ -3,12 +3,16 @@
 
 #include <cstdint>
 #include <numeric>
+#include <ostream>
 #include <vector>
 
 #include "kernels/ops/all.h"
 #include "kernels/runtime/buffer.h"
 
 namespace apam {
+
+void PrintTo(Device device, std::ostream* out) { *out << to_string(device); }  // for GoogleTest's names
+
 namespace {
 
 std::vector<Device> present_devices() {
