@@ -52,7 +52,7 @@ class Dataset {
   virtual Sample read(Split split, std::int64_t index, std::span<std::uint8_t> scratch) const = 0;
 
  protected:
-  /// Throws InputError unless both splits and the classes are non-empty and the normalisation fits the shape.
+  /// Throws InputError when the shape, a split or the classes are empty.
   explicit Dataset(DatasetInfo info);
 
  private:

@@ -1,0 +1,214 @@
+// The loader: the same batches for any number of threads, in order, in bounded memory, asleep when it waits.
+#include "data/loader.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <optional>
+#include <random>
+
+#include "tests/data/support.h"
+
+namespace apam::data {
+namespace {
+
+constexpr ImageShape kShape{8, 8, 3};
+
+std::shared_ptr<const Batches> make_batches(std::int64_t images, std::int64_t batch,
+                                            std::function<void(std::int64_t)> on_read = {}) {
+  return std::make_shared<Batches>(std::make_shared<NumberedImages>(images, kShape, std::move(on_read)),
+                                   BatchOptions{.batch = batch, .seed = 6});
+}
+
+std::vector<std::int32_t> labels(const Batch& batch) {
+  const auto host = batch.labels().host();
+  return {host.begin(), host.end()};
+}
+
+struct Content {
+  std::vector<float> images;
+  std::vector<std::int32_t> labels;
+  friend bool operator==(const Content&, const Content&) = default;
+};
+
+/// Three epochs of batches, and shares of them, in an order that jumps about.
+std::vector<Content> content(const std::shared_ptr<const Batches>& batches, LoaderOptions options) {
+  std::vector<Request> requests;
+  for (std::int64_t b = 0; b < 3 * batches->per_epoch(); ++b) {
+    requests.push_back(batches->whole(b));
+    requests.push_back(batches->share(3 * batches->per_epoch() - 1 - b, b % 3, 3));
+  }
+  Loader loader(batches, options);
+  for (const Request& request : requests) loader.submit(request);
+  std::vector<Content> result;
+  for (const Request& request : requests) {
+    const Batch& batch = loader.next();
+    EXPECT_EQ(batch.request().batch, request.batch);
+    EXPECT_EQ(batch.request().rows.begin, request.rows.begin);
+    const auto images = batch.images().host();
+    result.push_back({{images.begin(), images.end()}, labels(batch)});
+  }
+  EXPECT_EQ(loader.pending(), 0);
+  return result;
+}
+
+TEST(Loader, GivesTheSameBatchesForAnyNumberOfThreads) {
+  const auto batches = make_batches(53, 8);
+  const auto expected = content(batches, {.threads = 0});
+  for (const int threads : {1, 2, 3, 7}) {
+    for (const int ahead : {1, 2, 5}) {
+      EXPECT_TRUE(content(batches, {.threads = threads, .ahead = ahead}) == expected)
+          << threads << " threads, " << ahead << " ahead";
+    }
+  }
+}
+
+// Batches are dealt to workers one at a time as these ask for them, each worker prefetching two ahead.
+TEST(Loader, AnEpochCoversEveryImageOnceOverAnyNumberOfWorkers) {
+  constexpr std::int64_t kImages = 61;
+  for (const int workers : {1, 2, 3, 5, 8}) {
+    const auto batches = make_batches(kImages, 7);
+    std::vector<std::unique_ptr<Loader>> loaders;
+    for (int w = 0; w < workers; ++w)
+      loaders.push_back(std::make_unique<Loader>(batches, LoaderOptions{.threads = w % 3, .ahead = 2}));
+    std::mt19937 arrivals(static_cast<unsigned>(workers));
+    const std::int64_t updates = 3 * batches->per_epoch();
+    std::vector<std::vector<int>> seen(3, std::vector<int>(kImages, 0));
+    const auto take = [&](Loader& loader) {
+      const Batch& batch = loader.next();
+      const auto epoch = static_cast<std::size_t>(batches->epoch(batch.request().batch));
+      for (const std::int32_t label : labels(batch)) ++seen[epoch][static_cast<std::size_t>(label)];
+    };
+    for (std::int64_t lease = 0; lease < updates; ++lease) {
+      Loader& loader = *loaders[arrivals() % loaders.size()];
+      if (loader.pending() == 2) take(loader);
+      loader.submit(batches->whole(lease));
+    }
+    for (const auto& loader : loaders) {
+      while (loader->pending() > 0) take(*loader);
+    }
+    EXPECT_EQ(seen, std::vector<std::vector<int>>(3, std::vector<int>(kImages, 1))) << workers << " workers";
+  }
+}
+
+TEST(Loader, WalksAnEpochForEvaluation) {
+  const auto dataset = std::make_shared<NumberedImages>(22, kShape);
+  Loader loader(std::make_shared<Batches>(dataset, evaluation_batches(5)), {.threads = 1});
+  for (int pass = 0; pass < 2; ++pass) {
+    loader.submit_epoch(pass);
+    std::vector<std::int32_t> all;
+    while (loader.pending() > 0) {
+      const auto part = labels(loader.next());
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    ASSERT_EQ(all.size(), 22U);
+    for (std::int32_t i = 0; i < 22; ++i) EXPECT_EQ(all[static_cast<std::size_t>(i)], i);
+  }
+}
+
+TEST(Loader, PreparesNoMoreThanItsRingHolds) {
+  std::atomic<int> reads{0};
+  Loader loader(make_batches(100, 4, [&](std::int64_t) { ++reads; }), {.threads = 3, .ahead = 2});
+  for (std::int64_t b = 0; b < 20; ++b) loader.submit(loader.batches().whole(b));
+  for (int taken = 0; taken < 5; ++taken) {
+    const int room = 4 * (3 + std::max(0, taken - 1));  // the batch in the caller's hands still has its place
+    EXPECT_TRUE(eventually([&] { return reads == room; })) << reads << " reads after " << taken << " batches";
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(reads, room) << "after " << taken << " batches";
+    loader.next();
+  }
+}
+
+TEST(Loader, AllocatesNothingAfterItWasMade) {
+  const auto batches = make_batches(30, 4);
+  for (const int threads : {0, 2}) {
+    Loader loader(batches, {.threads = threads});
+    const auto before = Buffer::allocations();
+    loader.submit_epoch(0);
+    while (loader.pending() > 0) loader.next();
+    EXPECT_EQ(Buffer::allocations(), before) << threads;
+  }
+}
+
+TEST(Loader, LeavesABatchAloneUntilTheNextIsAskedFor) {
+  Loader loader(make_batches(60, 5), {.threads = 2, .ahead = 1});
+  loader.submit_epoch(0);
+  while (loader.pending() > 0) {
+    const Batch& batch = loader.next();
+    const auto images = batch.images().host();
+    const std::vector<float> before(images.begin(), images.end());
+    const Request request = batch.request();
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));  // time for the threads to run ahead
+    EXPECT_TRUE(std::equal(images.begin(), images.end(), before.begin()));
+    EXPECT_EQ(batch.request().batch, request.batch);
+  }
+}
+
+TEST(Loader, ReportsAnUnreadableImageWithItsBatchAndGoesOn) {
+  for (const int threads : {0, 1, 3}) {
+    const auto batches = make_batches(24, 4, [](std::int64_t image) {
+      if (image == 13) throw InputError("numbered: image 13 cannot be read");
+    });
+    Loader loader(batches, {.threads = threads});
+    loader.submit_epoch(0);
+    int errors = 0, good = 0;
+    for (std::int64_t b = 0; b < batches->per_epoch(); ++b) {
+      const auto images = batches->indices(batches->whole(b));
+      if (std::find(images.begin(), images.end(), 13) != images.end()) {
+        EXPECT_EQ(message_of<InputError>([&] { loader.next(); }), "numbered: image 13 cannot be read");
+        ++errors;
+      } else {
+        EXPECT_EQ(labels(loader.next()), (std::vector<std::int32_t>{images.begin(), images.end()}));
+        ++good;
+      }
+    }
+    EXPECT_EQ(errors, 1) << threads;
+    EXPECT_EQ(good, 5) << threads;
+  }
+}
+
+TEST(Loader, StopsWithRequestsOutstanding) {
+  std::atomic<int> reads{0};
+  for (int round = 0; round < 20; ++round) {
+    Loader loader(make_batches(400, 4, [&](std::int64_t) { ++reads; }), {.threads = 3});
+    loader.submit_epoch(0);
+    if (round % 2 == 0) loader.next();
+  }
+  EXPECT_LE(reads, 20 * 4 * 4);  // a ring of three batches and one more taken: the rest of the epoch was dropped
+}
+
+TEST(Loader, SleepsWhileItWaits) {
+  const auto cpu_seconds = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
+  std::optional<Loader> loader;
+  loader.emplace(make_batches(4, 1, [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(150)); }),
+                 LoaderOptions{.threads = 2});
+  const double before = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // threads without requests
+  loader->submit_epoch(0);
+  while (loader->pending() > 0) loader->next();  // the caller without batches
+  EXPECT_LT(cpu_seconds() - before, 0.1);        // of 0.4 s or more
+  EXPECT_GE(loader->seconds_waited(), 0.25);
+}
+
+TEST(Loader, RefusesMisuse) {
+  const auto batches = make_batches(10, 4);
+  EXPECT_EQ(message_of<InputError>([&] { Loader(batches, {.threads = -1}); }), "loader: -1 threads, expected 0 or more");
+  EXPECT_EQ(message_of<InputError>([&] { Loader(batches, {.threads = 2, .ahead = 0}); }),
+            "loader: 0 batches ahead with 2 threads, expected 1 or more");
+  EXPECT_EQ(message_of<InputError>([&] { Loader(batches, {.rows = -3}); }), "loader: -3 rows a request, expected 0 or more");
+  Loader loader(batches, {.rows = 2});
+  EXPECT_EQ(message_of<ShapeError>([&] { loader.next(); }), "loader: batch 1 taken, but only 0 were submitted");
+  EXPECT_EQ(message_of<ShapeError>([&] { loader.submit(batches->whole(0)); }),
+            "loader: 4 rows asked for, this loader has room for 2");
+  EXPECT_EQ(message_of<ShapeError>([&] {
+              loader.submit({2, {0, 3}});
+            }),
+            "batches: rows 0 to 3 asked for of batch 2, which has 2");
+  loader.submit(batches->whole(2));
+  EXPECT_EQ(loader.next().count(), 2);
+}
+
+}  // namespace
+}  // namespace apam::data
