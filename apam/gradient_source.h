@@ -25,7 +25,8 @@ class GradientSource {
 
   /// Computes, at the arena's weights, the share's contribution to the mean gradient of the mini-batch: the sum over its
   /// rows divided by the rows of the whole batch. Gradients and batch statistics land in arena().outgoing().
-  /// Returns a header with batch, loss_sum, rows and top1 filled in.
+  /// Returns a header with batch, loss_sum, rows and top1 filled in. A share without rows (more parts than rows) returns
+  /// rows 0 and need not touch the arena.
   virtual GradientHeader compute(const BatchShare& share) = 0;
 
   /// The weights that compute() uses and the gradients it writes.

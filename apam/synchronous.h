@@ -33,8 +33,10 @@ class SynchronousTrainer {
   void run();
 
  private:
+  BatchShare share(std::int64_t batch) const { return {batch, all_reduce_.rank(), all_reduce_.ranks()}; }
   GradientHeader contribute(std::int64_t batch);
-  void weigh_statistics(GradientHeader& header);
+  void start(const Bucket& bucket);
+  void add_up(GradientHeader& header);
   void check_replicas(std::int64_t update);
 
   AllReduce& all_reduce_;

@@ -4,6 +4,7 @@ find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(MPICH 3.2 REQUIRED)
 
 # apam_optional(NAME target args...): honours APAM_<NAME> = AUTO | ON | OFF and sets APAM_WITH_<NAME>.
 macro(apam_optional name)
@@ -23,4 +24,4 @@ if(APAM_OPENMP)
 endif()
 apam_optional(ONEDNN OneDNN 2.6)
 apam_optional(CUDA CUDAToolkit)
-message(STATUS "apam: OpenMP ${APAM_OPENMP}, oneDNN ${APAM_WITH_ONEDNN} ${OneDNN_VERSION}, CUDA ${APAM_WITH_CUDA} ${CUDAToolkit_VERSION}")
+message(STATUS "apam: MPICH ${MPICH_VERSION}, OpenMP ${APAM_OPENMP}, oneDNN ${APAM_WITH_ONEDNN} ${OneDNN_VERSION}, CUDA ${APAM_WITH_CUDA} ${CUDAToolkit_VERSION}")

@@ -1,0 +1,32 @@
+#include "apam/local/run_threads.h"
+
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace apam::exchange {
+
+void run_threads(std::span<const std::function<void()>> bodies, const std::function<void(const std::string&)>& close) {
+  std::mutex mutex;
+  std::exception_ptr first;
+  const auto run = [&](const std::function<void()>& body) {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      {
+        const std::lock_guard lock(mutex);
+        if (!first) first = std::current_exception();
+      }
+      close(error.what());
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < bodies.size(); ++i) threads.emplace_back(run, std::cref(bodies[i]));
+    if (!bodies.empty()) run(bodies.front());
+  }
+  if (first) std::rethrow_exception(first);
+}
+
+}  // namespace apam::exchange

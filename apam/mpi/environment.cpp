@@ -1,0 +1,76 @@
+#include "apam/mpi/environment.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+#include <vector>
+
+#include "apam/launch.h"
+#include "apam/mpi/check.h"
+#include "apam/mpi/mpiexec.h"
+
+namespace apam::exchange::mpi {
+namespace {
+
+void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
+  const std::vector<std::string> command(argv, argv + argc);
+  const auto fault = launch_fault(process_environment, ranks, launcher(), command);
+  if (!fault) return;
+  MPI_Finalize();
+  if (!fault->speaks) {
+    // A launcher ends the whole job when the first process fails: the one that speaks must come first.
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    _exit(1);
+  }
+  throw ExchangeError(fault->message);
+}
+
+}  // namespace
+
+Environment::Environment(int argc, const char* const* argv) : exceptions_(std::uncaught_exceptions()) {
+  int provided = MPI_THREAD_SINGLE;
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
+  check(MPI_Comm_size(MPI_COMM_WORLD, &ranks_), "MPI_Comm_size");
+  require<ExchangeError>(provided >= MPI_THREAD_FUNNELED,
+                         "mpi: this library offers thread level {}, MPI_THREAD_FUNNELED ({}) is needed", provided,
+                         MPI_THREAD_FUNNELED);
+  refuse_wrong_launcher(ranks_, argc, argv);
+}
+
+Environment::~Environment() {
+  if (std::uncaught_exceptions() > exceptions_) return;
+  MPI_Finalize();  // a destructor has nobody to tell
+}
+
+void end_job(int status) noexcept {
+  int started = 0, ended = 0;
+  MPI_Initialized(&started);
+  MPI_Finalized(&ended);
+  if (started != 0 && ended == 0) MPI_Abort(MPI_COMM_WORLD, status);
+  std::_Exit(status);
+}
+
+std::string library_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  check(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
+  const std::string_view lines(text.data(), static_cast<std::size_t>(length));
+  // MPICH's text is lines of a name, a colon, white space, and a value.
+  const auto value = [&](std::string_view name) -> std::string {
+    const auto at = lines.find(name);
+    if (at == std::string_view::npos) return "unknown";
+    const auto begin = lines.find_first_not_of(" \t", at + name.size());
+    return std::string(lines.substr(begin, lines.find('\n', begin) - begin));
+  };
+  return fmt::format("MPICH {}, {}", value("MPICH Version:"), value("MPICH Device:"));
+}
+
+std::string_view launcher() { return kMpiexec; }
+
+}  // namespace apam::exchange::mpi

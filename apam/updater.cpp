@@ -1,0 +1,17 @@
+#include "apam/updater.h"
+
+namespace apam::exchange {
+
+Updater::Updater(Exec& exec, const engine::ParameterArena& arena, const engine::OptimizerOptions& options)
+    : exec_(exec), arena_(arena), optimizer_(arena.device(), arena.layout().weights_size(), options) {}
+
+void Updater::apply(In contribution) {
+  require<ShapeError>(contribution.size() == arena_.state().size(), "update: a contribution of {} floats for a state of {}",
+                      contribution.size(), arena_.state().size());
+  const auto& layout = arena_.layout();
+  optimizer_.step(exec_, contribution.subspan(0, layout.weights_size()), arena_.weights());
+  engine::update_running_statistics(exec_, contribution.subspan(layout.weights_size(), layout.statistics_size()),
+                                    arena_.running_statistics(), kStatisticsMomentum);
+}
+
+}  // namespace apam::exchange
