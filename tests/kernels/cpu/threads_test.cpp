@@ -1,0 +1,124 @@
+// Our kernels on every instruction set: what one thread computes lies within tolerance of the naive loops in double, and
+// any number of threads computes the same, bit for bit.
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "kernels/cpu/make.h"
+#include "kernels/ops/trial.h"
+#include "tests/cases/cases.h"
+#include "tests/support/tolerance.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+/// Large enough for every way of cutting work up: several blocks of rows, chunks of a weight gradient, groups of panels.
+template <class Op>
+std::vector<cases::Case<Op>> large_cases() {
+  return {};
+}
+template <>
+std::vector<cases::Case<Conv2d>> large_cases() {
+  return {{"several_chunks", {.n = 9, .h = 17, .w = 17, .c = 20, .k = 24, .r = 3, .s = 3, .padding = 1}},
+          {"several_chunks_stride_2", {.n = 16, .h = 32, .w = 31, .c = 5, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+          {"deep_sum_few_pixels", {.n = 1, .h = 4, .w = 4, .c = 520, .k = 200, .r = 3, .s = 3, .padding = 1}},
+          {"narrow", {.n = 9, .h = 17, .w = 17, .c = 3, .k = 40, .r = 3, .s = 3, .padding = 1}}};
+}
+template <>
+std::vector<cases::Case<BatchNorm>> large_cases() {
+  return {{"several_blocks", {.rows = 3001, .c = 40, .residual = true, .relu = true}}};
+}
+
+template <class Op>
+std::vector<cases::Case<Op>> all_cases() {
+  auto all = cases::awkward_cases<Op>();
+  for (auto& one : large_cases<Op>()) all.push_back(std::move(one));
+  return all;
+}
+
+using Values = std::vector<std::vector<float>>;
+
+/// What a kernel on `threads` threads leaves in the outputs of a pass.
+template <class Op>
+Values run(Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa, int threads) {
+  Exec exec({.threads = threads});
+  const auto kernel = make(exec, problem, isa);
+  trial.prepare(pass);
+  trial.run(exec, *kernel, pass);
+  EXPECT_TRUE(trial.fences_intact());
+  Values values;
+  for (const auto& output : trial.outputs(pass)) {
+    const auto host = output.values.host();
+    values.emplace_back(host.begin(), host.end());
+  }
+  return values;
+}
+
+void expect_close(const std::vector<TrialOutput>& outputs, const std::vector<std::vector<double>>& expected,
+                  const Values& actual) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const support::Tolerance tolerance(outputs[i].terms,
+                                       std::max(outputs[i].magnitude, support::root_mean_square(expected[i])));
+    for (std::size_t e = 0; e < actual[i].size(); ++e) {
+      ASSERT_NEAR(double{actual[i][e]}, expected[i][e], tolerance.of(expected[i][e])) << outputs[i].name << '[' << e << ']';
+    }
+  }
+}
+
+void expect_same_bits(const Values& expected, const Values& actual) {
+  ASSERT_EQ(expected.size(), actual.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    for (std::size_t e = 0; e < actual[i].size(); ++e) {
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(expected[i][e]), std::bit_cast<std::uint32_t>(actual[i][e]))
+          << "output " << i << '[' << e << "]: " << expected[i][e] << " != " << actual[i][e];
+    }
+  }
+}
+
+template <class Op>
+class EachIsa : public testing::Test {};
+using Operations =
+    testing::Types<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, OptimizerStep, RunningAverage>;
+struct OperationName {
+  template <class Op>
+  static std::string GetName(int) {
+    return std::string(Op::name);
+  }
+};
+TYPED_TEST_SUITE(EachIsa, Operations, OperationName);
+
+TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
+  using Op = TypeParam;
+  for (const auto& [name, problem] : all_cases<Op>()) {
+    Exec exec;
+    Trial<Op> trial(exec, problem);
+    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+      const auto pass = static_cast<typename Op::Pass>(index);
+      trial.prepare(pass);
+      const auto expected = trial.expected(pass);
+      for (const Isa* isa : available_isas()) {
+        SCOPED_TRACE(fmt::format("{} {} {} on {}", name, problem.describe(), Op::pass_names[index], isa->name));
+        const Values one = run<Op>(trial, problem, pass, *isa, 1);
+        expect_close(trial.outputs(pass), expected, one);
+        for (const int threads : {2, 5}) expect_same_bits(one, run<Op>(trial, problem, pass, *isa, threads));
+      }
+    }
+  }
+}
+
+TEST(Workspace, is_reserved_when_a_kernel_is_made) {
+  for (const auto& [name, problem] : all_cases<Conv2d>()) {
+    Exec exec({.threads = 3});
+    Trial<Conv2d> trial(exec, problem);
+    const auto kernel = make(exec, problem, default_isa());
+    const auto before = Buffer::allocations();
+    for (const auto pass : {Conv2d::Pass::forward, Conv2d::Pass::backward_input, Conv2d::Pass::backward_weight}) {
+      trial.run(exec, *kernel, pass);
+    }
+    EXPECT_EQ(Buffer::allocations(), before) << name;
+  }
+}
+
+}  // namespace
+}  // namespace apam::kernels::cpu
