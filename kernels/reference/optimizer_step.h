@@ -33,7 +33,7 @@ void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalar
     const double v = beta2 * moments.v[e] + (1 - beta2) * gradient * gradient;
     double second = v;
     if (p.rule == OptimizerStep::Rule::amsgrad) {
-      second = std::max<double>(moments.vh[e], v);
+      second = std::max(v, double(moments.vh[e]));  // in this order a NaN of v stays
       moments.vh[e] = static_cast<T>(second);
     }
     moments.m[e] = static_cast<T>(m);

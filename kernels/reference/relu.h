@@ -1,6 +1,8 @@
 // y = max(0, x);  dx = dy where y > 0, else 0.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/ops/relu.h"
 #include "kernels/reference/arithmetic.h"
 
@@ -8,7 +10,7 @@ namespace apam::kernels::reference {
 
 template <class T>
 void relu_forward(const Relu::Problem& p, const T* x, T* y) {
-  for (std::int64_t e = 0; e < p.size; ++e) y[e] = x[e] > 0 ? x[e] : T(0);
+  for (std::int64_t e = 0; e < p.size; ++e) y[e] = std::max(x[e], T(0));  // in this order NaN stays NaN
 }
 
 template <class T>

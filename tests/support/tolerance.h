@@ -35,6 +35,9 @@ class Tolerance {
 
   double of(double expected) const { return relative_ * std::max(std::abs(expected), size_); }
 
+  /// What one more rounding of `value` may move it by.
+  static double rounding(double value) { return kEps / 2 * std::abs(value); }
+
  private:
   double relative_;
   double size_;
