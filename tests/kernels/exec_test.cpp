@@ -1,0 +1,122 @@
+// Devices, spans, buffers and what an Exec owns.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "kernels/runtime/exec.h"
+
+namespace apam {
+namespace {
+
+TEST(Device, is_read_as_it_is_written) {
+  for (const char* text : {"cpu", "cuda:0", "cuda:3"}) EXPECT_EQ(to_string(parse_device(text)), text);
+  EXPECT_EQ(parse_device("cuda"), (Device{DeviceKind::cuda, 0}));
+}
+
+TEST(Device, refuses_other_text) {
+  for (const char* text : {"", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda:99999999999", "cpu:0"}) {
+    EXPECT_THROW(parse_device(text), InputError) << text;
+  }
+}
+
+TEST(DeviceSpan, subspans_stay_inside) {
+  std::vector<float> values(10);
+  std::iota(values.begin(), values.end(), 0.0F);
+  const Out span(values.data(), values.size());
+  const Out middle = span.subspan(3, 4);
+  EXPECT_EQ(middle.size(), 4U);
+  EXPECT_EQ(middle.size_bytes(), 16U);
+  EXPECT_EQ(middle.host().front(), 3.0F);
+  EXPECT_TRUE(span.subspan(10, 0).empty());
+  EXPECT_THROW(span.subspan(10, 1), ShapeError);
+  EXPECT_THROW(span.subspan(11, 0), ShapeError);
+  EXPECT_THROW(span.subspan(0, 11), ShapeError);
+  EXPECT_THROW(span.subspan(5, static_cast<std::size_t>(-1)), ShapeError);  // offset + count would wrap around
+}
+
+TEST(DeviceSpan, host_code_is_kept_off_the_gpu) {
+  float value = 0;
+  const Out remote(&value, 1, {DeviceKind::cuda, 0});
+  EXPECT_THROW(remote.host(), DeviceError);
+  EXPECT_EQ(In(remote).device(), remote.device());
+}
+
+TEST(Buffer, is_aligned_to_lines_and_large_ones_to_huge_pages) {
+  for (const std::size_t bytes : {1U, 63U, 64U, 1000U, 1U << 20U}) {
+    const Buffer buffer(Device{}, bytes);
+    EXPECT_EQ(buffer.size_bytes(), bytes);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64, 0U) << bytes;
+  }
+  const Buffer large(Device{}, std::size_t{5} << 20U);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(large.data()) % (2U << 20U), 0U);
+}
+
+TEST(Buffer, moves_and_counts_allocations) {
+  const auto before = Buffer::allocations();
+  Buffer first(Device{}, 256);
+  std::byte* data = first.data();
+  const Buffer second = std::move(first);
+  EXPECT_EQ(second.data(), data);
+  EXPECT_EQ(Buffer::allocations(), before + 1);
+  EXPECT_EQ(second.as<float>().size(), 64U);
+}
+
+TEST(Buffer, of_no_bytes_is_harmless) {
+  const Buffer empty(Device{}, 0);
+  EXPECT_EQ(empty.as<float>().size(), 0U);
+  zero(empty.as<float>());
+}
+
+TEST(Copy, brings_all_elements_or_none) {
+  const std::vector<float> from{1, 2, 3};
+  std::vector<float> to(3), small(2);
+  copy(In(from.data(), 3), Out(to.data(), 3));
+  EXPECT_EQ(to, from);
+  EXPECT_THROW(copy(In(from.data(), 3), Out(small.data(), 2)), ShapeError);
+  EXPECT_EQ(small, std::vector<float>(2));
+  zero(Out(to.data(), 3));
+  EXPECT_EQ(to, std::vector<float>(3));
+}
+
+TEST(Exec, needs_a_thread) { EXPECT_THROW(Exec({.threads = 0}), InputError); }
+
+TEST(Exec, workspace_grows_and_then_stays) {
+  Exec exec;
+  exec.reserve_workspace(1000);
+  std::byte* data = exec.workspace(10);
+  EXPECT_EQ(exec.workspace(1000), data);
+  EXPECT_EQ(exec.workspace_bytes(), 1000U);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(data) % 64, 0U);
+  exec.workspace(2000);
+  EXPECT_EQ(exec.workspace_bytes(), 2000U);
+}
+
+TEST(Exec, keeps_one_cache_of_each_type) {
+  struct First {
+    int value = 1;
+  };
+  struct Second {
+    int value = 2;
+  };
+  Exec exec, other;
+  exec.cache<First>().value = 10;
+  EXPECT_EQ(exec.cache<First>().value, 10);
+  EXPECT_EQ(exec.cache<Second>().value, 2);
+  EXPECT_EQ(other.cache<First>().value, 1);
+}
+
+TEST(Error, is_one_line_of_the_type_that_was_asked_for) {
+  try {
+    fail<ShapeError>("conv2d: x has {} channels, w expects {}", 64, 128);
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "conv2d: x has 64 channels, w expects 128");
+    EXPECT_NE(dynamic_cast<const ShapeError*>(&error), nullptr);
+  }
+  EXPECT_NO_THROW(require<ShapeError>(true, "never seen"));
+  EXPECT_THROW(require<KernelError>(false, "seen"), KernelError);
+}
+
+}  // namespace
+}  // namespace apam

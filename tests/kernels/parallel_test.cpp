@@ -1,0 +1,92 @@
+// Ranges are cut without gap or overlap, and parallel loops touch every element once, on whichever pool is built.
+#include "kernels/runtime/parallel.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace apam {
+namespace {
+
+TEST(Split, covers_the_range_in_order_at_multiples_of_the_grain) {
+  for (const std::int64_t count : {0, 1, 7, 64, 65, 1000}) {
+    for (const std::int64_t parts : {1, 2, 3, 8, 13}) {
+      for (const std::int64_t grain : {1, 4, 64, 5000}) {
+        SCOPED_TRACE(testing::Message() << count << " in " << parts << " parts, grain " << grain);
+        std::int64_t end = 0;
+        for (std::int64_t part = 0; part < parts; ++part) {
+          const Range range = split(count, part, parts, grain);
+          EXPECT_EQ(range.begin, end);
+          EXPECT_LE(range.begin, range.end);
+          EXPECT_TRUE(range.begin % grain == 0 || range.begin == count);
+          end = range.end;
+        }
+        EXPECT_EQ(end, count);
+      }
+    }
+  }
+}
+
+TEST(Split, gives_parts_that_differ_by_one_grain_at_most) {
+  constexpr std::int64_t kCount = 1000, kParts = 7, kGrain = 8;
+  for (std::int64_t part = 0; part < kParts; ++part) {
+    const Range range = split(kCount, part, kParts, kGrain);
+    EXPECT_GE(range.end - range.begin, kCount / kGrain / kParts * kGrain);
+    EXPECT_LE(range.end - range.begin, (kCount / kGrain / kParts + 1) * kGrain);
+  }
+}
+
+TEST(Parallel, runs_every_index_once) {
+  for (const int threads : {1, 2, 3, 5, 16}) {
+    std::vector<std::atomic<int>> calls(static_cast<std::size_t>(threads));
+    parallel(threads, [&](int thread) { ++calls[static_cast<std::size_t>(thread)]; });
+    for (const auto& count : calls) EXPECT_EQ(count, 1) << threads << " threads";
+  }
+}
+
+TEST(Parallel, for_touches_every_element_once) {
+  for (const int threads : {1, 2, 3, 8}) {
+    for (const std::int64_t count : {0, 1, 2, 63, 64, 65, 10'000}) {
+      std::vector<std::atomic<int>> touched(static_cast<std::size_t>(count));
+      parallel_for(threads, count, 16, [&](std::int64_t begin, std::int64_t end) {
+        for (auto e = begin; e < end; ++e) ++touched[static_cast<std::size_t>(e)];
+      });
+      for (const auto& times : touched) ASSERT_EQ(times, 1) << threads << " threads, " << count << " elements";
+    }
+  }
+}
+
+TEST(Parallel, for_makes_no_part_smaller_than_the_grain) {
+  std::atomic<int> parts = 0;
+  parallel_for(8, 20, 16, [&](std::int64_t, std::int64_t) { ++parts; });
+  EXPECT_EQ(parts, 2);
+}
+
+TEST(Parallel, loops_may_be_nested) {
+  std::atomic<int> calls = 0;
+  parallel(3, [&](int) { parallel(2, [&](int) { ++calls; }); });
+  EXPECT_EQ(calls, 6);
+}
+
+TEST(Parallel, loops_of_several_host_threads_do_not_mix) {
+  std::vector<int> sums(4);
+  std::vector<std::thread> hosts;
+  for (std::size_t host = 0; host < sums.size(); ++host) {
+    hosts.emplace_back([&sums, host] {
+      for (int round = 0; round < 100; ++round) {
+        std::atomic<int> sum = 0;
+        parallel(2, [&](int thread) { sum += thread + 1; });
+        sums[host] += sum;
+      }
+    });
+  }
+  for (auto& host : hosts) host.join();
+  EXPECT_EQ(sums, (std::vector<int>{300, 300, 300, 300}));
+}
+
+TEST(Parallel, some_core_is_available) { EXPECT_GE(available_cores(), 1); }
+
+}  // namespace
+}  // namespace apam

@@ -1,0 +1,184 @@
+// What contracts promise beyond right results, for every provider on the CPU: element-wise steps do not depend on the number
+// of threads, outputs may be inputs where the contract says so, each gradient follows its own Write, and batch norm bears a
+// mean far from zero.
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "kernels/reference/batch_norm.h"
+#include "kernels/runtime/philox.h"
+#include "tests/cases/cases.h"
+#include "tests/support/verify.h"
+
+namespace apam::kernels {
+namespace {
+
+using Vector = std::vector<float>;
+
+Vector normals(std::size_t size, std::uint64_t stream, float mean = 0) {
+  const Random random(3, Purpose::trial, stream);
+  Vector values(size);
+  for (std::size_t i = 0; i < size; ++i) values[i] = mean + random.normal(i);
+  return values;
+}
+
+In in(const Vector& values) { return {values.data(), values.size()}; }
+Out out(Vector& values) { return {values.data(), values.size()}; }
+
+/// Calls visit(implementation) for every provider on the CPU that does `pass` of `problem`, and names it in failures.
+template <class Op, class Visit>
+void for_providers(const typename Op::Problem& problem, typename Op::Pass pass, Visit visit) {
+  for (const auto& implementation : implementations<Op>()) {
+    if (implementation.device != DeviceKind::cpu || !implementation.supports(problem, pass)) continue;
+    SCOPED_TRACE(fmt::format("{} of {} by {}", Op::name, problem.describe(), implementation.provider));
+    visit(implementation);
+  }
+}
+
+/// The bits that an update leaves behind, on a number of threads.
+template <class Op>
+std::vector<Vector> updated(const Implementation<Op>& implementation, const typename Op::Problem& problem, int threads) {
+  Exec exec({.threads = threads});
+  Trial<Op> trial(exec, problem);
+  const auto kernel = implementation.make(exec, problem);
+  trial.run(exec, *kernel, Op::Pass::update);
+  std::vector<Vector> all;
+  for (const auto& output : trial.outputs(Op::Pass::update)) all.push_back(support::on_host(output.values));
+  return all;
+}
+
+template <class Op>
+void expect_same_on_any_number_of_threads() {
+  auto cases = cases::awkward_cases<Op>();
+  for (auto& named : cases::net_cases<Op>(2)) cases.push_back(std::move(named));
+  for (const auto& named : cases) {
+    for_providers<Op>(named.problem, Op::Pass::update, [&](const auto& implementation) {
+      const auto one = updated(implementation, named.problem, 1);
+      EXPECT_EQ(one, updated(implementation, named.problem, 2));
+      EXPECT_EQ(one, updated(implementation, named.problem, 3));
+    });
+  }
+}
+
+TEST(Promises, optimizer_steps_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<OptimizerStep>(); }
+TEST(Promises, running_averages_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<RunningAverage>(); }
+
+TEST(Promises, add_may_write_over_either_operand) {
+  for (const auto& named : cases::awkward_cases<Add>()) {
+    for_providers<Add>(named.problem, Add::Pass::forward, [&](const auto& implementation) {
+      const auto size = static_cast<std::size_t>(named.problem.size);
+      const Vector a = normals(size, 1), b = normals(size, 2);
+      Exec exec({.threads = 2});
+      const auto kernel = implementation.make(exec, named.problem);
+      Vector apart(size), over_a = a, over_b = b, twice = a;
+      kernel->forward(exec, in(a), in(b), out(apart));
+      kernel->forward(exec, in(over_a), in(b), out(over_a));
+      kernel->forward(exec, in(a), in(over_b), out(over_b));
+      kernel->forward(exec, in(twice), in(twice), out(twice));
+      EXPECT_EQ(apart, over_a);
+      EXPECT_EQ(apart, over_b);
+      for (std::size_t i = 0; i < size; ++i) ASSERT_EQ(twice[i], 2 * a[i]);
+    });
+  }
+}
+
+TEST(Promises, scale_may_write_over_its_operand) {
+  for (const auto& named : cases::awkward_cases<Scale>()) {
+    for_providers<Scale>(named.problem, Scale::Pass::forward, [&](const auto& implementation) {
+      const Vector x = normals(static_cast<std::size_t>(named.problem.size), 1);
+      Exec exec({.threads = 2});
+      const auto kernel = implementation.make(exec, named.problem);
+      Vector apart(x.size()), over = x;
+      kernel->forward(exec, in(x), out(apart));
+      kernel->forward(exec, in(over), out(over));
+      EXPECT_EQ(apart, over);
+    });
+  }
+}
+
+/// A training forward pass in double, and what a backward pass needs of it in float.
+struct BatchNormRun {
+  BatchNormRun(const BatchNorm::Problem& p, const Vector& x, const Vector& residual, const Vector& gamma, const Vector& beta)
+      : y(p.size()), mean(gamma.size()), variance(gamma.size()), inv_std(gamma.size()) {
+    const std::vector<double> xs(x.begin(), x.end()), rs(residual.begin(), residual.end());
+    const std::vector<double> gammas(gamma.begin(), gamma.end()), betas(beta.begin(), beta.end());
+    reference::batch_norm_forward_training<double>(p, {xs.data(), rs.data(), gammas.data(), betas.data()}, y.data(),
+                                                   {mean.data(), variance.data(), inv_std.data()});
+  }
+  std::vector<double> y, mean, variance, inv_std;
+};
+
+Vector floats(const std::vector<double>& values) {
+  Vector result(values.size());
+  std::transform(values.begin(), values.end(), result.begin(), [](double value) { return static_cast<float>(value); });
+  return result;
+}
+
+TEST(Promises, each_batch_norm_gradient_follows_its_own_write) {
+  constexpr BatchNorm::Problem kProblem{.rows = 50, .c = 12, .residual = true, .relu = true};
+  const Vector x = normals(600, 1), residual = normals(600, 2), dy = normals(600, 3), gamma = normals(12, 4, 1), beta(12);
+  const BatchNormRun run(kProblem, x, residual, gamma, beta);
+  const Vector y = floats(run.y), mean = floats(run.mean), inv_std = floats(run.inv_std);
+  for_providers<BatchNorm>(kProblem, BatchNorm::Pass::backward, [&](const auto& implementation) {
+    Exec exec({.threads = 2});
+    const auto kernel = implementation.make(exec, kProblem);
+    struct Result {
+      Vector dx, d_residual, dgamma, dbeta;
+    };
+    // Old values 0 where they are overwritten or added to; so both must give the same up to the sign of zero.
+    const auto gradients = [&](float old, Write write_x, Write write_residual, Write write_parameters) {
+      Result r{Vector(600, old), Vector(600, old), Vector(12, old), Vector(12, old)};
+      kernel->backward(exec, in(dy), {in(x), in(y), in(mean), in(inv_std)}, in(gamma),
+                       {out(r.dx), out(r.d_residual), out(r.dgamma), out(r.dbeta), write_x, write_residual, write_parameters});
+      return r;
+    };
+    constexpr Write kOver = Write::overwrite, kAdd = Write::add;
+    constexpr float kOld = 1024;  // adding shifts a result by it, and rounds it to 2^-13 at most
+    const Result plain = gradients(0, kOver, kOver, kOver);
+    const auto expect_shifted = [&](const char* name, const Vector& base, const Vector& got, Write write) {
+      for (std::size_t i = 0; i < base.size(); ++i) {
+        ASSERT_NEAR(got[i], base[i] + (write == kAdd ? kOld : 0), write == kAdd ? 0x1p-13 : 0) << name << "[" << i << "]";
+      }
+    };
+    for (int choice = 0; choice < 8; ++choice) {
+      const Write of_x = (choice & 1) != 0 ? kAdd : kOver, of_residual = (choice & 2) != 0 ? kAdd : kOver,
+                  of_parameters = (choice & 4) != 0 ? kAdd : kOver;
+      SCOPED_TRACE(choice);
+      const Result mixed = gradients(kOld, of_x, of_residual, of_parameters);
+      expect_shifted("dx", plain.dx, mixed.dx, of_x);
+      expect_shifted("d_residual", plain.d_residual, mixed.d_residual, of_residual);
+      expect_shifted("dgamma", plain.dgamma, mixed.dgamma, of_parameters);
+      expect_shifted("dbeta", plain.dbeta, mixed.dbeta, of_parameters);
+    }
+  });
+}
+
+// A mean of kappa = 1000 deviations. A sum of `rows` such numbers rounds by rho = 4 eps sqrt(rows) of itself (see
+// tests/support/tolerance.h), so the mean is off by rho * kappa deviations. Squares of deviations from a mean that is off by
+// delta sum to rows * delta^2 more: the variance is off by rho + (rho * kappa)^2 of itself. y carries the error of the mean.
+// The formula E[x^2] - E[x]^2 in float would be off by rho * kappa^2, beyond any sense.
+TEST(Promises, batch_norm_bears_a_mean_far_from_zero) {
+  constexpr BatchNorm::Problem kProblem{.rows = 1024, .c = 24};
+  constexpr double kKappa = 1000;
+  const Vector x = normals(kProblem.size(), 1, 1000), gamma(24, 1.0F), beta(24);
+  const BatchNormRun run(kProblem, x, {}, gamma, beta);
+  const double rho = 4 * support::Tolerance::kEps * std::sqrt(1024.0);
+  const double of_variance = rho + std::pow(rho * kKappa, 2);
+  for_providers<BatchNorm>(kProblem, BatchNorm::Pass::forward_training, [&](const auto& implementation) {
+    Exec exec({.threads = 2});
+    const auto kernel = implementation.make(exec, kProblem);
+    Vector y(kProblem.size()), mean(24), variance(24), inv_std(24);
+    kernel->forward_training(exec, in(x), {}, in(gamma), in(beta), out(y), {out(mean), out(variance), out(inv_std)});
+    for (std::size_t c = 0; c < 24; ++c) {
+      EXPECT_NEAR(mean[c], run.mean[c], rho * run.mean[c]);
+      EXPECT_NEAR(variance[c], run.variance[c], of_variance * run.variance[c]);
+      EXPECT_NEAR(inv_std[c], run.inv_std[c], of_variance * run.inv_std[c]);
+    }
+    for (std::size_t e = 0; e < y.size(); ++e) {
+      ASSERT_NEAR(y[e], run.y[e], 1.1 * rho * kKappa + of_variance * std::abs(run.y[e])) << e;  // deviations are 1 +- 0.1
+    }
+  });
+}
+
+}  // namespace
+}  // namespace apam::kernels

@@ -1,0 +1,193 @@
+// Which provider computes what: the text of --kernels, demands and preferences, and `auto` with its cache of timings.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "kernels/tuning_cache.h"
+#include "tests/cases/cases.h"
+#include "tests/support/temporary_folder.h"
+
+namespace apam::kernels {
+namespace {
+
+/// The message of the error of type E that `action` throws.
+template <class E, class Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no error of the expected type";
+  return {};
+}
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+Exec exec_with(std::string_view kernels, const std::filesystem::path& tuning_cache = {}) {
+  return Exec({.kernels = KernelSelection::parse(kernels), .tuning_cache = tuning_cache});
+}
+
+TEST(KernelSelection, reads_demands_and_a_preference) {
+  const auto selection = KernelSelection::parse("conv2d=onednn,conv2d.backward_weight=ours,batch_norm=auto,*=reference");
+  const auto expect = [&](std::string_view op, std::string_view pass, std::string_view provider, bool demanded) {
+    const auto choice = selection.choice(op, pass);
+    EXPECT_EQ(choice.provider, provider) << op << "." << pass;
+    EXPECT_EQ(choice.demanded, demanded) << op << "." << pass;
+  };
+  expect("conv2d", "forward", "onednn", true);
+  expect("conv2d", "backward_weight", "ours", true);  // the pass wins over the operation
+  expect("batch_norm", "backward", "auto", false);
+  expect("linear", "forward", "reference", false);
+  EXPECT_EQ(selection.text(), "conv2d=onednn,conv2d.backward_weight=ours,batch_norm=auto,*=reference");
+}
+
+TEST(KernelSelection, a_name_alone_is_a_preference) {
+  const auto choice = KernelSelection::parse("ours").choice("relu", "forward");
+  EXPECT_EQ(choice.provider, "ours");
+  EXPECT_FALSE(choice.demanded);
+}
+
+TEST(KernelSelection, is_auto_by_default) {
+  const auto choice = KernelSelection().choice("relu", "forward");
+  EXPECT_EQ(choice.provider, "auto");
+  EXPECT_FALSE(choice.demanded);
+}
+
+TEST(KernelSelection, refuses_other_text) {
+  for (const char* text : {"", ",", "conv2d=", "=ours", "conv2d==ours", "a=b=c", "conv2d=ours,", ",conv2d=ours",
+                           "conv2d=ours,,relu=ours", "conv2d=ours,conv2d=reference", "ours,reference"}) {
+    const auto message = error_of<InputError>([&] { KernelSelection::parse(text); });
+    EXPECT_TRUE(message.starts_with("kernels: ")) << text << ": " << message;
+    EXPECT_FALSE(contains(message, "\n"));
+  }
+}
+
+TEST(CheckSelection, accepts_what_tables_know) {
+  for (const char* text : {"auto", "reference", "*=reference", "conv2d=reference", "conv2d.backward_input=reference",
+                           "optimizer_step.update=auto,relu=reference"}) {
+    EXPECT_NO_THROW(check_selection(KernelSelection::parse(text))) << text;
+  }
+}
+
+TEST(CheckSelection, names_what_it_does_not_know) {
+  const auto message = [](std::string_view text) {
+    return error_of<InputError>([&] { check_selection(KernelSelection::parse(text)); });
+  };
+  EXPECT_TRUE(contains(message("convolution=reference"), "no operation 'convolution'"));
+  EXPECT_TRUE(contains(message("convolution=reference"), "conv2d"));
+  EXPECT_TRUE(contains(message("conv2d.backward=reference"), "no operation 'conv2d.backward'"));
+  EXPECT_TRUE(contains(message("conv2d.=reference"), "no operation 'conv2d.'"));
+  EXPECT_TRUE(contains(message("conv2d=mkl"), "no provider 'mkl' for 'conv2d'"));
+  EXPECT_TRUE(contains(message("conv2d=mkl"), "reference"));
+  EXPECT_TRUE(contains(message("*=mkl"), "no provider 'mkl'"));
+}
+
+constexpr Relu::Problem kRelu{.size = 1000};
+
+TEST(Kernel, a_demand_is_met) {
+  Exec exec = exec_with("relu=reference");
+  kernel<Relu>(exec, kRelu, Relu::Pass::forward);
+  ASSERT_EQ(exec.report().size(), 1U);
+  EXPECT_EQ(exec.report()[0].op, "relu");
+  EXPECT_EQ(exec.report()[0].problem, "1000");
+  EXPECT_EQ(exec.report()[0].pass, "forward");
+  EXPECT_EQ(exec.report()[0].provider, "reference");
+  EXPECT_TRUE(exec.report()[0].timings.empty());
+}
+
+TEST(Kernel, a_demand_for_an_unknown_provider_is_an_error) {
+  Exec exec = exec_with("relu=mkl");
+  const auto message = error_of<KernelError>([&] { kernel<Relu>(exec, kRelu, Relu::Pass::forward); });
+  EXPECT_TRUE(contains(message, "relu: no provider 'mkl'")) << message;
+  EXPECT_TRUE(contains(message, "reference")) << message;
+  EXPECT_TRUE(exec.report().empty());
+}
+
+/// Calls visit(implementation, problem, pass) for the first combination that a provider of `Op` declares it cannot do.
+template <class Op, class Visit>
+bool with_unsupported(Visit visit) {
+  for (const auto& implementation : implementations<Op>()) {
+    if (implementation.device != DeviceKind::cpu) continue;
+    for (const auto& named : cases::awkward_cases<Op>()) {
+      for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+        const auto pass = static_cast<typename Op::Pass>(index);
+        if (implementation.supports(named.problem, pass)) continue;
+        visit(implementation, named.problem, pass);
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+TEST(Kernel, a_demand_that_cannot_be_met_is_an_error_and_a_preference_falls_back) {
+  bool found = false;
+  for_each_operation([&]<class Op>() {
+    found |= with_unsupported<Op>([](const auto& implementation, const auto& problem, auto pass) {
+      Exec demanding = exec_with(fmt::format("{}={}", Op::name, implementation.provider));
+      const auto message = error_of<KernelError>([&] { kernel<Op>(demanding, problem, pass); });
+      EXPECT_TRUE(contains(message, fmt::format("provider '{}' cannot do", implementation.provider))) << message;
+      EXPECT_TRUE(contains(message, problem.describe())) << message;
+      Exec preferring = exec_with(implementation.provider);
+      kernel<Op>(preferring, problem, pass);
+      EXPECT_NE(preferring.report().at(0).provider, implementation.provider);
+    });
+  });
+  if (!found) GTEST_SKIP() << "every provider of this build does every awkward case";
+}
+
+TEST(Kernel, a_preference_for_a_provider_without_the_operation_falls_back) {
+  Exec exec = exec_with("*=mkl");  // check_selection refuses it; kernel() itself takes it as a wish
+  kernel<Relu>(exec, kRelu, Relu::Pass::forward);
+  EXPECT_NE(exec.report().at(0).provider, "mkl");
+}
+
+TEST(Kernel, auto_takes_the_naive_loops_only_where_nothing_else_serves) {
+  for_each_operation([]<class Op>() {
+    const auto problem = cases::awkward_cases<Op>().back().problem;
+    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+      const auto pass = static_cast<typename Op::Pass>(index);
+      const auto all = implementations<Op>();
+      const auto others = std::count_if(all.begin(), all.end(), [&](const auto& candidate) {
+        return candidate.device == DeviceKind::cpu && candidate.provider != "reference" && candidate.supports(problem, pass);
+      });
+      Exec exec;
+      kernel<Op>(exec, problem, pass);
+      const auto& line = exec.report().at(0);
+      EXPECT_EQ(line.provider == "reference", others == 0) << Op::name;
+      EXPECT_EQ(line.timings.size(), others > 1 ? static_cast<std::size_t>(others) : 0U) << Op::name;
+    }
+  });
+}
+
+TEST(Kernel, is_made_once_for_all_passes_of_a_problem) {
+  Exec exec = exec_with("reference");
+  auto& forward = kernel<Relu>(exec, kRelu, Relu::Pass::forward);
+  EXPECT_EQ(&kernel<Relu>(exec, kRelu, Relu::Pass::backward), &forward);
+  EXPECT_EQ(&kernel<Relu>(exec, kRelu, Relu::Pass::forward), &forward);
+  EXPECT_NE(&kernel<Relu>(exec, {.size = 1001}, Relu::Pass::forward), &forward);
+  EXPECT_EQ(exec.report().size(), 3U);  // a line for each choice, none for a look-up
+}
+
+TEST(Implementations, end_with_the_naive_loops_that_do_everything) {
+  for_each_operation([]<class Op>() {
+    const auto all = implementations<Op>();
+    ASSERT_FALSE(all.empty());
+    EXPECT_EQ(all.back().provider, "reference");
+    for (const auto& named : cases::awkward_cases<Op>()) {
+      for (std::size_t pass = 0; pass < Op::pass_names.size(); ++pass) {
+        EXPECT_TRUE(all.back().supports(named.problem, static_cast<typename Op::Pass>(pass)));
+      }
+    }
+    std::set<std::string_view> names;
+    for (const auto& implementation : all) EXPECT_TRUE(names.insert(implementation.provider).second) << Op::name;
+  });
+}
+
+}  // namespace
+}  // namespace apam::kernels
