@@ -130,7 +130,9 @@ typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typ
 }
 
 void check_selection(const KernelSelection& selection) {
-  for (const auto& [key, provider] : selection.entries()) {
+  for (const auto& entry : selection.entries()) {
+    const std::string& key = entry.first;
+    const std::string& provider = entry.second;
     bool key_known = key == "*";
     bool provider_known = provider == "auto";
     std::string keys = "*";
