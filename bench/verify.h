@@ -2,12 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <string>
-#include <vector>
 
-#include "kernels/ops/trial.h"
-#include "tests/support/tolerance.h"
+#include "tests/support/verify.h"
 
 namespace apam::bench {
 
@@ -20,8 +17,7 @@ Problem small(Problem problem) {
   return problem;
 }
 
-/// Runs a pass of the small problem and compares every output with the naive loops in double. Returns what is wrong with
-/// it, or nothing.
+/// Verifies a pass of the small problem against the naive loops in double. Returns what is wrong with it, or nothing.
 template <class Op>
 std::string verify(Exec& exec, const kernels::Implementation<Op>& implementation, const typename Op::Problem& problem,
                    typename Op::Pass pass) {
@@ -29,22 +25,8 @@ std::string verify(Exec& exec, const kernels::Implementation<Op>& implementation
   if (!implementation.supports(reduced, pass)) return fmt::format("cannot be verified: it does not do {}", reduced.describe());
   kernels::Trial<Op> trial(exec, reduced);
   const auto kernel = implementation.make(exec, reduced);
-  trial.run(exec, *kernel, pass);
-  exec.synchronize();
-  const auto outputs = trial.outputs(pass);
-  const auto expected = trial.expected(pass);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    std::vector<float> actual(outputs[i].values.size());
-    copy(outputs[i].values, Out(std::span(actual)));
-    const support::Tolerance tolerance(outputs[i].terms,
-                                       std::max(outputs[i].magnitude, support::root_mean_square(expected[i])));
-    for (std::size_t e = 0; e < actual.size(); ++e) {
-      if (std::abs(actual[e] - expected[i][e]) <= tolerance.of(expected[i][e])) continue;
-      return fmt::format("is wrong: {}[{}] of {} is {}, expected {}", outputs[i].name, e, reduced.describe(), actual[e],
-                         expected[i][e]);
-    }
-  }
-  return trial.fences_intact() ? "" : "is wrong: it writes outside its operands";
+  const std::string faults = support::verify<Op>(exec, trial, *kernel, pass, trial.expected(pass));
+  return faults.empty() ? "" : fmt::format("is wrong: {}", faults.substr(0, faults.find('\n')));
 }
 
 }  // namespace apam::bench
