@@ -1,30 +1,70 @@
-// Convolution: which of our methods computes which pass of a problem. The direct products serve them all.
+// Convolution: which of our methods computes which pass of a problem. The direct products serve every problem; Winograd's
+// serve filters of 3x3 that move by 1, where there are enough channels and tiles for its transforms to pay.
+#include <algorithm>
+#include <variant>
+
 #include "kernels/cpu/conv2d_direct.h"
 #include "kernels/cpu/make.h"
+#include "kernels/cpu/winograd_product.h"
+#include "kernels/cpu/winograd_weight.h"
 
 namespace apam::kernels::cpu {
 namespace {
 
+// Below these, transforms cost more than the products that they save: those of x and y with few channels on the other
+// side; those of the filters with few tiles to share them.
+constexpr int kFewestChannels = 16;
+constexpr std::int64_t kFewestTiles = 16;
+
+bool winograd_pays(const Conv2d::Problem& problem, const TileGrid& grid) {
+  return winograd_can(problem) && std::min(problem.c, problem.k) >= kFewestChannels && grid.count() >= kFewestTiles;
+}
+
+using Product = std::variant<GatherProduct, WinogradProduct>;
+using Weight = std::variant<WeightProduct, WinogradWeight>;
+
+Product forward_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
+  const TileGrid grid = forward_grid(problem);
+  if (winograd_pays(problem, grid)) return WinogradProduct(exec, grid, FilterUse::forward, isa);
+  return GatherProduct(exec, forward_shape(problem), isa);
+}
+
+Product backward_input_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
+  const TileGrid grid = backward_input_grid(problem);
+  if (winograd_pays(problem, grid)) return WinogradProduct(exec, grid, FilterUse::rotated, isa);
+  return GatherProduct(exec, backward_input_shape(problem), isa);
+}
+
+Weight backward_weight_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
+  const TileGrid grid = forward_grid(problem);
+  if (winograd_pays(problem, grid)) return WinogradWeight(exec, grid, isa);
+  return WeightProduct(exec, backward_weight_shape(problem), isa);
+}
+
 class Conv2dKernel final : public Conv2d::Kernel {
  public:
   Conv2dKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
-      : forward_(exec, forward_shape(problem), isa),
-        backward_input_(exec, backward_input_shape(problem), isa),
-        backward_weight_(exec, backward_weight_shape(problem), isa) {}
+      : forward_(forward_product(exec, problem, isa)),
+        backward_input_(backward_input_product(exec, problem, isa)),
+        backward_weight_(backward_weight_product(exec, problem, isa)) {}
 
-  void forward(Exec& exec, In x, In w, Out y) override { forward_.run(exec, x.data(), w.data(), false, y.data()); }
+  void forward(Exec& exec, In x, In w, Out y) override {
+    std::visit([&](const auto& product) { product.run(exec, x.data(), w.data(), false, y.data()); }, forward_);
+  }
 
   void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
-    backward_input_.run(exec, dy.data(), w.data(), write == Write::add, dx.data());
+    const bool accumulate = write == Write::add;
+    std::visit([&](const auto& product) { product.run(exec, dy.data(), w.data(), accumulate, dx.data()); }, backward_input_);
   }
 
   void backward_weight(Exec& exec, In x, In dy, Out dw, Write write) override {
-    backward_weight_.run(exec, x.data(), dy.data(), write == Write::add, dw.data());
+    const bool accumulate = write == Write::add;
+    std::visit([&](const auto& product) { product.run(exec, x.data(), dy.data(), accumulate, dw.data()); }, backward_weight_);
   }
 
  private:
-  GatherProduct forward_, backward_input_;
-  WeightProduct backward_weight_;
+  Product forward_, backward_input_;
+  Weight backward_weight_;
 };
 
 }  // namespace

@@ -81,7 +81,7 @@ void WeightProduct::run_item(const Item& item, const Operands& operands, int thr
     const std::int64_t depth = rows.end - rows.begin;
     list_pixels(rows, operands, thread);
     gemm.pack_tiles(operands.dy + rows.begin * shape_.k + item.first_k, shape_.k, depth, item.k, tiles);
-    const OuterTiles outer{depth, sum + item.first_k * columns_, columns_, item.k};
+    const OuterTiles outer{depth, depth * gemm.rows, gemm.rows, gemm.panel, sum + item.first_k * columns_, columns_, item.k};
     for (std::int64_t panel = item.panels.begin; panel < item.panels.end; ++panel) {
       pack_panel(panel, depth, operands, thread);
       const std::int64_t column = panel * gemm.panel;

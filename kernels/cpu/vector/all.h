@@ -6,13 +6,14 @@
 #include "kernels/cpu/vector/optimizer.h"
 #include "kernels/cpu/vector/pointwise.h"
 #include "kernels/cpu/vector/pool.h"
+#include "kernels/cpu/vector/winograd.h"
 
 namespace apam::kernels::cpu {
 
 template <class V>
 constexpr Isa isa_table() {
-  return {V::name,           V::width,         pointwise_kernels<V>(), optimizer_kernels<V>(), batch_norm_kernels<V>(),
-          pool_kernels<V>(), gemm_kernels<V>()};
+  return {V::name,           V::width,          pointwise_kernels<V>(), optimizer_kernels<V>(), batch_norm_kernels<V>(),
+          pool_kernels<V>(), gemm_kernels<V>(), winograd_kernels<V>()};
 }
 
 }  // namespace apam::kernels::cpu

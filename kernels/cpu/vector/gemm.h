@@ -2,7 +2,7 @@
 // of A and one fused multiply-add a vector of B. Both kernels run one panel of B (a tile wide, packed, zero-filled at the
 // right edge) against all tiles of rows of a block, so that the panel stays in the first-level cache.
 //   row_product:    out[i][:] (+)= sum over taps t, channels l of rows[t][i][l] * panel[t][l][:]     A read where it lies
-//   outer_product:  out[i][:] (+)= sum over p of a[p][i] * b[p][:]                                  A and B packed
+//   outer_product:  out[i][:] (+)= sum over p of a[p][i] * b[p][:]                                  A and B by strides
 #pragma once
 
 #include "kernels/cpu/vector/tables.h"
@@ -87,12 +87,12 @@ void row_product(const RowTiles& tiles, const TapRange& range, const PanelOut& o
 template <class V, int vectors>
 void outer_product_tiles(const OuterTiles& tiles, const PanelOut& out, const float* a, const float* b) {
   constexpr int rows = V::tile_rows;
-  for (int first = 0; first < tiles.rows; first += rows, a += tiles.depth * rows) {
+  for (int first = 0; first < tiles.rows; first += rows, a += tiles.a_tile) {
     Tile<V, rows, vectors> tile;
     tile.clear();
     const float* column = b;
     const float* element = a;
-    for (std::int64_t p = 0; p < tiles.depth; ++p, column += kPanel<V>, element += rows) {
+    for (std::int64_t p = 0; p < tiles.depth; ++p, column += tiles.b_step, element += tiles.a_step) {
       tile.step([element](int i) { return element[i]; }, column);
     }
     float* to = tiles.out + first * tiles.out_stride + out.first;

@@ -101,12 +101,14 @@ struct TapRange {
   std::int64_t first, length;
 };
 
-/// The tiles of a product of packed operands a (tiles, depth, rows in a tile) and b (depth, panel).
+/// The tiles of a product that sums over `depth` rows of a and b: element i of tile t at row p of a lies at
+/// t * a_tile + p * a_step + i, row p of b starts at p * b_step.
 struct OuterTiles {
   std::int64_t depth;
+  std::int64_t a_tile, a_step, b_step;
   float* out;  // (rows, out_stride)
   std::int64_t out_stride;
-  int rows;  ///< in all tiles; the last tile of `a` is filled up
+  int rows;  ///< in all tiles; the last tile reads beyond them, and drops what comes of it
 };
 
 /// Pieces of `length` floats to be laid side by side in a packed operand: piece p comes from rows[p] + first and goes to
@@ -129,6 +131,33 @@ struct GemmKernels {
   void (*pack_pieces)(const Pieces&, float* to);
 };
 
+/// The weights of a panel, as Winograd's filter transform reads them: the vector of columns of filter position tap, row i
+/// lies at from + tap * tap_stride + i * row_stride.
+struct FilterRows {
+  const float* from;
+  std::int64_t tap_stride, row_stride;
+  std::int64_t count, columns;
+};
+/// Where Winograd's weight gradients go: 9 taps of `columns` channels.
+struct WeightsOut {
+  std::int64_t tap_stride, columns;
+  bool accumulate;
+};
+
+/// Transforms of Winograd's F(4x4, 3x3), see vector/winograd.h. Points are 36 planes, `plane` floats apart.
+struct WinogradKernels {
+  /// 6x6 pixels of x, pointers to (channels), to points.
+  void (*input)(const float* const* pixels, std::int64_t channels, float* to, std::int64_t plane);
+  /// 4x4 pixels of dy to points.
+  void (*gradient)(const float* const* pixels, std::int64_t channels, float* to, std::int64_t plane);
+  /// 3x3 weights of a panel to points (36 planes of (rows, panel)), filled with zeros beyond the last column.
+  void (*filter)(const FilterRows&, std::int64_t panel, float* to, std::int64_t plane);
+  /// Points to 4x4 pixels of y, pointers to their column 0.
+  void (*output)(const float* from, std::int64_t plane, const PanelOut&, float* const* pixels);
+  /// Points to 3x3 weight gradients.
+  void (*weights)(const float* from, std::int64_t plane, const WeightsOut&, float* to);
+};
+
 /// Everything that is compiled once for each instruction set.
 struct Isa {
   const char* name;  ///< "portable", "avx2", "avx512"
@@ -138,6 +167,7 @@ struct Isa {
   BatchNormKernels batch_norm;
   PoolKernels pool;
   GemmKernels gemm;
+  WinogradKernels winograd;
 };
 
 }  // namespace apam::kernels::cpu

@@ -1,0 +1,162 @@
+#include "kernels/cpu/winograd_product.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "kernels/cpu/dynamic_loop.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kPieceFloats = 4096;            // of a panel of U: half of a first-level cache of 32 KiB
+constexpr std::int64_t kFewTiles = 128;                // at most, to go by panels
+constexpr std::int64_t kManyChannels = 128;            // at least, to go by panels
+constexpr std::int64_t kSliceColumns = 64;             // of M
+constexpr std::int64_t kNarrowChannels = 96;           // up to which a block is small enough with kSmallBlock tiles
+constexpr std::int64_t kSmallBlock = 24, kBlock = 48;  // multiples of every tile_rows
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+/// Tiles of a block: about `most`, so that every thread gets the same number of blocks of the same size.
+std::int64_t even_block(std::int64_t tiles, std::int64_t most, int threads, int rows) {
+  const std::int64_t rounds = ceil_div(tiles, most * threads);
+  return round_up(ceil_div(tiles, rounds * threads), rows);
+}
+
+}  // namespace
+
+WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use, const Isa& isa)
+    : grid_(grid),
+      use_(use),
+      isa_(isa),
+      channels_(grid.in.channels),
+      columns_(grid.out.channels),
+      panels_(ceil_div(columns_, isa.gemm.panel)),
+      by_panels_(grid.count() <= kFewTiles && std::min(channels_, columns_) >= kManyChannels),
+      slice_panels_(by_panels_ ? 1 : std::max<std::int64_t>(1, kSliceColumns / isa.gemm.panel)),
+      v_row_(padded_row(channels_)),
+      m_row_(padded_row(slice_panels_ * isa.gemm.panel)),
+      u_plane_(padded_plane(channels_ * isa.gemm.panel)) {
+  const std::int64_t most = channels_ <= kNarrowChannels ? kSmallBlock : kBlock;
+  block_tiles_ =
+      by_panels_ ? round_up(grid.count(), isa.gemm.rows) : even_block(grid.count(), most, exec.threads(), isa.gemm.rows);
+  v_plane_ = padded_plane(block_tiles_ * v_row_);
+  m_plane_ = padded_plane(block_tiles_ * m_row_);
+  zeros_ = workspace_.add<float>(channels_);
+  filters_ = workspace_.add<float>((by_panels_ ? exec.threads() : panels_) * panel_points());
+  shared_input_ = workspace_.add<float>(by_panels_ ? kPoints * v_plane_ : 0);
+  for (int thread = 0; thread < exec.threads(); ++thread) {
+    input_.push_back(workspace_.add<float>(by_panels_ ? 0 : kPoints * v_plane_));
+    products_.push_back(workspace_.add<float>(kPoints * m_plane_));
+    turned_.push_back(workspace_.add<float>(use_ == FilterUse::forward ? 9 * channels_ * isa.gemm.panel : 0));
+    junk_.push_back(workspace_.add<float>(columns_));
+    rows_in_.push_back(workspace_.add<const float*>(block_tiles_));
+    rows_out_.push_back(workspace_.add<float*>(block_tiles_));
+  }
+  exec.reserve_workspace(workspace_.bytes());
+}
+
+void WinogradProduct::run(Exec& exec, const float* in, const float* w, bool accumulate, float* out) const {
+  const Operands operands{in, w, out, accumulate, exec.workspace(workspace_.bytes())};
+  std::memset(zeros_.in(operands.workspace), 0, static_cast<std::size_t>(channels_) * sizeof(float));
+  by_panels_ ? run_panels(exec, operands) : run_tile_blocks(exec, operands);
+}
+
+void WinogradProduct::run_tile_blocks(Exec& exec, const Operands& operands) const {
+  float* u = filters_.in(operands.workspace);
+  dynamic_loop(exec.threads(), panels_,
+               [&](std::int64_t panel, int thread) { transform_filter(panel, operands, thread, u + panel * panel_points()); });
+  const std::int64_t count = grid_.count();
+  dynamic_loop(exec.threads(), ceil_div(count, block_tiles_), [&](std::int64_t block, int thread) {
+    const Range tiles{block * block_tiles_, std::min(count, (block + 1) * block_tiles_)};
+    float* v = input_[thread].in(operands.workspace);
+    transform_input(tiles, operands, v);
+    for (std::int64_t panel = 0; panel < panels_; panel += slice_panels_) {
+      const Range panels{panel, std::min(panels_, panel + slice_panels_)};
+      multiply(tiles, panels, v, u + panel * panel_points(), operands, thread);
+      transform_output(tiles, panels, operands, thread);
+    }
+  });
+}
+
+void WinogradProduct::run_panels(Exec& exec, const Operands& operands) const {
+  const Range tiles{0, grid_.count()};
+  float* v = shared_input_.in(operands.workspace);
+  dynamic_loop(exec.threads(), tiles.end, [&](std::int64_t tile, int) {
+    transform_input({tile, tile + 1}, operands, v + tile * v_row_);
+  });
+  dynamic_loop(exec.threads(), panels_, [&](std::int64_t panel, int thread) {
+    float* u = filters_.in(operands.workspace) + thread * panel_points();
+    transform_filter(panel, operands, thread, u);
+    multiply(tiles, {panel, panel + 1}, v, u, operands, thread);
+    transform_output(tiles, {panel, panel + 1}, operands, thread);
+  });
+}
+
+/// The points of one panel of filters. The transform runs along output columns: dx's channels, which lie side by side in
+/// w (K, 3, 3, C), or y's channels, for which the panel is transposed first.
+void WinogradProduct::transform_filter(std::int64_t panel, const Operands& operands, int thread, float* to) const {
+  const std::int64_t width = isa_.gemm.panel, first = panel * width;
+  const std::int64_t columns = std::min(width, columns_ - first);
+  if (use_ == FilterUse::rotated) {
+    isa_.winograd.filter({operands.w + 8 * columns_ + first, -columns_, 9 * columns_, channels_, columns}, width, to, u_plane_);
+    return;
+  }
+  float* turned = turned_[thread].in(operands.workspace);
+  const float* from = operands.w + first * 9 * channels_;
+  for (std::int64_t i = 0; i < 9 * channels_; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) turned[i * width + j] = from[j * 9 * channels_ + i];
+  }
+  isa_.winograd.filter({turned, channels_ * width, width, channels_, columns}, width, to, u_plane_);
+}
+
+void WinogradProduct::transform_input(Range tiles, const Operands& operands, float* to) const {
+  std::array<const float*, kPoints> pixels;
+  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, to += v_row_) {
+    grid_.input(operands.in, tile, static_cast<const float*>(zeros_.in(operands.workspace)), pixels.data());
+    isa_.winograd.input(pixels.data(), channels_, to, v_plane_);
+  }
+}
+
+/// M = V U for the tiles and panels of an item, point by point. Rows beyond the last tile are multiplied too and dropped.
+void WinogradProduct::multiply(Range tiles, Range panels, const float* v, const float* u, const Operands& operands,
+                               int thread) const {
+  const GemmKernels& gemm = isa_.gemm;
+  const std::int64_t rows = round_up(tiles.end - tiles.begin, gemm.rows);
+  const float** in = rows_in_[thread].in(operands.workspace);
+  float** out = rows_out_[thread].in(operands.workspace);
+  float* m = products_[thread].in(operands.workspace);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    in[row] = v + row * v_row_;
+    out[row] = m + row * m_row_;
+  }
+  const RowTiles block{in, out, static_cast<int>(rows / gemm.rows), 1};
+  const std::int64_t pieces = ceil_div(channels_, kPieceFloats / gemm.panel);
+  for (std::int64_t point = 0; point < kPoints; ++point) {
+    for (std::int64_t panel = 0; panel < panels.end - panels.begin; ++panel) {
+      const float* filter = u + panel * panel_points() + point * u_plane_;
+      const std::int64_t left = columns_ - (panels.begin + panel) * gemm.panel;
+      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, round_up(left, isa_.width)));
+      for (std::int64_t piece = 0; piece < pieces; ++piece) {
+        const Range depth = split(channels_, piece, pieces);
+        gemm.row_product(block, {0, 1, point * v_plane_ + depth.begin, depth.end - depth.begin},
+                         {point * m_plane_ + panel * gemm.panel, columns, piece > 0}, filter + depth.begin * gemm.panel);
+      }
+    }
+  }
+}
+
+void WinogradProduct::transform_output(Range tiles, Range panels, const Operands& operands, int thread) const {
+  const std::int64_t first = panels.begin * isa_.gemm.panel;
+  const auto columns = static_cast<int>(std::min(columns_, panels.end * isa_.gemm.panel) - first);
+  const float* m = products_[thread].in(operands.workspace);
+  std::array<float*, kTileOut * kTileOut> pixels;
+  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, m += m_row_) {
+    grid_.output(operands.out, tile, junk_[thread].in(operands.workspace), pixels.data());
+    isa_.winograd.output(m, m_plane_, {first, columns, operands.accumulate}, pixels.data());
+  }
+}
+
+}  // namespace apam::kernels::cpu

@@ -1,0 +1,154 @@
+#include "kernels/cpu/winograd_weight.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "kernels/cpu/dynamic_loop.h"
+#include "kernels/cpu/make.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kChunkTiles = 160;       // so many that turning S into dw is 3 % of the products
+constexpr std::int64_t kPointBytes = 32 << 20;  // for V and D of a chunk, at most
+constexpr std::int64_t kMostGroups = 16;
+constexpr std::int64_t kCopyBytes = 16 << 20;  // for the copies of dw
+constexpr std::int64_t kBlockK = 48, kBlockC = 64;
+constexpr std::int64_t kItemsPerThread = 4;
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+std::int64_t group_count(std::int64_t tiles, std::int64_t weights) {
+  const std::int64_t copies = kCopyBytes / (weights * static_cast<std::int64_t>(sizeof(float)));
+  return std::clamp<std::int64_t>(std::min(tiles / kChunkTiles, copies), 1, kMostGroups);
+}
+
+/// Equal chunks of a group of tiles: about kChunkTiles, and small enough for kPointBytes.
+std::int64_t chunk_size(std::int64_t group_tiles, std::int64_t row_floats) {
+  const std::int64_t fitting = kPointBytes / (kPoints * row_floats * static_cast<std::int64_t>(sizeof(float)));
+  const std::int64_t most = std::clamp<std::int64_t>(fitting, 1, 2 * kChunkTiles - 1);
+  return ceil_div(group_tiles, ceil_div(group_tiles, std::min(most, kChunkTiles)));
+}
+
+}  // namespace
+
+WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
+    : grid_(grid),
+      isa_(isa),
+      c_(grid.in.channels),
+      k_(grid.out.channels),
+      groups_(group_count(grid.count(), weights())),
+      chunk_tiles_(chunk_size(ceil_div(grid.count(), groups_), padded_row(c_) + padded_row(k_))),
+      by_groups_(groups_ >= kItemsPerThread * exec.threads()),
+      v_row_(padded_row(c_)),
+      v_plane_(padded_plane(chunk_tiles_ * v_row_)),
+      d_row_(padded_row(k_)),
+      d_plane_(padded_plane(chunk_tiles_ * d_row_)) {
+  const std::int64_t wanted = by_groups_ ? 1 : kItemsPerThread * exec.threads();
+  c_blocks_ = ceil_div(c_, kBlockC);
+  k_blocks_ = std::max(ceil_div(k_, kBlockK), std::min(ceil_div(wanted, c_blocks_), ceil_div(k_, isa.gemm.rows)));
+  block_c_ = round_up(ceil_div(c_, c_blocks_), isa.gemm.panel);
+  block_k_ = round_up(ceil_div(k_, k_blocks_), isa.gemm.rows);
+  c_blocks_ = ceil_div(c_, block_c_);
+  k_blocks_ = ceil_div(k_, block_k_);
+  s_row_ = padded_row(block_c_);
+  s_plane_ = padded_plane(block_k_ * s_row_);
+  zeros_ = workspace_.add<float>(std::max(c_, k_));
+  copies_ = workspace_.add<float>((by_groups_ ? groups_ : 1) * weights());
+  for (int thread = 0; thread < exec.threads(); ++thread) {
+    s_.push_back(workspace_.add<float>(kPoints * s_plane_));
+    if (!by_groups_ && thread > 0) continue;
+    v_.push_back(workspace_.add<float>(kPoints * v_plane_ + isa.gemm.panel));  // the last row's last panel reads beyond it
+    d_.push_back(workspace_.add<float>(kPoints * d_plane_));
+  }
+  exec.reserve_workspace(workspace_.bytes());
+}
+
+void WinogradWeight::run(Exec& exec, const float* x, const float* dy, bool accumulate, float* dw) const {
+  const Operands operands{x, dy, dw, accumulate, exec.workspace(workspace_.bytes())};
+  std::memset(zeros_.in(operands.workspace), 0, static_cast<std::size_t>(std::max(c_, k_)) * sizeof(float));
+  by_groups_ ? run_groups(exec, operands) : run_blocks(exec, operands);
+}
+
+void WinogradWeight::run_groups(Exec& exec, const Operands& operands) const {
+  float* copies = copies_.in(operands.workspace);
+  dynamic_loop(exec.threads(), groups_, [&](std::int64_t group, int thread) {
+    const Points points{v_[thread].in(operands.workspace), d_[thread].in(operands.workspace)};
+    const Range tiles = group_tiles(group);
+    for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += chunk_tiles_) {
+      const Range chunk{begin, std::min(tiles.end, begin + chunk_tiles_)};
+      transform(chunk, operands, points);
+      for (std::int64_t block = 0; block < blocks(); ++block) {
+        multiply(block, chunk.end - chunk.begin, points, begin > tiles.begin, s_[thread].in(operands.workspace),
+                 copies + group * weights());
+      }
+    }
+  });
+  for (std::int64_t group = 0; group < groups_; ++group) {
+    add_copy(exec, copies + group * weights(), operands.accumulate || group > 0, operands.dw);
+  }
+}
+
+void WinogradWeight::run_blocks(Exec& exec, const Operands& operands) const {
+  const Points points{v_[0].in(operands.workspace), d_[0].in(operands.workspace)};
+  float* copy = copies_.in(operands.workspace);
+  for (std::int64_t group = 0; group < groups_; ++group) {
+    const Range tiles = group_tiles(group);
+    for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += chunk_tiles_) {
+      const std::int64_t depth = std::min(tiles.end - begin, chunk_tiles_);
+      dynamic_loop(exec.threads(), depth, [&](std::int64_t i, int) {
+        transform({begin + i, begin + i + 1}, operands, {points.v + i * v_row_, points.d + i * d_row_});
+      });
+      dynamic_loop(exec.threads(), blocks(), [&](std::int64_t block, int thread) {
+        multiply(block, depth, points, begin > tiles.begin, s_[thread].in(operands.workspace), copy);
+      });
+    }
+    add_copy(exec, copy, operands.accumulate || group > 0, operands.dw);
+  }
+}
+
+void WinogradWeight::transform(Range tiles, const Operands& operands, const Points& to) const {
+  const float* zeros = zeros_.in(operands.workspace);
+  std::array<const float*, kPoints> pixels;
+  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+    const std::int64_t row = tile - tiles.begin;
+    grid_.input(operands.x, tile, zeros, pixels.data());
+    isa_.winograd.input(pixels.data(), c_, to.v + row * v_row_, v_plane_);
+    grid_.output(operands.dy, tile, zeros, pixels.data());
+    isa_.winograd.gradient(pixels.data(), k_, to.d + row * d_row_, d_plane_);
+  }
+}
+
+/// One block of S over all tiles of a chunk, and the block of dw that comes of it.
+void WinogradWeight::multiply(std::int64_t block, std::int64_t depth, const Points& points, bool accumulate, float* s,
+                              float* dw) const {
+  const GemmKernels& gemm = isa_.gemm;
+  const std::int64_t first_k = block / c_blocks_ * block_k_, first_c = block % c_blocks_ * block_c_;
+  const std::int64_t k = std::min(block_k_, k_ - first_k), c = std::min(block_c_, c_ - first_c);
+  for (std::int64_t point = 0; point < kPoints; ++point) {
+    const OuterTiles outer{depth, gemm.rows, d_row_, v_row_, s + point * s_plane_, s_row_, static_cast<int>(k)};
+    const float* d = points.d + point * d_plane_ + first_k;
+    const float* v = points.v + point * v_plane_ + first_c;
+    for (std::int64_t column = 0; column < c; column += gemm.panel) {
+      gemm.outer_product(outer, {column, static_cast<int>(std::min<std::int64_t>(gemm.panel, c - column)), false}, d,
+                         v + column);
+    }
+  }
+  for (std::int64_t row = 0; row < k; ++row) {
+    isa_.winograd.weights(s + row * s_row_, s_plane_, {c_, c, accumulate}, dw + (first_k + row) * 9 * c_ + first_c);
+  }
+}
+
+void WinogradWeight::add_copy(Exec& exec, const float* copy, bool accumulate, float* dw) const {
+  parallel_for(exec.threads(), weights(), kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+    if (accumulate) {
+      isa_.pointwise.add(dw + begin, copy + begin, dw + begin, end - begin);
+    } else {
+      std::copy(copy + begin, copy + end, dw + begin);
+    }
+  });
+}
+
+}  // namespace apam::kernels::cpu

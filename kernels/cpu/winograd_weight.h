@@ -1,0 +1,70 @@
+// Winograd weight gradient, F(4x4, 3x3) transposed (the transforms are in vector/winograd.h):
+//   points of the input tiles V (36, tiles, C), points of the tiles of dy D (36, tiles, K), 36 products S = D' V summed over
+//   tiles, dw (K, 3, 3, C) from S.
+//
+// Tiles are taken in chunks of some 160. Of a chunk all V and D are made first; then S comes in blocks of about 48 x 64
+// (k, c), each summed over the whole chunk in registers and turned into a block of dw at once, so that S is never stored
+// as a whole. The chunks of a group add up in a copy of dw, and the copies are added in order. Two ways to share this out:
+//   by groups: an item is a group.
+//   by blocks: chunks are taken one after the other; tiles and then blocks of S are the items. For few groups.
+// Which chunks and groups there are depends on the problem alone, and both ways add up in the same order: results depend
+// neither on the way nor on the number of threads.
+#pragma once
+
+#include <vector>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/winograd_tiles.h"
+#include "kernels/cpu/workspace_plan.h"
+#include "kernels/runtime/parallel.h"
+
+namespace apam::kernels::cpu {
+
+class WinogradWeight {
+ public:
+  WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa);
+
+  void run(Exec& exec, const float* x, const float* dy, bool accumulate, float* dw) const;
+
+ private:
+  struct Operands {
+    const float* x;
+    const float* dy;
+    float* dw;
+    bool accumulate;
+    std::byte* workspace;
+  };
+  /// Points of a chunk of tiles.
+  struct Points {
+    float* v;
+    float* d;
+  };
+
+  void run_groups(Exec& exec, const Operands& operands) const;
+  void run_blocks(Exec& exec, const Operands& operands) const;
+  void transform(Range tiles, const Operands& operands, const Points& to) const;
+  void multiply(std::int64_t block, std::int64_t depth, const Points& points, bool accumulate, float* s, float* dw) const;
+  void add_copy(Exec& exec, const float* copy, bool accumulate, float* dw) const;
+
+  Range group_tiles(std::int64_t group) const { return split(grid_.count(), group, groups_); }
+  std::int64_t blocks() const { return k_blocks_ * c_blocks_; }
+  std::int64_t weights() const { return k_ * 9 * c_; }
+
+  TileGrid grid_;
+  const Isa& isa_;
+  std::int64_t c_, k_;
+  std::int64_t groups_, chunk_tiles_;
+  bool by_groups_;
+  std::int64_t k_blocks_, c_blocks_;  // blocks of S
+  std::int64_t block_k_, block_c_;    // the largest one
+  std::int64_t v_row_, v_plane_;      // V: (36, chunk tiles, C)
+  std::int64_t d_row_, d_plane_;      // D: (36, chunk tiles, K)
+  std::int64_t s_row_, s_plane_;      // S: (36, block k, block c)
+  WorkspacePlan workspace_;
+  Region<float> zeros_;               // (max(C, K))
+  Region<float> copies_;              // (K, 3, 3, C): of each group, or one
+  std::vector<Region<float>> v_, d_;  // by groups each thread's; otherwise one for all
+  std::vector<Region<float>> s_;      // each thread's
+};
+
+}  // namespace apam::kernels::cpu
