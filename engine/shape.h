@@ -43,3 +43,12 @@ class Shape {
 };
 
 }  // namespace apam::engine
+
+/// A shape in a message, written only when the message is: checks that pass format nothing.
+template <>
+struct fmt::formatter<apam::engine::Shape> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+  auto format(const apam::engine::Shape& shape, format_context& context) const {
+    return fmt::format_to(context.out(), "({})", fmt::join(shape.begin(), shape.end(), ", "));
+  }
+};

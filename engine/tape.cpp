@@ -3,6 +3,11 @@
 #include "kernels/ops/add.h"
 
 namespace apam::engine {
+namespace {
+
+constexpr int kAnnounced = -1;  // stands in for the expected contributions of a gradient that is complete
+
+}  // namespace
 
 Var::Var(detail::Variable* variable) : variable_(variable) { ++variable_->handles; }
 Var::Var(const Var& other) : variable_(other.variable_) {
@@ -104,8 +109,7 @@ Out Tape::gradient_memory(const detail::Variable& variable) const {
 }
 
 In Tape::gradient(const detail::Variable& variable) const {
-  require<KernelError>(variable.gradient != nullptr, "backward: a value of shape {} has no gradient",
-                       variable.value.shape.describe());
+  require<KernelError>(variable.gradient != nullptr, "backward: a value of shape {} has no gradient", variable.value.shape);
   return gradient_memory(variable);
 }
 
@@ -156,14 +160,15 @@ void Tape::backward() {
     for (std::size_t i = 0; i < usage_.size(); ++i) {
       auto& usage = usage_[i];
       if (usage.written == 0 || usage.written != usage.expected) continue;
-      usage.expected = -1;  // announced
+      usage.expected = kAnnounced;
       ready_({static_cast<int>(i)});
     }
   }
+  // What is left was used by nothing that the loss depends on, or less often than announced.
   for (std::size_t i = 0; i < usage_.size(); ++i) {
-    if (usage_[i].written > 0) continue;
-    zero(parameters_.gradient({static_cast<int>(i)}).data);
-    if (ready_) ready_({static_cast<int>(i)});
+    const ParameterId id{static_cast<int>(i)};
+    if (usage_[i].written == 0) zero(parameters_.gradient(id).data);
+    if (ready_ && usage_[i].expected != kAnnounced) ready_(id);
   }
 }
 

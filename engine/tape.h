@@ -126,6 +126,8 @@ class Tape {
   }
   /// Announces that the node about to be recorded will write this parameter's gradient.
   void uses(ParameterId id);
+  /// How many nodes of this pass have announced that they will.
+  int uses_of(ParameterId id) const { return usage_.at(static_cast<std::size_t>(id.index)).expected; }
 
   // ---- for operations, going backward
   struct Sink {
@@ -134,6 +136,7 @@ class Tape {
   };
   /// The gradient of a node's output. Throws KernelError when nothing contributed to it.
   In gradient(const Edge& output) const { return gradient(*output.variable_); }
+  /// False where the loss does not depend on a node's output: the node then has nothing to do.
   bool has_gradient(const Edge& output) const { return output.variable_->gradient != nullptr; }
   /// Where a contribution to the gradient of `input` goes: fresh memory to overwrite, or what others left, to add to.
   Sink sink(const Edge& input);

@@ -14,8 +14,7 @@ struct Tensor {
   Tensor() = default;
   /// Throws ShapeError unless `data` has exactly the elements of `shape`.
   Tensor(const Shape& extents, Out values) : shape(extents), data(values) {
-    require<ShapeError>(values.size() == extents.size(), "tensor: {} elements of memory for shape {}", values.size(),
-                        extents.describe());
+    require<ShapeError>(values.size() == extents.size(), "tensor: {} elements of memory for shape {}", values.size(), extents);
   }
 };
 

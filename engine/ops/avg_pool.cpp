@@ -11,7 +11,7 @@ class AvgPoolNode final : public Node {
   AvgPoolNode(const Op::Problem& problem, const Var& x, const Var& y) : problem_(problem), dx_(x), dy_(y) {}
 
   void backward(Tape& tape) override {
-    if (!dx_.needs_gradient()) return;
+    if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward).backward(tape.exec(), tape.gradient(dy_), dx.data, dx.write);
   }
@@ -25,7 +25,7 @@ class AvgPoolNode final : public Node {
 
 Var avg_pool(const Var& x, int window) {
   const Shape& shape = x.shape();
-  require<ShapeError>(shape.rank() == 4, "avg_pool: x must be (N, H, W, C), got {}", shape.describe());
+  require<ShapeError>(shape.rank() == 4, "avg_pool: x must be (N, H, W, C), got {}", shape);
   require<ShapeError>(window >= 1 && window <= shape[1] && window <= shape[2],
                       "avg_pool: a window of {} does not fit into an image of {}x{}", window, shape[1], shape[2]);
   const Op::Problem problem{shape[0], shape[1], shape[2], shape[3], window};

@@ -42,6 +42,7 @@ class BatchNormNode final : public Node {
   }
 
   void backward(Tape& tape) override {
+    if (!tape.has_gradient(dy_)) return;
     const Op::Saved saved{x_.data(), problem_.relu ? y_.data() : In{}, moments_.mean, moments_.inv_std.data()};
     const auto dgamma = tape.sink(parameters_.gamma);
     const auto dbeta = tape.sink(parameters_.beta);
@@ -88,7 +89,9 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
   if (options.residual != nullptr) {
     residual = options.residual->data();
     require<ShapeError>(options.residual->shape() == x.shape(), "batch_norm: the residual has shape {}, x has {}",
-                        options.residual->shape().describe(), x.shape().describe());
+                        options.residual->shape(), x.shape());
+    require<KernelError>(residual.data() != x.data().data(), "batch_norm: the residual and x are one value of shape {}",
+                         x.shape());
   }
   const Op::Problem problem{static_cast<int>(x.shape().size() / static_cast<std::size_t>(channels)), channels,
                             options.residual != nullptr, options.relu, parameters.eps};
@@ -100,6 +103,9 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
         .forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);
     return y;
   }
+  require<KernelError>(!parameters.statistics.valid() || tape.uses_of(parameters.gamma) == 0,
+                       "batch_norm: {} is used {} times in one pass, its batch statistics have room for 1",
+                       arena.layout()[parameters.gamma].name, tape.uses_of(parameters.gamma) + 1);
   BatchMoments moments = batch_moments(tape, parameters, channels);
   kernels::kernel<Op>(exec, problem, Op::Pass::forward_training)
       .forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,

@@ -13,6 +13,7 @@ class Conv2dNode final : public Node {
       : problem_(problem), x_(x), dx_(x), weight_(weight), dy_(y) {}
 
   void backward(Tape& tape) override {
+    if (!tape.has_gradient(dy_)) return;
     Exec& exec = tape.exec();
     const In dy = tape.gradient(dy_);  // (N, P, Q, K)
     const auto dw = tape.sink(weight_);
@@ -32,8 +33,8 @@ class Conv2dNode final : public Node {
 };
 
 Op::Problem problem_of(const Shape& x, const Shape& w, ConvolutionOptions options) {
-  require<ShapeError>(x.rank() == 4, "conv2d: x must be (N, H, W, C), got {}", x.describe());
-  require<ShapeError>(w.rank() == 4, "conv2d: w must be (K, R, S, C), got {}", w.describe());
+  require<ShapeError>(x.rank() == 4, "conv2d: x must be (N, H, W, C), got {}", x);
+  require<ShapeError>(w.rank() == 4, "conv2d: w must be (K, R, S, C), got {}", w);
   require<ShapeError>(x[3] == w[3], "conv2d: x has {} channels, w expects {}", x[3], w[3]);
   require<ShapeError>(options.stride >= 1, "conv2d: the stride must be at least 1, got {}", options.stride);
   require<ShapeError>(options.padding >= 0, "conv2d: the padding must not be negative, got {}", options.padding);

@@ -14,7 +14,7 @@ class ReluNode final : public Node {
   ReluNode(const Var& x, const Var& y) : y_(y), dx_(x), dy_(y) {}
 
   void backward(Tape& tape) override {
-    if (!dx_.needs_gradient()) return;
+    if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
     using Op = kernels::Relu;
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(tape.exec(), {elements(y_)}, Op::Pass::backward)
@@ -31,6 +31,7 @@ class AddNode final : public Node {
   AddNode(const Var& a, const Var& b, const Var& y) : da_(a), db_(b), dy_(y) {}
 
   void backward(Tape& tape) override {
+    if (!tape.has_gradient(dy_)) return;
     tape.pass_on(dy_, da_);
     tape.pass_on(dy_, db_);
   }
@@ -44,7 +45,7 @@ class ScaleNode final : public Node {
   ScaleNode(const Var& x, float factor, const Var& y) : size_(elements(x)), factor_(factor), dx_(x), dy_(y) {}
 
   void backward(Tape& tape) override {
-    if (!dx_.needs_gradient()) return;
+    if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
     Exec& exec = tape.exec();
     const In dy = tape.gradient(dy_);
     const auto dx = tape.sink(dx_);
@@ -77,7 +78,7 @@ Var relu(const Var& x) {
 
 Var add(const Var& a, const Var& b) {
   using Op = kernels::Add;
-  require<ShapeError>(a.shape() == b.shape(), "add: a has shape {}, b has {}", a.shape().describe(), b.shape().describe());
+  require<ShapeError>(a.shape() == b.shape(), "add: a has shape {}, b has {}", a.shape(), b.shape());
   Tape& tape = a.tape();
   Var y = tape.make(a.shape(), a.needs_gradient() || b.needs_gradient());
   kernels::kernel<Op>(tape.exec(), {elements(a)}, Op::Pass::forward).forward(tape.exec(), a.data(), b.data(), y.tensor().data);

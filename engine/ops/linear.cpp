@@ -13,6 +13,7 @@ class LinearNode final : public Node {
       : problem_(problem), x_(x), dx_(x), weight_(weight), bias_(bias), dy_(y) {}
 
   void backward(Tape& tape) override {
+    if (!tape.has_gradient(dy_)) return;
     Exec& exec = tape.exec();
     const In dy = tape.gradient(dy_);  // (N, K)
     const auto dw = tape.sink(weight_);
@@ -42,7 +43,7 @@ Var linear(const Var& x, ParameterId weight, ParameterId bias) {
   const Tensor w = tape.parameters().weight(weight);
   const Tensor b = tape.parameters().weight(bias);
   const Shape& shape = x.shape();
-  require<ShapeError>(shape.rank() >= 1 && shape[0] > 0, "linear: x must be (N, C), got {}", shape.describe());
+  require<ShapeError>(shape.rank() >= 1 && shape[0] > 0, "linear: x must be (N, C), got {}", shape);
   const int features = static_cast<int>(shape.size() / static_cast<std::size_t>(shape[0]));
   require<ShapeError>(features == w.shape[1], "linear: x has {} features, w expects {}", features, w.shape[1]);
   require<ShapeError>(b.shape[0] == w.shape[0], "linear: the bias has {} elements, w has {} outputs", b.shape[0], w.shape[0]);

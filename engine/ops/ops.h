@@ -23,7 +23,8 @@ struct BatchNormOptions {
   const Var* residual = nullptr;  ///< added before the activation; the shape of x
   bool relu = false;
 };
-/// x (..., C) -> the shape of x. In training mode the batch's mean and unbiased variance go to the arena's batch statistics.
+/// x (..., C) -> the shape of x. In training mode the batch's mean and unbiased variance go to the arena's batch statistics,
+/// so that one with statistics has one use a pass. Throws KernelError for a second, and for a residual that is x itself.
 Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOptions options = {});
 
 /// max(0, x), any shape.

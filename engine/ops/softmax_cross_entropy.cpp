@@ -22,8 +22,8 @@ class SoftmaxCrossEntropyNode final : public Node {
   void backward(Tape& tape) override {
     if (!d_logits_.needs_gradient()) return;
     const auto d_logits = tape.sink(d_logits_);
-    require<KernelError>(d_logits.write == kernels::Write::overwrite, "softmax_cross_entropy: the logits {} have another use",
-                         problem_.describe());
+    require<KernelError>(d_logits.write == kernels::Write::overwrite,
+                         "softmax_cross_entropy: the logits of {} rows have another use", problem_.n);
     kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
         .backward(tape.exec(), probabilities_.data(), labels_, scale_, d_logits.data);
   }
@@ -40,11 +40,9 @@ class SoftmaxCrossEntropyNode final : public Node {
 
 BatchScore softmax_cross_entropy(const Var& logits, Labels labels, float gradient_scale) {
   const Shape& shape = logits.shape();
-  require<ShapeError>(shape.rank() >= 2 && shape[0] > 0, "softmax_cross_entropy: logits must be (N, classes), got {}",
-                      shape.describe());
+  require<ShapeError>(shape.rank() >= 2 && shape[0] > 0, "softmax_cross_entropy: logits must be (N, classes), got {}", shape);
   const int classes = static_cast<int>(shape.size() / static_cast<std::size_t>(shape[0]));
-  require<ShapeError>(classes == shape[shape.rank() - 1], "softmax_cross_entropy: logits must be (N, classes), got {}",
-                      shape.describe());
+  require<ShapeError>(classes == shape[shape.rank() - 1], "softmax_cross_entropy: logits must be (N, classes), got {}", shape);
   require<ShapeError>(labels.size() == static_cast<std::size_t>(shape[0]), "softmax_cross_entropy: {} labels for {} rows",
                       labels.size(), shape[0]);
   for (const std::int32_t label : labels.host()) {

@@ -1,0 +1,146 @@
+// The flat memory of a model: places, alignment, initial values.
+#include "engine/parameters.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "tests/engine/model.h"
+
+namespace apam::engine {
+namespace {
+
+constexpr std::size_t kLine = 16;  // floats: 64 bytes
+
+ParameterLayout three_odd_parameters() {
+  ParameterLayout layout;
+  layout.add("a", {3, 3, 3, 5}, Initializer::uniform(0.25F));
+  layout.add("b", {17}, Initializer::constant(2.0F));
+  layout.add("c", {1000, 20}, Initializer::normal(0.5F));
+  return layout;
+}
+
+TEST(ParameterLayout, gives_every_parameter_its_own_aligned_window) {
+  const ParameterLayout layout = three_odd_parameters();
+  std::size_t end = 0;
+  for (const auto& parameter : layout.parameters()) {
+    EXPECT_EQ(parameter.offset % kLine, 0U) << parameter.name;
+    EXPECT_GE(parameter.offset, end) << parameter.name;
+    EXPECT_LT(parameter.offset - end, kLine) << parameter.name << ": no more padding than alignment needs";
+    end = parameter.offset + parameter.shape.size();
+  }
+  EXPECT_GE(layout.weights_size(), end);
+  EXPECT_EQ(layout.weights_size() % kLine, 0U);
+  EXPECT_EQ(layout.parameter_count(), 135U + 17U + 20000U);
+}
+
+TEST(ParameterLayout, gives_means_and_variances_their_own_aligned_windows) {
+  ParameterLayout layout;
+  layout.add("bn1.weight", {5}, Initializer::constant(1.0F));
+  const auto first = layout.add_statistics("bn1", 5);
+  const auto second = layout.add_statistics("bn2", 16);
+  EXPECT_EQ(layout[first].mean_offset, 0U);
+  EXPECT_EQ(layout[first].variance_offset, kLine);
+  EXPECT_EQ(layout[second].mean_offset, 2 * kLine);
+  EXPECT_EQ(layout[second].variance_offset, 3 * kLine);
+  EXPECT_EQ(layout.statistics_size(), 4 * kLine);
+  EXPECT_EQ(layout[second].after, 1U);
+}
+
+TEST(ParameterLayout, has_each_name_once) {
+  ParameterLayout layout = three_odd_parameters();
+  EXPECT_EQ(error_of<InputError>([&] { layout.add("b", {1}, {}); }), "parameters: the name 'b' is taken");
+  layout.add_statistics("bn", 4);
+  EXPECT_EQ(error_of<InputError>([&] { layout.add_statistics("bn", 4); }), "statistics: the name 'bn' is taken");
+}
+
+TEST(ParameterArena, shows_one_memory_as_a_whole_and_in_windows) {
+  ParameterLayout layout = three_odd_parameters();
+  const auto statistics = layout.add_statistics("bn", 7);
+  const ParameterArena arena(Device{}, layout);
+  EXPECT_EQ(arena.state().size(), layout.weights_size() + layout.statistics_size());
+  EXPECT_EQ(arena.outgoing().size(), arena.state().size());
+  EXPECT_EQ(arena.weight({2}).data.data(), arena.state().data() + layout.parameters()[2].offset);
+  EXPECT_EQ(arena.gradient({2}).data.data(), arena.outgoing().data() + layout.parameters()[2].offset);
+  EXPECT_EQ(arena.weight({0}).shape, (Shape{3, 3, 3, 5}));
+  EXPECT_EQ(arena.running(statistics).mean.data(), arena.state().data() + layout.weights_size());
+  EXPECT_EQ(arena.batch(statistics).variance.data(), arena.outgoing().data() + layout.weights_size() + kLine);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(arena.weight({i}).data.data()) % 64, 0U);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(arena.gradient({i}).data.data()) % 64, 0U);
+  }
+}
+
+TEST(ParameterArena, of_state_alone_has_nothing_outgoing) {
+  const ParameterArena arena(Device{}, three_odd_parameters(), ParameterArena::Contents::state);
+  EXPECT_TRUE(arena.outgoing().empty());
+  EXPECT_EQ(arena.weights().size(), arena.layout().weights_size());
+}
+
+TEST(ParameterArena, starts_at_zero_with_variances_of_one) {
+  ParameterLayout layout = three_odd_parameters();
+  const auto statistics = layout.add_statistics("bn", 7);
+  const ParameterArena arena(Device{}, layout);
+  EXPECT_EQ(values_of(arena.weights()), std::vector<float>(layout.weights_size()));
+  EXPECT_EQ(values_of(arena.outgoing()), std::vector<float>(arena.outgoing().size()));
+  EXPECT_EQ(values_of(arena.running(statistics).mean), std::vector<float>(7));
+  EXPECT_EQ(values_of(arena.running(statistics).variance), std::vector<float>(7, 1.0F));
+}
+
+TEST(ParameterArena, draws_each_parameter_from_its_distribution) {
+  const ParameterArena arena(Device{}, three_odd_parameters());
+  arena.initialize(3);
+  double sum = 0;
+  for (const float value : arena.weight({0}).data.host()) {
+    EXPECT_GE(value, -0.25F);
+    EXPECT_LT(value, 0.25F);
+    sum += value;
+  }
+  EXPECT_NEAR(sum / 135, 0.0, 5 * 0.25 / std::sqrt(3.0 * 135));  // five standard errors
+  EXPECT_EQ(values_of(arena.weight({1}).data), std::vector<float>(17, 2.0F));
+  sum = 0;
+  double squares = 0;
+  for (const float value : arena.weight({2}).data.host()) {
+    sum += value;
+    squares += double{value} * value;
+  }
+  EXPECT_NEAR(sum / 20000, 0.0, 5 * 0.5 / std::sqrt(20000.0));
+  EXPECT_NEAR(squares / 20000, 0.25, 5 * 0.25 * std::sqrt(2.0 / 20000));
+}
+
+TEST(ParameterArena, leaves_the_padding_zero) {
+  const ParameterArena arena(Device{}, three_odd_parameters());
+  arena.initialize(3);
+  const auto weights = arena.weights().host();
+  for (std::size_t i = 135; i < arena.layout().parameters()[1].offset; ++i) EXPECT_EQ(weights[i], 0.0F) << i;
+}
+
+TEST(ParameterArena, draws_the_same_for_a_seed_and_place_and_other_values_for_others) {
+  const ParameterArena first(Device{}, three_odd_parameters());
+  const ParameterArena second(Device{}, three_odd_parameters());
+  first.initialize(3);
+  second.initialize(3);
+  EXPECT_EQ(values_of(first.state()), values_of(second.state()));
+  second.initialize(4);
+  EXPECT_NE(values_of(first.weight({0}).data), values_of(second.weight({0}).data));
+
+  ParameterLayout shorter;  // the values depend on the parameter's place alone, not on what follows
+  shorter.add("a", {3, 3, 3, 5}, Initializer::uniform(0.25F));
+  const ParameterArena third(Device{}, shorter);
+  third.initialize(3);
+  EXPECT_EQ(values_of(first.weight({0}).data), values_of(third.weight({0}).data));
+}
+
+TEST(ParameterArena, initialize_returns_statistics_to_their_defaults) {
+  ParameterLayout layout;
+  const auto statistics = layout.add_statistics("bn", 2);
+  const ParameterArena arena(Device{}, layout);
+  for (float& value : arena.running_statistics().host()) value = 9.0F;
+  arena.initialize(1);
+  EXPECT_EQ(values_of(arena.running(statistics).mean), (std::vector<float>{0.0F, 0.0F}));
+  EXPECT_EQ(values_of(arena.running(statistics).variance), (std::vector<float>{1.0F, 1.0F}));
+}
+
+}  // namespace
+}  // namespace apam::engine

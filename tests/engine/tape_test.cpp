@@ -1,0 +1,267 @@
+// The tape: when values live, how gradients meet, what is announced. Gradients are exact numbers here: with logits all zero,
+// two classes and label 0, d loss / d logits is (-1/2, 1/2) times the scale.
+#include "engine/tape.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "tests/engine/model.h"
+
+namespace apam::engine {
+namespace {
+
+using Values = std::vector<float>;
+
+/// One row of two zero logits, whose gradients are wanted.
+class TwoLogits : public testing::Test {
+ protected:
+  void SetUp() override { model.tape.begin(Mode::training); }
+
+  Var leaf() { return model.tape.input(tensor_over({1, 2}, zeros), true); }
+  void backward_from(const Var& logits) {
+    softmax_cross_entropy(logits, labels, 1.0F);
+    model.tape.backward();
+  }
+  Values gradient(const Var& x) const { return values_of(model.tape.gradient(x)); }
+
+  Model model;
+  Values zeros = Values(2);
+  std::array<std::int32_t, 1> label{0};
+  Labels labels = labels_over(label);
+};
+
+TEST_F(TwoLogits, receive_the_gradient_of_the_loss) {
+  const Var a = leaf();
+  backward_from(a);
+  EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
+}
+
+TEST_F(TwoLogits, added_to_themselves_receive_it_twice) {
+  const Var a = leaf();
+  backward_from(add(a, a));
+  EXPECT_EQ(gradient(a), (Values{-1.0F, 1.0F}));
+}
+
+TEST_F(TwoLogits, added_three_times_receive_it_three_times) {
+  const Var a = leaf();
+  backward_from(add(add(a, a), a));
+  EXPECT_EQ(gradient(a), (Values{-1.5F, 1.5F}));
+}
+
+TEST_F(TwoLogits, sum_over_both_ways_of_a_diamond) {
+  const Var a = leaf();
+  backward_from(add(scale(a, 3.0F), a));
+  EXPECT_EQ(gradient(a), (Values{-2.0F, 2.0F}));
+  model.tape.begin(Mode::training);
+  const Var b = leaf();
+  backward_from(add(b, scale(b, 3.0F)));
+  EXPECT_EQ(gradient(b), (Values{-2.0F, 2.0F}));
+}
+
+TEST_F(TwoLogits, share_one_memory_for_one_gradient) {
+  const Var a = leaf();
+  const Var b = leaf();
+  backward_from(add(a, b));
+  EXPECT_EQ(model.tape.gradient(a).data(), model.tape.gradient(b).data());
+  EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
+}
+
+TEST_F(TwoLogits, copy_a_shared_gradient_before_they_add_to_it) {
+  const Var a = leaf();
+  const Var b = leaf();
+  backward_from(add(scale(a, 2.0F), add(a, b)));  // b's gradient is what a's starts as
+  EXPECT_EQ(gradient(a), (Values{-1.5F, 1.5F}));
+  EXPECT_EQ(gradient(b), (Values{-0.5F, 0.5F}));
+  EXPECT_NE(model.tape.gradient(a).data(), model.tape.gradient(b).data());
+}
+
+TEST_F(TwoLogits, copy_a_shared_gradient_before_passing_on_adds_to_it) {
+  const Var a = leaf();
+  const Var b = leaf();
+  const Var c = leaf();
+  backward_from(add(add(a, b), add(b, c)));
+  EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
+  EXPECT_EQ(gradient(b), (Values{-1.0F, 1.0F}));
+  EXPECT_EQ(gradient(c), (Values{-0.5F, 0.5F}));
+}
+
+TEST_F(TwoLogits, ignore_what_the_loss_does_not_depend_on) {
+  const Var a = leaf();
+  const Var dead_end = relu(add(scale(a, 5.0F), a));
+  backward_from(a);
+  EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
+}
+
+TEST_F(TwoLogits, leave_inputs_alone_that_ask_for_no_gradient) {
+  const Var a = leaf();
+  const Var constant = model.tape.input(tensor_over({1, 2}, zeros));
+  backward_from(add(add(a, constant), constant));
+  EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
+  EXPECT_EQ(error_of<KernelError>([&] { gradient(constant); }), "backward: a value of shape (1, 2) has no gradient");
+}
+
+TEST_F(TwoLogits, have_one_gradient_for_each_pass) {
+  for (int pass = 0; pass < 3; ++pass) {
+    model.tape.begin(Mode::training);
+    const Var a = leaf();
+    backward_from(scale(a, 2.0F));
+    EXPECT_EQ(gradient(a), (Values{-1.0F, 1.0F}));
+  }
+}
+
+TEST_F(TwoLogits, give_all_memory_back) {
+  {
+    const Var a = leaf();
+    backward_from(add(relu(scale(a, 3.0F)), a));
+    EXPECT_GT(model.tape.arena().bytes_in_use(), 0U) << "the gradient of a";
+  }
+  EXPECT_EQ(model.tape.arena().bytes_in_use(), 0U);
+}
+
+TEST_F(TwoLogits, are_dropped_by_a_new_pass_when_backward_never_ran) {
+  softmax_cross_entropy(relu(scale(leaf(), 3.0F)), labels, 1.0F);
+  EXPECT_GT(model.tape.arena().bytes_in_use(), 0U);
+  model.tape.begin(Mode::training);
+  EXPECT_EQ(model.tape.arena().bytes_in_use(), 0U);
+}
+
+constexpr std::size_t kBlock = 64 * sizeof(float);  // an image of 64 elements, an aligned block
+
+class Lifetimes : public testing::Test {
+ protected:
+  Var image() { return model.tape.input(tensor_over({1, 4, 4, 4}, values), true); }
+  std::size_t in_use() const { return model.tape.arena().bytes_in_use(); }
+
+  Model model;
+  Values values = Values(64, 1.0F);
+};
+
+TEST_F(Lifetimes, a_value_that_backward_does_not_need_is_freed_with_its_last_handle) {
+  model.tape.begin(Mode::training);
+  Var y = scale(image(), 2.0F);
+  EXPECT_EQ(in_use(), kBlock);
+  y = scale(y, 2.0F);  // scale's backward needs no value
+  EXPECT_EQ(in_use(), kBlock);
+  const Var copy_of_y = y;
+  y = Var();
+  EXPECT_EQ(in_use(), kBlock) << "a copy is a handle too";
+  EXPECT_EQ(values_of(copy_of_y.data()), Values(64, 4.0F));
+}
+
+TEST_F(Lifetimes, a_value_that_backward_needs_lives_until_then) {
+  model.tape.begin(Mode::training);
+  Var y = relu(image());  // backward of relu reads y
+  y = relu(y);
+  EXPECT_EQ(in_use(), 2 * kBlock);
+  y = Var();
+  EXPECT_EQ(in_use(), 2 * kBlock);
+  model.tape.begin(Mode::training);
+  EXPECT_EQ(in_use(), 0U);
+}
+
+TEST_F(Lifetimes, inference_records_nothing) {
+  model.tape.begin(Mode::inference);
+  EXPECT_FALSE(model.tape.recording());
+  Var y = relu(image());
+  EXPECT_FALSE(y.needs_gradient());
+  for (int i = 0; i < 5; ++i) y = relu(y);
+  EXPECT_EQ(in_use(), kBlock);
+  y = Var();
+  EXPECT_EQ(in_use(), 0U);
+  EXPECT_LE(model.tape.arena().peak_bytes(), 2 * kBlock);
+  EXPECT_EQ(error_of<KernelError>([&] { model.tape.backward(); }), "backward: the pass did not begin in training mode");
+}
+
+/// Linear layers of two features over two logits: their gradients can be worked out by hand.
+class LinearLayers : public testing::Test {
+ protected:
+  LinearLayers() {
+    model.arena.initialize(1);
+    for (float& value : model.arena.gradients().host()) value = 99.0F;
+    model.tape.on_gradient_ready([this](ParameterId id) {
+      ready.push_back(id.index);
+      at_ready.push_back(values_of(model.arena.gradient(id).data));
+    });
+  }
+
+  struct Layer {
+    ParameterId weight, bias;
+  };
+  Layer layer(const std::string& name) {
+    return {layout.add(name + ".weight", {2, 2}, Initializer::constant(0.0F)),
+            layout.add(name + ".bias", {2}, Initializer::constant(0.0F))};
+  }
+  Values gradient(ParameterId id) const { return values_of(model.arena.gradient(id).data); }
+  void backward_from(const Var& logits) {
+    softmax_cross_entropy(logits, labels_over(label), 1.0F);
+    model.tape.backward();
+  }
+
+  ParameterLayout layout;
+  Layer first = layer("first"), second = layer("second"), unused = layer("unused");
+  Model model{layout};
+  Values x{1.0F, 2.0F};
+  std::array<std::int32_t, 1> label{0};
+  std::vector<int> ready;
+  std::vector<Values> at_ready;
+};
+
+TEST_F(LinearLayers, a_parameter_that_is_used_twice_collects_both_contributions) {
+  // y = W (W x + b) + b with W = [[0, 1], [0, 0]], b = 0: h = W x = (2, 0), y = (0, 0), dy = (-1/2, 1/2).
+  // dh = W' dy = (0, -1/2); dW = dy h' + dh x', db = dy + dh.
+  model.set(first.weight, {0, 1, 0, 0});
+  model.tape.begin(Mode::training);
+  const Var input = model.tape.input(tensor_over({1, 2}, x), true);
+  backward_from(linear(linear(input, first.weight, first.bias), first.weight, first.bias));
+  EXPECT_EQ(gradient(first.weight), (Values{-1.0F, 0.0F, 1.0F - 0.5F, -1.0F}));
+  EXPECT_EQ(gradient(first.bias), (Values{-0.5F, 0.0F}));
+  EXPECT_EQ(values_of(model.tape.gradient(input)), (Values{0.0F, 0.0F}));  // W' dh
+}
+
+TEST_F(LinearLayers, a_parameter_that_is_not_used_has_a_gradient_of_zero) {
+  model.tape.begin(Mode::training);
+  backward_from(linear(model.tape.input(tensor_over({1, 2}, x)), first.weight, first.bias));
+  EXPECT_EQ(gradient(first.weight), (Values{-0.5F, -1.0F, 0.5F, 1.0F}));
+  EXPECT_EQ(gradient(unused.weight), Values(4));
+  EXPECT_EQ(gradient(unused.bias), Values(2));
+}
+
+TEST_F(LinearLayers, every_gradient_is_announced_once_when_it_is_complete_last_layer_first) {
+  for (int pass = 0; pass < 2; ++pass) {
+    ready.clear();
+    at_ready.clear();
+    model.tape.begin(Mode::training);
+    const Var input = model.tape.input(tensor_over({1, 2}, x));
+    const Var h = linear(input, first.weight, first.bias);
+    backward_from(linear(h, second.weight, second.bias));
+    EXPECT_EQ(ready, (std::vector<int>{second.weight.index, second.bias.index, first.weight.index, first.bias.index,
+                                       unused.weight.index, unused.bias.index}));
+    for (std::size_t i = 0; i < ready.size(); ++i) EXPECT_EQ(at_ready[i], gradient({ready[i]})) << ready[i];
+  }
+}
+
+TEST_F(LinearLayers, a_gradient_with_two_contributions_is_announced_after_the_second) {
+  model.tape.begin(Mode::training);
+  const Var input = model.tape.input(tensor_over({1, 2}, x));
+  const Var h = linear(linear(input, first.weight, first.bias), second.weight, second.bias);
+  backward_from(linear(h, first.weight, first.bias));
+  EXPECT_EQ(ready, (std::vector<int>{second.weight.index, second.bias.index, first.weight.index, first.bias.index,
+                                     unused.weight.index, unused.bias.index}));
+  for (std::size_t i = 0; i < ready.size(); ++i) EXPECT_EQ(at_ready[i], gradient({ready[i]})) << ready[i];
+}
+
+TEST_F(LinearLayers, a_gradient_that_waits_for_a_dead_end_is_announced_at_the_end) {
+  model.tape.begin(Mode::training);
+  const Var input = model.tape.input(tensor_over({1, 2}, x));
+  const Var logits = linear(input, first.weight, first.bias);
+  const Var dead_end = linear(linear(input, first.weight, first.bias), second.weight, second.bias);
+  backward_from(logits);
+  EXPECT_EQ(ready, (std::vector<int>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(gradient(first.weight), (Values{-0.5F, -1.0F, 0.5F, 1.0F}));
+  EXPECT_EQ(gradient(second.weight), Values(4));
+  for (std::size_t i = 0; i < ready.size(); ++i) EXPECT_EQ(at_ready[i], gradient({ready[i]})) << ready[i];
+}
+
+}  // namespace
+}  // namespace apam::engine
