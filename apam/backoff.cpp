@@ -9,14 +9,13 @@ using std::chrono::microseconds;
 using std::chrono::nanoseconds;
 
 nanoseconds Backoff::next(Waiting waiting) {
-  constexpr int kYields = 40;
-  constexpr nanoseconds kFirst = microseconds(20);
-  const nanoseconds limit = microseconds(waiting == Waiting::transfer ? 100 : 1000);
-  if (polls_ < kYields) {
-    ++polls_;
-    return {};
-  }
-  sleep_ = std::min(limit, std::max(kFirst, sleep_ + sleep_ / 8));
+  constexpr int kYields = 40, kTransferSleeps = 500;
+  constexpr nanoseconds kFirst = microseconds(20), kIdle = microseconds(1000);
+  constexpr nanoseconds kTransfer = microseconds(100), kLongTransfer = microseconds(400);
+  if (polls_ < kYields + kTransferSleeps) ++polls_;
+  if (polls_ <= kYields) return {};
+  const nanoseconds transfer = polls_ < kYields + kTransferSleeps ? kTransfer : kLongTransfer;
+  sleep_ = std::min(waiting == Waiting::transfer ? transfer : kIdle, std::max(kFirst, sleep_ + sleep_ / 8));
   return sleep_;
 }
 

@@ -1,9 +1,10 @@
 // How long to pause between two polls, so that waiting costs little processor time and adds little delay.
 //
 // A pause grows by an eighth of itself up to a limit, so that a wait of t ends at most about t/8 late: first 40 polls that
-// yield, then sleeps from 20 us. The limit is 1 ms while a rank has nothing to do but wait, and 100 us while
-// a message is under way, since a library that polls moves a large message piece by piece. A poll costs a few microseconds,
-// a sleep about as many again: an idle rank takes below 5 % of a core from 10 ms on.
+// yield, then sleeps from 20 us. The limit is 1 ms while a rank has nothing to do but wait. While a message is
+// under way it is 100 us, since a library that polls moves a large message piece by piece; but the other side may be busy, so
+// after 500 such sleeps it is 400 us. A poll with its sleep costs 5 to 15 us of processor time: a waiting rank takes less
+// than 5 % of a core, from 10 ms on when idle, from 100 ms on when it expects a message to move.
 #pragma once
 
 #include <chrono>
@@ -25,7 +26,7 @@ class Backoff {
   void reset() { *this = {}; }
 
  private:
-  int polls_ = 0;
+  int polls_ = 0;  // without success
   std::chrono::nanoseconds sleep_{};
 };
 

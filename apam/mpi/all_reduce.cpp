@@ -19,11 +19,17 @@ class HostAllReduce final : public AllReduce {
           "MPI_Iallreduce");
   }
 
-  void progress() override { test_all(); }
+  void progress() override { test(); }
 
   void finish() override {
     Backoff backoff;
-    while (!test_all()) backoff.pause(Backoff::Waiting::transfer);
+    for (int done = 0; (done = test()) != MPI_UNDEFINED;) {
+      if (done > 0) {
+        backoff.reset();
+      } else {
+        backoff.pause(Backoff::Waiting::transfer);
+      }
+    }
     started_.clear();
   }
 
@@ -53,14 +59,18 @@ class HostAllReduce final : public AllReduce {
   }
 
  private:
-  bool test_all() {
+  // Moves all sums; returns how many ended just now, MPI_UNDEFINED when none was under way.
+  int test() {
     int done = 0;
-    check(MPI_Testall(static_cast<int>(started_.size()), started_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Iallreduce");
-    return done != 0;
+    indices_.resize(started_.size());
+    check(MPI_Testsome(static_cast<int>(started_.size()), started_.data(), &done, indices_.data(), MPI_STATUSES_IGNORE),
+          "MPI_Iallreduce");
+    return done;
   }
 
   Communicator communicator_;
   std::vector<MPI_Request> started_;
+  std::vector<int> indices_;  // of MPI_Testsome
 };
 
 }  // namespace

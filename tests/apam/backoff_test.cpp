@@ -32,6 +32,8 @@ TEST(Backoff, StaysAwakeWhileAMessageMoves) {
   for (int i = 0; i < 200; ++i) EXPECT_LE(backoff.next(Waiting::transfer), microseconds(100));
   EXPECT_EQ(backoff.next(Waiting::transfer), microseconds(100));
   EXPECT_GT(backoff.next(Waiting::idle), microseconds(100)) << "the wait becomes an idle one";
+  for (int i = 0; i < 500; ++i) backoff.next(Waiting::transfer);
+  EXPECT_EQ(backoff.next(Waiting::transfer), microseconds(400)) << "the other side is busy";
 }
 
 TEST(Backoff, BeginsAnewAfterSuccess) {
