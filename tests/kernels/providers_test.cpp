@@ -47,10 +47,17 @@ class Bench {
   std::vector<std::vector<std::vector<double>>> expected_;  // [pass][output][element]
 };
 
-/// The bench of the running test; kept from the one before when that had the same problem.
+/// The bench of the running test; kept from the one before when that had the same problem. main() clears it, since the
+/// memory that it holds must go before the process's end takes the allocator away.
+template <class Op>
+std::unique_ptr<Bench<Op>>& current_bench() {
+  static std::unique_ptr<Bench<Op>> current;
+  return current;
+}
+
 template <class Op>
 Bench<Op>& bench(const typename Op::Problem& problem) {
-  static std::unique_ptr<Bench<Op>> current;
+  auto& current = current_bench<Op>();
   if (!current || current->problem() != problem) current = std::make_unique<Bench<Op>>(problem);
   return *current;
 }
@@ -99,6 +106,7 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   apam::kernels::for_each_operation([]<class Op>() { apam::kernels::register_tests<Op>(); });
   const int result = RUN_ALL_TESTS();
+  apam::kernels::for_each_operation([]<class Op>() { apam::kernels::current_bench<Op>().reset(); });
   const bool found = testing::UnitTest::GetInstance()->test_to_run_count() > 0;
   return testing::GTEST_FLAG(list_tests) || found ? result : 1;  // a filter that finds nothing fails
 }
