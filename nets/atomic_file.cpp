@@ -37,9 +37,10 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::commit() {
-  require<InputError>(::fsync(descriptor_) == 0, "write: {} does not reach the disk: {}", partial_.string(), reason());
-  require<InputError>(::rename(partial_.c_str(), path_.c_str()) == 0, "write: {} cannot be renamed to {}: {}",
-                      partial_.string(), path_.string(), reason());
+  const bool on_disk = ::fsync(descriptor_) == 0;
+  require<InputError>(on_disk, "write: {} does not reach the disk: {}", partial_.string(), reason());
+  const bool renamed = ::rename(partial_.c_str(), path_.c_str()) == 0;
+  require<InputError>(renamed, "write: {} cannot be renamed to {}: {}", partial_.string(), path_.string(), reason());
   ::close(descriptor_);
   descriptor_ = -1;
 }

@@ -1,0 +1,242 @@
+// Weight files: names, order and shapes of PyTorch, the statistics' rules, and every way in which a file may not fit a net.
+#include "nets/weight_file.h"
+
+#include <gtest/gtest.h>
+
+#include "nets/net.h"
+#include "nets/safetensors.h"
+#include "tests/nets/files.h"
+
+namespace apam::nets {
+namespace {
+
+using engine::Initializer;
+using engine::ParameterArena;
+using engine::ParameterLayout;
+
+/// A convolution of 2 filters of 1x2 over 3 channels with its batch norm, and a bias.
+ParameterLayout small_layout() {
+  ParameterLayout layout;
+  layout.add("conv.weight", {2, 1, 2, 3}, Initializer::uniform(1.0F));  // (K, R, S, C)
+  layout.add("bn.weight", {2}, Initializer::uniform(1.0F));
+  layout.add("bn.bias", {2}, Initializer::uniform(1.0F));
+  layout.add_statistics("bn", 2);
+  layout.add("fc.bias", {5}, Initializer::uniform(1.0F));
+  return layout;
+}
+
+void fill(Out values, float first) {
+  for (float& value : values.host()) value = first++;
+}
+
+std::vector<float> floats(const NamedTensor& tensor) {
+  std::vector<float> values(tensor.bytes.size() / sizeof(float));
+  std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+  return values;
+}
+
+std::vector<float> values_of(In span) { return {span.host().begin(), span.host().end()}; }
+
+class SmallFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (int i = 0; i < 4; ++i) fill(arena.weight({i}).data, 100.0F * static_cast<float>(i));
+    fill(arena.running({0}).mean, 1000.0F);
+    fill(arena.running({0}).variance, 2000.0F);
+    save_weights(path, arena, 17);
+  }
+
+  /// Writes the file again after `change` was applied to its tensors.
+  template <class Change>
+  void rewrite(Change&& change) {
+    const auto file = Safetensors::read(path);
+    auto tensors = file.tensors();
+    change(tensors);
+    write_safetensors(changed, tensors);
+  }
+  static NamedTensor& find(std::vector<NamedTensor>& tensors, std::string_view name) {
+    return *std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; });
+  }
+  static void erase(std::vector<NamedTensor>& tensors, std::string_view part) {
+    std::erase_if(tensors, [&](const auto& t) { return t.name.find(part) != std::string::npos; });
+  }
+  /// What loading the changed file says, after its name; checks that the arena stays as it was.
+  std::string load_error() {
+    const ParameterArena other(Device{}, small_layout());
+    other.initialize(5);
+    const auto before = values_of(other.state());
+    const auto message = error_of([&] { load_weights(changed, other); });
+    EXPECT_EQ(values_of(other.state()), before);
+    const auto prefix = fmt::format("weights: {}: ", changed.string());
+    EXPECT_TRUE(message.starts_with(prefix)) << message;
+    return message.substr(std::min(prefix.size(), message.size()));
+  }
+
+  TemporaryFolder folder;
+  std::filesystem::path path = folder.path() / "w.safetensors", changed = folder.path() / "changed.safetensors";
+  ParameterArena arena{Device{}, small_layout()};
+};
+
+TEST_F(SmallFile, has_the_shapes_and_order_of_pytorch) {
+  const auto file = Safetensors::read(path);
+  const NamedTensor* conv = file.find("conv.weight");
+  ASSERT_NE(conv, nullptr);
+  EXPECT_EQ(conv->shape, (std::vector<std::int64_t>{2, 3, 1, 2}));  // (K, C, R, S)
+  EXPECT_EQ(floats(*conv), (std::vector<float>{0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11}));
+  EXPECT_EQ(floats(*file.find("bn.running_mean")), (std::vector<float>{1000, 1001}));
+  EXPECT_EQ(floats(*file.find("bn.running_var")), (std::vector<float>{2000, 2001}));
+  EXPECT_EQ(file.find("bn.num_batches_tracked")->dtype, "I64");
+  EXPECT_TRUE(file.find("bn.num_batches_tracked")->shape.empty());
+  const std::string header = read_file(path).substr(8);
+  std::size_t at = 0;
+  for (const auto* name :
+       {"conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var", "bn.num_batches_tracked", "fc.bias"}) {
+    const auto place = header.find(fmt::format("\"{}\"", name));
+    ASSERT_NE(place, std::string::npos) << name;
+    EXPECT_GE(place, at) << name;
+    at = place;
+  }
+}
+
+TEST_F(SmallFile, brings_the_state_back) {
+  const ParameterArena other(Device{}, small_layout());
+  const auto loaded = load_weights(path, other);
+  EXPECT_EQ(values_of(other.state()), values_of(arena.state()));
+  EXPECT_TRUE(loaded.running_statistics);
+  EXPECT_EQ(loaded.batches_tracked, 17);
+}
+
+TEST_F(SmallFile, without_statistics_leaves_them_at_their_defaults) {
+  rewrite([](auto& tensors) {
+    erase(tensors, "running");
+    erase(tensors, "tracked");
+  });
+  const ParameterArena other(Device{}, small_layout());
+  fill(other.running({0}).mean, 5.0F);
+  fill(other.running({0}).variance, 5.0F);
+  const auto loaded = load_weights(changed, other);
+  EXPECT_EQ(values_of(other.weights()), values_of(arena.weights()));
+  EXPECT_EQ(values_of(other.running({0}).mean), (std::vector<float>{0, 0}));
+  EXPECT_EQ(values_of(other.running({0}).variance), (std::vector<float>{1, 1}));
+  EXPECT_FALSE(loaded.running_statistics);
+  EXPECT_FALSE(loaded.batches_tracked.has_value());
+}
+
+TEST_F(SmallFile, need_not_count_batches) {
+  rewrite([](auto& tensors) { erase(tensors, "tracked"); });
+  const ParameterArena other(Device{}, small_layout());
+  EXPECT_TRUE(load_weights(changed, other).running_statistics);
+  EXPECT_EQ(values_of(other.state()), values_of(arena.state()));
+}
+
+TEST_F(SmallFile, with_a_tensor_missing_is_an_error) {
+  rewrite([](auto& tensors) { erase(tensors, "conv.weight"); });
+  EXPECT_EQ(load_error(), "tensor \"conv.weight\" is missing, expected F32 of shape (2, 3, 1, 2)");
+}
+
+TEST_F(SmallFile, with_half_of_the_statistics_is_an_error) {
+  rewrite([](auto& tensors) { erase(tensors, "running_var"); });
+  EXPECT_EQ(load_error(), "tensor \"bn.running_var\" is missing, expected F32 of shape (2)");
+}
+
+TEST_F(SmallFile, with_an_unknown_tensor_is_an_error) {
+  rewrite([](auto& tensors) { find(tensors, "fc.bias").name = "fc.offset"; });
+  EXPECT_EQ(load_error(), "tensor \"fc.bias\" is missing, expected F32 of shape (5)");
+  rewrite([](auto& tensors) {
+    tensors.push_back(find(tensors, "fc.bias"));
+    tensors.back().name = "fc.offset";
+  });
+  EXPECT_EQ(load_error(), "tensor \"fc.offset\" of shape (5) has no place in the net's 7 tensors");
+}
+
+TEST_F(SmallFile, with_another_shape_is_an_error) {
+  rewrite([](auto& tensors) { find(tensors, "conv.weight").shape = {2, 1, 2, 3}; });
+  EXPECT_EQ(load_error(), "tensor \"conv.weight\" has F32 of shape (2, 1, 2, 3), expected F32 of shape (2, 3, 1, 2)");
+  rewrite([](auto& tensors) { find(tensors, "bn.running_mean").shape = {2, 1}; });
+  EXPECT_EQ(load_error(), "tensor \"bn.running_mean\" has F32 of shape (2, 1), expected F32 of shape (2)");
+}
+
+TEST_F(SmallFile, with_another_dtype_is_an_error) {
+  rewrite([](auto& tensors) { find(tensors, "fc.bias").dtype = "I32"; });
+  EXPECT_EQ(load_error(), "tensor \"fc.bias\" has I32 of shape (5), expected F32 of shape (5)");
+  rewrite([](auto& tensors) {
+    find(tensors, "tracked");
+    find(tensors, "bn.num_batches_tracked").dtype = "F64";
+  });
+  EXPECT_EQ(load_error(), "tensor \"bn.num_batches_tracked\" has F64 of shape (), expected I64 of shape ()");
+}
+
+TEST_F(SmallFile, of_gradients_has_the_loss_and_the_names_of_the_weights) {
+  for (int i = 0; i < 4; ++i) fill(arena.gradient({i}).data, 10.0F * static_cast<float>(i));
+  save_gradients(path, arena, 2.5F);
+  const auto file = Safetensors::read(path);
+  EXPECT_EQ(file.tensors().size(), 5U);
+  EXPECT_EQ(floats(*file.find("loss")), (std::vector<float>{2.5F}));
+  EXPECT_TRUE(file.find("loss")->shape.empty());
+  EXPECT_EQ(floats(*file.find("conv.weight")), (std::vector<float>{0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11}));
+  EXPECT_EQ(floats(*file.find("fc.bias")), (std::vector<float>{30, 31, 32, 33, 34}));
+}
+
+TEST(WeightsSha256, is_that_of_the_values_in_the_order_of_the_file) {
+  ParameterLayout zeros;
+  zeros.add("w", {2}, {});
+  const ParameterArena eight_bytes(Device{}, zeros);
+  EXPECT_EQ(weights_sha256(eight_bytes), "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc");
+
+  ParameterLayout convolution, vector;
+  convolution.add("w", {2, 1, 2, 3}, {});
+  vector.add("v", {12}, {});
+  const ParameterArena first(Device{}, convolution), second(Device{}, vector);
+  fill(first.weight({0}).data, 0.0F);
+  const std::vector<float> in_file_order{0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11};
+  copy(In(in_file_order.data(), 12), second.weight({0}).data);
+  EXPECT_EQ(weights_sha256(first), weights_sha256(second));
+  second.weight({0}).data.host()[11] = 11.5F;
+  EXPECT_NE(weights_sha256(first), weights_sha256(second));
+}
+
+class EveryNetsFile : public testing::TestWithParam<std::string_view> {};
+INSTANTIATE_TEST_SUITE_P(Nets, EveryNetsFile, testing::Values("allcnn", "resnet18", "wrn28-5"),
+                         [](const testing::TestParamInfo<std::string_view>& test) {
+                           return std::string(test.param.substr(0, test.param.find('-')));
+                         });
+
+TEST_P(EveryNetsFile, brings_the_state_back_bit_by_bit) {
+  const TemporaryFolder folder;
+  const auto net = make_net(GetParam(), 10);
+  const ParameterArena first(Device{}, net->layout(), ParameterArena::Contents::state);
+  first.initialize(1);
+  fill(first.running_statistics(), 0.5F);
+  save_weights(folder.path() / "w", first, 3);
+  const ParameterArena second(Device{}, net->layout(), ParameterArena::Contents::state);
+  second.initialize(2);
+  EXPECT_NE(weights_sha256(first), weights_sha256(second));
+  const auto loaded = load_weights(folder.path() / "w", second);
+  EXPECT_EQ(weights_sha256(first), weights_sha256(second));
+  EXPECT_EQ(values_of(first.weights()), values_of(second.weights()));
+  EXPECT_EQ(loaded.running_statistics, !net->layout().statistics().empty());
+  for (int i = 0; i < static_cast<int>(net->layout().statistics().size()); ++i) {
+    EXPECT_EQ(values_of(first.running({i}).mean), values_of(second.running({i}).mean));
+    EXPECT_EQ(values_of(first.running({i}).variance), values_of(second.running({i}).variance));
+  }
+}
+
+TEST_P(EveryNetsFile, does_not_fit_another_net) {
+  const TemporaryFolder folder;
+  const auto net = make_net(GetParam(), 10);
+  const ParameterArena arena(Device{}, net->layout(), ParameterArena::Contents::state);
+  save_weights(folder.path() / "w", arena, 0);
+  for (const auto& entry : all_nets()) {
+    if (entry.name == GetParam()) continue;
+    const ParameterArena other(Device{}, make_net(entry.name, 10)->layout(), ParameterArena::Contents::state);
+    const auto message = error_of([&] { load_weights(folder.path() / "w", other); });
+    EXPECT_NE(message.find("expected F32 of shape ("), std::string::npos) << entry.name << ": " << message;
+  }
+  const ParameterArena more_classes(Device{}, make_net(GetParam(), 11)->layout(), ParameterArena::Contents::state);
+  const auto message = error_of([&] { load_weights(folder.path() / "w", more_classes); });
+  EXPECT_NE(message.find("of shape (10, "), std::string::npos) << message;
+  EXPECT_NE(message.find("expected F32 of shape (11, "), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace apam::nets
