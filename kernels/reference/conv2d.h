@@ -3,6 +3,7 @@
 // Every product x * w that adds to a y adds, by the chain rule, dy * w to that x and dy * x to that w.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/ops/conv2d.h"

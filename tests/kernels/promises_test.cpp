@@ -3,7 +3,8 @@
 // mean far from zero.
 #include <gtest/gtest.h>
 
-#include <bit>
+#include <algorithm>
+#include <cmath>
 
 #include "kernels/reference/batch_norm.h"
 #include "kernels/runtime/philox.h"

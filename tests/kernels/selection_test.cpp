@@ -1,15 +1,10 @@
-// Which provider computes what: the text of --kernels, demands and preferences, and `auto` with its cache of timings.
+// Which provider computes what: the text of --kernels, demands and preferences, and what `auto` never does.
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
-#include <thread>
+#include <algorithm>
+#include <set>
 
-#include "kernels/tuning_cache.h"
 #include "tests/cases/cases.h"
-#include "tests/support/temporary_folder.h"
 
 namespace apam::kernels {
 namespace {
@@ -28,9 +23,7 @@ std::string error_of(Action action) {
 
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
-Exec exec_with(std::string_view kernels, const std::filesystem::path& tuning_cache = {}) {
-  return Exec({.kernels = KernelSelection::parse(kernels), .tuning_cache = tuning_cache});
-}
+Exec exec_with(std::string_view kernels) { return Exec({.kernels = KernelSelection::parse(kernels)}); }
 
 TEST(KernelSelection, reads_demands_and_a_preference) {
   const auto selection = KernelSelection::parse("conv2d=onednn,conv2d.backward_weight=ours,batch_norm=auto,*=reference");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <set>
 
 #include "kernels/reference/arithmetic.h"
 #include "kernels/reference/linear.h"

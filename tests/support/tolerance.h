@@ -4,10 +4,10 @@
 // size about s * sqrt(i) (the addends' signs are mixed) by at most u = eps / 2 of it, a random amount of deviation
 // u / sqrt(3). The sum of these errors has deviation
 //     u / sqrt(3) * s * sqrt(1 + 2 + ... + terms)  =  u * s * terms / sqrt(6),
-// and the result has size s * sqrt(terms): relative to it, u * sqrt(terms) / sqrt(6) = 0.2 * eps * sqrt(terms). The largest
-// of 10^7 normal errors is 5.4 deviations: 1.1 * eps * sqrt(terms). Rounding the products adds 0.3 * eps at most of the time;
-// partial sums of one sign give the same law relative to their total. A factor of 4 in all leaves room for kernels that
-// transform (Winograd) or approximate (vectorised exp) within a few eps:
+// and the result has size s * sqrt(terms): relative to it, u * sqrt(terms) / sqrt(6) = 0.2 * eps * sqrt(terms). Rounding each
+// product first adds u / sqrt(3) = 0.3 * eps, whatever the number of terms; addends of one sign give the same law relative to
+// their total. The largest of 10^7 normal errors is 5.4 deviations: 1.1 * eps * sqrt(terms) in long sums, below 2 * eps in
+// short ones. A factor of 4 in all leaves room for what Winograd's transforms amplify and for vectorised exponentials:
 //     |actual - expected| <= 4 * eps * sqrt(terms) * max(|expected|, size of the operand)
 // where the size of the operand is the root mean square of what is expected, or, where large addends cancel, their size.
 #pragma once
