@@ -1,6 +1,7 @@
 # What the targets link. A library that is optional sets APAM_WITH_<NAME>; docs/architecture.md says why each is here.
 
 find_package(Threads REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)

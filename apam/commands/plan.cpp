@@ -1,0 +1,97 @@
+#include "apam/commands/plan.h"
+
+#include <fmt/chrono.h>
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <limits>
+
+#include "apam/commands/setup.h"
+#include "kernels/runtime/parallel.h"
+#include "nets/weight_file.h"
+
+namespace apam::commands {
+namespace {
+
+engine::OptimizerOptions optimizer_options(const TrainOptions& options) {
+  return {.rule = engine::parse_rule(options.optimizer),
+          .learning_rate = options.learning_rate,
+          .beta1 = options.beta1,
+          .beta2 = options.beta2,
+          .eps = options.eps,
+          .weight_decay = options.weight_decay};
+}
+
+data::BatchOptions batch_options(const TrainOptions& options) {
+  return {.split = data::Split::train,
+          .batch = options.batch,
+          .order = data::parse_order(options.order),
+          .augmentation = data::parse_augmentation(options.augment),
+          .seed = options.seed};
+}
+
+exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_epoch) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t epochs = options.epochs.value_or(1);
+  require<UsageError>(epochs <= most / per_epoch, "--epochs {}: of {} updates each, these are too many", epochs, per_epoch);
+  exchange::Schedule schedule{.total_updates = epochs * per_epoch};
+  if (options.max_updates > 0) {
+    const bool alone = !options.epochs.has_value();
+    schedule.total_updates = alone ? options.max_updates : std::min(schedule.total_updates, options.max_updates);
+  }
+  schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : per_epoch;
+  return schedule;
+}
+
+}  // namespace
+
+Crew make_crew(const TrainOptions& options, int ranks, int computing_here) {
+  const int cores = available_cores();
+  Crew crew{.ranks = ranks, .workers = options.exchange == "async" ? ranks - 1 : 1};
+  const int computing = std::max(1, computing_here);
+  crew.threads = options.machine.threads > 0 ? options.machine.threads : std::max(1, cores / computing);
+  crew.master_threads = std::max(1, cores - computing_here * crew.threads);
+  crew.eval_threads = options.exchange == "local" ? crew.threads : 1;
+  if (options.eval_threads > 0) crew.eval_threads = options.eval_threads;
+  crew.all_threads = options.eval_threads > 0 ? options.eval_threads : std::max(crew.threads * computing, crew.eval_threads);
+  return crew;
+}
+
+Plan make_plan(const TrainOptions& options, const Crew& crew) {
+  Plan plan;
+  plan.crew = crew;
+  plan.exec = exec_options(options.machine, crew.threads);
+  const auto batches = checking_usage([&] {
+    plan.optimizer = optimizer_options(options);
+    const engine::Optimizer check(Device{}, 0, plan.optimizer);
+    return batch_options(options);
+  });
+  const auto dataset = open_data(options.data, options.net);
+  plan.net = make_net(options.net, *dataset);
+  const data::DatasetInfo& info = dataset->info();
+  require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
+                      info.train_images);
+  plan.train = std::make_shared<const data::Batches>(dataset, batches);
+  plan.test = test_batches(dataset, options.eval_batch);
+  plan.schedule = make_schedule(options, plan.train->per_epoch());
+  return plan;
+}
+
+std::string output_folder(const TrainOptions& options) {
+  if (!options.out.empty()) return options.out;
+  const auto now = fmt::localtime(std::time(nullptr));
+  const std::string name =
+      fmt::format("runs/{}-{}-{}-{:%Y%m%d-%H%M%S}", options.net.name, options.data.name, options.exchange, now);
+  std::string folder = name;
+  for (int number = 2; std::filesystem::exists(folder); ++number) folder = fmt::format("{}-{}", name, number);
+  return folder;
+}
+
+std::int64_t first_weights(const TrainOptions& options, const engine::ParameterArena& arena) {
+  arena.initialize(options.seed);
+  if (options.init.empty()) return 0;
+  return nets::load_weights(options.init, arena).batches_tracked.value_or(0);
+}
+
+}  // namespace apam::commands

@@ -1,0 +1,47 @@
+// What a training will do, settled before it begins: every mistake that can be found is found here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "apam/commands/options.h"
+#include "apam/observer.h"
+#include "data/batches.h"
+#include "engine/optim/optimizer.h"
+#include "kernels/runtime/exec.h"
+#include "nets/net.h"
+
+namespace apam::commands {
+
+/// How the processes of a run share the machine.
+struct Crew {
+  int ranks = 1;           ///< processes
+  int workers = 1;         ///< gradients that may be under way at once: async: ranks - 1; otherwise 1
+  int threads = 1;         ///< of this rank, if it computes gradients
+  int master_threads = 1;  ///< for updates, on the master of an asynchronous training
+  int eval_threads = 1;    ///< beside the training
+  int all_threads = 1;     ///< when nobody else computes any longer
+};
+
+struct Plan {
+  Crew crew;
+  std::shared_ptr<const data::Batches> train, test;
+  std::unique_ptr<nets::Net> net;
+  engine::OptimizerOptions optimizer;
+  exchange::Schedule schedule;
+  ExecOptions exec;  ///< with crew.threads
+};
+
+/// Shares the cores of this host among its ranks. `computing_here`: ranks on this host that compute gradients.
+Crew make_crew(const TrainOptions& options, int ranks, int computing_here);
+
+/// Throws UsageError for options that contradict each other or the data, InputError for bad files.
+Plan make_plan(const TrainOptions& options, const Crew& crew);
+
+/// runs/NET-DATA-EXCHANGE-TIME, not there yet, unless the user has named a folder.
+std::string output_folder(const TrainOptions& options);
+
+/// The model's first weights: from the seed, or from a file. Returns how many batches are behind its statistics.
+std::int64_t first_weights(const TrainOptions& options, const engine::ParameterArena& arena);
+
+}  // namespace apam::commands

@@ -1,0 +1,43 @@
+#include "apam/commands/recorder.h"
+
+#include <unistd.h>
+
+#include <iostream>
+#include <utility>
+
+#include "nets/weight_file.h"
+
+namespace apam::commands {
+
+Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command,
+                   std::unique_ptr<Evaluations> evaluations, const run::Interruption* interruption)
+    : options_(options),
+      plan_(plan),
+      folder_(output_folder(options), options.overwrite ? run::Overwrite::allow : run::Overwrite::refuse),
+      evaluations_(std::move(evaluations)),
+      progress_(std::cerr, ::isatty(STDERR_FILENO) == 1) {
+  folder_.write_config(describe_config(options, plan, command));
+  const TrainingMonitor::Options watch{.updates_per_epoch = plan.train->per_epoch(),
+                                       .total_updates = plan.schedule.total_updates,
+                                       .workers = plan.crew.workers,
+                                       .log_every = options.log_every};
+  monitor_ = std::make_unique<TrainingMonitor>(watch, *evaluations_, folder_, progress_, interruption);
+  progress_.note(describe_start(options, plan));
+}
+
+void Recorder::save(const engine::ParameterArena& arena, std::int64_t batches_before) const {
+  nets::save_weights(folder_.model(), arena, batches_before + monitor_->outcome().updates);
+}
+
+void Recorder::close(const engine::ParameterArena& arena, End end) {
+  progress_.close();
+  const Finish finish{.outcome = monitor_->outcome(),
+                      .weights_sha256 = nets::weights_sha256(arena),
+                      .transport = end.transport,
+                      .processes = std::move(end.processes),
+                      .interrupted = end.interrupted};
+  folder_.write_summary(describe_summary(options_, plan_, monitor_->staleness(), finish));
+  std::cout << describe_finish(plan_, monitor_->staleness(), finish, folder_) << std::endl;
+}
+
+}  // namespace apam::commands

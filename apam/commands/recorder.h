@@ -1,0 +1,44 @@
+// Everything that the process which owns the result of a training keeps around it: run folder, progress, evaluations, monitor.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "apam/commands/commands.h"
+#include "apam/commands/plan.h"
+#include "apam/commands/report.h"
+#include "apam/commands/training_monitor.h"
+
+namespace apam::commands {
+
+class Recorder {
+ public:
+  /// Makes the run folder and writes the configuration; throws InputError when it cannot. `plan` and `evaluations` must
+  /// outlive the recorder; `interruption` too, and may be null.
+  Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, std::unique_ptr<Evaluations> evaluations,
+           const run::Interruption* interruption);
+
+  TrainingMonitor& monitor() { return *monitor_; }
+  Evaluations& evaluations() { return *evaluations_; }
+
+  /// Writes the model; `batches_before` are behind its statistics from before this training.
+  void save(const engine::ParameterArena& arena, std::int64_t batches_before) const;
+
+  struct End {
+    std::string_view transport;
+    std::vector<ProcessReport> processes;  ///< by rank
+    bool interrupted = false;
+  };
+  /// Writes the summary and tells the user.
+  void close(const engine::ParameterArena& arena, End end);
+
+ private:
+  const TrainOptions& options_;
+  const Plan& plan_;
+  run::RunFolder folder_;
+  std::unique_ptr<Evaluations> evaluations_;
+  run::Progress progress_;
+  std::unique_ptr<TrainingMonitor> monitor_;
+};
+
+}  // namespace apam::commands

@@ -1,0 +1,179 @@
+#include "apam/commands/report.h"
+
+#include <fmt/chrono.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <tuple>
+
+#include "apam/mpi/environment.h"
+#include "apam/version.h"
+#include "kernels/runtime/parallel.h"
+#include "kernels/tuning_cache.h"
+
+namespace apam::commands {
+
+using run::Json;
+
+namespace {
+
+std::string start_time() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+
+/// Each (operation, problem, pass, provider) once, in order of first use over all processes.
+Json kernels_of(const std::vector<ProcessReport>& processes) {
+  Json list = Json::array();
+  for (const ProcessReport& process : processes) {
+    for (const KernelReport& kernel : process.kernels) {
+      Json entry = {{"op", kernel.op}, {"problem", kernel.problem}, {"pass", kernel.pass}, {"provider", kernel.provider}};
+      if (std::find(list.begin(), list.end(), entry) == list.end()) list.push_back(std::move(entry));
+    }
+  }
+  return list;
+}
+
+std::string counted(int count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
+
+std::string crew_text(const TrainOptions& options, const Crew& crew) {
+  const std::string threads = counted(crew.threads, "thread");
+  if (options.exchange == "local") return fmt::format("local, {}", threads);
+  if (options.exchange == "sync") return fmt::format("sync, {} of {}", counted(crew.ranks, "rank"), threads);
+  return fmt::format("async, 1 master and {} of {}", counted(crew.workers, "worker"), threads);
+}
+
+}  // namespace
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+ProcessReport report_process(std::vector<KernelReport> kernels) {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return {host_name(), static_cast<double>(usage.ru_maxrss) / 1024.0, std::move(kernels)};
+}
+
+std::string ProcessReport::to_text() const {
+  Json list = Json::array();
+  for (const KernelReport& kernel : kernels) list.push_back({kernel.op, kernel.problem, kernel.pass, kernel.provider});
+  return Json{{"host", host}, {"peak_memory_mib", peak_memory_mib}, {"kernels", list}}.dump();
+}
+
+ProcessReport ProcessReport::from_text(std::string_view text) {
+  const Json json = Json::parse(text);
+  ProcessReport report{json.at("host"), json.at("peak_memory_mib"), {}};
+  for (const Json& kernel : json.at("kernels")) {
+    report.kernels.push_back({kernel.at(0), kernel.at(1), kernel.at(2), kernel.at(3), {}});
+  }
+  return report;
+}
+
+Json describe_config(const TrainOptions& options, const Plan& plan, const std::vector<std::string>& command) {
+  const data::DatasetInfo& data = plan.train->dataset().info();
+  Json config;
+  config["version"] = kVersion;
+  config["command"] = command;
+  config["started"] = start_time();
+  config["net"] = options.net.name;
+  config["classes"] = plan.net->classes();
+  config["parameters"] = plan.net->layout().parameter_count();
+  config["init"] = options.init;
+  config["data"] = data.name;
+  config["data_source"] = data.source;
+  config["data_root"] = options.data.root;
+  config["train_images"] = data.train_images;
+  config["test_images"] = data.test_images;
+  config["exchange"] = options.exchange;
+  config["optimizer"] = options.optimizer;
+  config["lr"] = options.learning_rate;
+  config["beta1"] = options.beta1;
+  config["beta2"] = options.beta2;
+  config["eps"] = options.eps;
+  config["weight_decay"] = options.weight_decay;
+  config["batch"] = options.batch;
+  config["epochs"] = options.epochs ? Json(*options.epochs) : Json();
+  config["max_updates"] = options.max_updates;
+  config["updates"] = plan.schedule.total_updates;
+  config["updates_per_epoch"] = plan.train->per_epoch();
+  config["seed"] = options.seed;
+  config["order"] = options.order;
+  config["augment"] = options.augment;
+  config["loader_threads"] = options.loader_threads;
+  config["eval_every"] = plan.schedule.snapshot_every;
+  config["eval_batch"] = options.eval_batch;
+  config["eval_threads"] = plan.crew.eval_threads;
+  config["device"] = to_string(plan.exec.device);
+  config["kernels"] = options.machine.kernels;
+  config["kernel_cache"] = plan.exec.tuning_cache.string();
+  config["ranks"] = plan.crew.ranks;
+  config["threads"] = plan.crew.threads;
+  config["master_threads"] = plan.crew.master_threads;
+  config["log_every"] = options.log_every;
+  config["host"] = host_name();
+  config["cpu"] = kernels::cpu_model();
+  config["cores"] = available_cores();
+  config["onednn"] = kOneDnnVersion;
+  config["mpi"] = exchange::mpi::library_version();
+  return config;
+}
+
+Json describe_summary(const TrainOptions& options, const Plan& plan, const exchange::Staleness& staleness,
+                      const Finish& finish) {
+  const auto& outcome = finish.outcome;
+  Json summary;
+  summary["test_accuracy"] = nullptr;
+  summary["test_top5"] = nullptr;
+  summary["test_loss"] = nullptr;
+  if (const auto& last = outcome.last_evaluation; last && last->update == outcome.updates) {
+    summary["test_accuracy"] = last->scores.accuracy;
+    summary["test_top5"] = last->scores.top5;
+    summary["test_loss"] = last->scores.loss;
+  }
+  summary["train_loss"] = outcome.train_loss;
+  summary["train_accuracy"] = outcome.train_accuracy;
+  summary["updates"] = outcome.updates;
+  summary["epochs"] = static_cast<double>(outcome.updates) / static_cast<double>(plan.train->per_epoch());
+  summary["seconds"] = outcome.seconds;
+  summary["images_per_second"] = outcome.images_per_second;
+  summary["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
+  summary["updates_by_worker"] = staleness.by_worker();
+  summary["weights_sha256"] = finish.weights_sha256;
+  summary["interrupted"] = finish.interrupted;
+  summary["net"] = options.net.name;
+  summary["data"] = options.data.name;
+  summary["exchange"] = options.exchange;
+  summary["transport"] = finish.transport;
+  summary["ranks"] = plan.crew.ranks;
+  summary["threads"] = plan.crew.threads;
+  summary["seed"] = options.seed;
+  Json memory = Json::array();
+  for (const ProcessReport& process : finish.processes) memory.push_back(process.peak_memory_mib);
+  summary["peak_memory_mib"] = memory;
+  summary["kernels"] = kernels_of(finish.processes);
+  return summary;
+}
+
+std::string describe_start(const TrainOptions& options, const Plan& plan) {
+  return fmt::format("{} ({} parameters, {} classes), {} updates of {} images, {}\n{}", options.net.name,
+                     plan.net->layout().parameter_count(), plan.net->classes(), plan.schedule.total_updates, options.batch,
+                     crew_text(options, plan.crew), data::describe(plan.train->dataset()));
+}
+
+std::string describe_finish(const Plan& plan, const exchange::Staleness& staleness, const Finish& finish,
+                            const run::RunFolder& folder) {
+  const auto& outcome = finish.outcome;
+  std::string text;
+  if (const auto& last = outcome.last_evaluation; last && last->update == outcome.updates) {
+    text = fmt::format("test accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images)\n", 100 * last->scores.accuracy,
+                       100 * last->scores.top5, last->scores.loss, last->scores.images);
+  }
+  text += fmt::format("{} updates in {}  {:.1f} images/s  train loss {:.4f}", outcome.updates,
+                      run::describe_duration(outcome.seconds), outcome.images_per_second, outcome.train_loss);
+  if (plan.crew.workers > 1) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
+  return text + fmt::format("\nrun folder {}", folder.path().string());
+}
+
+}  // namespace apam::commands

@@ -1,0 +1,48 @@
+// What a run says about itself: its configuration before, its summary after.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apam/commands/plan.h"
+#include "apam/commands/training_monitor.h"
+#include "apam/run/run_folder.h"
+#include "kernels/runtime/exec.h"
+
+namespace apam::commands {
+
+/// What one process says at the end; it travels as text.
+struct ProcessReport {
+  std::string host;
+  double peak_memory_mib = 0;  ///< largest resident set
+  std::vector<KernelReport> kernels;
+
+  std::string to_text() const;
+  static ProcessReport from_text(std::string_view text);
+};
+
+/// The report of this process.
+ProcessReport report_process(std::vector<KernelReport> kernels);
+
+std::string host_name();
+
+/// Everything that settles a run. `command`: the program and its arguments.
+run::Json describe_config(const TrainOptions& options, const Plan& plan, const std::vector<std::string>& command);
+
+struct Finish {
+  TrainingMonitor::Outcome outcome;
+  std::string weights_sha256;
+  std::string_view transport;
+  std::vector<ProcessReport> processes;  ///< by rank
+  bool interrupted = false;
+};
+run::Json describe_summary(const TrainOptions& options, const Plan& plan, const exchange::Staleness& staleness,
+                           const Finish& finish);
+
+/// For people, at the beginning and at the end of a run.
+std::string describe_start(const TrainOptions& options, const Plan& plan);
+std::string describe_finish(const Plan& plan, const exchange::Staleness& staleness, const Finish& finish,
+                            const run::RunFolder& folder);
+
+}  // namespace apam::commands

@@ -1,0 +1,133 @@
+#include "apam/commands/training_monitor.h"
+
+#include <algorithm>
+
+namespace apam::commands {
+
+using run::Json;
+
+void Window::add(const exchange::UpdateRecord& record) {
+  loss_sum += record.header.loss_sum;
+  rows += record.header.rows;
+  top1 += record.header.top1;
+  ++updates;
+  staleness_sum += record.staleness;
+  staleness_max = std::max(staleness_max, record.staleness);
+}
+
+TrainingMonitor::TrainingMonitor(const Options& options, Evaluations& evaluations, run::RunFolder& folder,
+                                 run::Progress& progress, const run::Interruption* interruption)
+    : options_(options),
+      evaluations_(evaluations),
+      folder_(folder),
+      progress_(progress),
+      interruption_(interruption),
+      begin_(std::chrono::steady_clock::now()),
+      staleness_(options.workers),
+      last_epoch_(static_cast<std::size_t>(std::min(options.updates_per_epoch, options.total_updates))) {}
+
+void TrainingMonitor::start() { begin_ = std::chrono::steady_clock::now(); }
+
+double TrainingMonitor::now() const {
+  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  return wall - evaluations_.seconds_blocked();
+}
+
+double TrainingMonitor::epoch(std::int64_t update) const {
+  return static_cast<double>(update) / static_cast<double>(options_.updates_per_epoch);
+}
+
+void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
+  const double at = now();
+  update_ = record.update;
+  last_update_at_ = at;
+  staleness_.record(record.worker, record.staleness);
+  last_epoch_[static_cast<std::size_t>(record.update) % last_epoch_.size()] = record.header;
+  line_.add(record);
+  recent_.add(record);
+  steady_.add(record);
+  if (record.update == options_.workers && options_.total_updates > options_.workers) steady_ = Window{.begin = at};
+  if (record.update % options_.log_every == 0 || record.update % options_.updates_per_epoch == 0 ||
+      record.update == options_.total_updates) {
+    log_window(record.update, at);
+  }
+  log_evaluations();
+  if (progress_.due(at)) show(record.update, at);
+  if (interruption_ == nullptr) return;
+  if (const auto signal = interruption_->pending()) throw Interrupted(*signal);
+}
+
+void TrainingMonitor::on_snapshot(std::int64_t update, In state) {
+  const auto need = update == options_.total_updates ? Evaluations::Need::must_be_done : Evaluations::Need::may_be_left_out;
+  if (!evaluations_.submit(update, now(), state, need)) {
+    folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", now()}});
+    progress_.note(fmt::format("update {}: no evaluation, {} earlier ones are not done yet (a larger --eval-every would help)",
+                               update, EvaluationsBeside::kMostWaiting));
+  }
+  log_evaluations();
+}
+
+void TrainingMonitor::finish() {
+  evaluations_.finish();
+  log_evaluations();
+  progress_.close();
+}
+
+void TrainingMonitor::log_window(std::int64_t update, double at) {
+  folder_.add_metrics({{"event", "train"},
+                       {"update", update},
+                       {"epoch", epoch(update)},
+                       {"seconds", at},
+                       {"train_loss", line_.loss()},
+                       {"train_accuracy", line_.accuracy()},
+                       {"images_per_second", line_.images_per_second(at)},
+                       {"staleness_mean", line_.staleness()},
+                       {"staleness_max", line_.staleness_max}});
+  line_ = Window{.begin = at};
+}
+
+void TrainingMonitor::log_evaluations() {
+  for (const Evaluation& evaluation : evaluations_.collect()) {
+    folder_.add_metrics({{"event", "evaluation"},
+                         {"update", evaluation.update},
+                         {"epoch", epoch(evaluation.update)},
+                         {"seconds", evaluation.at},
+                         {"test_loss", evaluation.scores.loss},
+                         {"test_accuracy", evaluation.scores.accuracy},
+                         {"test_top5", evaluation.scores.top5},
+                         {"evaluation_seconds", evaluation.scores.seconds}});
+    last_evaluation_ = evaluation;
+  }
+}
+
+void TrainingMonitor::show(std::int64_t update, double at) {
+  run::Status status{.epoch = epoch(update),
+                     .epochs = epoch(options_.total_updates),
+                     .update = update,
+                     .updates = options_.total_updates,
+                     .seconds = at,
+                     .images_per_second = recent_.images_per_second(at),
+                     .loss = recent_.loss(),
+                     .staleness_mean = recent_.staleness(),
+                     .staleness_max = recent_.staleness_max,
+                     .concurrent = options_.workers > 1};
+  if (last_evaluation_) status.test_accuracy = last_evaluation_->scores.accuracy;
+  progress_.show(status);
+  recent_ = Window{.begin = at};
+}
+
+TrainingMonitor::Outcome TrainingMonitor::outcome() const {
+  Outcome outcome{.updates = update_,
+                  .seconds = last_update_at_,
+                  .images_per_second = steady_.images_per_second(last_update_at_),
+                  .last_evaluation = last_evaluation_};
+  Window last;
+  for (const exchange::GradientHeader& header : last_epoch_) last.add({.header = header});
+  if (last.rows > 0) {
+    outcome.train_loss = last.loss();
+    outcome.train_accuracy = last.accuracy();
+  }
+  return outcome;
+}
+
+}  // namespace apam::commands

@@ -1,0 +1,57 @@
+#include "apam/run/progress.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace apam::run {
+namespace {
+
+constexpr double kTerminalInterval = 0.2, kPlainInterval = 30.0;  // seconds
+constexpr const char* kRenew = "\r\x1b[K";
+
+}  // namespace
+
+std::string describe_duration(double seconds) {
+  const auto total = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
+  if (total < 60) return fmt::format("{}s", total);
+  if (total < 3600) return fmt::format("{}m{:02}s", total / 60, total % 60);
+  return fmt::format("{}h{:02}m", total / 3600, total / 60 % 60);
+}
+
+std::string describe(const Status& status) {
+  std::string line = fmt::format("epoch {:.2f}/{:.4g}  update {}/{}  {:.1f} images/s  loss {:.4f}", status.epoch, status.epochs,
+                                 status.update, status.updates, status.images_per_second, status.loss);
+  if (status.test_accuracy) line += fmt::format("  test {:.1f} %", 100 * *status.test_accuracy);
+  if (status.concurrent) line += fmt::format("  staleness {:.1f} (max {})", status.staleness_mean, status.staleness_max);
+  if (status.update > 0) {
+    const double left = static_cast<double>(status.updates - status.update) / static_cast<double>(status.update);
+    line += fmt::format("  ETA {}", describe_duration(left * status.seconds));
+  }
+  return line;
+}
+
+bool Progress::due(double seconds) const { return seconds - shown_at_ >= (terminal_ ? kTerminalInterval : kPlainInterval); }
+
+void Progress::show(const Status& status) {
+  shown_at_ = status.seconds;
+  if (terminal_) {
+    out_ << kRenew << describe(status) << std::flush;
+    open_ = true;
+  } else {
+    out_ << describe(status) << std::endl;
+  }
+}
+
+void Progress::note(const std::string& text) {
+  if (open_) out_ << kRenew;
+  open_ = false;
+  out_ << text << std::endl;
+}
+
+void Progress::close() {
+  if (open_) out_ << std::endl;
+  open_ = false;
+}
+
+}  // namespace apam::run
