@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+"""Draws test accuracy and loss of one or several runs, over epochs and over time.
+
+    scripts/plot.py runs/a runs/b --out curves.png
+
+Each RUN is a folder that `apam train` has left (or is still writing): metrics.jsonl is read, and config.json for the title.
+Needs matplotlib (Debian: python3-matplotlib).
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first)
+from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
+
+# Colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+
+
+class Run:
+    """The evaluations and training lines of one run folder."""
+
+    def __init__(self, folder, label):
+        self.label = label
+        self.evaluations, self.training = [], []
+        self.title = describe_config(folder / "config.json")
+        path = folder / "metrics.jsonl"
+        for number, text in enumerate(path.read_text().splitlines(), 1):
+            try:
+                line = json.loads(text)
+                event = line["event"]
+                if event == "evaluation":
+                    check_numbers(line, "update", "epoch", "seconds")
+                    self.evaluations.append(line)
+                elif event == "train":
+                    check_numbers(line, "update", "epoch", "seconds")
+                    self.training.append(line)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {number}: not a line of metrics ({error})") from None
+        if not self.evaluations and not self.training:
+            raise ValueError(f"{path}: holds no metrics yet")
+        # Evaluations that run beside the training are written when they are done, which may be out of order.
+        self.evaluations.sort(key=lambda line: line["update"])
+
+
+def check_numbers(line, *keys):
+    for key in keys:
+        if not isinstance(line[key], (int, float)):
+            raise TypeError(f"{key} is no number")
+
+
+def describe_config(path):
+    """allcnn on cifar10, async, 3 ranks, batch 100, lr 0.001"""
+    try:
+        config = json.loads(path.read_text())
+        ranks = f", {config['ranks']} ranks" if config["ranks"] > 1 else ""
+        return "{net} on {data}, {exchange}{0}, batch {batch}, {optimizer}, lr {lr:g}".format(ranks, **config)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a title is a courtesy
+
+
+def series(lines, x, y):
+    """The points of a curve; a loss that was not finite is a gap."""
+    values = [(line[x], line.get(y)) for line in lines]
+    return [v for v, _ in values], [float("nan") if v is None else v for _, v in values]
+
+
+def time_unit(runs):
+    longest = max(line["seconds"] for run in runs for line in run.evaluations + run.training)
+    for name, seconds, enough in (("h", 3600, 2 * 3600), ("min", 60, 2 * 60)):
+        if longest >= enough:
+            return name, seconds
+    return "s", 1
+
+
+def draw(runs, title):
+    unit, seconds = time_unit(runs)
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6.4), sharex="col", sharey="row", constrained_layout=True)
+    for run, colour in zip(runs, (COLOURS[i % len(COLOURS)] for i in range(len(runs)))):
+        marker = {"marker": "o", "markersize": 3.5} if len(run.evaluations) <= 40 else {}
+        for column, (x, scale) in enumerate((("epoch", 1), ("seconds", seconds))):
+            for row, (lines, y, style) in enumerate(
+                (
+                    (run.evaluations, "test_accuracy", {"label": run.label, **marker}),
+                    (run.evaluations, "test_loss", {"label": "test", **marker}),
+                )
+            ):
+                xs, ys = series(lines, x, y)
+                axes[row][column].plot([v / scale for v in xs], ys, color=colour, linewidth=1.8, **style)
+            xs, ys = series(run.training, x, "train_loss")
+            axes[1][column].plot([v / scale for v in xs], ys, color=colour, linewidth=1.0, alpha=0.45, label="train")
+
+    axes[0][0].set_ylabel("test accuracy")
+    axes[0][0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes[1][0].set_ylabel("loss (cross-entropy)")
+    axes[1][0].set_xlabel("epoch")
+    axes[1][1].set_xlabel(f"training time [{unit}]")
+    for axis in axes.flat:
+        axis.grid(True, color="#dddddd", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.set_xlim(left=0)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    handles = [
+        plt.Line2D([], [], color="#444444", linewidth=1.8, label="test"),
+        plt.Line2D([], [], color="#444444", linewidth=1.0, alpha=0.45, label="train"),
+    ]
+    axes[1][1].legend(handles=handles, loc="upper right", frameon=False)
+    if len(runs) > 1:
+        axes[0][0].legend(loc="lower right", fontsize="small", framealpha=0.85, edgecolor="none")
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("curves.png"), metavar="FILE",
+                        help="picture to write: .png, .svg or .pdf (default: %(default)s)")
+    parser.add_argument("--labels", nargs="+", metavar="TEXT", help="names in the legend (default: the folders' names)")
+    parser.add_argument("--title", metavar="TEXT", help="title of the picture")
+    arguments = parser.parse_args()
+    labels = arguments.labels or [folder.resolve().name for folder in arguments.runs]
+    if len(labels) != len(arguments.runs):
+        parser.error(f"{len(labels)} labels for {len(arguments.runs)} runs")
+    try:
+        runs = [Run(folder, label) for folder, label in zip(arguments.runs, labels)]
+        figure = draw(runs, arguments.title or (runs[0].title if len(runs) == 1 else None))
+        figure.savefig(arguments.out, dpi=150)
+    except OSError as error:
+        sys.exit(f"plot: {error.filename}: {error.strerror}")
+    except ValueError as error:
+        sys.exit(f"plot: {error}")
+    print(f"wrote {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
