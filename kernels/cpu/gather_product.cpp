@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/cpu/dynamic_loop.h"
+#include "kernels/cpu/integers.h"
 
 namespace apam::kernels::cpu {
 namespace {
@@ -13,8 +14,6 @@ constexpr std::int64_t kBlockRows = 192;     // with 64 to 512 channels their in
 constexpr std::int64_t kFewestTiles = 8;     // below this, listing rows costs more than sharing them out brings
 constexpr int kNarrow = 8;                   // channels; a tap of fewer costs more in pointers than in products
 constexpr int kItemsPerThread = 4;           // so that the last items end at about the same time
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/cpu/dynamic_loop.h"
+#include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
 
 namespace apam::kernels::cpu {
@@ -16,8 +17,6 @@ constexpr std::int64_t kMostChunks = 16;
 constexpr std::int64_t kFewestBlocks = 4;  // in a chunk
 constexpr std::int64_t kFewestPanels = 4;  // in an item, so that packing dy is little beside the product
 constexpr int kItemsPerThread = 4;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/cpu/dynamic_loop.h"
+#include "kernels/cpu/integers.h"
 
 namespace apam::kernels::cpu {
 namespace {
@@ -15,9 +16,6 @@ constexpr std::int64_t kManyChannels = 128;            // at least, to go by pan
 constexpr std::int64_t kSliceColumns = 64;             // of M
 constexpr std::int64_t kNarrowChannels = 96;           // up to which a block is small enough with kSmallBlock tiles
 constexpr std::int64_t kSmallBlock = 24, kBlock = 48;  // multiples of every tile_rows
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 /// Tiles of a block: about `most`, so that every thread gets the same number of blocks of the same size.
 std::int64_t even_block(std::int64_t tiles, std::int64_t most, int threads, int rows) {
@@ -113,10 +111,12 @@ void WinogradProduct::transform_filter(std::int64_t panel, const Operands& opera
 }
 
 void WinogradProduct::transform_input(Range tiles, const Operands& operands, float* to) const {
-  std::array<const float*, kPoints> pixels;
-  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, to += v_row_) {
-    grid_.input(operands.in, tile, static_cast<const float*>(zeros_.in(operands.workspace)), pixels.data());
-    isa_.winograd.input(pixels.data(), channels_, to, v_plane_);
+  const float* zeros = zeros_.in(operands.workspace);
+  std::array<std::array<const float*, kPoints>, 2> pixels;
+  grid_.input(operands.in, tiles.begin, zeros, pixels[0].data());
+  for (std::int64_t tile = tiles.begin, i = 0; tile < tiles.end; ++tile, ++i, to += v_row_) {
+    grid_.input(operands.in, std::min(tile + 1, grid_.count() - 1), zeros, pixels[(i + 1) % 2].data());
+    isa_.winograd.input({pixels[i % 2].data(), pixels[(i + 1) % 2].data()}, channels_, to, v_plane_);
   }
 }
 

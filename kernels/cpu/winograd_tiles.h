@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/integers.h"
 #include "kernels/ops/conv2d.h"
 
 namespace apam::kernels::cpu {
@@ -11,8 +12,8 @@ inline constexpr int kTileOut = 4, kTileIn = 6;
 inline constexpr int kPoints = kTileIn * kTileIn;  ///< of a transformed tile
 /// Floats between rows and between planes of transformed tiles: rounded up and padded, so that neither is a multiple of
 /// the 4 KiB after which addresses compete for the same lines of a first-level cache.
-constexpr std::int64_t padded_row(std::int64_t channels) { return (channels + 15) / 16 * 16 + 16; }
-constexpr std::int64_t padded_plane(std::int64_t floats) { return (floats + 15) / 16 * 16 + 16; }
+constexpr std::int64_t padded_row(std::int64_t channels) { return round_up(channels, 16) + 16; }
+constexpr std::int64_t padded_plane(std::int64_t floats) { return round_up(floats, 16) + 16; }
 
 /// Images of pixels of some channels, (images, h, w, channels).
 struct Pixels {

@@ -5,31 +5,29 @@
 #include <cstring>
 
 #include "kernels/cpu/dynamic_loop.h"
+#include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
 
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kChunkTiles = 160;       // so many that turning S into dw is 3 % of the products
-constexpr std::int64_t kPointBytes = 32 << 20;  // for V and D of a chunk, at most
+constexpr std::int64_t kChunkTiles = 96;        // turning S into dw is then some 5 % of the products
+constexpr std::int64_t kPointBytes = 32 << 20;  // of V and D of a chunk, at most
 constexpr std::int64_t kMostGroups = 16;
-constexpr std::int64_t kCopyBytes = 16 << 20;  // for the copies of dw
-constexpr std::int64_t kBlockK = 48, kBlockC = 64;
+constexpr std::int64_t kCopyBytes = 16 << 20;         // of the groups' copies of dw, at most
+constexpr std::int64_t kBlockK = 192, kBlockC = 192;  // smaller ones read V and D more often
 constexpr std::int64_t kItemsPerThread = 4;
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
-
+/// As many as keep threads busy, of a chunk at least.
 std::int64_t group_count(std::int64_t tiles, std::int64_t weights) {
   const std::int64_t copies = kCopyBytes / (weights * static_cast<std::int64_t>(sizeof(float)));
   return std::clamp<std::int64_t>(std::min(tiles / kChunkTiles, copies), 1, kMostGroups);
 }
 
-/// Equal chunks of a group of tiles: about kChunkTiles, and small enough for kPointBytes.
+/// Tiles of a chunk: a group in equal parts of at most kChunkTiles, fewer where their points would take too much memory.
 std::int64_t chunk_size(std::int64_t group_tiles, std::int64_t row_floats) {
   const std::int64_t fitting = kPointBytes / (kPoints * row_floats * static_cast<std::int64_t>(sizeof(float)));
-  const std::int64_t most = std::clamp<std::int64_t>(fitting, 1, 2 * kChunkTiles - 1);
-  return ceil_div(group_tiles, ceil_div(group_tiles, std::min(most, kChunkTiles)));
+  return ceil_div(group_tiles, ceil_div(group_tiles, std::clamp<std::int64_t>(fitting, 1, kChunkTiles)));
 }
 
 }  // namespace
@@ -111,13 +109,15 @@ void WinogradWeight::run_blocks(Exec& exec, const Operands& operands) const {
 
 void WinogradWeight::transform(Range tiles, const Operands& operands, const Points& to) const {
   const float* zeros = zeros_.in(operands.workspace);
-  std::array<const float*, kPoints> pixels;
-  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-    const std::int64_t row = tile - tiles.begin;
-    grid_.input(operands.x, tile, zeros, pixels.data());
-    isa_.winograd.input(pixels.data(), c_, to.v + row * v_row_, v_plane_);
-    grid_.output(operands.dy, tile, zeros, pixels.data());
-    isa_.winograd.gradient(pixels.data(), k_, to.d + row * d_row_, d_plane_);
+  std::array<std::array<const float*, kPoints>, 2> x, dy;
+  grid_.input(operands.x, tiles.begin, zeros, x[0].data());
+  grid_.output(operands.dy, tiles.begin, zeros, dy[0].data());
+  for (std::int64_t tile = tiles.begin, row = 0; tile < tiles.end; ++tile, ++row) {
+    const std::int64_t now = row % 2, then = 1 - now, next = std::min(tile + 1, grid_.count() - 1);
+    grid_.input(operands.x, next, zeros, x[then].data());
+    grid_.output(operands.dy, next, zeros, dy[then].data());
+    isa_.winograd.input({x[now].data(), x[then].data()}, c_, to.v + row * v_row_, v_plane_);
+    isa_.winograd.gradient({dy[now].data(), dy[then].data()}, k_, to.d + row * d_row_, d_plane_);
   }
 }
 

@@ -2,7 +2,7 @@
 //   points of the input tiles V (36, tiles, C), points of the tiles of dy D (36, tiles, K), 36 products S = D' V summed over
 //   tiles, dw (K, 3, 3, C) from S.
 //
-// Tiles are taken in chunks of some 160. Of a chunk all V and D are made first; then S comes in blocks of about 48 x 64
+// Tiles are taken in chunks of about 96. Of a chunk all V and D are made first; then S comes in blocks of at most 192 x 192
 // (k, c), each summed over the whole chunk in registers and turned into a block of dw at once, so that S is never stored
 // as a whole. The chunks of a group add up in a copy of dw, and the copies are added in order. Two ways to share this out:
 //   by groups: an item is a group.

@@ -144,12 +144,18 @@ struct WeightsOut {
   bool accumulate;
 };
 
+/// Pointers to the (channels) of each pixel of a tile, row by row, and of the tile that will be read after it.
+struct TilePixels {
+  const float* const* pixels;
+  const float* const* next;
+};
+
 /// Transforms of Winograd's F(4x4, 3x3), see vector/winograd.h. Points are 36 planes, `plane` floats apart.
 struct WinogradKernels {
-  /// 6x6 pixels of x, pointers to (channels), to points.
-  void (*input)(const float* const* pixels, std::int64_t channels, float* to, std::int64_t plane);
+  /// 6x6 pixels of x to points.
+  void (*input)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
   /// 4x4 pixels of dy to points.
-  void (*gradient)(const float* const* pixels, std::int64_t channels, float* to, std::int64_t plane);
+  void (*gradient)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
   /// 3x3 weights of a panel to points (36 planes of (rows, panel)), filled with zeros beyond the last column.
   void (*filter)(const FilterRows&, std::int64_t panel, float* to, std::int64_t plane);
   /// Points to 4x4 pixels of y, pointers to their column 0.
