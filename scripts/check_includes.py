@@ -68,7 +68,7 @@ def allowed(path, target):
         return False
     program = path.startswith(PROGRAM)
     if target.startswith(PROGRAM):
-        return program or path.startswith("tests/")
+        return program or path.startswith(("tests/", "bench/"))
     target_room = room_of(target)
     if target_room is None:  # generated headers have the place that their template has
         return False

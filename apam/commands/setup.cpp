@@ -28,6 +28,7 @@ ExecOptions exec_options(const MachineOptions& machine, int threads) {
     kernels::check_selection(options.kernels);
   });
   device_memory(options.device.kind);  // throws where there is none
+  kernels::check_kernels_for(options.device.kind);
   return options;
 }
 

@@ -1,0 +1,208 @@
+// Times whole training steps of a net on random images: forward, backward, AMSGrad and the running statistics; no data set,
+// no exchange. What is reported:
+//   images_per_second   batch / median step
+//   gflops              effective: the operations of the direct method, whatever a kernel does in their place,
+//                       forward + both backward passes of every convolution and linear layer, but for the first
+//                       convolution's backward_input, which nobody needs; per second of the median step
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "apam/commands/setup.h"
+#include "apam/updater.h"
+#include "engine/ops/ops.h"
+#include "kernels/ops/conv2d.h"
+#include "kernels/ops/linear.h"
+#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/philox.h"
+#include "kernels/tuning_cache.h"
+#include "nets/net.h"
+#include "tests/cases/nets.h"
+
+namespace {
+
+using namespace apam;
+
+struct Options {
+  std::string net = "allcnn";
+  int classes = 10;
+  int batch = 100;
+  int steps = 10;
+  int warm_up = 2;
+  std::string json;
+  commands::MachineOptions machine;
+};
+
+/// Operations of a step for one image, in 10^9.
+struct Work {
+  double forward = 0, training = 0;
+};
+
+Work work_of(const Options& options) {
+  const std::map<std::string, cases::NetLayers (*)(int)> nets{
+      {"allcnn", cases::allcnn}, {"resnet18", cases::resnet18}, {"wrn28-5", cases::wide_resnet}};
+  const auto found = nets.find(options.net);
+  require<InputError>(found != nets.end(), "step: the layers of net '{}' are not listed in tests/cases/nets.h", options.net);
+  const cases::NetLayers layers = found->second(options.classes);
+  Work work;
+  bool first = true;
+  const auto add = [&](double flops) {
+    work.forward += flops * 1e-9;
+    work.training += (first ? 2 : 3) * flops * 1e-9;
+    first = false;
+  };
+  for (const auto& conv : layers.convs) {
+    add(kernels::Conv2d::Problem{1, conv.size, conv.size, conv.in, conv.out, conv.window, conv.window, conv.stride,
+                                 conv.padding}
+            .flops());
+  }
+  if (layers.linear) add(kernels::Linear::Problem{1, layers.features, layers.classes}.flops());
+  return work;
+}
+
+/// Random images and labels for one step, the same every time.
+struct Batch {
+  explicit Batch(const Options& options)
+      : images(static_cast<std::size_t>(options.batch) * 32 * 32 * 3), labels(static_cast<std::size_t>(options.batch)) {
+    const Random random(0, Purpose::synthetic_data);
+    for (std::size_t i = 0; i < images.size(); ++i) images[i] = random.normal(i);
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i) % options.classes;
+  }
+  std::vector<float> images;         // (N, 32, 32, 3)
+  std::vector<std::int32_t> labels;  // (N)
+};
+
+struct Measured {
+  std::vector<double> milliseconds;  // sorted
+  double last_loss = 0;
+  std::uint64_t allocations = 0;  // of buffers, during the timed steps
+  std::size_t activations_peak = 0, activations_reserved = 0;
+
+  double median() const {
+    const std::size_t middle = milliseconds.size() / 2;
+    return milliseconds.size() % 2 == 1 ? milliseconds[middle] : (milliseconds[middle - 1] + milliseconds[middle]) / 2;
+  }
+};
+
+Measured measure(const Options& options, const nets::Net& net, Exec& exec) {
+  engine::ParameterArena arena(exec.device(), net.layout());
+  arena.initialize(0);
+  engine::Tape tape(exec, arena);
+  exchange::Updater updater(exec, arena, {});
+  Batch batch(options);
+  const engine::Tensor images({options.batch, 32, 32, 3}, std::span(batch.images));
+  const Labels labels(std::span<const std::int32_t>(batch.labels));
+
+  Measured measured;
+  std::uint64_t allocations = 0;
+  for (int step = -options.warm_up; step < options.steps; ++step) {
+    if (step == 0) allocations = Buffer::allocations();
+    const auto start = std::chrono::steady_clock::now();
+    tape.begin(engine::Mode::training);
+    const auto gradient_scale = 1.0F / static_cast<float>(options.batch);
+    const auto score = engine::softmax_cross_entropy(net.forward(tape.input(images)), labels, gradient_scale);
+    tape.backward();
+    updater.apply(arena.outgoing());
+    exec.synchronize();
+    const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+    if (step >= 0) measured.milliseconds.push_back(elapsed.count());
+    measured.last_loss = score.loss_sum / score.rows;
+  }
+  std::sort(measured.milliseconds.begin(), measured.milliseconds.end());
+  measured.allocations = Buffer::allocations() - allocations;
+  measured.activations_peak = tape.arena().peak_bytes();
+  measured.activations_reserved = tape.arena().reserved_bytes();
+  return measured;
+}
+
+/// The largest resident set of this process so far.
+double resident_peak_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+nlohmann::ordered_json describe(const Options& options, const nets::Net& net, const Exec& exec, const Measured& measured) {
+  constexpr double kMib = 1024.0 * 1024.0;
+  const Work work = work_of(options);
+  const double images_per_second = options.batch / measured.median() * 1e3;
+  nlohmann::ordered_json json{{"net", options.net},
+                              {"classes", options.classes},
+                              {"parameters", net.layout().parameter_count()},
+                              {"batch", options.batch},
+                              {"threads", exec.threads()},
+                              {"steps", options.steps},
+                              {"device", to_string(exec.device())},
+                              {"cpu", kernels::cpu_model()},
+                              {"images_per_second", images_per_second},
+                              {"gflops", images_per_second * work.training}};
+  json["milliseconds"] = {
+      {"median", measured.median()}, {"min", measured.milliseconds.front()}, {"max", measured.milliseconds.back()}};
+  json["gflop_per_image"] = {{"forward", work.forward}, {"training", work.training}};
+  json["memory_mib"] = {{"activations_peak", static_cast<double>(measured.activations_peak) / kMib},
+                        {"activations_reserved", static_cast<double>(measured.activations_reserved) / kMib},
+                        {"workspace", static_cast<double>(exec.workspace_bytes()) / kMib},
+                        {"resident_peak", resident_peak_mib()}};
+  json["allocations"] = measured.allocations;
+  json["last_loss"] = measured.last_loss;
+  json["selection"] = exec.selection().text();
+  json["kernels"] = nlohmann::ordered_json::array();
+  for (const KernelReport& kernel : exec.report()) {
+    json["kernels"].push_back(
+        {{"op", kernel.op}, {"problem", kernel.problem}, {"pass", kernel.pass}, {"provider", kernel.provider}});
+  }
+  return json;
+}
+
+int run(const Options& options) {
+  const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
+  Exec exec(commands::exec_options(options.machine, threads));
+  const auto net = nets::make_net(options.net, options.classes);
+  const Measured measured = measure(options, *net, exec);
+  const auto json = describe(options, *net, exec, measured);
+  if (!options.json.empty()) {
+    std::ofstream file(options.json);
+    file << json.dump(2) << '\n';
+    require<InputError>(file.flush().good(), "step: cannot write {}", options.json);
+  }
+  std::cout << fmt::format(
+      "{}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms a step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s, {:.0f} MiB\n",
+      options.net, options.batch, threads, json["images_per_second"].get<double>(), measured.median(),
+      measured.milliseconds.front(), measured.milliseconds.back(), json["gflops"].get<double>(),
+      json["memory_mib"]["resident_peak"].get<double>());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("step: times training steps (forward, backward, AMSGrad) on random images", "step");
+  app.add_option("--net", options.net, "allcnn, resnet18 or wrn28-5")->capture_default_str();
+  app.add_option("--classes", options.classes, "Classes that it tells apart")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--batch", options.batch, "Images a step")->capture_default_str()->check(CLI::Range(1, 1 << 16));
+  app.add_option("--steps", options.steps, "Steps timed")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  app.add_option("--warm-up", options.warm_up, "Steps before, not timed")->capture_default_str()->check(CLI::Range(0, 1 << 20));
+  app.add_option("--threads", options.machine.threads, "[all cores]")->check(CLI::Range(1, 4096));
+  app.add_option("--kernels", options.machine.kernels, "Providers, e.g. conv2d=onednn,*=auto")->capture_default_str();
+  app.add_option("--device", options.machine.device, "cpu, cuda or cuda:INDEX")->capture_default_str();
+  app.add_option("--kernel-cache", options.machine.kernel_cache, "Folder of kernel timings; '' keeps none");
+  app.add_option("--json", options.json, "Write the result there too");
+  try {
+    app.parse(argc, argv);
+    return run(options);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::exception& error) {
+    std::cerr << "step: " << error.what() << '\n';
+    return 1;
+  }
+}
