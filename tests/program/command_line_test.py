@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""What the program answers to command lines and files that it cannot use: one line, a status, and nothing lost."""
+
+from support import *
+
+# Arguments -> what the line says. Status 2: the command line cannot be meant.
+MISTAKES = [
+    ([], "a command is needed"),
+    (["bake"], "not expected: bake"),
+    (["train", "--bogus"], "not expected: --bogus"),
+    (["train", "extra"], "not expected: extra"),
+    (["train", "--batch"], "--batch: 1 required IMAGES missing"),
+    (["train", "--batch", "0"], "--batch: 0 is too small, expected at least 1"),
+    (["train", "--batch", "1.5"], "--batch: expected a whole number from 1 on, got '1.5'"),
+    (["train", "--batch", "2501"], "--batch 2501: cifar10 has 2500 training images"),
+    (["train", "--epochs", "0"], "--epochs: 0 is too small"),
+    (["train", "--epochs", "99999999999999999999"], "--epochs: 99999999999999999999 is too large"),
+    (["train", "--epochs", "9223372036854775807"], "--epochs 9223372036854775807: of 25 updates each, these are too many"),
+    (["train", "--max-updates", "-1"], "--max-updates: -1 is too small"),
+    (["train", "--eval-every", "x"], "--eval-every: expected a whole number from 0 on, got 'x'"),
+    (["train", "--seed", "-1"], "--seed: expected a whole number from 0 on, got '-1'"),
+    (["train", "--threads", "0"], "--threads: 0 is too small"),
+    (["train", "--lr", "fast"], "--lr: expected a finite number, got 'fast'"),
+    (["train", "--lr", "nan"], "--lr: expected a finite number, got 'nan'"),
+    (["train", "--lr", "0"], "the learning rate must be above 0, got 0"),
+    (["train", "--lr", "1", "--lr", "2"], "--lr: At Most 1 required but received 2"),
+    (["train", "--beta1", "1"], "beta1 must be in [0, 1), got 1"),
+    (["train", "--beta2", "-0.1"], "beta2 must be in [0, 1), got -0.1"),
+    (["train", "--eps", "0"], "eps must be above 0, got 0"),
+    (["train", "--weight-decay", "-1"], "weight decay must not be negative, got -1"),
+    (["train", "--net", "vgg"], "--net: expected one of allcnn, resnet18, wrn28-5, got 'vgg'"),
+    (["train", "--classes", "5"], "--classes 5: cifar10 has 10 classes"),
+    (["train", "--data", "mnist"], "--data: expected one of cifar10, synthetic, got 'mnist'"),
+    (["train", "--optimizer", "lion"], "--optimizer: expected one of amsgrad, adam, sgd, got 'lion'"),
+    (["train", "--exchange", "ring"], "--exchange: expected one of local, async, sync, got 'ring'"),
+    (["train", "--order", "random"], "--order: expected one of shuffled, sequential, got 'random'"),
+    (["train", "--augment", "heavy"], "--augment: expected one of standard, none, got 'heavy'"),
+    (["train", "--device", "tpu"], "device: expected cpu, cuda or cuda:INDEX, got 'tpu'"),
+    (["train", "--kernels", "conv2d=magic"], "this build has no provider 'magic' for 'conv2d'"),
+    (["train", "--kernels", "bake=ours"], "no operation 'bake'"),
+    (["train", "--kernels", "conv2d="], "expected PROVIDER or OP=PROVIDER"),
+    (["train", "--exchange", "async"], "--exchange async: needs a master and at least one worker"),
+    (["eval", "--net", "allcnn"], "--weights is required"),
+    (["eval", "--weights", "w"], "--net is required"),
+    (["gradients", "--net", "allcnn", "--weights", "w", "--batch", "b"], "--out is required"),
+    (["info", "--net", "vgg"], "--net: expected one of"),
+]
+
+
+class CommandLine(ProgramTest):
+    def test_mistakes(self):
+        for arguments, fragment in MISTAKES:
+            with self.subTest(arguments):
+                self.assert_refused(call(*arguments, cwd=self.folder), fragment, 2)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_under_mpiexec_one_rank_speaks_and_all_end(self):
+        for arguments, fragment, status in (
+            (["--bogus"], "not expected: --bogus", 2),
+            (["--net", "vgg"], "--net: expected one of", 2),
+            (["--exchange", "local"], "trains in one process, but 3 were started", 2),
+            (["--exchange", "async", "--classes", "5"], "--classes 5: cifar10 has 10 classes", 2),
+            (["--exchange", "async", "--data-root", "/nowhere"], "/nowhere does not exist", 1),
+            (["--exchange", "async", "--init", "/nowhere"], "/nowhere", 1),
+            (["--exchange", "sync", "--out", "/dev/null/run"], "/dev/null/run: cannot make the folder", 1),
+        ):
+            with self.subTest(arguments):
+                self.assert_refused(call("train", *arguments, ranks=3, cwd=self.folder), fragment, status)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_help_names_every_option_with_its_default(self):
+        process = call("train", "--help")
+        self.assertEqual(process.returncode, 0)
+        for option in ("net", "classes", "data", "data-root", "exchange", "optimizer", "lr", "beta1", "beta2", "eps",
+                       "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device",
+                       "order", "augment", "init", "out", "overwrite"):
+            self.assertRegex(process.stdout, rf"(?m)^  --{option}\b")
+        self.assertIn("--lr F=0.0001", process.stdout)
+        self.assertIn("--batch IMAGES=100", process.stdout)
+
+    def test_version_and_info(self):
+        version = call("--version").stdout.strip()
+        self.assertRegex(version, r"^\d+\.\d+\.\d+$")
+        self.assertIn(version, call("info").stdout)
+        info = json.loads(call("info", "--json").stdout)
+        self.assertEqual(info["version"], version)
+        self.assertIn("MPICH", info["mpi"])
+        self.assertEqual(info["providers"]["conv2d"][-1], "reference")
+        self.assertGreaterEqual(info["cores"], 1)
+
+    def test_info_lists_the_kernels_of_a_net(self):
+        kernels = json.loads(call("info", "--json", "--net", "allcnn", "--batch", "1", *MACHINE).stdout)["kernels"]
+        self.assertEqual({k["provider"] for k in kernels}, {"ours"})
+        convolutions = [k["problem"] for k in kernels if k["op"] == "conv2d" and k["pass"] == "forward"]
+        self.assertEqual(len(convolutions), 9)
+        self.assertIn("optimizer_step", {k["op"] for k in kernels})
+
+    def test_timings_are_kept_where_the_user_says(self):
+        named, variable = self.folder / "named", self.folder / "variable"
+        process = call("info", "--kernel-cache", named, environment={"APAM_CACHE_DIR": str(variable)})
+        self.assertIn(str(named), process.stdout)
+        self.assertIn(str(variable), call("info", environment={"APAM_CACHE_DIR": str(variable)}).stdout)
+        home = {k: v for k, v in os.environ.items() if k not in ("APAM_CACHE_DIR", "XDG_CACHE_HOME")}
+        home["HOME"] = str(self.folder)
+        text = subprocess.run([PROGRAM, "info"], capture_output=True, text=True, env=home).stdout
+        self.assertIn(str(self.folder / ".cache" / "apam"), text)
+
+
+class Files(ProgramTest):
+    def test_a_run_is_not_replaced_unless_asked(self):
+        first = self.train("a", "--max-updates", "1")
+        (first.path / "notes.txt").write_text("mine")
+        before = {p.name: p.read_bytes() for p in first.path.iterdir()}
+        again = [*TRAIN, "--max-updates", "1", "--seed", "1", "--out", first.path]
+        self.assert_refused(call(*again), "the folder is not empty", 1)
+        self.assert_refused(call(*again, "--overwrite", "--init", "/nowhere"), "/nowhere", 1)  # a mistake costs nothing
+        self.assertEqual({p.name: p.read_bytes() for p in first.path.iterdir()}, before)
+        second = self.train("a", "--max-updates", "1", "--seed", "1", "--overwrite")
+        self.assertNotEqual(second.sha256(), first.sha256())
+        self.assertEqual(len([m for m in second.metrics if m["event"] == "train"]), 1)
+        self.assertEqual((second.path / "notes.txt").read_text(), "mine")
+
+    def test_folders_that_cannot_take_a_run(self):
+        (self.folder / "file").write_text("x")
+        for out, fragment in ((self.folder / "file", "this is no folder"), (self.folder / "file" / "a", "cannot make the folder")):
+            self.assert_refused(call(*TRAIN, "--out", out), fragment, 1)
+        self.assertEqual((self.folder / "file").read_text(), "x")
+
+    def test_an_existing_empty_folder_will_do(self):
+        (self.folder / "a").mkdir()
+        self.assertEqual(self.train("a", "--max-updates", "1").summary["updates"], 1)
+
+    def test_weights_of_another_net(self):
+        run = self.train("a", "--max-updates", "1")
+        model = run.path / "model.safetensors"
+        self.assert_refused(call("eval", "--net", "resnet18", "--weights", model, *DATA), "conv1.weight", 1)
+        self.assert_refused(call("eval", "--net", "allcnn", "--classes", "12", "--weights", model, *DATA), "conv9.conv.weight", 1)
+        model.write_bytes(model.read_bytes()[:-1])
+        self.assert_refused(call("eval", "--net", "allcnn", "--weights", model, *DATA), str(model), 1)
+
+    def test_a_net_with_running_statistics_is_not_scored_without_them(self):
+        run = self.train("a", "--max-updates", "1", "--net", "resnet18")
+        content = (run.path / "model.safetensors").read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+        kept, bytes_kept = {}, b""
+        for name, entry in header.items():
+            if name == "__metadata__" or "running_" in name or "num_batches" in name:
+                continue
+            begin, end = entry["data_offsets"]
+            kept[name] = {**entry, "data_offsets": [len(bytes_kept), len(bytes_kept) + end - begin]}
+            bytes_kept += data[begin:end]
+        text = json.dumps(kept).encode()
+        (self.folder / "bare").write_bytes(len(text).to_bytes(8, "little") + text + bytes_kept)
+        self.assert_refused(call("eval", "--net", "resnet18", "--weights", self.folder / "bare", *DATA), "no running statistics", 1)
+        # As a beginning they will do.
+        self.train("b", "--max-updates", "1", "--net", "resnet18", "--init", self.folder / "bare")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,69 @@
+#include "apam/run/progress.h"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+namespace apam::run {
+namespace {
+
+constexpr Status kStatus{.epoch = 1.24,
+                         .epochs = 2,
+                         .update = 31,
+                         .updates = 50,
+                         .seconds = 62,
+                         .images_per_second = 47.31,
+                         .loss = 1.8421,
+                         .staleness_mean = 1.02,
+                         .staleness_max = 2,
+                         .concurrent = true};
+
+TEST(Progress, DescribesDurations) {
+  EXPECT_EQ(describe_duration(0), "0s");
+  EXPECT_EQ(describe_duration(59.4), "59s");
+  EXPECT_EQ(describe_duration(59.6), "1m00s");
+  EXPECT_EQ(describe_duration(3599), "59m59s");
+  EXPECT_EQ(describe_duration(7500), "2h05m");
+}
+
+TEST(Progress, SaysWhereARunStands) {
+  // 19 updates are left; 31 took 62 seconds.
+  EXPECT_EQ(describe(kStatus), "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.8421  staleness 1.0 (max 2)  ETA 38s");
+  Status alone = kStatus;
+  alone.concurrent = false;
+  alone.test_accuracy = 0.4124;
+  EXPECT_EQ(describe(alone), "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.8421  test 41.2 %  ETA 38s");
+}
+
+TEST(Progress, RenewsOneLineOnATerminal) {
+  std::ostringstream out;
+  {
+    Progress progress(out, true);
+    EXPECT_FALSE(progress.due(0.1));
+    EXPECT_TRUE(progress.due(0.2));
+    progress.show(kStatus);
+    EXPECT_FALSE(progress.due(62.1));
+    EXPECT_TRUE(progress.due(62.3));
+    progress.show(kStatus);
+    progress.note("a word");
+    progress.show(kStatus);
+  }
+  const std::string line = "\r\x1b[K" + describe(kStatus);
+  EXPECT_EQ(out.str(), line + line + "\r\x1b[Ka word\n" + line + "\n");
+}
+
+TEST(Progress, WritesAPlainLineEveryHalfMinuteElsewhere) {
+  std::ostringstream out;
+  Progress progress(out, false);
+  EXPECT_FALSE(progress.due(29.9));
+  EXPECT_TRUE(progress.due(30));
+  progress.show(kStatus);
+  EXPECT_FALSE(progress.due(91.9));
+  EXPECT_TRUE(progress.due(92));
+  progress.note("a word");
+  progress.close();
+  EXPECT_EQ(out.str(), describe(kStatus) + "\na word\n");
+}
+
+}  // namespace
+}  // namespace apam::run

@@ -1,0 +1,80 @@
+"""What the tests of the program share: running it, alone and under mpiexec, on a small computed data set. Plain Python."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("APAM_PROGRAM", str(ROOT / "build" / "apam"))
+MPIEXEC = os.environ.get("APAM_MPIEXEC", "mpiexec.mpich")
+
+# Eight training images, so an epoch is four updates. Kernels are named, so that nothing is timed and all runs use the same.
+DATA = ["--data", "synthetic", "--train-images", "8", "--test-images", "6"]
+MACHINE = ["--kernels", "ours", "--threads", "1"]
+TRAIN = ["train", *DATA, *MACHINE, "--batch", "2", "--lr", "1e-3", "--eval-batch", "3", "--eval-every", "2", "--log-every", "1"]
+UPDATES = 4
+
+
+def replace(arguments, more):
+    """`arguments` with the options in `more` in place of the same ones."""
+    named = {option for option in more if str(option).startswith("--")}
+    kept = []
+    for i, argument in enumerate(arguments):
+        if argument in named or (not argument.startswith("--") and i > 0 and arguments[i - 1] in named):
+            continue
+        kept.append(argument)
+    return [*kept, *more]
+
+
+def call(*arguments, ranks=None, environment=None, cwd=None):
+    """Runs apam and returns the finished process, its output as text."""
+    command = [PROGRAM, *map(str, arguments)]
+    if ranks is not None:
+        command = [MPIEXEC, "-n", str(ranks), *command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd, env={**os.environ, **(environment or {})})
+
+
+def complaints(process):
+    """What apam itself said on stderr, line by line; the launcher's own words left out."""
+    return [line for line in process.stderr.splitlines() if line.startswith("apam: ")]
+
+
+class Run:
+    """A run folder."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.config = json.loads((self.path / "config.json").read_text())
+        self.summary = json.loads((self.path / "summary.json").read_text())
+        self.metrics = [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
+
+    def evaluations(self):
+        """Update -> (accuracy, loss)."""
+        return {m["update"]: (m["test_accuracy"], m["test_loss"]) for m in self.metrics if m["event"] == "evaluation"}
+
+    def sha256(self):
+        return self.summary["weights_sha256"]
+
+
+class ProgramTest(unittest.TestCase):
+    """A test with a folder of its own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def train(self, name, *more, ranks=None):
+        process = call(*replace(TRAIN, more), "--out", self.folder / name, ranks=ranks)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        return Run(self.folder / name)
+
+    def assert_refused(self, process, fragment, status):
+        self.assertEqual(len(complaints(process)), 1, process.stderr)
+        self.assertIn(fragment, complaints(process)[0])
+        self.assertEqual(process.returncode, status, process.stderr)
+        self.assertEqual(process.stdout, "")

@@ -1,0 +1,119 @@
+// What the monitor makes of updates, told to it one by one.
+#include "apam/commands/training_monitor.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+#include <sstream>
+
+namespace apam::commands {
+namespace {
+
+/// Has room for one evaluation at a time, and finishes it when collected.
+class OneAtATime : public Evaluations {
+ public:
+  bool submit(std::int64_t update, double at, In /*state*/, Need need) override {
+    if (!asked_.empty() && need == Need::may_be_left_out) return false;
+    asked_.push_back({update, at, {.loss = 2, .accuracy = 0.25, .top5 = 0.5, .images = 4}});
+    return true;
+  }
+  std::vector<Evaluation> collect() override { return open_ ? std::exchange(asked_, {}) : std::vector<Evaluation>{}; }
+  void finish() override { open_ = true; }
+  double seconds_blocked() const override { return 0; }
+  std::vector<KernelReport> kernels() const override { return {}; }
+
+ private:
+  bool open_ = false;
+  std::vector<Evaluation> asked_;
+};
+
+class MonitorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "monitor-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    folder_.emplace(name, run::Overwrite::refuse);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_->path()); }
+
+  std::vector<run::Json> metrics(const std::string& event) const {
+    std::ifstream file(folder_->path() / "metrics.jsonl");
+    std::vector<run::Json> lines;
+    for (std::string text; std::getline(file, text);) {
+      auto line = run::Json::parse(text);
+      if (line["event"] == event) lines.push_back(std::move(line));
+    }
+    return lines;
+  }
+
+  /// Update `u` of worker `worker`: ten rows with a mean loss of u.
+  static exchange::UpdateRecord update(std::int64_t u, int worker, std::int64_t staleness) {
+    return {.update = u,
+            .worker = worker,
+            .staleness = staleness,
+            .header = {.batch = u - 1, .loss_sum = 10.0 * static_cast<double>(u), .rows = 10, .top1 = 4}};
+  }
+
+  std::optional<run::RunFolder> folder_;
+  OneAtATime evaluations_;
+  std::ostringstream text_;
+  run::Progress progress_{text_, false};
+};
+
+TEST_F(MonitorTest, MakesLinesAndTotals) {
+  TrainingMonitor monitor({.updates_per_epoch = 4, .total_updates = 10, .workers = 2, .log_every = 3}, evaluations_, *folder_,
+                          progress_, nullptr);
+  monitor.start();
+  for (std::int64_t u = 1; u <= 10; ++u) {
+    monitor.on_update(update(u, static_cast<int>(u % 2), u == 1 ? 0 : u == 7 ? 3 : 1));
+    if (u % 4 == 0 || u == 10) monitor.on_snapshot(u, {});
+  }
+  monitor.finish();
+
+  const auto lines = metrics("train");  // every third, at the end of an epoch, and the last
+  std::vector<std::int64_t> updates;
+  std::vector<double> losses;
+  for (const auto& line : lines) {
+    updates.push_back(line["update"]);
+    losses.push_back(line["train_loss"]);
+    EXPECT_EQ(line["train_accuracy"], 0.4);
+  }
+  EXPECT_EQ(updates, (std::vector<std::int64_t>{3, 4, 6, 8, 9, 10}));
+  EXPECT_EQ(losses, (std::vector<double>{2, 4, 5.5, 7.5, 9, 10}));  // means since the line before
+  EXPECT_EQ(lines[3]["staleness_mean"], 2.0);                       // of updates 7 and 8
+  EXPECT_EQ(lines[3]["staleness_max"], 3);
+  EXPECT_EQ(lines[3]["epoch"], 2.0);
+
+  ASSERT_EQ(metrics("evaluation").size(), 2U);
+  EXPECT_EQ(metrics("evaluation")[0]["update"], 4);
+  EXPECT_EQ(metrics("evaluation")[1]["update"], 10);  // the last is never left out
+  ASSERT_EQ(metrics("evaluation left out").size(), 1U);
+  EXPECT_EQ(metrics("evaluation left out")[0]["update"], 8);
+  EXPECT_NE(text_.str().find("update 8: no evaluation"), std::string::npos);
+
+  const auto outcome = monitor.outcome();
+  EXPECT_EQ(outcome.updates, 10);
+  EXPECT_EQ(outcome.train_loss, 8.5);  // of updates 7 to 10: an epoch
+  EXPECT_EQ(outcome.last_evaluation->update, 10);
+  EXPECT_GT(outcome.images_per_second, 0);
+  EXPECT_EQ(monitor.staleness().histogram(), (std::vector<std::int64_t>{1, 8, 0, 1}));
+}
+
+TEST_F(MonitorTest, StopsBetweenUpdatesWhenASignalCame) {
+  const run::Interruption interruption;
+  TrainingMonitor monitor({.updates_per_epoch = 4, .total_updates = 10}, evaluations_, *folder_, progress_, &interruption);
+  monitor.on_update(update(1, 0, 0));
+  ASSERT_EQ(::raise(SIGINT), 0);
+  try {
+    monitor.on_update(update(2, 0, 0));
+    FAIL() << "went on";
+  } catch (const Interrupted& interrupted) {
+    EXPECT_EQ(interrupted.signal(), SIGINT);
+  }
+  EXPECT_EQ(monitor.outcome().updates, 2);
+  EXPECT_EQ(monitor.outcome().train_loss, 1.5);
+}
+
+}  // namespace
+}  // namespace apam::commands

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Trains, scores and resumes with the program, alone and over MPI, and looks at what it leaves."""
+
+import signal
+import subprocess
+import time
+
+from support import *
+
+
+class Local(ProgramTest):
+    def test_leaves_a_complete_run_folder(self):
+        run = self.train("a", "--seed", "3")
+        self.assertEqual({p.name for p in run.path.iterdir()},
+                         {"config.json", "metrics.jsonl", "summary.json", "model.safetensors"})
+        summary = run.summary
+        self.assertEqual(summary["updates"], UPDATES)
+        self.assertEqual(summary["epochs"], 1)
+        self.assertEqual(summary["seed"], 3)
+        self.assertEqual(summary["ranks"], 1)
+        self.assertEqual(summary["staleness"], {"mean": 0, "max": 0, "histogram": [UPDATES]})
+        self.assertRegex(summary["weights_sha256"], "^[0-9a-f]{64}$")
+        self.assertGreater(summary["images_per_second"], 0)
+        self.assertGreater(summary["train_loss"], 0)
+        self.assertGreater(summary["peak_memory_mib"][0], 10)
+        self.assertIn(summary["test_accuracy"], [i / 6 for i in range(7)])
+        self.assertGreaterEqual(summary["test_top5"], summary["test_accuracy"])
+        ran = {(k["op"], k["pass"], k["provider"]) for k in summary["kernels"]}
+        self.assertIn(("conv2d", "backward_weight", "ours"), ran)
+        self.assertIn(("optimizer_step", "update", "ours"), ran)
+        self.assertEqual(run.config["parameters"], 1681268)
+        self.assertEqual(run.config["lr"], 1e-3)
+
+        self.assertEqual([m["update"] for m in run.metrics if m["event"] == "train"], [1, 2, 3, 4])
+        self.assertEqual(list(run.evaluations()), [2, 4])
+        self.assertEqual(run.evaluations()[4], (summary["test_accuracy"], summary["test_loss"]))
+        # The last epoch is all there was, and every batch has two images.
+        losses = [m["train_loss"] for m in run.metrics if m["event"] == "train"]
+        self.assertAlmostEqual(summary["train_loss"], sum(losses) / UPDATES, places=12)
+
+    def test_repeats_itself_and_depends_on_the_seed(self):
+        first, again, other = self.train("a"), self.train("b", "--loader-threads", "3"), self.train("c", "--seed", "1")
+        self.assertEqual(first.sha256(), again.sha256())
+        self.assertEqual(first.evaluations(), again.evaluations())
+        self.assertNotEqual(first.sha256(), other.sha256())
+
+    def test_ends_after_epochs_or_updates_whichever_comes_first(self):
+        for options, updates in ((["--epochs", "2"], 8), (["--epochs", "2", "--max-updates", "3"], 3), (["--max-updates", "5"], 5)):
+            run = self.train("a", *options, "--overwrite")
+            self.assertEqual(run.summary["updates"], updates, options)
+            self.assertEqual(max(run.evaluations()), updates, options)
+
+    def test_evaluates_at_the_end_of_each_epoch_unless_told_otherwise(self):
+        self.assertEqual(list(self.train("a", "--epochs", "2", "--eval-every", "0").evaluations()), [4, 8])
+
+    def test_eval_says_what_the_summary_says(self):
+        run = self.train("a")
+        process = call("eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *DATA, *MACHINE, "--batch", "3",
+                       "--json", self.folder / "scores.json")
+        self.assertEqual(process.returncode, 0, process.stderr)
+        scores = json.loads((self.folder / "scores.json").read_text())
+        for key in ("test_accuracy", "test_top5", "test_loss", "weights_sha256"):
+            self.assertEqual(scores[key], run.summary[key], key)
+        self.assertIn(f"test accuracy {100 * scores['test_accuracy']:.2f} %", process.stdout)
+
+    def test_goes_on_from_a_saved_model(self):
+        # Plain SGD has no memory but the weights: one update and then another are two updates. One image order serves both,
+        # because batches of eight are the whole set.
+        steady = ["--optimizer", "sgd", "--batch", "8", "--order", "sequential", "--augment", "none", "--net", "resnet18"]
+        two = self.train("two", *steady, "--max-updates", "2")
+        self.train("one", *steady, "--max-updates", "1")
+        on = self.train("on", *steady, "--max-updates", "1", "--init", self.folder / "one" / "model.safetensors")
+        self.assertEqual(on.sha256(), two.sha256())
+        self.assertEqual(on.evaluations()[1], two.evaluations()[2])  # the running statistics went on too
+        # and the files agree to the last byte, number of batches behind the statistics included
+        self.assertEqual((on.path / "model.safetensors").read_bytes(), (two.path / "model.safetensors").read_bytes())
+
+    def test_a_signal_ends_it_with_everything_so_far_saved(self):
+        process = subprocess.Popen([PROGRAM, *TRAIN, "--epochs", "1000", "--out", self.folder / "a"], stderr=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+        metrics = self.folder / "a" / "metrics.jsonl"
+        deadline = time.monotonic() + 120
+        while not (metrics.exists() and '"update":2' in metrics.read_text()):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+        run = Run(self.folder / "a")
+        self.assertTrue(run.summary["interrupted"])
+        self.assertIsNone(run.summary["test_accuracy"] if run.summary["updates"] % 2 else None)
+        self.assertGreaterEqual(run.summary["updates"], 2)
+        evaluated = call("eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *DATA, *MACHINE)
+        self.assertEqual(evaluated.returncode, 0, evaluated.stderr)
+
+    def test_reads_cifar10_files_and_names_the_folder_after_the_run(self):
+        record = lambda i: bytes([i % 10]) + bytes((i * 37 + j) % 256 for j in range(3072))
+        (self.folder / "data_batch_1.bin").write_bytes(b"".join(map(record, range(8))))
+        (self.folder / "test_batch.bin").write_bytes(b"".join(map(record, range(6))))
+        options = replace(TRAIN, ["--data", "cifar10", "--data-root", self.folder, "--max-updates", "1"])
+        process = call(*options, cwd=self.folder)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        (folder,) = (self.folder / "runs").iterdir()
+        self.assertRegex(folder.name, r"^allcnn-cifar10-local-\d{8}-\d{6}$")
+        run = Run(folder)
+        self.assertEqual((run.config["train_images"], run.config["test_images"]), (8, 6))
+        self.assertIn(folder.name, process.stdout)
+
+
+class Ranks(ProgramTest):
+    def test_one_asynchronous_worker_is_local_training(self):
+        for net in ("allcnn", "resnet18"):  # without running statistics, and with
+            local = self.train(f"{net}-local", "--net", net)
+            alone = self.train(f"{net}-async", "--net", net, "--exchange", "async", ranks=2)
+            self.assertEqual(alone.sha256(), local.sha256(), net)
+            self.assertEqual(alone.evaluations(), local.evaluations(), net)
+            self.assertEqual((alone.path / "model.safetensors").read_bytes(), (local.path / "model.safetensors").read_bytes(), net)
+            self.assertEqual(alone.summary["staleness"], {"mean": 0, "max": 0, "histogram": [UPDATES]})
+            self.assertEqual(alone.summary["ranks"], 2)
+            self.assertIn("mpi", alone.summary["transport"])
+            ran = {(k["op"], k["pass"]) for k in alone.summary["kernels"]}  # on the master, and on the worker
+            self.assertLessEqual({("optimizer_step", "update"), ("conv2d", "backward_weight")}, ran)
+
+    def test_two_asynchronous_workers_share_the_updates(self):
+        run = self.train("a", "--exchange", "async", "--epochs", "3", ranks=3)
+        staleness = run.summary["staleness"]
+        self.assertEqual(run.summary["updates"], 3 * UPDATES)
+        self.assertEqual(sum(staleness["histogram"]), 3 * UPDATES)
+        self.assertEqual(sum(run.summary["updates_by_worker"]), 3 * UPDATES)
+        self.assertGreater(min(run.summary["updates_by_worker"]), 0)
+        self.assertEqual(staleness["max"], len(staleness["histogram"]) - 1)
+        tau = sum(t * n for t, n in enumerate(staleness["histogram"]))
+        self.assertAlmostEqual(staleness["mean"], tau / (3 * UPDATES))
+        # tau + 1, summed over a worker's updates, is the number of its last one: at most all updates, and all for one of them.
+        self.assertGreaterEqual(tau, 0)
+        self.assertLessEqual(tau, 3 * UPDATES)
+        self.assertEqual(len(run.summary["peak_memory_mib"]), 3)
+        self.assertEqual(run.evaluations()[3 * UPDATES][0], run.summary["test_accuracy"])
+
+    def test_synchronous_ranks(self):
+        alone = self.train("one", "--exchange", "sync", ranks=1)
+        self.assertEqual(alone.sha256(), self.train("local").sha256())
+        two = self.train("two", "--exchange", "sync", ranks=2)
+        self.assertEqual(two.summary["updates"], UPDATES)
+        self.assertEqual(two.summary["staleness"]["max"], 0)
+        self.assertEqual(two.config["ranks"], 2)
+        more_ranks_than_images = self.train("three", "--exchange", "sync", "--max-updates", "2", ranks=3)
+        self.assertEqual(more_ranks_than_images.summary["updates"], 2)
+
+    def test_the_cores_are_shared_out(self):
+        process = call(*TRAIN[:TRAIN.index("--threads")], "--batch", "2", "--max-updates", "2", "--exchange", "async", "--out",
+                       self.folder / "a", ranks=3)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        run = Run(self.folder / "a")
+        self.assertEqual(run.config["threads"], max(1, run.config["cores"] // 2))
+
+
+if __name__ == "__main__":
+    unittest.main()
