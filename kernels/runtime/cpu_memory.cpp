@@ -29,8 +29,8 @@ class CpuMemory final : public DeviceMemory {
 }  // namespace
 
 DeviceMemory& cpu_memory() {
-  static CpuMemory memory;
-  return memory;
+  static auto* const memory = new CpuMemory;  // never destroyed: a Buffer in a static object may be released after it
+  return *memory;
 }
 
 }  // namespace apam

@@ -70,8 +70,8 @@ class CudaMemory final : public DeviceMemory {
 }  // namespace
 
 DeviceMemory& cuda_memory() {
-  static CudaMemory memory;
-  return memory;
+  static auto* const memory = new CudaMemory;  // never destroyed: a Buffer in a static object may be released after it
+  return *memory;
 }
 
 }  // namespace apam
