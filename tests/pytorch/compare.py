@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Compares a net of `apam` with the same net in PyTorch, in float64 where arithmetic is compared:
+
+gradients   of random weights and images, tensor by tensor; weights and gradients pass as files with PyTorch's names
+training    a few updates from given weights: new weights, batch norm's running statistics, and the file that
+            load_state_dict(strict=True) takes
+evaluation  loss and accuracy over test images, batch norm by the running statistics
+
+A ReLU's input next to zero may fall on the other side in another order of summation, which changes a gradient by far more
+than rounding does. Batch norms here have biases away from zero, so that this is rare, and the best of four trials counts.
+Exit status: 0 all agrees, 1 something does not, 77 there is no PyTorch.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy
+    import torch
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
+
+import models
+import safetensors_file
+
+TRIALS = 4
+GRADIENT_BOUND = 1e-4  # of the relative error of a whole tensor; float32 leaves some 1e-6
+MEAN = torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64).view(3, 1, 1)
+DEVIATION = torch.tensor([0.2023, 0.1994, 0.2010], dtype=torch.float64).view(3, 1, 1)
+
+
+def random_net(name, classes, seed):
+    torch.manual_seed(seed)
+    net = models.NETS[name](classes)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.3, 0.6)
+            torch.nn.init.uniform_(module.bias, 0.6, 1.2)
+            with torch.no_grad():
+                module.bias *= torch.randint(2, module.bias.shape) * 2 - 1
+            if module.track_running_stats:
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
+    return net
+
+
+def relative_error(found, expected):
+    return ((found.double() - expected).norm() / expected.norm()).item()
+
+
+def sha256(net):
+    """Of all parameters as float32, in the order of the state_dict."""
+    digest = hashlib.sha256()
+    for parameter in net.parameters():
+        digest.update(parameter.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Comparison:
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = folder
+        self.failures = 0
+
+    def check(self, good, text):
+        print(("ok      " if good else "FAILED  ") + text, flush=True)
+        self.failures += not good
+
+    def apam(self, *arguments):
+        command = [self.options.apam, *map(str, arguments), "--threads", "2"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}\nended with status {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    def gradients(self, classes, kernels):
+        best = float("inf")
+        for trial in range(TRIALS):
+            net = random_net(self.options.net, classes, trial)
+            images = torch.randn(self.options.batch, 3, 32, 32)
+            labels = torch.randint(classes, (self.options.batch,))
+            weights, batch, out = (self.folder / name for name in ("weights", "batch", "gradients"))
+            safetensors_file.write(weights, net.state_dict())
+            safetensors_file.write(batch, {"input": images, "target": labels})
+            self.apam("gradients", "--net", self.options.net, "--classes", classes, "--weights", weights, "--batch", batch,
+                      "--out", out, "--kernels", kernels)
+            found = safetensors_file.read(out)
+
+            net = net.double().train()
+            loss = torch.nn.functional.cross_entropy(net(images.double()), labels)
+            loss.backward()
+            expected = {name: parameter.grad for name, parameter in net.named_parameters()}
+            found_loss = found.pop("loss", torch.empty(0))
+            shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+            if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()} or found_loss.shape != ():
+                self.check(False, f"gradients, {classes} classes: names and shapes")
+                return
+            worst = max(expected, key=lambda name: relative_error(found[name], expected[name]))
+            error = relative_error(found[worst], expected[worst])
+            print(f"        trial {trial}: worst gradient {error:.1e} ({worst})", flush=True)
+            self.check(relative_error(found_loss, loss) < 1e-5, f"loss {found_loss:.7f}, expected {loss:.7f}")
+            best = min(best, error)
+            if best < GRADIENT_BOUND:
+                break
+        self.check(best < GRADIENT_BOUND, f"gradients, {classes} classes, kernels {kernels}: {best:.1e}")
+
+    def write_images(self, count):
+        """A CIFAR-10 folder of `count` random images for training and as many for tests. Returns the folder and both sets."""
+        folder = self.folder / "cifar10"
+        folder.mkdir()
+        generator = numpy.random.default_rng(5)
+        sets = {}
+        for file in ("data_batch_1.bin", "test_batch.bin"):
+            labels = generator.integers(10, size=(count, 1), dtype=numpy.uint8)
+            # Blocks of 8x8 pixels of one colour, so that images differ by more than their noise.
+            blocks = generator.integers(200, size=(count, 3, 4, 1, 4, 1), dtype=numpy.uint8)
+            noise = generator.integers(56, size=(count, 3, 4, 8, 4, 8), dtype=numpy.uint8)
+            pixels = (blocks + noise).reshape(count, 3072)
+            numpy.hstack([labels, pixels]).tofile(folder / file)
+            images = (torch.from_numpy(pixels).double().view(count, 3, 32, 32) / 255 - MEAN) / DEVIATION
+            sets[file] = images, torch.from_numpy(labels[:, 0]).long()
+        return folder, sets["data_batch_1.bin"], sets["test_batch.bin"]
+
+    def training_and_evaluation(self):
+        batch, updates, rate = self.options.batch, 3, 0.05
+        data, (images, labels), (test_images, _) = self.write_images(batch * updates)
+        net = random_net(self.options.net, 10, 0)
+        start = copy.deepcopy(net).double()
+        initial, run = self.folder / "initial", self.folder / "run"
+        safetensors_file.write(initial, net.state_dict())
+        self.apam("train", "--net", self.options.net, "--data", "cifar10", "--data-root", data, "--exchange", "local",
+                  "--optimizer", "sgd", "--lr", rate, "--batch", batch, "--max-updates", updates, "--order", "sequential",
+                  "--augment", "none", "--init", initial, "--out", run)
+
+        expected = copy.deepcopy(start).train()
+        optimizer = torch.optim.SGD(expected.parameters(), lr=rate)
+        for i in range(0, batch * updates, batch):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(expected(images[i : i + batch]), labels[i : i + batch]).backward()
+            optimizer.step()
+
+        net.load_state_dict(safetensors_file.read(run / "model.safetensors"), strict=True)
+        self.check(True, "load_state_dict(strict=True) takes model.safetensors")
+        summary = json.loads((run / "summary.json").read_text())
+        self.check(sha256(net) == summary["weights_sha256"], "weights_sha256 is that of the parameters in PyTorch's order")
+        self.compare_states(net.state_dict(), expected.state_dict(), start.state_dict())
+        self.evaluation(data, net, run / "model.safetensors", test_images)
+
+    def compare_states(self, found, expected, start):
+        worst_weights = worst_statistics = 0.0
+        counts = set()  # of batches: found, expected
+        for name, tensor in expected.items():
+            if name.endswith("num_batches_tracked"):
+                counts.add((found[name].item(), tensor.item()))
+                continue
+            # The change is what training made; the weights themselves are rounded to float32 at every update.
+            change = (tensor - start[name]).norm().item()
+            error = (found[name].double() - tensor).norm().item() - 1e-7 * tensor.norm().item()
+            if "running" in name:
+                worst_statistics = max(worst_statistics, error / change)
+            else:
+                worst_weights = max(worst_weights, error / change)
+        self.check(all(a == b for a, b in counts), f"num_batches_tracked (found, expected): {counts or 'none'}")
+        self.check(worst_weights < 1e-3, f"weights after training: {worst_weights:.1e} of their change")
+        self.check(worst_statistics < 1e-3, f"running statistics after training: {worst_statistics:.1e} of their change")
+
+    def evaluation(self, data, net, weights, images):
+        batch = self.options.batch + 1  # the last batch is smaller
+        with torch.no_grad():
+            logits = torch.cat([copy.deepcopy(net).double().eval()(part) for part in images.split(batch)])
+        # Every second image gets the label that the net gives it, the others another.
+        labels = logits.argmax(1)
+        labels[::2] = (labels[::2] + 1) % 10
+        self.relabel(data / "test_batch.bin", labels)
+        expected_loss = torch.nn.functional.cross_entropy(logits, labels).item()
+        expected_accuracy = (logits.argmax(1) == labels).double().mean().item()
+
+        report = self.folder / "eval.json"
+        self.apam("eval", "--net", self.options.net, "--weights", weights, "--data", "cifar10", "--data-root", data, "--batch",
+                  batch, "--json", report)
+        found = json.loads(report.read_text())
+        loss, accuracy = found["test_loss"], found["test_accuracy"]
+        self.check(abs(loss / expected_loss - 1) < 1e-5, f"evaluation: loss {loss:.7f}, expected {expected_loss:.7f}")
+        self.check(abs(accuracy - expected_accuracy) < 1e-9, f"evaluation: accuracy {accuracy}, expected {expected_accuracy}")
+
+    def relabel(self, path, labels):
+        records = numpy.fromfile(path, numpy.uint8).reshape(-1, 3073)
+        records[:, 0] = labels.numpy()
+        records.tofile(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--apam", required=True, help="the program")
+    parser.add_argument("--net", required=True, choices=models.NETS)
+    parser.add_argument("--batch", type=int, default=4, help="images a batch [4]")
+    parser.add_argument("--classes", type=int, nargs="*", default=[10], help="numbers of classes for the gradients [10]")
+    parser.add_argument("--kernels", nargs="*", default=["auto"], help="selections of kernels for the gradients [auto]")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory(prefix="apam-pytorch-") as folder:
+        comparison = Comparison(options, pathlib.Path(folder))
+        for classes in options.classes:
+            for kernels in options.kernels:
+                comparison.gradients(classes, kernels)
+        comparison.training_and_evaluation()
+        return 1 if comparison.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
