@@ -1,0 +1,72 @@
+// relu, add and scale by oneDNN: element by element over one long vector.
+#include "kernels/onednn/call.h"
+#include "kernels/onednn/make.h"
+
+namespace apam::kernels::onednn {
+namespace {
+
+class OnednnRelu final : public Relu::Kernel {
+ public:
+  OnednnRelu(Exec& exec, const Relu::Problem& problem) {
+    constexpr auto kRelu = dnnl::algorithm::eltwise_relu_use_dst_for_bwd;  // the gradient from y, as our contract has it
+    const auto& engine = exec.cache<Library>().engine;
+    const auto data = vector_layout(problem.size);
+    const auto what = [&](auto pass) { return fmt::format("relu: {} of {}", pass, problem.describe()); };
+    const auto forward = eltwise_forward(engine, kRelu, data, 0);
+    forward_ = Call(exec, what("forward"), forward, {{DNNL_ARG_SRC, data}}, {{DNNL_ARG_DST, data}});
+    backward_ = Call(exec, what("backward"), eltwise_backward(engine, kRelu, data, forward),
+                     {{DNNL_ARG_DIFF_DST, data}, {DNNL_ARG_DST, data}}, {{DNNL_ARG_DIFF_SRC, data}}, Accumulates::yes);
+  }
+
+  void forward(Exec& exec, In x, Out y) override { forward_.run(exec, {x}, {{y}}); }
+  void backward(Exec& exec, In dy, In y, Out dx, Write write) override { backward_.run(exec, {dy, y}, {{dx, write}}); }
+
+ private:
+  Call forward_, backward_;
+};
+
+class OnednnAdd final : public Add::Kernel {
+ public:
+  OnednnAdd(Exec& exec, const Add::Problem& problem) {
+    const auto data = vector_layout(problem.size);
+    forward_ = Call(exec, fmt::format("add: forward of {}", problem.describe()), addition(exec.cache<Library>().engine, data),
+                    {{DNNL_ARG_SRC_0, data}, {DNNL_ARG_SRC_1, data}}, {{DNNL_ARG_DST, data}});
+  }
+
+  void forward(Exec& exec, In a, In b, Out y) override {
+    if (y.data() == b.data()) std::swap(a, b);  // oneDNN lets y be the first operand only
+    forward_.run(exec, {a, b}, {{y}});
+  }
+
+ private:
+  Call forward_;
+};
+
+class OnednnScale final : public Scale::Kernel {
+ public:
+  OnednnScale(Exec& exec, const Scale::Problem& problem) {
+    const auto data = vector_layout(problem.size);
+    const auto product = eltwise_forward(exec.cache<Library>().engine, dnnl::algorithm::eltwise_linear, data, problem.factor);
+    forward_ = Call(exec, fmt::format("scale: forward of {}", problem.describe()), product, {{DNNL_ARG_SRC, data}},
+                    {{DNNL_ARG_DST, data}});
+  }
+
+  void forward(Exec& exec, In x, Out y) override { forward_.run(exec, {x}, {{y}}); }
+
+ private:
+  Call forward_;
+};
+
+}  // namespace
+
+std::unique_ptr<Relu::Kernel> make(Exec& exec, const Relu::Problem& problem) {
+  return make_kernel<Relu, OnednnRelu>(exec, problem);
+}
+std::unique_ptr<Add::Kernel> make(Exec& exec, const Add::Problem& problem) {
+  return make_kernel<Add, OnednnAdd>(exec, problem);
+}
+std::unique_ptr<Scale::Kernel> make(Exec& exec, const Scale::Problem& problem) {
+  return make_kernel<Scale, OnednnScale>(exec, problem);
+}
+
+}  // namespace apam::kernels::onednn

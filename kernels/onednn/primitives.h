@@ -1,0 +1,64 @@
+// Primitive descriptors, whose making differs between oneDNN 2 (through operation descriptors: primitives_v2.cpp) and
+// oneDNN 3 (direct: primitives_v3.cpp); CMake builds one of the two. All else that the kernels use is the same in both.
+// Every primitive takes its scratch memory from the caller, which lets kernels share the workspace of their Exec.
+#pragma once
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+namespace apam::kernels::onednn {
+
+/// A convolution: x (N, C, H, W), w (K, C, R, S) and y (N, K, P, Q) as oneDNN names dimensions, whatever their layout.
+struct ConvolutionShape {
+  dnnl::memory::desc x, w, y;
+  dnnl::memory::dims strides, padding;
+};
+dnnl::convolution_forward::primitive_desc convolution_forward(const dnnl::engine& engine, const ConvolutionShape& shape);
+/// The backward passes take a forward descriptor as a hint; it need not agree in the layout of w.
+dnnl::convolution_backward_data::primitive_desc convolution_backward_data(
+    const dnnl::engine& engine, const ConvolutionShape& shape, const dnnl::convolution_forward::primitive_desc& forward);
+dnnl::convolution_backward_weights::primitive_desc convolution_backward_weights(
+    const dnnl::engine& engine, const ConvolutionShape& shape, const dnnl::convolution_forward::primitive_desc& forward);
+
+/// A fully connected layer: x (N, C), w (K, C), b (K), y (N, K).
+struct InnerProductShape {
+  dnnl::memory::desc x, w, b, y;
+};
+dnnl::inner_product_forward::primitive_desc inner_product_forward(const dnnl::engine& engine, const InnerProductShape& shape);
+dnnl::inner_product_backward_data::primitive_desc inner_product_backward_data(
+    const dnnl::engine& engine, const InnerProductShape& shape, const dnnl::inner_product_forward::primitive_desc& forward);
+dnnl::inner_product_backward_weights::primitive_desc inner_product_backward_weights(
+    const dnnl::engine& engine, const InnerProductShape& shape, const dnnl::inner_product_forward::primitive_desc& forward);
+
+/// Batch normalisation of `data` (x, y and their gradients alike), with scale and shift as two vectors.
+struct BatchNormShape {
+  dnnl::memory::desc data;
+  float eps;
+  dnnl::normalization_flags flags;
+};
+dnnl::batch_normalization_forward::primitive_desc batch_norm_forward(const dnnl::engine& engine, dnnl::prop_kind pass,
+                                                                     const BatchNormShape& shape);
+dnnl::batch_normalization_backward::primitive_desc batch_norm_backward(
+    const dnnl::engine& engine, const BatchNormShape& shape, const dnnl::batch_normalization_forward::primitive_desc& forward);
+/// Whether the backward pass wants DNNL_ARG_SHIFT, though it has no use for the values; else it refuses to be given it.
+bool batch_norm_backward_wants_shift();
+
+/// Average pooling without padding.
+struct PoolingShape {
+  dnnl::memory::desc x, y;
+  dnnl::memory::dims window, strides;
+};
+dnnl::pooling_forward::primitive_desc pooling_forward(const dnnl::engine& engine, const PoolingShape& shape);
+dnnl::pooling_backward::primitive_desc pooling_backward(const dnnl::engine& engine, const PoolingShape& shape,
+                                                        const dnnl::pooling_forward::primitive_desc& forward);
+
+/// y = function(x) element by element; `alpha` is the function's parameter.
+dnnl::eltwise_forward::primitive_desc eltwise_forward(const dnnl::engine& engine, dnnl::algorithm function,
+                                                      const dnnl::memory::desc& data, float alpha);
+dnnl::eltwise_backward::primitive_desc eltwise_backward(const dnnl::engine& engine, dnnl::algorithm function,
+                                                        const dnnl::memory::desc& data,
+                                                        const dnnl::eltwise_forward::primitive_desc& forward);
+
+/// y = a + b.
+dnnl::binary::primitive_desc addition(const dnnl::engine& engine, const dnnl::memory::desc& data);
+
+}  // namespace apam::kernels::onednn
