@@ -96,7 +96,7 @@ def draw(runs, title):
             axes[1][column].plot([v / scale for v in xs], ys, color=colour, linewidth=1.0, alpha=0.45, label="train")
 
     axes[0][0].set_ylabel("test accuracy")
-    axes[0][0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes[0][0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     axes[1][0].set_ylabel("loss (cross-entropy)")
     axes[1][0].set_xlabel("epoch")
     axes[1][1].set_xlabel(f"training time [{unit}]")
