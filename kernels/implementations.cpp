@@ -1,5 +1,4 @@
 // Joins the providers' tables into one list an operation.
-#include "kernels/ops/all.h"
 #include "kernels/providers.h"
 
 namespace apam::kernels {
@@ -8,8 +7,8 @@ namespace {
 template <class Op>
 std::vector<Implementation<Op>> join() {
   std::vector<Implementation<Op>> all;
-  for (const auto table : {cudnn::implementations<Op>(), cuda::implementations<Op>(), cpu::implementations<Op>(),
-                           onednn::implementations<Op>(), reference::implementations<Op>()}) {
+  for (const Tables& tables : {cudnn::tables(), cuda::tables(), cpu::tables(), onednn::tables(), reference::tables()}) {
+    const auto& table = std::get<std::span<const Implementation<Op>>>(tables);
     all.insert(all.end(), table.begin(), table.end());
   }
   return all;

@@ -21,28 +21,21 @@ bool supported(const typename Op::Problem& problem, typename Op::Pass pass) {
   return true;
 }
 
-}  // namespace
-
 template <class Op>
-std::span<const Implementation<Op>> implementations() {
+std::span<const Implementation<Op>> table() {
   if constexpr (Offered<Op>) {
-    static constexpr std::array<Implementation<Op>, 1> table{
+    static constexpr std::array<Implementation<Op>, 1> kTable{
         Implementation<Op>{"onednn", DeviceKind::cpu, supported<Op>,
                            [](Exec& exec, const typename Op::Problem& problem) { return make(exec, problem); }}};
-    return table;
+    return kTable;
   }
   return {};
 }
 
-template std::span<const Implementation<Conv2d>> implementations<Conv2d>();
-template std::span<const Implementation<BatchNorm>> implementations<BatchNorm>();
-template std::span<const Implementation<Relu>> implementations<Relu>();
-template std::span<const Implementation<Add>> implementations<Add>();
-template std::span<const Implementation<Scale>> implementations<Scale>();
-template std::span<const Implementation<AvgPool>> implementations<AvgPool>();
-template std::span<const Implementation<Linear>> implementations<Linear>();
-template std::span<const Implementation<SoftmaxCrossEntropy>> implementations<SoftmaxCrossEntropy>();
-template std::span<const Implementation<OptimizerStep>> implementations<OptimizerStep>();
-template std::span<const Implementation<RunningAverage>> implementations<RunningAverage>();
+}  // namespace
+
+Tables tables() {
+  return make_tables([]<class Op>() { return table<Op>(); });
+}
 
 }  // namespace apam::kernels::onednn

@@ -13,19 +13,21 @@
 
 namespace apam::kernels {
 
+template <class... Ops>
+struct Operations {};
+
+/// The one list of operations.
+using AllOperations =
+    Operations<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, OptimizerStep, RunningAverage>;
+
 /// Calls visit.template operator()<Op>() for every operation.
+template <class Visitor, class... Ops>
+void for_each_operation(Visitor&& visit, Operations<Ops...>) {
+  (visit.template operator()<Ops>(), ...);
+}
 template <class Visitor>
 void for_each_operation(Visitor&& visit) {
-  visit.template operator()<Conv2d>();
-  visit.template operator()<BatchNorm>();
-  visit.template operator()<Relu>();
-  visit.template operator()<Add>();
-  visit.template operator()<Scale>();
-  visit.template operator()<AvgPool>();
-  visit.template operator()<Linear>();
-  visit.template operator()<SoftmaxCrossEntropy>();
-  visit.template operator()<OptimizerStep>();
-  visit.template operator()<RunningAverage>();
+  for_each_operation(visit, AllOperations{});
 }
 
 /// Throws InputError when a selection names an operation, pass or provider that no table of this build has.

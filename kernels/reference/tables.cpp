@@ -1,7 +1,6 @@
 // The naive loops in float as kernels: the provider "reference", which can do everything and is chosen last.
 #include <array>
 
-#include "kernels/ops/all.h"
 #include "kernels/providers.h"
 #include "kernels/reference/add.h"
 #include "kernels/reference/avg_pool.h"
@@ -140,45 +139,17 @@ std::span<const Implementation<Op>> only() {
 
 }  // namespace
 
-template <>
-std::span<const Implementation<Conv2d>> implementations<Conv2d>() {
-  return only<Conv2d, NaiveConv2d>();
-}
-template <>
-std::span<const Implementation<BatchNorm>> implementations<BatchNorm>() {
-  return only<BatchNorm, NaiveBatchNorm>();
-}
-template <>
-std::span<const Implementation<Relu>> implementations<Relu>() {
-  return only<Relu, NaiveRelu>();
-}
-template <>
-std::span<const Implementation<Add>> implementations<Add>() {
-  return only<Add, NaiveAdd>();
-}
-template <>
-std::span<const Implementation<Scale>> implementations<Scale>() {
-  return only<Scale, NaiveScale>();
-}
-template <>
-std::span<const Implementation<AvgPool>> implementations<AvgPool>() {
-  return only<AvgPool, NaiveAvgPool>();
-}
-template <>
-std::span<const Implementation<Linear>> implementations<Linear>() {
-  return only<Linear, NaiveLinear>();
-}
-template <>
-std::span<const Implementation<SoftmaxCrossEntropy>> implementations<SoftmaxCrossEntropy>() {
-  return only<SoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy>();
-}
-template <>
-std::span<const Implementation<OptimizerStep>> implementations<OptimizerStep>() {
-  return only<OptimizerStep, NaiveOptimizerStep>();
-}
-template <>
-std::span<const Implementation<RunningAverage>> implementations<RunningAverage>() {
-  return only<RunningAverage, NaiveRunningAverage>();
+Tables tables() {
+  return {only<Conv2d, NaiveConv2d>(),
+          only<BatchNorm, NaiveBatchNorm>(),
+          only<Relu, NaiveRelu>(),
+          only<Add, NaiveAdd>(),
+          only<Scale, NaiveScale>(),
+          only<AvgPool, NaiveAvgPool>(),
+          only<Linear, NaiveLinear>(),
+          only<SoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy>(),
+          only<OptimizerStep, NaiveOptimizerStep>(),
+          only<RunningAverage, NaiveRunningAverage>()};
 }
 
 }  // namespace apam::kernels::reference
