@@ -10,12 +10,12 @@
 namespace apam::commands {
 
 Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command,
-                   std::unique_ptr<Evaluations> evaluations, const run::Interruption* interruption)
+                   const MakeEvaluations& make_evaluations, const run::Interruption* interruption)
     : options_(options),
       plan_(plan),
       folder_(output_folder(options), options.overwrite ? run::Overwrite::allow : run::Overwrite::refuse),
-      evaluations_(std::move(evaluations)),
-      progress_(std::cerr, ::isatty(STDERR_FILENO) == 1) {
+      evaluations_(make_evaluations()),
+      progress_(std::cerr, run::terminal_columns(STDERR_FILENO)) {
   folder_.write_config(describe_config(options, plan, command));
   const TrainingMonitor::Options watch{.updates_per_epoch = plan.train->per_epoch(),
                                        .total_updates = plan.schedule.total_updates,

@@ -1,6 +1,7 @@
 // Everything that the process which owns the result of a training keeps around it: run folder, progress, evaluations, monitor.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -13,9 +14,11 @@ namespace apam::commands {
 
 class Recorder {
  public:
-  /// Makes the run folder and writes the configuration; throws InputError when it cannot. `plan` and `evaluations` must
-  /// outlive the recorder; `interruption` too, and may be null.
-  Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, std::unique_ptr<Evaluations> evaluations,
+  using MakeEvaluations = std::function<std::unique_ptr<Evaluations>()>;
+
+  /// Makes the run folder, throws InputError when it cannot, and then the evaluations. `options` and `plan` must outlive the
+  /// recorder; `interruption` too, and may be null.
+  Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, const MakeEvaluations& make_evaluations,
            const run::Interruption* interruption);
 
   TrainingMonitor& monitor() { return *monitor_; }

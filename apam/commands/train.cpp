@@ -19,7 +19,8 @@ int train_local(const TrainOptions& options, const CommandLine& command) {
   Exec exec(plan.exec);
   const engine::ParameterArena arena(exec.device(), plan.net->layout());
   const std::int64_t batches_before = first_weights(options, arena);
-  Recorder recorder(options, plan, command, std::make_unique<EvaluationsOnTheSpot>(exec, *plan.net, plan.test), &interruption);
+  const auto on_the_spot = [&] { return std::make_unique<EvaluationsOnTheSpot>(exec, *plan.net, plan.test); };
+  Recorder recorder(options, plan, command, on_the_spot, &interruption);
   exchange::Updater updater(exec, arena, plan.optimizer);
   exchange::Master master(updater, 1, plan.schedule, recorder.monitor());
   NetGradientSource source(exec, *plan.net, arena, plan.train, {.threads = options.loader_threads});

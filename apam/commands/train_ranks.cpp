@@ -77,9 +77,12 @@ void start_recording(Rank& rank, const TrainOptions& options, const CommandLine&
   const Plan& plan = rank.plan;
   EvaluationsBeside::Options beside{.exec = plan.exec, .final_threads = plan.crew.all_threads};
   beside.exec.threads = plan.crew.eval_threads;
-  auto evaluations = std::make_unique<EvaluationsBeside>(beside, *plan.net, plan.test);
-  evaluations->collect();  // throws what its start threw
-  rank.recorder = std::make_unique<Recorder>(options, plan, command, std::move(evaluations), nullptr);
+  const auto beside_the_training = [&] {
+    auto evaluations = std::make_unique<EvaluationsBeside>(beside, *plan.net, plan.test);
+    evaluations->collect();  // throws what its start threw
+    return evaluations;
+  };
+  rank.recorder = std::make_unique<Recorder>(options, plan, command, beside_the_training, nullptr);
 }
 
 /// Runs a step of the set-up and learns how it went on all ranks. The first mistake is printed once; returns 0 when there

@@ -1,6 +1,8 @@
 #include "apam/run/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <cmath>
 
@@ -8,6 +10,7 @@ namespace apam::run {
 namespace {
 
 constexpr double kTerminalInterval = 0.2, kPlainInterval = 30.0;  // seconds
+constexpr int kDefaultColumns = 80;
 constexpr const char* kRenew = "\r\x1b[K";
 
 }  // namespace
@@ -31,12 +34,20 @@ std::string describe(const Status& status) {
   return line;
 }
 
-bool Progress::due(double seconds) const { return seconds - shown_at_ >= (terminal_ ? kTerminalInterval : kPlainInterval); }
+int terminal_columns(int descriptor) {
+  if (::isatty(descriptor) == 0) return 0;
+  winsize size{};
+  const bool known = ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  return known ? size.ws_col : kDefaultColumns;
+}
+
+bool Progress::due(double seconds) const { return seconds - shown_at_ >= (columns_ > 0 ? kTerminalInterval : kPlainInterval); }
 
 void Progress::show(const Status& status) {
   shown_at_ = status.seconds;
-  if (terminal_) {
-    out_ << kRenew << describe(status) << std::flush;
+  if (columns_ > 0) {
+    // A line that wraps could not be renewed.
+    out_ << kRenew << describe(status).substr(0, static_cast<std::size_t>(columns_ - 1)) << std::flush;
     open_ = true;
   } else {
     out_ << describe(status) << std::endl;

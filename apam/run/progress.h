@@ -27,10 +27,14 @@ std::string describe(const Status& status);
 /// "7s", "1m12s", "2h05m".
 std::string describe_duration(double seconds);
 
+/// The width of the terminal at this file descriptor, 0 when it is none.
+int terminal_columns(int descriptor);
+
 class Progress {
  public:
-  /// `terminal`: whether `out` is one, and so understands carriage return and "erase to the end of the line".
-  Progress(std::ostream& out, bool terminal) : out_(out), terminal_(terminal) {}
+  /// `columns`: the width of the terminal that `out` is, which understands carriage return and "erase to the end of the
+  /// line"; 0: it is no terminal.
+  Progress(std::ostream& out, int columns) : out_(out), columns_(columns) {}
   ~Progress() { close(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -47,7 +51,7 @@ class Progress {
 
  private:
   std::ostream& out_;
-  bool terminal_;
+  int columns_;
   bool open_ = false;  // the cursor stands behind a line that renews itself
   double shown_at_ = 0;
 };

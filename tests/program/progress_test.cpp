@@ -38,7 +38,7 @@ TEST(Progress, SaysWhereARunStands) {
 TEST(Progress, RenewsOneLineOnATerminal) {
   std::ostringstream out;
   {
-    Progress progress(out, true);
+    Progress progress(out, 200);
     EXPECT_FALSE(progress.due(0.1));
     EXPECT_TRUE(progress.due(0.2));
     progress.show(kStatus);
@@ -52,9 +52,16 @@ TEST(Progress, RenewsOneLineOnATerminal) {
   EXPECT_EQ(out.str(), line + line + "\r\x1b[Ka word\n" + line + "\n");
 }
 
+TEST(Progress, NeverFillsTheLastColumn) {
+  std::ostringstream out;
+  Progress progress(out, 20);
+  progress.show(kStatus);
+  EXPECT_EQ(out.str(), "\r\x1b[K" + describe(kStatus).substr(0, 19));
+}
+
 TEST(Progress, WritesAPlainLineEveryHalfMinuteElsewhere) {
   std::ostringstream out;
-  Progress progress(out, false);
+  Progress progress(out, 0);
   EXPECT_FALSE(progress.due(29.9));
   EXPECT_TRUE(progress.due(30));
   progress.show(kStatus);

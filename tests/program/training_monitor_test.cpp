@@ -58,7 +58,7 @@ class MonitorTest : public testing::Test {
   std::optional<run::RunFolder> folder_;
   OneAtATime evaluations_;
   std::ostringstream text_;
-  run::Progress progress_{text_, false};
+  run::Progress progress_{text_, 0};
 };
 
 TEST_F(MonitorTest, MakesLinesAndTotals) {
