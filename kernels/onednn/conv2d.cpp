@@ -4,8 +4,8 @@
 // of 512 -> 512 on 4x4, batch 80, one thread), and every call packs, since weights change in every step and forward and
 // backward_input mostly want different layouts.
 //
-// oneDNN's first choice of implementation is kept. Tried one by one (3.7, AVX2 and AVX-512, the shapes of ResNet18), others
-// are faster in a few places, by a third at most, and not in the same places on both instruction sets.
+// oneDNN's first choice of implementation is kept. Tried one by one (3.7, AVX2 and AVX-512, shapes of the nets), others win
+// in a few places, by a third of the time at most, and not in the same places on both instruction sets.
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
 
