@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "apam/backoff.h"
 #include "apam/launch.h"
 #include "apam/mpi/check.h"
 #include "apam/mpi/mpiexec.h"
@@ -30,6 +31,17 @@ void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
   throw ExchangeError(fault->message);
 }
 
+// Waits, asleep most of the time, until all ranks are here. MPI_Finalize needs it: there a rank may wait for the answer of a
+// peer that has gone on to a barrier without progress (MPICH 4.0 over UCX, last messages not carried by CMA), and both stay.
+void meet() {
+  MPI_Request request = MPI_REQUEST_NULL;
+  if (MPI_Ibarrier(MPI_COMM_WORLD, &request) != MPI_SUCCESS) return;
+  Backoff backoff;
+  for (int done = 0; done == 0 && MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS;) {
+    if (done == 0) backoff.pause(Backoff::Waiting::idle);
+  }
+}
+
 }  // namespace
 
 Environment::Environment(int argc, const char* const* argv) : exceptions_(std::uncaught_exceptions()) {
@@ -46,6 +58,7 @@ Environment::Environment(int argc, const char* const* argv) : exceptions_(std::u
 
 Environment::~Environment() {
   if (std::uncaught_exceptions() > exceptions_) return;
+  meet();
   MPI_Finalize();  // a destructor has nobody to tell
 }
 

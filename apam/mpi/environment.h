@@ -14,8 +14,8 @@ class Environment {
   /// processes one throws; the others leave it time to speak and exit with status 1.
   Environment(int argc, const char* const* argv);
 
-  /// MPI_Finalize; not while an exception passes, since the other ranks may be waiting in an exchange: report it, then call
-  /// end_job.
+  /// Waits for all ranks, then MPI_Finalize; not while an exception passes, since the other ranks may be waiting in an
+  /// exchange: report it, then call end_job.
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
