@@ -49,9 +49,9 @@ int train(const TrainOptions& options, const CommandLine& command) {
   }
   std::vector<const char*> arguments;
   for (const auto& argument : command) arguments.push_back(argument.c_str());
-  const exchange::mpi::Environment environment(static_cast<int>(arguments.size()), arguments.data());
+  exchange::mpi::Environment environment(static_cast<int>(arguments.size()), arguments.data());
   try {
-    return train_ranks(environment, options, command);
+    return environment.finish(train_ranks(environment, options, command));
   } catch (const std::exception& error) {
     const std::string who = environment.ranks() > 1 ? fmt::format("rank {}: ", environment.rank()) : "";
     std::cerr << "apam: " << who << error.what() << std::endl;

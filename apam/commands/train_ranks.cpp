@@ -23,6 +23,9 @@ namespace {
 
 using exchange::mpi::Environment;
 
+// More threads ask for other kernels; for fewer images, choosing those takes longer than they save.
+constexpr std::int64_t kManyImages = 5000;
+
 /// One who is not interested.
 class NoObserver : public exchange::Observer {
  public:
@@ -75,8 +78,9 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
 /// Rank 0, when the set-up of every rank has succeeded: what was there is replaced only now.
 void start_recording(Rank& rank, const TrainOptions& options, const CommandLine& command) {
   const Plan& plan = rank.plan;
-  EvaluationsBeside::Options beside{.exec = plan.exec, .final_threads = plan.crew.all_threads};
+  EvaluationsBeside::Options beside{.exec = plan.exec, .final_threads = plan.crew.eval_threads};
   beside.exec.threads = plan.crew.eval_threads;
+  if (plan.test->images() >= kManyImages) beside.final_threads = plan.crew.all_threads;
   const auto beside_the_training = [&] {
     auto evaluations = std::make_unique<EvaluationsBeside>(beside, *plan.net, plan.test);
     evaluations->collect();  // throws what its start threw

@@ -112,6 +112,10 @@ void TrainingMonitor::show(std::int64_t update, double at) {
                      .staleness_max = recent_.staleness_max,
                      .concurrent = options_.workers > 1};
   if (last_evaluation_) status.test_accuracy = last_evaluation_->scores.accuracy;
+  if (update >= options_.workers && steady_.updates > 0) {
+    const double left = static_cast<double>(options_.total_updates - update) / static_cast<double>(steady_.updates);
+    status.seconds_left = left * (at - steady_.begin);
+  }
   progress_.show(status);
   recent_ = Window{.begin = at};
 }

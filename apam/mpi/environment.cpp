@@ -7,12 +7,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "apam/backoff.h"
 #include "apam/launch.h"
 #include "apam/mpi/check.h"
+#include "apam/mpi/finalize_guard.h"
 #include "apam/mpi/mpiexec.h"
 
 namespace apam::exchange::mpi {
@@ -31,8 +33,7 @@ void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
   throw ExchangeError(fault->message);
 }
 
-// Waits, asleep most of the time, until all ranks are here. MPI_Finalize needs it: there a rank may wait for the answer of a
-// peer that has gone on to a barrier without progress (MPICH 4.0 over UCX, last messages not carried by CMA), and both stay.
+// Waits, asleep most of the time, until all ranks are here.
 void meet() {
   MPI_Request request = MPI_REQUEST_NULL;
   if (MPI_Ibarrier(MPI_COMM_WORLD, &request) != MPI_SUCCESS) return;
@@ -57,9 +58,16 @@ Environment::Environment(int argc, const char* const* argv) : exceptions_(std::u
 }
 
 Environment::~Environment() {
-  if (std::uncaught_exceptions() > exceptions_) return;
+  if (std::uncaught_exceptions() == exceptions_) finish(0);
+}
+
+int Environment::finish(int status) noexcept {
+  if (finished_) return status;
+  finished_ = true;
   meet();
-  MPI_Finalize();  // a destructor has nobody to tell
+  const FinalizeGuard guard(status);
+  MPI_Finalize();
+  return status;
 }
 
 void end_job(int status) noexcept {

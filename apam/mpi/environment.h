@@ -14,17 +14,22 @@ class Environment {
   /// processes one throws; the others leave it time to speak and exit with status 1.
   Environment(int argc, const char* const* argv);
 
-  /// Waits for all ranks, then MPI_Finalize; not while an exception passes, since the other ranks may be waiting in an
-  /// exchange: report it, then call end_job.
+  /// finish(0); not while an exception passes, since the other ranks may be waiting in an exchange: report it, then call
+  /// end_job.
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
+
+  /// Waits for all ranks and ends MPI; returns `status`, which is to be the same on all ranks and the process's own. The last
+  /// thing to do: when MPI_Finalize does not come back, which no rank is hurt by any more, all processes end with `status`.
+  int finish(int status) noexcept;
 
   int rank() const { return rank_; }
   int ranks() const { return ranks_; }
 
  private:
   int exceptions_;  // in flight when this was made
+  bool finished_ = false;
   int rank_ = 0, ranks_ = 1;
 };
 

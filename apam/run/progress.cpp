@@ -27,10 +27,7 @@ std::string describe(const Status& status) {
                                  status.update, status.updates, status.images_per_second, status.loss);
   if (status.test_accuracy) line += fmt::format("  test {:.1f} %", 100 * *status.test_accuracy);
   if (status.concurrent) line += fmt::format("  staleness {:.1f} (max {})", status.staleness_mean, status.staleness_max);
-  if (status.update > 0) {
-    const double left = static_cast<double>(status.updates - status.update) / static_cast<double>(status.update);
-    line += fmt::format("  ETA {}", describe_duration(left * status.seconds));
-  }
+  if (status.seconds_left) line += fmt::format("  ETA {}", describe_duration(*status.seconds_left));
   return line;
 }
 

@@ -12,7 +12,8 @@ namespace apam::run {
 struct Status {
   double epoch = 0, epochs = 0;  ///< done, and in all
   std::int64_t update = 0, updates = 0;
-  double seconds = 0;            ///< since the run began
+  double seconds = 0;  ///< since the run began
+  std::optional<double> seconds_left{};
   double images_per_second = 0;  ///< lately
   double loss = 0;               ///< mean, lately
   std::optional<double> test_accuracy{};

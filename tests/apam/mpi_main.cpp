@@ -10,6 +10,8 @@
 namespace apam::exchange::test {
 namespace {
 
+const mpi::Environment* the_world = nullptr;
+
 class RankListener final : public testing::EmptyTestEventListener {
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (world().rank() == 0 || !result.failed()) return;
@@ -25,17 +27,18 @@ class RankListener final : public testing::EmptyTestEventListener {
 
 }  // namespace
 
-const mpi::Environment& world() {
-  static const mpi::Environment environment(0, nullptr);
-  return environment;
+const mpi::Environment& world() { return *the_world; }
+
+int run(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  mpi::Environment environment(0, nullptr);
+  the_world = &environment;
+  auto& listeners = testing::UnitTest::GetInstance()->listeners();
+  if (environment.rank() != 0) delete listeners.Release(listeners.default_result_printer());
+  listeners.Append(new RankListener);
+  return environment.finish(RUN_ALL_TESTS());
 }
 
 }  // namespace apam::exchange::test
 
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  auto& listeners = testing::UnitTest::GetInstance()->listeners();
-  if (apam::exchange::test::world().rank() != 0) delete listeners.Release(listeners.default_result_printer());
-  listeners.Append(new apam::exchange::test::RankListener);
-  return RUN_ALL_TESTS();
-}
+int main(int argc, char** argv) { return apam::exchange::test::run(argc, argv); }

@@ -5,7 +5,7 @@
 
 namespace apam::exchange::test {
 
-/// MPI, started at the first call and ended with the process.
+/// MPI, which main() starts and ends.
 const mpi::Environment& world();
 
 }  // namespace apam::exchange::test

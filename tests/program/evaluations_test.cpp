@@ -44,9 +44,11 @@ class EvaluationsTest : public testing::Test {
 using Need = Evaluations::Need;
 
 TEST_F(EvaluationsTest, BesideTheTrainingSaysWhatOneOnTheSpotSays) {
-  Exec exec;
+  ExecOptions options;
+  options.kernels = KernelSelection::parse("ours");  // `auto` may choose otherwise for more threads
+  Exec exec(options);
   EvaluationsOnTheSpot here(exec, net_, batches());
-  EvaluationsBeside beside({.exec = {}, .final_threads = 2}, net_, batches());
+  EvaluationsBeside beside({.exec = options, .final_threads = 2}, net_, batches());
   std::map<std::int64_t, Scores> expected;
   std::vector<Evaluation> found;
   std::int64_t left_out = 0;
