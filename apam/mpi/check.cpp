@@ -24,6 +24,7 @@ std::string describe(std::string_view what, int code) {
 MpiError::MpiError(std::string_view what, int code) : ExchangeError(describe(what, code)), code_(code) {}
 
 Communicator::Communicator() : exceptions_(std::uncaught_exceptions()) {
+  meet();  // MPI_Comm_dup would keep a core busy until the last rank is here
   check(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
   check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
@@ -73,6 +74,12 @@ void wait(MPI_Request& request, std::string_view what) {
     check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
     if (done == 0) backoff.pause(Backoff::Waiting::idle);
   }
+}
+
+void meet() {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier");
+  wait(request, "MPI_Ibarrier");
 }
 
 }  // namespace apam::exchange::mpi

@@ -76,4 +76,7 @@ class Requests {
 /// Waits, asleep most of the time, until a request is done.
 void wait(MPI_Request& request, std::string_view what);
 
+/// Waits, asleep most of the time, until all ranks are here.
+void meet();
+
 }  // namespace apam::exchange::mpi

@@ -11,7 +11,6 @@
 #include <thread>
 #include <vector>
 
-#include "apam/backoff.h"
 #include "apam/launch.h"
 #include "apam/mpi/check.h"
 #include "apam/mpi/finalize_guard.h"
@@ -31,16 +30,6 @@ void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
     _exit(1);
   }
   throw ExchangeError(fault->message);
-}
-
-// Waits, asleep most of the time, until all ranks are here.
-void meet() {
-  MPI_Request request = MPI_REQUEST_NULL;
-  if (MPI_Ibarrier(MPI_COMM_WORLD, &request) != MPI_SUCCESS) return;
-  Backoff backoff;
-  for (int done = 0; done == 0 && MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS;) {
-    if (done == 0) backoff.pause(Backoff::Waiting::idle);
-  }
 }
 
 }  // namespace
@@ -64,7 +53,11 @@ Environment::~Environment() {
 int Environment::finish(int status) noexcept {
   if (finished_) return status;
   finished_ = true;
-  meet();
+  try {
+    meet();
+  } catch (const MpiError&) {
+    return status;  // without its ranks MPI cannot be ended
+  }
   const FinalizeGuard guard(status);
   MPI_Finalize();
   return status;
