@@ -19,7 +19,8 @@ struct TrialOutput {
   Out values;
   /// How many products or addends make one element: scales the tolerance of a check. 0: exact, nothing is rounded.
   std::int64_t terms = 1;
-  /// Size of the numbers that make an element, where they cancel and the result is smaller than they are.
+  /// Size that an element has where what makes it does not happen to cancel; scales the tolerance where that is more than
+  /// the size of the elements. 0: they do not cancel.
   double magnitude = 0;
   /// What an operand that is updated in place holds before the pass; empty for one that is only written.
   In before{};

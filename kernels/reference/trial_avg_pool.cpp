@@ -24,7 +24,8 @@ struct Trial<AvgPool>::Operands {
   static bool accumulates(Pass pass) { return pass == Pass::backward; }
 
   std::vector<TrialOutput> outputs(Pass pass) const {
-    if (pass == Pass::forward) return {{"y", y, std::int64_t(problem.window) * problem.window}};
+    // The mean of window^2 numbers of size 1 and of either sign is of size 1 / window.
+    if (pass == Pass::forward) return {{"y", y, std::int64_t(problem.window) * problem.window, 1.0 / problem.window}};
     return {{"dx", dx}};
   }
 

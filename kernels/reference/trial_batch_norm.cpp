@@ -74,7 +74,8 @@ struct Trial<BatchNorm>::Operands {
   static bool accumulates(Pass pass) { return pass == Pass::backward; }
 
   /// Magnitudes: x - mean is the difference of numbers that are `offset` times as large as what remains of a row alone;
-  /// d_residual, dbeta and the three addends of dx are of size 1 before they cancel.
+  /// the three addends of dx are of size 1 before they cancel. dbeta sums `rows` numbers of size 1 and of either sign, which
+  /// makes numbers of size sqrt(rows); dgamma as many of size `normalised`.
   std::vector<TrialOutput> outputs(Pass pass) const {
     const std::int64_t rows = problem.rows;
     const double normalised = 1 + offset;
@@ -85,8 +86,9 @@ struct Trial<BatchNorm>::Operands {
       case Pass::forward_inference:
         return {{"y", y, 4, 2 * normalised}};
       case Pass::backward: {
+        const double sum = std::sqrt(double(rows));
         std::vector<TrialOutput> gradients{
-            {"dx", dx, rows, slope}, {"dgamma", dgamma, rows, std::sqrt(double(rows)) * normalised}, {"dbeta", dbeta, rows}};
+            {"dx", dx, rows, slope}, {"dgamma", dgamma, rows, sum * normalised}, {"dbeta", dbeta, rows, sum}};
         if (problem.residual) gradients.insert(gradients.begin() + 1, {"d_residual", d_residual, 0});
         return gradients;
       }

@@ -33,15 +33,17 @@ struct Trial<Conv2d>::Operands {
 
   static bool accumulates(Pass pass) { return pass != Pass::forward; }
 
+  /// Magnitudes: a sum of n products of either sign is sqrt(n) times as large as one of them.
   std::vector<TrialOutput> outputs(Pass pass) const {
     const std::int64_t taps = std::int64_t(problem.r) * problem.s;
+    const std::int64_t pixels = std::int64_t(problem.n) * problem.out_h() * problem.out_w();
     switch (pass) {
       case Pass::forward:
-        return {{"y", y, taps * problem.c}};
-      case Pass::backward_input:
-        return {{"dx", dx, taps * problem.k}};
+        return {{"y", y, taps * problem.c, 1}};
+      case Pass::backward_input:  // a pixel meets about one in stride^2 taps
+        return {{"dx", dx, taps * problem.k, std::sqrt(double(problem.k) / problem.c) / problem.stride}};
       case Pass::backward_weight:
-        return {{"dw", dw, std::int64_t(problem.n) * problem.out_h() * problem.out_w()}};
+        return {{"dw", dw, pixels, std::sqrt(double(pixels))}};
     }
     return {};
   }

@@ -35,14 +35,16 @@ struct Trial<Linear>::Operands {
 
   static bool accumulates(Pass pass) { return pass != Pass::forward; }
 
+  /// Magnitudes: a sum of n products of either sign is sqrt(n) times as large as one of them.
   std::vector<TrialOutput> outputs(Pass pass) const {
+    const double sum = std::sqrt(double(problem.n));
     switch (pass) {
       case Pass::forward:
-        return {{"y", y, problem.c + 1}};
+        return {{"y", y, problem.c + 1, 1}};
       case Pass::backward_input:
-        return {{"dx", dx, problem.k}};
+        return {{"dx", dx, problem.k, std::sqrt(double(problem.k) / problem.c)}};
       case Pass::backward_weight:
-        return {{"dw", dw, problem.n}, {"db", db, problem.n}};
+        return {{"dw", dw, problem.n, sum}, {"db", db, problem.n, sum}};
     }
     return {};
   }

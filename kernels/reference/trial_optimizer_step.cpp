@@ -22,7 +22,7 @@ struct Trial<OptimizerStep>::Operands {
         size(static_cast<std::size_t>(p.size)),
         store(exec, seed),
         g(store.normal(size, kGradient)),
-        w{store.normal(size, 0.05), store.unwritten(size)},
+        w{store.normal(size, kWeight), store.unwritten(size)},
         m(moment(p.rule != Rule::sgd)),
         v(moment(p.rule != Rule::sgd)),
         vh(moment(p.rule == Rule::amsgrad)) {
@@ -42,9 +42,9 @@ struct Trial<OptimizerStep>::Operands {
   static bool accumulates(Pass) { return false; }
 
   std::vector<TrialOutput> outputs(Pass) const {
-    std::vector<TrialOutput> all{{"w", w.now, 4, 0, w.before}};
+    std::vector<TrialOutput> all{{"w", w.now, 4, kWeight, w.before}};
     if (problem.rule != Rule::sgd) {
-      all.push_back({"m", m.now, 4, 0, m.before});
+      all.push_back({"m", m.now, 4, kGradient, m.before});
       all.push_back({"v", v.now, 4, 0, v.before});
     }
     if (problem.rule == Rule::amsgrad) all.push_back({"vh", vh.now, 4, 0, vh.before});
@@ -65,7 +65,7 @@ struct Trial<OptimizerStep>::Operands {
     return sizeof(float) * (1 + 2 * updated) * double(problem.size);
   }
 
-  static constexpr double kGradient = 1e-3;
+  static constexpr double kGradient = 1e-3, kWeight = 0.05;
   static constexpr OptimizerStep::Scalars scalars{.rate = 1e-3F, .weight_decay = 1e-3F};
   OptimizerStep::Problem problem;
   std::size_t size;
@@ -88,7 +88,7 @@ struct Trial<RunningAverage>::Operands {
 
   void run(Exec& exec, RunningAverage::Kernel& kernel, Pass, Write) const { kernel.update(exec, kMomentum, batch, running); }
   static bool accumulates(Pass) { return false; }
-  std::vector<TrialOutput> outputs(Pass) const { return {{"running", running, 2, 0, before}}; }
+  std::vector<TrialOutput> outputs(Pass) const { return {{"running", running, 2, 1, before}}; }
 
   std::vector<std::vector<double>> expected(Pass) const {
     auto result = doubles(before);

@@ -94,23 +94,29 @@ struct OperationName {
 };
 TYPED_TEST_SUITE(EachIsa, Operations, OperationName);
 
-TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
-  using Op = TypeParam;
-  for (const auto& [name, problem] : all_cases<Op>()) {
-    Exec exec;
-    Trial<Op> trial(exec, problem);
-    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
-      const auto pass = static_cast<typename Op::Pass>(index);
-      trial.prepare(pass);
-      const auto expected = trial.expected(pass);
-      for (const Isa* isa : available_isas()) {
-        SCOPED_TRACE(fmt::format("{} {} {} on {}", name, problem.describe(), Op::pass_names[index], isa->name));
-        const Values one = run<Op>(trial, problem, pass, *isa, 1);
-        expect_close(trial.outputs(pass), expected, one);
-        for (const int threads : {2, 5}) expect_same_bits(one, run<Op>(trial, problem, pass, *isa, threads));
-      }
+template <class Op>
+void check(const cases::Case<Op>& named, std::uint64_t seed) {
+  const auto& [name, problem] = named;
+  Exec exec;
+  Trial<Op> trial(exec, problem, seed);
+  for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+    const auto pass = static_cast<typename Op::Pass>(index);
+    trial.prepare(pass);
+    const auto expected = trial.expected(pass);
+    for (const Isa* isa : available_isas()) {
+      SCOPED_TRACE(fmt::format("{} {} {} on {}, seed {}", name, problem.describe(), Op::pass_names[index], isa->name, seed));
+      const Values one = run<Op>(trial, problem, pass, *isa, 1);
+      expect_close(trial.outputs(pass), expected, one);
+      for (const int threads : {2, 5}) expect_same_bits(one, run<Op>(trial, problem, pass, *isa, threads));
     }
   }
+}
+
+TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
+  for (const std::uint64_t seed : {0, 1, 2}) {
+    for (const auto& named : cases::awkward_cases<TypeParam>()) check<TypeParam>(named, seed);
+  }
+  for (const auto& named : large_cases<TypeParam>()) check<TypeParam>(named, 0);
 }
 
 TEST(Workspace, is_reserved_when_a_kernel_is_made) {
