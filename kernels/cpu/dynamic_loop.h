@@ -9,11 +9,12 @@
 
 namespace apam::kernels::cpu {
 
-/// Calls body(item, thread) for item in 0 .. items-1, in about that order, on at most `threads` threads.
+/// Calls body(item, thread) for item in 0 .. items-1, in about that order, on `threads` threads. As parallel_for, it calls
+/// them all even where there are fewer items, and none but the caller for one item.
 template <class Body>
 void dynamic_loop(int threads, std::int64_t items, const Body& body) {
   std::atomic<std::int64_t> next{0};
-  parallel(static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(items, 1))), [&](int thread) {
+  parallel(items > 1 ? threads : 1, [&](int thread) {
     for (std::int64_t item = next.fetch_add(1, std::memory_order_relaxed); item < items;
          item = next.fetch_add(1, std::memory_order_relaxed)) {
       body(item, thread);

@@ -42,11 +42,18 @@ constexpr Range split(std::int64_t count, std::int64_t part, std::int64_t parts,
 }
 
 /// Calls body(begin, end) on disjoint ranges that cover 0 .. count-1, each cut at multiples of `grain`, one a thread.
+/// With fewer parts than threads some threads come for nothing, because OpenMP ends the threads that a smaller team leaves
+/// out and starts new ones for the next larger team. A single part runs on the calling thread.
 template <class Body>
 void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& body) {
   const auto parts = static_cast<int>(std::min<std::int64_t>(threads, (count + grain - 1) / grain));
-  parallel(parts, [&](int thread) {
-    const Range range = split(count, thread, std::max(parts, 1), grain);
+  if (parts <= 1) {
+    if (count > 0) body(std::int64_t{0}, count);
+    return;
+  }
+  parallel(threads, [&](int thread) {
+    if (thread >= parts) return;
+    const Range range = split(count, thread, parts, grain);
     if (range.begin < range.end) body(range.begin, range.end);
   });
 }

@@ -64,6 +64,30 @@ TEST(Parallel, for_makes_no_part_smaller_than_the_grain) {
   EXPECT_EQ(parts, 2);
 }
 
+/// Threads that have run count_thread() so far in this process, each counted once in its life.
+std::atomic<int>& threads_seen() {
+  static std::atomic<int> seen = 0;
+  return seen;
+}
+void count_thread() {
+  thread_local bool counted = false;
+  if (!counted) ++threads_seen();
+  counted = true;
+}
+
+// Alternating teams of two sizes start new threads in every round, in OpenMP.
+TEST(Parallel, for_keeps_the_threads_that_a_short_loop_has_no_work_for) {
+  constexpr int kThreads = 5;
+  parallel(kThreads, [](int) { count_thread(); });
+  const int before = threads_seen();
+  for (int round = 0; round < 20; ++round) {
+    parallel_for(kThreads, 2, 1, [](std::int64_t, std::int64_t) { count_thread(); });
+    parallel_for(kThreads, 1, 1, [](std::int64_t, std::int64_t) { count_thread(); });
+    parallel(kThreads, [](int) { count_thread(); });
+  }
+  EXPECT_EQ(threads_seen(), before);
+}
+
 TEST(Parallel, loops_may_be_nested) {
   std::atomic<int> calls = 0;
   parallel(3, [&](int) { parallel(2, [&](int) { ++calls; }); });
