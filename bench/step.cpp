@@ -4,6 +4,7 @@
 //   gflops              effective: the operations of the direct method, whatever a kernel does in their place,
 //                       forward + both backward passes of every convolution and linear layer, but for the first
 //                       convolution's backward_input, which nobody needs; per second of the median step
+//   fma_peak_gflops     what the cores can do at most, measured after the steps (bench/machine)
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -16,6 +17,7 @@
 
 #include "apam/commands/setup.h"
 #include "apam/updater.h"
+#include "bench/machine/machine.h"
 #include "engine/ops/ops.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/ops/linear.h"
@@ -81,6 +83,8 @@ struct Batch {
 struct Measured {
   std::vector<double> milliseconds;  // sorted
   double last_loss = 0;
+  double fma_peak = 0;            // GFLOP/s
+  double resident_peak_mib = 0;   // largest resident set of this process, over the steps and what came before
   std::uint64_t allocations = 0;  // of buffers, during the timed steps
   std::size_t activations_peak = 0, activations_reserved = 0;
 
@@ -89,6 +93,13 @@ struct Measured {
     return milliseconds.size() % 2 == 1 ? milliseconds[middle] : (milliseconds[middle - 1] + milliseconds[middle]) / 2;
   }
 };
+
+/// The largest resident set of this process so far.
+double resident_peak_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
 
 Measured measure(const Options& options, const nets::Net& net, Exec& exec) {
   engine::ParameterArena arena(exec.device(), net.layout());
@@ -118,14 +129,9 @@ Measured measure(const Options& options, const nets::Net& net, Exec& exec) {
   measured.allocations = Buffer::allocations() - allocations;
   measured.activations_peak = tape.arena().peak_bytes();
   measured.activations_reserved = tape.arena().reserved_bytes();
+  measured.resident_peak_mib = resident_peak_mib();
+  measured.fma_peak = bench::fma_peak(exec.threads());
   return measured;
-}
-
-/// The largest resident set of this process so far.
-double resident_peak_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
 nlohmann::ordered_json describe(const Options& options, const nets::Net& net, const Exec& exec, const Measured& measured) {
@@ -141,14 +147,15 @@ nlohmann::ordered_json describe(const Options& options, const nets::Net& net, co
                               {"device", to_string(exec.device())},
                               {"cpu", kernels::cpu_model()},
                               {"images_per_second", images_per_second},
-                              {"gflops", images_per_second * work.training}};
+                              {"gflops", images_per_second * work.training},
+                              {"fma_peak_gflops", measured.fma_peak}};
   json["milliseconds"] = {
       {"median", measured.median()}, {"min", measured.milliseconds.front()}, {"max", measured.milliseconds.back()}};
   json["gflop_per_image"] = {{"forward", work.forward}, {"training", work.training}};
   json["memory_mib"] = {{"activations_peak", static_cast<double>(measured.activations_peak) / kMib},
                         {"activations_reserved", static_cast<double>(measured.activations_reserved) / kMib},
                         {"workspace", static_cast<double>(exec.workspace_bytes()) / kMib},
-                        {"resident_peak", resident_peak_mib()}};
+                        {"resident_peak", measured.resident_peak_mib}};
   json["allocations"] = measured.allocations;
   json["last_loss"] = measured.last_loss;
   json["selection"] = exec.selection().text();
@@ -172,10 +179,12 @@ int run(const Options& options) {
     require<InputError>(file.flush().good(), "step: cannot write {}", options.json);
   }
   std::cout << fmt::format(
-      "{}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms a step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s, {:.0f} MiB\n",
+      "{}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms a step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s ({:.2f} of the FMA "
+      "peak), "
+      "{:.0f} MiB\n",
       options.net, options.batch, threads, json["images_per_second"].get<double>(), measured.median(),
       measured.milliseconds.front(), measured.milliseconds.back(), json["gflops"].get<double>(),
-      json["memory_mib"]["resident_peak"].get<double>());
+      json["gflops"].get<double>() / measured.fma_peak, json["memory_mib"]["resident_peak"].get<double>());
   return 0;
 }
 

@@ -1,0 +1,13 @@
+// A processor that we have no vector type for: what the compiler makes of portable vectors.
+#include <array>
+
+#include "bench/machine/fma_loops.h"
+
+namespace apam::bench {
+
+std::span<const FmaLoop> fma_loops() {
+  static const std::array loops{portable_fma_loop()};
+  return loops;
+}
+
+}  // namespace apam::bench

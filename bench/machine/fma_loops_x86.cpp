@@ -1,0 +1,12 @@
+#include <array>
+
+#include "bench/machine/fma_loops.h"
+
+namespace apam::bench {
+
+std::span<const FmaLoop> fma_loops() {
+  static const std::array loops{portable_fma_loop(), avx2_fma_loop(), avx512_fma_loop()};
+  return loops;
+}
+
+}  // namespace apam::bench

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""bench/pytorch/compare.py: what it makes of given timings, in which order it runs, and what it says when it cannot.
+
+The given timings come from two small programs that stand in for build/bench/step and for a Python with PyTorch. The last
+test runs both in earnest, on a small batch, where there is PyTorch.
+"""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMPARE = ROOT / "bench" / "pytorch" / "compare.py"
+STEP = os.environ.get("APAM_BENCH_STEP", str(ROOT / "build" / "bench" / "step"))
+
+# Each notes in LOG that it ran; the n-th run of a side makes the n-th of its rates, in images/s.
+STAND_IN = """#!{python}
+import json, pathlib, sys
+sys.stdin.read() if {reads} else None
+if "-c" in sys.argv: sys.exit()  # asked whether it has PyTorch
+log = pathlib.Path({log!r})
+runs = log.read_text() if log.exists() else ""
+log.write_text(runs + {letter!r})
+rate = {rates}[runs.count({letter!r})]
+result = {{"images_per_second": rate, "memory_mib": {{"resident_peak": rate + 1000}}, "gflops": 2 * rate,
+           "fma_peak_gflops": 400, "cpu": "Some CPU", "pytorch": "9.9", "layout": "channels_last"}}
+if "--json" in sys.argv: pathlib.Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(result))
+else: print("a warning\\n" + json.dumps(result))
+"""
+
+
+def compare(*arguments):
+    return subprocess.run([sys.executable, str(COMPARE), *map(str, arguments)], capture_output=True, text=True)
+
+
+class CompareTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def stand_in(self, name, letter, rates, reads):
+        path = self.folder / name
+        log = str(self.folder / "log")
+        path.write_text(STAND_IN.format(python=sys.executable, log=log, letter=letter, rates=rates, reads=reads))
+        path.chmod(0o755)
+        return path
+
+    def test_pairs_alternate_and_the_median_of_their_ratios_counts(self):
+        step = self.stand_in("step", "o", [1, 100, 80, 120], False)  # the first run is not counted
+        python = self.stand_in("python", "t", [50, 20, 40], True)
+        out = self.folder / "out.json"
+        done = compare("--net", "resnet18", "--pairs", 3, "--step", step, "--python", f"env A=b {python}", "--json", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "log").read_text(), "o" + "ot" + "to" + "ot")
+        (result,) = json.loads(out.read_text())
+        self.assertEqual([pair["ratio"] for pair in result["pairs"]], [2, 4, 3])
+        self.assertEqual([pair["first"] for pair in result["pairs"]], ["apam", "pytorch", "apam"])
+        self.assertEqual(result["ratio"], {"median": 3, "min": 2, "max": 4})
+        self.assertEqual(result["images_per_second"], {"apam": 100, "pytorch": 40})
+        self.assertEqual(result["resident_peak_mib"], {"apam": 1120, "pytorch": 1050})
+        self.assertEqual(result["share_of_fma_peak"], 0.5)
+        self.assertEqual((result["batch"], result["classes"]), (80, 10))
+        self.assertIn("ratio: median 3.00, 2.00 .. 4.00; images/s 100.0, PyTorch 40.0", done.stdout)
+
+    def test_all_nets_at_their_batches(self):
+        step = self.stand_in("step", "o", [100] * 6, False)
+        python = self.stand_in("python", "t", [50] * 3, True)
+        out = self.folder / "out.json"
+        self.assertEqual(compare("--pairs", 1, "--step", step, "--python", python, "--json", out).returncode, 0)
+        problems = [(result["net"], result["batch"], result["classes"]) for result in json.loads(out.read_text())]
+        self.assertEqual(problems, [("allcnn", 100, 10), ("resnet18", 80, 10), ("wrn28-5", 100, 1000)])
+
+    def assert_refused(self, done, *fragments):
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        for fragment in ("compare: ", *fragments):
+            self.assertIn(fragment, done.stderr)
+
+    def test_without_pytorch(self):
+        self.assert_refused(compare("--python", "env A=b no-such-python"), "no PyTorch in env A=b no-such-python", "--python")
+
+    def test_without_a_step(self):
+        python = self.stand_in("python", "t", [50], True)
+        self.assert_refused(compare("--python", python, "--step", self.folder / "none"), "cannot run", "No such file")
+
+    def test_a_step_that_fails(self):
+        python = self.stand_in("python", "t", [50], True)
+        self.assert_refused(compare("--python", python, "--step", "/bin/false"), "/bin/false", "ended with status 1")
+
+    @unittest.skipUnless(importlib.util.find_spec("torch"), "there is no PyTorch")
+    def test_a_small_net_in_earnest(self):
+        out = self.folder / "out.json"
+        done = compare("--net", "allcnn", "--batch", 2, "--pairs", 1, "--steps", 1, "--kernels", "ours", "--step", STEP,
+                       "--python", sys.executable, "--json", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        (result,) = json.loads(out.read_text())
+        (pair,) = result["pairs"]
+        self.assertEqual(pair["apam"]["parameters"], pair["pytorch"]["parameters"])
+        self.assertEqual(pair["pytorch"]["layout"], "channels_last")
+        # What a net knows of random images before it has learnt: both losses are near log(10).
+        for side in ("apam", "pytorch"):
+            self.assertLess(abs(pair[side]["last_loss"] - 2.3), 1.0)
+            self.assertGreater(result["resident_peak_mib"][side], 1)
+        self.assertGreater(result["ratio"]["median"], 0)
+        self.assertGreater(result["fma_peak_gflops"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
