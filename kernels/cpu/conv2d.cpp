@@ -1,5 +1,5 @@
 // Convolution: which of our methods computes which pass of a problem. The direct products serve every problem; Winograd's
-// serve filters of 3x3 that move by 1, where there are enough channels and tiles for its transforms to pay.
+// serve filters of 3x3 that move by 1 or 2, where there are enough channels and tiles for its transforms to pay.
 #include <algorithm>
 #include <variant>
 

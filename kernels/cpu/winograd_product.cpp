@@ -10,12 +10,12 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 4096;            // of a panel of U: half of a first-level cache of 32 KiB
-constexpr std::int64_t kFewTiles = 128;                // at most, to go by panels
-constexpr std::int64_t kManyChannels = 128;            // at least, to go by panels
-constexpr std::int64_t kSliceColumns = 64;             // of M
-constexpr std::int64_t kNarrowChannels = 96;           // up to which a block is small enough with kSmallBlock tiles
-constexpr std::int64_t kSmallBlock = 24, kBlock = 48;  // multiples of every tile_rows
+constexpr std::int64_t kPieceFloats = 4096;                      // of a panel of U: half of a first-level cache of 32 KiB
+constexpr std::int64_t kFewTiles = 128;                          // at most, to go by panels
+constexpr std::int64_t kManyChannels = 128;                      // at least, to go by panels
+constexpr std::int64_t kSliceColumns = 64;                       // of M
+constexpr std::int64_t kNarrowChannels = 96;                     // up to which a block is small enough with kSmallBlock tiles
+constexpr std::int64_t kSmallBlock = 24 * 36, kBlock = 48 * 36;  // points of a block's tiles
 
 /// Tiles of a block: about `most`, so that every thread gets the same number of blocks of the same size.
 std::int64_t even_block(std::int64_t tiles, std::int64_t most, int threads, int rows) {
@@ -27,8 +27,10 @@ std::int64_t even_block(std::int64_t tiles, std::int64_t most, int threads, int 
 
 WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use, const Isa& isa)
     : grid_(grid),
+      scheme_(grid.scheme()),
       use_(use),
       isa_(isa),
+      transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
       channels_(grid.in.channels),
       columns_(grid.out.channels),
       panels_(ceil_div(columns_, isa.gemm.panel)),
@@ -37,21 +39,21 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
       v_row_(padded_row(channels_)),
       m_row_(padded_row(slice_panels_ * isa.gemm.panel)),
       u_plane_(padded_plane(channels_ * isa.gemm.panel)) {
-  const std::int64_t most = channels_ <= kNarrowChannels ? kSmallBlock : kBlock;
+  const std::int64_t most = (channels_ <= kNarrowChannels ? kSmallBlock : kBlock) / scheme_.points();
   block_tiles_ =
       by_panels_ ? round_up(grid.count(), isa.gemm.rows) : even_block(grid.count(), most, exec.threads(), isa.gemm.rows);
   v_plane_ = padded_plane(block_tiles_ * v_row_);
   m_plane_ = padded_plane(block_tiles_ * m_row_);
   zeros_ = workspace_.add<float>(channels_);
   filters_ = workspace_.add<float>((by_panels_ ? exec.threads() : panels_) * panel_points());
-  shared_input_ = workspace_.add<float>(by_panels_ ? kPoints * v_plane_ : 0);
+  shared_input_ = workspace_.add<float>(by_panels_ ? scheme_.points() * v_plane_ : 0);
   for (int thread = 0; thread < exec.threads(); ++thread) {
-    input_.push_back(workspace_.add<float>(by_panels_ ? 0 : kPoints * v_plane_));
-    products_.push_back(workspace_.add<float>(kPoints * m_plane_));
+    input_.push_back(workspace_.add<float>(by_panels_ ? 0 : scheme_.points() * v_plane_));
+    products_.push_back(workspace_.add<float>(scheme_.points() * m_plane_));
     turned_.push_back(workspace_.add<float>(use_ == FilterUse::forward ? 9 * channels_ * isa.gemm.panel : 0));
     junk_.push_back(workspace_.add<float>(columns_));
-    rows_in_.push_back(workspace_.add<const float*>(block_tiles_));
-    rows_out_.push_back(workspace_.add<float*>(block_tiles_));
+    rows_in_.push_back(workspace_.add<const float*>(scheme_.largest_group() * block_tiles_));
+    rows_out_.push_back(workspace_.add<float*>(scheme_.largest_group() * block_tiles_));
   }
   exec.reserve_workspace(workspace_.bytes());
 }
@@ -99,7 +101,7 @@ void WinogradProduct::transform_filter(std::int64_t panel, const Operands& opera
   const std::int64_t width = isa_.gemm.panel, first = panel * width;
   const std::int64_t columns = std::min(width, columns_ - first);
   if (use_ == FilterUse::rotated) {
-    isa_.winograd.filter({operands.w + 8 * columns_ + first, -columns_, 9 * columns_, channels_, columns}, width, to, u_plane_);
+    transforms_.filter({operands.w + 8 * columns_ + first, -columns_, 9 * columns_, channels_, columns}, width, to, u_plane_);
     return;
   }
   float* turned = turned_[thread].in(operands.workspace);
@@ -107,20 +109,20 @@ void WinogradProduct::transform_filter(std::int64_t panel, const Operands& opera
   for (std::int64_t i = 0; i < 9 * channels_; ++i) {
     for (std::int64_t j = 0; j < columns; ++j) turned[i * width + j] = from[j * 9 * channels_ + i];
   }
-  isa_.winograd.filter({turned, channels_ * width, width, channels_, columns}, width, to, u_plane_);
+  transforms_.filter({turned, channels_ * width, width, channels_, columns}, width, to, u_plane_);
 }
 
 void WinogradProduct::transform_input(Range tiles, const Operands& operands, float* to) const {
   const float* zeros = zeros_.in(operands.workspace);
-  std::array<std::array<const float*, kPoints>, 2> pixels;
+  std::array<std::array<const float*, kMostTilePixels>, 2> pixels;
   grid_.input(operands.in, tiles.begin, zeros, pixels[0].data());
   for (std::int64_t tile = tiles.begin, i = 0; tile < tiles.end; ++tile, ++i, to += v_row_) {
     grid_.input(operands.in, std::min(tile + 1, grid_.count() - 1), zeros, pixels[(i + 1) % 2].data());
-    isa_.winograd.input({pixels[i % 2].data(), pixels[(i + 1) % 2].data()}, channels_, to, v_plane_);
+    transforms_.input({pixels[i % 2].data(), pixels[(i + 1) % 2].data()}, channels_, to, v_plane_);
   }
 }
 
-/// M = V U for the tiles and panels of an item, point by point. Rows beyond the last tile are multiplied too and dropped.
+/// M = V U for the tiles and panels of an item, by filter points. Rows beyond the last tile are multiplied too and dropped.
 void WinogradProduct::multiply(Range tiles, Range panels, const float* v, const float* u, const Operands& operands,
                                int thread) const {
   const GemmKernels& gemm = isa_.gemm;
@@ -128,21 +130,24 @@ void WinogradProduct::multiply(Range tiles, Range panels, const float* v, const 
   const float** in = rows_in_[thread].in(operands.workspace);
   float** out = rows_out_[thread].in(operands.workspace);
   float* m = products_[thread].in(operands.workspace);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    in[row] = v + row * v_row_;
-    out[row] = m + row * m_row_;
+  for (int member = 0; member < scheme_.largest_group(); ++member) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      in[member * rows + row] = v + member * v_plane_ + row * v_row_;
+      out[member * rows + row] = m + member * m_plane_ + row * m_row_;
+    }
   }
-  const RowTiles block{in, out, static_cast<int>(rows / gemm.rows), 1};
   const std::int64_t pieces = ceil_div(channels_, kPieceFloats / gemm.panel);
-  for (std::int64_t point = 0; point < kPoints; ++point) {
+  for (int point = 0; point < scheme_.filters(); ++point) {
+    const int first = scheme_.first_point(point);
+    const RowTiles block{in, out, static_cast<int>(scheme_.group_size(point) * rows / gemm.rows), 1};
     for (std::int64_t panel = 0; panel < panels.end - panels.begin; ++panel) {
       const float* filter = u + panel * panel_points() + point * u_plane_;
       const std::int64_t left = columns_ - (panels.begin + panel) * gemm.panel;
       const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, round_up(left, isa_.width)));
       for (std::int64_t piece = 0; piece < pieces; ++piece) {
         const Range depth = split(channels_, piece, pieces);
-        gemm.row_product(block, {0, 1, point * v_plane_ + depth.begin, depth.end - depth.begin},
-                         {point * m_plane_ + panel * gemm.panel, columns, piece > 0}, filter + depth.begin * gemm.panel);
+        gemm.row_product(block, {0, 1, first * v_plane_ + depth.begin, depth.end - depth.begin},
+                         {first * m_plane_ + panel * gemm.panel, columns, piece > 0}, filter + depth.begin * gemm.panel);
       }
     }
   }
@@ -152,10 +157,10 @@ void WinogradProduct::transform_output(Range tiles, Range panels, const Operands
   const std::int64_t first = panels.begin * isa_.gemm.panel;
   const auto columns = static_cast<int>(std::min(columns_, panels.end * isa_.gemm.panel) - first);
   const float* m = products_[thread].in(operands.workspace);
-  std::array<float*, kTileOut * kTileOut> pixels;
+  std::array<float*, kMostTilePixels> pixels;
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, m += m_row_) {
     grid_.output(operands.out, tile, junk_[thread].in(operands.workspace), pixels.data());
-    isa_.winograd.output(m, m_plane_, {first, columns, operands.accumulate}, pixels.data());
+    transforms_.output(m, m_plane_, {first, columns, operands.accumulate}, pixels.data());
   }
 }
 

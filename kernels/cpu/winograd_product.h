@@ -1,8 +1,9 @@
-// Winograd convolution F(4x4, 3x3), forward and backward-input (the transforms are in vector/winograd.h):
-//   points of the input tiles V (36, tiles, C), points of the filters U (36, C, K), 36 products M = V U, outputs from M.
+// Winograd convolution, forward and backward-input (the transforms are in vector/winograd.h):
+//   points of the input tiles V (points, tiles, C), of the filters U (filter points, C, K), products M = V U (points, tiles,
+//   K), outputs from M. There are 36 filter points, with stride 1 for as many points, with stride 2 for 81.
 //
 // Two ways to share the work out:
-//   many tiles: U is made first, by all threads; an item is a block of 24 to 48 tiles, taken through all three steps, so
+//   many tiles: U is made first, by all threads; an item is a block of tiles, taken through all three steps, so
 //     that V and M stay in the second-level cache while slices of U pass by.
 //   few tiles, many channels: V is made first, for all tiles; an item is a panel of output channels, whose U (of which there
 //     is more than of V) is made on the way and never leaves the cache of the thread that uses it.
@@ -44,17 +45,19 @@ class WinogradProduct {
   void transform_output(Range tiles, Range panels, const Operands& operands, int thread) const;
 
   /// Floats of the points of a panel of filters.
-  std::int64_t panel_points() const { return kPoints * u_plane_; }
+  std::int64_t panel_points() const { return scheme_.filters() * u_plane_; }
 
   TileGrid grid_;
+  TileScheme scheme_;
   FilterUse use_;
   const Isa& isa_;
+  const WinogradKernels& transforms_;
   std::int64_t channels_, columns_, panels_;
   bool by_panels_;  // the second way
   std::int64_t block_tiles_, slice_panels_;
-  std::int64_t v_row_, v_plane_;  // V: (36, block tiles, channels)
-  std::int64_t m_row_, m_plane_;  // M: (36, block tiles, slice)
-  std::int64_t u_plane_;          // U: (panels, 36, channels, panel)
+  std::int64_t v_row_, v_plane_;  // V: (points, block tiles, channels)
+  std::int64_t m_row_, m_plane_;  // M: (points, block tiles, slice)
+  std::int64_t u_plane_;          // U: (panels, filter points, channels, panel)
   WorkspacePlan workspace_;
   Region<float> zeros_;                        // (channels)
   Region<float> filters_;                      // U of all panels; by panels, of one a thread
@@ -63,8 +66,8 @@ class WinogradProduct {
   std::vector<Region<float>> products_;        // each thread's M
   std::vector<Region<float>> turned_;          // each thread's: (9, channels, panel), forward filters transposed
   std::vector<Region<float>> junk_;            // each thread's: (columns), for pixels beyond the image
-  std::vector<Region<const float*>> rows_in_;  // each thread's: (block tiles)
-  std::vector<Region<float*>> rows_out_;       // each thread's: (block tiles)
+  std::vector<Region<const float*>> rows_in_;  // each thread's: (largest group of points, block tiles)
+  std::vector<Region<float*>> rows_out_;       // each thread's: the same
 };
 
 }  // namespace apam::kernels::cpu

@@ -1,15 +1,14 @@
-// How images are cut into Winograd tiles: 4x4 output pixels each, from 6x6 input pixels, row by row and image by image.
+// How images are cut into Winograd tiles, row by row and image by image; their sizes are in vector/winograd_scheme.h.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/cpu/integers.h"
+#include "kernels/cpu/vector/winograd_scheme.h"
 #include "kernels/ops/conv2d.h"
 
 namespace apam::kernels::cpu {
 
-inline constexpr int kTileOut = 4, kTileIn = 6;
-inline constexpr int kPoints = kTileIn * kTileIn;  ///< of a transformed tile
 /// Floats between rows and between planes of transformed tiles: rounded up and padded, so that neither is a multiple of
 /// the 4 KiB after which addresses compete for the same lines of a first-level cache.
 constexpr std::int64_t padded_row(std::int64_t channels) { return round_up(channels, 16) + 16; }
@@ -34,50 +33,63 @@ struct Pixels {
 };
 
 struct TileGrid {
+  Tiling tiling;
   int images;
   Pixels in, out;
-  int padding;
+  int in_begin, out_begin;  ///< row and column of the first tile's first pixel; may lie before the image
 
-  int tiles_h() const { return (out.h + kTileOut - 1) / kTileOut; }
-  int tiles_w() const { return (out.w + kTileOut - 1) / kTileOut; }
+  const TileScheme& scheme() const { return kTileSchemes[static_cast<int>(tiling)]; }
+  int tiles_h() const { return (out.h - out_begin + scheme().out - 1) / scheme().out; }
+  int tiles_w() const { return (out.w - out_begin + scheme().out - 1) / scheme().out; }
   std::int64_t count() const { return std::int64_t{images} * tiles_h() * tiles_w(); }
 
-  /// The 6x6 input pixels of a tile.
+  /// The input pixels of a tile.
   void input(const float* x, std::int64_t tile, const float* outside, const float** pointers) const {
     const Place at = place(tile);
-    in.window(x, at.image, at.row - padding, at.column - padding, kTileIn, outside, pointers);
+    const int step = scheme().step;
+    in.window(x, at.image, in_begin + at.row * step, in_begin + at.column * step, scheme().in, outside, pointers);
   }
-  /// The 4x4 output pixels of a tile, to be read or written.
+  /// The output pixels of a tile, to be read or written.
   template <class T>
   void output(T* y, std::int64_t tile, T* outside, T** pointers) const {
     const Place at = place(tile);
-    out.window(y, at.image, at.row, at.column, kTileOut, outside, pointers);
+    const int size = scheme().out;
+    out.window(y, at.image, out_begin + at.row * size, out_begin + at.column * size, size, outside, pointers);
   }
 
  private:
   struct Place {
     std::int64_t image;
-    int row, column;  // of the first output pixel
+    int row, column;  // of the tile
   };
   Place place(std::int64_t tile) const {
     const std::int64_t row = tile / tiles_w();
-    return {row / tiles_h(), static_cast<int>(row % tiles_h()) * kTileOut, static_cast<int>(tile % tiles_w()) * kTileOut};
+    return {row / tiles_h(), static_cast<int>(row % tiles_h()), static_cast<int>(tile % tiles_w())};
   }
 };
 
-/// Whether F(4x4, 3x3) computes a problem: filters of 3x3, moved by 1.
+/// Whether there is a method for a problem.
 constexpr bool winograd_can(const Conv2d::Problem& problem) {
-  return problem.r == 3 && problem.s == 3 && problem.stride == 1 && problem.padding <= 2;
+  return problem.r == 3 && problem.s == 3 && problem.stride <= 2 && problem.padding <= 2;
 }
 
 /// x -> y, tiles over y.
 inline TileGrid forward_grid(const Conv2d::Problem& problem) {
-  return {problem.n, {problem.h, problem.w, problem.c}, {problem.out_h(), problem.out_w(), problem.k}, problem.padding};
+  return {.tiling = problem.stride == 1 ? Tiling::same : Tiling::down,
+          .images = problem.n,
+          .in = {problem.h, problem.w, problem.c},
+          .out = {problem.out_h(), problem.out_w(), problem.k},
+          .in_begin = -problem.padding,
+          .out_begin = 0};
 }
 
-/// dy -> dx: a convolution of dy with the rotated filter and what padding the first one left, tiles over dx.
+/// dy -> dx, tiles over dx: a convolution of dy with the rotated filter and what padding the first one left. With stride 2
+/// tiles begin with a pixel that met the middle of the filter: row j of dx met it at dy's row (j + padding - 1) / 2.
 inline TileGrid backward_input_grid(const Conv2d::Problem& problem) {
-  return {problem.n, {problem.out_h(), problem.out_w(), problem.k}, {problem.h, problem.w, problem.c}, 2 - problem.padding};
+  const Pixels dy{problem.out_h(), problem.out_w(), problem.k}, dx{problem.h, problem.w, problem.c};
+  if (problem.stride == 1) return {Tiling::same, problem.n, dy, dx, problem.padding - 2, 0};
+  const int out_begin = problem.padding % 2 == 1 ? 0 : -1;
+  return {Tiling::up, problem.n, dy, dx, (problem.padding + out_begin - 1) / 2, out_begin};
 }
 
 }  // namespace apam::kernels::cpu

@@ -11,7 +11,7 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kChunkTiles = 96;        // turning S into dw is then some 5 % of the products
+constexpr std::int64_t kChunkPoints = 96 * 36;  // of a chunk's tiles: turning S into dw is then some 5 % of the products
 constexpr std::int64_t kPointBytes = 32 << 20;  // of V and D of a chunk, at most
 constexpr std::int64_t kMostGroups = 16;
 constexpr std::int64_t kCopyBytes = 16 << 20;         // of the groups' copies of dw, at most
@@ -19,26 +19,29 @@ constexpr std::int64_t kBlockK = 192, kBlockC = 192;  // smaller ones read V and
 constexpr std::int64_t kItemsPerThread = 4;
 
 /// As many as keep threads busy, of a chunk at least.
-std::int64_t group_count(std::int64_t tiles, std::int64_t weights) {
+std::int64_t group_count(const TileGrid& grid, std::int64_t weights) {
   const std::int64_t copies = kCopyBytes / (weights * static_cast<std::int64_t>(sizeof(float)));
-  return std::clamp<std::int64_t>(std::min(tiles / kChunkTiles, copies), 1, kMostGroups);
+  return std::clamp<std::int64_t>(std::min(grid.count() * grid.scheme().points() / kChunkPoints, copies), 1, kMostGroups);
 }
 
-/// Tiles of a chunk: a group in equal parts of at most kChunkTiles, fewer where their points would take too much memory.
-std::int64_t chunk_size(std::int64_t group_tiles, std::int64_t row_floats) {
-  const std::int64_t fitting = kPointBytes / (kPoints * row_floats * static_cast<std::int64_t>(sizeof(float)));
-  return ceil_div(group_tiles, ceil_div(group_tiles, std::clamp<std::int64_t>(fitting, 1, kChunkTiles)));
+/// Tiles of a chunk: a group in equal parts of at most kChunkPoints, fewer where their points would take too much memory.
+std::int64_t chunk_size(std::int64_t group_tiles, std::int64_t points, std::int64_t row_floats) {
+  const std::int64_t fitting = kPointBytes / (points * row_floats * static_cast<std::int64_t>(sizeof(float)));
+  return ceil_div(group_tiles, ceil_div(group_tiles, std::clamp<std::int64_t>(fitting, 1, kChunkPoints / points)));
 }
 
 }  // namespace
 
 WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
     : grid_(grid),
+      scheme_(grid.scheme()),
       isa_(isa),
+      transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
+      weight_transforms_(isa.winograd.weight[static_cast<std::size_t>(grid.tiling)]),
       c_(grid.in.channels),
       k_(grid.out.channels),
-      groups_(group_count(grid.count(), weights())),
-      chunk_tiles_(chunk_size(ceil_div(grid.count(), groups_), padded_row(c_) + padded_row(k_))),
+      groups_(group_count(grid, weights())),
+      chunk_tiles_(chunk_size(ceil_div(grid.count(), groups_), scheme_.points(), padded_row(c_) + padded_row(k_))),
       by_groups_(groups_ >= kItemsPerThread * exec.threads()),
       v_row_(padded_row(c_)),
       v_plane_(padded_plane(chunk_tiles_ * v_row_)),
@@ -56,10 +59,11 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
   zeros_ = workspace_.add<float>(std::max(c_, k_));
   copies_ = workspace_.add<float>((by_groups_ ? groups_ : 1) * weights());
   for (int thread = 0; thread < exec.threads(); ++thread) {
-    s_.push_back(workspace_.add<float>(kPoints * s_plane_));
+    s_.push_back(workspace_.add<float>(scheme_.filters() * s_plane_));
     if (!by_groups_ && thread > 0) continue;
-    v_.push_back(workspace_.add<float>(kPoints * v_plane_ + isa.gemm.panel));  // the last row's last panel reads beyond it
-    d_.push_back(workspace_.add<float>(kPoints * d_plane_));
+    v_.push_back(
+        workspace_.add<float>(scheme_.points() * v_plane_ + isa.gemm.panel));  // the last row's last panel reads beyond it
+    d_.push_back(workspace_.add<float>(scheme_.points() * d_plane_));
   }
   exec.reserve_workspace(workspace_.bytes());
 }
@@ -109,15 +113,15 @@ void WinogradWeight::run_blocks(Exec& exec, const Operands& operands) const {
 
 void WinogradWeight::transform(Range tiles, const Operands& operands, const Points& to) const {
   const float* zeros = zeros_.in(operands.workspace);
-  std::array<std::array<const float*, kPoints>, 2> x, dy;
+  std::array<std::array<const float*, kMostTilePixels>, 2> x, dy;
   grid_.input(operands.x, tiles.begin, zeros, x[0].data());
   grid_.output(operands.dy, tiles.begin, zeros, dy[0].data());
   for (std::int64_t tile = tiles.begin, row = 0; tile < tiles.end; ++tile, ++row) {
     const std::int64_t now = row % 2, then = 1 - now, next = std::min(tile + 1, grid_.count() - 1);
     grid_.input(operands.x, next, zeros, x[then].data());
     grid_.output(operands.dy, next, zeros, dy[then].data());
-    isa_.winograd.input({x[now].data(), x[then].data()}, c_, to.v + row * v_row_, v_plane_);
-    isa_.winograd.gradient({dy[now].data(), dy[then].data()}, k_, to.d + row * d_row_, d_plane_);
+    transforms_.input({x[now].data(), x[then].data()}, c_, to.v + row * v_row_, v_plane_);
+    weight_transforms_.gradient({dy[now].data(), dy[then].data()}, k_, to.d + row * d_row_, d_plane_);
   }
 }
 
@@ -127,17 +131,20 @@ void WinogradWeight::multiply(std::int64_t block, std::int64_t depth, const Poin
   const GemmKernels& gemm = isa_.gemm;
   const std::int64_t first_k = block / c_blocks_ * block_k_, first_c = block % c_blocks_ * block_c_;
   const std::int64_t k = std::min(block_k_, k_ - first_k), c = std::min(block_c_, c_ - first_c);
-  for (std::int64_t point = 0; point < kPoints; ++point) {
+  for (int point = 0; point < scheme_.filters(); ++point) {
+    const int first = scheme_.first_point(point), size = scheme_.group_size(point);
     const OuterTiles outer{depth, gemm.rows, d_row_, v_row_, s + point * s_plane_, s_row_, static_cast<int>(k)};
-    const float* d = points.d + point * d_plane_ + first_k;
-    const float* v = points.v + point * v_plane_ + first_c;
+    const float* d = points.d + first * d_plane_ + first_k;
+    const float* v = points.v + first * v_plane_ + first_c;
     for (std::int64_t column = 0; column < c; column += gemm.panel) {
-      gemm.outer_product(outer, {column, static_cast<int>(std::min<std::int64_t>(gemm.panel, c - column)), false}, d,
-                         v + column);
+      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, c - column));
+      for (int member = 0; member < size; ++member) {
+        gemm.outer_product(outer, {column, columns, member > 0}, d + member * d_plane_, v + member * v_plane_ + column);
+      }
     }
   }
   for (std::int64_t row = 0; row < k; ++row) {
-    isa_.winograd.weights(s + row * s_row_, s_plane_, {c_, c, accumulate}, dw + (first_k + row) * 9 * c_ + first_c);
+    weight_transforms_.weights(s + row * s_row_, s_plane_, {c_, c, accumulate}, dw + (first_k + row) * 9 * c_ + first_c);
   }
 }
 

@@ -1,8 +1,8 @@
-// Winograd weight gradient, F(4x4, 3x3) transposed (the transforms are in vector/winograd.h):
-//   points of the input tiles V (36, tiles, C), points of the tiles of dy D (36, tiles, K), 36 products S = D' V summed over
-//   tiles, dw (K, 3, 3, C) from S.
+// Winograd weight gradient, the forward method transposed (the transforms are in vector/winograd.h):
+//   points of the input tiles V (points, tiles, C), of the tiles of dy D (points, tiles, K), products S = D' V summed over
+//   tiles and over the points of a filter point (filter points, K, C), dw (K, 3, 3, C) from S.
 //
-// Tiles are taken in chunks of about 96. Of a chunk all V and D are made first; then S comes in blocks of at most 192 x 192
+// Tiles are taken in chunks. Of a chunk all V and D are made first; then S comes in blocks of at most 192 x 192
 // (k, c), each summed over the whole chunk in registers and turned into a block of dw at once, so that S is never stored
 // as a whole. The chunks of a group add up in a copy of dw, and the copies are added in order. Two ways to share this out:
 //   by groups: an item is a group.
@@ -51,15 +51,18 @@ class WinogradWeight {
   std::int64_t weights() const { return k_ * 9 * c_; }
 
   TileGrid grid_;
+  TileScheme scheme_;
   const Isa& isa_;
+  const WinogradKernels& transforms_;
+  const WinogradWeightKernels& weight_transforms_;
   std::int64_t c_, k_;
   std::int64_t groups_, chunk_tiles_;
   bool by_groups_;
   std::int64_t k_blocks_, c_blocks_;  // blocks of S
   std::int64_t block_k_, block_c_;    // the largest one
-  std::int64_t v_row_, v_plane_;      // V: (36, chunk tiles, C)
-  std::int64_t d_row_, d_plane_;      // D: (36, chunk tiles, K)
-  std::int64_t s_row_, s_plane_;      // S: (36, block k, block c)
+  std::int64_t v_row_, v_plane_;      // V: (points, chunk tiles, C)
+  std::int64_t d_row_, d_plane_;      // D: (points, chunk tiles, K)
+  std::int64_t s_row_, s_plane_;      // S: (filter points, block k, block c)
   WorkspacePlan workspace_;
   Region<float> zeros_;               // (max(C, K))
   Region<float> copies_;              // (K, 3, 3, C): of each group, or one

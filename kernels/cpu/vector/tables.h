@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/vector/winograd_scheme.h"
+
 namespace apam::kernels::cpu {
 
 /// Over `count` contiguous elements. Every element gets the same operations wherever it stands, in the body of a loop or
@@ -150,18 +152,26 @@ struct TilePixels {
   const float* const* next;
 };
 
-/// Transforms of Winograd's F(4x4, 3x3), see vector/winograd.h. Points are 36 planes, `plane` floats apart.
+/// Transforms of one of Winograd's methods. Points are planes, `plane` floats apart.
 struct WinogradKernels {
-  /// 6x6 pixels of x to points.
+  /// Pixels of an input tile to points.
   void (*input)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
-  /// 4x4 pixels of dy to points.
-  void (*gradient)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
-  /// 3x3 weights of a panel to points (36 planes of (rows, panel)), filled with zeros beyond the last column.
+  /// 3x3 weights of a panel to filter points (planes of (rows, panel)), filled with zeros beyond the last column.
   void (*filter)(const FilterRows&, std::int64_t panel, float* to, std::int64_t plane);
-  /// Points to 4x4 pixels of y, pointers to their column 0.
+  /// Points to pixels of an output tile, pointers to their column 0.
   void (*output)(const float* from, std::int64_t plane, const PanelOut&, float* const* pixels);
-  /// Points to 3x3 weight gradients.
+};
+/// What its weight gradient needs besides `input`.
+struct WinogradWeightKernels {
+  /// Pixels of a tile of dy to points.
+  void (*gradient)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
+  /// Filter points to 3x3 weight gradients.
   void (*weights)(const float* from, std::int64_t plane, const WeightsOut&, float* to);
+};
+/// See vector/winograd.h; one for each Tiling. A weight gradient has the tiles of the forward pass, never Tiling::up.
+struct WinogradTable {
+  WinogradKernels product[kTilings];
+  WinogradWeightKernels weight[kTilings - 1];
 };
 
 /// Everything that is compiled once for each instruction set.
@@ -173,7 +183,7 @@ struct Isa {
   BatchNormKernels batch_norm;
   PoolKernels pool;
   GemmKernels gemm;
-  WinogradKernels winograd;
+  WinogradTable winograd;
 };
 
 }  // namespace apam::kernels::cpu

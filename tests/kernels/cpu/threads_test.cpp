@@ -19,16 +19,23 @@ std::vector<cases::Case<Op>> large_cases() {
 }
 template <>
 std::vector<cases::Case<Conv2d>> large_cases() {
-  return {{"several_chunks", {.n = 9, .h = 17, .w = 17, .c = 20, .k = 24, .r = 3, .s = 3, .padding = 1}},
-          {"several_chunks_stride_2", {.n = 16, .h = 32, .w = 31, .c = 5, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 1}},
-          {"deep_sum_few_pixels", {.n = 1, .h = 4, .w = 4, .c = 520, .k = 200, .r = 3, .s = 3, .padding = 1}},
-          // Winograd's: many tiles in chunks and groups; few tiles of many channels, by panels; all paddings; odd channels.
-          {"tiles", {.n = 10, .h = 32, .w = 30, .c = 20, .k = 18, .r = 3, .s = 3, .padding = 1}},
-          {"tiles_unpadded", {.n = 7, .h = 21, .w = 23, .c = 33, .k = 17, .r = 3, .s = 3}},
-          {"tiles_padded_by_2", {.n = 9, .h = 5, .w = 6, .c = 16, .k = 70, .r = 3, .s = 3, .padding = 2}},
-          {"tiles_by_panels", {.n = 17, .h = 4, .w = 4, .c = 150, .k = 130, .r = 3, .s = 3, .padding = 1}},
-          {"tiles_many_channels", {.n = 3, .h = 10, .w = 9, .c = 300, .k = 40, .r = 3, .s = 3, .padding = 1}},
-          {"narrow", {.n = 9, .h = 17, .w = 17, .c = 3, .k = 40, .r = 3, .s = 3, .padding = 1}}};
+  return {
+      {"several_chunks", {.n = 9, .h = 17, .w = 17, .c = 20, .k = 24, .r = 3, .s = 3, .padding = 1}},
+      {"several_chunks_stride_2", {.n = 16, .h = 32, .w = 31, .c = 5, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      {"deep_sum_few_pixels", {.n = 1, .h = 4, .w = 4, .c = 520, .k = 200, .r = 3, .s = 3, .padding = 1}},
+      // Winograd's: many tiles in chunks and groups; few tiles of many channels, by panels; all paddings; odd channels.
+      {"tiles", {.n = 10, .h = 32, .w = 30, .c = 20, .k = 18, .r = 3, .s = 3, .padding = 1}},
+      {"tiles_unpadded", {.n = 7, .h = 21, .w = 23, .c = 33, .k = 17, .r = 3, .s = 3}},
+      {"tiles_padded_by_2", {.n = 9, .h = 5, .w = 6, .c = 16, .k = 70, .r = 3, .s = 3, .padding = 2}},
+      {"tiles_by_panels", {.n = 17, .h = 4, .w = 4, .c = 150, .k = 130, .r = 3, .s = 3, .padding = 1}},
+      {"tiles_many_channels", {.n = 3, .h = 10, .w = 9, .c = 300, .k = 40, .r = 3, .s = 3, .padding = 1}},
+      {"tiles_stride_2", {.n = 10, .h = 32, .w = 30, .c = 20, .k = 50, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      {"tiles_stride_2_odd", {.n = 9, .h = 19, .w = 33, .c = 35, .k = 17, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      {"tiles_stride_2_unpadded", {.n = 7, .h = 22, .w = 17, .c = 17, .k = 33, .r = 3, .s = 3, .stride = 2}},
+      {"tiles_stride_2_padded_by_2", {.n = 9, .h = 9, .w = 12, .c = 16, .k = 70, .r = 3, .s = 3, .stride = 2, .padding = 2}},
+      {"tiles_stride_2_many_channels",
+       {.n = 18, .h = 8, .w = 7, .c = 150, .k = 200, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      {"narrow", {.n = 9, .h = 17, .w = 17, .c = 3, .k = 40, .r = 3, .s = 3, .padding = 1}}};
 }
 template <>
 std::vector<cases::Case<BatchNorm>> large_cases() {

@@ -77,18 +77,28 @@ class WinogradAccuracy : public testing::TestWithParam<Conv2d::Problem> {};
 TEST_P(WinogradAccuracy, of_normal_inputs) { check(GetParam(), Inputs::normal); }
 TEST_P(WinogradAccuracy, of_rectified_inputs) { check(GetParam(), Inputs::rectified); }
 
-Conv2d::Problem square(int n, int image, int c, int k, int padding = 1) {
-  return {.n = n, .h = image, .w = image, .c = c, .k = k, .r = 3, .s = 3, .padding = padding};
+Conv2d::Problem square(int n, int image, int c, int k, int stride = 1, int padding = 1) {
+  return {.n = n, .h = image, .w = image, .c = c, .k = k, .r = 3, .s = 3, .stride = stride, .padding = padding};
 }
 
-INSTANTIATE_TEST_SUITE_P(nets, WinogradAccuracy,
-                         testing::Values(square(1, 32, 64, 64), square(1, 32, 16, 80), square(1, 16, 96, 192),
-                                         square(1, 16, 160, 160), square(2, 8, 256, 256), square(1, 8, 320, 320),
-                                         square(4, 4, 512, 512), square(2, 8, 192, 192, 0)),
-                         [](const auto& test) {
-                           const Conv2d::Problem& p = test.param;
-                           return fmt::format("{}x{}_{}_to_{}", p.h, p.w, p.c, p.k);
-                         });
+std::string name_of(const testing::TestParamInfo<Conv2d::Problem>& test) {
+  const Conv2d::Problem& p = test.param;
+  return fmt::format("{}x{}_{}_to_{}_padding_{}", p.h, p.w, p.c, p.k, p.padding);
+}
+
+INSTANTIATE_TEST_SUITE_P(stride_1, WinogradAccuracy,
+                         testing::Values(square(1, 32, 64, 64), square(1, 32, 96, 96), square(1, 32, 16, 80),
+                                         square(1, 32, 80, 80), square(1, 16, 96, 192), square(1, 16, 128, 128),
+                                         square(1, 16, 160, 160), square(2, 8, 192, 192), square(2, 8, 256, 256),
+                                         square(1, 8, 320, 320), square(4, 4, 512, 512), square(2, 8, 192, 192, 1, 0)),
+                         name_of);
+
+INSTANTIATE_TEST_SUITE_P(stride_2, WinogradAccuracy,
+                         testing::Values(square(1, 32, 64, 128, 2), square(1, 32, 96, 96, 2), square(1, 32, 80, 160, 2),
+                                         square(1, 16, 128, 256, 2), square(1, 16, 160, 320, 2), square(1, 16, 192, 192, 2),
+                                         square(3, 8, 256, 512, 2), square(1, 19, 24, 20, 2, 0), square(1, 18, 24, 20, 2, 0),
+                                         square(1, 17, 24, 20, 2, 1), square(1, 18, 24, 20, 2, 2)),
+                         name_of);
 
 }  // namespace
 }  // namespace apam::kernels::cpu

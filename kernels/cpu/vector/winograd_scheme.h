@@ -1,0 +1,52 @@
+// How each of Winograd's methods cuts a convolution into square tiles, and which points of a tile meet which filter.
+#pragma once
+
+#include <cstdint>
+
+namespace apam::kernels::cpu {
+
+/// A tile has side x side points, and a filter `filter_side` x `filter_side`. In each dimension `own` points have a filter
+/// point each; `shared` more, if any, all have one together. Points are numbered so that those of one filter point follow
+/// each other.
+struct TileScheme {
+  int in, step;     ///< pixels of a side of an input tile, and from one tile to the next
+  int out;          ///< pixels of a side of an output tile
+  int own, shared;  ///< points of a side
+
+  constexpr int side() const { return own + shared; }
+  constexpr int filter_side() const { return own + (shared > 0 ? 1 : 0); }
+  constexpr int points() const { return side() * side(); }
+  constexpr int filters() const { return filter_side() * filter_side(); }
+
+  /// The numbers of the point and of the filter point in a row and a column.
+  [[gnu::always_inline]] constexpr int point(int i, int j) const { return number(i, j, shared); }
+  [[gnu::always_inline]] constexpr int filter(int i, int j) const { return number(i, j, 1); }
+
+  /// The points of a filter point: how many, and the first.
+  constexpr int group_size(int filter) const {
+    if (filter < own * own) return 1;
+    return filter < own * own + 2 * own ? shared : shared * shared;
+  }
+  constexpr int first_point(int filter) const {
+    const int beyond = filter - own * own;
+    return beyond < 0 ? filter : own * own + beyond * shared;
+  }
+  constexpr int largest_group() const { return shared > 0 ? shared * shared : 1; }
+
+ private:
+  [[gnu::always_inline]] constexpr int number(int i, int j, int others) const {
+    if (i < own && j < own) return i * own + j;
+    if (i < own) return own * own + i * others + j - own;
+    if (j < own) return own * own + own * others + j * others + i - own;
+    return own * own + 2 * own * others + (i - own) * others + j - own;
+  }
+};
+
+/// same: stride 1. down: stride 2. up: the gradient of the input of stride 2, whose tiles begin with a row and a column
+/// that meet the filter's middle.
+enum class Tiling : std::uint8_t { same, down, up };
+inline constexpr int kTilings = 3;
+inline constexpr TileScheme kTileSchemes[kTilings] = {{6, 4, 4, 6, 0}, {9, 8, 4, 5, 4}, {5, 4, 8, 5, 4}};
+inline constexpr int kMostTilePixels = 9 * 9;
+
+}  // namespace apam::kernels::cpu
