@@ -1,14 +1,17 @@
-// Google Benchmark over every operation x problem of the nets x pass x provider, at the batch that each net is trained
-// with. Names are OPERATION/NET/LAYER/PASS/PROVIDER, e.g. conv2d/resnet18/layer1.0.conv1/forward/onednn. Counters: flop, the
-// operations of the direct method a second; byte, the bytes that must move at least a second. An implementation that does
-// not compute what it should is not timed: its line says what is wrong, and the program ends with 1.
-#include <benchmark/benchmark.h>
-
+// Times every operation x problem of the nets x pass x provider, at the batch that each net is trained with, and prints
+// rates, shares of what the machine can do, and ratios to oneDNN (bench/kernel_report.h). The providers of a problem take
+// turns, round by round, and the fastest round of each counts: on a shared machine what lasts longer was disturbed. An
+// implementation that does not compute what it should is not timed: its line says what is wrong, and the program ends with
+// 1. `auto` chooses anew in every run, on an Exec of its own, unless --kernel-cache tells where it finds timings.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fstream>
 #include <iostream>
-#include <memory>
 
+#include "bench/kernel_report.h"
+#include "bench/machine/machine.h"
 #include "bench/verify.h"
+#include "kernels/alternate_timing.h"
 #include "kernels/runtime/parallel.h"
 #include "tests/cases/cases.h"
 
@@ -17,117 +20,187 @@ namespace {
 using namespace apam;
 using namespace apam::kernels;
 
-struct Session {
-  explicit Session(int threads) : exec({.threads = threads}) {}
-  Exec exec;
-  bool refused = false;
-};
+/// A choice of `auto` may be slower than the vendor's kernel by this much before it is held against it: two kernels that
+/// are as fast as each other are told apart no better.
+constexpr double kTolerance = 1.03;
 
-/// The operands of one problem. Google Benchmark calls a benchmark several times over: they are drawn once.
-template <class Op>
-struct Operands {
-  std::unique_ptr<Trial<Op>> trial;
-  typename Op::Problem problem{};
+struct Options {
+  int threads = available_cores();
+  int batch = 0;
+  std::vector<std::string> nets, ops, passes, providers;
+  bool with_reference = false;
+  bool check_auto = false;
+  Rounds rounds{.least = 7, .milliseconds = 30, .most = 2000};
+  std::string kernel_cache, json;
 
-  Trial<Op>& of(Exec& exec, const typename Op::Problem& wanted) {
-    if (!trial || problem != wanted) {
-      trial.reset();  // before the next, so that memory holds one
-      trial = std::make_unique<Trial<Op>>(exec, wanted);
-      problem = wanted;
-    }
-    return *trial;
+  static bool wants(const std::vector<std::string>& wanted, std::string_view name) {
+    return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
   }
 };
 
-/// One benchmark: verified at its first call, timed at every one.
 template <class Op>
-class Timing {
- public:
-  Timing(Session& session, std::shared_ptr<Operands<Op>> operands, const Implementation<Op>& implementation,
-         const typename Op::Problem& problem, typename Op::Pass pass)
-      : session_(session), operands_(std::move(operands)), implementation_(implementation), problem_(problem), pass_(pass) {}
+constexpr bool kArithmetic = std::is_same_v<Op, Conv2d> || std::is_same_v<Op, Linear>;
 
-  void operator()(benchmark::State& state) {
-    Exec& exec = session_.exec;
-    if (!verified_) objection_ = bench::verify(exec, implementation_, problem_, pass_);
-    verified_ = true;
-    if (!objection_.empty()) {
-      session_.refused = true;
-      return state.SkipWithError(objection_.c_str());
-    }
-    auto& trial = operands_->of(exec, problem_);
-    const auto kernel = implementation_.make(exec, problem_);
-    trial.prepare(pass_);
-    trial.run(exec, *kernel, pass_);  // first touch of what it writes
-    for (auto _ : state) {
-      trial.run(exec, *kernel, pass_);
-      exec.synchronize();
-    }
-    using benchmark::Counter;
-    state.counters["flop"] = Counter(trial.flops(pass_), Counter::kIsIterationInvariantRate);
-    state.counters["byte"] = Counter(trial.bytes(pass_), Counter::kIsIterationInvariantRate);
+/// Whether a net asks for it: nobody needs the gradient of images.
+template <class Op>
+bool runs_in_a_net(const typename Op::Problem& problem, typename Op::Pass pass) {
+  if constexpr (std::is_same_v<Op, Conv2d>) return problem.c > 3 || pass != Conv2d::Pass::backward_input;
+  return true;
+}
+
+/// What `auto` takes for a pass of a problem.
+template <class Op>
+std::string choice_of_auto(const Options& options, const typename Op::Problem& problem, typename Op::Pass pass) {
+  Exec exec({.threads = options.threads, .tuning_cache = options.kernel_cache});
+  kernel<Op>(exec, problem, pass);
+  return exec.report().back().provider;
+}
+
+/// Verifies and times the implementations of one pass.
+template <class Op>
+std::vector<bench::ProviderTime> time_providers(const Options& options, Exec& exec, bench::Verifier<Op>& verifier,
+                                                Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass) {
+  std::vector<bench::ProviderTime> result;
+  std::vector<std::unique_ptr<typename Op::Kernel>> kernels;  // of those that are timed
+  std::vector<std::size_t> places;                            // and their places in `result`
+  for (const auto& implementation : implementations<Op>()) {
+    if (implementation.device != exec.device().kind || !implementation.supports(problem, pass)) continue;
+    if (implementation.provider == "reference" && !options.with_reference) continue;
+    if (!Options::wants(options.providers, implementation.provider)) continue;
+    result.push_back({std::string(implementation.provider)});
+    result.back().objection = verifier.objection(implementation, pass);
+    if (!result.back().objection.empty()) continue;
+    places.push_back(result.size() - 1);
+    kernels.push_back(implementation.make(exec, problem));
   }
+  trial.prepare(pass);
+  auto times = time_alternately(kernels.size(), options.rounds, [&](std::size_t i) {
+    trial.run(exec, *kernels[i], pass);
+    exec.synchronize();
+  });
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    std::sort(times[i].begin(), times[i].end());
+    result[places[i]].best = times[i].front();
+    result[places[i]].median = times[i][times[i].size() / 2];
+  }
+  return result;
+}
 
- private:
-  Session& session_;
-  std::shared_ptr<Operands<Op>> operands_;
-  const Implementation<Op>& implementation_;
-  typename Op::Problem problem_;
-  typename Op::Pass pass_;
-  bool verified_ = false;
-  std::string objection_;
-};
-
+/// The rows of one operation; each is printed as soon as it is there.
 template <class Op>
-void register_timings(Session& session, int batch, bool with_reference) {
-  const auto operands = std::make_shared<Operands<Op>>();
-  for (const auto& [name, problem] : cases::net_cases<Op>(batch)) {
-    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
-      const auto pass = static_cast<typename Op::Pass>(index);
-      for (const auto& implementation : implementations<Op>()) {
-        if (implementation.device != session.exec.device().kind || !implementation.supports(problem, pass)) continue;
-        if (implementation.provider == "reference" && !with_reference) continue;
-        const auto title = fmt::format("{}/{}/{}/{}", Op::name, name, Op::pass_names[index], implementation.provider);
-        const auto timing = std::make_shared<Timing<Op>>(session, operands, implementation, problem, pass);
-        benchmark::RegisterBenchmark(title.c_str(), [timing](benchmark::State& state) { (*timing)(state); })
-            ->UseRealTime()
-            ->Unit(benchmark::kMicrosecond);
+void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, std::vector<bench::KernelRow>& rows) {
+  if (!Options::wants(options.ops, Op::name)) return;
+  std::vector<typename Op::Problem> done;
+  for (const std::string& net : options.nets) {
+    for (const auto& [name, problem] : cases::net_cases<Op>(options.batch, net)) {
+      if (std::find(done.begin(), done.end(), problem) != done.end()) continue;
+      done.push_back(problem);
+      bench::Verifier<Op> verifier(exec, problem);
+      Trial<Op> trial(exec, problem);
+      for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+        const auto pass = static_cast<typename Op::Pass>(index);
+        if (!Options::wants(options.passes, Op::pass_names[index]) || !runs_in_a_net<Op>(problem, pass)) continue;
+        bench::KernelRow row{
+            std::string(Op::name), name,           problem.describe(), std::string(Op::pass_names[index]), trial.flops(pass),
+            trial.bytes(pass),     kArithmetic<Op>};
+        row.times = time_providers<Op>(options, exec, verifier, trial, problem, pass);
+        if (row.times.size() > 1) row.chosen = choice_of_auto<Op>(options, problem, pass);
+        if (rows.empty() || rows.back().op != row.op) std::cout << bench::heading(row, limits);
+        std::cout << bench::line(row, limits) << std::flush;
+        rows.push_back(std::move(row));
       }
     }
   }
 }
 
+bench::Limits measure_limits(int threads) {
+  bench::Limits limits{.gbytes = bench::copy_bandwidth(threads)};
+  for (const auto& [isa, gflops] : bench::fma_rates(threads)) {
+    std::cout << fmt::format("multiply-adds, {:<9}{:>7.1f} GFLOP/s\n", isa, gflops);
+    if (gflops <= limits.gflops) continue;
+    limits.gflops = gflops;
+    limits.fastest = isa;
+  }
+  std::cout << fmt::format("memcpy, read + written {:>7.1f} GB/s\n", limits.gbytes);
+  return limits;
+}
+
+/// Prints the choices of `auto` that are slower than oneDNN's kernel, or than the fastest one. Returns how many are slower
+/// than oneDNN's.
+int check_auto(const std::vector<bench::KernelRow>& rows) {
+  int slower = 0, checked = 0;
+  for (const bench::KernelRow& row : rows) {
+    if (row.chosen.empty()) continue;
+    ++checked;
+    for (const bench::ProviderTime& other : row.times) {
+      const auto ratio = row.speedup(other.provider, "auto");
+      if (!ratio || *ratio <= kTolerance) continue;
+      std::cout << fmt::format("auto takes {} for {}/{}/{}, where {} is {:.2f} times as fast\n", row.chosen, row.op, row.name,
+                               row.pass, other.provider, *ratio);
+      if (other.provider == "onednn") ++slower;
+    }
+  }
+  std::cout << fmt::format("auto: {} choices, {} slower than onednn alone by more than {:.0f} %\n", checked, slower,
+                           (kTolerance - 1) * 100);
+  return slower;
+}
+
+int run(const Options& options) {
+  Exec exec({.threads = options.threads});
+  const bench::Limits limits = measure_limits(options.threads);
+  std::vector<bench::KernelRow> rows;
+  for_each_operation([&]<class Op>() { add_rows<Op>(options, exec, limits, rows); });
+  std::cout << bench::summary(rows);
+  const int slower = check_auto(rows);
+  if (!options.json.empty()) {
+    auto json = bench::to_json(rows, limits);
+    json["threads"] = options.threads;
+    std::ofstream file(options.json);
+    file << json.dump(2) << '\n';
+    require<InputError>(file.flush().good(), "kernels: cannot write {}", options.json);
+  }
+  const bool refused = std::any_of(rows.begin(), rows.end(), [](const auto& row) {
+    return std::any_of(row.times.begin(), row.times.end(), [](const auto& time) { return !time.objection.empty(); });
+  });
+  return refused || (options.check_auto && slower > 0) ? 1 : 0;
+}
+
+std::vector<std::string> operation_names() {
+  std::vector<std::string> names;
+  for_each_operation([&]<class Op>() { names.emplace_back(Op::name); });
+  return names;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  int threads = available_cores();
-  int batch = 0;
-  bool with_reference = false;
+  Options options;
   CLI::App app("kernels: times every provider on the problems of the nets", "kernels");
-  app.add_option("--threads", threads, "[all cores]")->check(CLI::Range(1, 4096));
-  app.add_option("--batch", batch, "Images [the batch that each net is trained with]")->check(CLI::Range(1, 1 << 16));
-  app.add_flag("--reference", with_reference, "Time the naive loops too (slow)");
-  app.allow_extras();
-  app.footer(
-      "Further options are Google Benchmark's: --benchmark_list_tests, --benchmark_filter=REGEX, --benchmark_out=FILE, ...");
+  const std::vector<std::string> nets{"allcnn", "resnet18", "wrn28-5"};
+  app.add_option("--net", options.nets, "allcnn, resnet18 or wrn28-5, or several [all]")->check(CLI::IsMember(nets));
+  app.add_option("--op", options.ops, "An operation, e.g. conv2d, or several [all]")->check(CLI::IsMember(operation_names()));
+  app.add_option("--pass", options.passes, "A pass, e.g. backward_weight, or several [all]");
+  app.add_option("--provider", options.providers, "ours or onednn [all]");
+  app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
+  app.add_option("--batch", options.batch, "Images [the batch that each net is trained with]")->check(CLI::Range(1, 1 << 16));
+  app.add_option("--rounds", options.rounds.least, "Rounds that each provider runs at least")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--milliseconds", options.rounds.milliseconds, "Time that each provider runs at least")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_flag("--reference", options.with_reference, "Time the naive loops too (slow)");
+  app.add_flag("--check-auto", options.check_auto, "End with 1 where auto is slower than onednn alone");
+  app.add_option("--kernel-cache", options.kernel_cache, "Folder of timings that auto decides by [none: it times anew]");
+  app.add_option("--json", options.json, "Write the result there too");
   try {
     app.parse(argc, argv);
+    if (options.nets.empty()) options.nets = nets;
+    return run(options);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::exception& error) {
+    std::cerr << "kernels: " << error.what() << '\n';
+    return 1;
   }
-
-  std::vector<std::string> remaining = app.remaining();
-  std::vector<char*> arguments{argv[0]};
-  for (std::string& argument : remaining) arguments.push_back(argument.data());
-  int count = static_cast<int>(arguments.size());
-  arguments.push_back(nullptr);
-  benchmark::Initialize(&count, arguments.data());
-  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
-
-  Session session(threads);
-  for_each_operation([&]<class Op>() { register_timings<Op>(session, batch, with_reference); });
-  benchmark::AddCustomContext("threads", std::to_string(threads));
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return session.refused ? 1 : 0;
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "tests/support/verify.h"
 
@@ -17,16 +19,29 @@ Problem small(Problem problem) {
   return problem;
 }
 
-/// Verifies a pass of the small problem against the naive loops in double. Returns what is wrong with it, or nothing.
+/// Verifies implementations on the small problem against the naive loops in double, which run once a pass.
 template <class Op>
-std::string verify(Exec& exec, const kernels::Implementation<Op>& implementation, const typename Op::Problem& problem,
-                   typename Op::Pass pass) {
-  const auto reduced = small(problem);
-  if (!implementation.supports(reduced, pass)) return fmt::format("cannot be verified: it does not do {}", reduced.describe());
-  kernels::Trial<Op> trial(exec, reduced);
-  const auto kernel = implementation.make(exec, reduced);
-  const std::string faults = support::verify<Op>(exec, trial, *kernel, pass, trial.expected(pass));
-  return faults.empty() ? "" : fmt::format("is wrong: {}", faults.substr(0, faults.find('\n')));
-}
+class Verifier {
+ public:
+  Verifier(Exec& exec, const typename Op::Problem& problem) : exec_(exec), problem_(small(problem)), trial_(exec, problem_) {}
+
+  /// What is wrong with a pass, or nothing.
+  std::string objection(const kernels::Implementation<Op>& implementation, typename Op::Pass pass) {
+    if (!implementation.supports(problem_, pass)) {
+      return fmt::format("cannot be verified: it does not do {}", problem_.describe());
+    }
+    auto& expected = expected_[pass];
+    if (expected.empty()) expected = trial_.expected(pass);
+    const auto kernel = implementation.make(exec_, problem_);
+    const std::string faults = support::verify<Op>(exec_, trial_, *kernel, pass, expected);
+    return faults.empty() ? "" : fmt::format("is wrong: {}", faults.substr(0, faults.find('\n')));
+  }
+
+ private:
+  Exec& exec_;
+  typename Op::Problem problem_;
+  kernels::Trial<Op> trial_;
+  std::map<typename Op::Pass, std::vector<std::vector<double>>> expected_;
+};
 
 }  // namespace apam::bench

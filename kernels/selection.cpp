@@ -1,10 +1,9 @@
 // kernel<Op>(): which provider computes a problem. A choice is made once for each (problem, pass); a kernel is made once
 // for each (problem, provider) and serves all passes that chose it.
 #include <algorithm>
-#include <chrono>
-#include <limits>
 #include <map>
 
+#include "kernels/alternate_timing.h"
 #include "kernels/ops/all.h"
 #include "kernels/ops/trial.h"
 #include "kernels/tuning_cache.h"
@@ -42,25 +41,21 @@ std::string known_providers(DeviceKind device) {
   return names;
 }
 
-/// The fastest of several rounds for each candidate, in milliseconds; rounds alternate, so that a disturbance hits all.
+/// The fastest of several rounds for each candidate, in milliseconds. Where two are close it takes more of them to tell.
 template <class Op>
 Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
                         const typename Op::Problem& problem, typename Op::Pass pass) {
-  constexpr int kRounds = 4;  // the first only warms up
+  constexpr Rounds kRounds{.least = 5, .milliseconds = 150, .most = 500, .clear_lead = 1.25};
   Trial<Op> trial(exec, problem);
+  std::vector<typename Op::Kernel*> kernels;
+  for (const auto* candidate : candidates) kernels.push_back(&cache.get(exec, problem, *candidate));
+  const auto times = time_alternately(candidates.size(), kRounds, [&](std::size_t i) {
+    trial.run(exec, *kernels[i], pass);
+    exec.synchronize();
+  });
   Timings best;
-  for (const auto* candidate : candidates) {
-    best.emplace_back(candidate->provider, std::numeric_limits<double>::max());
-  }
-  for (int round = 0; round < kRounds; ++round) {
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-      auto& kernel = cache.get(exec, problem, *candidates[i]);
-      const auto start = std::chrono::steady_clock::now();
-      trial.run(exec, kernel, pass);
-      exec.synchronize();
-      const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-      if (round > 0) best[i].second = std::min(best[i].second, elapsed.count());
-    }
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    best.emplace_back(candidates[i]->provider, *std::min_element(times[i].begin(), times[i].end()));
   }
   return best;
 }

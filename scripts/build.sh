@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 case "${1:-}" in -h | --help) usage; exit ;; esac
 
-"$root/scripts/install_packages.sh" build bench
+"$root/scripts/install_packages.sh" build
 cd "$root"
 options=(-DAPAM_BENCH=ON)
 [[ -f build/CMakeCache.txt ]] || options+=(-DAPAM_TESTS=OFF)  # a folder that has tests keeps them

@@ -1,11 +1,25 @@
-// sums[i] = sums[i] / 2 + 1 in kChains registers. Every chain waits for itself alone: a multiply-add takes 4 cycles on
-// today's processors and two start in each, so 8 chains would do; 12 leave room, and fit 16 registers with both factors.
-// The sums tend to 2: no overflow, no denormal numbers. As kernels/cpu/isa.h demands, nothing here has external linkage.
+// sums[i] = sums[i] / 2 + 1 in kChains registers: nothing but multiply-adds, once for each instruction set. Every chain
+// waits for itself alone: a multiply-add takes 4 cycles on today's processors and two start in each, so 8 chains would do;
+// 12 leave room, and fit 16 registers together with both factors. The sums tend to 2: no overflow, no denormal numbers.
+// Compiled with the options of an instruction set, so, as kernels/cpu/isa.h demands, the template has no external linkage
+// and nothing of the standard library is included but <cstdint>.
 #pragma once
 
-#include "bench/machine/fma_loops.h"
+#include <cstdint>
 
 namespace apam::bench {
+
+struct FmaLoop {
+  const char* isa;
+  /// Does `rounds` rounds and leaves something that depends on all of them in `result` (16 floats).
+  void (*run)(std::int64_t rounds, float* result);
+  double flops;  ///< of one round
+};
+
+FmaLoop portable_fma_loop();
+FmaLoop avx2_fma_loop();
+FmaLoop avx512_fma_loop();
+
 namespace {
 
 constexpr int kChains = 12;

@@ -34,7 +34,7 @@ TEST(VerifyTest, EveryReluOfThisBuildPasses) {
   for (const auto& implementation : kernels::implementations<Relu>()) {
     if (implementation.device != DeviceKind::cpu) continue;
     for (const auto pass : {Relu::Pass::forward, Relu::Pass::backward}) {
-      EXPECT_EQ(verify<Relu>(exec, implementation, {1000}, pass), "") << implementation.provider;
+      EXPECT_EQ(Verifier<Relu>(exec, {1000}).objection(implementation, pass), "") << implementation.provider;
       ++checked;
     }
   }
@@ -44,14 +44,15 @@ TEST(VerifyTest, EveryReluOfThisBuildPasses) {
 TEST(VerifyTest, WrongResultsAreNamed) {
   Exec exec;
   const Implementation<Relu> careless{"careless", DeviceKind::cpu, always, make_careless};
-  EXPECT_NE(verify<Relu>(exec, careless, {1000}, Relu::Pass::forward).find("is wrong: y: "), std::string::npos);
-  EXPECT_NE(verify<Relu>(exec, careless, {1000}, Relu::Pass::backward).find("is wrong: dx: "), std::string::npos);
+  EXPECT_NE(Verifier<Relu>(exec, {1000}).objection(careless, Relu::Pass::forward).find("is wrong: y: "), std::string::npos);
+  EXPECT_NE(Verifier<Relu>(exec, {1000}).objection(careless, Relu::Pass::backward).find("is wrong: dx: "), std::string::npos);
 }
 
 TEST(VerifyTest, WhatCannotBeVerifiedIsRefused) {
   Exec exec;
   const Implementation<Relu> picky{"picky", DeviceKind::cpu, only_large, make_careless};
-  EXPECT_NE(verify<Relu>(exec, picky, {2'000'000}, Relu::Pass::forward).find("cannot be verified"), std::string::npos);
+  EXPECT_NE(Verifier<Relu>(exec, {2'000'000}).objection(picky, Relu::Pass::forward).find("cannot be verified"),
+            std::string::npos);
 }
 
 TEST(VerifyTest, ProblemsAreMadeSmall) {

@@ -1,0 +1,74 @@
+// What bench/kernels makes of given timings.
+#include "bench/kernel_report.h"
+
+#include <gtest/gtest.h>
+
+namespace apam::bench {
+namespace {
+
+constexpr Limits kLimits{.gflops = 200, .gbytes = 20, .fastest = "avx2"};
+
+/// 1 GFLOP and 0.01 GB; ours takes `ours` milliseconds, oneDNN `vendor`.
+KernelRow row(const std::string& name, double ours, double vendor, const std::string& chosen) {
+  return {.op = "conv2d",
+          .name = name,
+          .problem = "1x1",
+          .pass = "forward",
+          .flops = 1e9,
+          .bytes = 1e7,
+          .arithmetic = true,
+          .times = {{"ours", ours, ours}, {"onednn", vendor, vendor}},
+          .chosen = chosen};
+}
+
+TEST(KernelReport, rates_are_shares_of_what_limits_them) {
+  KernelRow arithmetic = row("a", 10, 20, "ours");
+  EXPECT_DOUBLE_EQ(arithmetic.rate(arithmetic.times[0]), 100);
+  EXPECT_DOUBLE_EQ(arithmetic.share(arithmetic.times[0], kLimits), 0.5);
+  KernelRow memory = arithmetic;
+  memory.arithmetic = false;
+  EXPECT_DOUBLE_EQ(memory.rate(memory.times[0]), 1);
+  EXPECT_DOUBLE_EQ(memory.share(memory.times[0], kLimits), 0.05);
+}
+
+TEST(KernelReport, auto_is_what_was_chosen) {
+  EXPECT_EQ(row("a", 10, 20, "onednn").best("auto"), 20);
+  EXPECT_EQ(row("a", 10, 20, "ours").speedup("auto", "onednn"), 2);
+  EXPECT_EQ(row("a", 10, 20, "").best("auto"), std::nullopt);
+}
+
+TEST(KernelReport, compares_by_the_geometric_mean) {
+  std::vector<KernelRow> rows{row("a", 10, 40, "ours"), row("b", 10, 10, "ours"), row("c", 20, 10, "onednn")};
+  rows.push_back(row("another operation", 1, 100, "ours"));
+  rows.back().op = "linear";
+  const Comparison ours = compare(rows, "conv2d", "ours", "onednn");
+  EXPECT_EQ(ours.rows, 3);
+  EXPECT_NEAR(ours.geometric_mean, 1.259921, 1e-6);  // cube root of 4 * 1 * 1/2
+  EXPECT_DOUBLE_EQ(ours.worst, 0.5);
+  EXPECT_EQ(ours.worst_row, "conv2d/c/forward");
+  EXPECT_NEAR(compare(rows, "conv2d", "auto", "onednn").geometric_mean, 1.587401, 1e-6);
+}
+
+TEST(KernelReport, counts_nothing_that_was_refused) {
+  KernelRow refused = row("a", 10, 40, "ours");
+  refused.times[0] = {.provider = "ours", .objection = "is wrong: y"};
+  EXPECT_EQ(refused.best("ours"), std::nullopt);
+  EXPECT_EQ(compare({refused}, "conv2d", "ours", "onednn").rows, 0);
+  const std::string text = line(refused, kLimits);
+  EXPECT_NE(text.find("refused"), std::string::npos);
+  EXPECT_NE(text.find("\n    ours: is wrong: y\n"), std::string::npos);
+  const auto json = to_json({refused}, kLimits);
+  EXPECT_EQ(json["rows"][0]["refused"], "is wrong: y");
+  EXPECT_FALSE(json["rows"][0].contains("gflops"));
+  EXPECT_EQ(json["rows"][1]["gflops"], 25);
+}
+
+TEST(KernelReport, without_the_vendor_there_is_nothing_to_compare) {
+  KernelRow alone = row("a", 10, 40, "");
+  alone.times.pop_back();
+  EXPECT_EQ(summary({alone}), "");
+  EXPECT_EQ(line(alone, kLimits).find("ours/"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace apam::bench
