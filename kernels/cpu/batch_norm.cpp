@@ -1,19 +1,28 @@
-// Batch norm. Training takes two sweeps over x, statistics and normalisation; backward two over dy, x and y, sums and dx.
+// Batch norm. Training takes two sweeps over x, statistics and normalisation; backward two over dy and x, sums and dx. Where
+// there is a ReLU the first of these reads y too, and leaves a bit for each element that passed, so that the second need not.
 //
 // Sums over rows are made block by block (vector/batch_norm.h) and joined in double, always in the order of the blocks.
-// A block is as many rows as stay in the second-level cache, whatever the number of threads: results do not depend on it.
-// Blocks go over threads. Variance is joined from the blocks' own as in Chan, Golub, LeVeque 1979:
+// What a block is depends on the problem alone, so results do not depend on the number of threads. Blocks go over threads.
+// Variance is joined from the blocks' own as in Chan, Golub, LeVeque 1979:
 //   mean = sum_b n_b mean_b / n,   m2 = sum_b [ m2_b + n_b (mean_b - mean)^2 ]
+#include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
+#include "kernels/cpu/workspace_plan.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kBlockFloats = 16384;  // 64 KiB of each operand
+constexpr std::int64_t kFewestRows = 64;      // of a block, so that joining blocks is little beside summing them
 constexpr std::int64_t kChannelGrain = 16;    // channels of one cache line of sums
+
+std::int64_t rows_of_a_block(const BatchNorm::Problem& problem) {
+  return std::max(kFewestRows, kBlockFloats / std::max<std::int64_t>(1, problem.c));
+}
 
 class BatchNormKernel final : public BatchNorm::Kernel {
  public:
@@ -21,26 +30,33 @@ class BatchNormKernel final : public BatchNorm::Kernel {
       : problem_(problem),
         rows_(problem.rows),
         c_(problem.c),
-        padded_c_((c_ + 15) / 16 * 16),
-        block_rows_(std::max<std::int64_t>(1, kBlockFloats / std::max<std::int64_t>(1, c_))),
-        blocks_((rows_ + block_rows_ - 1) / block_rows_),
-        kernels_(isa.batch_norm) {
-    exec.reserve_workspace(workspace_bytes());
+        padded_c_(round_up(c_, 16)),
+        block_rows_(rows_of_a_block(problem)),
+        blocks_(ceil_div(rows_, block_rows_)),
+        gate_row_(ceil_div(c_, isa.width) * gate_bytes(isa.width)),
+        kernels_(isa.batch_norm),
+        sums_(workspace_.add<float>(3 * blocks_ * padded_c_)),
+        joined_(workspace_.add<double>(2 * padded_c_)),
+        coefficients_(workspace_.add<float>(3 * padded_c_)),
+        gate_(workspace_.add<Gate>(problem.relu ? rows_ * gate_row_ : 0)) {
+    exec.reserve_workspace(workspace_.bytes());
   }
 
   void forward_training(Exec& exec, In x, In residual, In gamma, In beta, Out y,
                         const BatchNorm::BatchStatistics& out) override {
-    auto* scratch = reinterpret_cast<float*>(exec.workspace(workspace_bytes()));
+    std::byte* workspace = exec.workspace(workspace_.bytes());
     for_each_block(exec, [&](std::int64_t block, Range rows) {
-      kernels_.moments(x.data() + rows.begin * c_, rows.end - rows.begin, c_, first(scratch, block), second(scratch, block));
+      const Sums to = sums(workspace, block);
+      kernels_.moments(x.data() + rows.begin * c_, rows.end - rows.begin, c_, to.scratch, to.first, to.second);
     });
-    float* factor = coefficients(scratch);
+    float* factor = coefficients_.in(workspace);
     parallel_for(exec.threads(), c_, kChannelGrain, [&](std::int64_t begin, std::int64_t end) {
+      const Joined joined = join_moments(workspace, {begin, end});
       for (std::int64_t j = begin; j < end; ++j) {
-        const auto [mean, m2] = join_moments(scratch, j);
-        const double inv_std = 1.0 / std::sqrt(m2 / static_cast<double>(rows_) + double{problem_.eps});
-        out.mean.data()[j] = static_cast<float>(mean);
-        out.variance.data()[j] = static_cast<float>(m2 / static_cast<double>(std::max<std::int64_t>(rows_ - 1, 1)));
+        const double inv_std = 1.0 / std::sqrt(joined.second[j] / static_cast<double>(rows_) + double{problem_.eps});
+        out.mean.data()[j] = static_cast<float>(joined.first[j]);
+        out.variance.data()[j] =
+            static_cast<float>(joined.second[j] / static_cast<double>(std::max<std::int64_t>(rows_ - 1, 1)));
         out.inv_std.data()[j] = static_cast<float>(inv_std);
         factor[j] = static_cast<float>(inv_std * double{gamma.data()[j]});
       }
@@ -50,7 +66,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
 
   void forward_inference(Exec& exec, In x, In residual, In gamma, In beta, In running_mean, In running_variance,
                          Out y) override {
-    float* factor = coefficients(reinterpret_cast<float*>(exec.workspace(workspace_bytes())));
+    float* factor = coefficients_.in(exec.workspace(workspace_.bytes()));
     for (std::int64_t j = 0; j < c_; ++j) {
       const double inv_std = 1.0 / std::sqrt(double{running_variance.data()[j]} + double{problem_.eps});
       factor[j] = static_cast<float>(inv_std * double{gamma.data()[j]});
@@ -59,23 +75,22 @@ class BatchNormKernel final : public BatchNorm::Kernel {
   }
 
   void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
-    auto* scratch = reinterpret_cast<float*>(exec.workspace(workspace_bytes()));
-    const auto in = [&](std::int64_t row) {
-      const std::int64_t at = row * c_;
-      return GradientIn{dy.data() + at, saved.x.data() + at, problem_.relu ? saved.y.data() + at : nullptr};
-    };
+    std::byte* workspace = exec.workspace(workspace_.bytes());
+    const auto in = [&](Range rows) { return GradientIn{dy.data() + rows.begin * c_, saved.x.data() + rows.begin * c_}; };
+    const auto gate = [&](Range rows) { return problem_.relu ? gate_.in(workspace) + rows.begin * gate_row_ : nullptr; };
     for_each_block(exec, [&](std::int64_t block, Range rows) {
-      kernels_.gradient_sums(in(rows.begin), saved.mean.data(), rows.end - rows.begin, c_, first(scratch, block),
-                             second(scratch, block));
+      const Sums to = sums(workspace, block);
+      const float* y = problem_.relu ? saved.y.data() + rows.begin * c_ : nullptr;
+      kernels_.gradient_sums(in(rows), y, gate(rows), {saved.mean.data(), to.first, to.second}, rows.end - rows.begin, c_);
     });
     parallel_for(exec.threads(), c_, kChannelGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t j = begin; j < end; ++j) join_gradients(scratch, j, saved, gamma, out);
+      join_gradients(workspace, {begin, end}, saved, gamma, out);
     });
-    const float* factor = coefficients(scratch);
+    const float* factor = coefficients_.in(workspace);
     const ChannelGradient map{saved.mean.data(), factor, factor + padded_c_, factor + 2 * padded_c_};
     for_each_block(exec, [&](std::int64_t, Range rows) {
       const std::int64_t at = rows.begin * c_;
-      kernels_.gradient(map, in(rows.begin),
+      kernels_.gradient(map, in(rows), gate(rows),
                         {out.dx.data() + at, problem_.residual ? out.d_residual.data() + at : nullptr,
                          out.write_x == Write::add, out.write_residual == Write::add},
                         rows.end - rows.begin, c_);
@@ -83,27 +98,29 @@ class BatchNormKernel final : public BatchNorm::Kernel {
   }
 
  private:
-  struct Moments {
-    double mean, m2;
+  /// Two sums of (C) over a block, and scratch of (C).
+  struct Sums {
+    float *first, *second, *scratch;
+  };
+  /// The two sums over all blocks, (C) each.
+  struct Joined {
+    double *first, *second;
   };
 
-  /// Two sums of (C) a block, then three coefficients of (C).
-  std::size_t workspace_bytes() const { return static_cast<std::size_t>((2 * blocks_ + 3) * padded_c_) * sizeof(float); }
-  float* first(float* scratch, std::int64_t block) const { return scratch + 2 * block * padded_c_; }
-  float* second(float* scratch, std::int64_t block) const { return first(scratch, block) + padded_c_; }
-  float* coefficients(float* scratch) const { return first(scratch, blocks_); }
-  std::int64_t rows_of(std::int64_t block) const { return std::min(block_rows_, rows_ - block * block_rows_); }
+  Sums sums(std::byte* workspace, std::int64_t block) const {
+    float* first = sums_.in(workspace) + 3 * block * padded_c_;
+    return {first, first + padded_c_, first + 2 * padded_c_};
+  }
+  Joined joined(std::byte* workspace) const { return {joined_.in(workspace), joined_.in(workspace) + padded_c_}; }
+  Range rows_of(std::int64_t block) const { return {block * block_rows_, std::min(rows_, (block + 1) * block_rows_)}; }
 
   /// Calls body(block, rows) for every block, contiguous runs of blocks over threads.
   template <class Body>
   void for_each_block(Exec& exec, const Body& body) const {
     parallel_for(exec.threads(), blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block) {
-        body(block, Range{block * block_rows_, block * block_rows_ + rows_of(block)});
-      }
+      for (std::int64_t block = begin; block < end; ++block) body(block, rows_of(block));
     });
   }
-
   void normalise(Exec& exec, const ChannelMap& map, In x, In residual, Out y) const {
     for_each_block(exec, [&](std::int64_t, Range rows) {
       const std::int64_t at = rows.begin * c_;
@@ -112,47 +129,73 @@ class BatchNormKernel final : public BatchNorm::Kernel {
     });
   }
 
-  Moments join_moments(float* scratch, std::int64_t j) const {
-    double sum = 0.0;
+  /// Adds up both sums of some channels over the blocks.
+  Joined join_sums(std::byte* workspace, Range channels) const {
+    const Joined to = joined(workspace);
+    std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
+    std::fill(to.second + channels.begin, to.second + channels.end, 0.0);
     for (std::int64_t block = 0; block < blocks_; ++block) {
-      sum += static_cast<double>(rows_of(block)) * double{first(scratch, block)[j]};
+      const Sums from = sums(workspace, block);
+      for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += double{from.first[j]};
+      for (std::int64_t j = channels.begin; j < channels.end; ++j) to.second[j] += double{from.second[j]};
     }
-    const double mean = sum / static_cast<double>(rows_);
-    double m2 = 0.0;
-    for (std::int64_t block = 0; block < blocks_; ++block) {
-      const double shift = double{first(scratch, block)[j]} - mean;
-      m2 += double{second(scratch, block)[j]} + static_cast<double>(rows_of(block)) * shift * shift;
-    }
-    return {mean, m2};
+    return to;
   }
 
-  /// dgamma and dbeta of channel j, and its coefficients of dx: factor, mean_g and slope.
-  void join_gradients(float* scratch, std::int64_t j, const BatchNorm::Saved& saved, In gamma,
-                      const BatchNorm::Gradients& out) const {
-    double sum_g = 0.0, sum_gx = 0.0;
+  /// Mean and m2 of some channels from those of the blocks.
+  Joined join_moments(std::byte* workspace, Range channels) const {
+    const Joined to = joined(workspace);
+    std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
+    std::fill(to.second + channels.begin, to.second + channels.end, 0.0);
     for (std::int64_t block = 0; block < blocks_; ++block) {
-      sum_g += double{first(scratch, block)[j]};
-      sum_gx += double{second(scratch, block)[j]};
+      const float* mean = sums(workspace, block).first;
+      const Range rows = rows_of(block);
+      const double weight = static_cast<double>(rows.end - rows.begin) / static_cast<double>(rows_);
+      for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += weight * double{mean[j]};
     }
-    const auto write = [&](Out to, double value) {
+    for (std::int64_t block = 0; block < blocks_; ++block) {
+      const Sums from = sums(workspace, block);
+      const Range rows = rows_of(block);
+      const auto count = static_cast<double>(rows.end - rows.begin);
+      for (std::int64_t j = channels.begin; j < channels.end; ++j) {
+        const double shift = double{from.first[j]} - to.first[j];
+        to.second[j] += double{from.second[j]} + count * shift * shift;
+      }
+    }
+    return to;
+  }
+
+  /// dgamma and dbeta of some channels, and their coefficients of dx: factor, mean_g and slope.
+  void join_gradients(std::byte* workspace, Range channels, const BatchNorm::Saved& saved, In gamma,
+                      const BatchNorm::Gradients& out) const {
+    const Joined sum = join_sums(workspace, channels);
+    const auto write = [&](float& to, double value) {
       const auto rounded = static_cast<float>(value);
-      to.data()[j] = out.write_parameters == Write::add ? to.data()[j] + rounded : rounded;
+      to = out.write_parameters == Write::add ? to + rounded : rounded;
     };
-    const double inv_std = double{saved.inv_std.data()[j]};
     const double rows = static_cast<double>(rows_);
-    write(out.dgamma, sum_gx * inv_std);
-    write(out.dbeta, sum_g);
-    float* to = coefficients(scratch) + j;
-    to[0] = static_cast<float>(double{gamma.data()[j]} * inv_std);
-    to[padded_c_] = static_cast<float>(sum_g / rows);
-    to[2 * padded_c_] = static_cast<float>(sum_gx * inv_std * inv_std / rows);
+    for (std::int64_t j = channels.begin; j < channels.end; ++j) {
+      const double inv_std = double{saved.inv_std.data()[j]};
+      write(out.dgamma.data()[j], sum.second[j] * inv_std);
+      write(out.dbeta.data()[j], sum.first[j]);
+      float* to = coefficients_.in(workspace) + j;
+      to[0] = static_cast<float>(double{gamma.data()[j]} * inv_std);
+      to[padded_c_] = static_cast<float>(sum.first[j] / rows);
+      to[2 * padded_c_] = static_cast<float>(sum.second[j] * inv_std * inv_std / rows);
+    }
   }
 
   BatchNorm::Problem problem_;
   std::int64_t rows_, c_;
   std::int64_t padded_c_;  // whole cache lines, so that threads do not share one
   std::int64_t block_rows_, blocks_;
+  std::int64_t gate_row_;  // bytes
   const BatchNormKernels& kernels_;
+  WorkspacePlan workspace_;
+  Region<float> sums_;          // (blocks, 3, C)
+  Region<double> joined_;       // (2, C)
+  Region<float> coefficients_;  // (3, C)
+  Region<Gate> gate_;           // (rows, gate row)
 };
 
 }  // namespace

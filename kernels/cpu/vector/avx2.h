@@ -33,6 +33,16 @@ struct Avx2 {
   static Float relu(Float a) { return _mm256_max_ps(zero(), a); }
   /// a where gate > 0, else 0.
   static Float where_positive(Float gate, Float a) { return _mm256_and_ps(_mm256_cmp_ps(gate, zero(), _CMP_GT_OQ), a); }
+  /// One bit a lane, in a byte: set where gate > 0.
+  static void store_gate(std::uint8_t* to, Float gate) {
+    *to = static_cast<std::uint8_t>(_mm256_movemask_ps(_mm256_cmp_ps(gate, zero(), _CMP_GT_OQ)));
+  }
+  /// a where the bit is set, else 0.
+  static Float where_gate(const std::uint8_t* from, Float a) {
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(*from), bit);
+    return _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(set, bit)), a);
+  }
 
  private:
   static __m256i mask(int lanes) {

@@ -35,6 +35,17 @@ struct Avx512 {
   static Float where_positive(Float gate, Float a) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(gate, zero(), _CMP_GT_OQ), a);
   }
+  /// One bit a lane, in two bytes: set where gate > 0.
+  static void store_gate(std::uint8_t* to, Float gate) {
+    const __mmask16 bits = _mm512_cmp_ps_mask(gate, zero(), _CMP_GT_OQ);
+    __builtin_memcpy(to, &bits, sizeof bits);
+  }
+  /// a where the bit is set, else 0.
+  static Float where_gate(const std::uint8_t* from, Float a) {
+    __mmask16 bits;
+    __builtin_memcpy(&bits, from, sizeof bits);
+    return _mm512_maskz_mov_ps(bits, a);
+  }
 
  private:
   static __mmask16 mask(int lanes) { return static_cast<__mmask16>((1U << static_cast<unsigned>(lanes)) - 1U); }

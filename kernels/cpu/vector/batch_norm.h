@@ -7,32 +7,49 @@
 
 namespace apam::kernels::cpu {
 
-/// Two sweeps over the block, the second of which finds it in cache: the mean first, then deviations from it. The mean is
-/// summed as differences from the first row, so that nothing cancels however far it lies from zero.
+/// sum += x - origin, squares += (x - origin)^2.
 template <class V>
-void moments(const float* x, std::int64_t rows, std::int64_t c, float* mean, float* m2) {
-  for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
-    lanes.store(mean + j, V::zero());
-    lanes.store(m2 + j, V::zero());
-  });
+void add_moments(const float* x, std::int64_t rows, std::int64_t c, const float* origin, float* sum, float* squares) {
   for (std::int64_t i = 0; i < rows; ++i) {
     const float* row = x + i * c;
     for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
-      const auto difference = V::sub(lanes.load(row + j), lanes.load(x + j));
-      lanes.store(mean + j, V::add(lanes.load(mean + j), difference));
+      const auto difference = V::sub(lanes.load(row + j), lanes.load(origin + j));
+      lanes.store(sum + j, V::add(lanes.load(sum + j), difference));
+      lanes.store(squares + j, V::fma(difference, difference, lanes.load(squares + j)));
     });
   }
+}
+
+template <class V>
+void clear(float* a, float* b, std::int64_t c) {
+  for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
+    lanes.store(a + j, V::zero());
+    lanes.store(b + j, V::zero());
+  });
+}
+
+/// One sweep: sums of differences from an origin within the data, and of their squares,
+///   mean = origin + sum / rows,   m2 = squares - sum^2 / rows.
+/// The origin is the mean of the first few rows, itself taken as differences from the first. However far the mean lies
+/// from zero, what is subtracted is thus of the size of the deviations.
+template <class V>
+void moments(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2) {
+  constexpr std::int64_t kOriginRows = 8;
+  const std::int64_t few = rows < kOriginRows ? rows : kOriginRows;
+  clear<V>(mean, m2, c);
+  add_moments<V>(x, few, c, x, mean, m2);
+  const auto few_inverse = V::all(1.0F / static_cast<float>(few));
+  for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
+    lanes.store(origin + j, V::fma(lanes.load(mean + j), few_inverse, lanes.load(x + j)));
+  });
+  clear<V>(mean, m2, c);
+  add_moments<V>(x, rows, c, origin, mean, m2);
   const auto divisor = V::all(static_cast<float>(rows));
   for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
-    lanes.store(mean + j, V::add(lanes.load(x + j), V::div(lanes.load(mean + j), divisor)));
+    const auto sum = lanes.load(mean + j), shift = V::div(sum, divisor);
+    lanes.store(mean + j, V::add(lanes.load(origin + j), shift));
+    lanes.store(m2 + j, V::max(V::zero(), V::sub(lanes.load(m2 + j), V::mul(sum, shift))));
   });
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const float* row = x + i * c;
-    for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
-      const auto deviation = V::sub(lanes.load(row + j), lanes.load(mean + j));
-      lanes.store(m2 + j, V::fma(deviation, deviation, lanes.load(m2 + j)));
-    });
-  }
 }
 
 template <class V, bool residual, bool relu>
@@ -61,60 +78,64 @@ void normalise(const ChannelMap& map, const float* x, const float* residual, boo
   }
 }
 
-/// dy where the ReLU let it pass: all of it when there is none.
-template <class V, bool relu, class Lanes>
-typename V::Float passed(const GradientIn& in, std::int64_t at, Lanes lanes) {
-  const auto dy = lanes.load(in.dy + at);
-  if constexpr (relu) return V::where_positive(lanes.load(in.y + at), dy);
-  return dy;
+/// The bits of row i from channel j on.
+template <class V, class Bits>
+Bits* gate_at(Bits* gate, std::int64_t i, std::int64_t j, std::int64_t c) {
+  return gate + (i * ((c + V::width - 1) / V::width) + j / V::width) * gate_bytes(V::width);
 }
 
 template <class V, bool relu>
-void sum_gradient_rows(const GradientIn& in, const float* mean, std::int64_t rows, std::int64_t c, float* sum_g,
-                       float* sum_gx) {
+void gradient_sum_rows(const GradientIn& in, const float* y, Gate* gate, const GradientSums& sums, std::int64_t rows,
+                       std::int64_t c) {
   for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t row = i * c;
-    for_each_vector<V>(c, [=, &in](std::int64_t j, auto lanes) {
-      const auto g = passed<V, relu>(in, row + j, lanes);
-      const auto centred = V::sub(lanes.load(in.x + row + j), lanes.load(mean + j));
-      lanes.store(sum_g + j, V::add(lanes.load(sum_g + j), g));
-      lanes.store(sum_gx + j, V::fma(g, centred, lanes.load(sum_gx + j)));
+    for_each_vector<V>(c, [=, &in, &sums](std::int64_t j, auto lanes) {
+      const std::int64_t at = i * c + j;
+      auto g = lanes.load(in.dy + at);
+      if constexpr (relu) {
+        const auto passed = lanes.load(y + at);
+        V::store_gate(gate_at<V>(gate, i, j, c), passed);
+        g = V::where_positive(passed, g);
+      }
+      const auto centred = V::sub(lanes.load(in.x + at), lanes.load(sums.mean + j));
+      lanes.store(sums.sum_g + j, V::add(lanes.load(sums.sum_g + j), g));
+      lanes.store(sums.sum_gx + j, V::fma(g, centred, lanes.load(sums.sum_gx + j)));
     });
   }
 }
 
 template <class V>
-void gradient_sums(const GradientIn& in, const float* mean, std::int64_t rows, std::int64_t c, float* sum_g, float* sum_gx) {
-  for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
-    lanes.store(sum_g + j, V::zero());
-    lanes.store(sum_gx + j, V::zero());
-  });
-  in.y != nullptr ? sum_gradient_rows<V, true>(in, mean, rows, c, sum_g, sum_gx)
-                  : sum_gradient_rows<V, false>(in, mean, rows, c, sum_g, sum_gx);
+void gradient_sums(const GradientIn& in, const float* y, Gate* gate, const GradientSums& sums, std::int64_t rows,
+                   std::int64_t c) {
+  clear<V>(sums.sum_g, sums.sum_gx, c);
+  y != nullptr ? gradient_sum_rows<V, true>(in, y, gate, sums, rows, c)
+               : gradient_sum_rows<V, false>(in, y, gate, sums, rows, c);
 }
 
 template <class V, bool relu>
-void gradient_rows(const ChannelGradient& k, const GradientIn& in, const GradientOut& out, std::int64_t rows, std::int64_t c) {
+void gradient_rows(const ChannelGradient& k, const GradientIn& in, const Gate* gate, const GradientOut& out, std::int64_t rows,
+                   std::int64_t c) {
   for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t row = i * c;
     for_each_vector<V>(c, [=, &k, &in, &out](std::int64_t j, auto lanes) {
-      const auto g = passed<V, relu>(in, row + j, lanes);
+      const std::int64_t at = i * c + j;
+      auto g = lanes.load(in.dy + at);
+      if constexpr (relu) g = V::where_gate(gate_at<V>(gate, i, j, c), g);
       if (out.d_residual != nullptr) {
-        float* to = out.d_residual + row + j;
+        float* to = out.d_residual + at;
         lanes.store(to, out.accumulate_residual ? V::add(lanes.load(to), g) : g);
       }
-      const auto centred = V::sub(lanes.load(in.x + row + j), lanes.load(k.mean + j));
+      const auto centred = V::sub(lanes.load(in.x + at), lanes.load(k.mean + j));
       const auto rest = V::sub(V::sub(g, lanes.load(k.mean_g + j)), V::mul(centred, lanes.load(k.slope + j)));
       const auto dx = V::mul(lanes.load(k.factor + j), rest);
-      float* to = out.dx + row + j;
+      float* to = out.dx + at;
       lanes.store(to, out.accumulate_dx ? V::add(lanes.load(to), dx) : dx);
     });
   }
 }
 
 template <class V>
-void gradient(const ChannelGradient& k, const GradientIn& in, const GradientOut& out, std::int64_t rows, std::int64_t c) {
-  in.y != nullptr ? gradient_rows<V, true>(k, in, out, rows, c) : gradient_rows<V, false>(k, in, out, rows, c);
+void gradient(const ChannelGradient& k, const GradientIn& in, const Gate* gate, const GradientOut& out, std::int64_t rows,
+              std::int64_t c) {
+  gate != nullptr ? gradient_rows<V, true>(k, in, gate, out, rows, c) : gradient_rows<V, false>(k, in, gate, out, rows, c);
 }
 
 template <class V>

@@ -45,6 +45,17 @@ struct Portable {
   static Float relu(Float a) { return a < zero() ? zero() : a; }
   /// a where gate > 0, else 0.
   static Float where_positive(Float gate, Float a) { return gate > zero() ? a : zero(); }
+  /// One bit a lane, in a byte: set where gate > 0.
+  static void store_gate(std::uint8_t* to, Float gate) {
+    unsigned bits = 0;
+    for (int i = 0; i < width; ++i) bits |= gate[i] > 0 ? 1U << static_cast<unsigned>(i) : 0U;
+    *to = static_cast<std::uint8_t>(bits);
+  }
+  /// a where the bit is set, else 0.
+  static Float where_gate(const std::uint8_t* from, Float a) {
+    for (int i = 0; i < width; ++i) a[i] = (*from >> static_cast<unsigned>(i) & 1U) != 0 ? a[i] : 0.0F;
+    return a;
+  }
 };
 
 }  // namespace

@@ -48,10 +48,19 @@ struct ChannelGradient {
   const float* slope;
 };
 
+/// What passed a ReLU, one bit an element: a row is as many vectors as it takes, a vector `gate_bytes(width)` bytes.
+using Gate = std::uint8_t;
+constexpr std::int64_t gate_bytes(int width) { return (width + 7) / 8; }
+
 struct GradientIn {
   const float* dy;  // (rows, C)
   const float* x;   // (rows, C)
-  const float* y;   // (rows, C), or null: no ReLU
+};
+/// sum_g = sum of g, sum_gx = sum of g * (x - mean), each (C).
+struct GradientSums {
+  const float* mean;
+  float* sum_g;
+  float* sum_gx;
 };
 struct GradientOut {
   float* dx;          // (rows, C)
@@ -61,14 +70,16 @@ struct GradientOut {
 
 /// Over a block of rows of `c` channels.
 struct BatchNormKernels {
-  /// mean[c], and m2[c] = sum over the rows of (x - mean)^2.
-  void (*moments)(const float* x, std::int64_t rows, std::int64_t c, float* mean, float* m2);
+  /// mean[c], and m2[c] = sum over the rows of (x - mean)^2; `origin` is scratch of (C).
+  void (*moments)(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2);
   /// y = act(map(x) + residual); `residual` may be null.
   void (*normalise)(const ChannelMap&, const float* x, const float* residual, bool relu, float* y, std::int64_t rows,
                     std::int64_t c);
-  /// sum_g[c] = sum of g, sum_gx[c] = sum of g * (x - mean), where g = dy masked by y > 0.
-  void (*gradient_sums)(const GradientIn&, const float* mean, std::int64_t rows, std::int64_t c, float* sum_g, float* sum_gx);
-  void (*gradient)(const ChannelGradient&, const GradientIn&, const GradientOut&, std::int64_t rows, std::int64_t c);
+  /// The gradient's sums where g = dy at y > 0, else 0, which the gate is to hold; `y` and `gate` null: no ReLU, g = dy.
+  void (*gradient_sums)(const GradientIn&, const float* y, Gate* gate, const GradientSums&, std::int64_t rows, std::int64_t c);
+  /// `gate` is as gradient_sums has left it, or null.
+  void (*gradient)(const ChannelGradient&, const GradientIn&, const Gate* gate, const GradientOut&, std::int64_t rows,
+                   std::int64_t c);
 };
 
 /// One window of average pooling; a window is `size` rows of `size` pixels of `c` channels, rows `row_stride` floats apart.

@@ -130,8 +130,8 @@ TEST_P(Vectors, moments_of_a_far_mean_do_not_cancel) {
   constexpr float kMean = 4096.0F;  // spacing of floats there: 2^-11
   auto x = normals(0, kRows * kChannels);
   for (auto& value : x) value = kMean + value / 16.0F;
-  std::vector<float> mean(kChannels + 1, kFence), m2(kChannels + 1, kFence);
-  isa().batch_norm.moments(x.data(), kRows, kChannels, mean.data(), m2.data());
+  std::vector<float> origin(kChannels + 1, kFence), mean = origin, m2 = origin;
+  isa().batch_norm.moments(x.data(), kRows, kChannels, origin.data(), mean.data(), m2.data());
   for (std::int64_t j = 0; j < kChannels; ++j) {
     double sum = 0, squares = 0;
     for (std::int64_t i = 0; i < kRows; ++i) sum += double{x[i * kChannels + j]};
