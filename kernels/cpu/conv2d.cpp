@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/conv2d_direct.h"
 #include "kernels/cpu/make.h"
+#include "kernels/cpu/narrow_weight.h"
 #include "kernels/cpu/winograd_product.h"
 #include "kernels/cpu/winograd_weight.h"
 
@@ -21,7 +22,7 @@ bool winograd_pays(const Conv2d::Problem& problem, const TileGrid& grid) {
 }
 
 using Product = std::variant<GatherProduct, WinogradProduct>;
-using Weight = std::variant<WeightProduct, WinogradWeight>;
+using Weight = std::variant<WeightProduct, NarrowWeight, WinogradWeight>;
 
 Product forward_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
   const TileGrid grid = forward_grid(problem);
@@ -38,6 +39,7 @@ Product backward_input_product(Exec& exec, const Conv2d::Problem& problem, const
 Weight backward_weight_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
   const TileGrid grid = forward_grid(problem);
   if (winograd_pays(problem, grid)) return WinogradWeight(exec, grid, isa);
+  if (NarrowWeight::can(problem, isa)) return NarrowWeight(exec, problem, isa);
   return WeightProduct(exec, backward_weight_shape(problem), isa);
 }
 

@@ -3,6 +3,8 @@
 namespace apam::kernels::cpu {
 namespace {
 
+constexpr int kNarrow = 8;  // channels; a tap of one pixel of fewer costs more in pointers than in products
+
 /// All taps of the filter, as a forward pass sees them: output pixel p meets x at p * stride + r - padding.
 std::vector<Tap> forward_taps(const Conv2d::Problem& problem) {
   std::vector<Tap> taps;
@@ -38,20 +40,25 @@ PhaseAxis phase_axis(int phase, int size, int filter, int stride, int padding) {
 
 GatherShape forward_shape(const Conv2d::Problem& problem) {
   const int p = problem.out_h(), q = problem.out_w();
+  std::vector<Tap> taps = forward_taps(problem);
+  const int span = problem.c < kNarrow ? problem.s : 1;
+  if (span > 1) std::erase_if(taps, [&](const Tap& tap) { return tap.dw != -problem.padding; });  // each takes its row
   GatherShape shape{.images = problem.n,
                     .in = {problem.h, problem.w, problem.c, problem.stride},
+                    .span = span,
                     .columns = problem.k,
                     .out_image = std::int64_t{p} * q * problem.k,
                     .channel_stride = 1,
                     .column_stride = std::int64_t{problem.r} * problem.s * problem.c,
                     .phases = {}};
-  shape.phases.push_back({p, q, 0, std::int64_t{q} * problem.k, problem.k, forward_taps(problem)});
+  shape.phases.push_back({p, q, 0, std::int64_t{q} * problem.k, problem.k, std::move(taps)});
   return shape;
 }
 
 GatherShape backward_input_shape(const Conv2d::Problem& problem) {
   GatherShape shape{.images = problem.n,
                     .in = {problem.out_h(), problem.out_w(), problem.k, 1},
+                    .span = 1,
                     .columns = problem.c,
                     .out_image = std::int64_t{problem.h} * problem.w * problem.c,
                     .channel_stride = std::int64_t{problem.r} * problem.s * problem.c,

@@ -5,15 +5,18 @@
 
 #include "kernels/cpu/dynamic_loop.h"
 #include "kernels/cpu/integers.h"
+#include "kernels/cpu/make.h"
 
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 4096;  // of a panel: half of a first-level cache of 32 KiB
-constexpr std::int64_t kBlockRows = 192;     // with 64 to 512 channels their input fits a second-level cache of 512 KiB
-constexpr std::int64_t kFewestTiles = 8;     // below this, listing rows costs more than sharing them out brings
-constexpr int kNarrow = 8;                   // channels; a tap of fewer costs more in pointers than in products
-constexpr int kItemsPerThread = 4;           // so that the last items end at about the same time
+constexpr std::int64_t kPieceFloats = 4096;    // of a panel: half of a first-level cache of 32 KiB
+constexpr std::int64_t kBlockRows = 192;       // with 64 to 512 channels their input fits a second-level cache of 512 KiB
+constexpr std::int64_t kShallowFloats = 3072;  // weights of an item that stay in the first-level cache all together
+constexpr std::int64_t kShallowTiles = 4;      // that pass through all panels at once, while the next are fetched,
+constexpr std::int64_t kDeepTiles = 8;         // and where panels pass one after the other
+constexpr std::int64_t kFewestTiles = 8;       // below this, listing rows costs more than sharing them out brings
+constexpr int kItemsPerThread = 4;             // so that the last items end at about the same time
 
 }  // namespace
 
@@ -21,50 +24,48 @@ GatherProduct::GatherProduct(Exec& exec, GatherShape shape, const Isa& isa)
     : shape_(std::move(shape)),
       kernels_(isa.gemm),
       panels_(static_cast<int>(ceil_div(shape_.columns, isa.gemm.panel))),
-      narrow_(shape_.in.channels < kNarrow) {
+      piece_(std::int64_t{shape_.span} * shape_.in.channels) {
+  const auto empty = std::remove_if(shape_.phases.begin(), shape_.phases.end(), [](const Phase& p) { return p.taps.empty(); });
+  zeros_first_ = empty != shape_.phases.end();
+  shape_.phases.erase(empty, shape_.phases.end());
   for (const Phase& phase : shape_.phases) {
     const auto taps = static_cast<std::int64_t>(phase.taps.size());
     PhasePlan plan{};
     plan.rows = std::int64_t{shape_.images} * phase.grid_h * phase.grid_w;
-    plan.depth = taps * shape_.in.channels;
+    plan.depth = taps * piece_;
     plan.packed = workspace_.add<float>(panels_ * plan.depth * kernels_.panel);
     plan_ranges(phase, plan);
     plans_.push_back(std::move(plan));
     max_taps_ = std::max(max_taps_, taps);
   }
   plan_items(exec.threads());
-  zeros_ = workspace_.add<float>(shape_.in.channels);
+  zeros_ = workspace_.add<float>(piece_);
   const std::int64_t rows = block_tiles_ * kernels_.rows;
   for (int thread = 0; thread < exec.threads(); ++thread) {
     in_.push_back(workspace_.add<const float*>(rows * max_taps_));
     out_.push_back(workspace_.add<float*>(rows));
     junk_.push_back(workspace_.add<float>(shape_.columns));
-    copies_.push_back(workspace_.add<float>(narrow_ ? rows * max_taps_ * shape_.in.channels : 0));
+    starts_.push_back(workspace_.add<const float*>(max_taps_));
+    edges_.push_back(workspace_.add<float>(shape_.span > 1 ? rows * max_taps_ * piece_ : 0));
   }
   exec.reserve_workspace(workspace_.bytes());
 }
 
-/// Cuts the sum into pieces of about equal depth: several taps, or a part of the channels of one.
+/// Cuts the sum into ranges of about equal depth: several taps, or a part of one.
 void GatherProduct::plan_ranges(const Phase& phase, PhasePlan& plan) const {
   const auto taps = static_cast<int>(phase.taps.size());
   const std::int64_t deepest = kPieceFloats / kernels_.panel;
-  if (taps == 0) {
-    plan.ranges.push_back({0, 0, 0, 0});  // one empty sum, so that the zeros are written
-  } else if (narrow_) {
-    for (std::int64_t first = 0; first < plan.depth; first += deepest) {
-      plan.ranges.push_back({0, 1, first, std::min(deepest, plan.depth - first)});
-    }
-  } else if (shape_.in.channels <= deepest) {
-    const std::int64_t pieces = ceil_div(taps, deepest / shape_.in.channels);
+  if (piece_ <= deepest) {
+    const std::int64_t pieces = ceil_div(taps, deepest / piece_);
     for (std::int64_t piece = 0; piece < pieces; ++piece) {
       const Range range = split(taps, piece, pieces);
-      plan.ranges.push_back({static_cast<int>(range.begin), static_cast<int>(range.end - range.begin), 0, shape_.in.channels});
+      plan.ranges.push_back({static_cast<int>(range.begin), static_cast<int>(range.end - range.begin), 0, piece_});
     }
   } else {
-    const std::int64_t pieces = ceil_div(shape_.in.channels, deepest);
+    const std::int64_t pieces = ceil_div(piece_, deepest);
     for (int tap = 0; tap < taps; ++tap) {
       for (std::int64_t piece = 0; piece < pieces; ++piece) {
-        const Range range = split(shape_.in.channels, piece, pieces);
+        const Range range = split(piece_, piece, pieces);
         plan.ranges.push_back({tap, 1, range.begin, range.end - range.begin});
       }
     }
@@ -95,7 +96,12 @@ void GatherProduct::plan_items(int threads) {
 
 void GatherProduct::run(Exec& exec, const float* x, const float* w, bool accumulate, float* y) const {
   std::byte* workspace = exec.workspace(workspace_.bytes());
-  std::memset(zeros_.in(workspace), 0, static_cast<std::size_t>(shape_.in.channels) * sizeof(float));
+  std::memset(zeros_.in(workspace), 0, static_cast<std::size_t>(piece_) * sizeof(float));
+  if (zeros_first_ && !accumulate) {
+    parallel_for(exec.threads(), shape_.images * shape_.out_image, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+      std::memset(y + begin, 0, static_cast<std::size_t>(end - begin) * sizeof(float));
+    });
+  }
   pack_weights(exec, w, workspace);
   const Operands operands{x, y, accumulate, workspace};
   dynamic_loop(exec.threads(), static_cast<std::int64_t>(items_.size()),
@@ -113,14 +119,14 @@ void GatherProduct::pack_weights(Exec& exec, const float* w, std::byte* workspac
   });
 }
 
-/// to: (taps, channels, panel), zero beyond the last column.
+/// to: (taps, piece, panel), zero beyond the last column.
 void GatherProduct::pack_panel(const Phase& phase, const float* w, int panel, float* to) const {
   const int width = kernels_.panel;
   const int first = panel * width;
   const int columns = std::min(width, shape_.columns - first);
   for (const Tap& tap : phase.taps) {
     const float* from = w + tap.weights + first * shape_.column_stride;
-    for (int l = 0; l < shape_.in.channels; ++l, from += shape_.channel_stride, to += width) {
+    for (std::int64_t l = 0; l < piece_; ++l, from += shape_.channel_stride, to += width) {
       for (int j = 0; j < columns; ++j) to[j] = from[j * shape_.column_stride];
       std::fill(to + columns, to + width, 0.0F);
     }
@@ -128,31 +134,65 @@ void GatherProduct::pack_panel(const Phase& phase, const float* w, int panel, fl
 }
 
 void GatherProduct::run_item(const Item& item, const Operands& operands, int thread) const {
-  const RowTiles tiles = narrow_ ? copy_rows(item, operands, thread) : list_rows(item, operands, thread);
+  const RowTiles listed = list_rows(item, operands, thread);
   const PhasePlan& plan = plans_[item.phase];
-  const std::int64_t piece_stride = narrow_ ? plan.depth : shape_.in.channels;  // elements of the sum in a tap of the list
   const float* packed = plan.packed.in(operands.workspace);
-  bool accumulate = operands.accumulate;
-  for (const TapRange& range : plan.ranges) {
-    const std::int64_t first = range.first_tap * piece_stride + range.first;
-    for (int panel = item.first_panel; panel < item.first_panel + item.panels; ++panel) {
-      const std::int64_t column = std::int64_t{panel} * kernels_.panel;
-      const auto columns = static_cast<int>(std::min<std::int64_t>(kernels_.panel, shape_.columns - column));
-      kernels_.row_product(tiles, range, {column, columns, accumulate}, packed + (panel * plan.depth + first) * kernels_.panel);
+  const bool shallow = plan.depth * item.panels * kernels_.panel <= kShallowFloats;
+  const std::int64_t step = shallow ? kShallowTiles : kDeepTiles;
+  const std::int64_t turns = item.panels * static_cast<std::int64_t>(plan.ranges.size());
+  for (std::int64_t tile = 0; tile < listed.count; tile += step) {
+    const RowTiles tiles = part(listed, tile, step), next = part(listed, tile + step, step);
+    bool accumulate = operands.accumulate;
+    std::int64_t turn = 0;
+    for (const TapRange& range : plan.ranges) {
+      const std::int64_t first = range.first_tap * piece_ + range.first;
+      for (int panel = item.first_panel; panel < item.first_panel + item.panels; ++panel, ++turn) {
+        prefetch(next, split(std::int64_t{next.count} * kernels_.rows, turn, turns), item);
+        const std::int64_t column = std::int64_t{panel} * kernels_.panel;
+        const auto columns = static_cast<int>(std::min<std::int64_t>(kernels_.panel, shape_.columns - column));
+        kernels_.row_product(tiles, range, {column, columns, accumulate},
+                             packed + (panel * plan.depth + first) * kernels_.panel);
+      }
+      accumulate = true;
     }
-    accumulate = true;
   }
 }
 
-/// Fills this thread's table of pointers with the input pixel of every row at every tap.
+/// `count` tiles of a list from `first` on, fewer or none at its end.
+RowTiles GatherProduct::part(const RowTiles& listed, std::int64_t first, std::int64_t count) const {
+  const auto left = static_cast<int>(std::clamp<std::int64_t>(listed.count - first, 0, count));
+  if (left == 0) return {listed.rows, listed.out, 0, listed.taps};
+  return {listed.rows + first * listed.taps * kernels_.rows, listed.out + first * kernels_.rows, left, listed.taps};
+}
+
+/// Asks for what some rows of a list will read and write. With several taps rows share their pixels, and find most of them.
+void GatherProduct::prefetch(const RowTiles& tiles, Range rows, const Item& item) const {
+  constexpr std::int64_t kLineFloats = 16;
+  const std::int64_t first = std::int64_t{item.first_panel} * kernels_.panel;
+  const std::int64_t last = std::min<std::int64_t>(shape_.columns, first + std::int64_t{item.panels} * kernels_.panel);
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+    if (tiles.taps == 1) {
+      for (std::int64_t l = 0; l < piece_; l += kLineFloats) __builtin_prefetch(tiles.rows[row] + l, 0, 2);
+    }
+    for (std::int64_t l = first; l < last; l += kLineFloats) __builtin_prefetch(tiles.out[row] + l, 1, 2);
+  }
+}
+
+/// Fills this thread's table of pointers with the input of every row at every tap.
 RowTiles GatherProduct::list_rows(const Item& item, const Operands& operands, int thread) const {
   const Phase& phase = shape_.phases[item.phase];
   const PhasePlan& plan = plans_[item.phase];
   const auto taps = static_cast<int>(phase.taps.size());
+  const int last = shape_.in.w - shape_.span;  // column from which a tap still finds all its pixels
   const float** in = in_[thread].in(operands.workspace);
   float** out = out_[thread].in(operands.workspace);
+  const float** starts = starts_[thread].in(operands.workspace);
   const float* zeros = zeros_.in(operands.workspace);
+  float* edge = edges_[thread].in(operands.workspace);
   std::int64_t row = item.first_tile * kernels_.rows;
+  const std::int64_t line = row / phase.grid_w;
+  Place at{line / phase.grid_h, static_cast<int>(line % phase.grid_h), static_cast<int>(row % phase.grid_w)};
+  if (row < plan.rows) start_line(phase, at, operands.x, starts);
   for (std::int64_t tile = 0; tile < item.tiles; ++tile, in += taps * kernels_.rows, out += kernels_.rows) {
     for (int i = 0; i < kernels_.rows; ++i, ++row) {
       if (row >= plan.rows) {
@@ -160,39 +200,49 @@ RowTiles GatherProduct::list_rows(const Item& item, const Operands& operands, in
         out[i] = junk_[thread].in(operands.workspace);
         continue;
       }
-      const auto v = static_cast<int>(row % phase.grid_w);
-      const auto u = static_cast<int>(row / phase.grid_w % phase.grid_h);
-      const std::int64_t image = row / phase.grid_w / phase.grid_h;
-      const float* x = operands.x + image * shape_.in.image_size();
       for (int tap = 0; tap < taps; ++tap) {
-        in[tap * kernels_.rows + i] = shape_.in.find(x, phase.taps[tap], u, v, zeros);
+        const int column = at.v * shape_.in.step + phase.taps[tap].dw;
+        const float*& from = in[tap * kernels_.rows + i];
+        from = zeros;
+        if (starts[tap] == nullptr) continue;
+        if (column >= 0 && column <= last) {
+          from = starts[tap] + std::int64_t{column} * shape_.in.channels;
+        } else if (shape_.span > 1) {
+          copy_edge(starts[tap], column, edge);
+          from = edge;
+          edge += piece_;
+        }
       }
-      out[i] = operands.y + image * shape_.out_image + phase.first + u * phase.row + v * phase.column;
+      out[i] = operands.y + at.image * shape_.out_image + phase.first + at.u * phase.row + at.v * phase.column;
+      if (++at.v < phase.grid_w) continue;
+      at = {at.u + 1 < phase.grid_h ? at.image : at.image + 1, at.u + 1 < phase.grid_h ? at.u + 1 : 0, 0};
+      if (row + 1 < plan.rows) start_line(phase, at, operands.x, starts);
     }
   }
   return {in_[thread].in(operands.workspace), out_[thread].in(operands.workspace), static_cast<int>(item.tiles), taps};
 }
 
-/// As list_rows, but copies each row's taps side by side, and lists the copies as the only tap.
-RowTiles GatherProduct::copy_rows(const Item& item, const Operands& operands, int thread) const {
-  RowTiles tiles = list_rows(item, operands, thread);
-  const std::int64_t depth = plans_[item.phase].depth;
+/// The input lines that a line of output pixels meets; null above and below the image.
+void GatherProduct::start_line(const Phase& phase, const Place& at, const float* x, const float** starts) const {
+  const float* image = x + at.image * shape_.in.image_size();
+  for (std::size_t tap = 0; tap < phase.taps.size(); ++tap) {
+    const int i = at.u * shape_.in.step + phase.taps[tap].dh;
+    const bool inside = i >= 0 && i < shape_.in.h;
+    starts[tap] = inside ? image + std::int64_t{i} * shape_.in.w * shape_.in.channels : nullptr;
+  }
+}
+
+/// The pixels from a column on, some of which lie beyond the image and are zero.
+void GatherProduct::copy_edge(const float* start, int column, float* to) const {
   const int channels = shape_.in.channels;
-  const float** in = in_[thread].in(operands.workspace);
-  float* copy = copies_[thread].in(operands.workspace);
-  for (std::int64_t tile = 0; tile < item.tiles; ++tile) {
-    const float** from = in + tile * tiles.taps * kernels_.rows;
-    for (int i = 0; i < kernels_.rows; ++i, copy += depth) {
-      for (int tap = 0; tap < tiles.taps; ++tap) {
-        const float* piece = from[tap * kernels_.rows + i];
-        for (int l = 0; l < channels; ++l) copy[tap * channels + l] = piece[l];
-      }
+  for (int s = 0; s < shape_.span; ++s, to += channels) {
+    const int j = column + s;
+    if (j >= 0 && j < shape_.in.w) {
+      std::copy_n(start + std::int64_t{j} * channels, channels, to);
+    } else {
+      std::fill_n(to, channels, 0.0F);
     }
   }
-  copy = copies_[thread].in(operands.workspace);
-  for (std::int64_t row = 0; row < item.tiles * kernels_.rows; ++row) in[row] = copy + row * depth;
-  tiles.taps = 1;
-  return tiles;
 }
 
 }  // namespace apam::kernels::cpu

@@ -82,6 +82,7 @@ void WeightProduct::run_item(const Item& item, const Operands& operands, int thr
     gemm.pack_tiles(operands.dy + rows.begin * shape_.k + item.first_k, shape_.k, depth, item.k, tiles);
     const OuterTiles outer{depth, depth * gemm.rows, gemm.rows, gemm.panel, sum + item.first_k * columns_, columns_, item.k};
     for (std::int64_t panel = item.panels.begin; panel < item.panels.end; ++panel) {
+      prefetch_block(block + 1, panel, item, operands);
       pack_panel(panel, depth, operands, thread);
       const std::int64_t column = panel * gemm.panel;
       const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, columns_ - column));
@@ -91,18 +92,34 @@ void WeightProduct::run_item(const Item& item, const Operands& operands, int thr
   }
 }
 
+/// While a panel is multiplied, asks for its share of dy's next block.
+void WeightProduct::prefetch_block(std::int64_t block, std::int64_t panel, const Item& item, const Operands& operands) const {
+  constexpr std::int64_t kLineFloats = 16;
+  if (block >= item.blocks.end) return;
+  const std::int64_t first = block * block_rows_, count = std::min(rows_, first + block_rows_) - first;
+  const Range rows = split(count, panel - item.panels.begin, item.panels.end - item.panels.begin);
+  for (std::int64_t row = first + rows.begin; row < first + rows.end; ++row) {
+    const float* dy = operands.dy + row * shape_.k + item.first_k;
+    for (std::int64_t l = 0; l < item.k; l += kLineFloats) __builtin_prefetch(dy + l, 0, 2);
+  }
+}
+
 /// Fills this thread's table with the input pixel that each row meets at each tap.
 void WeightProduct::list_pixels(Range rows, const Operands& operands, int thread) const {
   const float* zeros = zeros_.in(operands.workspace);
   const float** pixels = pixels_[thread].in(operands.workspace);
-  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    const auto v = static_cast<int>(row % shape_.grid_w);
-    const auto u = static_cast<int>(row / shape_.grid_w % shape_.grid_h);
-    const float* image = operands.x + row / shape_.grid_w / shape_.grid_h * shape_.in.image_size();
+  auto v = static_cast<int>(rows.begin % shape_.grid_w);
+  auto u = static_cast<int>(rows.begin / shape_.grid_w % shape_.grid_h);
+  const float* image = operands.x + rows.begin / shape_.grid_w / shape_.grid_h * shape_.in.image_size();
+  for (std::int64_t row = 0; row < rows.end - rows.begin; ++row) {
     for (std::size_t tap = 0; tap < shape_.taps.size(); ++tap) {
-      pixels[static_cast<std::int64_t>(tap) * block_rows_ + row - rows.begin] =
-          shape_.in.find(image, shape_.taps[tap], u, v, zeros);
+      pixels[static_cast<std::int64_t>(tap) * block_rows_ + row] = shape_.in.find(image, shape_.taps[tap], u, v, zeros);
     }
+    if (++v < shape_.grid_w) continue;
+    v = 0;
+    if (++u < shape_.grid_h) continue;
+    u = 0;
+    image += shape_.in.image_size();
   }
 }
 

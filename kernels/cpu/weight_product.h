@@ -48,6 +48,7 @@ class WeightProduct {
 
   void plan_items(int threads);
   void run_item(const Item& item, const Operands& operands, int thread) const;
+  void prefetch_block(std::int64_t block, std::int64_t panel, const Item& item, const Operands& operands) const;
   void list_pixels(Range rows, const Operands& operands, int thread) const;
   void pack_panel(std::int64_t panel, std::int64_t rows, const Operands& operands, int thread) const;
   void add_chunks(Exec& exec, const Operands& operands) const;

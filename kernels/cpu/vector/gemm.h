@@ -1,8 +1,9 @@
 // Matrix products in register tiles: `V::tile_rows` rows by `V::tile_vectors` vectors of float accumulators, one broadcast
-// of A and one fused multiply-add a vector of B. Both kernels run one panel of B (a tile wide, packed, zero-filled at the
+// of A and one fused multiply-add a vector of B. The kernels run one panel of B (a tile wide, packed, zero-filled at the
 // right edge) against all tiles of rows of a block, so that the panel stays in the first-level cache.
 //   row_product:    out[i][:] (+)= sum over taps t, channels l of rows[t][i][l] * panel[t][l][:]     A read where it lies
 //   outer_product:  out[i][:] (+)= sum over p of a[p][i] * b[p][:]                                  A and B by strides
+//   window_product: the same, where row i of A walks over the pixels of an image from a start of its own
 #pragma once
 
 #include "kernels/cpu/vector/tables.h"
@@ -112,6 +113,42 @@ void outer_product(const OuterTiles& tiles, const PanelOut& out, const float* a,
   outer_product_tiles<V, V::tile_vectors>(tiles, out, a, b);
 }
 
+template <class V, int vectors>
+void window_product_tiles(const WindowTiles& window, const PanelOut& out, const float* b) {
+  constexpr int rows = V::tile_rows;
+  for (int first = 0; first < window.row_count; first += rows) {
+    const float* a[rows];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) a[i] = window.rows[first + i];
+    Tile<V, rows, vectors> tile;
+    tile.clear();
+    const float* column = b;
+    // The first tile asks for the rows of b that come after these, the others for what is there already.
+    const std::int64_t ahead = first == 0 ? window.lines * window.pixels * window.b_step : 0;
+    for (std::int64_t q = 0; q < window.lines; ++q) {
+      std::int64_t at = q * window.line;
+      for (std::int64_t p = 0; p < window.pixels; ++p, at += window.step, column += window.b_step) {
+        __builtin_prefetch(column + ahead, 0, 2);
+        tile.step([&a, at](int i) { return a[i][at]; }, column);
+      }
+    }
+    float* to = window.out + first * window.out_stride + out.first;
+    const int valid = window.row_count - first < rows ? window.row_count - first : rows;
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      if (i < valid) tile.finish(i, to + i * window.out_stride, out.columns, out.accumulate);
+    }
+  }
+}
+
+template <class V>
+void window_product(const WindowTiles& window, const PanelOut& out, const float* b) {
+  if constexpr (V::tile_vectors == 2) {
+    if (out.columns <= V::width) return window_product_tiles<V, 1>(window, out, b);
+  }
+  window_product_tiles<V, V::tile_vectors>(window, out, b);
+}
+
 template <class V>
 void pack_tiles(const float* from, std::int64_t stride, std::int64_t depth, int columns, float* to) {
   constexpr int rows = V::tile_rows;
@@ -145,7 +182,7 @@ void pack_pieces(const Pieces& pieces, float* to) {
 
 template <class V>
 constexpr GemmKernels gemm_kernels() {
-  return {V::tile_rows, kPanel<V>, row_product<V>, outer_product<V>, pack_tiles<V>, pack_pieces<V>};
+  return {V::tile_rows, kPanel<V>, row_product<V>, outer_product<V>, window_product<V>, pack_tiles<V>, pack_pieces<V>};
 }
 
 }  // namespace apam::kernels::cpu

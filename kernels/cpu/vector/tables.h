@@ -124,6 +124,16 @@ struct OuterTiles {
   int rows;  ///< in all tiles; the last tile reads beyond them, and drops what comes of it
 };
 
+/// A product that sums over the pixels of some lines: row i's element of pixel p of line q lies at rows[i] + q * line +
+/// p * step, b's row of it at (q * pixels + p) * b_step.
+struct WindowTiles {
+  const float* const* rows;  // (row_count, in whole tiles)
+  int row_count;
+  std::int64_t lines, pixels, line, step, b_step;
+  float* out;  // (rows, out_stride)
+  std::int64_t out_stride;
+};
+
 /// Pieces of `length` floats to be laid side by side in a packed operand: piece p comes from rows[p] + first and goes to
 /// to + p * stride.
 struct Pieces {
@@ -138,6 +148,7 @@ struct GemmKernels {
   int rows, panel;  ///< of a tile
   void (*row_product)(const RowTiles&, const TapRange&, const PanelOut&, const float* panel);
   void (*outer_product)(const OuterTiles&, const PanelOut&, const float* a, const float* b);
+  void (*window_product)(const WindowTiles&, const PanelOut&, const float* b);
   /// Packs `columns` columns of from (depth, stride) as outer_product's a, with zeros in the last tile.
   void (*pack_tiles)(const float* from, std::int64_t stride, std::int64_t depth, int columns, float* to);
   /// Packs a part of outer_product's b.
