@@ -129,6 +129,14 @@ Tape::Sink Tape::sink(const Edge& input) {
   return {gradient_memory(variable), kernels::Write::add};
 }
 
+Tape::Sink Tape::sink_over(const Edge& output, const Edge& input) {
+  detail::Variable &from = *output.variable_, &to = *input.variable_;
+  const bool free = from.gradient != nullptr && from.gradient->owners == 1;
+  if (!free || to.gradient != nullptr || !(to.value.shape == from.value.shape)) return sink(input);
+  to.gradient = std::exchange(from.gradient, nullptr);
+  return {gradient_memory(to), kernels::Write::overwrite};
+}
+
 Tape::Sink Tape::sink(ParameterId id) {
   auto& usage = usage_.at(static_cast<std::size_t>(id.index));
   const auto write = usage.written == 0 ? kernels::Write::overwrite : kernels::Write::add;

@@ -140,6 +140,10 @@ class Tape {
   bool has_gradient(const Edge& output) const { return output.variable_->gradient != nullptr; }
   /// Where a contribution to the gradient of `input` goes: fresh memory to overwrite, or what others left, to add to.
   Sink sink(const Edge& input);
+  /// As sink(input), for a node that reads an element of its output's gradient for the last time before it writes that
+  /// element of its input's: the memory of the one, where nobody else needs it, becomes that of the other. `output` has no
+  /// gradient afterwards if so.
+  Sink sink_over(const Edge& output, const Edge& input);
   /// Where a parameter's gradient goes. The first contribution of a backward pass overwrites.
   Sink sink(ParameterId id);
   /// Passes the gradient of `output` on to `input` as it is, sharing its memory until one of the two is written to.

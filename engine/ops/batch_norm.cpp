@@ -48,12 +48,12 @@ class BatchNormNode final : public Node {
     const auto dbeta = tape.sink(parameters_.beta);
     Op::Gradients gradients{.dx = {}, .d_residual = {}, .dgamma = dgamma.data, .dbeta = dbeta.data};
     gradients.write_parameters = dgamma.write;
+    const In dy = tape.gradient(dy_);
     Var unused_x, unused_residual;
-    std::tie(gradients.dx, gradients.write_x) = target(tape, dx_, unused_x);
     if (d_residual_) std::tie(gradients.d_residual, gradients.write_residual) = target(tape, *d_residual_, unused_residual);
+    std::tie(gradients.dx, gradients.write_x) = target_over(tape, dx_, unused_x);
     const In gamma = tape.parameters().weight(parameters_.gamma).data;
-    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
-        .backward(tape.exec(), tape.gradient(dy_), saved, gamma, gradients);
+    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward).backward(tape.exec(), dy, saved, gamma, gradients);
   }
 
  private:
@@ -65,6 +65,12 @@ class BatchNormNode final : public Node {
     }
     unused = tape.scratch(x_.shape());
     return {unused.tensor().data, kernels::Write::overwrite};
+  }
+  /// The same, over dy where that is free.
+  std::pair<Out, kernels::Write> target_over(Tape& tape, const Edge& input, Var& unused) const {
+    if (!input.needs_gradient()) return target(tape, input, unused);
+    const auto sink = tape.sink_over(dy_, input);
+    return {sink.data, sink.write};
   }
 
   Op::Problem problem_;

@@ -44,8 +44,8 @@ struct BatchNorm {
     In mean;     // (C)
     In inv_std;  // (C)
   };
-  /// What backward writes. `d_residual` is empty unless the problem has a residual. dx and d_residual follow `write_x`
-  /// and `write_residual`; dgamma and dbeta follow `write_parameters`.
+  /// What backward writes. dx may be dy itself where it is overwritten. `d_residual` is empty unless the problem has a
+  /// residual. dx and d_residual follow `write_x` and `write_residual`; dgamma and dbeta follow `write_parameters`.
   struct Gradients {
     Out dx;          // (rows, C)
     Out d_residual;  // (rows, C)

@@ -152,6 +152,36 @@ TEST(Promises, each_batch_norm_gradient_follows_its_own_write) {
   });
 }
 
+TEST(Promises, batch_norm_may_write_its_gradient_over_dy) {
+  constexpr int kRows = 700, kChannels = 41;
+  for (const bool residual : {false, true}) {
+    for (const bool relu : {false, true}) {
+      const BatchNorm::Problem problem{.rows = kRows, .c = kChannels, .residual = residual, .relu = relu};
+      const Vector x = normals(problem.size(), 1), added = normals(problem.size(), 2), dy = normals(problem.size(), 3);
+      const Vector gamma = normals(kChannels, 4, 1), beta(kChannels);
+      const BatchNormRun run(problem, x, added, gamma, beta);
+      const Vector y = floats(run.y), mean = floats(run.mean), inv_std = floats(run.inv_std);
+      for_providers<BatchNorm>(problem, BatchNorm::Pass::backward, [&](const auto& implementation) {
+        Exec exec({.threads = 2});
+        const auto kernel = implementation.make(exec, problem);
+        const BatchNorm::Saved saved{in(x), relu ? in(y) : In{}, in(mean), in(inv_std)};
+        struct Result {
+          Vector dx, d_residual, dgamma, dbeta;
+          auto operator<=>(const Result&) const = default;
+        };
+        Result apart{Vector(dy.size()), Vector(dy.size()), Vector(kChannels), Vector(kChannels)};
+        Result over{dy, Vector(dy.size()), Vector(kChannels), Vector(kChannels)};
+        const auto gradients = [&](Result& r) {
+          return BatchNorm::Gradients{out(r.dx), residual ? out(r.d_residual) : Out{}, out(r.dgamma), out(r.dbeta)};
+        };
+        kernel->backward(exec, in(dy), saved, in(gamma), gradients(apart));
+        kernel->backward(exec, in(over.dx), saved, in(gamma), gradients(over));
+        EXPECT_TRUE(apart == over) << problem.describe();
+      });
+    }
+  }
+}
+
 // A mean of kappa = 1000 deviations. A sum of `rows` such numbers rounds by rho = 4 eps sqrt(rows) of itself (see
 // tests/support/tolerance.h), so the mean is off by rho * kappa deviations. Squares of deviations from a mean that is off by
 // delta sum to rows * delta^2 more: the variance is off by rho + (rho * kappa)^2 of itself. y carries the error of the mean.

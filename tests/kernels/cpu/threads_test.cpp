@@ -35,6 +35,8 @@ std::vector<cases::Case<Conv2d>> large_cases() {
       {"tiles_stride_2_padded_by_2", {.n = 9, .h = 9, .w = 12, .c = 16, .k = 70, .r = 3, .s = 3, .stride = 2, .padding = 2}},
       {"tiles_stride_2_many_channels",
        {.n = 18, .h = 8, .w = 7, .c = 150, .k = 200, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      {"narrow_strips", {.n = 70, .h = 9, .w = 7, .c = 3, .k = 16, .r = 3, .s = 3, .padding = 1}},
+      {"narrow_strips_stride_2", {.n = 3, .h = 40, .w = 33, .c = 2, .k = 48, .r = 3, .s = 3, .stride = 2, .padding = 1}},
       {"narrow", {.n = 9, .h = 17, .w = 17, .c = 3, .k = 40, .r = 3, .s = 3, .padding = 1}}};
 }
 template <>
