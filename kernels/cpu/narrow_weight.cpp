@@ -31,7 +31,7 @@ NarrowWeight::NarrowWeight(Exec& exec, const Conv2d::Problem& problem, const Isa
   const std::int64_t lines = (strip_lines_ - 1) * std::int64_t{problem.stride} + problem.r;
   for (int thread = 0; thread < exec.threads(); ++thread) {
     lines_.push_back(workspace_.add<float>(lines * line_));
-    starts_.push_back(workspace_.add<const float*>(round_up(columns_, isa.gemm.rows)));
+    starts_.push_back(workspace_.add<const float*>(round_up(columns_, isa.gemm.window_rows)));
   }
   exec.reserve_workspace(workspace_.bytes());
 }
@@ -55,7 +55,7 @@ void NarrowWeight::sum_chunk(std::int64_t chunk, const Operands& operands, int t
   const std::int64_t k = problem_.k, run = std::int64_t{problem_.s} * problem_.c;
   float* lines = lines_[thread].in(operands.workspace);
   const float** starts = starts_[thread].in(operands.workspace);
-  for (std::int64_t j = 0; j < round_up(columns_, gemm.rows); ++j) {
+  for (std::int64_t j = 0; j < round_up(columns_, gemm.window_rows); ++j) {
     starts[j] = j < columns_ ? lines + j / run * line_ + j % run : lines;  // what comes of the last ones is dropped
   }
   float* sum = sums_.in(operands.workspace) + chunk * columns_ * k;

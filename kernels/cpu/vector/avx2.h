@@ -12,6 +12,7 @@ struct Avx2 {
   static constexpr const char* name = "avx2";
   static constexpr int width = 8;
   static constexpr int tile_rows = 6, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
+  static constexpr int window_rows = 6;                  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m256;
 
   static Float zero() { return _mm256_setzero_ps(); }

@@ -12,6 +12,7 @@ struct Avx512 {
   static constexpr const char* name = "avx512";
   static constexpr int width = 16;
   static constexpr int tile_rows = 8, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
+  static constexpr int window_rows = 9;                  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m512;
 
   static Float zero() { return _mm512_setzero_ps(); }

@@ -115,7 +115,7 @@ void outer_product(const OuterTiles& tiles, const PanelOut& out, const float* a,
 
 template <class V, int vectors>
 void window_product_tiles(const WindowTiles& window, const PanelOut& out, const float* b) {
-  constexpr int rows = V::tile_rows;
+  constexpr int rows = V::window_rows, kLine = 16;  // floats of a cache line
   for (int first = 0; first < window.row_count; first += rows) {
     const float* a[rows];
 #pragma GCC unroll 16
@@ -128,7 +128,8 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
     for (std::int64_t q = 0; q < window.lines; ++q) {
       std::int64_t at = q * window.line;
       for (std::int64_t p = 0; p < window.pixels; ++p, at += window.step, column += window.b_step) {
-        __builtin_prefetch(column + ahead, 0, 2);
+#pragma GCC unroll 4
+        for (int line = 0; line < vectors * V::width; line += kLine) __builtin_prefetch(column + ahead + line, 0, 2);
         tile.step([&a, at](int i) { return a[i][at]; }, column);
       }
     }
@@ -182,7 +183,8 @@ void pack_pieces(const Pieces& pieces, float* to) {
 
 template <class V>
 constexpr GemmKernels gemm_kernels() {
-  return {V::tile_rows, kPanel<V>, row_product<V>, outer_product<V>, window_product<V>, pack_tiles<V>, pack_pieces<V>};
+  return {V::tile_rows,     kPanel<V>,         V::window_rows, row_product<V>,
+          outer_product<V>, window_product<V>, pack_tiles<V>,  pack_pieces<V>};
 }
 
 }  // namespace apam::kernels::cpu

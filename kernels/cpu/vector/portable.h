@@ -11,6 +11,7 @@ struct Portable {
   static constexpr const char* name = "portable";
   static constexpr int width = 4;
   static constexpr int tile_rows = 4, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
+  static constexpr int window_rows = 4;                  // of a tile whose rows each have a pointer in a register of their own
   using Float = float __attribute__((vector_size(16)));
 
   static Float zero() { return Float{}; }

@@ -146,6 +146,7 @@ struct Pieces {
 /// Register-tiled matrix products, see vector/gemm.h. `panel` of row_product starts at the range's first element.
 struct GemmKernels {
   int rows, panel;  ///< of a tile
+  int window_rows;  ///< of window_product's
   void (*row_product)(const RowTiles&, const TapRange&, const PanelOut&, const float* panel);
   void (*outer_product)(const OuterTiles&, const PanelOut&, const float* a, const float* b);
   void (*window_product)(const WindowTiles&, const PanelOut&, const float* b);
