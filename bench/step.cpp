@@ -4,6 +4,7 @@
 //   gflops              effective: the operations of the direct method, whatever a kernel does in their place,
 //                       forward + both backward passes of every convolution and linear layer, but for the first
 //                       convolution's backward_input, which nobody needs; per second of the median step
+//   breakdown           where the time goes, of a few more steps with a clock read at every kernel (bench/profile.h)
 //   fma_peak_gflops     what the cores can do at most, measured after the steps (bench/machine)
 #include <sys/resource.h>
 
@@ -18,6 +19,7 @@
 #include "apam/commands/setup.h"
 #include "apam/updater.h"
 #include "bench/machine/machine.h"
+#include "bench/profile.h"
 #include "engine/ops/ops.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/ops/linear.h"
@@ -37,6 +39,7 @@ struct Options {
   int batch = 100;
   int steps = 10;
   int warm_up = 2;
+  int profiled = 3;
   std::string json;
   commands::MachineOptions machine;
 };
@@ -87,6 +90,7 @@ struct Measured {
   double resident_peak_mib = 0;   // largest resident set of this process, over the steps and what came before
   std::uint64_t allocations = 0;  // of buffers, during the timed steps
   std::size_t activations_peak = 0, activations_reserved = 0;
+  nlohmann::ordered_json breakdown = nlohmann::ordered_json::array();
 
   double median() const {
     const std::size_t middle = milliseconds.size() / 2;
@@ -111,25 +115,37 @@ Measured measure(const Options& options, const nets::Net& net, Exec& exec) {
   const Labels labels(std::span<const std::int32_t>(batch.labels));
 
   Measured measured;
-  std::uint64_t allocations = 0;
-  for (int step = -options.warm_up; step < options.steps; ++step) {
-    if (step == 0) allocations = Buffer::allocations();
-    const auto start = std::chrono::steady_clock::now();
+  const auto run_step = [&] {
     tape.begin(engine::Mode::training);
     const auto gradient_scale = 1.0F / static_cast<float>(options.batch);
     const auto score = engine::softmax_cross_entropy(net.forward(tape.input(images)), labels, gradient_scale);
     tape.backward();
     updater.apply(arena.outgoing());
     exec.synchronize();
+    measured.last_loss = score.loss_sum / score.rows;
+  };
+  std::uint64_t allocations = 0;
+  for (int step = -options.warm_up; step < options.steps; ++step) {
+    if (step == 0) allocations = Buffer::allocations();
+    const auto start = std::chrono::steady_clock::now();
+    run_step();
     const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
     if (step >= 0) measured.milliseconds.push_back(elapsed.count());
-    measured.last_loss = score.loss_sum / score.rows;
   }
   std::sort(measured.milliseconds.begin(), measured.milliseconds.end());
   measured.allocations = Buffer::allocations() - allocations;
   measured.activations_peak = tape.arena().peak_bytes();
   measured.activations_reserved = tape.arena().reserved_bytes();
   measured.resident_peak_mib = resident_peak_mib();
+  if (options.profiled > 0) {
+    bench::Profile profile(exec);
+    for (int step = 0; step < options.profiled; ++step) {
+      profile.begin_step();
+      run_step();
+      profile.end_step();
+    }
+    measured.breakdown = profile.breakdown();
+  }
   measured.fma_peak = bench::fma_peak(exec.threads());
   return measured;
 }
@@ -158,6 +174,7 @@ nlohmann::ordered_json describe(const Options& options, const nets::Net& net, co
                         {"resident_peak", measured.resident_peak_mib}};
   json["allocations"] = measured.allocations;
   json["last_loss"] = measured.last_loss;
+  json["breakdown"] = measured.breakdown;
   json["selection"] = exec.selection().text();
   json["kernels"] = nlohmann::ordered_json::array();
   for (const KernelReport& kernel : exec.report()) {
@@ -185,6 +202,7 @@ int run(const Options& options) {
       options.net, options.batch, threads, json["images_per_second"].get<double>(), measured.median(),
       measured.milliseconds.front(), measured.milliseconds.back(), json["gflops"].get<double>(),
       json["gflops"].get<double>() / measured.fma_peak, json["memory_mib"]["resident_peak"].get<double>());
+  std::cout << bench::in_words(measured.breakdown);
   return 0;
 }
 
@@ -200,6 +218,9 @@ int main(int argc, char** argv) {
   app.add_option("--batch", options.batch, "Images a step")->capture_default_str()->check(CLI::Range(1, 1 << 16));
   app.add_option("--steps", options.steps, "Steps timed")->capture_default_str()->check(CLI::Range(1, 1 << 20));
   app.add_option("--warm-up", options.warm_up, "Steps before, not timed")->capture_default_str()->check(CLI::Range(0, 1 << 20));
+  app.add_option("--profile", options.profiled, "Steps after, for the breakdown by operation")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20));
   app.add_option("--threads", options.machine.threads, "[all cores]")->check(CLI::Range(1, 4096));
   app.add_option("--kernels", options.machine.kernels, "Providers, e.g. conv2d=onednn,*=auto")->capture_default_str();
   app.add_option("--device", options.machine.device, "cpu, cuda or cuda:INDEX")->capture_default_str();

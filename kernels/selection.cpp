@@ -121,6 +121,7 @@ typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typ
   auto& cache = exec.cache<KernelCache<Op>>();
   auto& slot = cache.chosen[{problem, pass}];
   if (slot == nullptr) slot = &choose<Op>(exec, cache, problem, pass);
+  if (const auto& listener = exec.request_listener()) listener({Op::name, pass_name<Op>(pass), problem.describe()});
   return *slot;
 }
 

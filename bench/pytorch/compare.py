@@ -80,7 +80,7 @@ class Comparison:
         with tempfile.TemporaryDirectory(prefix="apam-compare-") as folder:
             result = pathlib.Path(folder) / "step.json"
             run([str(self.options.step), *self.problem, "--kernels", self.options.kernels, "--steps",
-                 str(steps or self.options.steps), "--warm-up", str(warm_up), "--json", str(result)])
+                 str(steps or self.options.steps), "--warm-up", str(warm_up), "--profile", "0", "--json", str(result)])
             return json.loads(result.read_text())
 
     def pytorch(self):

@@ -34,7 +34,7 @@ struct Implementation {
 template <class Op>
 std::span<const Implementation<Op>> implementations();
 
-/// The kernel chosen for a problem and pass; made at the first call, looked up afterwards.
+/// The kernel chosen for a problem and pass; made at the first call, looked up afterwards. Ask for it right before it runs.
 /// Throws KernelError for a provider that is unknown, not built, or demanded for a problem that it cannot do.
 template <class Op>
 typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass);

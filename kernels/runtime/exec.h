@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -53,6 +54,12 @@ struct KernelReport {
   std::vector<std::pair<std::string, double>> timings;
 };
 
+/// A kernel is asked for, and will run next.
+struct KernelRequest {
+  std::string_view op, pass;
+  std::string problem;
+};
+
 class Exec {
  public:
   explicit Exec(ExecOptions options = {});
@@ -87,11 +94,17 @@ class Exec {
   std::vector<KernelReport>& report() { return report_; }
   const std::vector<KernelReport>& report() const { return report_; }
 
+  /// Has every request for a kernel told to `listener` before the kernel runs; an empty one ends that.
+  using RequestListener = std::function<void(const KernelRequest&)>;
+  void tell_requests(RequestListener listener) { listener_ = std::move(listener); }
+  const RequestListener& request_listener() const { return listener_; }
+
  private:
   ExecOptions options_;
   Buffer workspace_;
   std::map<std::type_index, std::shared_ptr<void>> caches_;
   std::vector<KernelReport> report_;
+  RequestListener listener_;
 };
 
 }  // namespace apam

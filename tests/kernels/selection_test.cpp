@@ -167,6 +167,21 @@ TEST(Kernel, is_made_once_for_all_passes_of_a_problem) {
   EXPECT_EQ(exec.report().size(), 3U);  // a line for each choice, none for a look-up
 }
 
+TEST(Kernel, requests_are_told_to_who_listens) {
+  Exec exec = exec_with("reference");
+  std::vector<std::string> told;
+  exec.tell_requests([&](const KernelRequest& request) {
+    told.push_back(fmt::format("{} {} {}", request.op, request.pass, request.problem));
+  });
+  kernel<Relu>(exec, kRelu, Relu::Pass::forward);
+  kernel<Relu>(exec, kRelu, Relu::Pass::backward);
+  kernel<Relu>(exec, kRelu, Relu::Pass::forward);
+  EXPECT_EQ(told, (std::vector<std::string>{"relu forward 1000", "relu backward 1000", "relu forward 1000"}));
+  exec.tell_requests({});
+  kernel<Relu>(exec, kRelu, Relu::Pass::forward);
+  EXPECT_EQ(told.size(), 3U);
+}
+
 TEST(Implementations, end_with_the_naive_loops_that_do_everything) {
   for_each_operation([]<class Op>() {
     const auto all = implementations<Op>();

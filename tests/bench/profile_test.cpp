@@ -1,0 +1,73 @@
+// Whose time is whose.
+#include "bench/profile.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "kernels/ops/all.h"
+
+namespace apam::bench {
+namespace {
+
+using kernels::Add;
+using kernels::Relu;
+
+void pass_time(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+
+/// Two ReLUs forward of different sizes, one addition; sleeps in place of what they do.
+void step(Exec& exec) {
+  pass_time(3);
+  kernels::kernel<Relu>(exec, {1000}, Relu::Pass::forward);
+  pass_time(20);
+  kernels::kernel<Relu>(exec, {2000}, Relu::Pass::forward);
+  pass_time(40);
+  kernels::kernel<Relu>(exec, {2000}, Relu::Pass::forward);
+  pass_time(40);
+  kernels::kernel<Add>(exec, {1000}, Add::Pass::forward);
+  pass_time(10);
+}
+
+TEST(Profile, gives_each_kernel_the_time_until_the_next_is_asked_for) {
+  Exec exec({.kernels = KernelSelection::parse("reference")});
+  step(exec);  // chooses and makes the kernels
+  Profile profile(exec);
+  for (int i = 0; i < 3; ++i) {
+    profile.begin_step();
+    step(exec);
+    profile.end_step();
+    pass_time(30);  // between the steps: nobody's
+  }
+  const auto breakdown = profile.breakdown();
+  ASSERT_EQ(breakdown.size(), 3U);
+  const auto& relu = breakdown[0];
+  EXPECT_EQ(relu["op"], "relu");
+  EXPECT_EQ(relu["pass"], "forward");
+  EXPECT_EQ(relu["calls"], 3);
+  EXPECT_EQ(breakdown[1]["op"], "add");
+  EXPECT_EQ(breakdown[2]["op"], "other");
+  // A sleep lasts at least as long as it is told to.
+  EXPECT_GE(relu["milliseconds"].get<double>(), 100);
+  EXPECT_GE(breakdown[1]["milliseconds"].get<double>(), 10);
+  EXPECT_GE(breakdown[2]["milliseconds"].get<double>(), 3);
+
+  ASSERT_EQ(relu["problems"].size(), 2U);
+  EXPECT_EQ(relu["problems"][0]["problem"], "2000");
+  EXPECT_EQ(relu["problems"][0]["calls"], 2);
+  EXPECT_EQ(relu["problems"][0]["provider"], "reference");
+  EXPECT_GE(relu["problems"][0]["milliseconds"].get<double>(), 80);
+  double shares = 0;
+  for (const auto& group : breakdown) shares += group["share"].get<double>();
+  EXPECT_NEAR(shares, 1, 1e-12);
+  EXPECT_NE(in_words(breakdown).find("relu.forward"), std::string::npos);
+}
+
+TEST(Profile, listens_no_longer_than_it_lives) {
+  Exec exec({.kernels = KernelSelection::parse("reference")});
+  { const Profile profile(exec); }
+  EXPECT_FALSE(exec.request_listener());
+  EXPECT_NO_THROW(step(exec));
+}
+
+}  // namespace
+}  // namespace apam::bench
