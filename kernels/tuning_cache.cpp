@@ -5,17 +5,22 @@
 #include <unistd.h>
 
 #include <cctype>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "kernels/fingerprint.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::kernels {
 namespace {
 
-// Raise when kernels change so much that old timings mislead.
-constexpr int kFormat = 1;
+/// Letters and digits, for the name of a file.
+std::string plain(std::string text) {
+  for (char& letter : text) letter = std::isalnum(static_cast<unsigned char>(letter)) != 0 ? letter : '-';
+  return text;
+}
 
 nlohmann::json read(const std::filesystem::path& file) {
   std::ifstream in(file);
@@ -37,9 +42,8 @@ TuningCache::TuningCache(const std::filesystem::path& folder) {
   if (folder.empty()) return;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  std::string machine = cpu_model();
-  for (char& letter : machine) letter = std::isalnum(static_cast<unsigned char>(letter)) != 0 ? letter : '-';
-  file_ = folder / fmt::format("kernels-{}-{}.json", kFormat, machine);
+  const char* isa = std::getenv("APAM_ISA");
+  file_ = folder / fmt::format("kernels-{}-{}{}.json", kFingerprint, plain(cpu_model()), plain(isa == nullptr ? "" : isa));
   lock_ = ::open((file_.string() + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
   if (lock_ < 0 || ::flock(lock_, LOCK_EX) != 0) file_.clear();  // no place to keep timings: time in every process
 }

@@ -13,7 +13,8 @@ namespace apam::kernels {
 
 using Timings = std::vector<std::pair<std::string, double>>;  // provider, milliseconds
 
-/// The file of one machine (CPU model and library version) in a folder; an empty folder name keeps nothing.
+/// The file of one build on one machine (sources of the kernels, compiler, library version, CPU model, APAM_ISA) in a folder:
+/// timings of other kernels would mislead. An empty folder name keeps nothing.
 class TuningCache {
  public:
   explicit TuningCache(const std::filesystem::path& folder);
