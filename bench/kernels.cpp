@@ -10,6 +10,7 @@
 
 #include "bench/kernel_report.h"
 #include "bench/machine/machine.h"
+#include "bench/median.h"
 #include "bench/verify.h"
 #include "kernels/alternate_timing.h"
 #include "kernels/runtime/parallel.h"
@@ -79,9 +80,8 @@ std::vector<bench::ProviderTime> time_providers(const Options& options, Exec& ex
     exec.synchronize();
   });
   for (std::size_t i = 0; i < kernels.size(); ++i) {
-    std::sort(times[i].begin(), times[i].end());
-    result[places[i]].best = times[i].front();
-    result[places[i]].median = times[i][times[i].size() / 2];
+    result[places[i]].best = *std::min_element(times[i].begin(), times[i].end());
+    result[places[i]].median = bench::median(times[i]);
   }
   return result;
 }
@@ -150,6 +150,11 @@ int run(const Options& options) {
   const bench::Limits limits = measure_limits(options.threads);
   std::vector<bench::KernelRow> rows;
   for_each_operation([&]<class Op>() { add_rows<Op>(options, exec, limits, rows); });
+  const auto listed = [](const auto& names) {
+    return names.empty() ? std::string("all") : fmt::format("{}", fmt::join(names, " "));
+  };
+  require<InputError>(!rows.empty(), "kernels: no problem of net {} has op {} with pass {}", listed(options.nets),
+                      listed(options.ops), listed(options.passes));
   std::cout << bench::summary(rows);
   const int slower = check_auto(rows);
   if (!options.json.empty()) {

@@ -4,14 +4,10 @@
 
 #include <algorithm>
 
+#include "bench/median.h"
+
 namespace apam::bench {
 namespace {
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 bool longer(const nlohmann::ordered_json& a, const nlohmann::ordered_json& b) {
   return a["milliseconds"].get<double>() > b["milliseconds"].get<double>();

@@ -19,6 +19,7 @@
 #include "apam/commands/setup.h"
 #include "apam/updater.h"
 #include "bench/machine/machine.h"
+#include "bench/median.h"
 #include "bench/profile.h"
 #include "engine/ops/ops.h"
 #include "kernels/ops/conv2d.h"
@@ -92,10 +93,7 @@ struct Measured {
   std::size_t activations_peak = 0, activations_reserved = 0;
   nlohmann::ordered_json breakdown = nlohmann::ordered_json::array();
 
-  double median() const {
-    const std::size_t middle = milliseconds.size() / 2;
-    return milliseconds.size() % 2 == 1 ? milliseconds[middle] : (milliseconds[middle - 1] + milliseconds[middle]) / 2;
-  }
+  double median() const { return bench::median(milliseconds); }
 };
 
 /// The largest resident set of this process so far.

@@ -111,7 +111,13 @@ class BatchNormKernel final : public BatchNorm::Kernel {
     float* first = sums_.in(workspace) + 3 * block * padded_c_;
     return {first, first + padded_c_, first + 2 * padded_c_};
   }
-  Joined joined(std::byte* workspace) const { return {joined_.in(workspace), joined_.in(workspace) + padded_c_}; }
+  /// Where both are joined, zero for now at some channels.
+  Joined joined(std::byte* workspace, Range channels) const {
+    const Joined to{joined_.in(workspace), joined_.in(workspace) + padded_c_};
+    std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
+    std::fill(to.second + channels.begin, to.second + channels.end, 0.0);
+    return to;
+  }
   Range rows_of(std::int64_t block) const { return {block * block_rows_, std::min(rows_, (block + 1) * block_rows_)}; }
 
   /// Calls body(block, rows) for every block, contiguous runs of blocks over threads.
@@ -131,9 +137,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
 
   /// Adds up both sums of some channels over the blocks.
   Joined join_sums(std::byte* workspace, Range channels) const {
-    const Joined to = joined(workspace);
-    std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
-    std::fill(to.second + channels.begin, to.second + channels.end, 0.0);
+    const Joined to = joined(workspace, channels);
     for (std::int64_t block = 0; block < blocks_; ++block) {
       const Sums from = sums(workspace, block);
       for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += double{from.first[j]};
@@ -144,9 +148,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
 
   /// Mean and m2 of some channels from those of the blocks.
   Joined join_moments(std::byte* workspace, Range channels) const {
-    const Joined to = joined(workspace);
-    std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
-    std::fill(to.second + channels.begin, to.second + channels.end, 0.0);
+    const Joined to = joined(workspace, channels);
     for (std::int64_t block = 0; block < blocks_; ++block) {
       const float* mean = sums(workspace, block).first;
       const Range rows = rows_of(block);

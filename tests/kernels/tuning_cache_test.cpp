@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -34,6 +35,17 @@ TEST(TuningCache, makes_its_folder) {
   const support::TemporaryFolder folder;
   TuningCache(folder.path() / "deep" / "er").store("a", {{"ours", 1}});
   EXPECT_FALSE(TuningCache(folder.path() / "deep" / "er").find("a").empty());
+}
+
+TEST(TuningCache, keeps_instruction_sets_apart) {
+  const support::TemporaryFolder folder;
+  TuningCache(folder.path()).store("a", {{"ours", 1}});
+  const char* before = std::getenv("APAM_ISA");
+  const std::string isa = before == nullptr ? "" : before;
+  setenv("APAM_ISA", (isa + "x").c_str(), 1);
+  EXPECT_TRUE(TuningCache(folder.path()).find("a").empty());
+  before == nullptr ? unsetenv("APAM_ISA") : setenv("APAM_ISA", isa.c_str(), 1);
+  EXPECT_FALSE(TuningCache(folder.path()).find("a").empty());
 }
 
 TEST(TuningCache, survives_a_damaged_file) {

@@ -51,6 +51,14 @@ struct Tile {
       }
     }
   }
+
+  /// The same for the first `count` rows (there may be more than the tile has), `stride` floats apart.
+  inline __attribute__((always_inline)) void finish(int count, float* to, std::int64_t stride, const PanelOut& out) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      if (i < count) finish(i, to + i * stride + out.first, out.columns, out.accumulate);
+    }
+  }
 };
 
 /// Floats between two rows of a packed panel of B.
@@ -96,12 +104,7 @@ void outer_product_tiles(const OuterTiles& tiles, const PanelOut& out, const flo
     for (std::int64_t p = 0; p < tiles.depth; ++p, column += tiles.b_step, element += tiles.a_step) {
       tile.step([element](int i) { return element[i]; }, column);
     }
-    float* to = tiles.out + first * tiles.out_stride + out.first;
-    const int valid = tiles.rows - first < rows ? tiles.rows - first : rows;
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      if (i < valid) tile.finish(i, to + i * tiles.out_stride, out.columns, out.accumulate);
-    }
+    tile.finish(tiles.rows - first, tiles.out + first * tiles.out_stride, tiles.out_stride, out);
   }
 }
 
@@ -133,12 +136,7 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
         tile.step([&a, at](int i) { return a[i][at]; }, column);
       }
     }
-    float* to = window.out + first * window.out_stride + out.first;
-    const int valid = window.row_count - first < rows ? window.row_count - first : rows;
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      if (i < valid) tile.finish(i, to + i * window.out_stride, out.columns, out.accumulate);
-    }
+    tile.finish(window.row_count - first, window.out + first * window.out_stride, window.out_stride, out);
   }
 }
 
