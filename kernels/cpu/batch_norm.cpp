@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
+#include "kernels/cpu/streaming.h"
 #include "kernels/cpu/workspace_plan.h"
 #include "kernels/runtime/parallel.h"
 
@@ -34,6 +35,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
         block_rows_(rows_of_a_block(problem)),
         blocks_(ceil_div(rows_, block_rows_)),
         gate_row_(ceil_div(c_, isa.width) * gate_bytes(isa.width)),
+        streams_(isa.streams),
         kernels_(isa.batch_norm),
         sums_(workspace_.add<float>(3 * blocks_ * padded_c_)),
         joined_(workspace_.add<double>(2 * padded_c_)),
@@ -128,10 +130,11 @@ class BatchNormKernel final : public BatchNorm::Kernel {
     });
   }
   void normalise(Exec& exec, const ChannelMap& map, In x, In residual, Out y) const {
+    const bool stream = streams_ && worth_streaming(y.data(), rows_, c_);
     for_each_block(exec, [&](std::int64_t, Range rows) {
       const std::int64_t at = rows.begin * c_;
-      kernels_.normalise(map, x.data() + at, problem_.residual ? residual.data() + at : nullptr, problem_.relu, y.data() + at,
-                         rows.end - rows.begin, c_);
+      kernels_.normalise(map, {x.data() + at, problem_.residual ? residual.data() + at : nullptr}, problem_.relu, y.data() + at,
+                         stream, rows.end - rows.begin, c_);
     });
   }
 
@@ -192,6 +195,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
   std::int64_t padded_c_;  // whole cache lines, so that threads do not share one
   std::int64_t block_rows_, blocks_;
   std::int64_t gate_row_;  // bytes
+  bool streams_;
   const BatchNormKernels& kernels_;
   WorkspacePlan workspace_;
   Region<float> sums_;          // (blocks, 3, C)

@@ -6,6 +6,7 @@
 #include "kernels/cpu/dynamic_loop.h"
 #include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
+#include "kernels/cpu/streaming.h"
 
 namespace apam::kernels::cpu {
 namespace {
@@ -22,6 +23,7 @@ constexpr int kItemsPerThread = 4;             // so that the last items end at 
 
 GatherProduct::GatherProduct(Exec& exec, GatherShape shape, const Isa& isa)
     : shape_(std::move(shape)),
+      isa_(isa),
       kernels_(isa.gemm),
       panels_(static_cast<int>(ceil_div(shape_.columns, isa.gemm.panel))),
       piece_(std::int64_t{shape_.span} * shape_.in.channels) {
@@ -103,7 +105,10 @@ void GatherProduct::run(Exec& exec, const float* x, const float* w, bool accumul
     });
   }
   pack_weights(exec, w, workspace);
-  const Operands operands{x, y, accumulate, workspace};
+  const bool whole = std::all_of(plans_.begin(), plans_.end(), [](const PhasePlan& plan) { return plan.ranges.size() == 1; });
+  const std::int64_t pixels = shape_.images * shape_.out_image / shape_.columns;
+  const bool stream = !accumulate && whole && isa_.streams && worth_streaming(y, pixels, shape_.columns);
+  const Operands operands{x, y, accumulate, stream, workspace};
   dynamic_loop(exec.threads(), static_cast<std::int64_t>(items_.size()),
                [&](std::int64_t item, int thread) { run_item(items_[item], operands, thread); });
 }
@@ -147,15 +152,16 @@ void GatherProduct::run_item(const Item& item, const Operands& operands, int thr
     for (const TapRange& range : plan.ranges) {
       const std::int64_t first = range.first_tap * piece_ + range.first;
       for (int panel = item.first_panel; panel < item.first_panel + item.panels; ++panel, ++turn) {
-        prefetch(next, split(std::int64_t{next.count} * kernels_.rows, turn, turns), item);
+        prefetch(next, split(std::int64_t{next.count} * kernels_.rows, turn, turns), item, operands.stream);
         const std::int64_t column = std::int64_t{panel} * kernels_.panel;
         const auto columns = static_cast<int>(std::min<std::int64_t>(kernels_.panel, shape_.columns - column));
-        kernels_.row_product(tiles, range, {column, columns, accumulate},
+        kernels_.row_product(tiles, range, {column, columns, accumulate, operands.stream},
                              packed + (panel * plan.depth + first) * kernels_.panel);
       }
       accumulate = true;
     }
   }
+  if (operands.stream) isa_.drain();
 }
 
 /// `count` tiles of a list from `first` on, fewer or none at its end.
@@ -166,7 +172,7 @@ RowTiles GatherProduct::part(const RowTiles& listed, std::int64_t first, std::in
 }
 
 /// Asks for what some rows of a list will read and write. With several taps rows share their pixels, and find most of them.
-void GatherProduct::prefetch(const RowTiles& tiles, Range rows, const Item& item) const {
+void GatherProduct::prefetch(const RowTiles& tiles, Range rows, const Item& item, bool stream) const {
   constexpr std::int64_t kLineFloats = 16;
   const std::int64_t first = std::int64_t{item.first_panel} * kernels_.panel;
   const std::int64_t last = std::min<std::int64_t>(shape_.columns, first + std::int64_t{item.panels} * kernels_.panel);
@@ -174,6 +180,7 @@ void GatherProduct::prefetch(const RowTiles& tiles, Range rows, const Item& item
     if (tiles.taps == 1) {
       for (std::int64_t l = 0; l < piece_; l += kLineFloats) __builtin_prefetch(tiles.rows[row] + l, 0, 2);
     }
+    if (stream) continue;
     for (std::int64_t l = first; l < last; l += kLineFloats) __builtin_prefetch(tiles.out[row] + l, 1, 2);
   }
 }

@@ -61,7 +61,7 @@ class GatherProduct {
   struct Operands {
     const float* x;
     float* y;
-    bool accumulate;
+    bool accumulate, stream;
     std::byte* workspace;
   };
 
@@ -77,12 +77,13 @@ class GatherProduct {
   void pack_panel(const Phase& phase, const float* w, int panel, float* to) const;
   void run_item(const Item& item, const Operands& operands, int thread) const;
   RowTiles part(const RowTiles& listed, std::int64_t first, std::int64_t count) const;
-  void prefetch(const RowTiles& tiles, Range rows, const Item& item) const;
+  void prefetch(const RowTiles& tiles, Range rows, const Item& item, bool stream) const;
   RowTiles list_rows(const Item& item, const Operands& operands, int thread) const;
   void start_line(const Phase& phase, const Place& at, const float* x, const float** starts) const;
   void copy_edge(const float* start, int column, float* to) const;
 
   GatherShape shape_;
+  const Isa& isa_;
   const GemmKernels& kernels_;
   int panels_;
   std::int64_t piece_;  // floats that a tap meets: span * channels

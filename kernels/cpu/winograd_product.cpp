@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/dynamic_loop.h"
 #include "kernels/cpu/integers.h"
+#include "kernels/cpu/streaming.h"
 
 namespace apam::kernels::cpu {
 namespace {
@@ -59,7 +60,9 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
 }
 
 void WinogradProduct::run(Exec& exec, const float* in, const float* w, bool accumulate, float* out) const {
-  const Operands operands{in, w, out, accumulate, exec.workspace(workspace_.bytes())};
+  const std::int64_t pixels = std::int64_t{grid_.images} * grid_.out.h * grid_.out.w;
+  const bool stream = !accumulate && isa_.streams && grid_.covers_output() && worth_streaming(out, pixels, columns_);
+  const Operands operands{in, w, out, accumulate, stream, exec.workspace(workspace_.bytes())};
   std::memset(zeros_.in(operands.workspace), 0, static_cast<std::size_t>(channels_) * sizeof(float));
   by_panels_ ? run_panels(exec, operands) : run_tile_blocks(exec, operands);
 }
@@ -160,8 +163,9 @@ void WinogradProduct::transform_output(Range tiles, Range panels, const Operands
   std::array<float*, kMostTilePixels> pixels;
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, m += m_row_) {
     grid_.output(operands.out, tile, junk_[thread].in(operands.workspace), pixels.data());
-    transforms_.output(m, m_plane_, {first, columns, operands.accumulate}, pixels.data());
+    transforms_.output(m, m_plane_, {first, columns, operands.accumulate, operands.stream}, pixels.data());
   }
+  if (operands.stream) isa_.drain();
 }
 
 }  // namespace apam::kernels::cpu

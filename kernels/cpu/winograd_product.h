@@ -33,7 +33,7 @@ class WinogradProduct {
     const float* in;
     const float* w;
     float* out;
-    bool accumulate;
+    bool accumulate, stream;
     std::byte* workspace;
   };
 

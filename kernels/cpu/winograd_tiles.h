@@ -43,6 +43,9 @@ struct TileGrid {
   int tiles_w() const { return (out.w - out_begin + scheme().out - 1) / scheme().out; }
   std::int64_t count() const { return std::int64_t{images} * tiles_h() * tiles_w(); }
 
+  /// Whether the tiles have no pixel beyond the output.
+  bool covers_output() const { return out_begin == 0 && out.h % scheme().out == 0 && out.w % scheme().out == 0; }
+
   /// The input pixels of a tile.
   void input(const float* x, std::int64_t tile, const float* outside, const float** pointers) const {
     const Place at = place(tile);

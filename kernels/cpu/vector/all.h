@@ -12,8 +12,16 @@ namespace apam::kernels::cpu {
 
 template <class V>
 constexpr Isa isa_table() {
-  return {V::name,           V::width,          pointwise_kernels<V>(), optimizer_kernels<V>(), batch_norm_kernels<V>(),
-          pool_kernels<V>(), gemm_kernels<V>(), winograd_table<V>()};
+  return {V::name,
+          V::width,
+          V::streams,
+          V::drain,
+          pointwise_kernels<V>(),
+          optimizer_kernels<V>(),
+          batch_norm_kernels<V>(),
+          pool_kernels<V>(),
+          gemm_kernels<V>(),
+          winograd_table<V>()};
 }
 
 }  // namespace apam::kernels::cpu

@@ -11,6 +11,7 @@ namespace {
 struct Avx2 {
   static constexpr const char* name = "avx2";
   static constexpr int width = 8;
+  static constexpr bool streams = true;
   static constexpr int tile_rows = 6, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
   static constexpr int window_rows = 6;                  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m256;
@@ -19,6 +20,9 @@ struct Avx2 {
   static Float all(float value) { return _mm256_set1_ps(value); }
   static Float load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(float* to, Float value) { _mm256_storeu_ps(to, value); }
+  /// To an aligned address, past the caches; other threads see it after drain().
+  static void stream(float* to, Float value) { _mm256_stream_ps(to, value); }
+  static void drain() { _mm_sfence(); }
   /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
   static Float load(const float* from, int lanes) { return _mm256_maskload_ps(from, mask(lanes)); }
   static void store(float* to, Float value, int lanes) { _mm256_maskstore_ps(to, mask(lanes), value); }

@@ -11,6 +11,7 @@ namespace {
 struct Avx512 {
   static constexpr const char* name = "avx512";
   static constexpr int width = 16;
+  static constexpr bool streams = true;
   static constexpr int tile_rows = 8, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
   static constexpr int window_rows = 9;                  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m512;
@@ -19,6 +20,9 @@ struct Avx512 {
   static Float all(float value) { return _mm512_set1_ps(value); }
   static Float load(const float* from) { return _mm512_loadu_ps(from); }
   static void store(float* to, Float value) { _mm512_storeu_ps(to, value); }
+  /// To an aligned address, past the caches; other threads see it after drain().
+  static void stream(float* to, Float value) { _mm512_stream_ps(to, value); }
+  static void drain() { _mm_sfence(); }
   /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
   static Float load(const float* from, int lanes) { return _mm512_maskz_loadu_ps(mask(lanes), from); }
   static void store(float* to, Float value, int lanes) { _mm512_mask_storeu_ps(to, mask(lanes), value); }

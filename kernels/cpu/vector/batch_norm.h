@@ -52,29 +52,37 @@ void moments(const float* x, std::int64_t rows, std::int64_t c, float* origin, f
   });
 }
 
-template <class V, bool residual, bool relu>
-void normalise_rows(const ChannelMap& map, const float* x, const float* added, float* y, std::int64_t rows, std::int64_t c) {
+template <class V, bool residual, bool relu, bool stream>
+void normalise_rows(const ChannelMap& map, const NormaliseIn& in, float* y, std::int64_t rows, std::int64_t c) {
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t row = i * c;
-    for_each_vector<V>(c, [=, &map](std::int64_t j, auto lanes) {
-      const auto centred = V::sub(lanes.load(x + row + j), lanes.load(map.mean + j));
+    for_each_vector<V>(c, [=, &map, &in](std::int64_t j, auto lanes) {
+      const auto centred = V::sub(lanes.load(in.x + row + j), lanes.load(map.mean + j));
       auto value = V::fma(centred, lanes.load(map.factor + j), lanes.load(map.shift + j));
-      if constexpr (residual) value = V::add(value, lanes.load(added + row + j));
+      if constexpr (residual) value = V::add(value, lanes.load(in.residual + row + j));
       if constexpr (relu) value = V::relu(value);
-      lanes.store(y + row + j, value);
+      stream ? V::stream(y + row + j, value) : lanes.store(y + row + j, value);
     });
   }
+  if constexpr (stream) V::drain();
+}
+
+template <class V, bool residual, bool relu>
+void normalise_to(const ChannelMap& map, const NormaliseIn& in, float* y, bool stream, std::int64_t rows, std::int64_t c) {
+  if constexpr (V::streams) {
+    if (stream) return normalise_rows<V, residual, relu, true>(map, in, y, rows, c);
+  }
+  normalise_rows<V, residual, relu, false>(map, in, y, rows, c);
 }
 
 template <class V>
-void normalise(const ChannelMap& map, const float* x, const float* residual, bool relu, float* y, std::int64_t rows,
+void normalise(const ChannelMap& map, const NormaliseIn& in, bool relu, float* y, bool stream, std::int64_t rows,
                std::int64_t c) {
-  if (residual != nullptr) {
-    relu ? normalise_rows<V, true, true>(map, x, residual, y, rows, c)
-         : normalise_rows<V, true, false>(map, x, residual, y, rows, c);
+  if (in.residual != nullptr) {
+    relu ? normalise_to<V, true, true>(map, in, y, stream, rows, c) : normalise_to<V, true, false>(map, in, y, stream, rows, c);
   } else {
-    relu ? normalise_rows<V, false, true>(map, x, residual, y, rows, c)
-         : normalise_rows<V, false, false>(map, x, residual, y, rows, c);
+    relu ? normalise_to<V, false, true>(map, in, y, stream, rows, c)
+         : normalise_to<V, false, false>(map, in, y, stream, rows, c);
   }
 }
 

@@ -38,16 +38,16 @@ struct Tile {
     }
   }
 
-  /// Writes or adds the first `columns` of row i to `to`.
-  inline __attribute__((always_inline)) void finish(int i, float* to, int columns, bool accumulate) const {
+  /// Writes row i to its columns of `row`, or adds it.
+  inline __attribute__((always_inline)) void finish(int i, float* row, const PanelOut& out) const {
 #pragma GCC unroll 4
     for (int j = 0; j < vectors; ++j) {
-      const int lanes = columns - j * V::width;
-      float* at = to + j * V::width;
+      const int lanes = out.columns - j * V::width;
+      float* at = row + out.first + j * V::width;
       if (lanes >= V::width) {
-        V::store(at, accumulate ? V::add(V::load(at), sum[i][j]) : sum[i][j]);
+        out.stream ? V::stream(at, sum[i][j]) : V::store(at, out.accumulate ? V::add(V::load(at), sum[i][j]) : sum[i][j]);
       } else if (lanes > 0) {
-        V::store(at, accumulate ? V::add(V::load(at, lanes), sum[i][j]) : sum[i][j], lanes);
+        V::store(at, out.accumulate ? V::add(V::load(at, lanes), sum[i][j]) : sum[i][j], lanes);
       }
     }
   }
@@ -56,7 +56,7 @@ struct Tile {
   inline __attribute__((always_inline)) void finish(int count, float* to, std::int64_t stride, const PanelOut& out) const {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      if (i < count) finish(i, to + i * stride + out.first, out.columns, out.accumulate);
+      if (i < count) finish(i, to + i * stride, out);
     }
   }
 };
@@ -81,7 +81,7 @@ void row_product_tiles(const RowTiles& tiles, const TapRange& range, const Panel
     }
     float* const* to = tiles.out + std::int64_t{t} * rows;
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) tile.finish(i, to[i] + out.first, out.columns, out.accumulate);
+    for (int i = 0; i < rows; ++i) tile.finish(i, to[i], out);
   }
 }
 

@@ -10,6 +10,7 @@ namespace {
 struct Portable {
   static constexpr const char* name = "portable";
   static constexpr int width = 4;
+  static constexpr bool streams = false;                 // whether there are stores past the caches
   static constexpr int tile_rows = 4, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
   static constexpr int window_rows = 4;                  // of a tile whose rows each have a pointer in a register of their own
   using Float = float __attribute__((vector_size(16)));
@@ -22,6 +23,8 @@ struct Portable {
     return value;
   }
   static void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof value); }
+  static void stream(float* to, Float value) { store(to, value); }
+  static void drain() {}
   /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
   static Float load(const float* from, int lanes) {
     Float value{};

@@ -40,6 +40,11 @@ struct ChannelMap {
   const float* shift;
 };
 
+struct NormaliseIn {
+  const float* x;         // (rows, C)
+  const float* residual;  // (rows, C), or null
+};
+
 /// Coefficients of the gradient of batch norm: dx = factor * (g - mean_g - (x - mean) * slope), each (C).
 struct ChannelGradient {
   const float* mean;
@@ -72,9 +77,8 @@ struct GradientOut {
 struct BatchNormKernels {
   /// mean[c], and m2[c] = sum over the rows of (x - mean)^2; `origin` is scratch of (C).
   void (*moments)(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2);
-  /// y = act(map(x) + residual); `residual` may be null.
-  void (*normalise)(const ChannelMap&, const float* x, const float* residual, bool relu, float* y, std::int64_t rows,
-                    std::int64_t c);
+  /// y = act(map(x) + residual); `residual` may be null. `stream` is as in PanelOut.
+  void (*normalise)(const ChannelMap&, const NormaliseIn&, bool relu, float* y, bool stream, std::int64_t rows, std::int64_t c);
   /// The gradient's sums where g = dy at y > 0, else 0, which the gate is to hold; `y` and `gate` null: no ReLU, g = dy.
   void (*gradient_sums)(const GradientIn&, const float* y, Gate* gate, const GradientSums&, std::int64_t rows, std::int64_t c);
   /// `gate` is as gradient_sums has left it, or null.
@@ -100,6 +104,7 @@ struct PanelOut {
   std::int64_t first;  ///< first column
   int columns;         ///< at most a panel
   bool accumulate;
+  bool stream = false;  ///< past the caches: whole lines, as kernels/cpu/streaming.h has it; never with `accumulate`
 };
 
 /// A block of rows whose inputs are found through pointers: `count` tiles of GemmKernels::rows rows.
@@ -201,6 +206,8 @@ struct WinogradTable {
 struct Isa {
   const char* name;  ///< "portable", "avx2", "avx512"
   int width;         ///< floats in a vector
+  bool streams;      ///< whether there are stores past the caches
+  void (*drain)();   ///< lets other threads see what has been stored so
   PointwiseKernels pointwise;
   OptimizerKernels optimizer;
   BatchNormKernels batch_norm;

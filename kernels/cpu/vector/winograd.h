@@ -9,6 +9,8 @@
 
 namespace apam::kernels::cpu {
 
+inline constexpr int kLineFloats = 16;  // of a cache line
+
 /// One vector of channels through a transform in both dimensions: load(i, j) of in x in, store(i, j, value) of out x out.
 template <class V, class T, class Load, class Store>
 inline __attribute__((always_inline)) void transform(Load load, Store store) {
@@ -37,7 +39,6 @@ inline __attribute__((always_inline)) void transform(Load load, Store store) {
 template <class V, class T, Tiling tiling>
 void pixels_to_points(const TilePixels& tile, std::int64_t channels, float* to, std::int64_t plane) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
-  constexpr int kLineFloats = 16;
   for_each_vector<V>(channels, [=, &tile](std::int64_t l, auto lanes) {
     if (l % kLineFloats == 0) {
 #pragma GCC unroll 81
@@ -48,8 +49,34 @@ void pixels_to_points(const TilePixels& tile, std::int64_t channels, float* to, 
   });
 }
 
+/// Points to output past the caches, a line at a time: smaller vectors are gathered first.
+template <class V, class T, Tiling tiling>
+void points_to_lines(const float* from, std::int64_t plane, const PanelOut& out, float* const* pixels) {
+  constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
+  alignas(kLineFloats * sizeof(float)) float lines[T::out * T::out][kLineFloats];
+  for (std::int64_t l = 0; l < out.columns; l += kLineFloats) {
+    for (int part = 0; part < kLineFloats; part += V::width) {
+      transform<V, T>([=](int i, int j) { return V::load(from + scheme.point(i, j) * plane + l + part); },
+                      [=, &out, &lines](int i, int j, typename V::Float value) {
+                        const int pixel = i * T::out + j;
+                        V::width == kLineFloats ? V::stream(pixels[pixel] + out.first + l, value)
+                                                : V::store(lines[pixel] + part, value);
+                      });
+    }
+    if constexpr (V::width < kLineFloats) {
+      for (int pixel = 0; pixel < T::out * T::out; ++pixel) {
+        float* to = pixels[pixel] + out.first + l;
+        for (int part = 0; part < kLineFloats; part += V::width) V::stream(to + part, V::load(lines[pixel] + part));
+      }
+    }
+  }
+}
+
 template <class V, class T, Tiling tiling>
 void points_to_output(const float* from, std::int64_t plane, const PanelOut& out, float* const* pixels) {
+  if constexpr (V::streams) {
+    if (out.stream) return points_to_lines<V, T, tiling>(from, plane, out, pixels);
+  }
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
   for_each_vector<V>(out.columns, [=, &out](std::int64_t l, auto lanes) {
     transform<V, T>([=](int i, int j) { return lanes.load(from + scheme.point(i, j) * plane + l); },

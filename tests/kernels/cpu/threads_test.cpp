@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "kernels/cpu/make.h"
+#include "kernels/cpu/streaming.h"
 #include "kernels/ops/trial.h"
 #include "tests/cases/cases.h"
 #include "tests/support/tolerance.h"
@@ -37,11 +38,19 @@ std::vector<cases::Case<Conv2d>> large_cases() {
        {.n = 18, .h = 8, .w = 7, .c = 150, .k = 200, .r = 3, .s = 3, .stride = 2, .padding = 1}},
       {"narrow_strips", {.n = 70, .h = 9, .w = 7, .c = 3, .k = 16, .r = 3, .s = 3, .padding = 1}},
       {"narrow_strips_stride_2", {.n = 3, .h = 40, .w = 33, .c = 2, .k = 48, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      // Results that are written past the caches, see kernels/cpu/streaming.h.
+      {"streamed", {.n = 16, .h = 32, .w = 32, .c = 8, .k = 64, .r = 3, .s = 3, .padding = 1}},
+      {"streamed_gradient", {.n = 16, .h = 32, .w = 32, .c = 64, .k = 8, .r = 3, .s = 3, .padding = 1}},
+      {"streamed_stride_2", {.n = 16, .h = 64, .w = 64, .c = 16, .k = 64, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      {"streamed_1x1", {.n = 16, .h = 32, .w = 32, .c = 8, .k = 80, .r = 1, .s = 1}},
+      {"streamed_narrow", {.n = 16, .h = 32, .w = 32, .c = 3, .k = 64, .r = 3, .s = 3, .padding = 1}},
       {"narrow", {.n = 9, .h = 17, .w = 17, .c = 3, .k = 40, .r = 3, .s = 3, .padding = 1}}};
 }
 template <>
 std::vector<cases::Case<BatchNorm>> large_cases() {
-  return {{"several_blocks", {.rows = 3001, .c = 40, .residual = true, .relu = true}}};
+  return {{"several_blocks", {.rows = 3001, .c = 40, .residual = true, .relu = true}},
+          {"streamed", {.rows = 33001, .c = 32, .residual = true, .relu = true}},
+          {"streamed_bare", {.rows = 33001, .c = 32}}};
 }
 
 template <class Op>
@@ -126,6 +135,15 @@ TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
     for (const auto& named : cases::awkward_cases<TypeParam>()) check<TypeParam>(named, seed);
   }
   for (const auto& named : large_cases<TypeParam>()) check<TypeParam>(named, 0);
+}
+
+TEST(Streaming, is_for_many_rows_of_whole_lines) {
+  alignas(64) static float values[32];
+  constexpr std::int64_t kRows = kLeastStreamedFloats / 16;
+  EXPECT_TRUE(worth_streaming(values, kRows, 16));
+  EXPECT_FALSE(worth_streaming(values, kRows - 1, 16));
+  EXPECT_FALSE(worth_streaming(values, kRows, 24));
+  EXPECT_FALSE(worth_streaming(values + 4, kRows, 16));
 }
 
 TEST(Workspace, is_reserved_when_a_kernel_is_made) {
