@@ -76,21 +76,25 @@ constexpr bool winograd_can(const Conv2d::Problem& problem) {
   return problem.r == 3 && problem.s == 3 && problem.stride <= 2 && problem.padding <= 2;
 }
 
+/// Stride 1, in the tiles that have fewer points: an image of 6x6 is four tiles of 3x3, and half of four tiles of 4x4.
+inline TileGrid same_grid(int images, const Pixels& in, const Pixels& out, int padding) {
+  const auto points = [](const TileGrid& grid) { return grid.count() * grid.scheme().points(); };
+  const TileGrid large{Tiling::same, images, in, out, -padding, 0}, small{Tiling::same_small, images, in, out, -padding, 0};
+  return points(small) < points(large) ? small : large;
+}
+
 /// x -> y, tiles over y.
 inline TileGrid forward_grid(const Conv2d::Problem& problem) {
-  return {.tiling = problem.stride == 1 ? Tiling::same : Tiling::down,
-          .images = problem.n,
-          .in = {problem.h, problem.w, problem.c},
-          .out = {problem.out_h(), problem.out_w(), problem.k},
-          .in_begin = -problem.padding,
-          .out_begin = 0};
+  const Pixels x{problem.h, problem.w, problem.c}, y{problem.out_h(), problem.out_w(), problem.k};
+  if (problem.stride == 1) return same_grid(problem.n, x, y, problem.padding);
+  return {Tiling::down, problem.n, x, y, -problem.padding, 0};
 }
 
 /// dy -> dx, tiles over dx: a convolution of dy with the rotated filter and what padding the first one left. With stride 2
 /// tiles begin with a pixel that met the middle of the filter: row j of dx met it at dy's row (j + padding - 1) / 2.
 inline TileGrid backward_input_grid(const Conv2d::Problem& problem) {
   const Pixels dy{problem.out_h(), problem.out_w(), problem.k}, dx{problem.h, problem.w, problem.c};
-  if (problem.stride == 1) return {Tiling::same, problem.n, dy, dx, problem.padding - 2, 0};
+  if (problem.stride == 1) return same_grid(problem.n, dy, dx, 2 - problem.padding);
   const int out_begin = problem.padding % 2 == 1 ? 0 : -1;
   return {Tiling::up, problem.n, dy, dx, (problem.padding + out_begin - 1) / 2, out_begin};
 }

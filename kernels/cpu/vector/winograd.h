@@ -117,14 +117,17 @@ void points_to_weights(const float* from, std::int64_t plane, const WeightsOut& 
 
 template <class V>
 constexpr WinogradTable winograd_table() {
-  constexpr Tiling same = Tiling::same, down = Tiling::down, up = Tiling::up;
+  constexpr Tiling same = Tiling::same, small = Tiling::same_small, down = Tiling::down, up = Tiling::up;
   return {{{pixels_to_points<V, stride_1::Input, same>, filter_to_points<V, stride_1::Filter, same>,
             points_to_output<V, stride_1::Output, same>},
+           {pixels_to_points<V, stride_1_small::Input, small>, filter_to_points<V, stride_1_small::Filter, small>,
+            points_to_output<V, stride_1_small::Output, small>},
            {pixels_to_points<V, stride_2::Input, down>, filter_to_points<V, stride_2::Filter, down>,
             points_to_output<V, stride_2::Output, down>},
            {pixels_to_points<V, stride_2::BackwardInput, up>, filter_to_points<V, stride_2::Filter, up>,
             points_to_output<V, stride_2::BackwardOutput, up>}},
           {{pixels_to_points<V, stride_1::Gradient, same>, points_to_weights<V, stride_1::Weights, same>},
+           {pixels_to_points<V, stride_1_small::Gradient, small>, points_to_weights<V, stride_1_small::Weights, small>},
            {pixels_to_points<V, stride_2::Gradient, down>, points_to_weights<V, stride_2::Weights, down>}}};
 }
 

@@ -42,11 +42,11 @@ struct TileScheme {
   }
 };
 
-/// same: stride 1. down: stride 2. up: the gradient of the input of stride 2, whose tiles begin with a row and a column
-/// that meet the filter's middle.
-enum class Tiling : std::uint8_t { same, down, up };
-inline constexpr int kTilings = 3;
-inline constexpr TileScheme kTileSchemes[kTilings] = {{6, 4, 4, 6, 0}, {9, 8, 4, 5, 4}, {5, 4, 8, 5, 4}};
+/// same, same_small: stride 1. down: stride 2. up: the gradient of the input of stride 2, whose tiles begin with a row and a
+/// column that meet the filter's middle.
+enum class Tiling : std::uint8_t { same, same_small, down, up };
+inline constexpr int kTilings = 4;
+inline constexpr TileScheme kTileSchemes[kTilings] = {{6, 4, 4, 6, 0}, {5, 3, 3, 5, 0}, {9, 8, 4, 5, 4}, {5, 4, 8, 5, 4}};
 inline constexpr int kMostTilePixels = 9 * 9;
 
 }  // namespace apam::kernels::cpu

@@ -8,9 +8,11 @@
 // Stride 1, F(4, 3): 4 outputs of a filter of 3 from 6 inputs and 6 points: 0, +-1/sqrt(2), +-sqrt(2) and infinity, which
 // cost what the usual 0, +-1, +-2 cost and lose half as many digits: m'(0) = 1, m'(+-1/sqrt(2)) = -3/2, m'(+-sqrt(2)) = 6.
 //
+// Where tiles of 3 outputs fit the image better, F(3, 3): 3 outputs from 5 inputs and 5 points, +-1/2, +-5/4 and infinity, of
+// the simple fractions those that lose the fewest digits: m'(+-1/2) = -+21/16, m'(+-5/4) = +-105/32.
+//
 // Stride 2: y_i = (w0 x_2i + w2 x_2i+2) + w1 x_2i+1. The even inputs meet a filter of 2 that moves by 1, F(4, 2): 4 outputs
-// from 5 inputs and 5 points: +-1/2, +-5/4 and infinity, of the simple fractions those that lose the fewest digits:
-// m'(+-1/2) = -+21/16, m'(+-5/4) = +-105/32. The odd inputs meet w1 alone, 4 plain products, which share a filter point.
+// from 5 inputs and the same 5 points. The odd inputs meet w1 alone, 4 plain products, which share a filter point.
 // 9 products in all for 4 outputs, of which a direct sum takes 12. The gradient of the input is the same in reverse:
 // of 8 inputs, those that met w1 are plain products with dy, and those between them again an F(4, 2) with the filter (w2, w0).
 #pragma once
@@ -98,20 +100,87 @@ struct Weights {
 
 }  // namespace stride_1
 
-namespace stride_2 {
+namespace five_points {
 
 inline constexpr float kNear = 0.5F, kFar = 1.25F;                         // points
 inline constexpr float kNear2 = kNear * kNear, kFar2 = kFar * kFar;        // their squares
 inline constexpr float kNearShare = -16.0F / 21, kFarShare = 32.0F / 105;  // 1 / m'(t) at the positive ones
 
-/// B' of F(4, 2): 5 inputs, `step` apart, to 5 points.
+/// B': 5 inputs, `step` apart, to 5 points.
 template <class V, int step>
-inline void even_input(const typename V::Float* x, typename V::Float* to) {
+inline void input(const typename V::Float* x, typename V::Float* to) {
   const auto x0 = x[0], x1 = x[step], x2 = x[2 * step], x3 = x[3 * step], x4 = x[4 * step];
   pair<V>(kNear, V::fma(V::all(-kFar2), x1, x3), V::fma(V::all(-kFar2), x0, x2), to);
   pair<V>(kFar, V::fma(V::all(-kNear2), x1, x3), V::fma(V::all(-kNear2), x0, x2), to + 2);
   to[4] = V::fma(V::all(kNear2 * kFar2), x0, V::fma(V::all(-kNear2 - kFar2), x2, x4));
 }
+
+}  // namespace five_points
+
+namespace stride_1_small {
+
+using namespace five_points;
+
+/// B': 5 inputs to 5 points.
+struct Input {
+  static constexpr int in = 5, out = 5;
+  template <class V>
+  static void apply(const typename V::Float* x, typename V::Float* to) {
+    input<V, 1>(x, to);
+  }
+};
+
+/// A: 3 output gradients to 5 points.
+struct Gradient {
+  static constexpr int in = 3, out = 5;
+  template <class V>
+  static void apply(const typename V::Float* dy, typename V::Float* to) {
+    pair<V>(kNear, V::fma(V::all(kNear2), dy[2], dy[0]), dy[1], to);
+    pair<V>(kFar, V::fma(V::all(kFar2), dy[2], dy[0]), dy[1], to + 2);
+    to[4] = dy[2];
+  }
+};
+
+/// G: 3 weights to 5 points.
+struct Filter {
+  static constexpr int in = 3, out = 5;
+  template <class V>
+  static void apply(const typename V::Float* w, typename V::Float* to) {
+    pair<V>(kNearShare, V::mul(V::all(kNearShare * kNear), w[1]), V::fma(V::all(kNear2), w[2], w[0]), to);
+    pair<V>(kFarShare, V::mul(V::all(kFarShare * kFar), w[1]), V::fma(V::all(kFar2), w[2], w[0]), to + 2);
+    to[4] = w[2];
+  }
+};
+
+/// A': 5 points to 3 outputs.
+struct Output {
+  static constexpr int in = 5, out = 3;
+  template <class V>
+  static void apply(const typename V::Float* m, typename V::Float* to) {
+    const auto near_sum = V::add(m[0], m[1]), far_sum = V::add(m[2], m[3]);
+    to[0] = V::add(near_sum, far_sum);
+    to[1] = V::fma(V::all(kNear), V::sub(m[0], m[1]), V::mul(V::all(kFar), V::sub(m[2], m[3])));
+    to[2] = V::fma(V::all(kNear2), near_sum, V::fma(V::all(kFar2), far_sum, m[4]));
+  }
+};
+
+/// G': 5 points to 3 weight gradients.
+struct Weights {
+  static constexpr int in = 5, out = 3;
+  template <class V>
+  static void apply(const typename V::Float* s, typename V::Float* to) {
+    const auto near = V::mul(V::all(kNearShare), V::sub(s[0], s[1])), far = V::mul(V::all(kFarShare), V::sub(s[2], s[3]));
+    to[0] = V::add(near, far);
+    to[1] = V::fma(V::all(kNearShare * kNear), V::add(s[0], s[1]), V::mul(V::all(kFarShare * kFar), V::add(s[2], s[3])));
+    to[2] = V::fma(V::all(kNear2), near, V::fma(V::all(kFar2), far, s[4]));
+  }
+};
+
+}  // namespace stride_1_small
+
+namespace stride_2 {
+
+using namespace five_points;
 
 /// A' of F(4, 2): 5 points to 4 outputs.
 template <class V>
@@ -129,7 +198,7 @@ struct Input {
   static constexpr int in = 9, out = 9;
   template <class V>
   static void apply(const typename V::Float* x, typename V::Float* to) {
-    even_input<V, 2>(x, to);
+    input<V, 2>(x, to);
     for (int i = 0; i < 4; ++i) to[5 + i] = x[2 * i + 1];
   }
 };
@@ -139,7 +208,7 @@ struct BackwardInput {
   static constexpr int in = 5, out = 9;
   template <class V>
   static void apply(const typename V::Float* dy, typename V::Float* to) {
-    even_input<V, 1>(dy, to);
+    input<V, 1>(dy, to);
     for (int i = 0; i < 4; ++i) to[5 + i] = dy[i];
   }
 };

@@ -27,6 +27,8 @@ std::vector<cases::Case<Conv2d>> large_cases() {
       // Winograd's: many tiles in chunks and groups; few tiles of many channels, by panels; all paddings; odd channels.
       {"tiles", {.n = 10, .h = 32, .w = 30, .c = 20, .k = 18, .r = 3, .s = 3, .padding = 1}},
       {"tiles_unpadded", {.n = 7, .h = 21, .w = 23, .c = 33, .k = 17, .r = 3, .s = 3}},
+      {"small_tiles", {.n = 60, .h = 9, .w = 6, .c = 35, .k = 18, .r = 3, .s = 3, .padding = 1}},
+      {"small_tiles_unpadded", {.n = 40, .h = 8, .w = 5, .c = 20, .k = 70, .r = 3, .s = 3}},
       {"tiles_padded_by_2", {.n = 9, .h = 5, .w = 6, .c = 16, .k = 70, .r = 3, .s = 3, .padding = 2}},
       {"tiles_by_panels", {.n = 17, .h = 4, .w = 4, .c = 150, .k = 130, .r = 3, .s = 3, .padding = 1}},
       {"tiles_many_channels", {.n = 3, .h = 10, .w = 9, .c = 300, .k = 40, .r = 3, .s = 3, .padding = 1}},

@@ -90,7 +90,8 @@ INSTANTIATE_TEST_SUITE_P(stride_1, WinogradAccuracy,
                          testing::Values(square(1, 32, 64, 64), square(1, 32, 96, 96), square(1, 32, 16, 80),
                                          square(1, 32, 80, 80), square(1, 16, 96, 192), square(1, 16, 128, 128),
                                          square(1, 16, 160, 160), square(2, 8, 192, 192), square(2, 8, 256, 256),
-                                         square(1, 8, 320, 320), square(4, 4, 512, 512), square(2, 8, 192, 192, 1, 0)),
+                                         square(1, 8, 320, 320), square(4, 4, 512, 512), square(2, 8, 192, 192, 1, 0),
+                                         square(2, 6, 192, 192)),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(stride_2, WinogradAccuracy,
