@@ -131,10 +131,14 @@ void GatherProduct::pack_panel(const Phase& phase, const float* w, int panel, fl
   const int columns = std::min(width, shape_.columns - first);
   for (const Tap& tap : phase.taps) {
     const float* from = w + tap.weights + first * shape_.column_stride;
-    for (std::int64_t l = 0; l < piece_; ++l, from += shape_.channel_stride, to += width) {
-      for (int j = 0; j < columns; ++j) to[j] = from[j * shape_.column_stride];
-      std::fill(to + columns, to + width, 0.0F);
+    if (shape_.channel_stride == 1) {
+      isa_.transpose({from, shape_.column_stride, columns, piece_}, to, width);
+    } else {
+      for (std::int64_t l = 0; l < piece_; ++l) {
+        for (int j = 0; j < columns; ++j) to[l * width + j] = from[l * shape_.channel_stride + j * shape_.column_stride];
+      }
     }
+    for (std::int64_t l = 0; l < piece_; ++l, to += width) std::fill(to + columns, to + width, 0.0F);
   }
 }
 

@@ -39,7 +39,8 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
       slice_panels_(by_panels_ ? 1 : std::max<std::int64_t>(1, kSliceColumns / isa.gemm.panel)),
       v_row_(padded_row(channels_)),
       m_row_(padded_row(slice_panels_ * isa.gemm.panel)),
-      u_plane_(padded_plane(channels_ * isa.gemm.panel)) {
+      piece_(ceil_div(channels_, ceil_div(channels_, kPieceFloats / isa.gemm.panel))),
+      u_plane_(padded_plane((by_panels_ ? piece_ : channels_) * isa.gemm.panel)) {
   const std::int64_t most = (channels_ <= kNarrowChannels ? kSmallBlock : kBlock) / scheme_.points();
   block_tiles_ =
       by_panels_ ? round_up(grid.count(), isa.gemm.rows) : even_block(grid.count(), most, exec.threads(), isa.gemm.rows);
@@ -51,7 +52,8 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
   for (int thread = 0; thread < exec.threads(); ++thread) {
     input_.push_back(workspace_.add<float>(by_panels_ ? 0 : scheme_.points() * v_plane_));
     products_.push_back(workspace_.add<float>(scheme_.points() * m_plane_));
-    turned_.push_back(workspace_.add<float>(use_ == FilterUse::forward ? 9 * channels_ * isa.gemm.panel : 0));
+    turned_.push_back(
+        workspace_.add<float>(use_ == FilterUse::forward ? 9 * (by_panels_ ? piece_ : channels_) * isa.gemm.panel : 0));
     junk_.push_back(workspace_.add<float>(columns_));
     rows_in_.push_back(workspace_.add<const float*>(scheme_.largest_group() * block_tiles_));
     rows_out_.push_back(workspace_.add<float*>(scheme_.largest_group() * block_tiles_));
@@ -69,8 +71,9 @@ void WinogradProduct::run(Exec& exec, const float* in, const float* w, bool accu
 
 void WinogradProduct::run_tile_blocks(Exec& exec, const Operands& operands) const {
   float* u = filters_.in(operands.workspace);
-  dynamic_loop(exec.threads(), panels_,
-               [&](std::int64_t panel, int thread) { transform_filter(panel, operands, thread, u + panel * panel_points()); });
+  dynamic_loop(exec.threads(), panels_, [&](std::int64_t panel, int thread) {
+    transform_filter(panel, {0, channels_}, operands, thread, u + panel * panel_points());
+  });
   const std::int64_t count = grid_.count();
   dynamic_loop(exec.threads(), ceil_div(count, block_tiles_), [&](std::int64_t block, int thread) {
     const Range tiles{block * block_tiles_, std::min(count, (block + 1) * block_tiles_)};
@@ -78,7 +81,7 @@ void WinogradProduct::run_tile_blocks(Exec& exec, const Operands& operands) cons
     transform_input(tiles, operands, v);
     for (std::int64_t panel = 0; panel < panels_; panel += slice_panels_) {
       const Range panels{panel, std::min(panels_, panel + slice_panels_)};
-      multiply(tiles, panels, v, u + panel * panel_points(), operands, thread);
+      multiply(tiles, panels, {0, channels_}, {v, u + panel * panel_points()}, thread, operands.workspace);
       transform_output(tiles, panels, operands, thread);
     }
   });
@@ -92,27 +95,32 @@ void WinogradProduct::run_panels(Exec& exec, const Operands& operands) const {
   });
   dynamic_loop(exec.threads(), panels_, [&](std::int64_t panel, int thread) {
     float* u = filters_.in(operands.workspace) + thread * panel_points();
-    transform_filter(panel, operands, thread, u);
-    multiply(tiles, {panel, panel + 1}, v, u, operands, thread);
+    for (std::int64_t begin = 0; begin < channels_; begin += piece_) {
+      const Range channels{begin, std::min(channels_, begin + piece_)};
+      transform_filter(panel, channels, operands, thread, u);
+      multiply(tiles, {panel, panel + 1}, channels, {v, u}, thread, operands.workspace);
+    }
     transform_output(tiles, {panel, panel + 1}, operands, thread);
   });
 }
 
-/// The points of one panel of filters. The transform runs along output columns: dx's channels, which lie side by side in
-/// w (K, 3, 3, C), or y's channels, for which the panel is transposed first.
-void WinogradProduct::transform_filter(std::int64_t panel, const Operands& operands, int thread, float* to) const {
+/// The points of some channels of one panel of filters. The transform runs along output columns: dx's channels, which lie side
+/// by side in w (K, 3, 3, C), or y's channels, for which the panel is transposed first.
+void WinogradProduct::transform_filter(std::int64_t panel, Range channels, const Operands& operands, int thread,
+                                       float* to) const {
   const std::int64_t width = isa_.gemm.panel, first = panel * width;
-  const std::int64_t columns = std::min(width, columns_ - first);
+  const std::int64_t columns = std::min(width, columns_ - first), count = channels.end - channels.begin;
   if (use_ == FilterUse::rotated) {
-    transforms_.filter({operands.w + 8 * columns_ + first, -columns_, 9 * columns_, channels_, columns}, width, to, u_plane_);
+    const float* w = operands.w + (9 * channels.begin + 8) * columns_ + first;
+    transforms_.filter({w, -columns_, 9 * columns_, count, columns}, width, to, u_plane_);
     return;
   }
   float* turned = turned_[thread].in(operands.workspace);
-  const float* from = operands.w + first * 9 * channels_;
-  for (std::int64_t i = 0; i < 9 * channels_; ++i) {
-    for (std::int64_t j = 0; j < columns; ++j) turned[i * width + j] = from[j * 9 * channels_ + i];
+  for (std::int64_t tap = 0; tap < 9; ++tap) {
+    const float* w = operands.w + (first * 9 + tap) * channels_ + channels.begin;
+    isa_.transpose({w, 9 * channels_, columns, count}, turned + tap * count * width, width);
   }
-  transforms_.filter({turned, channels_ * width, width, channels_, columns}, width, to, u_plane_);
+  transforms_.filter({turned, count * width, width, count, columns}, width, to, u_plane_);
 }
 
 void WinogradProduct::transform_input(Range tiles, const Operands& operands, float* to) const {
@@ -125,32 +133,33 @@ void WinogradProduct::transform_input(Range tiles, const Operands& operands, flo
   }
 }
 
-/// M = V U for the tiles and panels of an item, by filter points. Rows beyond the last tile are multiplied too and dropped.
-void WinogradProduct::multiply(Range tiles, Range panels, const float* v, const float* u, const Operands& operands,
-                               int thread) const {
+/// M = V U for the tiles and panels of an item, by filter points; of some channels, added to what those before them gave. Rows
+/// beyond the last tile are multiplied too and dropped.
+void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const Factors& factors, int thread,
+                               std::byte* workspace) const {
   const GemmKernels& gemm = isa_.gemm;
   const std::int64_t rows = round_up(tiles.end - tiles.begin, gemm.rows);
-  const float** in = rows_in_[thread].in(operands.workspace);
-  float** out = rows_out_[thread].in(operands.workspace);
-  float* m = products_[thread].in(operands.workspace);
+  const float** in = rows_in_[thread].in(workspace);
+  float** out = rows_out_[thread].in(workspace);
+  float* m = products_[thread].in(workspace);
   for (int member = 0; member < scheme_.largest_group(); ++member) {
     for (std::int64_t row = 0; row < rows; ++row) {
-      in[member * rows + row] = v + member * v_plane_ + row * v_row_;
+      in[member * rows + row] = factors.v + member * v_plane_ + row * v_row_;
       out[member * rows + row] = m + member * m_plane_ + row * m_row_;
     }
   }
-  const std::int64_t pieces = ceil_div(channels_, kPieceFloats / gemm.panel);
   for (int point = 0; point < scheme_.filters(); ++point) {
     const int first = scheme_.first_point(point);
     const RowTiles block{in, out, static_cast<int>(scheme_.group_size(point) * rows / gemm.rows), 1};
     for (std::int64_t panel = 0; panel < panels.end - panels.begin; ++panel) {
-      const float* filter = u + panel * panel_points() + point * u_plane_;
+      const float* filter = factors.u + panel * panel_points() + point * u_plane_;
       const std::int64_t left = columns_ - (panels.begin + panel) * gemm.panel;
       const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, round_up(left, isa_.width)));
-      for (std::int64_t piece = 0; piece < pieces; ++piece) {
-        const Range depth = split(channels_, piece, pieces);
-        gemm.row_product(block, {0, 1, first * v_plane_ + depth.begin, depth.end - depth.begin},
-                         {first * m_plane_ + panel * gemm.panel, columns, piece > 0}, filter + depth.begin * gemm.panel);
+      for (std::int64_t begin = channels.begin; begin < channels.end; begin += piece_) {
+        const std::int64_t depth = std::min(piece_, channels.end - begin);
+        gemm.row_product(block, {0, 1, first * v_plane_ + begin, depth},
+                         {first * m_plane_ + panel * gemm.panel, columns, begin > 0},
+                         filter + (begin - channels.begin) * gemm.panel);
       }
     }
   }

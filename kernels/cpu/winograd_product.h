@@ -1,12 +1,12 @@
 // Winograd convolution, forward and backward-input (the transforms are in vector/winograd.h):
 //   points of the input tiles V (points, tiles, C), of the filters U (filter points, C, K), products M = V U (points, tiles,
-//   K), outputs from M. There are 36 filter points, with stride 1 for as many points, with stride 2 for 81.
+//   K), outputs from M. There are 36 filter points (25 of small tiles), with stride 1 for as many points, with stride 2 for 81.
 //
 // Two ways to share the work out:
 //   many tiles: U is made first, by all threads; an item is a block of tiles, taken through all three steps, so
 //     that V and M stay in the second-level cache while slices of U pass by.
 //   few tiles, many channels: V is made first, for all tiles; an item is a panel of output channels, whose U (of which there
-//     is more than of V) is made on the way and never leaves the cache of the thread that uses it.
+//     is more than of V) is made on the way, a piece of C at a time, and never leaves the cache of the thread that uses it.
 // Sums are over C in fixed pieces, so results depend neither on the way nor on the number of threads.
 #pragma once
 
@@ -37,11 +37,16 @@ class WinogradProduct {
     std::byte* workspace;
   };
 
+  /// V of some tiles and U of some panels.
+  struct Factors {
+    const float *v, *u;
+  };
+
   void run_tile_blocks(Exec& exec, const Operands& operands) const;
   void run_panels(Exec& exec, const Operands& operands) const;
-  void transform_filter(std::int64_t panel, const Operands& operands, int thread, float* to) const;
+  void transform_filter(std::int64_t panel, Range channels, const Operands& operands, int thread, float* to) const;
   void transform_input(Range tiles, const Operands& operands, float* to) const;
-  void multiply(Range tiles, Range panels, const float* v, const float* u, const Operands& operands, int thread) const;
+  void multiply(Range tiles, Range panels, Range channels, const Factors& factors, int thread, std::byte* workspace) const;
   void transform_output(Range tiles, Range panels, const Operands& operands, int thread) const;
 
   /// Floats of the points of a panel of filters.
@@ -57,7 +62,8 @@ class WinogradProduct {
   std::int64_t block_tiles_, slice_panels_;
   std::int64_t v_row_, v_plane_;  // V: (points, block tiles, channels)
   std::int64_t m_row_, m_plane_;  // M: (points, block tiles, slice)
-  std::int64_t u_plane_;          // U: (panels, filter points, channels, panel)
+  std::int64_t piece_;            // channels that are multiplied at once, the last piece may be smaller
+  std::int64_t u_plane_;          // U: (panels, filter points, channels, panel), by panels only of a piece of the channels
   WorkspacePlan workspace_;
   Region<float> zeros_;                        // (channels)
   Region<float> filters_;                      // U of all panels; by panels, of one a thread

@@ -6,6 +6,7 @@
 #include "kernels/cpu/vector/optimizer.h"
 #include "kernels/cpu/vector/pointwise.h"
 #include "kernels/cpu/vector/pool.h"
+#include "kernels/cpu/vector/transpose.h"
 #include "kernels/cpu/vector/winograd.h"
 
 namespace apam::kernels::cpu {
@@ -21,7 +22,8 @@ constexpr Isa isa_table() {
           batch_norm_kernels<V>(),
           pool_kernels<V>(),
           gemm_kernels<V>(),
-          winograd_table<V>()};
+          winograd_table<V>(),
+          transpose<V>};
 }
 
 }  // namespace apam::kernels::cpu

@@ -202,6 +202,12 @@ struct WinogradTable {
   WinogradWeightKernels weight[kTilings - 1];
 };
 
+/// (rows, columns), rows `stride` floats apart.
+struct Matrix {
+  const float* at;
+  std::int64_t stride, rows, columns;
+};
+
 /// Everything that is compiled once for each instruction set.
 struct Isa {
   const char* name;  ///< "portable", "avx2", "avx512"
@@ -214,6 +220,8 @@ struct Isa {
   PoolKernels pool;
   GemmKernels gemm;
   WinogradTable winograd;
+  /// to (columns, to_stride) = the matrix transposed.
+  void (*transpose)(const Matrix&, float* to, std::int64_t to_stride);
 };
 
 }  // namespace apam::kernels::cpu

@@ -90,9 +90,14 @@ void points_to_output(const float* from, std::int64_t plane, const PanelOut& out
 template <class V, class T, Tiling tiling>
 void filter_to_points(const FilterRows& rows, std::int64_t panel, float* to, std::int64_t plane) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
+  constexpr int kRowsAhead = 2;
   for (std::int64_t row = 0; row < rows.count; ++row, to += panel) {
     const float* from = rows.from + row * rows.row_stride;
     for_each_vector<V>(rows.columns, [=, &rows](std::int64_t l, auto lanes) {
+      if (l % kLineFloats == 0) {
+#pragma GCC unroll 9
+        for (int i = 0; i < 9; ++i) __builtin_prefetch(from + kRowsAhead * rows.row_stride + i * rows.tap_stride + l);
+      }
       // Beyond the last column the panel is filled with zeros: a whole vector is stored.
       transform<V, T>([=, &rows](int i, int j) { return lanes.load(from + (i * 3 + j) * rows.tap_stride + l); },
                       [=](int i, int j, typename V::Float value) { V::store(to + scheme.filter(i, j) * plane + l, value); });
