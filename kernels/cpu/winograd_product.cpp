@@ -37,15 +37,15 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
       panels_(ceil_div(columns_, isa.gemm.panel)),
       by_panels_(grid.count() <= kFewTiles && std::min(channels_, columns_) >= kManyChannels),
       slice_panels_(by_panels_ ? 1 : std::max<std::int64_t>(1, kSliceColumns / isa.gemm.panel)),
-      v_row_(padded_row(channels_)),
-      m_row_(padded_row(slice_panels_ * isa.gemm.panel)),
+      v_row_(odd_lines(channels_)),
+      m_row_(odd_lines(slice_panels_ * isa.gemm.panel)),
       piece_(ceil_div(channels_, ceil_div(channels_, kPieceFloats / isa.gemm.panel))),
-      u_plane_(padded_plane((by_panels_ ? piece_ : channels_) * isa.gemm.panel)) {
+      u_plane_(odd_lines((by_panels_ ? piece_ : channels_) * isa.gemm.panel)) {
   const std::int64_t most = (channels_ <= kNarrowChannels ? kSmallBlock : kBlock) / scheme_.points();
   block_tiles_ =
       by_panels_ ? round_up(grid.count(), isa.gemm.rows) : even_block(grid.count(), most, exec.threads(), isa.gemm.rows);
-  v_plane_ = padded_plane(block_tiles_ * v_row_);
-  m_plane_ = padded_plane(block_tiles_ * m_row_);
+  v_plane_ = odd_lines(block_tiles_ * v_row_);
+  m_plane_ = odd_lines(block_tiles_ * m_row_);
   zeros_ = workspace_.add<float>(channels_);
   filters_ = workspace_.add<float>((by_panels_ ? exec.threads() : panels_) * panel_points());
   shared_input_ = workspace_.add<float>(by_panels_ ? scheme_.points() * v_plane_ : 0);

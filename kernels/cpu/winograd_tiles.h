@@ -9,10 +9,9 @@
 
 namespace apam::kernels::cpu {
 
-/// Floats between rows and between planes of transformed tiles: rounded up and padded, so that neither is a multiple of
-/// the 4 KiB after which addresses compete for the same lines of a first-level cache.
-constexpr std::int64_t padded_row(std::int64_t channels) { return round_up(channels, 16) + 16; }
-constexpr std::int64_t padded_plane(std::int64_t floats) { return round_up(floats, 16) + 16; }
+/// Floats between rows and between planes of transformed tiles: an odd number of cache lines. Addresses 4 KiB, 64 lines, apart
+/// compete for a place in the first-level cache; 64 planes an odd number of lines apart each have a place of their own.
+constexpr std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, 16) | 1) * 16; }
 
 /// Images of pixels of some channels, (images, h, w, channels).
 struct Pixels {

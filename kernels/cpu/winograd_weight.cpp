@@ -12,22 +12,27 @@ namespace apam::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kChunkPoints = 96 * 36;  // of a chunk's tiles: turning S into dw is then some 5 % of the products
-constexpr std::int64_t kPointBytes = 32 << 20;  // of V and D of a chunk, at most
+constexpr std::int64_t kPointFloats = 5 << 18;  // of V and D of a chunk, 5 MiB: so that they stay in a third-level cache
+constexpr std::int64_t kFewestTiles = 48;       // of a chunk: with fewer, register tiles are written more than summed
 constexpr std::int64_t kMostGroups = 16;
-constexpr std::int64_t kCopyBytes = 16 << 20;         // of the groups' copies of dw, at most
+constexpr std::int64_t kGroupChannels = 160 * 128;    // C K up to which groups keep to a thread's own caches
 constexpr std::int64_t kBlockK = 192, kBlockC = 192;  // smaller ones read V and D more often
 constexpr std::int64_t kItemsPerThread = 4;
 
-/// As many as keep threads busy, of a chunk at least.
-std::int64_t group_count(const TileGrid& grid, std::int64_t weights) {
-  const std::int64_t copies = kCopyBytes / (weights * static_cast<std::int64_t>(sizeof(float)));
-  return std::clamp<std::int64_t>(std::min(grid.count() * grid.scheme().points() / kChunkPoints, copies), 1, kMostGroups);
+/// As many as keep threads busy, of about a chunk at least; one where there are many channels.
+std::int64_t group_count(const TileGrid& grid) {
+  if (std::int64_t{grid.in.channels} * grid.out.channels > kGroupChannels) return 1;
+  return std::clamp<std::int64_t>(ceil_div(grid.count() * grid.scheme().points(), kChunkPoints), 1, kMostGroups);
 }
 
-/// Tiles of a chunk: a group in equal parts of at most kChunkPoints, fewer where their points would take too much memory.
-std::int64_t chunk_size(std::int64_t group_tiles, std::int64_t points, std::int64_t row_floats) {
-  const std::int64_t fitting = kPointBytes / (points * row_floats * static_cast<std::int64_t>(sizeof(float)));
-  return ceil_div(group_tiles, ceil_div(group_tiles, std::clamp<std::int64_t>(fitting, 1, kChunkPoints / points)));
+/// Tiles of a chunk: a group in equal parts, small enough for their points to stay in a cache or to be little beside S, unless
+/// there are then too few tiles in each to sum over.
+std::int64_t chunk_size(const TileGrid& grid, std::int64_t group_tiles) {
+  const std::int64_t points = grid.scheme().points(), c = grid.in.channels, k = grid.out.channels;
+  const std::int64_t tile_floats = points * (odd_lines(c) + odd_lines(k)), s_floats = grid.scheme().filters() * c * k;
+  const std::int64_t fitting = std::max<std::int64_t>(std::max(kPointFloats, s_floats / 2) / tile_floats, 1);
+  const std::int64_t chunks = std::max(ceil_div(group_tiles * points, kChunkPoints), ceil_div(group_tiles, fitting));
+  return ceil_div(group_tiles, std::min(chunks, ceil_div(group_tiles, kFewestTiles)));
 }
 
 }  // namespace
@@ -40,13 +45,13 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
       weight_transforms_(isa.winograd.weight[static_cast<std::size_t>(grid.tiling)]),
       c_(grid.in.channels),
       k_(grid.out.channels),
-      groups_(group_count(grid, weights())),
-      chunk_tiles_(chunk_size(ceil_div(grid.count(), groups_), scheme_.points(), padded_row(c_) + padded_row(k_))),
+      groups_(group_count(grid)),
+      chunk_tiles_(chunk_size(grid, ceil_div(grid.count(), groups_))),
       by_groups_(groups_ >= kItemsPerThread * exec.threads()),
-      v_row_(padded_row(c_)),
-      v_plane_(padded_plane(chunk_tiles_ * v_row_)),
-      d_row_(padded_row(k_)),
-      d_plane_(padded_plane(chunk_tiles_ * d_row_)) {
+      v_row_(odd_lines(c_)),
+      v_plane_(odd_lines(chunk_tiles_ * v_row_)),
+      d_row_(odd_lines(k_)),
+      d_plane_(odd_lines(chunk_tiles_ * d_row_)) {
   const std::int64_t wanted = by_groups_ ? 1 : kItemsPerThread * exec.threads();
   c_blocks_ = ceil_div(c_, kBlockC);
   k_blocks_ = std::max(ceil_div(k_, kBlockK), std::min(ceil_div(wanted, c_blocks_), ceil_div(k_, isa.gemm.rows)));
@@ -54,10 +59,10 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
   block_k_ = round_up(ceil_div(k_, k_blocks_), isa.gemm.rows);
   c_blocks_ = ceil_div(c_, block_c_);
   k_blocks_ = ceil_div(k_, block_k_);
-  s_row_ = padded_row(block_c_);
-  s_plane_ = padded_plane(block_k_ * s_row_);
+  s_row_ = odd_lines(block_c_);
+  s_plane_ = odd_lines(block_k_ * s_row_);
   zeros_ = workspace_.add<float>(std::max(c_, k_));
-  copies_ = workspace_.add<float>((by_groups_ ? groups_ : 1) * weights());
+  copies_ = workspace_.add<float>((by_groups_ ? groups_ - 1 : std::min<std::int64_t>(groups_ - 1, 1)) * weights());
   for (int thread = 0; thread < exec.threads(); ++thread) {
     s_.push_back(workspace_.add<float>(scheme_.filters() * s_plane_));
     if (!by_groups_ && thread > 0) continue;
@@ -83,14 +88,13 @@ void WinogradWeight::run_groups(Exec& exec, const Operands& operands) const {
       const Range chunk{begin, std::min(tiles.end, begin + chunk_tiles_)};
       transform(chunk, operands, points);
       for (std::int64_t block = 0; block < blocks(); ++block) {
-        multiply(block, chunk.end - chunk.begin, points, begin > tiles.begin, s_[thread].in(operands.workspace),
-                 copies + group * weights());
+        const bool accumulate = begin > tiles.begin || (group == 0 && operands.accumulate);
+        multiply(block, chunk.end - chunk.begin, points, accumulate, s_[thread].in(operands.workspace),
+                 group == 0 ? operands.dw : copies + (group - 1) * weights());
       }
     }
   });
-  for (std::int64_t group = 0; group < groups_; ++group) {
-    add_copy(exec, copies + group * weights(), operands.accumulate || group > 0, operands.dw);
-  }
+  for (std::int64_t group = 1; group < groups_; ++group) add_copy(exec, copies + (group - 1) * weights(), operands.dw);
 }
 
 void WinogradWeight::run_blocks(Exec& exec, const Operands& operands) const {
@@ -104,10 +108,11 @@ void WinogradWeight::run_blocks(Exec& exec, const Operands& operands) const {
         transform({begin + i, begin + i + 1}, operands, {points.v + i * v_row_, points.d + i * d_row_});
       });
       dynamic_loop(exec.threads(), blocks(), [&](std::int64_t block, int thread) {
-        multiply(block, depth, points, begin > tiles.begin, s_[thread].in(operands.workspace), copy);
+        const bool accumulate = begin > tiles.begin || (group == 0 && operands.accumulate);
+        multiply(block, depth, points, accumulate, s_[thread].in(operands.workspace), group == 0 ? operands.dw : copy);
       });
     }
-    add_copy(exec, copy, operands.accumulate || group > 0, operands.dw);
+    if (group > 0) add_copy(exec, copy, operands.dw);
   }
 }
 
@@ -148,13 +153,9 @@ void WinogradWeight::multiply(std::int64_t block, std::int64_t depth, const Poin
   }
 }
 
-void WinogradWeight::add_copy(Exec& exec, const float* copy, bool accumulate, float* dw) const {
+void WinogradWeight::add_copy(Exec& exec, const float* copy, float* dw) const {
   parallel_for(exec.threads(), weights(), kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-    if (accumulate) {
-      isa_.pointwise.add(dw + begin, copy + begin, dw + begin, end - begin);
-    } else {
-      std::copy(copy + begin, copy + end, dw + begin);
-    }
+    isa_.pointwise.add(dw + begin, copy + begin, dw + begin, end - begin);
   });
 }
 

@@ -4,9 +4,10 @@
 //
 // Tiles are taken in chunks. Of a chunk all V and D are made first; then S comes in blocks of at most 192 x 192
 // (k, c), each summed over the whole chunk in registers and turned into a block of dw at once, so that S is never stored
-// as a whole. The chunks of a group add up in a copy of dw, and the copies are added in order. Two ways to share this out:
-//   by groups: an item is a group.
-//   by blocks: chunks are taken one after the other; tiles and then blocks of S are the items. For few groups.
+// as a whole. The chunks of a group add up, of the first in dw, of every other in a copy of dw, and the copies are added in
+// order. Two ways to share this out:
+//   by groups: an item is a group. For few channels, whose V, D and S stay in the caches of one thread.
+//   by blocks: chunks are taken one after the other; tiles and then blocks of S are the items.
 // Which chunks and groups there are depends on the problem alone, and both ways add up in the same order: results depend
 // neither on the way nor on the number of threads.
 #pragma once
@@ -44,7 +45,7 @@ class WinogradWeight {
   void run_blocks(Exec& exec, const Operands& operands) const;
   void transform(Range tiles, const Operands& operands, const Points& to) const;
   void multiply(std::int64_t block, std::int64_t depth, const Points& points, bool accumulate, float* s, float* dw) const;
-  void add_copy(Exec& exec, const float* copy, bool accumulate, float* dw) const;
+  void add_copy(Exec& exec, const float* copy, float* dw) const;
 
   Range group_tiles(std::int64_t group) const { return split(grid_.count(), group, groups_); }
   std::int64_t blocks() const { return k_blocks_ * c_blocks_; }
@@ -65,7 +66,7 @@ class WinogradWeight {
   std::int64_t s_row_, s_plane_;      // S: (filter points, block k, block c)
   WorkspacePlan workspace_;
   Region<float> zeros_;               // (max(C, K))
-  Region<float> copies_;              // (K, 3, 3, C): of each group, or one
+  Region<float> copies_;              // (K, 3, 3, C) of each group but the first; by blocks at most one
   std::vector<Region<float>> v_, d_;  // by groups each thread's; otherwise one for all
   std::vector<Region<float>> s_;      // each thread's
 };
