@@ -10,9 +10,9 @@
 
 #include "bench/kernel_report.h"
 #include "bench/machine/machine.h"
-#include "bench/median.h"
 #include "bench/verify.h"
 #include "kernels/alternate_timing.h"
+#include "kernels/median.h"
 #include "kernels/runtime/parallel.h"
 #include "tests/cases/cases.h"
 
@@ -81,7 +81,7 @@ std::vector<bench::ProviderTime> time_providers(const Options& options, Exec& ex
   });
   for (std::size_t i = 0; i < kernels.size(); ++i) {
     result[places[i]].best = *std::min_element(times[i].begin(), times[i].end());
-    result[places[i]].median = bench::median(times[i]);
+    result[places[i]].median = median(times[i]);
   }
   return result;
 }

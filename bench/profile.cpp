@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "bench/median.h"
+#include "kernels/median.h"
 
 namespace apam::bench {
 namespace {

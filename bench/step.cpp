@@ -19,9 +19,9 @@
 #include "apam/commands/setup.h"
 #include "apam/updater.h"
 #include "bench/machine/machine.h"
-#include "bench/median.h"
 #include "bench/profile.h"
 #include "engine/ops/ops.h"
+#include "kernels/median.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/ops/linear.h"
 #include "kernels/runtime/parallel.h"
@@ -93,7 +93,7 @@ struct Measured {
   std::size_t activations_peak = 0, activations_reserved = 0;
   nlohmann::ordered_json breakdown = nlohmann::ordered_json::array();
 
-  double median() const { return bench::median(milliseconds); }
+  double median() const { return apam::median(milliseconds); }
 };
 
 /// The largest resident set of this process so far.

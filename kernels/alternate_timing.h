@@ -14,20 +14,25 @@ struct Rounds {
   int least = 3;             ///< run at least so many,
   double milliseconds = 0;   ///< and on until every alternative has run for so long,
   int most = 100;            ///< but not more than so many
-  double clear_lead = 1e30;  ///< and stop after `least` once the fastest leads the second by this factor
+  bool until_clear = false;  ///< and stop after `least` once every round of one is faster than any of the others
 };
 
 /// Milliseconds of every round of each alternative 0 .. count-1; run(i) runs the i-th once, to its end.
 template <class Run>
 std::vector<std::vector<double>> time_alternately(std::size_t count, const Rounds& rounds, Run run) {
   std::vector<std::vector<double>> times(count);
-  std::vector<double> best(count, 1e30), total(count, 0.0);
+  std::vector<double> fastest(count, 1e30), slowest(count, 0.0), total(count, 0.0);
+  const auto clear = [&] {
+    const auto leader = std::min_element(slowest.begin(), slowest.end()) - slowest.begin();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (static_cast<std::ptrdiff_t>(i) != leader && fastest[i] <= slowest[leader]) return false;
+    }
+    return true;
+  };
   const auto enough = [&](int done) {
     if (done < rounds.least) return false;
     if (done >= rounds.most) return true;
-    std::vector<double> sorted = best;
-    std::sort(sorted.begin(), sorted.end());
-    if (count > 1 && sorted[1] > rounds.clear_lead * sorted[0]) return true;
+    if (rounds.until_clear && clear()) return true;
     return *std::min_element(total.begin(), total.end()) >= rounds.milliseconds;
   };
   for (int round = 0; round == 0 || !enough(round - 1); ++round) {
@@ -37,7 +42,8 @@ std::vector<std::vector<double>> time_alternately(std::size_t count, const Round
       const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
       if (round == 0) continue;
       times[i].push_back(elapsed.count());
-      best[i] = std::min(best[i], elapsed.count());
+      fastest[i] = std::min(fastest[i], elapsed.count());
+      slowest[i] = std::max(slowest[i], elapsed.count());
       total[i] += elapsed.count();
     }
   }

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "kernels/alternate_timing.h"
+#include "kernels/median.h"
 #include "kernels/ops/all.h"
 #include "kernels/ops/trial.h"
 #include "kernels/tuning_cache.h"
@@ -41,11 +42,11 @@ std::string known_providers(DeviceKind device) {
   return names;
 }
 
-/// The fastest of several rounds for each candidate, in milliseconds. Where two are close it takes more of them to tell.
+/// The median of several rounds for each candidate, in milliseconds. Where two are close it takes more of them to tell.
 template <class Op>
 Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
                         const typename Op::Problem& problem, typename Op::Pass pass) {
-  constexpr Rounds kRounds{.least = 5, .milliseconds = 150, .most = 500, .clear_lead = 1.25};
+  constexpr Rounds kRounds{.least = 5, .milliseconds = 150, .most = 500, .until_clear = true};
   Trial<Op> trial(exec, problem);
   std::vector<typename Op::Kernel*> kernels;
   for (const auto* candidate : candidates) kernels.push_back(&cache.get(exec, problem, *candidate));
@@ -53,11 +54,9 @@ Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>
     trial.run(exec, *kernels[i], pass);
     exec.synchronize();
   });
-  Timings best;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    best.emplace_back(candidates[i]->provider, *std::min_element(times[i].begin(), times[i].end()));
-  }
-  return best;
+  Timings medians;
+  for (std::size_t i = 0; i < candidates.size(); ++i) medians.emplace_back(candidates[i]->provider, median(times[i]));
+  return medians;
 }
 
 /// The candidate that `auto` takes, and the timings that decided it.

@@ -20,24 +20,27 @@ std::string order(std::size_t count, const Rounds& rounds) {
 
 TEST(AlternateTiming, takes_turns) { EXPECT_EQ(order(2, {.least = 3}), "abababab"); }
 
-TEST(AlternateTiming, works_for_one) { EXPECT_EQ(order(1, {.least = 2, .clear_lead = 1.1}), "aaa"); }
+TEST(AlternateTiming, works_for_one) { EXPECT_EQ(order(1, {.least = 2, .until_clear = true}), "aaa"); }
 
 TEST(AlternateTiming, goes_on_for_the_time_given_but_not_for_ever) {
   EXPECT_EQ(order(2, {.least = 1, .milliseconds = 1e9, .most = 5}), "abababababab");
 }
 
-/// Counted rounds of two alternatives, of which the second takes at least 5 ms.
-std::size_t rounds_of_unequal(const Rounds& rounds) {
-  const auto times = time_alternately(2, rounds, [](std::size_t i) {
-    if (i == 1) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+/// Counted rounds of two alternatives, of which the first takes at least `milliseconds[round]`, the second 50 each time.
+std::size_t rounds_of_unequal(const Rounds& rounds, const std::vector<int>& milliseconds) {
+  std::size_t round = 0;
+  const auto times = time_alternately(2, rounds, [&](std::size_t i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(i == 1 ? 50 : milliseconds.at(round++)));
   });
-  for (const double milliseconds : times[1]) EXPECT_GE(milliseconds, 5);
+  for (const double taken : times[1]) EXPECT_GE(taken, 50);
   return times[0].size();
 }
 
-TEST(AlternateTiming, stops_early_where_one_leads_clearly) {
-  EXPECT_EQ(rounds_of_unequal({.least = 2, .milliseconds = 1e9, .most = 10, .clear_lead = 1.25}), 2U);
-  EXPECT_EQ(rounds_of_unequal({.least = 2, .milliseconds = 1e9, .most = 10}), 10U);
+TEST(AlternateTiming, stops_early_where_one_leads_in_every_round) {
+  const std::vector<int> always(6, 0), not_once{0, 0, 100, 0, 0, 0};
+  EXPECT_EQ(rounds_of_unequal({.least = 2, .milliseconds = 1e9, .most = 5, .until_clear = true}, always), 2U);
+  EXPECT_EQ(rounds_of_unequal({.least = 2, .milliseconds = 1e9, .most = 5, .until_clear = true}, not_once), 5U);
+  EXPECT_EQ(rounds_of_unequal({.least = 2, .milliseconds = 1e9, .most = 5}, always), 5U);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-namespace apam::bench {
+namespace apam {
 
 /// Of an even number of values the mean of both in the middle. There must be one at least.
 inline double median(std::vector<double> values) {
@@ -13,4 +13,4 @@ inline double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-}  // namespace apam::bench
+}  // namespace apam
