@@ -49,7 +49,7 @@ nlohmann::ordered_json Profile::breakdown() const {
   double total = 0;
   for (const auto& [key, entry] : entries_) {
     const auto& [op, pass, problem] = key;
-    const double milliseconds = median(entry.milliseconds);
+    const double milliseconds = kernels::median(entry.milliseconds);
     total += milliseconds;
     Json& group = groups[{op, pass}];
     if (group.is_null()) {

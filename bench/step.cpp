@@ -93,7 +93,7 @@ struct Measured {
   std::size_t activations_peak = 0, activations_reserved = 0;
   nlohmann::ordered_json breakdown = nlohmann::ordered_json::array();
 
-  double median() const { return apam::median(milliseconds); }
+  double median() const { return kernels::median(milliseconds); }
 };
 
 /// The largest resident set of this process so far.

@@ -14,20 +14,23 @@ struct Rounds {
   int least = 3;             ///< run at least so many,
   double milliseconds = 0;   ///< and on until every alternative has run for so long,
   int most = 100;            ///< but not more than so many
-  bool until_clear = false;  ///< and stop after `least` once every round of one is faster than any of the others
+  bool until_clear = false;  ///< and stop once one was faster in each of the last `least` rounds than any other in any of them
 };
 
 /// Milliseconds of every round of each alternative 0 .. count-1; run(i) runs the i-th once, to its end.
 template <class Run>
 std::vector<std::vector<double>> time_alternately(std::size_t count, const Rounds& rounds, Run run) {
   std::vector<std::vector<double>> times(count);
-  std::vector<double> fastest(count, 1e30), slowest(count, 0.0), total(count, 0.0);
+  std::vector<double> total(count, 0.0);
   const auto clear = [&] {
-    const auto leader = std::min_element(slowest.begin(), slowest.end()) - slowest.begin();
-    for (std::size_t i = 0; i < count; ++i) {
-      if (static_cast<std::ptrdiff_t>(i) != leader && fastest[i] <= slowest[leader]) return false;
+    std::vector<double> fastest, slowest;  // of the last rounds
+    for (const auto& of_one : times) {
+      fastest.push_back(*std::min_element(of_one.end() - rounds.least, of_one.end()));
+      slowest.push_back(*std::max_element(of_one.end() - rounds.least, of_one.end()));
     }
-    return true;
+    const auto leader = std::min_element(slowest.begin(), slowest.end()) - slowest.begin();
+    fastest.erase(fastest.begin() + leader);
+    return std::all_of(fastest.begin(), fastest.end(), [&](double other) { return slowest[leader] < other; });
   };
   const auto enough = [&](int done) {
     if (done < rounds.least) return false;
@@ -42,8 +45,6 @@ std::vector<std::vector<double>> time_alternately(std::size_t count, const Round
       const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
       if (round == 0) continue;
       times[i].push_back(elapsed.count());
-      fastest[i] = std::min(fastest[i], elapsed.count());
-      slowest[i] = std::max(slowest[i], elapsed.count());
       total[i] += elapsed.count();
     }
   }

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <vector>
 
-namespace apam {
+namespace apam::kernels {
 
 /// Of an even number of values the mean of both in the middle. There must be one at least.
 inline double median(std::vector<double> values) {
@@ -13,4 +14,4 @@ inline double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-}  // namespace apam
+}  // namespace apam::kernels

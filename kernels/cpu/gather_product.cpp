@@ -177,7 +177,6 @@ RowTiles GatherProduct::part(const RowTiles& listed, std::int64_t first, std::in
 
 /// Asks for what some rows of a list will read and write. With several taps rows share their pixels, and find most of them.
 void GatherProduct::prefetch(const RowTiles& tiles, Range rows, const Item& item, bool stream) const {
-  constexpr std::int64_t kLineFloats = 16;
   const std::int64_t first = std::int64_t{item.first_panel} * kernels_.panel;
   const std::int64_t last = std::min<std::int64_t>(shape_.columns, first + std::int64_t{item.panels} * kernels_.panel);
   for (std::int64_t row = rows.begin; row < rows.end; ++row) {

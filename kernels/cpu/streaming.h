@@ -4,15 +4,16 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/vector/tables.h"
+
 namespace apam::kernels::cpu {
 
 constexpr std::int64_t kLeastStreamedFloats = 1 << 20;  // 4 MiB; a smaller result may still be cached when it is read
 
 /// Whether that serves for rows of `columns` floats: many, and each of whole cache lines.
 inline bool worth_streaming(const float* to, std::int64_t rows, std::int64_t columns) {
-  constexpr std::uintptr_t kLineBytes = 64;
-  const std::int64_t row_bytes = columns * static_cast<std::int64_t>(sizeof(float));
-  return rows * columns >= kLeastStreamedFloats && row_bytes % kLineBytes == 0 &&
+  constexpr std::uintptr_t kLineBytes = kLineFloats * sizeof(float);
+  return rows * columns >= kLeastStreamedFloats && columns % kLineFloats == 0 &&
          reinterpret_cast<std::uintptr_t>(to) % kLineBytes == 0;
 }
 

@@ -94,7 +94,6 @@ void WeightProduct::run_item(const Item& item, const Operands& operands, int thr
 
 /// While a panel is multiplied, asks for its share of dy's next block.
 void WeightProduct::prefetch_block(std::int64_t block, std::int64_t panel, const Item& item, const Operands& operands) const {
-  constexpr std::int64_t kLineFloats = 16;
   if (block >= item.blocks.end) return;
   const std::int64_t first = block * block_rows_, count = std::min(rows_, first + block_rows_) - first;
   const Range rows = split(count, panel - item.panels.begin, item.panels.end - item.panels.begin);

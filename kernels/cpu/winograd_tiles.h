@@ -4,14 +4,14 @@
 #include <cstdint>
 
 #include "kernels/cpu/integers.h"
-#include "kernels/cpu/vector/winograd_scheme.h"
+#include "kernels/cpu/vector/tables.h"
 #include "kernels/ops/conv2d.h"
 
 namespace apam::kernels::cpu {
 
 /// Floats between rows and between planes of transformed tiles: an odd number of cache lines. Addresses 4 KiB, 64 lines, apart
 /// compete for a place in the first-level cache; 64 planes an odd number of lines apart each have a place of their own.
-constexpr std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, 16) | 1) * 16; }
+constexpr std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, kLineFloats) | 1) * kLineFloats; }
 
 /// Images of pixels of some channels, (images, h, w, channels).
 struct Pixels {
@@ -75,7 +75,8 @@ constexpr bool winograd_can(const Conv2d::Problem& problem) {
   return problem.r == 3 && problem.s == 3 && problem.stride <= 2 && problem.padding <= 2;
 }
 
-/// Stride 1, in the tiles that have fewer points: an image of 6x6 is four tiles of 3x3, and half of four tiles of 4x4.
+/// Stride 1, in the tiles that have fewer points: an image of 6x6 is four tiles of 3x3, but little more than half of four
+/// tiles of 4x4.
 inline TileGrid same_grid(int images, const Pixels& in, const Pixels& out, int padding) {
   const auto points = [](const TileGrid& grid) { return grid.count() * grid.scheme().points(); };
   const TileGrid large{Tiling::same, images, in, out, -padding, 0}, small{Tiling::same_small, images, in, out, -padding, 0};

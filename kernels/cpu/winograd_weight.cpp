@@ -12,27 +12,27 @@ namespace apam::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kChunkPoints = 96 * 36;  // of a chunk's tiles: turning S into dw is then some 5 % of the products
-constexpr std::int64_t kPointFloats = 5 << 18;  // of V and D of a chunk, 5 MiB: so that they stay in a third-level cache
-constexpr std::int64_t kFewestTiles = 48;       // of a chunk: with fewer, register tiles are written more than summed
+constexpr std::int64_t kPointFloats = 5 << 18;  // of V and D of a chunk, 5 MiB, which a third-level cache holds
+constexpr std::int64_t kFewTiles = 48;          // of a chunk: with far fewer, register tiles are written more than summed
 constexpr std::int64_t kMostGroups = 16;
-constexpr std::int64_t kGroupChannels = 160 * 128;    // C K up to which groups keep to a thread's own caches
+constexpr std::int64_t kGroupFilters = 160 * 128;     // C K up to which threads do better with points and sums of their own
 constexpr std::int64_t kBlockK = 192, kBlockC = 192;  // smaller ones read V and D more often
 constexpr std::int64_t kItemsPerThread = 4;
 
 /// As many as keep threads busy, of about a chunk at least; one where there are many channels.
 std::int64_t group_count(const TileGrid& grid) {
-  if (std::int64_t{grid.in.channels} * grid.out.channels > kGroupChannels) return 1;
+  if (std::int64_t{grid.in.channels} * grid.out.channels > kGroupFilters) return 1;
   return std::clamp<std::int64_t>(ceil_div(grid.count() * grid.scheme().points(), kChunkPoints), 1, kMostGroups);
 }
 
-/// Tiles of a chunk: a group in equal parts, small enough for their points to stay in a cache or to be little beside S, unless
-/// there are then too few tiles in each to sum over.
+/// Tiles of a chunk: a group in equal parts, whose points fit a cache or are at most half as many as S, unless that makes far
+/// fewer than kFewTiles.
 std::int64_t chunk_size(const TileGrid& grid, std::int64_t group_tiles) {
   const std::int64_t points = grid.scheme().points(), c = grid.in.channels, k = grid.out.channels;
   const std::int64_t tile_floats = points * (odd_lines(c) + odd_lines(k)), s_floats = grid.scheme().filters() * c * k;
   const std::int64_t fitting = std::max<std::int64_t>(std::max(kPointFloats, s_floats / 2) / tile_floats, 1);
   const std::int64_t chunks = std::max(ceil_div(group_tiles * points, kChunkPoints), ceil_div(group_tiles, fitting));
-  return ceil_div(group_tiles, std::min(chunks, ceil_div(group_tiles, kFewestTiles)));
+  return ceil_div(group_tiles, std::min(chunks, ceil_div(group_tiles, kFewTiles)));
 }
 
 }  // namespace
@@ -66,9 +66,9 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
   for (int thread = 0; thread < exec.threads(); ++thread) {
     s_.push_back(workspace_.add<float>(scheme_.filters() * s_plane_));
     if (!by_groups_ && thread > 0) continue;
-    v_.push_back(
-        workspace_.add<float>(scheme_.points() * v_plane_ + isa.gemm.panel));  // the last row's last panel reads beyond it
-    d_.push_back(workspace_.add<float>(scheme_.points() * d_plane_));
+    v_.push_back(workspace_.add<float>(scheme_.points() * v_plane_));
+    d_.push_back(
+        workspace_.add<float>(scheme_.points() * d_plane_ + isa.gemm.rows));  // the last row's last tile reads beyond it
   }
   exec.reserve_workspace(workspace_.bytes());
 }

@@ -4,9 +4,9 @@
 //
 // Tiles are taken in chunks. Of a chunk all V and D are made first; then S comes in blocks of at most 192 x 192
 // (k, c), each summed over the whole chunk in registers and turned into a block of dw at once, so that S is never stored
-// as a whole. The chunks of a group add up, of the first in dw, of every other in a copy of dw, and the copies are added in
+// as a whole. The chunks of the first group add up in dw, those of every other group in a copy of dw; copies are added in
 // order. Two ways to share this out:
-//   by groups: an item is a group. For few channels, whose V, D and S stay in the caches of one thread.
+//   by groups: an item is a group. Where there are four for each thread, which is where channels and threads are few.
 //   by blocks: chunks are taken one after the other; tiles and then blocks of S are the items.
 // Which chunks and groups there are depends on the problem alone, and both ways add up in the same order: results depend
 // neither on the way nor on the number of threads.

@@ -118,7 +118,7 @@ void outer_product(const OuterTiles& tiles, const PanelOut& out, const float* a,
 
 template <class V, int vectors>
 void window_product_tiles(const WindowTiles& window, const PanelOut& out, const float* b) {
-  constexpr int rows = V::window_rows, kLine = 16;  // floats of a cache line
+  constexpr int rows = V::window_rows;
   for (int first = 0; first < window.row_count; first += rows) {
     const float* a[rows];
 #pragma GCC unroll 16
@@ -132,7 +132,7 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
       std::int64_t at = q * window.line;
       for (std::int64_t p = 0; p < window.pixels; ++p, at += window.step, column += window.b_step) {
 #pragma GCC unroll 4
-        for (int line = 0; line < vectors * V::width; line += kLine) __builtin_prefetch(column + ahead + line, 0, 2);
+        for (int line = 0; line < vectors * V::width; line += kLineFloats) __builtin_prefetch(column + ahead + line, 0, 2);
         tile.step([&a, at](int i) { return a[i][at]; }, column);
       }
     }

@@ -8,6 +8,8 @@
 
 namespace apam::kernels::cpu {
 
+inline constexpr int kLineFloats = 16;  // of a cache line
+
 /// Over `count` contiguous elements. Every element gets the same operations wherever it stands, in the body of a loop or
 /// in its last, partial vector, so that a result does not depend on how the elements are split over threads.
 struct PointwiseKernels {

@@ -1,4 +1,5 @@
-// A matrix turned over its diagonal, 4 x 4 elements at a time, a cache line of each row after the other.
+// A matrix turned over its diagonal, 4 x 4 elements at a time. A cache line of every row is done before the next one, and
+// the line after that asked for: rows far apart would be waited for one by one.
 #pragma once
 
 #include "kernels/cpu/vector/tables.h"
@@ -26,13 +27,12 @@ inline __attribute__((always_inline)) void transpose_4x4(const float* from, std:
 
 template <class V>
 void transpose(const Matrix& from, float* to, std::int64_t to_stride) {
-  constexpr std::int64_t kLine = 16;
   const std::int64_t whole_rows = from.rows / 4 * 4, whole_columns = from.columns / 4 * 4;
-  for (std::int64_t line = 0; line < whole_columns; line += kLine) {
-    const std::int64_t end = line + kLine < whole_columns ? line + kLine : whole_columns;
+  for (std::int64_t line = 0; line < whole_columns; line += kLineFloats) {
+    const std::int64_t end = line + kLineFloats < whole_columns ? line + kLineFloats : whole_columns;
     for (std::int64_t i = 0; i < whole_rows; i += 4) {
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) __builtin_prefetch(from.at + (i + k) * from.stride + end + kLine);
+      for (int k = 0; k < 4; ++k) __builtin_prefetch(from.at + (i + k) * from.stride + end + kLineFloats);
       for (std::int64_t j = line; j < end; j += 4) {
         transpose_4x4<V>(from.at + i * from.stride + j, from.stride, to + j * to_stride + i, to_stride);
       }

@@ -9,8 +9,6 @@
 
 namespace apam::kernels::cpu {
 
-inline constexpr int kLineFloats = 16;  // of a cache line
-
 /// One vector of channels through a transform in both dimensions: load(i, j) of in x in, store(i, j, value) of out x out.
 template <class V, class T, class Load, class Store>
 inline __attribute__((always_inline)) void transform(Load load, Store store) {

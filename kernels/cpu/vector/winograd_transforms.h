@@ -1,6 +1,6 @@
 // The transforms of Winograd convolution in one dimension (Lavin, Gray, "Fast algorithms for convolutional neural networks",
 // 2016), which follow from evaluating polynomials at points t_j (Toom, Cook) and at infinity. With m(t) = product of t - t_j:
-//   B' row j: coefficients of m(t) / (t - t_j), last row of m(t)     A row j: 1 t_j t_j^2 t_j^3, last row 0 0 0 1
+//   B' row j: coefficients of m(t) / (t - t_j), last row of m(t)     A row j: 1 t_j t_j^2 .., last row 0 .. 0 1
 //   G  row j: (1 t_j t_j^2) / m'(t_j), last row 0 0 1
 //   y = A' [ (G w) * (B' x) ]          dw = G' [ (A dy) * (B' x) ]
 // where * multiplies element by element and ' transposes.
