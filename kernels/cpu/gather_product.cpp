@@ -24,8 +24,8 @@ constexpr int kItemsPerThread = 4;             // so that the last items end at 
 GatherProduct::GatherProduct(Exec& exec, GatherShape shape, const Isa& isa)
     : shape_(std::move(shape)),
       isa_(isa),
-      kernels_(isa.gemm),
-      panels_(static_cast<int>(ceil_div(shape_.columns, isa.gemm.panel))),
+      kernels_(isa.gemm.tile(shape_.columns)),
+      panels_(static_cast<int>(ceil_div(shape_.columns, kernels_.panel))),
       piece_(std::int64_t{shape_.span} * shape_.in.channels) {
   const auto empty = std::remove_if(shape_.phases.begin(), shape_.phases.end(), [](const Phase& p) { return p.taps.empty(); });
   zeros_first_ = empty != shape_.phases.end();
@@ -159,8 +159,10 @@ void GatherProduct::run_item(const Item& item, const Operands& operands, int thr
         prefetch(next, split(std::int64_t{next.count} * kernels_.rows, turn, turns), item, operands.stream);
         const std::int64_t column = std::int64_t{panel} * kernels_.panel;
         const auto columns = static_cast<int>(std::min<std::int64_t>(kernels_.panel, shape_.columns - column));
+        const float* at = packed + (panel * plan.depth + first) * kernels_.panel;
+        const bool last = panel + 1 == item.first_panel + item.panels;
         kernels_.row_product(tiles, range, {column, columns, accumulate, operands.stream},
-                             packed + (panel * plan.depth + first) * kernels_.panel);
+                             {at, last ? at : at + plan.depth * kernels_.panel});
       }
       accumulate = true;
     }

@@ -84,7 +84,7 @@ class GatherProduct {
 
   GatherShape shape_;
   const Isa& isa_;
-  const GemmKernels& kernels_;
+  const TileKernels& kernels_;
   int panels_;
   std::int64_t piece_;  // floats that a tap meets: span * channels
   bool zeros_first_;    // some output pixels meet no tap

@@ -75,8 +75,8 @@ void NarrowWeight::sum_chunk(std::int64_t chunk, const Operands& operands, int t
                              k,
                              sum,
                              k};
-    for (std::int64_t column = 0; column < k; column += gemm.panel) {
-      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, k - column));
+    for (std::int64_t column = 0; column < k; column += gemm.window_panel) {
+      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.window_panel, k - column));
       gemm.window_product(window, {column, columns, strip > strips.begin}, dy + column);
     }
   }

@@ -23,16 +23,17 @@ constexpr int kItemsPerThread = 4;
 WeightProduct::WeightProduct(Exec& exec, WeightShape shape, const Isa& isa)
     : shape_(std::move(shape)),
       isa_(isa),
+      kernels_(isa.gemm.tile(static_cast<std::int64_t>(shape_.taps.size()) * shape_.in.channels)),
       rows_(std::int64_t{shape_.images} * shape_.grid_h * shape_.grid_w),
       columns_(static_cast<std::int64_t>(shape_.taps.size()) * shape_.in.channels),
-      panels_(ceil_div(columns_, isa.gemm.panel)),
-      block_rows_(kPanelFloats / isa.gemm.panel) {
+      panels_(ceil_div(columns_, kernels_.panel)),
+      block_rows_(kPanelFloats / kernels_.panel) {
   const std::int64_t blocks = ceil_div(rows_, block_rows_);
   const std::int64_t sum_floats = std::int64_t{shape_.k} * columns_;
   const auto fitting = static_cast<std::int64_t>(kSumBytes / (static_cast<std::int64_t>(sizeof(float)) * sum_floats));
   chunks_ = std::clamp<std::int64_t>(std::min(fitting, blocks / kFewestBlocks), 1, kMostChunks);
   const std::int64_t groups = ceil_div(shape_.k, kGroupChannels);
-  group_k_ = static_cast<int>(ceil_div(ceil_div(shape_.k, groups), isa.gemm.rows) * isa.gemm.rows);
+  group_k_ = static_cast<int>(round_up(ceil_div(shape_.k, groups), kernels_.rows));
   plan_items(exec.threads());
   zeros_ = workspace_.add<float>(shape_.in.channels);
   sums_ = workspace_.add<float>(chunks_ > 1 ? chunks_ * sum_floats : 0);
@@ -70,7 +71,6 @@ void WeightProduct::run(Exec& exec, const float* x, const float* dy, bool accumu
 }
 
 void WeightProduct::run_item(const Item& item, const Operands& operands, int thread) const {
-  const GemmKernels& gemm = isa_.gemm;
   float* tiles = tiles_[thread].in(operands.workspace);
   float* panel_floats = panel_[thread].in(operands.workspace);
   float* sum = chunks_ == 1 ? operands.dw : sums_.in(operands.workspace) + item.chunk * shape_.k * columns_;
@@ -79,14 +79,15 @@ void WeightProduct::run_item(const Item& item, const Operands& operands, int thr
     const Range rows{block * block_rows_, std::min(rows_, (block + 1) * block_rows_)};
     const std::int64_t depth = rows.end - rows.begin;
     list_pixels(rows, operands, thread);
-    gemm.pack_tiles(operands.dy + rows.begin * shape_.k + item.first_k, shape_.k, depth, item.k, tiles);
-    const OuterTiles outer{depth, depth * gemm.rows, gemm.rows, gemm.panel, sum + item.first_k * columns_, columns_, item.k};
+    kernels_.pack_tiles(operands.dy + rows.begin * shape_.k + item.first_k, shape_.k, depth, item.k, tiles);
+    const OuterTiles outer{
+        depth, 1, {kernels_.rows}, {kernels_.panel}, depth * kernels_.rows, sum + item.first_k * columns_, columns_, item.k};
     for (std::int64_t panel = item.panels.begin; panel < item.panels.end; ++panel) {
       prefetch_block(block + 1, panel, item, operands);
       pack_panel(panel, depth, operands, thread);
-      const std::int64_t column = panel * gemm.panel;
-      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, columns_ - column));
-      gemm.outer_product(outer, {column, columns, accumulate}, tiles, panel_floats);
+      const std::int64_t column = panel * kernels_.panel;
+      const auto columns = static_cast<int>(std::min<std::int64_t>(kernels_.panel, columns_ - column));
+      kernels_.outer_product(outer, {column, columns, accumulate}, tiles, panel_floats);
     }
     accumulate = true;
   }
@@ -124,7 +125,7 @@ void WeightProduct::list_pixels(Range rows, const Operands& operands, int thread
 
 /// Packs columns panel * width ... of the block; where a panel spans several taps, piece by piece.
 void WeightProduct::pack_panel(std::int64_t panel, std::int64_t rows, const Operands& operands, int thread) const {
-  const int width = isa_.gemm.panel;
+  const int width = kernels_.panel;
   const std::int64_t begin = panel * width, end = std::min(columns_, begin + width);
   float* to = panel_[thread].in(operands.workspace);
   if (end - begin < width) std::memset(to, 0, static_cast<std::size_t>(rows * width) * sizeof(float));
@@ -132,7 +133,7 @@ void WeightProduct::pack_panel(std::int64_t panel, std::int64_t rows, const Oper
     const std::int64_t tap = column / shape_.in.channels, channel = column % shape_.in.channels;
     const std::int64_t length = std::min(end - column, shape_.in.channels - channel);
     const float* const* pixels = pixels_[thread].in(operands.workspace) + tap * block_rows_;
-    isa_.gemm.pack_pieces({pixels, rows, channel, static_cast<int>(length), width}, to + (column - begin));
+    kernels_.pack_pieces({pixels, rows, channel, static_cast<int>(length), width}, to + (column - begin));
     column += length;
   }
 }

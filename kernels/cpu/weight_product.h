@@ -55,6 +55,7 @@ class WeightProduct {
 
   WeightShape shape_;
   const Isa& isa_;
+  const TileKernels& kernels_;
   std::int64_t rows_;     // output pixels in all images
   std::int64_t columns_;  // taps * channels
   std::int64_t panels_;

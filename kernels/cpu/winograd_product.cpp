@@ -11,7 +11,7 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 4096;                      // of a panel of U: half of a first-level cache of 32 KiB
+constexpr std::int64_t kPieceFloats = 6400;                      // of a panel of U: most of a first-level cache
 constexpr std::int64_t kFewTiles = 128;                          // at most, to go by panels
 constexpr std::int64_t kManyChannels = 128;                      // at least, to go by panels
 constexpr std::int64_t kSliceColumns = 64;                       // of M
@@ -31,19 +31,19 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
       scheme_(grid.scheme()),
       use_(use),
       isa_(isa),
+      gemm_(isa.gemm.tile(grid.out.channels)),
       transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
       channels_(grid.in.channels),
       columns_(grid.out.channels),
-      panels_(ceil_div(columns_, isa.gemm.panel)),
+      panels_(ceil_div(columns_, gemm_.panel)),
       by_panels_(grid.count() <= kFewTiles && std::min(channels_, columns_) >= kManyChannels),
-      slice_panels_(by_panels_ ? 1 : std::max<std::int64_t>(1, kSliceColumns / isa.gemm.panel)),
+      slice_panels_(by_panels_ ? 1 : std::max<std::int64_t>(1, kSliceColumns / gemm_.panel)),
       v_row_(odd_lines(channels_)),
-      m_row_(odd_lines(slice_panels_ * isa.gemm.panel)),
-      piece_(ceil_div(channels_, ceil_div(channels_, kPieceFloats / isa.gemm.panel))),
-      u_plane_(odd_lines((by_panels_ ? piece_ : channels_) * isa.gemm.panel)) {
+      m_row_(odd_lines(slice_panels_ * gemm_.panel)),
+      piece_(ceil_div(channels_, ceil_div(channels_, kPieceFloats / gemm_.panel))),
+      u_plane_(odd_lines((by_panels_ ? piece_ : channels_) * gemm_.panel)) {
   const std::int64_t most = (channels_ <= kNarrowChannels ? kSmallBlock : kBlock) / scheme_.points();
-  block_tiles_ =
-      by_panels_ ? round_up(grid.count(), isa.gemm.rows) : even_block(grid.count(), most, exec.threads(), isa.gemm.rows);
+  block_tiles_ = by_panels_ ? round_up(grid.count(), gemm_.rows) : even_block(grid.count(), most, exec.threads(), gemm_.rows);
   v_plane_ = odd_lines(block_tiles_ * v_row_);
   m_plane_ = odd_lines(block_tiles_ * m_row_);
   zeros_ = workspace_.add<float>(channels_);
@@ -53,7 +53,7 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
     input_.push_back(workspace_.add<float>(by_panels_ ? 0 : scheme_.points() * v_plane_));
     products_.push_back(workspace_.add<float>(scheme_.points() * m_plane_));
     turned_.push_back(
-        workspace_.add<float>(use_ == FilterUse::forward ? 9 * (by_panels_ ? piece_ : channels_) * isa.gemm.panel : 0));
+        workspace_.add<float>(use_ == FilterUse::forward ? 9 * (by_panels_ ? piece_ : channels_) * gemm_.panel : 0));
     junk_.push_back(workspace_.add<float>(columns_));
     rows_in_.push_back(workspace_.add<const float*>(scheme_.largest_group() * block_tiles_));
     rows_out_.push_back(workspace_.add<float*>(scheme_.largest_group() * block_tiles_));
@@ -108,7 +108,7 @@ void WinogradProduct::run_panels(Exec& exec, const Operands& operands) const {
 /// by side in w (K, 3, 3, C), or y's channels, for which the panel is transposed first.
 void WinogradProduct::transform_filter(std::int64_t panel, Range channels, const Operands& operands, int thread,
                                        float* to) const {
-  const std::int64_t width = isa_.gemm.panel, first = panel * width;
+  const std::int64_t width = gemm_.panel, first = panel * width;
   const std::int64_t columns = std::min(width, columns_ - first), count = channels.end - channels.begin;
   if (use_ == FilterUse::rotated) {
     const float* w = operands.w + (9 * channels.begin + 8) * columns_ + first;
@@ -137,8 +137,7 @@ void WinogradProduct::transform_input(Range tiles, const Operands& operands, flo
 /// beyond the last tile are multiplied too and dropped.
 void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const Factors& factors, int thread,
                                std::byte* workspace) const {
-  const GemmKernels& gemm = isa_.gemm;
-  const std::int64_t rows = round_up(tiles.end - tiles.begin, gemm.rows);
+  const std::int64_t rows = round_up(tiles.end - tiles.begin, gemm_.rows), count = panels.end - panels.begin;
   const float** in = rows_in_[thread].in(workspace);
   float** out = rows_out_[thread].in(workspace);
   float* m = products_[thread].in(workspace);
@@ -150,24 +149,26 @@ void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const 
   }
   for (int point = 0; point < scheme_.filters(); ++point) {
     const int first = scheme_.first_point(point);
-    const RowTiles block{in, out, static_cast<int>(scheme_.group_size(point) * rows / gemm.rows), 1};
-    for (std::int64_t panel = 0; panel < panels.end - panels.begin; ++panel) {
+    const RowTiles block{in, out, static_cast<int>(scheme_.group_size(point) * rows / gemm_.rows), 1};
+    for (std::int64_t panel = 0; panel < count; ++panel) {
       const float* filter = factors.u + panel * panel_points() + point * u_plane_;
-      const std::int64_t left = columns_ - (panels.begin + panel) * gemm.panel;
-      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, round_up(left, isa_.width)));
+      const float* next_filter = panel + 1 < count ? filter + panel_points() : filter + u_plane_ - panel * panel_points();
+      const std::int64_t left = columns_ - (panels.begin + panel) * gemm_.panel;
+      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm_.panel, round_up(left, isa_.width)));
       for (std::int64_t begin = channels.begin; begin < channels.end; begin += piece_) {
         const std::int64_t depth = std::min(piece_, channels.end - begin);
-        gemm.row_product(block, {0, 1, first * v_plane_ + begin, depth},
-                         {first * m_plane_ + panel * gemm.panel, columns, begin > 0},
-                         filter + (begin - channels.begin) * gemm.panel);
+        const float* at = filter + (begin - channels.begin) * gemm_.panel;
+        gemm_.row_product(block, {0, 1, first * v_plane_ + begin, depth},
+                          {first * m_plane_ + panel * gemm_.panel, columns, begin > 0},
+                          {at, begin + depth < channels.end ? at + depth * gemm_.panel : next_filter});
       }
     }
   }
 }
 
 void WinogradProduct::transform_output(Range tiles, Range panels, const Operands& operands, int thread) const {
-  const std::int64_t first = panels.begin * isa_.gemm.panel;
-  const auto columns = static_cast<int>(std::min(columns_, panels.end * isa_.gemm.panel) - first);
+  const std::int64_t first = panels.begin * gemm_.panel;
+  const auto columns = static_cast<int>(std::min(columns_, panels.end * gemm_.panel) - first);
   const float* m = products_[thread].in(operands.workspace);
   std::array<float*, kMostTilePixels> pixels;
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, m += m_row_) {

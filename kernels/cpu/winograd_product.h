@@ -56,6 +56,7 @@ class WinogradProduct {
   TileScheme scheme_;
   FilterUse use_;
   const Isa& isa_;
+  const TileKernels& gemm_;
   const WinogradKernels& transforms_;
   std::int64_t channels_, columns_, panels_;
   bool by_panels_;  // the second way

@@ -20,12 +20,17 @@ struct Pixels {
   /// Pointers to the size x size pixels from (row, column) of an image on; `outside` for those beyond it.
   template <class T>
   void window(T* images, std::int64_t image, int row, int column, int size, T* outside, T** pointers) const {
-    T* base = images + image * h * w * channels;
-    for (int i = 0; i < size; ++i) {
-      for (int j = 0; j < size; ++j) {
-        const int y = row + i, x = column + j;
-        const bool inside = y >= 0 && y < h && x >= 0 && x < w;
-        pointers[i * size + j] = inside ? base + (std::int64_t{y} * w + x) * channels : outside;
+    const bool whole = row >= 0 && column >= 0 && row + size <= h && column + size <= w;
+    for (int i = 0; i < size; ++i, pointers += size) {
+      std::int64_t at = ((image * h + row + i) * w + column) * channels;
+      if (whole) {
+        for (int j = 0; j < size; ++j, at += channels) pointers[j] = images + at;
+      } else if (row + i < 0 || row + i >= h) {
+        for (int j = 0; j < size; ++j) pointers[j] = outside;
+      } else {
+        for (int j = 0; j < size; ++j, at += channels) {
+          pointers[j] = column + j >= 0 && column + j < w ? images + at : outside;
+        }
       }
     }
   }

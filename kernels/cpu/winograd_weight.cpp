@@ -11,28 +11,22 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kChunkPoints = 96 * 36;  // of a chunk's tiles: turning S into dw is then some 5 % of the products
-constexpr std::int64_t kPointFloats = 5 << 18;  // of V and D of a chunk, 5 MiB, which a third-level cache holds
-constexpr std::int64_t kFewTiles = 48;          // of a chunk: with far fewer, register tiles are written more than summed
+constexpr std::int64_t kItemFloats = 400 << 10;  // of V, D and S together, 1.6 MiB
+constexpr std::int64_t kBlockFloats = 80 * 80;   // of a point of S, which then takes 900 KiB
+constexpr std::int64_t kLeastBlock = 48, kMostBlockC = 80, kMostBlockK = 128;
+constexpr std::int64_t kShortestChunk = 16, kLongestChunk = 48;  // tiles
+constexpr std::int64_t kItems = 64;                              // at least, where there are tiles for them
 constexpr std::int64_t kMostGroups = 16;
-constexpr std::int64_t kGroupFilters = 160 * 128;     // C K up to which threads do better with points and sums of their own
-constexpr std::int64_t kBlockK = 192, kBlockC = 192;  // smaller ones read V and D more often
-constexpr std::int64_t kItemsPerThread = 4;
+constexpr std::int64_t kGroupChunks = 2;  // at least
 
-/// As many as keep threads busy, of about a chunk at least; one where there are many channels.
-std::int64_t group_count(const TileGrid& grid) {
-  if (std::int64_t{grid.in.channels} * grid.out.channels > kGroupFilters) return 1;
-  return std::clamp<std::int64_t>(ceil_div(grid.count() * grid.scheme().points(), kChunkPoints), 1, kMostGroups);
-}
-
-/// Tiles of a chunk: a group in equal parts, whose points fit a cache or are at most half as many as S, unless that makes far
-/// fewer than kFewTiles.
-std::int64_t chunk_size(const TileGrid& grid, std::int64_t group_tiles) {
-  const std::int64_t points = grid.scheme().points(), c = grid.in.channels, k = grid.out.channels;
-  const std::int64_t tile_floats = points * (odd_lines(c) + odd_lines(k)), s_floats = grid.scheme().filters() * c * k;
-  const std::int64_t fitting = std::max<std::int64_t>(std::max(kPointFloats, s_floats / 2) / tile_floats, 1);
-  const std::int64_t chunks = std::max(ceil_div(group_tiles * points, kChunkPoints), ceil_div(group_tiles, fitting));
-  return ceil_div(group_tiles, std::min(chunks, ceil_div(group_tiles, kFewTiles)));
+/// Channels of a block: whole cache lines, at most `most`, so that blocks hold few channels that are none; the more, the less
+/// often the other operand is transformed.
+std::int64_t block_channels(std::int64_t channels, std::int64_t most) {
+  std::int64_t best = std::min(kLeastBlock, round_up(channels, kLineFloats));
+  for (std::int64_t block = best; block <= most; block += kLineFloats) {
+    if (round_up(channels, block) <= round_up(channels, best)) best = block;
+  }
+  return std::min(best, round_up(channels, kLineFloats));
 }
 
 }  // namespace
@@ -40,122 +34,106 @@ std::int64_t chunk_size(const TileGrid& grid, std::int64_t group_tiles) {
 WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
     : grid_(grid),
       scheme_(grid.scheme()),
-      isa_(isa),
+      gemm_(isa.gemm.tile(block_channels(grid.in.channels, kMostBlockC))),
       transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
       weight_transforms_(isa.winograd.weight[static_cast<std::size_t>(grid.tiling)]),
+      pointwise_(isa.pointwise),
       c_(grid.in.channels),
       k_(grid.out.channels),
-      groups_(group_count(grid)),
-      chunk_tiles_(chunk_size(grid, ceil_div(grid.count(), groups_))),
-      by_groups_(groups_ >= kItemsPerThread * exec.threads()),
-      v_row_(odd_lines(c_)),
-      v_plane_(odd_lines(chunk_tiles_ * v_row_)),
-      d_row_(odd_lines(k_)),
-      d_plane_(odd_lines(chunk_tiles_ * d_row_)) {
-  const std::int64_t wanted = by_groups_ ? 1 : kItemsPerThread * exec.threads();
-  c_blocks_ = ceil_div(c_, kBlockC);
-  k_blocks_ = std::max(ceil_div(k_, kBlockK), std::min(ceil_div(wanted, c_blocks_), ceil_div(k_, isa.gemm.rows)));
-  block_c_ = round_up(ceil_div(c_, c_blocks_), isa.gemm.panel);
-  block_k_ = round_up(ceil_div(k_, k_blocks_), isa.gemm.rows);
-  c_blocks_ = ceil_div(c_, block_c_);
-  k_blocks_ = ceil_div(k_, block_k_);
-  s_row_ = odd_lines(block_c_);
-  s_plane_ = odd_lines(block_k_ * s_row_);
+      block_c_(block_channels(c_, kMostBlockC)),
+      block_k_(block_channels(k_, std::min(kMostBlockK, kBlockFloats / block_c_))),
+      c_blocks_(ceil_div(c_, block_c_)),
+      k_blocks_(ceil_div(k_, block_k_)) {
+  const std::int64_t s_floats = scheme_.filters() * block_k_ * block_c_, tile_floats = scheme_.points() * (block_k_ + block_c_);
+  const std::int64_t chunk = std::clamp((kItemFloats - s_floats) / tile_floats, kShortestChunk, kLongestChunk);
+  const std::int64_t most_groups = std::clamp<std::int64_t>(grid.count() / (kGroupChunks * chunk), 1, kMostGroups);
+  groups_ = std::clamp<std::int64_t>(ceil_div(kItems, blocks()), 1, most_groups);
+  const std::int64_t group_tiles = ceil_div(grid.count(), groups_);
+  chunk_tiles_ = ceil_div(group_tiles, ceil_div(group_tiles, chunk));
+  v_plane_ = odd_lines(chunk_tiles_ * block_c_);
+  d_plane_ = odd_lines(chunk_tiles_ * block_k_);
+  s_plane_ = odd_lines(block_k_ * block_c_);
   zeros_ = workspace_.add<float>(std::max(c_, k_));
-  copies_ = workspace_.add<float>((by_groups_ ? groups_ - 1 : std::min<std::int64_t>(groups_ - 1, 1)) * weights());
+  copies_ = workspace_.add<float>((groups_ - 1) * weights());
   for (int thread = 0; thread < exec.threads(); ++thread) {
+    v_.push_back(workspace_.add<float>(scheme_.points() * v_plane_ + gemm_.panel));  // what lies beyond the last row is
+    d_.push_back(workspace_.add<float>(scheme_.points() * d_plane_ + gemm_.rows));   // read by whole tiles, and dropped
     s_.push_back(workspace_.add<float>(scheme_.filters() * s_plane_));
-    if (!by_groups_ && thread > 0) continue;
-    v_.push_back(workspace_.add<float>(scheme_.points() * v_plane_));
-    d_.push_back(
-        workspace_.add<float>(scheme_.points() * d_plane_ + isa.gemm.rows));  // the last row's last tile reads beyond it
   }
   exec.reserve_workspace(workspace_.bytes());
 }
 
 void WinogradWeight::run(Exec& exec, const float* x, const float* dy, bool accumulate, float* dw) const {
-  const Operands operands{x, dy, dw, accumulate, exec.workspace(workspace_.bytes())};
-  std::memset(zeros_.in(operands.workspace), 0, static_cast<std::size_t>(std::max(c_, k_)) * sizeof(float));
-  by_groups_ ? run_groups(exec, operands) : run_blocks(exec, operands);
-}
-
-void WinogradWeight::run_groups(Exec& exec, const Operands& operands) const {
-  float* copies = copies_.in(operands.workspace);
-  dynamic_loop(exec.threads(), groups_, [&](std::int64_t group, int thread) {
-    const Points points{v_[thread].in(operands.workspace), d_[thread].in(operands.workspace)};
-    const Range tiles = group_tiles(group);
-    for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += chunk_tiles_) {
-      const Range chunk{begin, std::min(tiles.end, begin + chunk_tiles_)};
-      transform(chunk, operands, points);
-      for (std::int64_t block = 0; block < blocks(); ++block) {
-        const bool accumulate = begin > tiles.begin || (group == 0 && operands.accumulate);
-        multiply(block, chunk.end - chunk.begin, points, accumulate, s_[thread].in(operands.workspace),
-                 group == 0 ? operands.dw : copies + (group - 1) * weights());
-      }
-    }
+  std::byte* workspace = exec.workspace(workspace_.bytes());
+  std::memset(zeros_.in(workspace), 0, static_cast<std::size_t>(std::max(c_, k_)) * sizeof(float));
+  float* copies = copies_.in(workspace);
+  // Blocks of one group follow each other: they read the same images.
+  dynamic_loop(exec.threads(), groups_ * blocks(), [&](std::int64_t item, int thread) {
+    const std::int64_t group = item / blocks();
+    float* to = group == 0 ? dw : copies + (group - 1) * weights();
+    run_item(block(item % blocks()), group, {x, dy, to, accumulate && group == 0, workspace},
+             {v_[thread].in(workspace), d_[thread].in(workspace), s_[thread].in(workspace)});
   });
-  for (std::int64_t group = 1; group < groups_; ++group) add_copy(exec, copies + (group - 1) * weights(), operands.dw);
+  add_copies(exec, copies, dw);
 }
 
-void WinogradWeight::run_blocks(Exec& exec, const Operands& operands) const {
-  const Points points{v_[0].in(operands.workspace), d_[0].in(operands.workspace)};
-  float* copy = copies_.in(operands.workspace);
-  for (std::int64_t group = 0; group < groups_; ++group) {
-    const Range tiles = group_tiles(group);
-    for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += chunk_tiles_) {
-      const std::int64_t depth = std::min(tiles.end - begin, chunk_tiles_);
-      dynamic_loop(exec.threads(), depth, [&](std::int64_t i, int) {
-        transform({begin + i, begin + i + 1}, operands, {points.v + i * v_row_, points.d + i * d_row_});
-      });
-      dynamic_loop(exec.threads(), blocks(), [&](std::int64_t block, int thread) {
-        const bool accumulate = begin > tiles.begin || (group == 0 && operands.accumulate);
-        multiply(block, depth, points, accumulate, s_[thread].in(operands.workspace), group == 0 ? operands.dw : copy);
-      });
-    }
-    if (group > 0) add_copy(exec, copy, operands.dw);
+WinogradWeight::Block WinogradWeight::block(std::int64_t index) const {
+  const std::int64_t first_k = index / c_blocks_ * block_k_, first_c = index % c_blocks_ * block_c_;
+  return {first_k, std::min(block_k_, k_ - first_k), first_c, std::min(block_c_, c_ - first_c)};
+}
+
+void WinogradWeight::run_item(const Block& block, std::int64_t group, const Operands& operands, const Sums& to) const {
+  const Range tiles = split(grid_.count(), group, groups_);
+  for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += chunk_tiles_) {
+    const Range chunk{begin, std::min(tiles.end, begin + chunk_tiles_)};
+    transform(chunk, block, operands, to);
+    multiply(chunk.end - chunk.begin, block, begin > tiles.begin, to);
+  }
+  float* dw = operands.dw + block.first_k * 9 * c_ + block.first_c;
+  for (std::int64_t row = 0; row < block.k; ++row, dw += 9 * c_) {
+    weight_transforms_.weights(to.s + row * block_c_, s_plane_, {c_, block.c, operands.accumulate}, dw);
   }
 }
 
-void WinogradWeight::transform(Range tiles, const Operands& operands, const Points& to) const {
+void WinogradWeight::transform(Range tiles, const Block& block, const Operands& operands, const Sums& to) const {
   const float* zeros = zeros_.in(operands.workspace);
+  const float *images = operands.x + block.first_c, *gradients = operands.dy + block.first_k;
   std::array<std::array<const float*, kMostTilePixels>, 2> x, dy;
-  grid_.input(operands.x, tiles.begin, zeros, x[0].data());
-  grid_.output(operands.dy, tiles.begin, zeros, dy[0].data());
+  grid_.input(images, tiles.begin, zeros, x[0].data());
+  grid_.output(gradients, tiles.begin, zeros, dy[0].data());
   for (std::int64_t tile = tiles.begin, row = 0; tile < tiles.end; ++tile, ++row) {
     const std::int64_t now = row % 2, then = 1 - now, next = std::min(tile + 1, grid_.count() - 1);
-    grid_.input(operands.x, next, zeros, x[then].data());
-    grid_.output(operands.dy, next, zeros, dy[then].data());
-    transforms_.input({x[now].data(), x[then].data()}, c_, to.v + row * v_row_, v_plane_);
-    weight_transforms_.gradient({dy[now].data(), dy[then].data()}, k_, to.d + row * d_row_, d_plane_);
+    grid_.input(images, next, zeros, x[then].data());
+    grid_.output(gradients, next, zeros, dy[then].data());
+    transforms_.input({x[now].data(), x[then].data()}, block.c, to.v + row * block_c_, v_plane_);
+    weight_transforms_.gradient({dy[now].data(), dy[then].data()}, block.k, to.d + row * block_k_, d_plane_);
   }
 }
 
-/// One block of S over all tiles of a chunk, and the block of dw that comes of it.
-void WinogradWeight::multiply(std::int64_t block, std::int64_t depth, const Points& points, bool accumulate, float* s,
-                              float* dw) const {
-  const GemmKernels& gemm = isa_.gemm;
-  const std::int64_t first_k = block / c_blocks_ * block_k_, first_c = block % c_blocks_ * block_c_;
-  const std::int64_t k = std::min(block_k_, k_ - first_k), c = std::min(block_c_, c_ - first_c);
+/// S (+)= D' V over a chunk of tiles.
+void WinogradWeight::multiply(std::int64_t depth, const Block& block, bool accumulate, const Sums& to) const {
   for (int point = 0; point < scheme_.filters(); ++point) {
-    const int first = scheme_.first_point(point), size = scheme_.group_size(point);
-    const OuterTiles outer{depth, gemm.rows, d_row_, v_row_, s + point * s_plane_, s_row_, static_cast<int>(k)};
-    const float* d = points.d + first * d_plane_ + first_k;
-    const float* v = points.v + first * v_plane_ + first_c;
-    for (std::int64_t column = 0; column < c; column += gemm.panel) {
-      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.panel, c - column));
-      for (int member = 0; member < size; ++member) {
-        gemm.outer_product(outer, {column, columns, member > 0}, d + member * d_plane_, v + member * v_plane_ + column);
-      }
+    const int first = scheme_.first_point(point);
+    const OuterTiles outer{.depth = depth,
+                           .parts = scheme_.group_size(point),
+                           .a = {block_k_, d_plane_},
+                           .b = {block_c_, v_plane_},
+                           .a_tile = gemm_.rows,
+                           .out = to.s + point * s_plane_,
+                           .out_stride = block_c_,
+                           .rows = static_cast<int>(block.k)};
+    for (std::int64_t column = 0; column < block.c; column += gemm_.panel) {
+      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm_.panel, block.c - column));
+      gemm_.outer_product(outer, {column, columns, accumulate}, to.d + first * d_plane_, to.v + first * v_plane_ + column);
     }
   }
-  for (std::int64_t row = 0; row < k; ++row) {
-    weight_transforms_.weights(s + row * s_row_, s_plane_, {c_, c, accumulate}, dw + (first_k + row) * 9 * c_ + first_c);
-  }
 }
 
-void WinogradWeight::add_copy(Exec& exec, const float* copy, float* dw) const {
+void WinogradWeight::add_copies(Exec& exec, const float* copies, float* dw) const {
   parallel_for(exec.threads(), weights(), kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-    isa_.pointwise.add(dw + begin, copy + begin, dw + begin, end - begin);
+    for (std::int64_t group = 1; group < groups_; ++group) {
+      pointwise_.add(dw + begin, copies + (group - 1) * weights() + begin, dw + begin, end - begin);
+    }
   });
 }
 

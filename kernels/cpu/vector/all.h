@@ -21,7 +21,7 @@ constexpr Isa isa_table() {
           optimizer_kernels<V>(),
           batch_norm_kernels<V>(),
           pool_kernels<V>(),
-          gemm_kernels<V>(),
+          gemm_kernels<V>(typename V::Tiles()),
           winograd_table<V>(),
           transpose<V>};
 }

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/vector/tile_shapes.h"
+
 namespace apam::kernels::cpu {
 namespace {
 
@@ -12,8 +14,8 @@ struct Avx2 {
   static constexpr const char* name = "avx2";
   static constexpr int width = 8;
   static constexpr bool streams = true;
-  static constexpr int tile_rows = 6, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
-  static constexpr int window_rows = 6;                  // of a tile whose rows each have a pointer in a register of their own
+  using Tiles = TileShapes<TileShape<6, 2>, TileShape<12, 1>>;
+  static constexpr int window_rows = 6;  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m256;
 
   static Float zero() { return _mm256_setzero_ps(); }

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/vector/tile_shapes.h"
+
 namespace apam::kernels::cpu {
 namespace {
 
@@ -12,8 +14,8 @@ struct Avx512 {
   static constexpr const char* name = "avx512";
   static constexpr int width = 16;
   static constexpr bool streams = true;
-  static constexpr int tile_rows = 8, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
-  static constexpr int window_rows = 9;                  // of a tile whose rows each have a pointer in a register of their own
+  using Tiles = TileShapes<TileShape<6, 4>, TileShape<5, 5>, TileShape<8, 3>, TileShape<12, 2>, TileShape<16, 1>>;
+  static constexpr int window_rows = 9;  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m512;
 
   static Float zero() { return _mm512_setzero_ps(); }

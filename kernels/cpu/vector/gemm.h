@@ -19,7 +19,7 @@ struct Tile {
   inline __attribute__((always_inline)) void clear() {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) sum[i][j] = V::zero();
     }
   }
@@ -28,19 +28,19 @@ struct Tile {
   template <class Element>
   inline __attribute__((always_inline)) void step(Element a, const float* b) {
     Float column[vectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) column[j] = V::load(b + j * V::width);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const Float element = V::all(a(i));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) sum[i][j] = V::fma(element, column[j], sum[i][j]);
     }
   }
 
   /// Writes row i to its columns of `row`, or adds it.
   inline __attribute__((always_inline)) void finish(int i, float* row, const PanelOut& out) const {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
       const int lanes = out.columns - j * V::width;
       float* at = row + out.first + j * V::width;
@@ -62,22 +62,38 @@ struct Tile {
 };
 
 /// Floats between two rows of a packed panel of B.
-template <class V>
-inline constexpr int kPanel = V::tile_vectors* V::width;
-
 template <class V, int vectors>
-void row_product_tiles(const RowTiles& tiles, const TapRange& range, const PanelOut& out, const float* panel) {
-  constexpr int rows = V::tile_rows;
+inline constexpr int kPanel = vectors* V::width;
+
+/// One tile of rows. The first tile of a block asks for the panel that comes next, `ahead` floats after this one.
+template <class V, int rows, int vectors, bool first>
+inline __attribute__((always_inline)) void row_tile(const float* const* row, const TapRange& range, const float* b,
+                                                    std::int64_t ahead, Tile<V, rows, vectors>& tile) {
+  for (int tap = 0; tap < range.taps; ++tap, row += rows) {
+    const float* a[rows];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) a[i] = row[i] + range.first;
+    for (std::int64_t l = 0; l < range.length; ++l, b += kPanel<V, vectors>) {
+      if constexpr (first) {
+#pragma GCC unroll 8
+        for (int line = 0; line < kPanel<V, vectors>; line += kLineFloats) __builtin_prefetch(b + ahead + line, 0, 2);
+      }
+      tile.step([&a, l](int i) { return a[i][l]; }, b);
+    }
+  }
+}
+
+template <class V, int rows, int vectors>
+void row_product(const RowTiles& tiles, const TapRange& range, const PanelOut& out, const Panel& panel) {
+  const std::int64_t ahead = panel.next - panel.at;
   for (int t = 0; t < tiles.count; ++t) {
     const float* const* row = tiles.rows + (std::int64_t{t} * tiles.taps + range.first_tap) * rows;
-    const float* b = panel;
     Tile<V, rows, vectors> tile;
     tile.clear();
-    for (int tap = 0; tap < range.taps; ++tap, row += rows) {
-      const float* a[rows];
-#pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) a[i] = row[i] + range.first;
-      for (std::int64_t l = 0; l < range.length; ++l, b += kPanel<V>) tile.step([&a, l](int i) { return a[i][l]; }, b);
+    if (t == 0) {
+      row_tile<V, rows, vectors, true>(row, range, panel.at, ahead, tile);
+    } else {
+      row_tile<V, rows, vectors, false>(row, range, panel.at, ahead, tile);
     }
     float* const* to = tiles.out + std::int64_t{t} * rows;
 #pragma GCC unroll 16
@@ -85,35 +101,26 @@ void row_product_tiles(const RowTiles& tiles, const TapRange& range, const Panel
   }
 }
 
-template <class V>
-void row_product(const RowTiles& tiles, const TapRange& range, const PanelOut& out, const float* panel) {
-  if constexpr (V::tile_vectors == 2) {
-    if (out.columns <= V::width) return row_product_tiles<V, 1>(tiles, range, out, panel);
-  }
-  row_product_tiles<V, V::tile_vectors>(tiles, range, out, panel);
-}
-
-template <class V, int vectors>
-void outer_product_tiles(const OuterTiles& tiles, const PanelOut& out, const float* a, const float* b) {
-  constexpr int rows = V::tile_rows;
+template <class V, int rows, int vectors>
+void outer_product(const OuterTiles& tiles, const PanelOut& out, const float* a, const float* b) {
   for (int first = 0; first < tiles.rows; first += rows, a += tiles.a_tile) {
+    float* to = tiles.out + first * tiles.out_stride;
+    if (out.accumulate) {
+      for (int i = 0; i < rows && first + i < tiles.rows; ++i) {
+        for (int j = 0; j < out.columns; j += kLineFloats) __builtin_prefetch(to + i * tiles.out_stride + out.first + j, 1);
+      }
+    }
     Tile<V, rows, vectors> tile;
     tile.clear();
-    const float* column = b;
-    const float* element = a;
-    for (std::int64_t p = 0; p < tiles.depth; ++p, column += tiles.b_step, element += tiles.a_step) {
-      tile.step([element](int i) { return element[i]; }, column);
+    for (std::int64_t part = 0; part < tiles.parts; ++part) {
+      const float* element = a + part * tiles.a.part;
+      const float* column = b + part * tiles.b.part;
+      for (std::int64_t p = 0; p < tiles.depth; ++p, column += tiles.b.step, element += tiles.a.step) {
+        tile.step([element](int i) { return element[i]; }, column);
+      }
     }
-    tile.finish(tiles.rows - first, tiles.out + first * tiles.out_stride, tiles.out_stride, out);
+    tile.finish(tiles.rows - first, to, tiles.out_stride, out);
   }
-}
-
-template <class V>
-void outer_product(const OuterTiles& tiles, const PanelOut& out, const float* a, const float* b) {
-  if constexpr (V::tile_vectors == 2) {
-    if (out.columns <= V::width) return outer_product_tiles<V, 1>(tiles, out, a, b);
-  }
-  outer_product_tiles<V, V::tile_vectors>(tiles, out, a, b);
 }
 
 template <class V, int vectors>
@@ -131,7 +138,7 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
     for (std::int64_t q = 0; q < window.lines; ++q) {
       std::int64_t at = q * window.line;
       for (std::int64_t p = 0; p < window.pixels; ++p, at += window.step, column += window.b_step) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int line = 0; line < vectors * V::width; line += kLineFloats) __builtin_prefetch(column + ahead + line, 0, 2);
         tile.step([&a, at](int i) { return a[i][at]; }, column);
       }
@@ -142,15 +149,11 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
 
 template <class V>
 void window_product(const WindowTiles& window, const PanelOut& out, const float* b) {
-  if constexpr (V::tile_vectors == 2) {
-    if (out.columns <= V::width) return window_product_tiles<V, 1>(window, out, b);
-  }
-  window_product_tiles<V, V::tile_vectors>(window, out, b);
+  out.columns <= V::width ? window_product_tiles<V, 1>(window, out, b) : window_product_tiles<V, 2>(window, out, b);
 }
 
-template <class V>
+template <class V, int rows>
 void pack_tiles(const float* from, std::int64_t stride, std::int64_t depth, int columns, float* to) {
-  constexpr int rows = V::tile_rows;
   int first = 0;
   for (; first + rows <= columns; first += rows) {
     const float* element = from + first;
@@ -165,11 +168,12 @@ void pack_tiles(const float* from, std::int64_t stride, std::int64_t depth, int 
   }
 }
 
-template <class V>
+template <class V, int vectors>
 void pack_pieces(const Pieces& pieces, float* to) {
-  if (pieces.length == kPanel<V>) {
+  constexpr int whole = kPanel<V, vectors>;
+  if (pieces.length == whole) {
     for (std::int64_t p = 0; p < pieces.count; ++p, to += pieces.stride) {
-      __builtin_memcpy(to, pieces.rows[p] + pieces.first, kPanel<V> * sizeof(float));
+      __builtin_memcpy(to, pieces.rows[p] + pieces.first, whole * sizeof(float));
     }
     return;
   }
@@ -179,10 +183,24 @@ void pack_pieces(const Pieces& pieces, float* to) {
   }
 }
 
-template <class V>
-constexpr GemmKernels gemm_kernels() {
-  return {V::tile_rows,     kPanel<V>,         V::window_rows, row_product<V>,
-          outer_product<V>, window_product<V>, pack_tiles<V>,  pack_pieces<V>};
+template <class V, int rows, int vectors>
+constexpr TileKernels tile_kernels() {
+  return {rows,
+          kPanel<V, vectors>,
+          row_product<V, rows, vectors>,
+          outer_product<V, rows, vectors>,
+          pack_tiles<V, rows>,
+          pack_pieces<V, vectors>};
+}
+
+/// The tiles of a vector type's list, the preferred one first.
+template <class V, class... Shapes>
+constexpr GemmKernels gemm_kernels(TileShapes<Shapes...>) {
+  return {{tile_kernels<V, Shapes::rows, Shapes::vectors>()...},
+          static_cast<int>(sizeof...(Shapes)),
+          V::window_rows,
+          kPanel<V, 2>,
+          window_product<V>};
 }
 
 }  // namespace apam::kernels::cpu

@@ -4,15 +4,17 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/vector/tile_shapes.h"
+
 namespace apam::kernels::cpu {
 namespace {
 
 struct Portable {
   static constexpr const char* name = "portable";
   static constexpr int width = 4;
-  static constexpr bool streams = false;                 // whether there are stores past the caches
-  static constexpr int tile_rows = 4, tile_vectors = 2;  // accumulators of a matrix product that fit the registers
-  static constexpr int window_rows = 4;                  // of a tile whose rows each have a pointer in a register of their own
+  static constexpr bool streams = false;  // whether there are stores past the caches
+  using Tiles = TileShapes<TileShape<4, 2>, TileShape<8, 1>>;
+  static constexpr int window_rows = 4;  // of a tile whose rows each have a pointer in a register of their own
   using Float = float __attribute__((vector_size(16)));
 
   static Float zero() { return Float{}; }

@@ -115,17 +115,26 @@ struct RowTiles {
   float* const* out;         // (tiles, rows in a tile): column 0 of each output row
   int count, taps;
 };
+/// A packed panel of B from a range's first element on, and the one that the call after this one will read.
+struct Panel {
+  const float* at;
+  const float* next;
+};
 /// The part of the sum that one call adds up: channels first .. first + length - 1 of taps first_tap .. first_tap + taps - 1.
 struct TapRange {
   int first_tap, taps;
   std::int64_t first, length;
 };
 
-/// The tiles of a product that sums over `depth` rows of a and b: element i of tile t at row p of a lies at
-/// t * a_tile + p * a_step + i, row p of b starts at p * b_step.
+/// Rows that a product sums over, in `parts` of `depth` each: row p of part q lies at q * part + p * step.
+struct OuterRows {
+  std::int64_t step, part = 0;
+};
+/// The tiles of such a product. Element i of tile t lies t * a_tile + i floats into a row of a.
 struct OuterTiles {
-  std::int64_t depth;
-  std::int64_t a_tile, a_step, b_step;
+  std::int64_t depth, parts;
+  OuterRows a, b;
+  std::int64_t a_tile;
   float* out;  // (rows, out_stride)
   std::int64_t out_stride;
   int rows;  ///< in all tiles; the last tile reads beyond them, and drops what comes of it
@@ -150,17 +159,38 @@ struct Pieces {
   std::int64_t stride;
 };
 
-/// Register-tiled matrix products, see vector/gemm.h. `panel` of row_product starts at the range's first element.
-struct GemmKernels {
+/// Matrix products in register tiles of one shape, see vector/gemm.h.
+struct TileKernels {
   int rows, panel;  ///< of a tile
-  int window_rows;  ///< of window_product's
-  void (*row_product)(const RowTiles&, const TapRange&, const PanelOut&, const float* panel);
+  void (*row_product)(const RowTiles&, const TapRange&, const PanelOut&, const Panel&);
   void (*outer_product)(const OuterTiles&, const PanelOut&, const float* a, const float* b);
-  void (*window_product)(const WindowTiles&, const PanelOut&, const float* b);
   /// Packs `columns` columns of from (depth, stride) as outer_product's a, with zeros in the last tile.
   void (*pack_tiles)(const float* from, std::int64_t stride, std::int64_t depth, int columns, float* to);
   /// Packs a part of outer_product's b.
   void (*pack_pieces)(const Pieces&, float* to);
+};
+
+/// Shapes of register tiles, the best first; which one serves, the columns of a product decide.
+struct GemmKernels {
+  static constexpr int kMostShapes = 5;
+  TileKernels shapes[kMostShapes];
+  int count;
+  int window_rows, window_panel;  ///< of window_product's tile
+  void (*window_product)(const WindowTiles&, const PanelOut&, const float* b);
+
+  /// The tile in whose panels the fewest columns are computed in vain; of those that tie, the first.
+  const TileKernels& tile(std::int64_t columns) const {
+    const TileKernels* best = shapes;
+    for (const TileKernels* shape = shapes + 1; shape < shapes + count; ++shape) {
+      if (computed(*shape, columns) < computed(*best, columns)) best = shape;
+    }
+    return *best;
+  }
+
+ private:
+  static std::int64_t computed(const TileKernels& shape, std::int64_t columns) {
+    return (columns + shape.panel - 1) / shape.panel * shape.panel;
+  }
 };
 
 /// The weights of a panel, as Winograd's filter transform reads them: the vector of columns of filter position tap, row i
