@@ -65,35 +65,40 @@ struct Tile {
 template <class V, int vectors>
 inline constexpr int kPanel = vectors* V::width;
 
-/// One tile of rows. The first tile of a block asks for the panel that comes next, `ahead` floats after this one.
-template <class V, int rows, int vectors, bool first>
+/// One tile of rows, which may ask for some of the panel that comes next: a line at every step, `ahead_step` floats apart.
+template <class V, int rows, int vectors, bool asks>
 inline __attribute__((always_inline)) void row_tile(const float* const* row, const TapRange& range, const float* b,
-                                                    std::int64_t ahead, Tile<V, rows, vectors>& tile) {
+                                                    const float*& ahead, std::int64_t ahead_step,
+                                                    Tile<V, rows, vectors>& tile) {
   for (int tap = 0; tap < range.taps; ++tap, row += rows) {
     const float* a[rows];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) a[i] = row[i] + range.first;
     for (std::int64_t l = 0; l < range.length; ++l, b += kPanel<V, vectors>) {
-      if constexpr (first) {
-#pragma GCC unroll 8
-        for (int line = 0; line < kPanel<V, vectors>; line += kLineFloats) __builtin_prefetch(b + ahead + line, 0, 2);
+      if constexpr (asks) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += ahead_step;
       }
       tile.step([&a, l](int i) { return a[i][l]; }, b);
     }
   }
 }
 
+/// A block asks for the next panel while it works: the first tile, where a row of the panel is a line; each tile its share,
+/// where it is several, since lines that are asked for faster than the third-level cache gives them hold up the product.
 template <class V, int rows, int vectors>
 void row_product(const RowTiles& tiles, const TapRange& range, const PanelOut& out, const Panel& panel) {
-  const std::int64_t ahead = panel.next - panel.at;
+  const int asking = kPanel<V, vectors> > kLineFloats ? tiles.count : 1;
+  const float* ahead = panel.next;
   for (int t = 0; t < tiles.count; ++t) {
     const float* const* row = tiles.rows + (std::int64_t{t} * tiles.taps + range.first_tap) * rows;
     Tile<V, rows, vectors> tile;
     tile.clear();
-    if (t == 0) {
-      row_tile<V, rows, vectors, true>(row, range, panel.at, ahead, tile);
+    if (t < asking) {
+      const std::int64_t ahead_step = (kPanel<V, vectors> + asking - 1) / asking;
+      row_tile<V, rows, vectors, true>(row, range, panel.at, ahead, ahead_step, tile);
     } else {
-      row_tile<V, rows, vectors, false>(row, range, panel.at, ahead, tile);
+      row_tile<V, rows, vectors, false>(row, range, panel.at, ahead, 0, tile);
     }
     float* const* to = tiles.out + std::int64_t{t} * rows;
 #pragma GCC unroll 16
