@@ -17,6 +17,7 @@ constexpr std::int64_t kManyChannels = 128;                      // at least, to
 constexpr std::int64_t kSliceColumns = 64;                       // of M
 constexpr std::int64_t kNarrowChannels = 96;                     // up to which a block is small enough with kSmallBlock tiles
 constexpr std::int64_t kSmallBlock = 24 * 36, kBlock = 48 * 36;  // points of a block's tiles
+constexpr std::int64_t kStridedBlock = 32 * 36;                  // with stride 2, where M takes as much as V
 
 /// Tiles of a block: about `most`, so that every thread gets the same number of blocks of the same size.
 std::int64_t even_block(std::int64_t tiles, std::int64_t most, int threads, int rows) {
@@ -42,7 +43,8 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
       m_row_(odd_lines(slice_panels_ * gemm_.panel)),
       piece_(ceil_div(channels_, ceil_div(channels_, kPieceFloats / gemm_.panel))),
       u_plane_(odd_lines((by_panels_ ? piece_ : channels_) * gemm_.panel)) {
-  const std::int64_t most = (channels_ <= kNarrowChannels ? kSmallBlock : kBlock) / scheme_.points();
+  const std::int64_t large = scheme_.largest_group() > 1 ? kStridedBlock : kBlock;
+  const std::int64_t most = (channels_ <= kNarrowChannels ? kSmallBlock : large) / scheme_.points();
   block_tiles_ = by_panels_ ? round_up(grid.count(), gemm_.rows) : even_block(grid.count(), most, exec.threads(), gemm_.rows);
   v_plane_ = odd_lines(block_tiles_ * v_row_);
   m_plane_ = odd_lines(block_tiles_ * m_row_);
