@@ -13,7 +13,8 @@ constexpr std::string_view kVendor = "onednn";
 std::string title(const KernelRow& row) { return fmt::format("{}/{}/{}", row.op, row.name, row.pass); }
 
 std::string in_words(const Comparison& comparison) {
-  return fmt::format("{:.2f} (geometric mean of {}), least {:.2f} ({})", comparison.geometric_mean, comparison.rows,
+  return fmt::format("{:.2f} (geometric mean of {} problems), {:.2f} (of {} layers), {:.2f} (in all), least {:.2f} ({})",
+                     comparison.geometric_mean, comparison.rows, comparison.of_layers, comparison.layers, comparison.of_time,
                      comparison.worst, comparison.worst_row);
 }
 
@@ -61,18 +62,25 @@ std::string line(const KernelRow& row, const Limits& limits) {
 
 Comparison compare(const std::vector<KernelRow>& rows, std::string_view op, std::string_view provider, std::string_view base) {
   Comparison comparison{.worst = 1e30};
-  double logarithms = 0;
+  double logarithms = 0, of_layers = 0, time = 0, base_time = 0;
   for (const KernelRow& row : rows) {
     const auto ratio = row.speedup(provider, base);
     if (row.op != op || !ratio) continue;
     ++comparison.rows;
+    comparison.layers += row.layers;
     logarithms += std::log(*ratio);
+    of_layers += row.layers * std::log(*ratio);
+    time += row.layers * *row.best(provider);
+    base_time += row.layers * *row.best(base);
     if (*ratio < comparison.worst) {
       comparison.worst = *ratio;
       comparison.worst_row = title(row);
     }
   }
-  if (comparison.rows > 0) comparison.geometric_mean = std::exp(logarithms / comparison.rows);
+  if (comparison.rows == 0) return comparison;
+  comparison.geometric_mean = std::exp(logarithms / comparison.rows);
+  comparison.of_layers = std::exp(of_layers / comparison.layers);
+  comparison.of_time = base_time / time;
   return comparison;
 }
 
@@ -93,14 +101,18 @@ nlohmann::ordered_json to_json(const std::vector<KernelRow>& rows, const Limits&
     const auto comparison = compare(rows, "conv2d", provider, kVendor);
     if (comparison.rows == 0) continue;
     json["conv2d"][fmt::format("{}_to_{}", provider, kVendor)] = {{"rows", comparison.rows},
+                                                                  {"layers", comparison.layers},
                                                                   {"geometric_mean", comparison.geometric_mean},
+                                                                  {"geometric_mean_of_layers", comparison.of_layers},
+                                                                  {"of_time", comparison.of_time},
                                                                   {"least", comparison.worst},
                                                                   {"least_row", comparison.worst_row}};
   }
   json["rows"] = Json::array();
   for (const KernelRow& row : rows) {
     for (const ProviderTime& time : row.times) {
-      Json entry{{"op", row.op}, {"case", row.name}, {"problem", row.problem}, {"pass", row.pass}, {"provider", time.provider}};
+      Json entry{{"op", row.op},         {"case", row.name}, {"problem", row.problem},
+                 {"layers", row.layers}, {"pass", row.pass}, {"provider", time.provider}};
       if (time.objection.empty()) {
         entry["milliseconds"] = {{"best", time.best}, {"median", time.median}};
         entry["gflops"] = row.flops / time.best * 1e-6;

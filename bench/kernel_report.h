@@ -1,5 +1,6 @@
 // What bench/kernels prints and writes: a line for each problem and pass with the rates of all providers, and at the end
-// how ours and `auto` stand against oneDNN over all convolutions.
+// how ours and `auto` stand against oneDNN over all convolutions: problem by problem, layer by layer, and by the time that all
+// layers take together.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -27,6 +28,7 @@ struct KernelRow {
   std::string op, name, problem, pass;
   double flops = 0, bytes = 0;  ///< operations of the direct method; bytes that must move at least
   bool arithmetic = false;      ///< limited by multiply-adds, else by memory
+  int layers = 1;               ///< of the nets that have the problem
   std::vector<ProviderTime> times{};
   std::string chosen{};  ///< what `auto` takes; empty where there is nothing to choose
 
@@ -47,8 +49,10 @@ std::string line(const KernelRow& row, const Limits& limits);
 
 /// Speedups of one provider over another: all rows of `op` that have both.
 struct Comparison {
-  int rows = 0;
-  double geometric_mean = 0;
+  int rows = 0, layers = 0;
+  double geometric_mean = 0;  ///< every row once
+  double of_layers = 0;       ///< geometric mean, every row as often as there are layers
+  double of_time = 0;         ///< time of all layers one after the other
   double worst = 0;
   std::string worst_row{};
 };

@@ -49,6 +49,17 @@ TEST(KernelReport, compares_by_the_geometric_mean) {
   EXPECT_NEAR(compare(rows, "conv2d", "auto", "onednn").geometric_mean, 1.587401, 1e-6);
 }
 
+TEST(KernelReport, compares_by_layers_and_by_their_time) {
+  std::vector<KernelRow> rows{row("a", 10, 40, "ours"), row("b", 30, 15, "ours")};
+  rows[0].layers = 3;
+  const Comparison ours = compare(rows, "conv2d", "ours", "onednn");
+  EXPECT_EQ(ours.layers, 4);
+  EXPECT_NEAR(ours.geometric_mean, 1.414214, 1e-6);  // square root of 4 * 1/2
+  EXPECT_NEAR(ours.of_layers, 2.378414, 1e-6);       // fourth root of 4^3 * 1/2
+  EXPECT_DOUBLE_EQ(ours.of_time, 135.0 / 60);
+  EXPECT_NE(summary(rows).find("1.41 (geometric mean of 2 problems), 2.38 (of 4 layers), 2.25 (in all)"), std::string::npos);
+}
+
 TEST(KernelReport, counts_nothing_that_was_refused) {
   KernelRow refused = row("a", 10, 40, "ours");
   refused.times[0] = {.provider = "ours", .objection = "is wrong: y"};

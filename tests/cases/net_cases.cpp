@@ -11,15 +11,15 @@ using namespace kernels;
 std::vector<NetLayers> nets() { return {allcnn(), resnet18(), wide_resnet()}; }
 
 /// Calls visit(net, images, add) for each net, or that of the given name, where add(layer, problem) keeps a problem that is
-/// not in the list yet.
+/// not in the list yet, and counts one that is.
 template <class Op, class Visit>
 std::vector<Case<Op>> collect(int batch, std::string_view name, Visit visit) {
   std::vector<Case<Op>> cases;
   for (const NetLayers& net : nets()) {
     if (!name.empty() && net.name != name) continue;
     visit(net, batch > 0 ? batch : net.batch, [&](const std::string& layer, const typename Op::Problem& problem) {
-      const bool known = std::any_of(cases.begin(), cases.end(), [&](const auto& c) { return c.problem == problem; });
-      if (!known) cases.push_back({net.name + "/" + layer, problem});
+      const auto known = std::find_if(cases.begin(), cases.end(), [&](const auto& c) { return c.problem == problem; });
+      known == cases.end() ? cases.push_back({net.name + "/" + layer, problem}) : void(++known->layers);
     });
   }
   return cases;

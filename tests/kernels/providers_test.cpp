@@ -104,8 +104,8 @@ void register_tests(const std::string& name, const Subject<Op>& subject) {
 
 template <class Op>
 void register_tests() {
-  for (const auto& [name, problem] : cases::awkward_cases<Op>()) register_tests<Op>(name, {problem, {0, 1, 2}, {1, 3}});
-  for (const auto& [name, problem] : cases::net_cases<Op>(kBatch)) register_tests<Op>(name, {problem, {0}, {2}});
+  for (const auto& c : cases::awkward_cases<Op>()) register_tests<Op>(c.name, {c.problem, {0, 1, 2}, {1, 3}});
+  for (const auto& c : cases::net_cases<Op>(kBatch)) register_tests<Op>(c.name, {c.problem, {0}, {2}});
 }
 
 }  // namespace

@@ -108,7 +108,7 @@ TYPED_TEST_SUITE(EachIsa, Operations, OperationName);
 
 template <class Op>
 void check(const cases::Case<Op>& named, std::uint64_t seed) {
-  const auto& [name, problem] = named;
+  const auto& [name, problem, layers] = named;
   Exec exec;
   Trial<Op> trial(exec, problem, seed);
   for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
@@ -134,7 +134,7 @@ TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
 /// Results that are written past the caches, and the same added to something, which are not.
 template <class Op>
 void check_streamed(const std::vector<cases::Case<Op>>& named_cases) {
-  for (const auto& [name, problem] : named_cases) {
+  for (const auto& [name, problem, layers] : named_cases) {
     Exec exec({.threads = 2});
     Trial<Op> trial(exec, problem);
     for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
@@ -178,7 +178,7 @@ TEST(Streaming, is_for_many_rows_of_whole_lines) {
 }
 
 TEST(Workspace, is_reserved_when_a_kernel_is_made) {
-  for (const auto& [name, problem] : all_cases<Conv2d>()) {
+  for (const auto& [name, problem, layers] : all_cases<Conv2d>()) {
     Exec exec({.threads = 3});
     Trial<Conv2d> trial(exec, problem);
     const auto kernel = make(exec, problem, default_isa());
