@@ -12,7 +12,7 @@ struct FmaRate {
 };
 
 /// Multiply-adds on independent registers, on all `threads` at once: the best of many short rounds, for each instruction
-/// set that the processor runs. Takes about 0.2 s each.
+/// set up to the one in use (APAM_ISA may name a lesser one than the processor runs). Takes about 0.2 s each.
 std::vector<FmaRate> fma_rates(int threads);
 
 /// The highest of fma_rates(), in GFLOP/s: what direct methods cannot pass.
