@@ -11,7 +11,8 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 4096;    // of a panel: half of a first-level cache of 32 KiB
+constexpr std::int64_t kPieceFloats = 8192;    // of a panel, at most,
+constexpr std::int64_t kPieceRows = 256;       // and so many rows of it
 constexpr std::int64_t kBlockRows = 192;       // with 64 to 512 channels their input fits a second-level cache of 512 KiB
 constexpr std::int64_t kShallowFloats = 3072;  // weights of an item that stay in the first-level cache all together
 constexpr std::int64_t kShallowTiles = 4;      // that pass through all panels at once, while the next are fetched,
@@ -56,7 +57,7 @@ GatherProduct::GatherProduct(Exec& exec, GatherShape shape, const Isa& isa)
 /// Cuts the sum into ranges of about equal depth: several taps, or a part of one.
 void GatherProduct::plan_ranges(const Phase& phase, PhasePlan& plan) const {
   const auto taps = static_cast<int>(phase.taps.size());
-  const std::int64_t deepest = kPieceFloats / kernels_.panel;
+  const std::int64_t deepest = std::min(kPieceFloats / kernels_.panel, kPieceRows);
   if (piece_ <= deepest) {
     const std::int64_t pieces = ceil_div(taps, deepest / piece_);
     for (std::int64_t piece = 0; piece < pieces; ++piece) {

@@ -6,7 +6,7 @@
 // a whole row of the filter: the pixels side by side that it meets are one piece of memory, copied at the image's edge only.
 //
 // Blocking: an item of work is a block of row tiles and a group of panels. Inside it the sum is cut so that the piece of a
-// panel (16 KiB) stays in the first-level cache while the block's input, in the second level, passes by.
+// panel (at most 32 KiB) stays in the first-level cache while the block's input, in the second level, passes by.
 // Threads take items as they come. A sum is always added up in the same order, so results depend neither on how rows and
 // columns are cut nor on the number of threads.
 #pragma once
