@@ -13,9 +13,10 @@ constexpr std::string_view kVendor = "onednn";
 std::string title(const KernelRow& row) { return fmt::format("{}/{}/{}", row.op, row.name, row.pass); }
 
 std::string in_words(const Comparison& comparison) {
-  return fmt::format("{:.2f} (geometric mean of {} problems), {:.2f} (of {} layers), {:.2f} (in all), least {:.2f} ({})",
-                     comparison.geometric_mean, comparison.rows, comparison.of_layers, comparison.layers, comparison.of_time,
-                     comparison.worst, comparison.worst_row);
+  return fmt::format(
+      "{:.2f} (geometric mean of {} rows), {:.2f} (of {} layers' passes), {:.2f} (of the time of all), least {:.2f} ({})",
+      comparison.geometric_mean, comparison.rows, comparison.of_layers, comparison.layers, comparison.of_time, comparison.worst,
+      comparison.worst_row);
 }
 
 }  // namespace

@@ -49,10 +49,10 @@ std::string line(const KernelRow& row, const Limits& limits);
 
 /// Speedups of one provider over another: all rows of `op` that have both.
 struct Comparison {
-  int rows = 0, layers = 0;
+  int rows = 0, layers = 0;   ///< a layer counts once for each pass
   double geometric_mean = 0;  ///< every row once
   double of_layers = 0;       ///< geometric mean, every row as often as there are layers
-  double of_time = 0;         ///< time of all layers one after the other
+  double of_time = 0;         ///< ratio of the times that all layers take, one after the other
   double worst = 0;
   std::string worst_row{};
 };

@@ -58,75 +58,100 @@ std::string choice_of_auto(const Options& options, const typename Op::Problem& p
   return exec.report().back().provider;
 }
 
-/// Verifies and times the implementations of one pass.
+/// The kernels of one pass that are timed.
 template <class Op>
-std::vector<bench::ProviderTime> time_providers(const Options& options, const Rounds& rounds, Exec& exec,
-                                                bench::Verifier<Op>& verifier, Trial<Op>& trial,
-                                                const typename Op::Problem& problem, typename Op::Pass pass) {
-  std::vector<bench::ProviderTime> result;
-  std::vector<std::unique_ptr<typename Op::Kernel>> kernels;  // of those that are timed
-  std::vector<std::size_t> places;                            // and their places in `result`
+struct TimedKernels {
+  std::vector<bench::ProviderTime> providers;                 // those that were refused, too
+  std::vector<std::unique_ptr<typename Op::Kernel>> kernels;  // of those that are timed,
+  std::vector<std::size_t> places;                            // and their places in `providers`
+};
+
+/// Verifies the implementations of one pass, and makes a kernel of each that is right.
+template <class Op>
+TimedKernels<Op> verified_kernels(const Options& options, Exec& exec, bench::Verifier<Op>& verifier,
+                                  const typename Op::Problem& problem, typename Op::Pass pass) {
+  TimedKernels<Op> result;
   for (const auto& implementation : implementations<Op>()) {
     if (implementation.device != exec.device().kind || !implementation.supports(problem, pass)) continue;
     if (implementation.provider == "reference" && !options.with_reference) continue;
     if (!Options::wants(options.providers, implementation.provider)) continue;
-    result.push_back({std::string(implementation.provider)});
-    result.back().objection = verifier.objection(implementation, pass);
-    if (!result.back().objection.empty()) continue;
-    places.push_back(result.size() - 1);
-    kernels.push_back(implementation.make(exec, problem));
-  }
-  trial.prepare(pass);
-  auto times = time_alternately(kernels.size(), rounds, [&](std::size_t i) {
-    trial.run(exec, *kernels[i], pass);
-    exec.synchronize();
-  });
-  for (std::size_t i = 0; i < kernels.size(); ++i) {
-    result[places[i]].best = *std::min_element(times[i].begin(), times[i].end());
-    result[places[i]].median = median(times[i]);
+    result.providers.push_back({std::string(implementation.provider)});
+    result.providers.back().objection = verifier.objection(implementation, pass);
+    if (!result.providers.back().objection.empty()) continue;
+    result.places.push_back(result.providers.size() - 1);
+    result.kernels.push_back(implementation.make(exec, problem));
   }
   return result;
+}
+
+template <class Op>
+void time_kernels(const Rounds& rounds, Exec& exec, Trial<Op>& trial, typename Op::Pass pass, TimedKernels<Op>& timed) {
+  trial.prepare(pass);
+  auto times = time_alternately(timed.kernels.size(), rounds, [&](std::size_t i) {
+    trial.run(exec, *timed.kernels[i], pass);
+    exec.synchronize();
+  });
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    timed.providers[timed.places[i]].best = *std::min_element(times[i].begin(), times[i].end());
+    timed.providers[timed.places[i]].median = median(times[i]);
+  }
 }
 
 /// To tell what a first look leaves in doubt.
 Rounds longer(Rounds rounds) {
   constexpr int kFactor = 8;
   rounds.least *= kFactor;
+  rounds.most *= kFactor;
   rounds.milliseconds *= kFactor;
   return rounds;
+}
+
+/// The problems of the nets that were asked for, each once, with the layers of all of them.
+template <class Op>
+std::vector<cases::Case<Op>> cases_of(const Options& options) {
+  std::vector<cases::Case<Op>> all;
+  for (const std::string& net : options.nets) {
+    for (const auto& one : cases::net_cases<Op>(options.batch, net)) {
+      const auto known = std::find_if(all.begin(), all.end(), [&](const auto& c) { return c.problem == one.problem; });
+      if (known == all.end()) {
+        all.push_back(one);
+      } else {
+        known->layers += one.layers;
+      }
+    }
+  }
+  return all;
 }
 
 /// The rows of one operation; each is printed as soon as it is there.
 template <class Op>
 void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, std::vector<bench::KernelRow>& rows) {
   if (!Options::wants(options.ops, Op::name)) return;
-  std::vector<typename Op::Problem> done;
-  for (const std::string& net : options.nets) {
-    for (const auto& [name, problem, layers] : cases::net_cases<Op>(options.batch, net)) {
-      if (std::find(done.begin(), done.end(), problem) != done.end()) continue;
-      done.push_back(problem);
-      bench::Verifier<Op> verifier(exec, problem);
-      Trial<Op> trial(exec, problem);
-      for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
-        const auto pass = static_cast<typename Op::Pass>(index);
-        if (!Options::wants(options.passes, Op::pass_names[index]) || !runs_in_a_net<Op>(problem, pass)) continue;
-        bench::KernelRow row{.op = std::string(Op::name),
-                             .name = name,
-                             .problem = problem.describe(),
-                             .pass = std::string(Op::pass_names[index]),
-                             .flops = trial.flops(pass),
-                             .bytes = trial.bytes(pass),
-                             .arithmetic = kArithmetic<Op>,
-                             .layers = layers};
-        row.times = time_providers<Op>(options, options.rounds, exec, verifier, trial, problem, pass);
-        if (row.times.size() > 1) row.chosen = choice_of_auto<Op>(options, problem, pass);
-        if (row.speedup("onednn", "auto").value_or(1) > kTolerance) {
-          row.times = time_providers<Op>(options, longer(options.rounds), exec, verifier, trial, problem, pass);
-        }
-        if (rows.empty() || rows.back().op != row.op) std::cout << bench::heading(row, limits);
-        std::cout << bench::line(row, limits) << std::flush;
-        rows.push_back(std::move(row));
+  for (const auto& [name, problem, layers] : cases_of<Op>(options)) {
+    bench::Verifier<Op> verifier(exec, problem);
+    Trial<Op> trial(exec, problem);
+    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+      const auto pass = static_cast<typename Op::Pass>(index);
+      if (!Options::wants(options.passes, Op::pass_names[index]) || !runs_in_a_net<Op>(problem, pass)) continue;
+      bench::KernelRow row{.op = std::string(Op::name),
+                           .name = name,
+                           .problem = problem.describe(),
+                           .pass = std::string(Op::pass_names[index]),
+                           .flops = trial.flops(pass),
+                           .bytes = trial.bytes(pass),
+                           .arithmetic = kArithmetic<Op>,
+                           .layers = layers};
+      auto timed = verified_kernels<Op>(options, exec, verifier, problem, pass);
+      time_kernels<Op>(options.rounds, exec, trial, pass, timed);
+      row.times = timed.providers;
+      if (row.times.size() > 1) row.chosen = choice_of_auto<Op>(options, problem, pass);
+      if (row.speedup("onednn", "auto").value_or(1) > kTolerance) {
+        time_kernels<Op>(longer(options.rounds), exec, trial, pass, timed);
+        row.times = timed.providers;
       }
+      if (rows.empty() || rows.back().op != row.op) std::cout << bench::heading(row, limits);
+      std::cout << bench::line(row, limits) << std::flush;
+      rows.push_back(std::move(row));
     }
   }
 }

@@ -11,8 +11,8 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 8192;    // of a panel, at most,
-constexpr std::int64_t kPieceRows = 256;       // and so many rows of it
+constexpr std::int64_t kPieceFloats = 8192;    // of a panel: what is read of x beside it passes by
+constexpr std::int64_t kPieceRows = 256;       // with which results are rarely enough added to what was written
 constexpr std::int64_t kBlockRows = 192;       // with 64 to 512 channels their input fits a second-level cache of 512 KiB
 constexpr std::int64_t kShallowFloats = 3072;  // weights of an item that stay in the first-level cache all together
 constexpr std::int64_t kShallowTiles = 4;      // that pass through all panels at once, while the next are fetched,
@@ -25,7 +25,7 @@ constexpr int kItemsPerThread = 4;             // so that the last items end at 
 GatherProduct::GatherProduct(Exec& exec, GatherShape shape, const Isa& isa)
     : shape_(std::move(shape)),
       isa_(isa),
-      kernels_(isa.gemm.tile(shape_.columns)),
+      kernels_(best_tile(isa, shape_.columns)),
       panels_(static_cast<int>(ceil_div(shape_.columns, kernels_.panel))),
       piece_(std::int64_t{shape_.span} * shape_.in.channels) {
   const auto empty = std::remove_if(shape_.phases.begin(), shape_.phases.end(), [](const Phase& p) { return p.taps.empty(); });
@@ -162,8 +162,9 @@ void GatherProduct::run_item(const Item& item, const Operands& operands, int thr
         const auto columns = static_cast<int>(std::min<std::int64_t>(kernels_.panel, shape_.columns - column));
         const float* at = packed + (panel * plan.depth + first) * kernels_.panel;
         const bool last = panel + 1 == item.first_panel + item.panels;
-        kernels_.row_product(tiles, range, {column, columns, accumulate, operands.stream},
-                             {at, last ? at : at + plan.depth * kernels_.panel});
+        const float* ahead =
+            at + (last ? range.taps * range.length - (item.panels - 1) * plan.depth : plan.depth) * kernels_.panel;
+        kernels_.row_product(tiles, range, {column, columns, accumulate, operands.stream}, {at, ahead});
       }
       accumulate = true;
     }

@@ -1,8 +1,10 @@
 #include "kernels/cpu/isa.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
+#include "kernels/cpu/integers.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::kernels::cpu {
@@ -22,6 +24,16 @@ const Isa& default_isa() {
     return wanted == nullptr ? *available_isas().back() : find_isa(wanted);
   }();
   return chosen;
+}
+
+const TileKernels& best_tile(const Isa& isa, std::int64_t columns) {
+  const auto cycles = [&](const TileKernels& tile) {
+    const int vectors = tile.panel / isa.width;
+    const int step = std::max(tile.rows * vectors, tile.rows + vectors);
+    return static_cast<double>(ceil_div(columns, tile.panel) * step) / tile.rows;
+  };
+  const TileKernels* tiles = isa.gemm.tiles;
+  return *std::min_element(tiles, tiles + isa.gemm.count, [&](const auto& a, const auto& b) { return cycles(a) < cycles(b); });
 }
 
 }  // namespace apam::kernels::cpu

@@ -31,4 +31,8 @@ const Isa& find_isa(std::string_view name);
 /// The best available one, or the one that the environment variable APAM_ISA names. Settled at the first call.
 const Isa& default_isa();
 
+/// The register tile for a product of so many columns: the one that takes the fewest cycles a row, counting columns that are
+/// computed in vain, and as many multiply-adds a cycle as loads; of those that tie, the first.
+const TileKernels& best_tile(const Isa& isa, std::int64_t columns);
+
 }  // namespace apam::kernels::cpu

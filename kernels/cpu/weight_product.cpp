@@ -11,11 +11,12 @@ namespace apam::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kPanelFloats = 4096;  // of a packed panel: half of a first-level cache of 32 KiB
+constexpr std::int64_t kMostBlockRows = 256;
 constexpr int kGroupChannels = 192;          // of dy in an item: with 256 rows 192 KiB of the second-level cache
 constexpr std::int64_t kSumBytes = 4 << 20;  // for the sums of all chunks
 constexpr std::int64_t kMostChunks = 16;
-constexpr std::int64_t kFewestBlocks = 4;  // in a chunk
-constexpr std::int64_t kFewestPanels = 4;  // in an item, so that packing dy is little beside the product
+constexpr std::int64_t kFewestBlocks = 4;     // in a chunk
+constexpr std::int64_t kFewestColumns = 128;  // in an item, so that packing dy is little beside the product
 constexpr int kItemsPerThread = 4;
 
 }  // namespace
@@ -23,11 +24,11 @@ constexpr int kItemsPerThread = 4;
 WeightProduct::WeightProduct(Exec& exec, WeightShape shape, const Isa& isa)
     : shape_(std::move(shape)),
       isa_(isa),
-      kernels_(isa.gemm.tile(static_cast<std::int64_t>(shape_.taps.size()) * shape_.in.channels)),
+      kernels_(best_tile(isa, static_cast<std::int64_t>(shape_.taps.size()) * shape_.in.channels)),
       rows_(std::int64_t{shape_.images} * shape_.grid_h * shape_.grid_w),
       columns_(static_cast<std::int64_t>(shape_.taps.size()) * shape_.in.channels),
       panels_(ceil_div(columns_, kernels_.panel)),
-      block_rows_(kPanelFloats / kernels_.panel) {
+      block_rows_(std::min(kPanelFloats / kernels_.panel, kMostBlockRows)) {
   const std::int64_t blocks = ceil_div(rows_, block_rows_);
   const std::int64_t sum_floats = std::int64_t{shape_.k} * columns_;
   const auto fitting = static_cast<std::int64_t>(kSumBytes / (static_cast<std::int64_t>(sizeof(float)) * sum_floats));
@@ -49,7 +50,7 @@ void WeightProduct::plan_items(int threads) {
   const std::int64_t blocks = ceil_div(rows_, block_rows_);
   const std::int64_t groups = ceil_div(shape_.k, group_k_);
   const std::int64_t wanted = threads == 1 ? 1 : std::int64_t{kItemsPerThread} * threads;
-  const std::int64_t most = std::max<std::int64_t>(1, panels_ / kFewestPanels);
+  const std::int64_t most = std::clamp<std::int64_t>(columns_ / kFewestColumns, 1, panels_);
   const std::int64_t slices = std::clamp<std::int64_t>(ceil_div(wanted, chunks_ * groups), 1, most);
   for (int chunk = 0; chunk < static_cast<int>(chunks_); ++chunk) {
     for (int first_k = 0; first_k < shape_.k; first_k += group_k_) {
@@ -80,8 +81,14 @@ void WeightProduct::run_item(const Item& item, const Operands& operands, int thr
     const std::int64_t depth = rows.end - rows.begin;
     list_pixels(rows, operands, thread);
     kernels_.pack_tiles(operands.dy + rows.begin * shape_.k + item.first_k, shape_.k, depth, item.k, tiles);
-    const OuterTiles outer{
-        depth, 1, {kernels_.rows}, {kernels_.panel}, depth * kernels_.rows, sum + item.first_k * columns_, columns_, item.k};
+    const OuterTiles outer{.depth = depth,
+                           .parts = 1,
+                           .a = {.step = kernels_.rows},
+                           .b = {.step = kernels_.panel},
+                           .a_tile = depth * kernels_.rows,
+                           .out = sum + item.first_k * columns_,
+                           .out_stride = columns_,
+                           .rows = item.k};
     for (std::int64_t panel = item.panels.begin; panel < item.panels.end; ++panel) {
       prefetch_block(block + 1, panel, item, operands);
       pack_panel(panel, depth, operands, thread);

@@ -17,7 +17,8 @@ constexpr std::int64_t kManyChannels = 128;                      // at least, to
 constexpr std::int64_t kSliceColumns = 64;                       // of M
 constexpr std::int64_t kNarrowChannels = 96;                     // up to which a block is small enough with kSmallBlock tiles
 constexpr std::int64_t kSmallBlock = 24 * 36, kBlock = 48 * 36;  // points of a block's tiles
-constexpr std::int64_t kStridedBlock = 32 * 36;                  // with stride 2, where M takes as much as V
+constexpr std::int64_t kStridedBlock = 32 * 36;                  // with stride 2; 48 * 36 was 2 to 8 % slower
+constexpr std::int64_t kFilterItems = 4;                         // for each thread, of U
 
 /// Tiles of a block: about `most`, so that every thread gets the same number of blocks of the same size.
 std::int64_t even_block(std::int64_t tiles, std::int64_t most, int threads, int rows) {
@@ -32,7 +33,7 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
       scheme_(grid.scheme()),
       use_(use),
       isa_(isa),
-      gemm_(isa.gemm.tile(grid.out.channels)),
+      gemm_(best_tile(isa, grid.out.channels)),
       transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
       channels_(grid.in.channels),
       columns_(grid.out.channels),
@@ -73,8 +74,11 @@ void WinogradProduct::run(Exec& exec, const float* in, const float* w, bool accu
 
 void WinogradProduct::run_tile_blocks(Exec& exec, const Operands& operands) const {
   float* u = filters_.in(operands.workspace);
-  dynamic_loop(exec.threads(), panels_, [&](std::int64_t panel, int thread) {
-    transform_filter(panel, {0, channels_}, operands, thread, u + panel * panel_points());
+  const std::int64_t parts = std::min(ceil_div(kFilterItems * exec.threads(), panels_), ceil_div(channels_, kLineFloats));
+  dynamic_loop(exec.threads(), panels_ * parts, [&](std::int64_t item, int thread) {
+    const std::int64_t panel = item / parts;
+    const Range channels = split(channels_, item % parts, parts, kLineFloats);
+    transform_filter(panel, channels, operands, thread, u + panel * panel_points() + channels.begin * gemm_.panel);
   });
   const std::int64_t count = grid_.count();
   dynamic_loop(exec.threads(), ceil_div(count, block_tiles_), [&](std::int64_t block, int thread) {
@@ -154,7 +158,10 @@ void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const 
     const RowTiles block{in, out, static_cast<int>(scheme_.group_size(point) * rows / gemm_.rows), 1};
     for (std::int64_t panel = 0; panel < count; ++panel) {
       const float* filter = factors.u + panel * panel_points() + point * u_plane_;
-      const float* next_filter = panel + 1 < count ? filter + panel_points() : filter + u_plane_ - panel * panel_points();
+      // What follows: the same point of the slice's next panel, its first panel's next point, the next slice.
+      const bool last_panel = panel + 1 == count, last_point = point + 1 == scheme_.filters();
+      const float* next_filter = factors.u + (last_panel ? (last_point ? count * panel_points() : (point + 1) * u_plane_)
+                                                         : (panel + 1) * panel_points() + point * u_plane_);
       const std::int64_t left = columns_ - (panels.begin + panel) * gemm_.panel;
       const auto columns = static_cast<int>(std::min<std::int64_t>(gemm_.panel, round_up(left, isa_.width)));
       for (std::int64_t begin = channels.begin; begin < channels.end; begin += piece_) {

@@ -9,8 +9,9 @@
 
 namespace apam::kernels::cpu {
 
-/// Floats between rows and between planes of transformed tiles: an odd number of cache lines. Addresses 4 KiB, 64 lines, apart
-/// compete for a place in the first-level cache; 64 planes an odd number of lines apart each have a place of their own.
+/// Floats between planes of transformed tiles, and between rows where one holds many channels: an odd number of cache lines.
+/// Addresses 4 KiB, 64 lines, apart compete for a place in the first-level cache; 64 planes an odd number of lines apart each
+/// have a place of their own.
 constexpr std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, kLineFloats) | 1) * kLineFloats; }
 
 /// Images of pixels of some channels, (images, h, w, channels).

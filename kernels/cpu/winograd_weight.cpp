@@ -11,13 +11,15 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kItemFloats = 400 << 10;  // of V, D and S together, 1.6 MiB
-constexpr std::int64_t kBlockFloats = 80 * 80;   // of a point of S, which then takes 900 KiB
-constexpr std::int64_t kLeastBlock = 48, kMostBlockC = 80, kMostBlockK = 128;
-constexpr std::int64_t kShortestChunk = 16, kLongestChunk = 48;  // tiles
-constexpr std::int64_t kItems = 64;                              // at least, where there are tiles for them
-constexpr std::int64_t kMostGroups = 16;
-constexpr std::int64_t kGroupChunks = 2;  // at least
+constexpr std::int64_t kItemFloats = 400 << 10;                  // of V, D and S together, 1.6 MiB
+constexpr std::int64_t kBlockFloats = 80 * 80;                   // of a point of S, which then takes 900 KiB
+constexpr std::int64_t kLeastBlock = 48;                         // channels, where there are so many
+constexpr std::int64_t kMostBlockC = 80;                         // the widest panel of a register tile
+constexpr std::int64_t kMostBlockK = 128;                        // which kBlockFloats allows with the least of c
+constexpr std::int64_t kShortestChunk = 16, kLongestChunk = 48;  // tiles, about
+constexpr std::int64_t kItems = 64;                              // wanted, by groups of
+constexpr std::int64_t kGroupChunks = 2;                         // chunks at least, and
+constexpr std::int64_t kMostGroups = 16;                         // at most, since each group's S must be turned into weights
 
 /// Channels of a block: whole cache lines, at most `most`, so that blocks hold few channels that are none; the more, the less
 /// often the other operand is transformed.
@@ -26,7 +28,7 @@ std::int64_t block_channels(std::int64_t channels, std::int64_t most) {
   for (std::int64_t block = best; block <= most; block += kLineFloats) {
     if (round_up(channels, block) <= round_up(channels, best)) best = block;
   }
-  return std::min(best, round_up(channels, kLineFloats));
+  return best;
 }
 
 }  // namespace
@@ -34,7 +36,7 @@ std::int64_t block_channels(std::int64_t channels, std::int64_t most) {
 WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
     : grid_(grid),
       scheme_(grid.scheme()),
-      gemm_(isa.gemm.tile(block_channels(grid.in.channels, kMostBlockC))),
+      gemm_(best_tile(isa, block_channels(grid.in.channels, kMostBlockC))),
       transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
       weight_transforms_(isa.winograd.weight[static_cast<std::size_t>(grid.tiling)]),
       pointwise_(isa.pointwise),
@@ -56,9 +58,10 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
   zeros_ = workspace_.add<float>(std::max(c_, k_));
   copies_ = workspace_.add<float>((groups_ - 1) * weights());
   for (int thread = 0; thread < exec.threads(); ++thread) {
-    v_.push_back(workspace_.add<float>(scheme_.points() * v_plane_ + gemm_.panel));  // what lies beyond the last row is
-    d_.push_back(workspace_.add<float>(scheme_.points() * d_plane_ + gemm_.rows));   // read by whole tiles, and dropped
+    // A whole register tile may read beyond the last row of V and of D; what comes of that is dropped.
+    v_.push_back(workspace_.add<float>(scheme_.points() * v_plane_ + gemm_.panel));
     s_.push_back(workspace_.add<float>(scheme_.filters() * s_plane_));
+    d_.push_back(workspace_.add<float>(scheme_.points() * d_plane_ + gemm_.rows));
   }
   exec.reserve_workspace(workspace_.bytes());
 }
@@ -74,7 +77,7 @@ void WinogradWeight::run(Exec& exec, const float* x, const float* dy, bool accum
     run_item(block(item % blocks()), group, {x, dy, to, accumulate && group == 0, workspace},
              {v_[thread].in(workspace), d_[thread].in(workspace), s_[thread].in(workspace)});
   });
-  add_copies(exec, copies, dw);
+  if (groups_ > 1) add_copies(exec, copies, dw);
 }
 
 WinogradWeight::Block WinogradWeight::block(std::int64_t index) const {
@@ -82,7 +85,7 @@ WinogradWeight::Block WinogradWeight::block(std::int64_t index) const {
   return {first_k, std::min(block_k_, k_ - first_k), first_c, std::min(block_c_, c_ - first_c)};
 }
 
-void WinogradWeight::run_item(const Block& block, std::int64_t group, const Operands& operands, const Sums& to) const {
+void WinogradWeight::run_item(const Block& block, std::int64_t group, const Operands& operands, const Scratch& to) const {
   const Range tiles = split(grid_.count(), group, groups_);
   for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += chunk_tiles_) {
     const Range chunk{begin, std::min(tiles.end, begin + chunk_tiles_)};
@@ -95,7 +98,7 @@ void WinogradWeight::run_item(const Block& block, std::int64_t group, const Oper
   }
 }
 
-void WinogradWeight::transform(Range tiles, const Block& block, const Operands& operands, const Sums& to) const {
+void WinogradWeight::transform(Range tiles, const Block& block, const Operands& operands, const Scratch& to) const {
   const float* zeros = zeros_.in(operands.workspace);
   const float *images = operands.x + block.first_c, *gradients = operands.dy + block.first_k;
   std::array<std::array<const float*, kMostTilePixels>, 2> x, dy;
@@ -111,7 +114,7 @@ void WinogradWeight::transform(Range tiles, const Block& block, const Operands& 
 }
 
 /// S (+)= D' V over a chunk of tiles.
-void WinogradWeight::multiply(std::int64_t depth, const Block& block, bool accumulate, const Sums& to) const {
+void WinogradWeight::multiply(std::int64_t depth, const Block& block, bool accumulate, const Scratch& to) const {
   for (int point = 0; point < scheme_.filters(); ++point) {
     const int first = scheme_.first_point(point);
     const OuterTiles outer{.depth = depth,

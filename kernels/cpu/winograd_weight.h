@@ -38,14 +38,16 @@ class WinogradWeight {
   struct Block {
     std::int64_t first_k, k, first_c, c;
   };
-  /// What a thread makes of a block.
-  struct Sums {
-    float *v, *d, *s;
+  /// What a thread makes for a block.
+  struct Scratch {
+    float* v;  // (points, chunk tiles, block c)
+    float* d;  // (points, chunk tiles, block k)
+    float* s;  // (filter points, block k, block c)
   };
 
-  void run_item(const Block& block, std::int64_t group, const Operands& operands, const Sums& to) const;
-  void transform(Range tiles, const Block& block, const Operands& operands, const Sums& to) const;
-  void multiply(std::int64_t depth, const Block& block, bool accumulate, const Sums& to) const;
+  void run_item(const Block& block, std::int64_t group, const Operands& operands, const Scratch& to) const;
+  void transform(Range tiles, const Block& block, const Operands& operands, const Scratch& to) const;
+  void multiply(std::int64_t depth, const Block& block, bool accumulate, const Scratch& to) const;
   void add_copies(Exec& exec, const float* copies, float* dw) const;
 
   Block block(std::int64_t index) const;

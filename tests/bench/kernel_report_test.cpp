@@ -57,7 +57,13 @@ TEST(KernelReport, compares_by_layers_and_by_their_time) {
   EXPECT_NEAR(ours.geometric_mean, 1.414214, 1e-6);  // square root of 4 * 1/2
   EXPECT_NEAR(ours.of_layers, 2.378414, 1e-6);       // fourth root of 4^3 * 1/2
   EXPECT_DOUBLE_EQ(ours.of_time, 135.0 / 60);
-  EXPECT_NE(summary(rows).find("1.41 (geometric mean of 2 problems), 2.38 (of 4 layers), 2.25 (in all)"), std::string::npos);
+  EXPECT_NE(summary(rows).find("1.41 (geometric mean of 2 rows), 2.38 (of 4 layers' passes), 2.25 (of the time of all)"),
+            std::string::npos);
+  const auto json = to_json(rows, kLimits);
+  EXPECT_EQ(json["conv2d"]["ours_to_onednn"]["layers"], 4);
+  EXPECT_EQ(json["conv2d"]["ours_to_onednn"]["geometric_mean_of_layers"], ours.of_layers);
+  EXPECT_EQ(json["conv2d"]["ours_to_onednn"]["of_time"], ours.of_time);
+  EXPECT_EQ(json["rows"][0]["layers"], 3);
 }
 
 TEST(KernelReport, counts_nothing_that_was_refused) {

@@ -14,7 +14,7 @@ template <class Op>
 struct Case {
   std::string name;  ///< "resnet18/layer2.0.conv1", "awkward/5x5_window"
   typename Op::Problem problem;
-  int layers = 1;  ///< of the net that have it
+  int layers = 1;  ///< that have it, in all the nets that were asked for
 };
 
 /// The problems of AllCNN, ResNet18 and WRN-28-5 (1000 classes), each once, under the name of the first layer that has it.

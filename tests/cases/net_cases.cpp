@@ -19,7 +19,11 @@ std::vector<Case<Op>> collect(int batch, std::string_view name, Visit visit) {
     if (!name.empty() && net.name != name) continue;
     visit(net, batch > 0 ? batch : net.batch, [&](const std::string& layer, const typename Op::Problem& problem) {
       const auto known = std::find_if(cases.begin(), cases.end(), [&](const auto& c) { return c.problem == problem; });
-      known == cases.end() ? cases.push_back({net.name + "/" + layer, problem}) : void(++known->layers);
+      if (known == cases.end()) {
+        cases.push_back({net.name + "/" + layer, problem});
+      } else {
+        ++known->layers;
+      }
     });
   }
   return cases;

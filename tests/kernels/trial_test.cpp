@@ -142,6 +142,18 @@ TEST(Cases, cost_what_the_nets_cost) {
   EXPECT_NEAR(gflops(cases::wide_resnet()), 2.6361, 5e-5);
 }
 
+TEST(Cases, count_the_layers_that_share_a_problem) {
+  const auto layers = [](const auto& all) {
+    std::size_t sum = 0;
+    for (const auto& one : all) sum += static_cast<std::size_t>(one.layers);
+    return sum;
+  };
+  for (const cases::NetLayers& net : {cases::allcnn(), cases::resnet18(), cases::wide_resnet()}) {
+    EXPECT_EQ(layers(cases::net_cases<Conv2d>(0, net.name)), net.convs.size()) << net.name;
+    EXPECT_EQ(layers(cases::net_cases<BatchNorm>(0, net.name)), net.norms.size()) << net.name;
+  }
+}
+
 TEST(Cases, have_names_of_their_own) {
   for_each_operation([]<class Op>() {
     for (const int batch : {0, 2}) {

@@ -1,6 +1,6 @@
-// Matrix products in register tiles: `V::tile_rows` rows by `V::tile_vectors` vectors of float accumulators, one broadcast
-// of A and one fused multiply-add a vector of B. The kernels run one panel of B (a tile wide, packed, zero-filled at the
-// right edge) against all tiles of rows of a block, so that the panel stays in the first-level cache.
+// Matrix products in register tiles: `rows` rows by `vectors` vectors of float accumulators, of the shapes that V::Tiles lists;
+// for one broadcast of A a fused multiply-add for each vector of B. The kernels run one panel of B (a tile wide, packed,
+// zero-filled at the right edge) against all tiles of rows of a block, so that the panel stays in the first-level cache.
 //   row_product:    out[i][:] (+)= sum over taps t, channels l of rows[t][i][l] * panel[t][l][:]     A read where it lies
 //   outer_product:  out[i][:] (+)= sum over p of a[p][i] * b[p][:]                                  A and B by strides
 //   window_product: the same, where row i of A walks over the pixels of an image from a start of its own
@@ -84,18 +84,20 @@ inline __attribute__((always_inline)) void row_tile(const float* const* row, con
   }
 }
 
-/// A block asks for the next panel while it works: the first tile, where a row of the panel is a line; each tile its share,
-/// where it is several, since lines that are asked for faster than the third-level cache gives them hold up the product.
+/// A block asks for the next panel while it works: the first tile for all of it, where a row of the panel is at most a line;
+/// otherwise each tile for a share, since lines that are asked for faster than the third-level cache gives them hold up the
+/// product. A line a step is the most, so that a block of few tiles leaves some lines out.
 template <class V, int rows, int vectors>
 void row_product(const RowTiles& tiles, const TapRange& range, const PanelOut& out, const Panel& panel) {
-  const int asking = kPanel<V, vectors> > kLineFloats ? tiles.count : 1;
+  constexpr int width = kPanel<V, vectors>;
+  const int asking = width <= kLineFloats ? 1 : (tiles.count < width ? tiles.count : width);
   const float* ahead = panel.next;
   for (int t = 0; t < tiles.count; ++t) {
     const float* const* row = tiles.rows + (std::int64_t{t} * tiles.taps + range.first_tap) * rows;
     Tile<V, rows, vectors> tile;
     tile.clear();
     if (t < asking) {
-      const std::int64_t ahead_step = (kPanel<V, vectors> + asking - 1) / asking;
+      const std::int64_t ahead_step = (width + asking - 1) / asking;
       row_tile<V, rows, vectors, true>(row, range, panel.at, ahead, ahead_step, tile);
     } else {
       row_tile<V, rows, vectors, false>(row, range, panel.at, ahead, 0, tile);

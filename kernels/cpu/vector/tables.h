@@ -109,13 +109,14 @@ struct PanelOut {
   bool stream = false;  ///< past the caches: whole lines, as kernels/cpu/streaming.h has it; never with `accumulate`
 };
 
-/// A block of rows whose inputs are found through pointers: `count` tiles of GemmKernels::rows rows.
+/// A block of rows whose inputs are found through pointers: `count` tiles of TileKernels::rows rows.
 struct RowTiles {
   const float* const* rows;  // (tiles, taps, rows in a tile): the channels of each row at each tap
   float* const* out;         // (tiles, rows in a tile): column 0 of each output row
   int count, taps;
 };
-/// A packed panel of B from a range's first element on, and the one that the call after this one will read.
+/// A packed panel of B (depth, panel) from a range's first row on, and as a hint what a later call will read; that may lie
+/// anywhere.
 struct Panel {
   const float* at;
   const float* next;
@@ -170,27 +171,13 @@ struct TileKernels {
   void (*pack_pieces)(const Pieces&, float* to);
 };
 
-/// Shapes of register tiles, the best first; which one serves, the columns of a product decide.
+/// Shapes of register tiles, the preferred ones first; best_tile() of isa.h chooses.
+inline constexpr int kMostTiles = 5;
 struct GemmKernels {
-  static constexpr int kMostShapes = 5;
-  TileKernels shapes[kMostShapes];
+  TileKernels tiles[kMostTiles];
   int count;
   int window_rows, window_panel;  ///< of window_product's tile
   void (*window_product)(const WindowTiles&, const PanelOut&, const float* b);
-
-  /// The tile in whose panels the fewest columns are computed in vain; of those that tie, the first.
-  const TileKernels& tile(std::int64_t columns) const {
-    const TileKernels* best = shapes;
-    for (const TileKernels* shape = shapes + 1; shape < shapes + count; ++shape) {
-      if (computed(*shape, columns) < computed(*best, columns)) best = shape;
-    }
-    return *best;
-  }
-
- private:
-  static std::int64_t computed(const TileKernels& shape, std::int64_t columns) {
-    return (columns + shape.panel - 1) / shape.panel * shape.panel;
-  }
 };
 
 /// The weights of a panel, as Winograd's filter transform reads them: the vector of columns of filter position tap, row i

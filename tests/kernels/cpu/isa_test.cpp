@@ -150,6 +150,29 @@ INSTANTIATE_TEST_SUITE_P(each, Vectors, each_isa(), isa_name);
 
 TEST(Isa, portable_always_runs) { EXPECT_STREQ(available_isas().front()->name, "portable"); }
 
+TEST(Isa, takes_the_register_tile_that_costs_a_row_least) {
+  const auto cycles = [](const Isa& isa, const TileKernels& tile, std::int64_t columns) {
+    const int vectors = tile.panel / isa.width;
+    const std::int64_t panels = (columns + tile.panel - 1) / tile.panel;
+    return static_cast<double>(panels * std::max(tile.rows * vectors, tile.rows + vectors)) / tile.rows;
+  };
+  for (const Isa* isa : available_isas()) {
+    for (std::int64_t columns = 1; columns <= 600; ++columns) {
+      const TileKernels& best = best_tile(*isa, columns);
+      for (int i = 0; i < isa->gemm.count; ++i) {
+        const TileKernels& other = isa->gemm.tiles[i];
+        const double more = cycles(*isa, other, columns) - cycles(*isa, best, columns);
+        EXPECT_TRUE(more > 0 || (more == 0 && &best <= &other)) << isa->name << ' ' << columns << ' ' << other.panel;
+      }
+    }
+    if (isa->name != std::string_view("avx512")) continue;
+    for (const int columns : {64, 128, 192, 256, 512}) EXPECT_EQ(best_tile(*isa, columns).panel, 64) << columns;
+    for (const int columns : {80, 160}) EXPECT_EQ(best_tile(*isa, columns).panel, 80) << columns;
+    EXPECT_EQ(best_tile(*isa, 96).panel, 48);
+    EXPECT_EQ(best_tile(*isa, 10).panel, 16);
+  }
+}
+
 TEST(Isa, is_found_by_name_or_refused) {
   for (const Isa* isa : available_isas()) EXPECT_EQ(&find_isa(isa->name), isa);
   EXPECT_THROW(find_isa("mmx"), InputError);

@@ -38,6 +38,10 @@ std::vector<cases::Case<Conv2d>> large_cases() {
       {"tiles_stride_2_padded_by_2", {.n = 9, .h = 9, .w = 12, .c = 16, .k = 70, .r = 3, .s = 3, .stride = 2, .padding = 2}},
       {"tiles_stride_2_many_channels",
        {.n = 18, .h = 8, .w = 7, .c = 150, .k = 200, .r = 3, .s = 3, .stride = 2, .padding = 1}},
+      // Weight gradients in several blocks, partial ones among them, and several groups of several chunks.
+      {"tiles_blocks_and_groups", {.n = 12, .h = 20, .w = 20, .c = 100, .k = 130, .r = 3, .s = 3, .padding = 1}},
+      {"tiles_blocks_and_groups_stride_2",
+       {.n = 25, .h = 24, .w = 24, .c = 100, .k = 130, .r = 3, .s = 3, .stride = 2, .padding = 1}},
       {"narrow_strips", {.n = 70, .h = 9, .w = 7, .c = 3, .k = 16, .r = 3, .s = 3, .padding = 1}},
       {"narrow_strips_stride_2", {.n = 3, .h = 40, .w = 33, .c = 2, .k = 48, .r = 3, .s = 3, .stride = 2, .padding = 1}},
       {"narrow", {.n = 9, .h = 17, .w = 17, .c = 3, .k = 40, .r = 3, .s = 3, .padding = 1}}};
@@ -58,11 +62,12 @@ using Values = std::vector<std::vector<float>>;
 
 /// What a kernel on `threads` threads leaves in the outputs of a pass.
 template <class Op>
-Values run(Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa, int threads) {
+Values run(Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa, int threads,
+           Write write = Write::overwrite) {
   Exec exec({.threads = threads});
   const auto kernel = make(exec, problem, isa);
-  trial.prepare(pass);
-  trial.run(exec, *kernel, pass);
+  trial.prepare(pass, write);
+  trial.run(exec, *kernel, pass, write);
   EXPECT_TRUE(trial.fences_intact());
   Values values;
   for (const auto& output : trial.outputs(pass)) {
@@ -108,7 +113,7 @@ TYPED_TEST_SUITE(EachIsa, Operations, OperationName);
 
 template <class Op>
 void check(const cases::Case<Op>& named, std::uint64_t seed) {
-  const auto& [name, problem, layers] = named;
+  const auto& problem = named.problem;
   Exec exec;
   Trial<Op> trial(exec, problem, seed);
   for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
@@ -116,7 +121,8 @@ void check(const cases::Case<Op>& named, std::uint64_t seed) {
     trial.prepare(pass);
     const auto expected = trial.expected(pass);
     for (const Isa* isa : available_isas()) {
-      SCOPED_TRACE(fmt::format("{} {} {} on {}, seed {}", name, problem.describe(), Op::pass_names[index], isa->name, seed));
+      SCOPED_TRACE(
+          fmt::format("{} {} {} on {}, seed {}", named.name, problem.describe(), Op::pass_names[index], isa->name, seed));
       const Values one = run<Op>(trial, problem, pass, *isa, 1);
       expect_close(trial.outputs(pass), expected, one);
       for (const int threads : {2, 5}) expect_same_bits(one, run<Op>(trial, problem, pass, *isa, threads));
@@ -131,10 +137,29 @@ TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
   for (const auto& named : large_cases<TypeParam>()) check<TypeParam>(named, 0);
 }
 
+/// Sums of several groups of tiles that are added to something.
+TEST(WeightGradient, is_added_alike_on_any_number_of_threads) {
+  for (const auto& named : large_cases<Conv2d>()) {
+    if (!named.name.starts_with("tiles_blocks_and_groups")) continue;
+    const auto gradient = [&](const Isa& isa, int threads, Write write) {
+      Exec exec;
+      Trial<Conv2d> trial(exec, named.problem);  // a new one draws what is added to anew, the same
+      return run<Conv2d>(trial, named.problem, Conv2d::Pass::backward_weight, isa, threads, write);
+    };
+    for (const Isa* isa : available_isas()) {
+      SCOPED_TRACE(fmt::format("{} on {}", named.name, isa->name));
+      const Values one = gradient(*isa, 1, Write::add);
+      EXPECT_NE(one, gradient(*isa, 1, Write::overwrite));
+      for (const int threads : {2, 5}) expect_same_bits(one, gradient(*isa, threads, Write::add));
+    }
+  }
+}
+
 /// Results that are written past the caches, and the same added to something, which are not.
 template <class Op>
 void check_streamed(const std::vector<cases::Case<Op>>& named_cases) {
-  for (const auto& [name, problem, layers] : named_cases) {
+  for (const auto& named : named_cases) {
+    const auto& problem = named.problem;
     Exec exec({.threads = 2});
     Trial<Op> trial(exec, problem);
     for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
@@ -142,7 +167,7 @@ void check_streamed(const std::vector<cases::Case<Op>>& named_cases) {
       trial.prepare(pass);
       const auto expected = trial.expected(pass);
       for (const Isa* isa : available_isas()) {
-        SCOPED_TRACE(fmt::format("{} {} {} on {}", name, problem.describe(), Op::pass_names[index], isa->name));
+        SCOPED_TRACE(fmt::format("{} {} {} on {}", named.name, problem.describe(), Op::pass_names[index], isa->name));
         const auto kernel = make(exec, problem, *isa);
         EXPECT_EQ(support::verify(exec, trial, *kernel, pass, expected, Write::overwrite), "");
         EXPECT_EQ(support::verify(exec, trial, *kernel, pass, expected, Write::add), "");
@@ -178,15 +203,15 @@ TEST(Streaming, is_for_many_rows_of_whole_lines) {
 }
 
 TEST(Workspace, is_reserved_when_a_kernel_is_made) {
-  for (const auto& [name, problem, layers] : all_cases<Conv2d>()) {
+  for (const auto& named : all_cases<Conv2d>()) {
     Exec exec({.threads = 3});
-    Trial<Conv2d> trial(exec, problem);
-    const auto kernel = make(exec, problem, default_isa());
+    Trial<Conv2d> trial(exec, named.problem);
+    const auto kernel = make(exec, named.problem, default_isa());
     const auto before = Buffer::allocations();
     for (const auto pass : {Conv2d::Pass::forward, Conv2d::Pass::backward_input, Conv2d::Pass::backward_weight}) {
       trial.run(exec, *kernel, pass);
     }
-    EXPECT_EQ(Buffer::allocations(), before) << name;
+    EXPECT_EQ(Buffer::allocations(), before) << named.name;
   }
 }
 

@@ -86,10 +86,10 @@ std::string name_of(const testing::TestParamInfo<Conv2d::Problem>& test) {
   return fmt::format("{}x{}_{}_to_{}_padding_{}", p.h, p.w, p.c, p.k, p.padding);
 }
 
-/// A sanitizer tells when it reads beyond its workspace, of which it needs the very last byte here: 80 channels of dy are an
-/// odd number of cache lines and no whole number of register tiles.
+/// A sanitizer tells when it reads beyond its workspace, of which it needs the very last byte here: two chunks of 25 tiles of
+/// 80 channels of dy are an odd number of cache lines, and with 64 of x no whole number of register tiles.
 TEST(WinogradWeight, alone_in_its_workspace) {
-  const Conv2d::Problem problem = square(3, 20, 80, 80);
+  const Conv2d::Problem problem = square(2, 20, 64, 80);
   const Operands operands(problem, Inputs::normal);
   const auto x = widen(operands.x), dy = widen(operands.dy);
   Values<double> expected(operands.w.size());
