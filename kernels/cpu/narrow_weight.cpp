@@ -75,8 +75,9 @@ void NarrowWeight::sum_chunk(std::int64_t chunk, const Operands& operands, int t
                              k,
                              sum,
                              k};
-    for (std::int64_t column = 0; column < k; column += gemm.window_panel) {
-      const auto columns = static_cast<int>(std::min<std::int64_t>(gemm.window_panel, k - column));
+    const std::int64_t panel = round_up(ceil_div(k, ceil_div(k, gemm.window_panel)), isa_.width);
+    for (std::int64_t column = 0; column < k; column += panel) {
+      const auto columns = static_cast<int>(std::min(panel, k - column));
       gemm.window_product(window, {column, columns, strip > strips.begin}, dy + column);
     }
   }

@@ -15,6 +15,7 @@ struct Avx2 {
   static constexpr int width = 8;
   static constexpr bool streams = true;
   using Tiles = TileShapes<TileShape<6, 2>, TileShape<12, 1>>;
+  static constexpr int window_vectors = 2;
   static constexpr int window_rows = 6;  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m256;
 

@@ -15,6 +15,7 @@ struct Avx512 {
   static constexpr int width = 16;
   static constexpr bool streams = true;
   using Tiles = TileShapes<TileShape<6, 4>, TileShape<5, 5>, TileShape<8, 3>, TileShape<12, 2>, TileShape<16, 1>>;
+  static constexpr int window_vectors = 3;
   static constexpr int window_rows = 9;  // of a tile whose rows each have a pointer in a register of their own
   using Float = __m512;
 

@@ -132,7 +132,7 @@ void outer_product(const OuterTiles& tiles, const PanelOut& out, const float* a,
 
 template <class V, int vectors>
 void window_product_tiles(const WindowTiles& window, const PanelOut& out, const float* b) {
-  constexpr int rows = V::window_rows;
+  constexpr int rows = V::window_rows, lines = (vectors * V::width + kLineFloats - 1) / kLineFloats;
   for (int first = 0; first < window.row_count; first += rows) {
     const float* a[rows];
 #pragma GCC unroll 16
@@ -140,13 +140,17 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
     Tile<V, rows, vectors> tile;
     tile.clear();
     const float* column = b;
-    // The first tile asks for the rows of b that come after these, the others for what is there already.
-    const std::int64_t ahead = first == 0 ? window.lines * window.pixels * window.b_step : 0;
+    // Tiles take turns to ask for the rows of b that come after these, line by line; what is left over asks for what is there.
+    const int turn = first / rows, turns = (window.row_count + rows - 1) / rows;
+    std::int64_t ahead[lines];
+    for (int line = 0; line < lines; ++line) {
+      ahead[line] = line * kLineFloats + (line % turns == turn ? window.lines * window.pixels * window.b_step : 0);
+    }
     for (std::int64_t q = 0; q < window.lines; ++q) {
       std::int64_t at = q * window.line;
       for (std::int64_t p = 0; p < window.pixels; ++p, at += window.step, column += window.b_step) {
 #pragma GCC unroll 8
-        for (int line = 0; line < vectors * V::width; line += kLineFloats) __builtin_prefetch(column + ahead + line, 0, 2);
+        for (int line = 0; line < lines; ++line) __builtin_prefetch(column + ahead[line], 0, 2);
         tile.step([&a, at](int i) { return a[i][at]; }, column);
       }
     }
@@ -156,7 +160,11 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
 
 template <class V>
 void window_product(const WindowTiles& window, const PanelOut& out, const float* b) {
-  out.columns <= V::width ? window_product_tiles<V, 1>(window, out, b) : window_product_tiles<V, 2>(window, out, b);
+  if (out.columns <= V::width) return window_product_tiles<V, 1>(window, out, b);
+  if constexpr (V::window_vectors > 2) {
+    if (out.columns > 2 * V::width) return window_product_tiles<V, 3>(window, out, b);
+  }
+  window_product_tiles<V, 2>(window, out, b);
 }
 
 template <class V, int rows>
@@ -206,7 +214,7 @@ constexpr GemmKernels gemm_kernels(TileShapes<Shapes...>) {
   return {{tile_kernels<V, Shapes::rows, Shapes::vectors>()...},
           static_cast<int>(sizeof...(Shapes)),
           V::window_rows,
-          kPanel<V, 2>,
+          kPanel<V, V::window_vectors>,
           window_product<V>};
 }
 

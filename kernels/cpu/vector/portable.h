@@ -14,6 +14,7 @@ struct Portable {
   static constexpr int width = 4;
   static constexpr bool streams = false;  // whether there are stores past the caches
   using Tiles = TileShapes<TileShape<4, 2>, TileShape<8, 1>>;
+  static constexpr int window_vectors = 2;
   static constexpr int window_rows = 4;  // of a tile whose rows each have a pointer in a register of their own
   using Float = float __attribute__((vector_size(16)));
 
