@@ -14,7 +14,8 @@ struct Rounds {
   int least = 3;             ///< run at least so many,
   double milliseconds = 0;   ///< and on until every alternative has run for so long,
   int most = 100;            ///< but not more than so many
-  bool until_clear = false;  ///< and stop once one was faster in each of the last `least` rounds than any other in any of them
+  bool until_clear = false;  ///< and stop once one was faster in each of the last `least` rounds than any other in any of them,
+  double clear_after = 0;    ///< when every alternative has run for so many milliseconds
 };
 
 /// Milliseconds of every round of each alternative 0 .. count-1; run(i) runs the i-th once, to its end.
@@ -35,8 +36,9 @@ std::vector<std::vector<double>> time_alternately(std::size_t count, const Round
   const auto enough = [&](int done) {
     if (done < rounds.least) return false;
     if (done >= rounds.most) return true;
-    if (rounds.until_clear && clear()) return true;
-    return *std::min_element(total.begin(), total.end()) >= rounds.milliseconds;
+    const double shortest = *std::min_element(total.begin(), total.end());
+    if (rounds.until_clear && shortest >= rounds.clear_after && clear()) return true;
+    return shortest >= rounds.milliseconds;
   };
   for (int round = 0; round == 0 || !enough(round - 1); ++round) {
     for (std::size_t i = 0; i < count; ++i) {

@@ -42,11 +42,12 @@ std::string known_providers(DeviceKind device) {
   return names;
 }
 
-/// The median of several rounds for each candidate, in milliseconds. Where two are close it takes more of them to tell.
+/// The median of several rounds for each candidate, in milliseconds. Where two are close it takes more of them to tell, and one
+/// that leads for a few milliseconds only may owe that to what else the machine does.
 template <class Op>
 Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
                         const typename Op::Problem& problem, typename Op::Pass pass) {
-  constexpr Rounds kRounds{.least = 5, .milliseconds = 150, .most = 500, .until_clear = true};
+  constexpr Rounds kRounds{.least = 7, .milliseconds = 250, .most = 500, .until_clear = true, .clear_after = 40};
   Trial<Op> trial(exec, problem);
   std::vector<typename Op::Kernel*> kernels;
   for (const auto* candidate : candidates) kernels.push_back(&cache.get(exec, problem, *candidate));

@@ -43,5 +43,11 @@ TEST(AlternateTiming, stops_early_where_one_leads_in_every_round_for_a_while) {
   EXPECT_EQ(rounds_of_unequal({.least = 2, .milliseconds = 1e9, .most = 5}, always), 5U);
 }
 
+TEST(AlternateTiming, stops_no_earlier_than_it_may) {
+  const std::vector<int> always(21, 1);
+  const Rounds rounds{.least = 1, .milliseconds = 1e9, .most = 20, .until_clear = true, .clear_after = 40};
+  EXPECT_GT(rounds_of_unequal(rounds, always), 1U);
+}
+
 }  // namespace
 }  // namespace apam::kernels
