@@ -4,8 +4,8 @@
 //
 // An item of work is a block of S, some 64 x 64 (k, c), over a group of tiles. V and D of a chunk of tiles are made for the
 // channels of the block alone, and multiplied; S adds up over the chunks and becomes a block of dw at the end. All three stay
-// in the second-level cache of the thread. Each of V and D is thus made as often as there are blocks on its other side, which
-// costs some 10 % of the products; sharing them between blocks costs more, since they would travel through the next level.
+// in the second-level cache of the thread. Each of V and D is thus made as often as there are blocks on its other side; sharing
+// them between blocks costs more, since they would travel through the next level (docs/results.md).
 //
 // The first group's blocks make up dw, those of every other group a copy of dw; copies are added in order. Which groups and
 // chunks there are depends on the problem alone, and so results do not depend on the number of threads.
