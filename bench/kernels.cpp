@@ -106,28 +106,11 @@ Rounds longer(Rounds rounds) {
   return rounds;
 }
 
-/// The problems of the nets that were asked for, each once, with the layers of all of them.
-template <class Op>
-std::vector<cases::Case<Op>> cases_of(const Options& options) {
-  std::vector<cases::Case<Op>> all;
-  for (const std::string& net : options.nets) {
-    for (const auto& one : cases::net_cases<Op>(options.batch, net)) {
-      const auto known = std::find_if(all.begin(), all.end(), [&](const auto& c) { return c.problem == one.problem; });
-      if (known == all.end()) {
-        all.push_back(one);
-      } else {
-        known->layers += one.layers;
-      }
-    }
-  }
-  return all;
-}
-
 /// The rows of one operation; each is printed as soon as it is there.
 template <class Op>
 void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, std::vector<bench::KernelRow>& rows) {
   if (!Options::wants(options.ops, Op::name)) return;
-  for (const auto& [name, problem, layers] : cases_of<Op>(options)) {
+  for (const auto& [name, problem, layers] : cases::net_cases<Op>(options.batch, options.nets)) {
     bench::Verifier<Op> verifier(exec, problem);
     Trial<Op> trial(exec, problem);
     for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {

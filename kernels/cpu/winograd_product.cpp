@@ -11,7 +11,7 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 8192;                      // of a panel of U: most of a first-level cache
+constexpr std::int64_t kPieceFloats = 8192;                      // of a panel of U, 32 KiB; shorter pieces add to M more often
 constexpr std::int64_t kFewTiles = 128;                          // at most, to go by panels
 constexpr std::int64_t kManyChannels = 128;                      // at least, to go by panels
 constexpr std::int64_t kSliceColumns = 64;                       // of M

@@ -19,9 +19,9 @@ struct Case {
 
 /// The problems of AllCNN, ResNet18 and WRN-28-5 (1000 classes), each once, under the name of the first layer that has it.
 /// `batch` 0: the batch that each net is trained with (100, 80, 100). With another batch the flat vectors of the optimizer
-/// shrink in proportion, so that a quick run is quick throughout. `net` names one of them ("resnet18"); empty: all three.
+/// shrink in proportion, so that a quick run is quick throughout. `nets` names some of them ("resnet18"); empty: all three.
 template <class Op>
-std::vector<Case<Op>> net_cases(int batch = 0, std::string_view net = "");
+std::vector<Case<Op>> net_cases(int batch = 0, const std::vector<std::string>& nets = {});
 
 /// Small problems off the beaten track: odd sizes, one row, windows of 1 and 5, strides, images that are not square.
 template <class Op>

@@ -149,8 +149,8 @@ TEST(Cases, count_the_layers_that_share_a_problem) {
     return sum;
   };
   for (const cases::NetLayers& net : {cases::allcnn(), cases::resnet18(), cases::wide_resnet()}) {
-    EXPECT_EQ(layers(cases::net_cases<Conv2d>(0, net.name)), net.convs.size()) << net.name;
-    EXPECT_EQ(layers(cases::net_cases<BatchNorm>(0, net.name)), net.norms.size()) << net.name;
+    EXPECT_EQ(layers(cases::net_cases<Conv2d>(0, {net.name})), net.convs.size()) << net.name;
+    EXPECT_EQ(layers(cases::net_cases<BatchNorm>(0, {net.name})), net.norms.size()) << net.name;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -151,25 +152,16 @@ INSTANTIATE_TEST_SUITE_P(each, Vectors, each_isa(), isa_name);
 TEST(Isa, portable_always_runs) { EXPECT_STREQ(available_isas().front()->name, "portable"); }
 
 TEST(Isa, takes_the_register_tile_that_costs_a_row_least) {
-  const auto cycles = [](const Isa& isa, const TileKernels& tile, std::int64_t columns) {
-    const int vectors = tile.panel / isa.width;
-    const std::int64_t panels = (columns + tile.panel - 1) / tile.panel;
-    return static_cast<double>(panels * std::max(tile.rows * vectors, tile.rows + vectors)) / tile.rows;
-  };
+  // Instruction set -> columns -> the panel that wins: the fewest columns in vain, but not a narrow tile that mostly loads
+  // where it saves little (216 of AVX2, 592 of AVX-512); the wide one of several that tie (64).
+  const std::map<std::string_view, std::map<int, int>> expected{
+      {"portable", {{4, 4}, {8, 8}, {64, 8}}},
+      {"avx2", {{8, 8}, {10, 16}, {64, 16}, {216, 16}}},
+      {"avx512", {{10, 16}, {16, 16}, {32, 32}, {64, 64}, {80, 80}, {96, 48}, {160, 80}, {192, 64}, {512, 64}, {592, 32}}}};
   for (const Isa* isa : available_isas()) {
-    for (std::int64_t columns = 1; columns <= 600; ++columns) {
-      const TileKernels& best = best_tile(*isa, columns);
-      for (int i = 0; i < isa->gemm.count; ++i) {
-        const TileKernels& other = isa->gemm.tiles[i];
-        const double more = cycles(*isa, other, columns) - cycles(*isa, best, columns);
-        EXPECT_TRUE(more > 0 || (more == 0 && &best <= &other)) << isa->name << ' ' << columns << ' ' << other.panel;
-      }
+    for (const auto& [columns, panel] : expected.at(isa->name)) {
+      EXPECT_EQ(best_tile(*isa, columns).panel, panel) << isa->name << ' ' << columns;
     }
-    if (isa->name != std::string_view("avx512")) continue;
-    for (const int columns : {64, 128, 192, 256, 512}) EXPECT_EQ(best_tile(*isa, columns).panel, 64) << columns;
-    for (const int columns : {80, 160}) EXPECT_EQ(best_tile(*isa, columns).panel, 80) << columns;
-    EXPECT_EQ(best_tile(*isa, 96).panel, 48);
-    EXPECT_EQ(best_tile(*isa, 10).panel, 16);
   }
 }
 
