@@ -5,6 +5,9 @@
 
 #include <vector>
 
+#include "apam/control.h"
+#include "apam/divergence.h"
+#include "apam/ending.h"
 #include "apam/leases.h"
 #include "apam/observer.h"
 #include "apam/staleness.h"
@@ -22,16 +25,27 @@ class Master {
   /// worker.
   Reply welcome(int worker);
 
-  /// Applies a gradient and says what its worker does next. Throws ExchangeError for a worker that is unknown, not welcomed
-  /// or stopped, a batch that is not its oldest lease, a version that it was not given, or values of the wrong size.
-  Reply handle(const GradientMessage& message);
+  /// Applies a gradient that arrived `at` seconds after the beginning, and says what its worker does next. Once the run has
+  /// been stopped or has diverged, gradients are not applied and every worker is told to stop; so is the run if the gradient's
+  /// header carries a signal. Throws ExchangeError for a worker that is unknown, not welcomed or stopped, a batch that is not
+  /// its oldest lease, a version that it was not given, values of the wrong size, or counts that cannot be.
+  Reply handle(const GradientMessage& message, double at);
 
-  /// True when every worker has been told to stop; exactly schedule.total_updates have been applied then.
+  /// Ends the run at the current version of the weights, because of a signal. Nothing changes once it has ended.
+  void stop(int signal);
+
+  /// True when every worker has been told to stop. Unless the run ended early, exactly schedule.total_updates have been
+  /// applied then.
   bool done() const { return active_ == 0; }
 
-  /// Welcomes all workers, handles gradients as they arrive until done, and lets the transport finish.
-  /// Throws ExchangeError when the transport has another number of workers, and whatever transport and observer throw.
-  void run(MasterTransport& transport);
+  /// Welcomes all workers, handles gradients as they arrive until done, and lets the transport finish. Stops the run when
+  /// `control` asks for it. Throws ExchangeError when the transport has another number of workers, and whatever transport and
+  /// observer throw.
+  void run(MasterTransport& transport, Control& control);
+
+  /// How the run ended; complete while it has not ended early.
+  Ending ending() const;
+  const std::optional<Divergence>& divergence() const { return watch_.first(); }
 
   In weights() const { return updater_.arena().weights(); }
   const Staleness& staleness() const { return staleness_; }
@@ -44,12 +58,16 @@ class Master {
   };
 
   void check(const GradientMessage& message) const;
+  void apply(const GradientMessage& message, double at);
+  void end(Ending::Why why, int signal);
   Reply close(int worker, Reply reply);
 
   Updater& updater_;
   Observer& observer_;
   Schedule schedule_;
   Leases leases_;
+  DivergenceWatch watch_;
+  Ending ending_;
   Staleness staleness_;
   std::vector<WorkerState> states_;
   int active_;  // workers not stopped yet

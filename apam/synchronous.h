@@ -10,6 +10,9 @@
 
 #include "apam/all_reduce.h"
 #include "apam/buckets.h"
+#include "apam/control.h"
+#include "apam/divergence.h"
+#include "apam/ending.h"
 #include "apam/gradient_source.h"
 #include "apam/observer.h"
 #include "apam/updater.h"
@@ -28,15 +31,19 @@ class SynchronousTrainer {
   SynchronousTrainer(const SynchronousTrainer&) = delete;
   SynchronousTrainer& operator=(const SynchronousTrainer&) = delete;
 
-  /// Gives every rank the state of rank 0 and makes all updates. Every rank calls it; every rank's observer is told.
+  /// Gives every rank the state of rank 0 and makes all updates. Every rank calls it; every rank's observer is told. A signal
+  /// to any rank stops all of them after the same update, and so does a model that diverges (divergence.h).
   /// Throws ExchangeError when replicas differ at a snapshot.
-  void run();
+  Ending run(Control& control);
+
+  const std::optional<Divergence>& divergence() const { return watch_.first(); }
 
  private:
   BatchShare share(std::int64_t batch) const { return {batch, all_reduce_.rank(), all_reduce_.ranks()}; }
-  GradientHeader contribute(std::int64_t batch);
+  GradientHeader contribute(std::int64_t batch, std::int32_t signal);
   void start(const Bucket& bucket);
   void add_up(GradientHeader& header);
+  int first_signal(std::int32_t mine);
   void check_replicas(std::int64_t update);
 
   AllReduce& all_reduce_;
@@ -45,6 +52,7 @@ class SynchronousTrainer {
   Schedule schedule_;
   Observer& observer_;
   BucketQueue buckets_;
+  DivergenceWatch watch_;
 };
 
 }  // namespace apam::exchange

@@ -22,7 +22,8 @@ struct GradientHeader {
   std::int64_t batch = -1;       ///< the lease that it fulfils
   double loss_sum = 0.0;         ///< over the rows of the batch
   std::int32_t rows = 0;
-  std::int32_t top1 = 0;  ///< rows classified rightly
+  std::int32_t top1 = 0;    ///< rows classified rightly
+  std::int32_t signal = 0;  ///< that asks the run to stop, 0: none
 };
 
 struct GradientMessage {
@@ -33,7 +34,7 @@ struct GradientMessage {
 
 enum class Verdict : std::uint8_t {
   go_on,  ///< the reply carries weights; leases may follow
-  stop,   ///< no leases are left for this worker: it ends
+  stop,   ///< the worker ends: no leases are left for it, or the run stops at this version
 };
 
 /// What the master answers. Plain data: it travels as bytes ahead of the weights.
@@ -45,6 +46,10 @@ struct Reply {
   std::array<std::int64_t, kMostLeases> leases{};  ///< newly dealt: two with the first weights, then one for each gradient
   std::int64_t version = 0;                        ///< updates applied to the weights that follow
 };
+
+/// Throws ExchangeError unless the verdict is known and the number of leases and the version are possible. For what came from
+/// another process, before it is used.
+void check(const Reply& reply);
 
 /// The master's side. One thread calls it.
 class MasterTransport {

@@ -14,4 +14,8 @@ void Updater::apply(In contribution) {
                                     arena_.running_statistics(), kStatisticsMomentum);
 }
 
+std::optional<std::string> Updater::non_finite_tensor() const {
+  return engine::non_finite_tensor(exec_, arena_.layout(), arena_.state());
+}
+
 }  // namespace apam::exchange

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "engine/optim/optimizer.h"
 #include "engine/parameters.h"
@@ -23,6 +25,9 @@ class Updater {
 
   /// One update of weights and running statistics. Throws ShapeError unless the contribution is as large as the state.
   void apply(In contribution);
+
+  /// The first tensor of the state that is NaN or infinite, by name; nothing if all are finite.
+  std::optional<std::string> non_finite_tensor() const;
 
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far
   const engine::ParameterArena& arena() const { return arena_; }

@@ -5,6 +5,7 @@
 namespace apam::exchange {
 
 bool Worker::accept(const Reply& reply) {
+  check(reply);
   version_ = reply.version;
   for (int i = 0; i < reply.lease_count; ++i) {
     leases_.push_back(reply.leases.at(static_cast<std::size_t>(i)));
@@ -24,10 +25,14 @@ GradientHeader Worker::compute() {
   return header;
 }
 
-std::int64_t Worker::run(WorkerTransport& transport) {
+std::int64_t Worker::run(WorkerTransport& transport, Control& control) {
   std::int64_t gradients = 0;
   const auto& arena = source_.arena();
-  for (; accept(transport.pull(arena.weights())); ++gradients) transport.push(compute(), arena.outgoing());
+  for (; accept(transport.pull(arena.weights())); ++gradients) {
+    GradientHeader header = compute();
+    header.signal = control.stop_signal();
+    transport.push(header, arena.outgoing());
+  }
   return gradients;
 }
 

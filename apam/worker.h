@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 
+#include "apam/control.h"
 #include "apam/gradient_source.h"
 #include "apam/transport.h"
 
@@ -14,15 +15,16 @@ class Worker {
   explicit Worker(GradientSource& source) : source_(source) {}
 
   /// Takes a reply whose weights are in source.arena().weights() already: prepares the new leases. False when it says stop.
-  /// Throws ExchangeError for a reply that leaves the worker without a lease.
+  /// Throws ExchangeError for a reply that leaves the worker without a lease, and one whose verdict, leases or version
+  /// cannot be.
   bool accept(const Reply& reply);
 
   /// Computes the gradient of the oldest lease into source.arena().outgoing().
   GradientHeader compute();
 
-  /// Pulls, computes and pushes until the master says stop; returns the number of gradients computed.
-  /// Throws whatever transport and source throw.
-  std::int64_t run(WorkerTransport& transport);
+  /// Pulls, computes and pushes until the master says stop; returns the number of gradients computed. A signal that asks
+  /// this worker to stop travels to the master with the next gradient. Throws whatever transport and source throw.
+  std::int64_t run(WorkerTransport& transport, Control& control);
 
  private:
   GradientSource& source_;

@@ -45,6 +45,10 @@ class Cifar10 final : public Dataset {
     return {scratch.first(3 * kPlane), record[0]};
   }
 
+  std::int32_t label(Split split, std::int64_t index) const override {
+    return (split == Split::train ? train_ : test_)[static_cast<std::size_t>(index)][0];
+  }
+
  private:
   std::vector<MappedFile> files_;
   Records train_, test_;

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <vector>
 
 #include "data/cifar10.h"
 #include "data/synthetic.h"
@@ -47,6 +48,24 @@ std::string describe(const Dataset& dataset) {
   const DatasetInfo& info = dataset.info();
   return fmt::format("{}: {} training and {} test images of {} in {} classes, from {}", info.name, info.train_images,
                      info.test_images, to_string(info.shape), info.classes(), info.source);
+}
+
+std::int32_t Dataset::label(Split split, std::int64_t index) const {
+  std::vector<std::uint8_t> scratch(info_.shape.count());
+  return read(split, index, scratch).label;
+}
+
+// FNV-1a over the labels, byte by byte.
+std::uint64_t hash_of_labels(const Dataset& dataset, Split split) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 24;
+  const std::int64_t images = dataset.info().images(split);
+  const std::int64_t step = (images + kMost - 1) / kMost;
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (std::int64_t i = 0; i < images; i += step) {
+    const auto label = static_cast<std::uint32_t>(dataset.label(split, i));
+    for (unsigned byte = 0; byte < 4; ++byte) hash = (hash ^ ((label >> (8 * byte)) & 0xffU)) * 0x100000001b3;
+  }
+  return hash;
 }
 
 std::span<const std::string_view> dataset_names() { return kNames; }

@@ -51,6 +51,9 @@ class Dataset {
   /// of the answer. Safe to call from several threads. Throws InputError when the image cannot be read.
   virtual Sample read(Split split, std::int64_t index, std::span<std::uint8_t> scratch) const = 0;
 
+  /// The label of that image. Reads the image, unless a dataset knows better.
+  virtual std::int32_t label(Split split, std::int64_t index) const;
+
  protected:
   /// Throws InputError when the shape, a split or the classes are empty.
   explicit Dataset(DatasetInfo info);
@@ -61,6 +64,10 @@ class Dataset {
 
 /// One line: "cifar10: 2500 training and 500 test images of 32x32x3 in 10 classes, from DIR".
 std::string describe(const Dataset& dataset);
+
+/// A hash of the labels of a split, to tell whether two processes train on the same images in the same order. Of more than
+/// 2^24 images it takes as many, evenly spaced.
+std::uint64_t hash_of_labels(const Dataset& dataset, Split split);
 
 /// Images that are computed instead of read; data/synthetic.h says how.
 struct SyntheticOptions {

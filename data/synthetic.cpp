@@ -52,8 +52,8 @@ class Synthetic final : public Dataset {
   }
 
   Sample read(Split split, std::int64_t index, std::span<std::uint8_t> scratch) const override {
-    const auto label = static_cast<std::size_t>(index) % classes();
-    const std::uint8_t* pattern = patterns_.data() + label * values_;
+    const std::int32_t label = this->label(split, index);
+    const std::uint8_t* pattern = patterns_.data() + static_cast<std::size_t>(label) * values_;
     const Random random(seed_, Purpose::synthetic_data, noise_stream(split, index));
     for (std::size_t i = 0; i < values_; i += 16) {  // one block of Philox is noise for 16 values
       const auto words = random.words(static_cast<std::uint32_t>(i / 16));
@@ -63,7 +63,11 @@ class Synthetic final : public Dataset {
         scratch[i + j] = static_cast<std::uint8_t>(std::clamp(pattern[i + j] + noise, 0, 255));
       }
     }
-    return {scratch.first(values_), static_cast<std::int32_t>(label)};
+    return {scratch.first(values_), label};
+  }
+
+  std::int32_t label(Split /*split*/, std::int64_t index) const override {
+    return static_cast<std::int32_t>(static_cast<std::size_t>(index) % classes());
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/runtime/finite.h"
 #include "kernels/runtime/philox.h"
 
 namespace apam::engine {
@@ -102,6 +103,20 @@ void ParameterArena::initialize(std::uint64_t seed) const {
     const auto variance = moments.variance.host();
     std::fill(variance.begin(), variance.end(), 1.0F);
   }
+}
+
+std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, In state) {
+  if (all_finite(exec, state)) return std::nullopt;
+  for (const auto& parameter : layout.parameters()) {
+    if (!all_finite(exec, state.subspan(parameter.offset, parameter.shape.size()))) return parameter.name;
+  }
+  const In statistics = state.subspan(layout.weights_size(), layout.statistics_size());
+  for (const auto& place : layout.statistics()) {
+    const auto channels = static_cast<std::size_t>(place.channels);
+    if (!all_finite(exec, statistics.subspan(place.mean_offset, channels))) return place.name + ".running_mean";
+    if (!all_finite(exec, statistics.subspan(place.variance_offset, channels))) return place.name + ".running_var";
+  }
+  return "padding between tensors";
 }
 
 }  // namespace apam::engine

@@ -8,11 +8,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/tensor.h"
 #include "kernels/runtime/buffer.h"
+#include "kernels/runtime/exec.h"
 
 namespace apam::engine {
 
@@ -110,5 +112,9 @@ class ParameterArena {
   ParameterLayout layout_;
   Buffer state_, outgoing_;
 };
+
+/// What in a state, [ weights | running statistics ] of `layout`, is NaN or infinite: the name of the first such tensor, in
+/// PyTorch's words ("conv1.weight", "bn1.running_var"), or nothing. Memory of the CPU only.
+std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, In state);
 
 }  // namespace apam::engine

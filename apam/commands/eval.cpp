@@ -20,7 +20,9 @@ int eval(const EvalOptions& options) {
                       "{}: has no running statistics of batch norm, without which {} cannot be scored", options.weights,
                       options.net.name);
 
-  const Scores scores = scorer.score();
+  require_finite(exec, scorer.arena(), options.weights);
+
+  const Scores scores = *scorer.score([] { return false; });
   if (!options.json.empty()) {
     const run::Json json = {{"net", options.net.name},
                             {"weights", options.weights},

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace apam::commands {
@@ -17,13 +18,15 @@ void lower_priority() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()
 
 }  // namespace
 
-EvaluationsOnTheSpot::EvaluationsOnTheSpot(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
-    : scorer_(exec, net, std::move(batches)) {}
+EvaluationsOnTheSpot::EvaluationsOnTheSpot(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches,
+                                           GiveUp give_up)
+    : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)) {}
 
 bool EvaluationsOnTheSpot::submit(std::int64_t update, double at, In state, Need /*need*/) {
-  const Scores scores = scorer_.score(state);
-  blocked_ += scores.seconds;
-  finished_.push_back({update, at, scores});
+  const auto begin = std::chrono::steady_clock::now();
+  const auto scores = scorer_.score(state, give_up_);
+  blocked_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (scores) finished_.push_back({update, at, *scores});
   return true;
 }
 
@@ -37,6 +40,7 @@ EvaluationsBeside::EvaluationsBeside(Options options, const nets::Net& net, std:
 EvaluationsBeside::~EvaluationsBeside() {
   const std::lock_guard lock(mutex_);
   phase_ = Phase::closing;
+  closing_ = true;
   changed_.notify_all();
 }
 
@@ -119,10 +123,10 @@ void EvaluationsBeside::serve_with(int threads) {
     waiting_.pop_front();
     busy_ = true;
     lock.unlock();
-    const Scores scores = scorer.score(snapshot.state.as<float>());
+    const auto scores = scorer.score(snapshot.state.as<float>(), [this] { return gives_up(); });
     lock.lock();
     busy_ = false;
-    finished_.push_back({snapshot.update, snapshot.at, scores});
+    if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores});
     spare_.push_back(std::move(snapshot.state));
     kernels_.insert(kernels_.end(), exec.report().begin(), exec.report().end());
     exec.report().clear();

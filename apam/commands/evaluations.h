@@ -1,6 +1,7 @@
 // Evaluations during training: either on the spot, or on a thread of their own while training goes on.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -38,7 +39,7 @@ class Evaluations {
   /// What has been finished since the last call, in order of submission. Throws what an evaluation threw.
   virtual std::vector<Evaluation> collect() = 0;
 
-  /// Waits until all are finished; collect() then brings the last ones.
+  /// Waits until all are finished; collect() then brings the last ones. Those that were given up are left out.
   virtual void finish() = 0;
 
   /// Seconds that submit() has spent scoring, in all.
@@ -51,8 +52,8 @@ class Evaluations {
 /// Scores inside submit(), with the kernels and threads of the training itself.
 class EvaluationsOnTheSpot : public Evaluations {
  public:
-  /// All must outlive this.
-  EvaluationsOnTheSpot(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches);
+  /// All must outlive this. `give_up` is asked before every batch.
+  EvaluationsOnTheSpot(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up);
 
   bool submit(std::int64_t update, double at, In state, Need need) override;
   std::vector<Evaluation> collect() override { return std::exchange(finished_, {}); }
@@ -62,6 +63,7 @@ class EvaluationsOnTheSpot : public Evaluations {
 
  private:
   Scorer scorer_;
+  GiveUp give_up_;
   std::vector<Evaluation> finished_;
   double blocked_ = 0;
 };
@@ -74,12 +76,14 @@ class EvaluationsBeside : public Evaluations {
   static constexpr std::size_t kMostWaiting = 4;
 
   struct Options {
-    ExecOptions exec;       ///< while training goes on
-    int final_threads = 1;  ///< when it has ended
+    ExecOptions exec;                       ///< while training goes on
+    int final_threads = 1;                  ///< when it has ended
+    GiveUp give_up = [] { return false; };  ///< asked before every batch, by the thread that scores
   };
 
   /// `net` must outlive this. Returns when kernels have been chosen, so that the choice is not made beside the training.
   EvaluationsBeside(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches);
+  /// Gives up what has not been scored; waits for one batch at most.
   ~EvaluationsBeside() override;
   EvaluationsBeside(const EvaluationsBeside&) = delete;
   EvaluationsBeside& operator=(const EvaluationsBeside&) = delete;
@@ -100,6 +104,7 @@ class EvaluationsBeside : public Evaluations {
 
   void serve();
   void serve_with(int threads);
+  bool gives_up() const { return closing_ || options_.give_up(); }
 
   Options options_;
   const nets::Net& net_;
@@ -115,6 +120,7 @@ class EvaluationsBeside : public Evaluations {
   std::vector<Evaluation> finished_;
   std::vector<KernelReport> kernels_;
   std::exception_ptr error_;
+  std::atomic<bool> closing_ = false;  // read without the mutex, between two batches
 
   std::jthread thread_;  // last: it ends before anything above goes
 };

@@ -133,6 +133,8 @@ void add_schedule(CLI::App& app, TrainOptions& options) {
        group, "N")
       ->check(at_least<std::int64_t>(1));
   add_number(app, group, "--max-updates", options.max_updates, 0, "UPDATES", "End after so many updates; 0: no such limit");
+  app.add_flag("--keep-going", options.keep_going, "Go on when the loss or a weight is no longer finite [end with status 3]")
+      ->group(group);
   add_number(app, group, "--seed", options.seed, 0, "N", "Seed of initial weights, order and augmentation");
   add_name(app, group, "--order", options.order, {"shuffled", "sequential"}, "Order of the images in an epoch");
   add_name(app, group, "--augment", options.augment, {"standard", "none"}, "standard: crop from a 4-pixel border, flip");

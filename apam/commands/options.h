@@ -67,6 +67,8 @@ struct TrainOptions {
   std::int64_t eval_every = 0, eval_batch = 100;
   int eval_threads = 0;
 
+  bool keep_going = false;
+
   std::string out;
   bool overwrite = false;
   std::int64_t log_every = 10;

@@ -40,6 +40,7 @@ exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_e
     const bool alone = !options.epochs.has_value();
     schedule.total_updates = alone ? options.max_updates : std::min(schedule.total_updates, options.max_updates);
   }
+  schedule.keep_going = options.keep_going;
   schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : per_epoch;
   return schedule;
 }
@@ -88,10 +89,12 @@ std::string output_folder(const TrainOptions& options) {
   return folder;
 }
 
-std::int64_t first_weights(const TrainOptions& options, const engine::ParameterArena& arena) {
+std::int64_t first_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {
   arena.initialize(options.seed);
   if (options.init.empty()) return 0;
-  return nets::load_weights(options.init, arena).batches_tracked.value_or(0);
+  const auto loaded = nets::load_weights(options.init, arena);
+  if (!options.keep_going) require_finite(exec, arena, options.init);
+  return loaded.batches_tracked.value_or(0);
 }
 
 }  // namespace apam::commands

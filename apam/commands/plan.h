@@ -42,6 +42,7 @@ Plan make_plan(const TrainOptions& options, const Crew& crew);
 std::string output_folder(const TrainOptions& options);
 
 /// The model's first weights: from the seed, or from a file. Returns how many batches are behind its statistics.
-std::int64_t first_weights(const TrainOptions& options, const engine::ParameterArena& arena);
+/// Throws InputError for a file that does not fit the model or, unless the run is to keep going, is not finite.
+std::int64_t first_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena);
 
 }  // namespace apam::commands

@@ -10,7 +10,7 @@
 namespace apam::commands {
 
 Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command,
-                   const MakeEvaluations& make_evaluations, const run::Interruption* interruption)
+                   const MakeEvaluations& make_evaluations)
     : options_(options),
       plan_(plan),
       folder_(output_folder(options), options.overwrite ? run::Overwrite::allow : run::Overwrite::refuse),
@@ -21,7 +21,7 @@ Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandL
                                        .total_updates = plan.schedule.total_updates,
                                        .workers = plan.crew.workers,
                                        .log_every = options.log_every};
-  monitor_ = std::make_unique<TrainingMonitor>(watch, *evaluations_, folder_, progress_, interruption);
+  monitor_ = std::make_unique<TrainingMonitor>(watch, *evaluations_, folder_, progress_);
   progress_.note(describe_start(options, plan));
 }
 
@@ -32,10 +32,11 @@ void Recorder::save(const engine::ParameterArena& arena, std::int64_t batches_be
 void Recorder::close(const engine::ParameterArena& arena, End end) {
   progress_.close();
   const Finish finish{.outcome = monitor_->outcome(),
+                      .ending = std::move(end.ending),
                       .weights_sha256 = nets::weights_sha256(arena),
                       .transport = end.transport,
-                      .processes = std::move(end.processes),
-                      .interrupted = end.interrupted};
+                      .processes = std::move(end.processes)};
+  if (finish.ending.divergence) std::cerr << "apam: " << describe(*finish.ending.divergence, options_.keep_going) << std::endl;
   folder_.write_summary(describe_summary(options_, plan_, monitor_->staleness(), finish));
   std::cout << describe_finish(plan_, monitor_->staleness(), finish, folder_) << std::endl;
 }

@@ -17,9 +17,8 @@ class Recorder {
   using MakeEvaluations = std::function<std::unique_ptr<Evaluations>()>;
 
   /// Makes the run folder, throws InputError when it cannot, and then the evaluations. `options` and `plan` must outlive the
-  /// recorder; `interruption` too, and may be null.
-  Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, const MakeEvaluations& make_evaluations,
-           const run::Interruption* interruption);
+  /// recorder.
+  Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, const MakeEvaluations& make_evaluations);
 
   TrainingMonitor& monitor() { return *monitor_; }
   Evaluations& evaluations() { return *evaluations_; }
@@ -30,7 +29,7 @@ class Recorder {
   struct End {
     std::string_view transport;
     std::vector<ProcessReport> processes;  ///< by rank
-    bool interrupted = false;
+    RunEnding ending;
   };
   /// Writes the summary and tells the user.
   void close(const engine::ParameterArena& arena, End end);

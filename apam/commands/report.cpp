@@ -141,7 +141,20 @@ Json describe_summary(const TrainOptions& options, const Plan& plan, const excha
   summary["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
   summary["updates_by_worker"] = staleness.by_worker();
   summary["weights_sha256"] = finish.weights_sha256;
-  summary["interrupted"] = finish.interrupted;
+  summary["interrupted"] = finish.ending.ending.why == exchange::Ending::Why::interrupted;
+  const auto& divergence = finish.ending.divergence;
+  summary["diverged"] = divergence.has_value();
+  summary["divergence"] = nullptr;
+  if (divergence) {
+    summary["divergence"] = {{"update", divergence->update}, {"worker", divergence->worker}, {"what", divergence->what}};
+  }
+  summary["last_evaluation"] = nullptr;
+  if (const auto& last = outcome.last_evaluation) {
+    summary["last_evaluation"] = {{"update", last->update},
+                                  {"test_accuracy", last->scores.accuracy},
+                                  {"test_top5", last->scores.top5},
+                                  {"test_loss", last->scores.loss}};
+  }
   summary["net"] = options.net.name;
   summary["data"] = options.data.name;
   summary["exchange"] = options.exchange;
@@ -154,6 +167,23 @@ Json describe_summary(const TrainOptions& options, const Plan& plan, const excha
   summary["peak_memory_mib"] = memory;
   summary["kernels"] = kernels_of(finish.processes);
   return summary;
+}
+
+int RunEnding::status() const {
+  switch (ending.why) {
+    case exchange::Ending::Why::complete:
+      return 0;
+    case exchange::Ending::Why::interrupted:
+      return 128 + ending.signal;
+    case exchange::Ending::Why::diverged:
+      return 3;
+  }
+  return 1;
+}
+
+std::string describe(const exchange::Divergence& divergence, bool keep_going) {
+  return fmt::format("training diverged at update {} (worker {}): {}{}", divergence.update, divergence.worker, divergence.what,
+                     keep_going ? "" : "; a smaller --lr may help, --keep-going goes on");
 }
 
 std::string describe_start(const TrainOptions& options, const Plan& plan) {

@@ -1,12 +1,15 @@
 // What a run says about itself: its configuration before, its summary after.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "apam/commands/plan.h"
 #include "apam/commands/training_monitor.h"
+#include "apam/divergence.h"
+#include "apam/ending.h"
 #include "apam/run/run_folder.h"
 #include "kernels/runtime/exec.h"
 
@@ -30,15 +33,27 @@ std::string host_name();
 /// Everything that settles a run. `command`: the program and its arguments.
 run::Json describe_config(const TrainOptions& options, const Plan& plan, const std::vector<std::string>& command);
 
+/// How training ended, as status and summary tell it.
+struct RunEnding {
+  exchange::Ending ending;
+  std::optional<exchange::Divergence> divergence;  ///< the first, also of a run that kept going
+
+  /// 0; 3: diverged, and ended there; 128 + n: ended by signal n.
+  int status() const;
+};
+
 struct Finish {
   TrainingMonitor::Outcome outcome;
+  RunEnding ending;
   std::string weights_sha256;
   std::string_view transport;
   std::vector<ProcessReport> processes;  ///< by rank
-  bool interrupted = false;
 };
 run::Json describe_summary(const TrainOptions& options, const Plan& plan, const exchange::Staleness& staleness,
                            const Finish& finish);
+
+/// One line for people: the update, the worker, and what is not finite.
+std::string describe(const exchange::Divergence& divergence, bool keep_going);
 
 /// For people, at the beginning and at the end of a run.
 std::string describe_start(const TrainOptions& options, const Plan& plan);

@@ -16,15 +16,18 @@ Scorer::Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Bat
       tape_(exec, arena_),
       batch_(batches_->dataset().info().shape, std::min(batches_->options().batch, batches_->images())) {}
 
-Scores Scorer::score(In state) {
+std::optional<Scores> Scorer::score(In state, const GiveUp& give_up) {
   copy(state, arena_.state());
-  return score();
+  return score(give_up);
 }
 
-Scores Scorer::score() {
+std::optional<Scores> Scorer::score(const GiveUp& give_up) {
   const auto begin = std::chrono::steady_clock::now();
   Scores sums;
-  for (std::int64_t batch = 0; batch < batches_->per_epoch(); ++batch) run(batch, sums);
+  for (std::int64_t batch = 0; batch < batches_->per_epoch(); ++batch) {
+    if (give_up()) return std::nullopt;
+    run(batch, sums);
+  }
   const auto images = static_cast<double>(sums.images);
   sums.loss /= images;
   sums.accuracy /= images;

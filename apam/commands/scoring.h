@@ -1,8 +1,11 @@
 // How good a model is on the test images.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "data/batches.h"
 #include "engine/tape.h"
@@ -16,7 +19,12 @@ struct Scores {
   double top5 = 0;      ///< share of images whose label is among the five largest
   std::int64_t images = 0;
   double seconds = 0;  ///< that scoring took
+
+  bool finite() const { return std::isfinite(loss); }
 };
+
+/// Asked before every batch whether to give up.
+using GiveUp = std::function<bool()>;
 
 /// Runs a net over batches in inference mode. Holds a copy of the model of its own.
 class Scorer {
@@ -27,10 +35,10 @@ class Scorer {
   /// Its own model, for those who load one.
   const engine::ParameterArena& arena() const { return arena_; }
 
-  /// Scores all batches at `state`: [ weights | running statistics ].
-  Scores score(In state);
+  /// Scores all batches at `state`: [ weights | running statistics ]. Nothing if `give_up` said so.
+  std::optional<Scores> score(In state, const GiveUp& give_up);
   /// Scores all batches at what arena() holds.
-  Scores score();
+  std::optional<Scores> score(const GiveUp& give_up);
 
   /// Runs each size of batch once, so that kernels are chosen and memory is at hand.
   void warm_up();

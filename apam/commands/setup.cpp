@@ -47,6 +47,12 @@ std::unique_ptr<nets::Net> make_net(const NetOptions& options, const data::Datas
   return checking_usage([&] { return nets::make_net(options.name, classes); });
 }
 
+void require_finite(Exec& exec, const engine::ParameterArena& arena, const std::string& path) {
+  const auto tensor = engine::non_finite_tensor(exec, arena.layout(), arena.state());
+  require<InputError>(!tensor, "weights: {}: tensor {} is not finite, expected numbers: that training diverged", path,
+                      tensor.value_or(""));
+}
+
 std::shared_ptr<const data::Batches> test_batches(const std::shared_ptr<const data::Dataset>& dataset, std::int64_t batch) {
   return std::make_shared<const data::Batches>(dataset, data::evaluation_batches(batch));
 }

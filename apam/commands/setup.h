@@ -26,6 +26,9 @@ std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const
 /// Throws UsageError when the net would have fewer classes than the data.
 std::unique_ptr<nets::Net> make_net(const NetOptions& options, const data::Dataset& dataset);
 
+/// Throws InputError that names the file and the tensor if the arena's state, read from `path`, is not finite.
+void require_finite(Exec& exec, const engine::ParameterArena& arena, const std::string& path);
+
 /// The test images in order, in batches of at most `batch`.
 std::shared_ptr<const data::Batches> test_batches(const std::shared_ptr<const data::Dataset>& dataset, std::int64_t batch);
 

@@ -1,18 +1,22 @@
-// Set-up in three steps that all ranks take together: who is on which host, everything that can fail, agreement. Then the
-// exchange; then every rank reports to rank 0, which has the result.
+// Set-up in steps that all ranks take together: were they asked the same, who is on which host, everything that can fail, do
+// they see the same data. Then the exchange; then every rank reports to rank 0, which has the result and says the status.
 #include "apam/commands/train_ranks.h"
 
 #include <algorithm>
+#include <charconv>
 #include <exception>
 #include <iostream>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "apam/commands/agreement.h"
 #include "apam/commands/net_gradient_source.h"
 #include "apam/commands/recorder.h"
+#include "apam/commands/run_control.h"
 #include "apam/master.h"
 #include "apam/mpi/all_reduce.h"
+#include "apam/mpi/environment.h"
 #include "apam/mpi/share_text.h"
 #include "apam/mpi/transports.h"
 #include "apam/synchronous.h"
@@ -30,7 +34,7 @@ constexpr std::int64_t kManyImages = 5000;
 class NoObserver : public exchange::Observer {
  public:
   void on_update(const exchange::UpdateRecord& /*record*/) override {}
-  void on_snapshot(std::int64_t /*update*/, In /*state*/) override {}
+  void on_snapshot(std::int64_t /*update*/, double /*at*/, In /*state*/) override {}
 };
 
 /// What a rank holds. Members are made in order, each from those before it.
@@ -72,100 +76,159 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
     const data::LoaderOptions loader{.threads = options.loader_threads, .rows = (options.batch + parts - 1) / parts};
     rank.source.emplace(*rank.exec, *plan.net, *rank.arena, plan.train, loader);
   }
-  if (first) rank.batches_before = first_weights(options, *rank.arena);
+  if (first) rank.batches_before = first_weights(options, *rank.exec, *rank.arena);
 }
 
 /// Rank 0, when the set-up of every rank has succeeded: what was there is replaced only now.
-void start_recording(Rank& rank, const TrainOptions& options, const CommandLine& command) {
+void start_recording(Rank& rank, const TrainOptions& options, const CommandLine& command,
+                     const run::Interruption& interruption) {
   const Plan& plan = rank.plan;
   EvaluationsBeside::Options beside{.exec = plan.exec, .final_threads = plan.crew.eval_threads};
   beside.exec.threads = plan.crew.eval_threads;
+  beside.give_up = [&interruption] { return interruption.pending().has_value(); };
   if (plan.test->images() >= kManyImages) beside.final_threads = plan.crew.all_threads;
   const auto beside_the_training = [&] {
     auto evaluations = std::make_unique<EvaluationsBeside>(beside, *plan.net, plan.test);
     evaluations->collect();  // throws what its start threw
     return evaluations;
   };
-  rank.recorder = std::make_unique<Recorder>(options, plan, command, beside_the_training, nullptr);
+  rank.recorder = std::make_unique<Recorder>(options, plan, command, beside_the_training);
 }
 
-/// Runs a step of the set-up and learns how it went on all ranks. The first mistake is printed once; returns 0 when there
-/// is none, and the same status on all ranks when there is.
+/// An exit status and a text, as they travel between ranks.
+struct StatusText {
+  int status = 0;
+  std::string text;
+};
+
+std::vector<StatusText> share(const Environment& environment, const StatusText& mine) {
+  std::vector<StatusText> all;
+  for (const std::string& line : exchange::mpi::share_text(environment, fmt::format("{} {}", mine.status, mine.text))) {
+    StatusText theirs{.status = 1, .text = line.substr(line.find(' ') + 1)};
+    std::from_chars(line.data(), line.data() + line.size(), theirs.status);
+    all.push_back(std::move(theirs));
+  }
+  return all;
+}
+
+/// Runs a step of the set-up and learns how it went on all ranks. The first mistake is printed once; returns 0 if there is
+/// none, and the same status on all ranks if there is.
 template <class Step>
-int agree(const Environment& environment, Step&& step) {
-  std::string mistake;
-  char status = '0';
+int agree(const Environment& environment, const run::Interruption& interruption, Step&& step) {
+  StatusText mine;
   try {
+    check_interruption(interruption);
     step();
   } catch (const UsageError& error) {
-    mistake = error.what();
-    status = '2';
+    mine = {2, error.what()};
+  } catch (const Interrupted& interrupted) {
+    mine = {128 + interrupted.signal(), interrupted.what()};
   } catch (const std::exception& error) {
-    mistake = error.what();
-    status = '1';
+    mine = {1, error.what()};
   }
-  const auto answers = exchange::mpi::share_text(environment, status + mistake);
+  const auto answers = share(environment, mine);
   for (std::size_t r = 0; r < answers.size(); ++r) {
-    if (answers[r][0] == '0') continue;
+    if (answers[r].status == 0) continue;
     const std::string where = r == 0 ? "" : fmt::format("rank {}: ", r);
-    if (environment.rank() == 0) std::cerr << "apam: " << where << answers[r].substr(1) << std::endl;
-    return answers[r][0] - '0';
+    if (environment.rank() == 0) std::cerr << "apam: " << where << answers[r].text << std::endl;
+    return answers[r].status;
   }
   return 0;
 }
 
-/// Runs the exchange to its end; returns the name of what carried it.
-std::string exchange_gradients(Rank& rank, const Environment& environment, const TrainOptions& options) {
-  const Plan& plan = rank.plan;
-  if (options.exchange == "sync") {
-    const auto all_reduce = exchange::mpi::make_all_reduce(environment);
-    NoObserver nobody;
-    exchange::Observer& observer = rank.recorder ? static_cast<exchange::Observer&>(rank.recorder->monitor()) : nobody;
-    if (rank.recorder) rank.recorder->monitor().start();
-    exchange::SynchronousTrainer(*all_reduce, *rank.updater, *rank.source, plan.schedule, observer).run();
-    return std::string(all_reduce->name());
-  }
-  const engine::ParameterLayout& layout = plan.net->layout();
+/// Compares what all ranks say. Where they differ it is printed once, and all ranks return 2.
+int compare(const Environment& environment, const Fields& fields) {
+  const auto texts = exchange::mpi::share_text(environment, to_text(fields));
+  const auto difference = first_disagreement(texts);
+  if (!difference) return 0;
+  if (environment.rank() == 0) std::cerr << "apam: " << *difference << std::endl;
+  return 2;
+}
+
+int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& options, const CommandLine& command,
+               const run::Interruption& interruption) {
+  if (const int status = compare(environment, program_and_options(options)); status != 0) return status;
+  const Crew crew = make_crew(options, environment.ranks(), computing_here(environment, options.exchange == "async"));
+  const auto own_part = [&] { set_up(rank, environment, options, crew); };
+  if (const int status = agree(environment, interruption, own_part); status != 0) return status;
+  if (const int status = compare(environment, data_and_model(rank.plan)); status != 0) return status;
+  return agree(environment, interruption, [&] {
+    if (environment.rank() == 0) start_recording(rank, options, command, interruption);
+  });
+}
+
+/// How the exchange ended, and what carried it.
+struct Exchanged {
+  std::string transport;
+  exchange::Ending ending;
+  std::optional<exchange::Divergence> divergence;
+};
+
+Exchanged exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const auto all_reduce = exchange::mpi::make_all_reduce(environment);
+  NoObserver none;
+  exchange::Observer& observer = rank.recorder ? static_cast<exchange::Observer&>(rank.recorder->monitor()) : none;
+  exchange::SynchronousTrainer trainer(*all_reduce, *rank.updater, *rank.source, rank.plan.schedule, observer);
+  const exchange::Ending ending = trainer.run(control);
+  return {std::string(all_reduce->name()), ending, trainer.divergence()};
+}
+
+Exchanged exchange_asynchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const engine::ParameterLayout& layout = rank.plan.net->layout();
   const exchange::mpi::MessageSizes sizes{.contribution = layout.weights_size() + layout.statistics_size(),
                                           .weights = layout.weights_size()};
   if (!rank.recorder) {
     const auto transport = exchange::mpi::make_worker_transport(environment, sizes);
-    exchange::Worker(*rank.source).run(*transport);
+    exchange::Worker(*rank.source).run(*transport, control);
     return {};
   }
   const auto transport = exchange::mpi::make_master_transport(environment, sizes);
-  exchange::Master master(*rank.updater, transport->workers(), plan.schedule, rank.recorder->monitor());
-  rank.recorder->monitor().start();
-  master.run(*transport);
-  return std::string(transport->name());
+  exchange::Master master(*rank.updater, transport->workers(), rank.plan.schedule, rank.recorder->monitor());
+  master.run(*transport, control);
+  return {std::string(transport->name()), master.ending(), master.divergence()};
 }
 
-}  // namespace
-
-int train_ranks(const Environment& environment, const TrainOptions& options, const CommandLine& command) {
-  const bool has_master = options.exchange == "async";
-  const Crew crew = make_crew(options, environment.ranks(), computing_here(environment, has_master));
-  Rank rank;
-  if (const int status = agree(environment, [&] { set_up(rank, environment, options, crew); }); status != 0) return status;
-  const auto record = [&] {
-    if (environment.rank() == 0) start_recording(rank, options, command);
-  };
-  if (const int status = agree(environment, record); status != 0) return status;
-
-  const std::string transport = exchange_gradients(rank, environment, options);
+/// Everything after the set-up. All ranks return the status that rank 0 says.
+int exchange_and_report(Rank& rank, const Environment& environment, const TrainOptions& options,
+                        const run::Interruption& interruption) {
+  RunControl control(interruption);
+  Exchanged exchanged = options.exchange == "sync" ? exchange_synchronously(rank, environment, control)
+                                                   : exchange_asynchronously(rank, environment, control);
   std::vector<KernelReport> kernels = rank.exec->report();
+  RunEnding ending;
   if (rank.recorder) {
     rank.recorder->save(*rank.arena, rank.batches_before);
     rank.recorder->monitor().finish();
     const auto more = rank.recorder->evaluations().kernels();
     kernels.insert(kernels.end(), more.begin(), more.end());
+    ending = end_of_run(exchanged.ending, std::move(exchanged.divergence), interruption);
   }
-  const auto texts = exchange::mpi::share_text(environment, report_process(std::move(kernels)).to_text());
-  if (!rank.recorder) return 0;
-  Recorder::End end{.transport = transport, .processes = {}};
-  for (const auto& text : texts) end.processes.push_back(ProcessReport::from_text(text));
+  const auto reports = share(environment, {ending.status(), report_process(std::move(kernels)).to_text()});
+  const int status = reports[0].status;
+  if (!rank.recorder) return status;
+  Recorder::End end{.transport = exchanged.transport, .processes = {}, .ending = std::move(ending)};
+  for (const StatusText& report : reports) end.processes.push_back(ProcessReport::from_text(report.text));
   rank.recorder->close(*rank.arena, std::move(end));
-  return 0;
+  return status;
+}
+
+}  // namespace
+
+int train_ranks(const TrainOptions& options, const CommandLine& command, const run::Interruption& interruption) {
+  std::vector<const char*> arguments;
+  for (const auto& argument : command) arguments.push_back(argument.c_str());
+  Environment environment(static_cast<int>(arguments.size()), arguments.data());
+  // It outlives the handler: messages under way may still use its memory, and an evaluation that runs is not waited for.
+  Rank rank;
+  try {
+    int status = set_up_all(rank, environment, options, command, interruption);
+    if (status == 0) status = exchange_and_report(rank, environment, options, interruption);
+    return environment.finish(status);
+  } catch (const std::exception& error) {
+    const std::string where = environment.ranks() > 1 ? fmt::format("rank {}: ", environment.rank()) : "";
+    std::cerr << "apam: " << where << error.what() << std::endl;
+    exchange::mpi::end_job(1);  // the others may be waiting for this rank
+  }
 }
 
 }  // namespace apam::commands

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "apam/commands/commands.h"
-#include "apam/mpi/environment.h"
+#include "apam/run/interruption.h"
 
 namespace apam::commands {
 
-/// Asynchronous (rank 0 is the master) or synchronous, as options.exchange says. Collective. Mistakes in the set-up of any
-/// rank are told by one of them, and all return a status other than 0; later failures throw.
-int train_ranks(const exchange::mpi::Environment& environment, const TrainOptions& options, const CommandLine& command);
+/// Starts MPI and trains asynchronously (rank 0 is the master) or synchronously, as options.exchange says. Collective. All
+/// ranks return the same status. Mistakes in the set-up of any rank are told by one of them; a later failure is told by the
+/// rank that has it, which ends the job. Throws ExchangeError when MPI does not start.
+int train_ranks(const TrainOptions& options, const CommandLine& command, const run::Interruption& interruption);
 
 }  // namespace apam::commands

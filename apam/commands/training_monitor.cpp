@@ -1,6 +1,7 @@
 #include "apam/commands/training_monitor.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace apam::commands {
 
@@ -16,33 +17,25 @@ void Window::add(const exchange::UpdateRecord& record) {
 }
 
 TrainingMonitor::TrainingMonitor(const Options& options, Evaluations& evaluations, run::RunFolder& folder,
-                                 run::Progress& progress, const run::Interruption* interruption)
+                                 run::Progress& progress)
     : options_(options),
       evaluations_(evaluations),
       folder_(folder),
       progress_(progress),
-      interruption_(interruption),
-      begin_(std::chrono::steady_clock::now()),
       staleness_(options.workers),
       last_epoch_(static_cast<std::size_t>(std::min(options.updates_per_epoch, options.total_updates))) {}
-
-void TrainingMonitor::start() { begin_ = std::chrono::steady_clock::now(); }
-
-double TrainingMonitor::now() const {
-  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  return wall - evaluations_.seconds_blocked();
-}
 
 double TrainingMonitor::epoch(std::int64_t update) const {
   return static_cast<double>(update) / static_cast<double>(options_.updates_per_epoch);
 }
 
 void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
-  const double at = now();
+  const double at = training_seconds(record.at);
   update_ = record.update;
   last_update_at_ = at;
   staleness_.record(record.worker, record.staleness);
   last_epoch_[static_cast<std::size_t>(record.update) % last_epoch_.size()] = record.header;
+  if (options_.workers > 1) arrivals_.push_back(record.worker);
   line_.add(record);
   recent_.add(record);
   steady_.add(record);
@@ -53,14 +46,13 @@ void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
   }
   log_evaluations();
   if (progress_.due(at)) show(record.update, at);
-  if (interruption_ == nullptr) return;
-  if (const auto signal = interruption_->pending()) throw Interrupted(*signal);
 }
 
-void TrainingMonitor::on_snapshot(std::int64_t update, In state) {
+void TrainingMonitor::on_snapshot(std::int64_t update, double at, In state) {
+  const double seconds = training_seconds(at);
   const auto need = update == options_.total_updates ? Evaluations::Need::must_be_done : Evaluations::Need::may_be_left_out;
-  if (!evaluations_.submit(update, now(), state, need)) {
-    folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", now()}});
+  if (!evaluations_.submit(update, seconds, state, need)) {
+    folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
     progress_.note(fmt::format("update {}: no evaluation, {} earlier ones are not done yet (a larger --eval-every would help)",
                                update, EvaluationsBeside::kMostWaiting));
   }
@@ -74,15 +66,17 @@ void TrainingMonitor::finish() {
 }
 
 void TrainingMonitor::log_window(std::int64_t update, double at) {
-  folder_.add_metrics({{"event", "train"},
-                       {"update", update},
-                       {"epoch", epoch(update)},
-                       {"seconds", at},
-                       {"train_loss", line_.loss()},
-                       {"train_accuracy", line_.accuracy()},
-                       {"images_per_second", line_.images_per_second(at)},
-                       {"staleness_mean", line_.staleness()},
-                       {"staleness_max", line_.staleness_max}});
+  run::Json line{{"event", "train"},
+                 {"update", update},
+                 {"epoch", epoch(update)},
+                 {"seconds", at},
+                 {"train_loss", line_.loss()},
+                 {"train_accuracy", line_.accuracy()},
+                 {"images_per_second", line_.images_per_second(at)},
+                 {"staleness_mean", line_.staleness()},
+                 {"staleness_max", line_.staleness_max}};
+  if (options_.workers > 1) line["workers"] = std::exchange(arrivals_, {});
+  folder_.add_metrics(line);
   line_ = Window{.begin = at};
 }
 
@@ -96,7 +90,7 @@ void TrainingMonitor::log_evaluations() {
                          {"test_accuracy", evaluation.scores.accuracy},
                          {"test_top5", evaluation.scores.top5},
                          {"evaluation_seconds", evaluation.scores.seconds}});
-    last_evaluation_ = evaluation;
+    if (evaluation.scores.finite() || !last_evaluation_) last_evaluation_ = evaluation;
   }
 }
 

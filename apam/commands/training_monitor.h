@@ -1,29 +1,17 @@
 // Watches a training from inside the exchange: metrics, progress, evaluations, and at the end what came out.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "apam/commands/evaluations.h"
 #include "apam/observer.h"
-#include "apam/run/interruption.h"
 #include "apam/run/progress.h"
 #include "apam/run/run_folder.h"
 #include "apam/staleness.h"
 
 namespace apam::commands {
-
-/// Thrown between two updates after the user asked the program to end.
-class Interrupted : public Error {
- public:
-  explicit Interrupted(int signal) : Error("interrupted"), signal_(signal) {}
-  int signal() const { return signal_; }
-
- private:
-  int signal_;
-};
 
 /// Sums over updates, for means.
 struct Window {
@@ -46,16 +34,11 @@ class TrainingMonitor : public exchange::Observer {
     int workers = 1;              ///< gradients that may be under way at once
     std::int64_t log_every = 10;  ///< updates a training line
   };
-  /// All must outlive the monitor. `interruption` may be null.
-  TrainingMonitor(const Options& options, Evaluations& evaluations, run::RunFolder& folder, run::Progress& progress,
-                  const run::Interruption* interruption);
+  /// All must outlive the monitor. It has no clock: seconds are those of the events, less what evaluations on the spot took.
+  TrainingMonitor(const Options& options, Evaluations& evaluations, run::RunFolder& folder, run::Progress& progress);
 
-  /// Training begins now.
-  void start();
-
-  /// Throws Interrupted when a signal has come.
   void on_update(const exchange::UpdateRecord& record) override;
-  void on_snapshot(std::int64_t update, In state) override;
+  void on_snapshot(std::int64_t update, double at, In state) override;
 
   /// Training has ended: waits for evaluations and writes the last lines.
   void finish();
@@ -65,13 +48,13 @@ class TrainingMonitor : public exchange::Observer {
     double seconds = 0;                         ///< of training: without evaluations on the spot
     double images_per_second = 0;               ///< after the first update of each worker, which also chooses kernels
     double train_loss = 0, train_accuracy = 0;  ///< means over the last epoch, or all updates if there were fewer
-    std::optional<Evaluation> last_evaluation;
+    std::optional<Evaluation> last_evaluation;  ///< of those whose loss is finite, if there is one; else of all
   };
   Outcome outcome() const;
   const exchange::Staleness& staleness() const { return staleness_; }
 
  private:
-  double now() const;  // seconds of training
+  double training_seconds(double at) const { return at - evaluations_.seconds_blocked(); }
   double epoch(std::int64_t update) const;
   void log_window(std::int64_t update, double at);
   void log_evaluations();
@@ -81,15 +64,14 @@ class TrainingMonitor : public exchange::Observer {
   Evaluations& evaluations_;
   run::RunFolder& folder_;
   run::Progress& progress_;
-  const run::Interruption* interruption_;
 
-  std::chrono::steady_clock::time_point begin_;
   std::int64_t update_ = 0;
   double last_update_at_ = 0;
   exchange::Staleness staleness_;
   Window line_;                                       // since the last training line
   Window recent_;                                     // since the last progress line
   Window steady_;                                     // since the first update of each worker
+  std::vector<int> arrivals_;                         // workers of the updates since the last training line
   std::vector<exchange::GradientHeader> last_epoch_;  // ring of the last updates_per_epoch headers
   std::optional<Evaluation> last_evaluation_;
 };

@@ -7,7 +7,8 @@
 
 namespace apam::exchange {
 
-/// Trains until the master is done. Throws InputError unless the master has one worker and source.arena() is its arena.
-void train_directly(Master& master, GradientSource& source);
+/// Trains until the master is done, or `control` asks it to stop. Throws InputError unless the master has one worker and
+/// source.arena() is its arena.
+void train_directly(Master& master, GradientSource& source, Control& control);
 
 }  // namespace apam::exchange

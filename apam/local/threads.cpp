@@ -93,13 +93,27 @@ void ThreadsExchange::close(const std::string& reason) {
   for (Mailbox& box : mailboxes_) box.reply_came.notify_all();
 }
 
-void train_on_threads(Master& master, std::span<GradientSource* const> sources) {
+namespace {
+
+/// For a worker in the master's process: signals and time are the master's business.
+class NoControl final : public Control {
+ public:
+  double now() override { return 0; }
+  int stop_signal() override { return 0; }
+};
+
+}  // namespace
+
+void train_on_threads(Master& master, std::span<GradientSource* const> sources, Control& control) {
   require<InputError>(!sources.empty(), "threads: there must be at least one worker, got 0");
   const auto& arena = sources.front()->arena();
   ThreadsExchange exchange(static_cast<int>(sources.size()), arena.outgoing().size(), arena.weights().size());
-  std::vector<std::function<void()>> bodies{[&] { master.run(exchange.master()); }};
+  std::vector<std::function<void()>> bodies{[&] { master.run(exchange.master(), control); }};
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    bodies.emplace_back([&, i] { Worker(*sources[i]).run(exchange.worker(static_cast<int>(i))); });
+    bodies.emplace_back([&, i] {
+      NoControl none;
+      Worker(*sources[i]).run(exchange.worker(static_cast<int>(i)), none);
+    });
   }
   run_threads(bodies, [&](const std::string& reason) { exchange.close(reason); });
 }

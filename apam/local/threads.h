@@ -54,7 +54,8 @@ class ThreadsExchange {
   std::vector<std::unique_ptr<WorkerTransport>> workers_;
 };
 
-/// Trains with the master in this thread and each source in a thread of its own. Throws what the first thread to fail threw.
-void train_on_threads(Master& master, std::span<GradientSource* const> sources);
+/// Trains with the master in this thread and each source in a thread of its own. Only the master asks `control`.
+/// Throws what the first thread to fail threw.
+void train_on_threads(Master& master, std::span<GradientSource* const> sources, Control& control);
 
 }  // namespace apam::exchange

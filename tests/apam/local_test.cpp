@@ -19,12 +19,13 @@ struct ThreadedRun {
 
   void train() {
     const auto each = pointers(sources);
-    train_on_threads(master, each);
+    train_on_threads(master, each, control);
   }
 
   Model model{kModel, amsgrad(0.01)};
   std::vector<std::unique_ptr<QuadraticSource>> sources;
   Recorder recorder;
+  ScriptedControl control;
   Master master;
 };
 
@@ -46,13 +47,40 @@ TEST(Direct, NeedsOneArenaAndOneWorker) {
   QuadraticSource source(kModel);
   Model elsewhere(kModel, sgd(0.1));
   Recorder recorder;
+  ScriptedControl control;
   Master master(elsewhere.updater, 1, {2}, recorder);
-  EXPECT_THROW(train_directly(master, source), InputError);
+  EXPECT_THROW(train_directly(master, source, control), InputError);
 
   Exec exec = plain_exec();
   Updater updater(exec, source.arena(), sgd(0.1));
   Master two(updater, 2, {4}, recorder);
-  EXPECT_THROW(train_directly(two, source), InputError);
+  EXPECT_THROW(train_directly(two, source, control), InputError);
+}
+
+TEST(Direct, StopsWhenAsked) {
+  QuadraticSource source(kModel);
+  Exec exec = plain_exec();
+  Updater updater(exec, source.arena(), sgd(0.1));
+  ScriptedControl control;
+  Recorder recorder;
+  recorder.then = [&](const UpdateRecord& record) { control.signal = record.update == 3 ? 15 : 0; };
+  Master master(updater, 1, {10, 2}, recorder);
+  train_directly(master, source, control);
+  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(master.ending().signal, 15);
+  EXPECT_EQ(recorder.records.size(), 3U);
+  EXPECT_EQ(source.computed().size(), 3U) << "no gradient is computed that is not applied";
+}
+
+TEST(Threads, AllStopWhenTheMasterIsAskedTo) {
+  ThreadedRun run(std::vector<milliseconds>(3), {100000});
+  run.recorder.then = [&](const UpdateRecord& record) {
+    if (record.update == 20) run.control.signal = 2;
+  };
+  run.train();
+  EXPECT_TRUE(run.master.done());
+  EXPECT_EQ(run.master.ending().update, 20);
+  EXPECT_EQ(run.recorder.records.size(), 20U);
 }
 
 TEST(Threads, OneWorkerIsLocalTrainingToTheBit) {
@@ -113,7 +141,8 @@ TEST(Threads, AWorkerThatFailsEndsTheRun) {
   Recorder recorder;
   Master master(model.updater, 2, {1000}, recorder);
   const std::vector<GradientSource*> sources{&good, &bad};
-  EXPECT_THROW(train_on_threads(master, sources), DeviceError);
+  ScriptedControl control;
+  EXPECT_THROW(train_on_threads(master, sources, control), DeviceError);
   EXPECT_LT(recorder.records.size(), 1000U);
 }
 

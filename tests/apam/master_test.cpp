@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "apam/error.h"
 #include "apam/local/scripted.h"
 #include "tests/apam/support.h"
@@ -17,12 +19,13 @@ struct ScriptedRun {
         sources(make_sources(quadratic, std::vector<std::chrono::milliseconds>(static_cast<std::size_t>(workers)))),
         master(model.updater, workers, schedule, recorder) {
     ScriptedTransport transport(pointers(sources), script);
-    master.run(transport);
+    master.run(transport, control);
   }
 
   Model model;
   std::vector<std::unique_ptr<QuadraticSource>> sources;
   Recorder recorder;
+  ScriptedControl control;
   Master master;
 };
 
@@ -133,27 +136,30 @@ class MasterMessages : public testing::Test {
   QuadraticSource source{QuadraticOptions{}};
   Model model{QuadraticOptions{}, sgd(0.25)};
   Recorder recorder;
+  ScriptedControl control;
   Master master{model.updater, 2, {3}, recorder};
 };
 
 TEST_F(MasterMessages, UnknownWorker) {
   master.welcome(0);
-  EXPECT_EQ(message([&] { master.handle(gradient(2, 0, 0)); }), "master: a gradient of worker 2, there are 2");
-  EXPECT_EQ(message([&] { master.handle(gradient(-1, 0, 0)); }), "master: a gradient of worker -1, there are 2");
-  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1)); }), "master: a gradient of worker 1, which was not given weights");
+  EXPECT_EQ(message([&] { master.handle(gradient(2, 0, 0), 0); }), "master: a gradient of worker 2, there are 2");
+  EXPECT_EQ(message([&] { master.handle(gradient(-1, 0, 0), 0); }), "master: a gradient of worker -1, there are 2");
+  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }),
+            "master: a gradient of worker 1, which was not given weights");
   EXPECT_EQ(message([&] { master.welcome(0); }), "master: worker 0 was welcomed before");
   EXPECT_EQ(message([&] { master.welcome(2); }), "master: worker 2 of 2 asks for weights");
 }
 
 TEST_F(MasterMessages, WrongBatch) {
   master.welcome(0);
-  EXPECT_EQ(message([&] { master.handle(gradient(0, 0, 2)); }), "leases: worker 0 answers for batch 2, its oldest lease is 0");
+  EXPECT_EQ(message([&] { master.handle(gradient(0, 0, 2), 0); }),
+            "leases: worker 0 answers for batch 2, its oldest lease is 0");
   EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";
 }
 
 TEST_F(MasterMessages, WrongVersion) {
   master.welcome(0);
-  EXPECT_EQ(message([&] { master.handle(gradient(0, 1, 0)); }),
+  EXPECT_EQ(message([&] { master.handle(gradient(0, 1, 0), 0); }),
             "master: worker 0 computed on version 1 of the weights, it was given version 0");
 }
 
@@ -161,21 +167,125 @@ TEST_F(MasterMessages, WrongSize) {
   master.welcome(0);
   GradientMessage short_one = gradient(0, 0, 0);
   short_one.values = short_one.values.subspan(0, 3);
-  EXPECT_EQ(message([&] { master.handle(short_one); }), "master: worker 0 sends 3 floats, a contribution has 16");
+  EXPECT_EQ(message([&] { master.handle(short_one, 0); }), "master: worker 0 sends 3 floats, a contribution has 16");
 }
 
 TEST_F(MasterMessages, StoppedWorker) {
   master.welcome(0);
   master.welcome(1);
-  EXPECT_EQ(master.handle(gradient(1, 0, 1)).verdict, Verdict::stop);
-  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1)); }), "master: a gradient of worker 1, which was told to stop");
+  EXPECT_EQ(master.handle(gradient(1, 0, 1), 0).verdict, Verdict::stop);
+  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which was told to stop");
 }
 
 TEST_F(MasterMessages, SenselessRuns) {
   EXPECT_THROW(Master(model.updater, 1, {0}, recorder), InputError);
   EXPECT_THROW(Master(model.updater, 0, {1}, recorder), InputError);
   ScriptedTransport three(std::vector<GradientSource*>{&source, &source, &source}, {});
-  EXPECT_EQ(message([&] { master.run(three); }), "master: a transport for 3 workers, expected 2");
+  EXPECT_EQ(message([&] { master.run(three, control); }), "master: a transport for 3 workers, expected 2");
+}
+
+TEST_F(MasterMessages, CountsThatCannotBe) {
+  master.welcome(0);
+  GradientMessage wrong = gradient(0, 0, 0);
+  wrong.header.top1 = 2;
+  EXPECT_EQ(message([&] { master.handle(wrong, 0); }),
+            "master: worker 0 counts 2 of 1 rows as right and signal 0: a batch has rows, and no more right");
+  wrong.header = {.batch = 0, .rows = 0};
+  EXPECT_THROW(master.handle(wrong, 0), ExchangeError);
+  EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";
+}
+
+// Stopped at version 1: gradients under way are not applied, and each worker is told.
+TEST_F(MasterMessages, StopsAtAVersion) {
+  master.welcome(0);
+  master.welcome(1);
+  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::go_on);
+  master.stop(15);
+  master.stop(2);  // the first counts
+  for (const int worker : {1, 0}) {
+    const Reply reply = master.handle(gradient(worker, worker == 1 ? 0 : 1, worker == 1 ? 1 : 2), 0);
+    EXPECT_EQ(reply.verdict, Verdict::stop);
+    EXPECT_EQ(reply.version, 1);
+  }
+  EXPECT_TRUE(master.done());
+  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(master.ending().signal, 15);
+  EXPECT_EQ(master.ending().update, 1);
+  EXPECT_EQ(model.updater.version(), 1);
+  EXPECT_TRUE(recorder.snapshots.empty());
+}
+
+TEST_F(MasterMessages, AWorkersSignalStopsTheRunAfterItsGradient) {
+  master.welcome(0);
+  GradientMessage last = gradient(0, 0, 0);
+  last.header.signal = 2;
+  EXPECT_EQ(master.handle(last, 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(master.ending().signal, 2);
+  EXPECT_EQ(model.updater.version(), 1);
+}
+
+TEST_F(MasterMessages, ALossThatIsNotFiniteEndsTheRunBeforeItsGradient) {
+  master.welcome(0);
+  master.welcome(1);
+  GradientMessage diverged = gradient(1, 0, 1);
+  diverged.header.loss_sum = -std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(master.handle(diverged, 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::diverged);
+  ASSERT_TRUE(master.divergence().has_value());
+  EXPECT_EQ(master.divergence()->update, 1);
+  EXPECT_EQ(master.divergence()->worker, 1);
+  EXPECT_EQ(master.divergence()->what, "the loss is -nan");
+  EXPECT_EQ(model.updater.version(), 0);
+  EXPECT_EQ(model.arena.weights().host()[0], kFirstWeight) << "the weights are those before it";
+}
+
+TEST_F(MasterMessages, AWeightThatIsNotFiniteEndsTheRunAfterItsGradient) {
+  master.welcome(0);
+  source.arena().outgoing().host()[0] = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::diverged);
+  EXPECT_EQ(master.divergence()->what, "w0 is not finite");
+  EXPECT_EQ(master.divergence()->update, 1);
+}
+
+TEST(Master, GoesOnWhenAskedTo) {
+  Model model({}, sgd(0.25));
+  QuadraticSource source{QuadraticOptions{}};
+  Recorder recorder;
+  Master master(model.updater, 1, {.total_updates = 2, .keep_going = true}, recorder);
+  master.welcome(0);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(master.handle({0, {.batch = 0, .loss_sum = nan, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::go_on);
+  EXPECT_EQ(master.handle({0, {.computed_at = 1, .batch = 1, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::complete);
+  EXPECT_EQ(master.divergence()->update, 1);
+  EXPECT_EQ(recorder.snapshots, std::vector<std::int64_t>{2});
+}
+
+TEST(Master, EventsSayWhenTheyHappened) {
+  Model model({}, sgd(0.25));
+  QuadraticSource source{QuadraticOptions{}};
+  ScriptedControl control;
+  Recorder recorder;
+  recorder.then = [&](const UpdateRecord&) { control.time += 1.5; };
+  Master master(model.updater, 1, {3}, recorder);
+  ScriptedTransport transport(std::vector<GradientSource*>{&source}, {{0}, {0}, {0}});
+  master.run(transport, control);
+  ASSERT_EQ(recorder.records.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(recorder.records[i].at, 1.5 * static_cast<double>(i));
+}
+
+TEST(Worker, RefusesRepliesThatCannotBe) {
+  QuadraticSource source{QuadraticOptions{}};
+  const auto refusal = [&](const Reply& reply) { return message([&] { Worker(source).accept(reply); }); };
+  EXPECT_EQ(refusal({.lease_count = 3}), "reply: 3 leases, expected 0 to 2");
+  EXPECT_EQ(refusal({.lease_count = -1}), "reply: -1 leases, expected 0 to 2");
+  EXPECT_EQ(refusal({.verdict = static_cast<Verdict>(9), .lease_count = 1}), "reply: verdict 9 is unknown, expected 0 or 1");
+  EXPECT_EQ(refusal({.lease_count = 1, .version = -4}), "reply: weights of version -4, expected 0 or more");
+  EXPECT_EQ(refusal({.lease_count = 1, .leases = {-2, 0}}), "reply: a lease on batch -2, expected 0 or more");
+  EXPECT_TRUE(source.prepared().empty());
 }
 
 TEST(Script, MustFitTheRun) {

@@ -29,14 +29,15 @@ class FailingSource final : public GradientSource {
 void run(const mpi::Environment& environment) {
   require<InputError>(environment.ranks() >= 2, "this test needs 2 ranks, there is {}", environment.ranks());
   const mpi::MessageSizes sizes{16, 16};
+  ScriptedControl control;
   if (environment.rank() == 0) {
     Model model({}, sgd(0.1));
     Recorder recorder;
     Master master(model.updater, environment.ranks() - 1, {100000}, recorder);
-    master.run(*mpi::make_master_transport(environment, sizes));
+    master.run(*mpi::make_master_transport(environment, sizes), control);
   } else {
     FailingSource source;
-    Worker(source).run(*mpi::make_worker_transport(environment, sizes));
+    Worker(source).run(*mpi::make_worker_transport(environment, sizes), control);
   }
 }
 

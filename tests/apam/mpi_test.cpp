@@ -34,12 +34,12 @@ struct MpiRun {
       : quadratic(options), model(options, amsgrad(0.01)), master(model.updater, workers(), schedule, recorder) {
     if (world().rank() == 0) {
       const auto transport = mpi::make_master_transport(world(), sizes(quadratic));
-      master.run(*transport);
+      master.run(*transport, control);
     } else {
       quadratic.delay = step * (world().rank() - 1);
       QuadraticSource source(quadratic);
       const auto transport = mpi::make_worker_transport(world(), sizes(quadratic));
-      computed = Worker(source).run(*transport);
+      computed = Worker(source).run(*transport, control);
     }
   }
 
@@ -50,6 +50,7 @@ struct MpiRun {
   QuadraticOptions quadratic;
   Model model;
   Recorder recorder;
+  ScriptedControl control;
   Master master;
   std::int64_t computed = 0;  // gradients of this rank
 };
@@ -67,7 +68,8 @@ TEST(MpiAsync, OneWorkerIsLocalTrainingToTheBit) {
   Recorder recorder;
   Master master(threaded.updater, 1, {25, 10}, recorder);
   QuadraticSource source(kModel);
-  train_on_threads(master, std::vector<GradientSource*>{&source});
+  ScriptedControl control;
+  train_on_threads(master, std::vector<GradientSource*>{&source}, control);
   EXPECT_EQ(values(run.model.arena.state()), values(threaded.arena.state()));
 }
 
@@ -155,18 +157,19 @@ TEST(MpiAsync, WaitingRanksCostNextToNothing) {
   Model model(quadratic, amsgrad(0.01));
   Recorder recorder;
   recorder.then = [&](const UpdateRecord&) { std::this_thread::sleep_for(kWait); };
+  ScriptedControl control;
   if (world().rank() == 0) {
     Master master(model.updater, workers(), {1}, recorder);
     const auto transport = mpi::make_master_transport(world(), sizes(quadratic));
     const double before = processor_seconds();
-    master.run(*transport);
+    master.run(*transport, control);
     EXPECT_LT(processor_seconds() - before, kMostSeconds);
   } else {
     quadratic.delay = kWait;
     QuadraticSource source(quadratic);
     const auto transport = mpi::make_worker_transport(world(), sizes(quadratic));
     const double before = processor_seconds();
-    Worker(source).run(*transport);
+    Worker(source).run(*transport, control);
     EXPECT_LT(processor_seconds() - before, kMostSeconds);
   }
 }

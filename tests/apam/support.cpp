@@ -71,7 +71,8 @@ std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine:
   Exec exec = plain_exec();
   Updater updater(exec, source.arena(), options);
   Master master(updater, 1, schedule, recorder);
-  train_directly(master, source);
+  ScriptedControl control;
+  train_directly(master, source, control);
   return values(source.arena().state());
 }
 
@@ -85,7 +86,8 @@ std::vector<float> replay(const QuadraticOptions& quadratic, const engine::Optim
   ScriptedTransport transport(each_source, script);
   Recorder recorder;
   Master master(model.updater, workers, {static_cast<std::int64_t>(arrivals.size())}, recorder);
-  master.run(transport);
+  ScriptedControl control;
+  master.run(transport, control);
   return values(model.arena.state());
 }
 

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "apam/control.h"
 #include "apam/master.h"
 #include "apam/observer.h"
 #include "apam/updater.h"
@@ -20,7 +22,7 @@ class Recorder final : public Observer {
     records.push_back(record);
     if (then) then(record);
   }
-  void on_snapshot(std::int64_t update, In state) override {
+  void on_snapshot(std::int64_t update, double /*at*/, In state) override {
     snapshots.push_back(update);
     states.emplace_back(state.host().begin(), state.host().end());
   }
@@ -33,6 +35,16 @@ class Recorder final : public Observer {
   std::vector<std::int64_t> snapshots;
   std::vector<std::vector<float>> states;
   std::function<void(const UpdateRecord&)> then;  // called after a record is kept
+};
+
+/// Time that stands still until a test moves it, and a signal that a test sends.
+class ScriptedControl final : public Control {
+ public:
+  double now() override { return time; }
+  int stop_signal() override { return signal; }
+
+  double time = 0;
+  std::atomic<int> signal = 0;
 };
 
 /// The naive kernels in one thread: the same bits in every run.

@@ -16,7 +16,8 @@ RankResult train_rank(AllReduce& all_reduce, const QuadraticOptions& quadratic, 
   };
   Exec exec = plain_exec();
   Updater updater(exec, source.arena(), options);
-  SynchronousTrainer(all_reduce, updater, source, schedule, result.recorder, bucket_floats).run();
+  ScriptedControl control;
+  SynchronousTrainer(all_reduce, updater, source, schedule, result.recorder, bucket_floats).run(control);
   result.state = values(source.arena().state());
   return result;
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
 
 #include "apam/commands/setup.h"
@@ -47,7 +48,7 @@ TEST_F(EvaluationsTest, BesideTheTrainingSaysWhatOneOnTheSpotSays) {
   ExecOptions options;
   options.kernels = KernelSelection::parse("ours");  // `auto` may choose otherwise for more threads
   Exec exec(options);
-  EvaluationsOnTheSpot here(exec, net_, batches());
+  EvaluationsOnTheSpot here(exec, net_, batches(), [] { return false; });
   EvaluationsBeside beside({.exec = options, .final_threads = 2}, net_, batches());
   std::map<std::int64_t, Scores> expected;
   std::vector<Evaluation> found;
@@ -82,6 +83,25 @@ TEST_F(EvaluationsTest, BesideTheTrainingSaysWhatOneOnTheSpotSays) {
 TEST_F(EvaluationsTest, EndsWithoutWaitingForWhatIsNotWanted) {
   EvaluationsBeside beside({.exec = {}, .final_threads = 1}, net_, batches());
   for (int update = 1; update <= 3; ++update) EXPECT_TRUE(beside.submit(update, 0, state(1), Need::may_be_left_out));
+}
+
+// A signal ends an evaluation at the next batch; what was finished before stays.
+TEST_F(EvaluationsTest, AreGivenUpWhenAsked) {
+  std::atomic<int> batches_left = 4 + 2;  // of 10 rows: one evaluation, and a half
+  const GiveUp give_up = [&] { return batches_left-- <= 0; };
+  Exec exec(ExecOptions{});
+  EvaluationsOnTheSpot here(exec, net_, batches(), give_up);
+  for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(here.submit(update, 0, state(1), Need::must_be_done));
+  here.finish();
+  ASSERT_EQ(here.collect().size(), 1U);
+
+  batches_left = 4 + 2;
+  EvaluationsBeside beside({.exec = {}, .final_threads = 1, .give_up = give_up}, net_, batches());
+  for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(beside.submit(update, 0, state(1), Need::must_be_done));
+  beside.finish();
+  const auto found = beside.collect();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].update, 1);
 }
 
 TEST_F(EvaluationsTest, WhatGoesWrongBesideIsThrownByTheNextCall) {

@@ -2,11 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <csignal>
 #include <fstream>
 #include <sstream>
 
-#include "apam/run/interruption.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::run {
@@ -59,18 +57,6 @@ TEST_F(RunFolderTest, ReplacesOnlyWhenAllowedAndOnlyItsOwnFiles) {
   const RunFolder again(folder_, Overwrite::allow);
   EXPECT_FALSE(fs::exists(folder_ / "summary.json"));
   EXPECT_EQ(read(folder_ / "notes"), "mine");
-}
-
-TEST(Interruption, TakesASignalAsSomethingToAskFor) {
-  {
-    const Interruption interruption;
-    EXPECT_FALSE(interruption.pending().has_value());
-    ASSERT_EQ(::raise(SIGTERM), 0);
-    EXPECT_EQ(interruption.pending(), SIGTERM);
-    EXPECT_EQ(interruption.pending(), SIGTERM);  // asking does not answer it
-  }
-  const Interruption next;  // the process is still here, and the signal is gone
-  EXPECT_FALSE(next.pending().has_value());
 }
 
 }  // namespace

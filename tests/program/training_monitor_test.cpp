@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <csignal>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 namespace apam::commands {
@@ -15,13 +15,15 @@ class OneAtATime : public Evaluations {
  public:
   bool submit(std::int64_t update, double at, In /*state*/, Need need) override {
     if (!asked_.empty() && need == Need::may_be_left_out) return false;
-    asked_.push_back({update, at, {.loss = 2, .accuracy = 0.25, .top5 = 0.5, .images = 4}});
+    asked_.push_back({update, at, {.loss = loss, .accuracy = 0.25, .top5 = 0.5, .images = 4}});
     return true;
   }
   std::vector<Evaluation> collect() override { return open_ ? std::exchange(asked_, {}) : std::vector<Evaluation>{}; }
   void finish() override { open_ = true; }
   double seconds_blocked() const override { return 0; }
   std::vector<KernelReport> kernels() const override { return {}; }
+
+  double loss = 2;
 
  private:
   bool open_ = false;
@@ -52,7 +54,8 @@ class MonitorTest : public testing::Test {
     return {.update = u,
             .worker = worker,
             .staleness = staleness,
-            .header = {.batch = u - 1, .loss_sum = 10.0 * static_cast<double>(u), .rows = 10, .top1 = 4}};
+            .header = {.batch = u - 1, .loss_sum = 10.0 * static_cast<double>(u), .rows = 10, .top1 = 4},
+            .at = 2.0 * static_cast<double>(u)};
   }
 
   std::optional<run::RunFolder> folder_;
@@ -63,11 +66,10 @@ class MonitorTest : public testing::Test {
 
 TEST_F(MonitorTest, MakesLinesAndTotals) {
   TrainingMonitor monitor({.updates_per_epoch = 4, .total_updates = 10, .workers = 2, .log_every = 3}, evaluations_, *folder_,
-                          progress_, nullptr);
-  monitor.start();
+                          progress_);
   for (std::int64_t u = 1; u <= 10; ++u) {
     monitor.on_update(update(u, static_cast<int>(u % 2), u == 1 ? 0 : u == 7 ? 3 : 1));
-    if (u % 4 == 0 || u == 10) monitor.on_snapshot(u, {});
+    if (u % 4 == 0 || u == 10) monitor.on_snapshot(u, 2.0 * static_cast<double>(u), {});
   }
   monitor.finish();
 
@@ -84,6 +86,10 @@ TEST_F(MonitorTest, MakesLinesAndTotals) {
   EXPECT_EQ(lines[3]["staleness_mean"], 2.0);                       // of updates 7 and 8
   EXPECT_EQ(lines[3]["staleness_max"], 3);
   EXPECT_EQ(lines[3]["epoch"], 2.0);
+  EXPECT_EQ(lines[3]["seconds"], 16.0);                         // of the events, not of a clock
+  EXPECT_EQ(lines[3]["images_per_second"], 20.0 / 4);           // updates 7 and 8, from 12 to 16 s
+  EXPECT_EQ(lines[0]["workers"], (std::vector<int>{1, 0, 1}));  // the order of arrival
+  EXPECT_EQ(lines[3]["workers"], (std::vector<int>{1, 0}));
 
   ASSERT_EQ(metrics("evaluation").size(), 2U);
   EXPECT_EQ(metrics("evaluation")[0]["update"], 4);
@@ -96,23 +102,24 @@ TEST_F(MonitorTest, MakesLinesAndTotals) {
   EXPECT_EQ(outcome.updates, 10);
   EXPECT_EQ(outcome.train_loss, 8.5);  // of updates 7 to 10: an epoch
   EXPECT_EQ(outcome.last_evaluation->update, 10);
-  EXPECT_GT(outcome.images_per_second, 0);
+  EXPECT_EQ(outcome.seconds, 20.0);
+  EXPECT_EQ(outcome.images_per_second, 80.0 / 16);  // after the first update of each of two workers, at 4 s
   EXPECT_EQ(monitor.staleness().histogram(), (std::vector<std::int64_t>{1, 8, 0, 1}));
 }
 
-TEST_F(MonitorTest, StopsBetweenUpdatesWhenASignalCame) {
-  const run::Interruption interruption;
-  TrainingMonitor monitor({.updates_per_epoch = 4, .total_updates = 10}, evaluations_, *folder_, progress_, &interruption);
-  monitor.on_update(update(1, 0, 0));
-  ASSERT_EQ(::raise(SIGINT), 0);
-  try {
-    monitor.on_update(update(2, 0, 0));
-    FAIL() << "went on";
-  } catch (const Interrupted& interrupted) {
-    EXPECT_EQ(interrupted.signal(), SIGINT);
+// Losses that are not finite leave the last finite evaluation in place.
+TEST_F(MonitorTest, KeepsTheLastFiniteEvaluation) {
+  TrainingMonitor monitor({.updates_per_epoch = 4, .total_updates = 3}, evaluations_, *folder_, progress_);
+  evaluations_.finish();  // each evaluation is done at once
+  for (std::int64_t u = 1; u <= 3; ++u) {
+    evaluations_.loss = u == 2 ? 1.5 : std::numeric_limits<double>::quiet_NaN();
+    monitor.on_update(update(u, 0, 0));
+    monitor.on_snapshot(u, 0, {});
   }
-  EXPECT_EQ(monitor.outcome().updates, 2);
-  EXPECT_EQ(monitor.outcome().train_loss, 1.5);
+  monitor.finish();
+  ASSERT_EQ(metrics("evaluation").size(), 3U);
+  EXPECT_TRUE(metrics("evaluation")[2]["test_loss"].is_null());
+  EXPECT_EQ(monitor.outcome().last_evaluation->update, 2);
 }
 
 }  // namespace

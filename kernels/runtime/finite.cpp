@@ -1,0 +1,36 @@
+// A float is NaN or infinite if all bits of its exponent are set. The loop has no exit, so that it vectorizes; it runs at the
+// speed of memory.
+#include "kernels/runtime/finite.h"
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+#include "kernels/runtime/parallel.h"
+
+namespace apam {
+namespace {
+
+constexpr std::int64_t kGrain = 1 << 16;
+
+bool all_finite(const float* values, std::int64_t count) {
+  constexpr std::uint32_t kExponent = 0x7f800000;
+  std::uint32_t found = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    found |= (std::bit_cast<std::uint32_t>(values[i]) & kExponent) == kExponent ? 1U : 0U;
+  }
+  return found == 0;
+}
+
+}  // namespace
+
+bool all_finite(Exec& exec, In values) {
+  const auto host = values.host();
+  std::atomic<bool> finite = true;
+  parallel_for(exec.threads(), static_cast<std::int64_t>(host.size()), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    if (!all_finite(host.data() + begin, end - begin)) finite = false;
+  });
+  return finite;
+}
+
+}  // namespace apam
