@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""How runs end early: by divergence, by signals, by ranks that were asked different things, by an error on one rank."""
+
+import resource
+import signal
+import time
+
+from support import *
+
+# A step size that takes every weight out of range.
+DIVERGES = ["--optimizer", "sgd", "--lr", "1e20"]
+
+
+def start(*arguments, ranks=None, limits=None):
+    """Starts apam and returns the process, its output as text."""
+    command = [PROGRAM, *map(str, arguments)]
+    if ranks is not None:
+        command = [MPIEXEC, "-n", str(ranks), *command]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limits)
+
+
+class Early(ProgramTest):
+    def wait_for(self, path, text, process):
+        deadline = time.monotonic() + 120
+        while not (path.exists() and text in path.read_text()):
+            self.assertLess(time.monotonic(), deadline)
+            self.assertIsNone(process.poll(), "ended before it was interrupted")
+            time.sleep(0.02)
+
+
+class Divergence(Early):
+    def diverged(self, name, *options, ranks=None):
+        process = call(*replace(TRAIN, [*DIVERGES, "--eval-every", "1", *options, "--out", self.folder / name]), ranks=ranks)
+        return process, Run(self.folder / name)
+
+    def test_ends_a_run_with_status_3_and_one_line(self):
+        for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3), ("sync", ["--exchange", "sync"], 2)):
+            with self.subTest(name):
+                process, run = self.diverged(name, *options, ranks=ranks)
+                self.assertEqual(process.returncode, 3, process.stderr)
+                (line,) = complaints(process)
+                where = run.summary["divergence"]
+                self.assertIn(f"diverged at update {where['update']} (worker {where['worker']}): {where['what']}", line)
+                self.assertRegex(where["what"], "the loss is -?(nan|inf)|is not finite")
+                self.assertTrue(run.summary["diverged"])
+                self.assertLess(run.summary["updates"], UPDATES)
+                self.assertIsNone(run.summary["test_accuracy"])
+                self.assertNotIn("test accuracy", process.stdout)
+
+    def test_keeps_the_last_finite_evaluation(self):
+        # The first update is a small one by AMSGrad's own rule; the rate then grows out of range.
+        self.train("good", "--max-updates", "2", "--eval-every", "1")
+        process, run = self.diverged("bad", "--init", self.folder / "good" / "model.safetensors", "--lr", "1e3", "--epochs", "50")
+        finite = [m for m in run.metrics if m["event"] == "evaluation" and m["test_loss"] is not None]
+        self.assertEqual(process.returncode, 3, process.stderr)
+        last = run.summary["last_evaluation"]
+        self.assertEqual(last["update"], finite[-1]["update"])
+        self.assertEqual(last["test_loss"], finite[-1]["test_loss"])
+
+    def test_goes_on_when_asked_to(self):
+        process, run = self.diverged("on", "--keep-going")
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertEqual(run.summary["updates"], UPDATES)
+        self.assertTrue(run.summary["diverged"])
+        self.assertEqual(len(complaints(process)), 1)
+        self.assertIsNone(run.summary["test_loss"])
+        self.assertNotIn("100.00 %", process.stdout)
+
+    def test_weights_that_are_not_finite_are_neither_scored_nor_trained(self):
+        self.diverged("on", "--keep-going")
+        model = self.folder / "on" / "model.safetensors"
+        self.assert_refused(call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE), "is not finite", 1)
+        self.assert_refused(call(*TRAIN, "--init", model, "--out", self.folder / "next"), "is not finite", 1)
+
+    def test_eval_of_a_model_without_a_finite_loss_fails(self):
+        _, run = self.diverged("bad")  # its weights are finite, and too large for anything that is computed from them
+        process = call("eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *DATA, *MACHINE)
+        self.assert_refused(process, "the loss of 6 images is", 3)
+        self.assertNotIn("100.00 %", process.stdout)
+
+
+class Agreement(Early):
+    def both(self, first, second, *third):
+        command = [MPIEXEC]
+        for options in (first, second, *third):
+            command += [*([":"] if len(command) > 1 else []), "-n", "1", PROGRAM, *map(str, options)]
+        begin = time.monotonic()
+        process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertLess(time.monotonic() - begin, 15)
+        return process
+
+    def test_ranks_that_were_asked_different_things_are_told_so(self):
+        base = replace(TRAIN, ["--exchange", "async", "--out", self.folder / "a"])
+        for option, mine, theirs in (("--seed", 1, 2), ("--batch", 2, 4), ("--augment", "none", "standard"),
+                                     ("--train-images", 8, 9), ("--lr", 0.001, 0.002), ("--net", "allcnn", "resnet18")):
+            for exchange in ("async", "sync"):
+                with self.subTest([option, exchange]):
+                    first, second = (replace(base, ["--exchange", exchange, option, value]) for value in (mine, theirs))
+                    process = self.both(first, second)
+                    self.assert_refused(process, f"ranks disagree on {option}: rank 0 has {mine}, rank 1 has {theirs}", 2)
+        self.assertFalse((self.folder / "a").exists())
+
+    def test_the_rank_that_differs_is_named(self):
+        ranks = [replace(TRAIN, ["--exchange", "sync", "--seed", seed]) for seed in (5, 5, 5, 6)]
+        self.assert_refused(self.both(*ranks), "ranks disagree on --seed: rank 0 has 5, rank 3 has 6", 2)
+
+    def test_exchanges_do_not_mix(self):
+        for mine, theirs in (("async", "sync"), ("sync", "async")):
+            process = self.both(*(replace(TRAIN, ["--exchange", e, "--out", self.folder / "a"]) for e in (mine, theirs)))
+            self.assert_refused(process, f"ranks disagree on --exchange: rank 0 has {mine}, rank 1 has {theirs}", 2)
+        process = self.both(replace(TRAIN, ["--exchange", "async"]), replace(TRAIN, ["--exchange", "local"]))
+        self.assert_refused(process, "trains in one process", 2)
+
+    def test_a_mistake_on_one_rank_ends_all(self):
+        good = replace(TRAIN, ["--exchange", "async", "--out", self.folder / "a"])
+        self.assert_refused(self.both(good, [*good, "--bogus"]), "rank 1: The following argument was not expected: --bogus", 2)
+        self.assert_refused(self.both([*good, "--bogus"], good), "not expected: --bogus", 2)
+
+    def test_ranks_that_see_other_data_are_told_so(self):
+        record = lambda label: bytes([label]) + bytes(3072)
+        options = {}
+        for name, labels in (("here", [1, 2, 3, 4]), ("there", [1, 2, 4, 3])):
+            (self.folder / name).mkdir()
+            for file in ("data_batch_1.bin", "test_batch.bin"):
+                (self.folder / name / file).write_bytes(b"".join(map(record, labels)))
+            options[name] = ["train", *MACHINE, "--data-root", self.folder / name, "--batch", "2", "--exchange", "async"]
+        self.assert_refused(self.both(options["here"], options["there"]), "ranks disagree on the hash of its training labels", 2)
+
+
+class Signals(Early):
+    def interrupt(self, name, wished, *options, ranks=None, at='"update":2'):
+        arguments = replace(TRAIN, ["--epochs", "1000000", *options, "--out", self.folder / name])
+        process = start(*arguments, ranks=ranks)
+        self.wait_for(self.folder / name / "metrics.jsonl", at, process)
+        begin = time.monotonic()
+        process.send_signal(wished)
+        output, errors = process.communicate(timeout=120)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertEqual(process.returncode, 128 + wished, errors)
+        run = Run(self.folder / name)
+        self.assertTrue(run.summary["interrupted"])
+        self.assertFalse(run.summary["diverged"])
+        self.assertGreater(run.summary["updates"], 0)
+        evaluated = call("eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *DATA, *MACHINE)
+        self.assertEqual(evaluated.returncode, 0, evaluated.stderr)
+        return run
+
+    def test_leave_everything_so_far(self):
+        self.interrupt("local", signal.SIGHUP)
+        for exchange, ranks in (("async", 3), ("sync", 2)):
+            for wished in (signal.SIGINT, signal.SIGTERM):
+                self.interrupt(f"{exchange}-{wished}", wished, "--exchange", exchange, ranks=ranks)
+
+    def test_are_looked_at_during_an_evaluation(self):
+        long = ["--test-images", "1000000", "--eval-every", "1"]
+        self.interrupt("async", signal.SIGTERM, "--exchange", "async", *long, ranks=3)
+        run = self.interrupt("last", signal.SIGTERM, "--exchange", "async", "--max-updates", "2", *long, ranks=2)
+        self.assertEqual(run.summary["updates"], 2)
+        run = self.interrupt("local", signal.SIGTERM, *long, at='"update":1')
+        self.assertIsNone(run.summary["test_accuracy"])
+
+    def test_to_one_worker_stop_all(self):
+        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--out", self.folder / "a"])
+        process = start(*arguments, ranks=3)
+        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
+        workers = [pid for pid in pathlib.Path("/proc").iterdir() if pid.name.isdigit() and self.is_worker(pid)]
+        self.assertEqual(len(workers), 2)
+        os.kill(int(workers[0].name), signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+        self.assertTrue(Run(self.folder / "a").summary["interrupted"])
+
+    def is_worker(self, pid):
+        try:
+            mine = str(self.folder).encode() in (pid / "cmdline").read_bytes()
+            environment = (pid / "environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return mine and any(v.startswith(b"PMI_RANK=") and v != b"PMI_RANK=0" for v in environment)
+
+    def test_a_second_one_ends_at_once(self):
+        # The first one would be answered after the evaluation's batch, which takes far longer than this test.
+        arguments = replace(TRAIN, ["--test-images", "100000", "--eval-batch", "20000", "--eval-every", "1", "--out", self.folder / "a"])
+        process = start(*arguments)
+        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":1', process)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        self.assertIsNone(process.poll())
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertLess(time.monotonic() - begin, 2)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT)
+
+
+class Errors(Early):
+    def test_an_error_on_rank_0_does_not_wait_for_an_evaluation(self):
+        def small_files():  # metrics.jsonl may not grow past this
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--test-images", "1000000", "--eval-every", "1",
+                                    "--out", self.folder / "a"])
+        process = start(*arguments, ranks=3, limits=small_files)
+        for line in process.stderr:
+            if line.startswith("apam: "):
+                break
+        begin = time.monotonic()
+        process.communicate(timeout=60)
+        self.assertLess(time.monotonic() - begin, 1)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("metrics.jsonl", line)
+
+
+if __name__ == "__main__":
+    unittest.main()
