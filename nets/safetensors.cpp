@@ -10,8 +10,8 @@
 #include <optional>
 #include <set>
 
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/error.h"
-#include "nets/atomic_file.h"
 
 namespace apam::nets {
 namespace {

@@ -4,6 +4,7 @@
 #include "apam/commands/scoring.h"
 #include "apam/commands/setup.h"
 #include "apam/run/run_folder.h"
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/parallel.h"
 #include "nets/weight_file.h"
 
@@ -33,7 +34,7 @@ int eval(const EvalOptions& options) {
                             {"test_top5", scores.top5},
                             {"test_loss", scores.loss},
                             {"seconds", scores.seconds}};
-    run::write_file(options.json, json.dump(2) + "\n");
+    write_file(options.json, json.dump(2) + "\n");
   }
   std::cout << fmt::format("test accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images, {:.1f} images/s)",
                            100 * scores.accuracy, 100 * scores.top5, scores.loss, scores.images,

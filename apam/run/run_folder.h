@@ -3,13 +3,12 @@
 //   metrics.jsonl      one JSON object a line, written as it happens
 //   summary.json       what came out, written at the end
 //   model.safetensors  weights and running statistics, written at the end
-// Whole files appear by renaming a finished temporary file, so that none is ever seen half written.
+// Whole files are AtomicFiles: none is ever seen half written.
 #pragma once
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 namespace apam::run {
 
@@ -17,9 +16,6 @@ namespace apam::run {
 using Json = nlohmann::ordered_json;
 
 enum class Overwrite : std::uint8_t { refuse, allow };
-
-/// Writes a whole file: a temporary one beside it, flushed to the disk, then renamed. Throws InputError when it cannot.
-void write_file(const std::filesystem::path& path, std::string_view content);
 
 class RunFolder {
  public:

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "apam/run/interruption.h"
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::run {
@@ -31,15 +32,6 @@ class RunFolderTest : public testing::Test {
 
   fs::path folder_;
 };
-
-TEST_F(RunFolderTest, WritesWholeFilesInPlaceOfOthers) {
-  const fs::path path = folder_ / "file";
-  write_file(path, "first, and longer");
-  write_file(path, "second");
-  EXPECT_EQ(read(path), "second");
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);  // no temporary file stays
-  EXPECT_THROW(write_file(folder_ / "none" / "file", ""), InputError);
-}
 
 TEST_F(RunFolderTest, KeepsKeysInOrderAndLinesAsTheyCome) {
   RunFolder run(folder_ / "a" / "b", Overwrite::refuse);
