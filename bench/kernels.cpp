@@ -4,6 +4,8 @@
 // implementation that does not compute what it should is not timed: its line says what is wrong, and the program ends with
 // 1. `auto` chooses anew in every run, on an Exec of its own, unless --kernel-cache tells where it finds timings; where its
 // choice looks slower than oneDNN, the row is timed again for longer, and that counts.
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>

@@ -4,6 +4,7 @@
 #include "apam/commands/scoring.h"
 #include "apam/commands/setup.h"
 #include "apam/run/run_folder.h"
+#include "apam/run/text.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/parallel.h"
 #include "nets/weight_file.h"
@@ -24,10 +25,11 @@ int eval(const EvalOptions& options) {
   const Scores scores = scorer.score();
   if (!options.json.empty()) {
     const run::Json json = {{"net", options.net.name},
-                            {"weights", options.weights},
+                            {"weights", run::json_text(options.weights)},
                             {"weights_sha256", nets::weights_sha256(scorer.arena())},
+                            {"state_sha256", nets::state_sha256(scorer.arena())},
                             {"data", options.data.name},
-                            {"data_source", dataset->info().source},
+                            {"data_source", run::json_text(dataset->info().source)},
                             {"batch", options.batch},
                             {"images", scores.images},
                             {"test_accuracy", scores.accuracy},

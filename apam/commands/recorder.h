@@ -16,7 +16,8 @@ class Recorder {
  public:
   using MakeEvaluations = std::function<std::unique_ptr<Evaluations>()>;
 
-  /// Makes the run folder, throws InputError when it cannot, and then the evaluations. `options` and `plan` must outlive the
+  /// Takes the run folder, throws InputError when it cannot, and then makes the evaluations. What an older run left in the
+  /// folder is replaced when training has made its first update. `options` and `plan` must outlive the
   /// recorder; `interruption` too, and may be null.
   Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, const MakeEvaluations& make_evaluations,
            const run::Interruption* interruption);
@@ -25,7 +26,7 @@ class Recorder {
   Evaluations& evaluations() { return *evaluations_; }
 
   /// Writes the model; `batches_before` are behind its statistics from before this training.
-  void save(const engine::ParameterArena& arena, std::int64_t batches_before) const;
+  void save(const engine::ParameterArena& arena, std::int64_t batches_before);
 
   struct End {
     std::string_view transport;

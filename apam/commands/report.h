@@ -14,7 +14,7 @@ namespace apam::commands {
 
 /// What one process says at the end; it travels as text.
 struct ProcessReport {
-  std::string host;
+  std::string host;            ///< a json_text()
   double peak_memory_mib = 0;  ///< largest resident set
   std::vector<KernelReport> kernels;
 
@@ -32,7 +32,7 @@ run::Json describe_config(const TrainOptions& options, const Plan& plan, const s
 
 struct Finish {
   TrainingMonitor::Outcome outcome;
-  std::string weights_sha256;
+  std::string weights_sha256, state_sha256;
   std::string_view transport;
   std::vector<ProcessReport> processes;  ///< by rank
   bool interrupted = false;

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "apam/commands/commands.h"
+#include "apam/commands/failure.h"
 #include "apam/commands/net_gradient_source.h"
 #include "apam/commands/recorder.h"
 #include "apam/commands/train_ranks.h"
@@ -54,7 +55,7 @@ int train(const TrainOptions& options, const CommandLine& command) {
     return environment.finish(train_ranks(environment, options, command));
   } catch (const std::exception& error) {
     const std::string who = environment.ranks() > 1 ? fmt::format("rank {}: ", environment.rank()) : "";
-    std::cerr << "apam: " << who << error.what() << std::endl;
+    std::cerr << "apam: " << who << describe_failure(error, "train") << std::endl;
     exchange::mpi::end_job(1);  // the others may be waiting for this rank
   }
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "apam/commands/failure.h"
 #include "apam/commands/net_gradient_source.h"
 #include "apam/commands/recorder.h"
 #include "apam/master.h"
@@ -75,7 +76,7 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
   if (first) rank.batches_before = first_weights(options, *rank.arena);
 }
 
-/// Rank 0, when the set-up of every rank has succeeded: what was there is replaced only now.
+/// Rank 0, when the set-up of every rank has succeeded.
 void start_recording(Rank& rank, const TrainOptions& options, const CommandLine& command) {
   const Plan& plan = rank.plan;
   EvaluationsBeside::Options beside{.exec = plan.exec, .final_threads = plan.crew.eval_threads};
@@ -101,7 +102,7 @@ int agree(const Environment& environment, Step&& step) {
     mistake = error.what();
     status = '2';
   } catch (const std::exception& error) {
-    mistake = error.what();
+    mistake = describe_failure(error, "train");
     status = '1';
   }
   const auto answers = exchange::mpi::share_text(environment, status + mistake);

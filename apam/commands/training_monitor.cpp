@@ -38,6 +38,7 @@ double TrainingMonitor::epoch(std::int64_t update) const {
 }
 
 void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
+  folder_.start();
   const double at = now();
   update_ = record.update;
   last_update_at_ = at;

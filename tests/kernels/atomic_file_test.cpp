@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "kernels/runtime/error.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/temporary_folder.h"
 
 namespace apam {
@@ -216,27 +216,8 @@ TEST(AtomicFile, ErrorsSayOperationPathAndReason) {
             "write: " + at("") + std::string(256, 'n') + " cannot be examined: File name too long");
 }
 
-/// A disk of 64 KiB of its own.
-class SmallDisk {
- public:
-  SmallDisk() : mounted_(::mount("apam-test", folder_.path().c_str(), "tmpfs", 0, "size=64k") == 0), reason_(errno) {}
-  ~SmallDisk() {
-    if (mounted_) ::umount(folder_.path().c_str());
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  fs::path path() const { return folder_.path(); }
-  bool mounted() const { return mounted_; }
-  std::string reason() const { return reason_of(reason_); }
-
- private:
-  TemporaryFolder folder_;
-  bool mounted_;
-  int reason_;
-};
-
 TEST(AtomicFile, AFullDiskLeavesTheOldFileWhole) {
-  const SmallDisk disk;
+  const support::SmallDisk disk;
   if (!disk.mounted()) GTEST_SKIP() << "a small disk cannot be mounted here: " << disk.reason();
   const fs::path path = disk.path() / "file";
   const std::string old(20'000, 'o');
