@@ -59,6 +59,11 @@ std::optional<std::string> process_environment(std::string_view name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
+int launch_rank(const Lookup& lookup) {
+  const auto launch = read_launch(lookup);
+  return launch ? launch->rank : 0;
+}
+
 std::optional<LaunchFault> launch_fault(const Lookup& lookup, int world_size, std::string_view launcher,
                                         std::span<const std::string> command) {
   const auto launch = read_launch(lookup);

@@ -1,4 +1,5 @@
-// Tells whether the launcher that started this process and the MPI that it is built on understood each other. The mpiexec of
+// What the launcher of this process says in its environment: the rank, and whether it and the MPI that the program is built
+// on understood each other. The mpiexec of
 // another MPI starts N processes that each find themselves alone, without a word.
 #pragma once
 
@@ -15,6 +16,9 @@ using Lookup = std::function<std::optional<std::string>(std::string_view name)>;
 
 /// The environment of this process.
 std::optional<std::string> process_environment(std::string_view name);
+
+/// The rank of this process as its launcher tells it, before MPI is asked; 0 without a launcher.
+int launch_rank(const Lookup& lookup);
 
 struct LaunchFault {
   std::string message;  ///< one line, with the command to use

@@ -4,9 +4,10 @@
 // implementation that does not compute what it should is not timed: its line says what is wrong, and the program ends with
 // 1. `auto` chooses anew in every run, on an Exec of its own, unless --kernel-cache tells where it finds timings; where its
 // choice looks slower than oneDNN, the row is timed again for longer, and that counts.
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 
 #include "bench/kernel_report.h"
@@ -14,6 +15,7 @@
 #include "bench/verify.h"
 #include "kernels/alternate_timing.h"
 #include "kernels/median.h"
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/parallel.h"
 #include "tests/cases/cases.h"
 
@@ -186,9 +188,7 @@ int run(const Options& options) {
   if (!options.json.empty()) {
     auto json = bench::to_json(rows, limits);
     json["threads"] = options.threads;
-    std::ofstream file(options.json);
-    file << json.dump(2) << '\n';
-    require<InputError>(file.flush().good(), "kernels: cannot write {}", options.json);
+    write_file(options.json, json.dump(2) + "\n");
   }
   const bool refused = std::any_of(rows.begin(), rows.end(), [](const auto& row) {
     return std::any_of(row.times.begin(), row.times.end(), [](const auto& time) { return !time.objection.empty(); });

@@ -11,7 +11,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -24,6 +23,7 @@
 #include "kernels/median.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/ops/linear.h"
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/parallel.h"
 #include "kernels/runtime/philox.h"
 #include "kernels/tuning_cache.h"
@@ -189,9 +189,7 @@ int run(const Options& options) {
   const Measured measured = measure(options, *net, exec);
   const auto json = describe(options, *net, exec, measured);
   if (!options.json.empty()) {
-    std::ofstream file(options.json);
-    file << json.dump(2) << '\n';
-    require<InputError>(file.flush().good(), "step: cannot write {}", options.json);
+    write_file(options.json, json.dump(2) + "\n");
   }
   std::cout << fmt::format(
       "{}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms a step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s ({:.2f} of the FMA "

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <utility>
 
+#include "kernels/runtime/allocating.h"
 #include "kernels/runtime/error.h"
 #include "kernels/runtime/philox.h"
 
@@ -43,8 +44,11 @@ void draw_pattern(const Random& random, ImageShape shape, std::span<std::uint8_t
 
 class Synthetic final : public Dataset {
  public:
-  Synthetic(DatasetInfo info, std::uint64_t seed)
-      : Dataset(std::move(info)), seed_(seed), values_(this->info().shape.count()), patterns_(values_ * classes()) {
+  Synthetic(DatasetInfo info, std::uint64_t seed) : Dataset(std::move(info)), seed_(seed), values_(this->info().shape.count()) {
+    const std::size_t bytes = values_ * classes();
+    patterns_ = allocating([&] { return std::vector<std::uint8_t>(bytes); },
+                           "synthetic: the patterns of {} classes, each {}, take {} bytes; so much memory is not left",
+                           classes(), to_string(this->info().shape), bytes);
     for (std::size_t k = 0; k < classes(); ++k) {
       const Random random(seed_, Purpose::synthetic_data, pattern_stream(static_cast<int>(k)));
       draw_pattern(random, this->info().shape, std::span(patterns_).subspan(k * values_, values_));
@@ -96,7 +100,13 @@ std::shared_ptr<const Dataset> make_synthetic(const SyntheticOptions& options) {
                    .test_images = options.test_images,
                    .class_names = {},
                    .normalisation = {}};
-  for (int k = 0; k < options.classes; ++k) info.class_names.push_back(fmt::format("class {}", k));
+  info.class_names = allocating(
+      [&] {
+        std::vector<std::string> names;
+        for (int k = 0; k < options.classes; ++k) names.push_back(fmt::format("class {}", k));
+        return names;
+      },
+      "synthetic: the names of {} classes take more memory than is left", options.classes);
   info.normalisation.subtract.assign(static_cast<std::size_t>(shape.channels), 0.5F);
   info.normalisation.divide.assign(static_cast<std::size_t>(shape.channels), 0.25F);
   return std::make_shared<Synthetic>(std::move(info), options.seed);

@@ -1,6 +1,8 @@
 // The extents of a tensor: up to four dimensions, outermost first.
 #pragma once
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>

@@ -1,5 +1,7 @@
 #include "nets/safetensors.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -10,8 +12,9 @@
 #include <optional>
 #include <set>
 
+#include "kernels/runtime/allocating.h"
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/error.h"
-#include "nets/atomic_file.h"
 
 namespace apam::nets {
 namespace {
@@ -266,7 +269,9 @@ Safetensors Safetensors::read(const std::filesystem::path& path) {
   result.path_ = path;
   const std::uint64_t data_bytes = size - kLengthBytes - header_bytes;
   auto header = HeaderReader(path, data_bytes).read(text);
-  result.content_.resize(data_bytes);
+  result.content_ =
+      allocating([&] { return std::vector<std::byte>(data_bytes); },
+                 "safetensors: {}: its {} bytes of data do not fit into the memory that is left", path.string(), data_bytes);
   file.read(reinterpret_cast<char*>(result.content_.data()), static_cast<std::streamsize>(data_bytes));
   require<InputError>(file.good() && file.peek() == std::ifstream::traits_type::eof(),
                       "safetensors: {}: the file changed while it was read", path.string());

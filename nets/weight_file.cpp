@@ -2,6 +2,7 @@
 // running_mean, running_var and num_batches_tracked.
 #include "nets/weight_file.h"
 
+#include <fmt/ranges.h>
 #include <openssl/evp.h>
 
 #include <cstring>
@@ -143,6 +144,34 @@ LoadedWeights read_statistics(const ParameterLayout& layout, StateReader& file, 
   return loaded;
 }
 
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    good_ = context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
+  }
+  void add(std::span<const float> values) {
+    good_ = good_ && EVP_DigestUpdate(context_.get(), values.data(), values.size_bytes()) == 1;
+  }
+  /// In lower-case hex. Ends the digest.
+  std::string hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int size = 0;
+    good_ = good_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1;
+    require<DeviceError>(good_, "sha256: libcrypto refused after {} of {} bytes of the digest", size, 32);
+    return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, ""));
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+  bool good_ = false;
+};
+
+/// All parameters in the order and shapes of the weight file.
+void add_parameters(Sha256& digest, const ParameterArena& arena) {
+  const auto weights = on_host(arena.weights());
+  for (const auto& parameter : arena.layout().parameters()) digest.add(file_order(parameter, weights));
+}
+
 }  // namespace
 
 void save_weights(const std::filesystem::path& path, const ParameterArena& arena, std::int64_t batches_tracked) {
@@ -197,18 +226,21 @@ void save_gradients(const std::filesystem::path& path, const ParameterArena& are
 }
 
 std::string weights_sha256(const ParameterArena& arena) {
-  const auto weights = on_host(arena.weights());
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  bool good = context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
-  for (const auto& parameter : arena.layout().parameters()) {
-    const auto values = file_order(parameter, weights);
-    good = good && EVP_DigestUpdate(context.get(), values.data(), values.size() * sizeof(float)) == 1;
+  Sha256 digest;
+  add_parameters(digest, arena);
+  return digest.hex();
+}
+
+std::string state_sha256(const ParameterArena& arena) {
+  Sha256 digest;
+  add_parameters(digest, arena);
+  const auto statistics = on_host(arena.running_statistics());
+  for (const auto& place : arena.layout().statistics()) {
+    const auto channels = static_cast<std::size_t>(place.channels);
+    digest.add(std::span(statistics).subspan(place.mean_offset, channels));
+    digest.add(std::span(statistics).subspan(place.variance_offset, channels));
   }
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  good = good && EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1;
-  require<DeviceError>(good, "sha256: libcrypto refused after {} of {} bytes of the digest", size, 32);
-  return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, ""));
+  return digest.hex();
 }
 
 }  // namespace apam::nets

@@ -31,4 +31,8 @@ void save_gradients(const std::filesystem::path& path, const engine::ParameterAr
 /// SHA-256 of all parameters as float32, little endian, in the order and shapes of the weight file; lower-case hex.
 std::string weights_sha256(const engine::ParameterArena& arena);
 
+/// The same over parameters and then running statistics: of each batch norm, in the order of the file, the mean and the
+/// variance, without num_batches_tracked. Without statistics it equals weights_sha256().
+std::string state_sha256(const engine::ParameterArena& arena);
+
 }  // namespace apam::nets

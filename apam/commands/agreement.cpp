@@ -49,6 +49,7 @@ std::string hash_of(const engine::ParameterLayout& layout) {
 Fields program_and_options(const TrainOptions& options) {
   return {
       {"version", fmt::format("{}", kVersion)},
+      {"commit", fmt::format("{}", kCommit)},
       {"--exchange", options.exchange},
       {"--net", options.net.name},
       {"--classes", text_of(options.net.classes)},

@@ -4,6 +4,8 @@
 #include "apam/commands/scoring.h"
 #include "apam/commands/setup.h"
 #include "apam/run/run_folder.h"
+#include "apam/run/text.h"
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/parallel.h"
 #include "nets/weight_file.h"
 
@@ -25,17 +27,18 @@ int eval(const EvalOptions& options) {
   const Scores scores = *scorer.score([] { return false; });
   if (!options.json.empty()) {
     const run::Json json = {{"net", options.net.name},
-                            {"weights", options.weights},
+                            {"weights", run::json_text(options.weights)},
                             {"weights_sha256", nets::weights_sha256(scorer.arena())},
+                            {"state_sha256", nets::state_sha256(scorer.arena())},
                             {"data", options.data.name},
-                            {"data_source", dataset->info().source},
+                            {"data_source", run::json_text(dataset->info().source)},
                             {"batch", options.batch},
                             {"images", scores.images},
                             {"test_accuracy", scores.accuracy},
                             {"test_top5", scores.top5},
                             {"test_loss", scores.loss},
                             {"seconds", scores.seconds}};
-    run::write_file(options.json, json.dump(2) + "\n");
+    write_file(options.json, json.dump(2) + "\n");
   }
   std::cout << fmt::format("test accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images, {:.1f} images/s)",
                            100 * scores.accuracy, 100 * scores.top5, scores.loss, scores.images,

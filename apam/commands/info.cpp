@@ -1,3 +1,5 @@
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <fstream>
@@ -9,6 +11,7 @@
 #include "apam/commands/report.h"
 #include "apam/commands/setup.h"
 #include "apam/mpi/environment.h"
+#include "apam/run/text.h"
 #include "apam/updater.h"
 #include "apam/version.h"
 #include "kernels/ops/all.h"
@@ -54,9 +57,10 @@ Json providers() {
 Json describe_build(const InfoOptions& options, int threads) {
   Json json;
   json["version"] = kVersion;
+  json["commit"] = kCommit;
   json["build"] = kBuildType;
   json["compiler"] = kCompiler;
-  json["cpu"] = kernels::cpu_model();
+  json["cpu"] = run::json_text(kernels::cpu_model());
   json["cores"] = available_cores();
   json["threads"] = threads;
   json["instruction_sets"] = instruction_sets();
@@ -64,7 +68,7 @@ Json describe_build(const InfoOptions& options, int threads) {
   json["cuda"] = kCudaVersion.empty() ? Json() : Json(kCudaVersion);
   json["mpi"] = exchange::mpi::library_version();
   json["mpi_launcher"] = exchange::mpi::launcher();
-  json["kernel_cache"] = kernel_cache_folder(options.machine).string();
+  json["kernel_cache"] = run::json_text(kernel_cache_folder(options.machine).string());
   json["providers"] = providers();
   return json;
 }

@@ -1,5 +1,7 @@
 #include "apam/commands/options.h"
 
+#include <fmt/ranges.h>
+
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -63,6 +65,14 @@ CLI::Validator one_of(const Names& names) {
           ""};
 }
 
+/// A shell variable that is not set makes '' of a name: never what was meant.
+CLI::Validator not_empty() {
+  return {[](std::string& text) {
+            return text.empty() ? std::string("the name is empty; was a variable meant that is not set?") : std::string();
+          },
+          ""};
+}
+
 CLI::Option* show(CLI::Option* option, const char* group, const std::string& unit) {
   return option->group(group)->type_name(unit);
 }
@@ -99,7 +109,8 @@ void add_data(CLI::App& app, DataOptions& data) {
   constexpr auto group = "Data";
   add_name(app, group, "--data", data.name, data_names(), "The images");
   show(app.add_option("--data-root", data.root, "Folder of the data files [cifar10: a sample that comes with apam]"), group,
-       "DIR");
+       "DIR")
+      ->check(not_empty());
   add_number(app, group, "--train-images", data.train_images, 1, "N", "Training images (synthetic)");
   add_number(app, group, "--test-images", data.test_images, 1, "N", "Test images (synthetic)");
 }
@@ -157,7 +168,8 @@ void add_evaluation(CLI::App& app, TrainOptions& options) {
 void add_options(CLI::App& app, TrainOptions& options) {
   add_net(app, options.net, false);
   add_classes(app, options.net, "as the data have");
-  show(app.add_option("--init", options.init, "Weights to begin with [drawn from the seed]"), "Network", "FILE.safetensors");
+  show(app.add_option("--init", options.init, "Weights to begin with [drawn from the seed]"), "Network", "FILE.safetensors")
+      ->check(not_empty());
   add_data(app, options.data);
   add_name(app, "Exchange", "--exchange", options.exchange, {"local", "async", "sync"},
            "local: one process; async: rank 0 is the master, the others workers; sync: all ranks share each batch");
@@ -166,7 +178,8 @@ void add_options(CLI::App& app, TrainOptions& options) {
   add_evaluation(app, options);
   add_machine(app, options.machine, "Threads of each rank that computes [the cores of a host, divided among them]");
   constexpr auto group = "Output";
-  show(app.add_option("--out", options.out, "Folder of the run, empty or new [runs/NET-DATA-EXCHANGE-TIME]"), group, "DIR");
+  show(app.add_option("--out", options.out, "Folder of the run, empty or new [runs/NET-DATA-EXCHANGE-TIME]"), group, "DIR")
+      ->check(not_empty());
   app.add_flag("--overwrite", options.overwrite, "Replace the run in that folder")->group(group);
   add_number(app, group, "--log-every", options.log_every, 1, "UPDATES", "Updates a training line of metrics.jsonl");
 }
@@ -174,22 +187,26 @@ void add_options(CLI::App& app, TrainOptions& options) {
 void add_options(CLI::App& app, EvalOptions& options) {
   add_net(app, options.net, true);
   add_classes(app, options.net, "as the data have");
-  show(app.add_option("--weights", options.weights, "The model to score"), "Network", "FILE.safetensors")->required();
+  show(app.add_option("--weights", options.weights, "The model to score"), "Network", "FILE.safetensors")
+      ->required()
+      ->check(not_empty());
   add_data(app, options.data);
   add_number(app, "Data", "--batch", options.batch, 1, "IMAGES", "Images at once");
   add_machine(app, options.machine, "Threads [all cores]");
-  show(app.add_option("--json", options.json, "Write the scores there too"), "Output", "FILE");
+  show(app.add_option("--json", options.json, "Write the scores there too"), "Output", "FILE")->check(not_empty());
 }
 
 void add_options(CLI::App& app, GradientsOptions& options) {
   add_net(app, options.net, true);
   add_classes(app, options.net, "10");
-  show(app.add_option("--weights", options.weights, "Weights"), "Network", "FILE.safetensors")->required();
+  show(app.add_option("--weights", options.weights, "Weights"), "Network", "FILE.safetensors")->required()->check(not_empty());
   show(app.add_option("--batch", options.batch, "input (N, 3, 32, 32) F32, normalised, and target (N) I64"), "Data",
        "FILE.safetensors")
-      ->required();
+      ->required()
+      ->check(not_empty());
   show(app.add_option("--out", options.out, "Receives loss, and a gradient a parameter"), "Output", "FILE.safetensors")
-      ->required();
+      ->required()
+      ->check(not_empty());
   add_machine(app, options.machine, "Threads [all cores]");
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <filesystem>
 #include <limits>
 
 #include "apam/commands/setup.h"
@@ -81,12 +80,15 @@ Plan make_plan(const TrainOptions& options, const Crew& crew) {
 
 std::string output_folder(const TrainOptions& options) {
   if (!options.out.empty()) return options.out;
-  const auto now = fmt::localtime(std::time(nullptr));
-  const std::string name =
-      fmt::format("runs/{}-{}-{}-{:%Y%m%d-%H%M%S}", options.net.name, options.data.name, options.exchange, now);
-  std::string folder = name;
-  for (int number = 2; std::filesystem::exists(folder); ++number) folder = fmt::format("{}-{}", name, number);
-  return folder;
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  ::localtime_r(&now, &local);
+  return fmt::format("runs/{}-{}-{}-{:%Y%m%d-%H%M%S}", options.net.name, options.data.name, options.exchange, local);
+}
+
+run::Existing existing_folder(const TrainOptions& options) {
+  if (options.out.empty()) return run::Existing::pass_over;
+  return options.overwrite ? run::Existing::replace : run::Existing::refuse;
 }
 
 std::int64_t first_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {

@@ -6,6 +6,7 @@
 
 #include "apam/commands/options.h"
 #include "apam/observer.h"
+#include "apam/run/run_folder.h"
 #include "data/batches.h"
 #include "engine/optim/optimizer.h"
 #include "kernels/runtime/exec.h"
@@ -38,8 +39,9 @@ Crew make_crew(const TrainOptions& options, int ranks, int computing_here);
 /// Throws UsageError for options that contradict each other or the data, InputError for bad files.
 Plan make_plan(const TrainOptions& options, const Crew& crew);
 
-/// runs/NET-DATA-EXCHANGE-TIME, not there yet, unless the user has named a folder.
+/// The folder that the user has named, else runs/NET-DATA-EXCHANGE-TIME; and what to do when it is there.
 std::string output_folder(const TrainOptions& options);
+run::Existing existing_folder(const TrainOptions& options);
 
 /// The model's first weights: from the seed, or from a file. Returns how many batches are behind its statistics.
 /// Throws InputError for a file that does not fit the model or, unless the run is to keep going, is not finite.

@@ -13,7 +13,7 @@ Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandL
                    const MakeEvaluations& make_evaluations)
     : options_(options),
       plan_(plan),
-      folder_(output_folder(options), options.overwrite ? run::Overwrite::allow : run::Overwrite::refuse),
+      folder_(output_folder(options), existing_folder(options)),
       evaluations_(make_evaluations()),
       progress_(std::cerr, run::terminal_columns(STDERR_FILENO)) {
   folder_.write_config(describe_config(options, plan, command));
@@ -25,7 +25,8 @@ Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandL
   progress_.note(describe_start(options, plan));
 }
 
-void Recorder::save(const engine::ParameterArena& arena, std::int64_t batches_before) const {
+void Recorder::save(const engine::ParameterArena& arena, std::int64_t batches_before) {
+  folder_.start();
   nets::save_weights(folder_.model(), arena, batches_before + monitor_->outcome().updates);
 }
 
@@ -34,6 +35,7 @@ void Recorder::close(const engine::ParameterArena& arena, End end) {
   const Finish finish{.outcome = monitor_->outcome(),
                       .ending = std::move(end.ending),
                       .weights_sha256 = nets::weights_sha256(arena),
+                      .state_sha256 = nets::state_sha256(arena),
                       .transport = end.transport,
                       .processes = std::move(end.processes)};
   if (finish.ending.divergence) std::cerr << "apam: " << describe(*finish.ending.divergence, options_.keep_going) << std::endl;

@@ -16,15 +16,15 @@ class Recorder {
  public:
   using MakeEvaluations = std::function<std::unique_ptr<Evaluations>()>;
 
-  /// Makes the run folder, throws InputError when it cannot, and then the evaluations. `options` and `plan` must outlive the
-  /// recorder.
+  /// Takes the run folder, throws InputError when it cannot, and then makes the evaluations. What an older run left in the
+  /// folder is replaced when training has made its first update. `options` and `plan` must outlive the recorder.
   Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, const MakeEvaluations& make_evaluations);
 
   TrainingMonitor& monitor() { return *monitor_; }
   Evaluations& evaluations() { return *evaluations_; }
 
   /// Writes the model; `batches_before` are behind its statistics from before this training.
-  void save(const engine::ParameterArena& arena, std::int64_t batches_before) const;
+  void save(const engine::ParameterArena& arena, std::int64_t batches_before);
 
   struct End {
     std::string_view transport;

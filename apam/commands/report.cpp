@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "apam/mpi/environment.h"
+#include "apam/run/text.h"
 #include "apam/version.h"
 #include "kernels/runtime/parallel.h"
 #include "kernels/tuning_cache.h"
@@ -17,6 +18,7 @@
 namespace apam::commands {
 
 using run::Json;
+using run::json_text;
 
 namespace {
 
@@ -53,7 +55,7 @@ std::string host_name() {
 ProcessReport report_process(std::vector<KernelReport> kernels) {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  return {host_name(), static_cast<double>(usage.ru_maxrss) / 1024.0, std::move(kernels)};
+  return {json_text(host_name()), static_cast<double>(usage.ru_maxrss) / 1024.0, std::move(kernels)};
 }
 
 std::string ProcessReport::to_text() const {
@@ -73,17 +75,22 @@ ProcessReport ProcessReport::from_text(std::string_view text) {
 
 Json describe_config(const TrainOptions& options, const Plan& plan, const std::vector<std::string>& command) {
   const data::DatasetInfo& data = plan.train->dataset().info();
+  Json words = Json::array();
+  for (const auto& word : command) words.push_back(json_text(word));
   Json config;
   config["version"] = kVersion;
-  config["command"] = command;
+  config["commit"] = kCommit;
+  config["compiler"] = kCompiler;
+  config["build_type"] = kBuildType;
+  config["command"] = words;
   config["started"] = start_time();
   config["net"] = options.net.name;
   config["classes"] = plan.net->classes();
   config["parameters"] = plan.net->layout().parameter_count();
-  config["init"] = options.init;
+  config["init"] = json_text(options.init);
   config["data"] = data.name;
-  config["data_source"] = data.source;
-  config["data_root"] = options.data.root;
+  config["data_source"] = json_text(data.source);
+  config["data_root"] = json_text(options.data.root);
   config["train_images"] = data.train_images;
   config["test_images"] = data.test_images;
   config["exchange"] = options.exchange;
@@ -106,14 +113,14 @@ Json describe_config(const TrainOptions& options, const Plan& plan, const std::v
   config["eval_batch"] = options.eval_batch;
   config["eval_threads"] = plan.crew.eval_threads;
   config["device"] = to_string(plan.exec.device);
-  config["kernels"] = options.machine.kernels;
-  config["kernel_cache"] = plan.exec.tuning_cache.string();
+  config["kernels"] = json_text(options.machine.kernels);
+  config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
   config["ranks"] = plan.crew.ranks;
   config["threads"] = plan.crew.threads;
   config["master_threads"] = plan.crew.master_threads;
   config["log_every"] = options.log_every;
-  config["host"] = host_name();
-  config["cpu"] = kernels::cpu_model();
+  config["host"] = json_text(host_name());
+  config["cpu"] = json_text(kernels::cpu_model());
   config["cores"] = available_cores();
   config["onednn"] = kOneDnnVersion;
   config["mpi"] = exchange::mpi::library_version();
@@ -141,6 +148,7 @@ Json describe_summary(const TrainOptions& options, const Plan& plan, const excha
   summary["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
   summary["updates_by_worker"] = staleness.by_worker();
   summary["weights_sha256"] = finish.weights_sha256;
+  summary["state_sha256"] = finish.state_sha256;
   summary["interrupted"] = finish.ending.ending.why == exchange::Ending::Why::interrupted;
   const auto& divergence = finish.ending.divergence;
   summary["diverged"] = divergence.has_value();

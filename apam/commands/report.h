@@ -17,7 +17,7 @@ namespace apam::commands {
 
 /// What one process says at the end; it travels as text.
 struct ProcessReport {
-  std::string host;
+  std::string host;            ///< a json_text()
   double peak_memory_mib = 0;  ///< largest resident set
   std::vector<KernelReport> kernels;
 
@@ -45,7 +45,7 @@ struct RunEnding {
 struct Finish {
   TrainingMonitor::Outcome outcome;
   RunEnding ending;
-  std::string weights_sha256;
+  std::string weights_sha256, state_sha256;
   std::string_view transport;
   std::vector<ProcessReport> processes;  ///< by rank
 };

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "apam/commands/agreement.h"
+#include "apam/commands/failure.h"
 #include "apam/commands/net_gradient_source.h"
 #include "apam/commands/recorder.h"
 #include "apam/commands/run_control.h"
@@ -79,7 +80,7 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
   if (first) rank.batches_before = first_weights(options, *rank.exec, *rank.arena);
 }
 
-/// Rank 0, when the set-up of every rank has succeeded: what was there is replaced only now.
+/// Rank 0, when the set-up of every rank has succeeded.
 void start_recording(Rank& rank, const TrainOptions& options, const CommandLine& command,
                      const run::Interruption& interruption) {
   const Plan& plan = rank.plan;
@@ -124,7 +125,7 @@ int agree(const Environment& environment, const run::Interruption& interruption,
   } catch (const Interrupted& interrupted) {
     mine = {128 + interrupted.signal(), interrupted.what()};
   } catch (const std::exception& error) {
-    mine = {1, error.what()};
+    mine = {1, describe_failure(error, "train")};
   }
   const auto answers = share(environment, mine);
   for (std::size_t r = 0; r < answers.size(); ++r) {
@@ -226,7 +227,7 @@ int train_ranks(const TrainOptions& options, const CommandLine& command, const r
     return environment.finish(status);
   } catch (const std::exception& error) {
     const std::string where = environment.ranks() > 1 ? fmt::format("rank {}: ", environment.rank()) : "";
-    std::cerr << "apam: " << where << error.what() << std::endl;
+    std::cerr << "apam: " << where << describe_failure(error, "train") << std::endl;
     exchange::mpi::end_job(1);  // the others may be waiting for this rank
   }
 }

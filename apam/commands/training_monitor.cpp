@@ -30,6 +30,7 @@ double TrainingMonitor::epoch(std::int64_t update) const {
 }
 
 void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
+  folder_.start();
   const double at = training_seconds(record.at);
   update_ = record.update;
   last_update_at_ = at;

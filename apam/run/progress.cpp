@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <string_view>
 
 namespace apam::run {
 namespace {
@@ -31,8 +33,14 @@ std::string describe(const Status& status) {
   return line;
 }
 
+bool takes_escape_codes(const char* term, const char* no_color) {
+  const bool plain = no_color != nullptr && *no_color != '\0';
+  const bool known = term != nullptr && *term != '\0' && std::string_view(term) != "dumb";
+  return known && !plain;
+}
+
 int terminal_columns(int descriptor) {
-  if (::isatty(descriptor) == 0) return 0;
+  if (::isatty(descriptor) == 0 || !takes_escape_codes(std::getenv("TERM"), std::getenv("NO_COLOR"))) return 0;
   winsize size{};
   const bool known = ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
   return known ? size.ws_col : kDefaultColumns;

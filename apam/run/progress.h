@@ -28,7 +28,11 @@ std::string describe(const Status& status);
 /// "7s", "1m12s", "2h05m".
 std::string describe_duration(double seconds);
 
-/// The width of the terminal at this file descriptor, 0 when it is none.
+/// Whether a terminal may be sent escape codes, by the variables TERM and NO_COLOR (null: not set): not to one that is
+/// unknown or dumb, nor against the wish of the user, as https://no-color.org tells it.
+bool takes_escape_codes(const char* term, const char* no_color);
+
+/// The width of the terminal at this file descriptor; 0 when it is none, or one that takes no escape codes.
 int terminal_columns(int descriptor);
 
 class Progress {

@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace apam {
@@ -51,5 +52,9 @@ template <class E, class... Args>
 void require(bool condition, fmt::format_string<Args...> format, Args&&... args) {
   if (!condition) throw E(fmt::format(format, std::forward<Args>(args)...));
 }
+
+/// What the operating system says of an `errno`: "No space left on device". Take errno right after the call that set it: any
+/// other call may set it again, and the arguments of a function are evaluated in no given order.
+inline std::string reason_of(int error) { return std::generic_category().message(error); }
 
 }  // namespace apam

@@ -35,7 +35,7 @@ class MonitorTest : public testing::Test {
   void SetUp() override {
     std::string name = (std::filesystem::temp_directory_path() / "monitor-XXXXXX").string();
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_.emplace(name, run::Overwrite::refuse);
+    folder_.emplace(name, run::Existing::refuse);
   }
   void TearDown() override { std::filesystem::remove_all(folder_->path()); }
 

@@ -30,6 +30,11 @@ class Local(ProgramTest):
         self.assertIn(("optimizer_step", "update", "ours"), ran)
         self.assertEqual(run.config["parameters"], 1681268)
         self.assertEqual(run.config["lr"], 1e-3)
+        info = json.loads(call("info", "--json").stdout)
+        self.assertRegex(run.config["commit"], "^([0-9a-f]{7,}(-dirty)?|unknown)$")
+        for name in ("version", "commit", "compiler"):
+            self.assertEqual(run.config[name], info[name])
+        self.assertEqual(run.config["build_type"], info["build"])
 
         self.assertEqual([m["update"] for m in run.metrics if m["event"] == "train"], [1, 2, 3, 4])
         self.assertEqual(list(run.evaluations()), [2, 4])

@@ -1,0 +1,250 @@
+// Files that appear whole or not at all, whatever stands in the way: full disks, links, devices, names of any bytes.
+#include "kernels/runtime/atomic_file.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/runtime/error.h"
+#include "tests/support/small_disk.h"
+#include "tests/support/temporary_folder.h"
+
+namespace apam {
+namespace {
+
+namespace fs = std::filesystem;
+using support::TemporaryFolder;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  return names;
+}
+
+/// The message of the InputError that `action` throws.
+template <class Action>
+std::string error_of(Action&& action) {
+  try {
+    action();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+::mode_t permissions(const fs::path& path) {
+  struct stat facts {};
+  EXPECT_EQ(::stat(path.c_str(), &facts), 0);
+  return facts.st_mode & 07777U;
+}
+
+using Names = std::vector<std::string>;
+
+TEST(AtomicFile, ReplacesWholeFilesAndLeavesNothingElse) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "file";
+  write_file(path, "first, and longer");
+  EXPECT_EQ(read(path), "first, and longer");
+  write_file(path, "second");
+  EXPECT_EQ(read(path), "second");
+  EXPECT_EQ(names_in(folder.path()), Names{"file"});
+}
+
+TEST(AtomicFile, ShowsNothingBeforeItIsCommitted) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "file";
+  write_file(path, "old");
+  {
+    AtomicFile file(path);
+    file.write("new");
+    EXPECT_EQ(read(path), "old");
+    const auto names = names_in(folder.path());
+    EXPECT_EQ(std::count_if(names.begin(), names.end(), [](const auto& name) { return AtomicFile::is_leftover(name); }), 1);
+  }
+  EXPECT_EQ(read(path), "old");
+  EXPECT_EQ(names_in(folder.path()), Names{"file"});
+}
+
+TEST(AtomicFile, WritersOfOneFileDoNotDisturbEachOther) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "file";
+  std::vector<std::thread> threads;
+  std::atomic<int> failures = 0;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 25; ++i) {
+        if (error_of([&] { write_file(path, std::string(5000, static_cast<char>('a' + t))); }) != "no error") ++failures;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
+  const std::string content = read(path);
+  EXPECT_EQ(content, std::string(5000, content.at(0)));
+  EXPECT_EQ(names_in(folder.path()), Names{"file"});
+}
+
+TEST(AtomicFile, KeepsPermissionsAndObeysTheUmask) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "file";
+  const ::mode_t before = ::umask(0027);
+  write_file(path, "new");
+  EXPECT_EQ(permissions(path), 0640U);
+  ASSERT_EQ(::chmod(path.c_str(), 0606), 0);
+  write_file(path, "replaced");
+  EXPECT_EQ(permissions(path), 0606U);
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  {
+    AtomicFile file(path);
+    for (const auto& name : names_in(folder.path())) EXPECT_EQ(permissions(folder.path() / name), 0600U) << name;
+  }
+  ::umask(before);
+}
+
+TEST(AtomicFile, FollowsLinksAndKeepsThem) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.path() / "elsewhere");
+  const fs::path target = folder.path() / "elsewhere" / "file", link = folder.path() / "link",
+                 second = folder.path() / "second";
+  fs::create_symlink("elsewhere/file", link);  // leads to nothing yet
+  fs::create_symlink(link, second);
+  write_file(second, "made");
+  EXPECT_EQ(read(target), "made");
+  write_file(second, "replaced");
+  EXPECT_EQ(read(target), "replaced");
+  EXPECT_TRUE(fs::is_symlink(link) && fs::is_symlink(second));
+  EXPECT_EQ(names_in(target.parent_path()), Names{"file"});
+
+  const fs::path ring = folder.path() / "ring";
+  fs::create_symlink(ring, ring);
+  EXPECT_EQ(error_of([&] { write_file(ring, "x"); }),
+            "write: " + ring.string() + ": more than 40 symbolic links follow one another");
+}
+
+TEST(AtomicFile, WritesThroughDevices) {
+  write_file("/dev/null", "gone");
+  struct stat facts {};
+  ASSERT_EQ(::stat("/dev/null", &facts), 0);
+  EXPECT_TRUE(S_ISCHR(facts.st_mode));
+  const TemporaryFolder folder;
+  const fs::path link = folder.path() / "link";
+  fs::create_symlink("/dev/full", link);
+  for (const fs::path& full : {fs::path("/dev/full"), link}) {
+    EXPECT_EQ(error_of([&] { write_file(full, "123"); }),
+              "write: " + full.string() + " does not take 3 bytes more: No space left on device");
+  }
+  EXPECT_TRUE(fs::is_symlink(link));
+}
+
+TEST(AtomicFile, WritesThroughAFifo) {
+  const TemporaryFolder folder;
+  const fs::path fifo = folder.path() / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const std::string content(200'000, 'x');  // more than a pipe holds
+  std::string arrived;
+  std::thread reader([&] { arrived = read(fifo); });
+  write_file(fifo, content);
+  reader.join();
+  EXPECT_EQ(arrived, content);
+  EXPECT_TRUE(fs::is_fifo(fifo));
+}
+
+TEST(AtomicFile, AddsToAnOpenDescriptorWhereItStands) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "out";
+  const int out = ::open(path.c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_GE(out, 0);
+  ASSERT_EQ(::write(out, "before ", 7), 7);
+  write_file(fmt::format("/dev/fd/{}", out), "middle ");
+  ASSERT_EQ(::write(out, "after", 5), 5);
+  EXPECT_EQ(read(path), "before middle after");
+  ::close(out);
+  EXPECT_EQ(error_of([&] { write_file(fmt::format("/dev/fd/{}", out), "x"); }),
+            fmt::format("write: /dev/fd/{} cannot be opened: Bad file descriptor", out));
+}
+
+TEST(AtomicFile, WritesThroughAPipeOfAnotherProcess) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const TemporaryFolder folder;
+  const fs::path link = folder.path() / "link";
+  fs::create_symlink(fmt::format("/proc/{}/task/{}/fd/{}", ::getpid(), ::getpid(), ends[1]), link);
+  write_file(link, "through");
+  ::close(ends[1]);
+  std::array<char, 16> arrived{};
+  EXPECT_EQ(::read(ends[0], arrived.data(), arrived.size()), 7);
+  ::close(ends[0]);
+}
+
+TEST(AtomicFile, NamesMayHaveAnyBytesAndAnyLength) {
+  const TemporaryFolder folder;
+  for (const std::string& name : {std::string("\xff\xfe name"), std::string(255, 'n'), std::string("a\nb")}) {
+    write_file(folder.path() / name, name);
+    EXPECT_EQ(read(folder.path() / name), name);
+  }
+  EXPECT_EQ(names_in(folder.path()).size(), 3U);
+}
+
+TEST(AtomicFile, ErrorsSayOperationPathAndReason) {
+  const TemporaryFolder folder;
+  const auto at = [&](const char* name) { return (folder.path() / name).string(); };
+  write_file(at("file"), "x");
+  fs::create_directory(at("folder"));
+  EXPECT_EQ(error_of([&] { write_file(at("none/file"), ""); }),
+            "write: " + at("none/file") + " cannot be made: No such file or directory");
+  EXPECT_EQ(error_of([&] { write_file(at("file/file"), ""); }),
+            "write: " + at("file/file") + " cannot be examined: Not a directory");
+  EXPECT_EQ(error_of([&] { write_file(at("folder"), ""); }), "write: " + at("folder") + " is a folder, expected a file");
+  EXPECT_EQ(error_of([&] { write_file(folder.path() / std::string(256, 'n'), ""); }),
+            "write: " + at("") + std::string(256, 'n') + " cannot be examined: File name too long");
+}
+
+TEST(AtomicFile, AFullDiskLeavesTheOldFileWhole) {
+  const support::SmallDisk disk;
+  if (!disk.mounted()) GTEST_SKIP() << "a small disk cannot be mounted here: " << disk.reason();
+  const fs::path path = disk.path() / "file";
+  const std::string old(20'000, 'o');
+  write_file(path, old);
+  EXPECT_TRUE(error_of([&] { write_file(path, std::string(100'000, 'n')); }).ends_with("bytes more: No space left on device"));
+  EXPECT_EQ(read(path), old);
+  EXPECT_EQ(names_in(disk.path()), Names{"file"});
+  write_file(path, "fits");  // what did not fit takes no place
+  EXPECT_EQ(read(path), "fits");
+}
+
+TEST(AtomicFile, ALimitOnFilesLeavesTheOldFileWhole) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "file";
+  write_file(path, "old");
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{.rlim_cur = 1000, .rlim_max = before.rlim_max};
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message = error_of([&] { write_file(path, std::string(3000, 'n')); });
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, handler);
+  EXPECT_EQ(message, "write: " + path.string() + " does not take 2000 bytes more: File too large");
+  EXPECT_EQ(read(path), "old");
+  EXPECT_EQ(names_in(folder.path()), Names{"file"});
+}
+
+}  // namespace
+}  // namespace apam
