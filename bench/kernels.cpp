@@ -14,7 +14,7 @@
 #include "bench/verify.h"
 #include "kernels/alternate_timing.h"
 #include "kernels/median.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "tests/cases/cases.h"
 
 namespace {

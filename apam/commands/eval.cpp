@@ -4,7 +4,7 @@
 #include "apam/commands/scoring.h"
 #include "apam/commands/setup.h"
 #include "apam/run/run_folder.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
 
 namespace apam::commands {

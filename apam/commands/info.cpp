@@ -12,7 +12,7 @@
 #include "apam/updater.h"
 #include "apam/version.h"
 #include "kernels/ops/all.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
 
 namespace apam::commands {

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "apam/commands/setup.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
 
 namespace apam::commands {

@@ -11,7 +11,7 @@
 
 #include "apam/mpi/environment.h"
 #include "apam/version.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
 
 namespace apam::commands {
