@@ -16,7 +16,7 @@
 #include "kernels/alternate_timing.h"
 #include "kernels/median.h"
 #include "kernels/runtime/atomic_file.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "tests/cases/cases.h"
 
 namespace {

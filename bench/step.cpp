@@ -24,7 +24,7 @@
 #include "kernels/ops/conv2d.h"
 #include "kernels/ops/linear.h"
 #include "kernels/runtime/atomic_file.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "kernels/runtime/philox.h"
 #include "kernels/tuning_cache.h"
 #include "nets/net.h"

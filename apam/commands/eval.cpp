@@ -6,7 +6,7 @@
 #include "apam/run/run_folder.h"
 #include "apam/run/text.h"
 #include "kernels/runtime/atomic_file.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
 
 namespace apam::commands {

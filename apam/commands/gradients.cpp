@@ -2,7 +2,7 @@
 
 #include "apam/commands/commands.h"
 #include "apam/commands/setup.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "nets/gradient_check.h"
 
 namespace apam::commands {

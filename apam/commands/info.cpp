@@ -15,7 +15,7 @@
 #include "apam/updater.h"
 #include "apam/version.h"
 #include "kernels/ops/all.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
 
 namespace apam::commands {
@@ -61,7 +61,10 @@ Json describe_build(const InfoOptions& options, int threads) {
   json["build"] = kBuildType;
   json["compiler"] = kCompiler;
   json["cpu"] = run::json_text(kernels::cpu_model());
-  json["cores"] = available_cores();
+  const Cores cores = process_cores();
+  json["cores"] = cores.count();
+  json["cpus"] = cores.cpus.to_text();
+  json["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
   json["threads"] = threads;
   json["instruction_sets"] = instruction_sets();
   json["onednn"] = kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion);
@@ -123,7 +126,8 @@ void print(const Json& json) {
                                  text_of(kernel["provider"]), text_of(kernel["problem"]), timings);
       }
     } else {
-      std::cout << fmt::format("{:<26}{}\n", key, text_of(value));
+      const bool unlimited = key == "cpu_quota" && value.is_null();
+      std::cout << fmt::format("{:<26}{}\n", key, unlimited ? "none" : text_of(value));
     }
   }
 }

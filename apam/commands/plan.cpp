@@ -6,8 +6,9 @@
 #include <ctime>
 #include <limits>
 
+#include "apam/commands/report.h"
 #include "apam/commands/setup.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
 
 namespace apam::commands {
@@ -46,15 +47,27 @@ exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_e
 
 }  // namespace
 
-Crew make_crew(const TrainOptions& options, int ranks, int computing_here) {
-  const int cores = available_cores();
-  Crew crew{.ranks = ranks, .workers = options.exchange == "async" ? ranks - 1 : 1};
-  const int computing = std::max(1, computing_here);
-  crew.threads = options.machine.threads > 0 ? options.machine.threads : std::max(1, cores / computing);
-  crew.master_threads = std::max(1, cores - computing_here * crew.threads);
+exchange::RankCores cores_of_this_rank(bool computes) { return {host_name(), process_cores(), computes}; }
+
+Crew make_crew(const TrainOptions& options, std::span<const exchange::RankCores> ranks, int rank) {
+  const int asked = options.machine.threads;
+  const int count = static_cast<int>(ranks.size());
+  const exchange::RankCores& mine = ranks[static_cast<std::size_t>(rank)];
+  Crew crew{.ranks = count, .workers = options.exchange == "async" ? count - 1 : 1};
+  crew.threads_by_rank = exchange::threads_of_ranks(ranks, asked);
+  int most = 1, here = 0;  // of the ranks that compute; their sum on this host
+  for (std::size_t r = 0; r < ranks.size(); ++r) {
+    if (!ranks[r].computes) continue;
+    most = std::max(most, crew.threads_by_rank[r]);
+    if (ranks[r].host == mine.host) here += crew.threads_by_rank[r];
+  }
+  const int threads = crew.threads_by_rank[static_cast<std::size_t>(rank)];
+  crew.threads = mine.computes ? threads : most;
+  crew.master_threads = mine.computes ? 1 : threads;
   crew.eval_threads = options.exchange == "local" ? crew.threads : 1;
-  if (options.eval_threads > 0) crew.eval_threads = options.eval_threads;
-  crew.all_threads = options.eval_threads > 0 ? options.eval_threads : std::max(crew.threads * computing, crew.eval_threads);
+  const int cores = mine.cores.count();
+  crew.all_threads = asked > 0 ? std::max(asked, std::min(here, cores)) : std::max(cores, crew.eval_threads);
+  if (options.eval_threads > 0) crew.eval_threads = crew.all_threads = options.eval_threads;
   return crew;
 }
 

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "apam/commands/options.h"
+#include "apam/cores_of_ranks.h"
 #include "apam/observer.h"
 #include "apam/run/run_folder.h"
 #include "data/batches.h"
@@ -18,10 +21,11 @@ namespace apam::commands {
 struct Crew {
   int ranks = 1;           ///< processes
   int workers = 1;         ///< gradients that may be under way at once: async: ranks - 1; otherwise 1
-  int threads = 1;         ///< of this rank, if it computes gradients
+  int threads = 1;         ///< of this rank, if it computes gradients; otherwise the most of those that do
   int master_threads = 1;  ///< for updates, on the master of an asynchronous training
   int eval_threads = 1;    ///< beside the training
-  int all_threads = 1;     ///< when nobody else computes any longer
+  int all_threads = 1;     ///< when no other rank computes any longer
+  std::vector<int> threads_by_rank{1};
 };
 
 struct Plan {
@@ -33,8 +37,11 @@ struct Plan {
   ExecOptions exec;  ///< with crew.threads
 };
 
-/// Shares the cores of this host among its ranks. `computing_here`: ranks on this host that compute gradients.
-Crew make_crew(const TrainOptions& options, int ranks, int computing_here);
+/// What this process tells the others, so that they divide the cores (apam/cores_of_ranks.h).
+exchange::RankCores cores_of_this_rank(bool computes);
+
+/// The crew as rank `rank` of `ranks` sees it.
+Crew make_crew(const TrainOptions& options, std::span<const exchange::RankCores> ranks, int rank);
 
 /// Throws UsageError for options that contradict each other or the data, InputError for bad files.
 Plan make_plan(const TrainOptions& options, const Crew& crew);

@@ -12,7 +12,7 @@
 #include "apam/mpi/environment.h"
 #include "apam/run/text.h"
 #include "apam/version.h"
-#include "kernels/runtime/parallel.h"
+#include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
 
 namespace apam::commands {
@@ -38,8 +38,16 @@ Json kernels_of(const std::vector<ProcessReport>& processes) {
 
 std::string counted(int count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
 
+/// "4 threads", or "2 to 4 threads" where the ranks that compute differ.
+std::string threads_text(const TrainOptions& options, const Crew& crew) {
+  const auto first = crew.threads_by_rank.begin() + (options.exchange == "async" ? 1 : 0);
+  const auto [least, most] = std::minmax_element(first, crew.threads_by_rank.end());
+  if (least == crew.threads_by_rank.end() || *least == *most) return counted(crew.threads, "thread");
+  return fmt::format("{} to {}", *least, counted(*most, "thread"));
+}
+
 std::string crew_text(const TrainOptions& options, const Crew& crew) {
-  const std::string threads = counted(crew.threads, "thread");
+  const std::string threads = threads_text(options, crew);
   if (options.exchange == "local") return fmt::format("local, {}", threads);
   if (options.exchange == "sync") return fmt::format("sync, {} of {}", counted(crew.ranks, "rank"), threads);
   return fmt::format("async, 1 master and {} of {}", counted(crew.workers, "worker"), threads);
@@ -117,11 +125,15 @@ Json describe_config(const TrainOptions& options, const Plan& plan, const std::v
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
   config["ranks"] = plan.crew.ranks;
   config["threads"] = plan.crew.threads;
+  config["threads_by_rank"] = plan.crew.threads_by_rank;
   config["master_threads"] = plan.crew.master_threads;
   config["log_every"] = options.log_every;
   config["host"] = json_text(host_name());
   config["cpu"] = json_text(kernels::cpu_model());
-  config["cores"] = available_cores();
+  const Cores cores = process_cores();
+  config["cores"] = cores.count();
+  config["cpus"] = cores.cpus.to_text();
+  config["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
   config["onednn"] = kOneDnnVersion;
   config["mpi"] = exchange::mpi::library_version();
   return config;

@@ -1,3 +1,4 @@
+#include <array>
 #include <iostream>
 #include <utility>
 
@@ -14,7 +15,8 @@ namespace apam::commands {
 namespace {
 
 int train_local(const TrainOptions& options, const CommandLine& command, const run::Interruption& interruption) {
-  const Plan plan = make_plan(options, make_crew(options, 1, 1));
+  const std::array<exchange::RankCores, 1> alone{cores_of_this_rank(true)};
+  const Plan plan = make_plan(options, make_crew(options, alone, 0));
   Exec exec(plan.exec);
   const engine::ParameterArena arena(exec.device(), plan.net->layout());
   const std::int64_t batches_before = first_weights(options, exec, arena);

@@ -2,13 +2,13 @@
 // they see the same data. Then the exchange; then every rank reports to rank 0, which has the result and says the status.
 #include "apam/commands/train_ranks.h"
 
-#include <algorithm>
 #include <charconv>
 #include <exception>
 #include <iostream>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "apam/commands/agreement.h"
 #include "apam/commands/failure.h"
@@ -49,11 +49,14 @@ struct Rank {
   std::int64_t batches_before = 0;           // rank 0
 };
 
-/// Ranks on this host that compute gradients.
-int computing_here(const Environment& environment, bool has_master) {
-  const std::string here = host_name();
-  const auto hosts = exchange::mpi::share_text(environment, here);
-  return static_cast<int>(std::count(hosts.begin() + (has_master ? 1 : 0), hosts.end(), here));
+/// What each rank may run on, by rank.
+std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, bool has_master) {
+  const exchange::RankCores mine = cores_of_this_rank(!has_master || environment.rank() != 0);
+  std::vector<exchange::RankCores> ranks;
+  for (const auto& text : exchange::mpi::share_text(environment, mine.to_text())) {
+    ranks.push_back(exchange::RankCores::from_text(text));
+  }
+  return ranks;
 }
 
 /// Everything that a rank can do on its own.
@@ -149,7 +152,7 @@ int compare(const Environment& environment, const Fields& fields) {
 int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& options, const CommandLine& command,
                const run::Interruption& interruption) {
   if (const int status = compare(environment, program_and_options(options)); status != 0) return status;
-  const Crew crew = make_crew(options, environment.ranks(), computing_here(environment, options.exchange == "async"));
+  const Crew crew = make_crew(options, cores_of_ranks(environment, options.exchange == "async"), environment.rank());
   const auto own_part = [&] { set_up(rank, environment, options, crew); };
   if (const int status = agree(environment, interruption, own_part); status != 0) return status;
   if (const int status = compare(environment, data_and_model(rank.plan)); status != 0) return status;

@@ -70,7 +70,4 @@ class LibraryThreads {
   int before_;
 };
 
-/// Cores that this process may run on.
-int available_cores();
-
 }  // namespace apam

@@ -1,5 +1,9 @@
 #include <omp.h>
 
+#include <utility>
+#include <vector>
+
+#include "kernels/runtime/cores.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam {
@@ -10,6 +14,17 @@ void detail::run_on_threads(int threads, void (*body)(void* context, int thread)
     // OpenMP may grant fewer threads than asked for; every index must run all the same.
     for (int thread = omp_get_thread_num(); thread < threads; thread += omp_get_num_threads()) body(context, thread);
   }
+}
+
+CpuSet detail::openmp_places() {
+  if (omp_get_proc_bind() == omp_proc_bind_false || omp_get_proc_bind() == omp_proc_bind_master) return {};
+  std::vector<int> cpus;
+  for (int place = 0; place < omp_get_num_places(); ++place) {
+    std::vector<int> ids(static_cast<std::size_t>(omp_get_place_num_procs(place)));
+    omp_get_place_proc_ids(place, ids.data());
+    cpus.insert(cpus.end(), ids.begin(), ids.end());
+  }
+  return CpuSet(std::move(cpus));
 }
 
 LibraryThreads::LibraryThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }

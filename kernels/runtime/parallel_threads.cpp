@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/runtime/cores.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam {
@@ -84,6 +85,8 @@ void detail::run_on_threads(int threads, void (*body)(void* context, int thread)
   thread_local Pool pool;
   pool.run(threads, body, context);
 }
+
+CpuSet detail::openmp_places() { return {}; }
 
 LibraryThreads::LibraryThreads(int threads) : before_(threads) {}
 LibraryThreads::~LibraryThreads() = default;

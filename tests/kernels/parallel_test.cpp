@@ -110,7 +110,5 @@ TEST(Parallel, loops_of_several_host_threads_do_not_mix) {
   EXPECT_EQ(sums, (std::vector<int>{300, 300, 300, 300}));
 }
 
-TEST(Parallel, some_core_is_available) { EXPECT_GE(available_cores(), 1); }
-
 }  // namespace
 }  // namespace apam
