@@ -45,8 +45,8 @@ std::string known_providers(DeviceKind device) {
 /// The median of several rounds for each candidate, in milliseconds. Where two are close it takes more of them to tell, and one
 /// that leads for a few milliseconds only may owe that to what else the machine does.
 template <class Op>
-Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
-                        const typename Op::Problem& problem, typename Op::Pass pass) {
+KernelDecision time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
+                               const typename Op::Problem& problem, typename Op::Pass pass) {
   constexpr Rounds kRounds{.least = 7, .milliseconds = 250, .most = 500, .until_clear = true, .clear_after = 40};
   Trial<Op> trial(exec, problem);
   std::vector<typename Op::Kernel*> kernels;
@@ -55,62 +55,92 @@ Timings time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>
     trial.run(exec, *kernels[i], pass);
     exec.synchronize();
   });
-  Timings medians;
-  for (std::size_t i = 0; i < candidates.size(); ++i) medians.emplace_back(candidates[i]->provider, median(times[i]));
-  return medians;
+  KernelDecision decision;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    decision.measured.times.push_back({std::string(candidates[i]->provider), median(times[i]), 0});
+  }
+  const auto& all = decision.measured.times;
+  decision.provider =
+      std::min_element(all.begin(), all.end(), [](auto& a, auto& b) { return a.milliseconds < b.milliseconds; })->provider;
+  return decision;
 }
 
-/// The candidate that `auto` takes, and the timings that decided it.
+/// The implementation by `provider`, or null.
 template <class Op>
-std::pair<const Implementation<Op>*, Timings> fastest(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
-                                                      const typename Op::Problem& problem, typename Op::Pass pass) {
-  if (candidates.size() == 1) return {candidates.front(), {}};
-  const std::string key = fmt::format("{} | {} | {} | {} | {} threads", Op::name, problem.describe(), pass_name<Op>(pass),
-                                      to_string(exec.device()), exec.threads());
-  TuningCache file(exec.options().tuning_cache);
-  Timings timings = file.find(key);
-  const auto time_of = [&](const Implementation<Op>* candidate) {
-    const auto found =
-        std::find_if(timings.begin(), timings.end(), [&](const auto& t) { return t.first == candidate->provider; });
-    return found == timings.end() ? -1.0 : found->second;
-  };
-  const bool complete = std::all_of(candidates.begin(), candidates.end(), [&](auto* c) { return time_of(c) >= 0; });
-  if (!complete) {
-    timings = time_candidates(exec, cache, candidates, problem, pass);
-    file.store(key, timings);
+const Implementation<Op>* by(std::string_view provider, DeviceKind device) {
+  const auto all = implementations<Op>();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.provider == provider && one.device == device; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+/// Whether a decision from a file chose among these candidates: it takes one of them, and all were timed.
+template <class Op>
+bool covers(const KernelDecision& decision, const Candidates<Op>& candidates) {
+  const auto& times = decision.measured.times;
+  const auto is = [](const auto& provider) { return [&](const auto* one) { return one->provider == provider; }; };
+  return std::any_of(candidates.begin(), candidates.end(), is(decision.provider)) &&
+         std::all_of(candidates.begin(), candidates.end(), [&](const auto* candidate) {
+           return std::any_of(times.begin(), times.end(), [&](const auto& t) { return t.provider == candidate->provider; });
+         });
+}
+
+/// What `auto` takes: what was adopted, else what the file has, else what is measured now.
+template <class Op>
+KernelDecision decide(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates, const typename Op::Problem& problem,
+                      typename Op::Pass pass, const std::string& key) {
+  if (const KernelDecision* adopted = exec.adopted().find(key)) {
+    const auto* taken = by<Op>(adopted->provider, exec.device().kind);
+    require<KernelError>(taken != nullptr, "{}: provider '{}' was adopted for {} of {}; this build has {}", Op::name,
+                         adopted->provider, pass_name<Op>(pass), problem.describe(), known_providers<Op>(exec.device().kind));
+    require<KernelError>(taken->supports(problem, pass), "{}: provider '{}' was adopted for {} of {}, which it cannot do",
+                         Op::name, adopted->provider, pass_name<Op>(pass), problem.describe());
+    return *adopted;
   }
-  return {*std::min_element(candidates.begin(), candidates.end(), [&](auto* a, auto* b) { return time_of(a) < time_of(b); }),
-          timings};
+  if (candidates.size() == 1) return {std::string(candidates.front()->provider), {}};
+  TuningCache file(exec.options().tuning_cache);
+  if (auto stored = file.find(key); stored && covers<Op>(*stored, candidates)) return *std::move(stored);
+  auto measured = time_candidates(exec, cache, candidates, problem, pass);
+  file.store(key, measured);
+  return measured;
 }
 
 template <class Op>
 typename Op::Kernel& choose(Exec& exec, KernelCache<Op>& cache, const typename Op::Problem& problem, typename Op::Pass pass) {
   const auto wanted = exec.selection().choice(Op::name, pass_name<Op>(pass));
   Candidates<Op> able;
-  const Implementation<Op>* named = nullptr;
+  const Implementation<Op>* taken = nullptr;
   bool known = wanted.provider == "auto";
   for (const auto& candidate : implementations<Op>()) {
     if (candidate.device != exec.device().kind) continue;
     const bool supported = candidate.supports(problem, pass);
     if (candidate.provider == wanted.provider) {
       known = true;
-      if (supported) named = &candidate;
+      if (supported) taken = &candidate;
     }
     // The naive loops are the last resort of `auto`, never timed against real kernels.
     if (supported && (candidate.provider != "reference" || able.empty())) able.push_back(&candidate);
   }
   require<KernelError>(!wanted.demanded || known, "{}: no provider '{}' in this build; known: {}", Op::name, wanted.provider,
                        known_providers<Op>(exec.device().kind));
-  require<KernelError>(!wanted.demanded || wanted.provider == "auto" || named != nullptr,
+  require<KernelError>(!wanted.demanded || wanted.provider == "auto" || taken != nullptr,
                        "{}: provider '{}' cannot do {} of {}", Op::name, wanted.provider, pass_name<Op>(pass),
                        problem.describe());
   require<KernelError>(!able.empty(), "{}: no provider can do {} of {} on {}", Op::name, pass_name<Op>(pass),
                        problem.describe(), to_string(exec.device()));
-  Timings timings;
-  if (named == nullptr) std::tie(named, timings) = fastest<Op>(exec, cache, able, problem, pass);
-  auto& kernel = cache.get(exec, problem, *named);
+  Measurement measured;
+  if (taken == nullptr) {
+    const DecisionKey about{std::string(Op::name), problem.describe(), std::string(pass_name<Op>(pass)), exec.device(),
+                            exec.threads()};
+    const std::string key = about.to_text();
+    KernelDecision decision = decide<Op>(exec, cache, able, problem, pass, key);
+    exec.decisions().set(key, decision);
+    taken = by<Op>(decision.provider, exec.device().kind);
+    measured = std::move(decision.measured);
+  }
+  auto& kernel = cache.get(exec, problem, *taken);
   exec.report().push_back({std::string(Op::name), problem.describe(), std::string(pass_name<Op>(pass)),
-                           std::string(named->provider), std::move(timings)});
+                           std::string(taken->provider), std::move(measured)});
   return kernel;
 }
 

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "kernels/fingerprint.h"
+#include "kernels/runtime/decision_json.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::kernels {
@@ -52,23 +53,17 @@ TuningCache::~TuningCache() {
   if (lock_ >= 0) ::close(lock_);
 }
 
-Timings TuningCache::find(const std::string& key) const {
+std::optional<KernelDecision> TuningCache::find(const std::string& key) const {
   if (file_.empty()) return {};
   const auto content = read(file_);
   const auto found = content.find(key);
-  if (found == content.end() || !found->is_object()) return {};
-  Timings timings;
-  for (const auto& [provider, milliseconds] : found->items()) {
-    if (milliseconds.is_number()) timings.emplace_back(provider, milliseconds.get<double>());
-  }
-  return timings;
+  return found == content.end() ? std::nullopt : decision_from_json(*found);
 }
 
-void TuningCache::store(const std::string& key, const Timings& timings) {
+void TuningCache::store(const std::string& key, const KernelDecision& decision) {
   if (file_.empty()) return;
   auto content = read(file_);
-  auto& entry = content[key] = nlohmann::json::object();
-  for (const auto& [provider, milliseconds] : timings) entry[provider] = milliseconds;
+  content[key] = to_json(decision);
   const std::filesystem::path fresh = file_.string() + ".new";
   std::ofstream(fresh) << content.dump(1) << '\n';
   std::error_code error;

@@ -4,14 +4,12 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
+#include <optional>
 #include <string>
-#include <utility>
-#include <vector>
+
+#include "kernels/runtime/kernel_decisions.h"
 
 namespace apam::kernels {
-
-using Timings = std::vector<std::pair<std::string, double>>;  // provider, milliseconds
 
 /// The file of one build on one machine (sources of the kernels, compiler, library version, CPU model, APAM_ISA) in a folder:
 /// timings of other kernels would mislead. An empty folder name keeps nothing.
@@ -22,10 +20,10 @@ class TuningCache {
   TuningCache(const TuningCache&) = delete;
   TuningCache& operator=(const TuningCache&) = delete;
 
-  /// The timings under `key`, or nothing.
-  Timings find(const std::string& key) const;
+  /// The decision under `key`, or nothing; a malformed one counts as none.
+  std::optional<KernelDecision> find(const std::string& key) const;
   /// Stores and writes the file anew, whole (a reader never sees half of one).
-  void store(const std::string& key, const Timings& timings);
+  void store(const std::string& key, const KernelDecision& decision);
 
   const std::filesystem::path& file() const { return file_; }
 

@@ -94,7 +94,7 @@ Json kernels_of_a_step(const InfoOptions& options, Exec& exec) {
   Json list = Json::array();
   for (const KernelReport& kernel : exec.report()) {
     Json timings = Json::object();
-    for (const auto& [provider, milliseconds] : kernel.timings) timings[provider] = milliseconds;
+    for (const ProviderTime& time : kernel.measured.times) timings[time.provider] = time.milliseconds;
     list.push_back({{"op", kernel.op},
                     {"problem", kernel.problem},
                     {"pass", kernel.pass},

@@ -13,6 +13,7 @@
 
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/device.h"
+#include "kernels/runtime/kernel_decisions.h"
 
 namespace apam {
 
@@ -48,10 +49,10 @@ struct ExecOptions {
   std::filesystem::path tuning_cache{};
 };
 
-/// One line of the report on what ran: operation, problem, pass, provider, and milliseconds of each provider timed.
+/// One line of the report on what ran: operation, problem, pass, provider, and how the providers compared.
 struct KernelReport {
   std::string op, problem, pass, provider;
-  std::vector<std::pair<std::string, double>> timings;
+  Measurement measured;  ///< without times where nothing was compared
 };
 
 /// A kernel is asked for, and will run next.
@@ -82,7 +83,7 @@ class Exec {
   /// Waits until all work given to the device is done. Nothing to wait for on the CPU.
   void synchronize();
 
-  /// A store for kernels already made, one of each type; used by kernels/ops/implementation.h.
+  /// A store for kernels already made, one of each type; used by kernels/selection.cpp and by providers.
   template <class Cache>
   Cache& cache() {
     auto& slot = caches_[std::type_index(typeid(Cache))];
@@ -94,6 +95,14 @@ class Exec {
   std::vector<KernelReport>& report() { return report_; }
   const std::vector<KernelReport>& report() const { return report_; }
 
+  /// What `auto` decided for this Exec so far: measured, looked up or adopted.
+  const KernelDecisions& decisions() const { return decisions_; }
+  KernelDecisions& decisions() { return decisions_; }
+  /// Has `auto` go by `decisions`, before any file and without timing; of kernels that were chosen already nothing changes.
+  /// A decision for a provider that this build lacks, or that cannot do the problem, throws KernelError when it is needed.
+  void adopt(const KernelDecisions& decisions) { adopted_.merge(decisions); }
+  const KernelDecisions& adopted() const { return adopted_; }
+
   /// Has every request for a kernel told to `listener` before the kernel runs; an empty one ends that.
   using RequestListener = std::function<void(const KernelRequest&)>;
   void tell_requests(RequestListener listener) { listener_ = std::move(listener); }
@@ -104,6 +113,7 @@ class Exec {
   Buffer workspace_;
   std::map<std::type_index, std::shared_ptr<void>> caches_;
   std::vector<KernelReport> report_;
+  KernelDecisions decisions_, adopted_;
   RequestListener listener_;
 };
 

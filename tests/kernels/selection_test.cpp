@@ -5,21 +5,12 @@
 #include <set>
 
 #include "tests/cases/cases.h"
+#include "tests/support/error_of.h"
 
 namespace apam::kernels {
 namespace {
 
-/// The message of the error of type E that `action` throws.
-template <class E, class Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no error of the expected type";
-  return {};
-}
+using support::error_of;
 
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
@@ -90,7 +81,7 @@ TEST(Kernel, a_demand_is_met) {
   EXPECT_EQ(exec.report()[0].problem, "1000");
   EXPECT_EQ(exec.report()[0].pass, "forward");
   EXPECT_EQ(exec.report()[0].provider, "reference");
-  EXPECT_TRUE(exec.report()[0].timings.empty());
+  EXPECT_TRUE(exec.report()[0].measured.times.empty());
 }
 
 TEST(Kernel, a_demand_for_an_unknown_provider_is_an_error) {
@@ -153,7 +144,7 @@ TEST(Kernel, auto_takes_the_naive_loops_only_where_nothing_else_serves) {
       kernel<Op>(exec, problem, pass);
       const auto& line = exec.report().at(0);
       EXPECT_EQ(line.provider == "reference", others == 0) << Op::name;
-      EXPECT_EQ(line.timings.size(), others > 1 ? static_cast<std::size_t>(others) : 0U) << Op::name;
+      EXPECT_EQ(line.measured.times.size(), others > 1 ? static_cast<std::size_t>(others) : 0U) << Op::name;
     }
   });
 }

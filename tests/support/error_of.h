@@ -1,0 +1,22 @@
+// The message of an error that is expected.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace apam::support {
+
+/// The message of the error of type E that `action` throws; a failure of the test when it throws none.
+template <class E, class Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no error of the expected type";
+  return {};
+}
+
+}  // namespace apam::support
