@@ -19,7 +19,7 @@ class AllReduce {
   virtual std::string_view name() const = 0;  ///< for reports
 
   /// Starts to replace `values` by their sum over the ranks; every rank gets the same bits. The memory belongs to the sum
-  /// until finish() returns.
+  /// until finish() returns; if an error comes first, until the process ends.
   virtual void start(Out values) = 0;
 
   /// Moves what has been started, without waiting.

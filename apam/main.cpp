@@ -1,5 +1,5 @@
 // The program `apam`: reads the command line, runs one command, and turns whatever goes wrong into one line and a status.
-//   0  done     1  failed     2  the command line cannot be meant     128 + n  ended by signal n
+//   0  done     1  failed     2  the command line cannot be meant     3  the model diverged     128 + n  ended by signal n
 // Standard output that cannot be written is a failure. Of several ranks that a launcher started, all train; any other command
 // is rank 0's, and the others have nothing to do.
 #include <CLI/CLI.hpp>
@@ -12,6 +12,7 @@
 
 #include "apam/commands/commands.h"
 #include "apam/commands/failure.h"
+#include "apam/commands/train_ranks.h"
 #include "apam/launch.h"
 #include "apam/run/standard_output.h"
 #include "apam/version.h"
@@ -28,6 +29,11 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 int complain(const std::string& message, int status) {
   if (speaks_for_launch()) std::cerr << "apam: " << first_line(message) << std::endl;
   return status;
+}
+
+bool trains_on_several_ranks(const CommandLine& command_line) {
+  const auto ranks = apam::exchange::process_environment("PMI_SIZE");
+  return command_line.size() > 1 && command_line[1] == "train" && ranks && *ranks != "1";
 }
 
 enum class Ranks : std::uint8_t { all, first };
@@ -100,6 +106,8 @@ int run_program(const CommandLine& command_line) {
   } catch (const CLI::Success& asked) {  // --help, --version
     return speaks_for_launch() ? program.exit(asked) : 0;
   } catch (const CLI::ParseError& error) {
+    // Other ranks may have been given another command line, and wait for this one.
+    if (trains_on_several_ranks(command_line)) return refuse_on_all_ranks(command_line, 2, first_line(error.what()));
     return complain(error.what(), 2);
   }
   for (const Command& command : commands) {

@@ -75,7 +75,8 @@ class WorkerTransport {
  public:
   virtual ~WorkerTransport() = default;
 
-  /// Sends a gradient. The transport may read `values` until the next pull() returns.
+  /// Sends a gradient. The transport may read `values` until the next pull() returns; if an error comes first, until the
+  /// process ends.
   virtual void push(const GradientHeader& header, In values) = 0;
 
   /// Waits for the master's reply and receives its weights (untouched when it says stop).

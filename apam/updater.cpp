@@ -14,6 +14,13 @@ void Updater::apply(In contribution) {
                                     arena_.running_statistics(), kStatisticsMomentum);
 }
 
+void Updater::choose_kernels() {
+  optimizer_.choose_kernel(exec_);
+  using Average = kernels::RunningAverage;
+  const auto statistics = static_cast<std::int64_t>(arena_.layout().statistics_size());
+  if (statistics > 0) kernels::kernel<Average>(exec_, {statistics}, Average::Pass::update);
+}
+
 std::optional<std::string> Updater::non_finite_tensor() const {
   return engine::non_finite_tensor(exec_, arena_.layout(), arena_.state());
 }

@@ -26,6 +26,9 @@ class Updater {
   /// One update of weights and running statistics. Throws ShapeError unless the contribution is as large as the state.
   void apply(In contribution);
 
+  /// Chooses the kernels of apply(), so that the first update need not.
+  void choose_kernels();
+
   /// The first tensor of the state that is NaN or infinite, by name; nothing if all are finite.
   std::optional<std::string> non_finite_tensor() const;
 

@@ -25,6 +25,12 @@ int eval(const EvalOptions& options) {
   require_finite(exec, scorer.arena(), options.weights);
 
   const Scores scores = *scorer.score([] { return false; });
+  if (!scores.finite()) {
+    std::cerr << fmt::format("apam: eval: the loss of {} images is {}, expected a number: the model has diverged",
+                             scores.images, scores.loss)
+              << std::endl;
+    return 3;
+  }
   if (!options.json.empty()) {
     const run::Json json = {{"net", options.net.name},
                             {"weights", run::json_text(options.weights)},

@@ -104,6 +104,7 @@ void EvaluationsBeside::serve_with(int threads) {
   ExecOptions exec_options = options_.exec;
   exec_options.threads = threads;
   Exec exec(exec_options);
+  exec.adopt(options_.decisions);
   Scorer scorer(exec, net_, batches_);
   std::unique_lock lock(mutex_);
   if (phase_ == Phase::starting) {

@@ -78,6 +78,7 @@ class EvaluationsBeside : public Evaluations {
   struct Options {
     ExecOptions exec;                       ///< while training goes on
     int final_threads = 1;                  ///< when it has ended
+    KernelDecisions decisions{};            ///< that `auto` is to go by
     GiveUp give_up = [] { return false; };  ///< asked before every batch, by the thread that scores
   };
 

@@ -1,6 +1,7 @@
 #include "apam/commands/net_gradient_source.h"
 
 #include <utility>
+#include <vector>
 
 #include "engine/ops/ops.h"
 
@@ -14,6 +15,21 @@ engine::Tensor readable(const engine::Shape& shape, In values) {
 NetGradientSource::NetGradientSource(Exec& exec, const nets::Net& net, const engine::ParameterArena& arena,
                                      std::shared_ptr<const data::Batches> batches, const data::LoaderOptions& loader)
     : net_(net), arena_(arena), tape_(exec, arena), loader_(std::move(batches), loader) {}
+
+void NetGradientSource::choose_kernels(std::int64_t rows) {
+  if (rows == 0) return;
+  const data::ImageShape shape = loader_.batches().dataset().info().shape;
+  const engine::Shape extents{static_cast<int>(rows), shape.height, shape.width, shape.channels};
+  Exec& exec = tape_.exec();
+  const Buffer images(exec.device(), extents.size() * sizeof(float));
+  zero(images.as<float>());
+  const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows), 0);
+  tape_.begin(engine::Mode::training);
+  engine::softmax_cross_entropy(net_.forward(tape_.input(readable(extents, images.as<float>()))), Labels(std::span(labels)),
+                                1.0F);
+  tape_.backward();
+  zero(arena_.outgoing());
+}
 
 void NetGradientSource::prepare(const exchange::BatchShare& share) {
   const data::Request request = loader_.batches().share(share.batch, share.part, share.parts);

@@ -1,6 +1,7 @@
 // Gradients of a net on a data set: what the exchange asks for, by the engine.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 
@@ -19,6 +20,10 @@ class NetGradientSource : public exchange::GradientSource {
   /// Exec, net and arena must outlive the source; the arena has the net's layout.
   NetGradientSource(Exec& exec, const nets::Net& net, const engine::ParameterArena& arena,
                     std::shared_ptr<const data::Batches> batches, const data::LoaderOptions& loader);
+
+  /// Chooses the kernels of a step of `rows` images: computes one, on zeros, and leaves nothing of it but the memory it
+  /// needed. For before the training; the arena's outgoing values mean nothing afterwards.
+  void choose_kernels(std::int64_t rows);
 
   void prepare(const exchange::BatchShare& share) override;
   exchange::GradientHeader compute(const exchange::BatchShare& share) override;

@@ -55,6 +55,7 @@ Crew make_crew(const TrainOptions& options, std::span<const exchange::RankCores>
   const exchange::RankCores& mine = ranks[static_cast<std::size_t>(rank)];
   Crew crew{.ranks = count, .workers = options.exchange == "async" ? count - 1 : 1};
   crew.threads_by_rank = exchange::threads_of_ranks(ranks, asked);
+  for (const auto& each : ranks) crew.hosts.push_back(each.host);
   int most = 1, here = 0;  // of the ranks that compute; their sum on this host
   for (std::size_t r = 0; r < ranks.size(); ++r) {
     if (!ranks[r].computes) continue;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "apam/commands/options.h"
@@ -26,6 +27,7 @@ struct Crew {
   int eval_threads = 1;    ///< beside the training
   int all_threads = 1;     ///< when no other rank computes any longer
   std::vector<int> threads_by_rank{1};
+  std::vector<std::string> hosts{};  ///< by rank
 };
 
 struct Plan {

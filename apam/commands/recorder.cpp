@@ -25,13 +25,22 @@ Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandL
   progress_.note(describe_start(options, plan));
 }
 
-void Recorder::save(const engine::ParameterArena& arena, std::int64_t batches_before) {
+bool Recorder::has_result(const exchange::Ending& ending) const {
+  return monitor_->outcome().updates > 0 || ending.why != exchange::Ending::Why::interrupted;
+}
+
+void Recorder::save(const engine::ParameterArena& arena, std::int64_t batches_before, const exchange::Ending& ending) {
+  if (!has_result(ending)) return;
   folder_.start();
   nets::save_weights(folder_.model(), arena, batches_before + monitor_->outcome().updates);
 }
 
 void Recorder::close(const engine::ParameterArena& arena, End end) {
   progress_.close();
+  if (!has_result(end.ending.ending)) {
+    std::cerr << "apam: interrupted by signal " << end.ending.ending.signal << " before the first update" << std::endl;
+    return;
+  }
   const Finish finish{.outcome = monitor_->outcome(),
                       .ending = std::move(end.ending),
                       .weights_sha256 = nets::weights_sha256(arena),

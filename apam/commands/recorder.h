@@ -23,8 +23,9 @@ class Recorder {
   TrainingMonitor& monitor() { return *monitor_; }
   Evaluations& evaluations() { return *evaluations_; }
 
-  /// Writes the model; `batches_before` are behind its statistics from before this training.
-  void save(const engine::ParameterArena& arena, std::int64_t batches_before);
+  /// Writes the model; `batches_before` are behind its statistics from before this training. A run that was interrupted before
+  /// its first update has nothing to write, here and in close(): it leaves no folder, or an older run's as it was.
+  void save(const engine::ParameterArena& arena, std::int64_t batches_before, const exchange::Ending& ending);
 
   struct End {
     std::string_view transport;
@@ -35,6 +36,8 @@ class Recorder {
   void close(const engine::ParameterArena& arena, End end);
 
  private:
+  bool has_result(const exchange::Ending& ending) const;
+
   const TrainOptions& options_;
   const Plan& plan_;
   run::RunFolder folder_;

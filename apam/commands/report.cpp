@@ -129,6 +129,8 @@ Json describe_config(const TrainOptions& options, const Plan& plan, const std::v
   config["master_threads"] = plan.crew.master_threads;
   config["log_every"] = options.log_every;
   config["host"] = json_text(host_name());
+  config["hosts"] = Json::array();
+  for (const std::string& host : plan.crew.hosts) config["hosts"].push_back(json_text(host));
   config["cpu"] = json_text(kernels::cpu_model());
   const Cores cores = process_cores();
   config["cores"] = cores.count();

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "apam/commands/commands.h"
-#include "apam/commands/net_gradient_source.h"
+#include "apam/commands/kernel_choice.h"
 #include "apam/commands/recorder.h"
 #include "apam/commands/run_control.h"
 #include "apam/commands/train_ranks.h"
@@ -30,9 +30,10 @@ int train_local(const TrainOptions& options, const CommandLine& command, const r
   exchange::Master master(updater, 1, plan.schedule, recorder.monitor());
   NetGradientSource source(exec, *plan.net, arena, plan.train, {.threads = options.loader_threads});
 
+  choose_kernels({exec, &updater, &source, batch_sizes(*plan.train, 0, 1)}, interruption);
   RunControl control(interruption);
   exchange::train_directly(master, source, control);
-  recorder.save(arena, batches_before);
+  recorder.save(arena, batches_before, master.ending());
   recorder.monitor().finish();
   RunEnding ending = end_of_run(master.ending(), master.divergence(), interruption);
   const int status = ending.status();
@@ -47,8 +48,10 @@ int train(const TrainOptions& options, const CommandLine& command) {
   try {
     if (options.exchange != "local") return train_ranks(options, command, interruption);
     const auto size = exchange::process_environment("PMI_SIZE");
-    require<UsageError>(!size || *size == "1",
-                        "--exchange local: trains in one process, but {} were started; use async or sync", size.value_or("1"));
+    if (size && *size != "1") {
+      return refuse_on_all_ranks(
+          command, 2, fmt::format("--exchange local: trains in one process, but {} were started; use async or sync", *size));
+    }
     return train_local(options, command, interruption);
   } catch (const Interrupted& interrupted) {
     std::cerr << "apam: " << interrupted.what() << std::endl;

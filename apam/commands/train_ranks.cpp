@@ -2,21 +2,25 @@
 // they see the same data. Then the exchange; then every rank reports to rank 0, which has the result and says the status.
 #include "apam/commands/train_ranks.h"
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <exception>
 #include <iostream>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "apam/commands/agreement.h"
 #include "apam/commands/failure.h"
-#include "apam/commands/net_gradient_source.h"
+#include "apam/commands/kernel_choice.h"
 #include "apam/commands/recorder.h"
 #include "apam/commands/run_control.h"
 #include "apam/master.h"
 #include "apam/mpi/all_reduce.h"
+#include "apam/mpi/deadline.h"
 #include "apam/mpi/environment.h"
 #include "apam/mpi/share_text.h"
 #include "apam/mpi/transports.h"
@@ -89,6 +93,7 @@ void start_recording(Rank& rank, const TrainOptions& options, const CommandLine&
   const Plan& plan = rank.plan;
   EvaluationsBeside::Options beside{.exec = plan.exec, .final_threads = plan.crew.eval_threads};
   beside.exec.threads = plan.crew.eval_threads;
+  beside.decisions = rank.exec->adopted();
   beside.give_up = [&interruption] { return interruption.pending().has_value(); };
   if (plan.test->images() >= kManyImages) beside.final_threads = plan.crew.all_threads;
   const auto beside_the_training = [&] {
@@ -115,6 +120,17 @@ std::vector<StatusText> share(const Environment& environment, const StatusText& 
   return all;
 }
 
+/// Prints the first mistake, once. Returns its status on all ranks; 0 if there is none.
+int first_mistake(const Environment& environment, std::span<const StatusText> answers) {
+  for (std::size_t r = 0; r < answers.size(); ++r) {
+    if (answers[r].status == 0) continue;
+    const std::string where = r == 0 ? "" : fmt::format("rank {}: ", r);
+    if (environment.rank() == 0) std::cerr << "apam: " << where << answers[r].text << std::endl;
+    return answers[r].status;
+  }
+  return 0;
+}
+
 /// Runs a step of the set-up and learns how it went on all ranks. The first mistake is printed once; returns 0 if there is
 /// none, and the same status on all ranks if there is.
 template <class Step>
@@ -130,23 +146,45 @@ int agree(const Environment& environment, const run::Interruption& interruption,
   } catch (const std::exception& error) {
     mine = {1, describe_failure(error, "train")};
   }
-  const auto answers = share(environment, mine);
-  for (std::size_t r = 0; r < answers.size(); ++r) {
-    if (answers[r].status == 0) continue;
-    const std::string where = r == 0 ? "" : fmt::format("rank {}: ", r);
-    if (environment.rank() == 0) std::cerr << "apam: " << where << answers[r].text << std::endl;
-    return answers[r].status;
-  }
-  return 0;
+  return first_mistake(environment, share(environment, mine));
 }
 
 /// Compares what all ranks say. Where they differ it is printed once, and all ranks return 2.
 int compare(const Environment& environment, const Fields& fields) {
-  const auto texts = exchange::mpi::share_text(environment, to_text(fields));
+  const auto answers = share(environment, {0, to_text(fields)});
+  if (const int status = first_mistake(environment, answers); status != 0) return status;
+  std::vector<std::string> texts;
+  for (const StatusText& answer : answers) texts.push_back(answer.text);
   const auto difference = first_disagreement(texts);
   if (!difference) return 0;
   if (environment.rank() == 0) std::cerr << "apam: " << *difference << std::endl;
   return 2;
+}
+
+/// Chooses the kernels of all ranks (kernel_choice.h). Returns a status as agree() does.
+int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptions& options,
+                    const run::Interruption& interruption) {
+  const bool shares = options.exchange == "sync";
+  KernelWork work{
+      .exec = *rank.exec, .updater = rank.updater ? &*rank.updater : nullptr, .source = rank.source ? &*rank.source : nullptr};
+  if (rank.source) work.rows = batch_sizes(*rank.plan.train, shares ? environment.rank() : 0, shares ? environment.ranks() : 1);
+  std::vector<RankWork> works;
+  const auto hosts = exchange::mpi::share_text(environment, host_name());
+  const auto descriptions = exchange::mpi::share_text(environment, work.describe());
+  for (std::size_t r = 0; r < hosts.size(); ++r) works.push_back({hosts[r], descriptions[r]});
+  const auto turns = turns_of_ranks(works);
+  const auto mine = static_cast<std::size_t>(environment.rank());
+  for (int turn = 0; turn <= *std::max_element(turns.begin(), turns.end()); ++turn) {
+    const int status = agree(environment, interruption, [&] {
+      if (turns[mine] == turn) choose_kernels(work, interruption);
+    });
+    if (status != 0) return status;
+    const auto decided = exchange::mpi::share_text(environment, turns[mine] == turn ? rank.exec->decisions().to_text() : "");
+    for (std::size_t r = 0; r < decided.size(); ++r) {
+      if (hosts[r] == hosts[mine] && !decided[r].empty()) rank.exec->adopt(KernelDecisions::from_text(decided[r]));
+    }
+  }
+  return 0;
 }
 
 int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& options, const CommandLine& command,
@@ -156,6 +194,7 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
   const auto own_part = [&] { set_up(rank, environment, options, crew); };
   if (const int status = agree(environment, interruption, own_part); status != 0) return status;
   if (const int status = compare(environment, data_and_model(rank.plan)); status != 0) return status;
+  if (const int status = choose_in_turns(rank, environment, options, interruption); status != 0) return status;
   return agree(environment, interruption, [&] {
     if (environment.rank() == 0) start_recording(rank, options, command, interruption);
   });
@@ -201,7 +240,7 @@ int exchange_and_report(Rank& rank, const Environment& environment, const TrainO
   std::vector<KernelReport> kernels = rank.exec->report();
   RunEnding ending;
   if (rank.recorder) {
-    rank.recorder->save(*rank.arena, rank.batches_before);
+    rank.recorder->save(*rank.arena, rank.batches_before, exchanged.ending);
     rank.recorder->monitor().finish();
     const auto more = rank.recorder->evaluations().kernels();
     kernels.insert(kernels.end(), more.begin(), more.end());
@@ -216,12 +255,23 @@ int exchange_and_report(Rank& rank, const Environment& environment, const TrainO
   return status;
 }
 
-}  // namespace
-
-int train_ranks(const TrainOptions& options, const CommandLine& command, const run::Interruption& interruption) {
+Environment start_mpi(const CommandLine& command) {
   std::vector<const char*> arguments;
   for (const auto& argument : command) arguments.push_back(argument.c_str());
-  Environment environment(static_cast<int>(arguments.size()), arguments.data());
+  return {static_cast<int>(arguments.size()), arguments.data()};
+}
+
+}  // namespace
+
+int refuse_on_all_ranks(const CommandLine& command, int status, const std::string& mistake) {
+  // Ranks with another command may start no MPI.
+  const exchange::mpi::Deadline deadline(std::chrono::seconds(5), status, "apam: " + mistake);
+  Environment environment = start_mpi(command);
+  return environment.finish(first_mistake(environment, share(environment, {status, mistake})));
+}
+
+int train_ranks(const TrainOptions& options, const CommandLine& command, const run::Interruption& interruption) {
+  Environment environment = start_mpi(command);
   // It outlives the handler: messages under way may still use its memory, and an evaluation that runs is not waited for.
   Rank rank;
   try {

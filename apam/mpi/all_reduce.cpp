@@ -1,13 +1,30 @@
 // All sums are non-blocking collectives on a communicator of their own; every rank starts them in the same order.
 #include "apam/mpi/all_reduce.h"
 
+#include <algorithm>
+
 #include "apam/mpi/check.h"
 
 namespace apam::exchange::mpi {
 namespace {
 
+/// What MPI may still read or write after an exception.
+struct Scratch {
+  std::vector<double> sums;
+  std::vector<std::uint64_t> numbers;
+  std::uint64_t number = 0;
+};
+
 class HostAllReduce final : public AllReduce {
  public:
+  HostAllReduce() = default;
+  ~HostAllReduce() override {
+    // After an error collectives may be under way: their memory must outlive them, so it is left to the end of the process.
+    if (waits_) static_cast<void>(scratch_.release());
+  }
+  HostAllReduce(const HostAllReduce&) = delete;
+  HostAllReduce& operator=(const HostAllReduce&) = delete;
+
   int rank() const override { return communicator_.rank(); }
   int ranks() const override { return communicator_.ranks(); }
   std::string_view name() const override { return "mpi (host buffers)"; }
@@ -34,20 +51,24 @@ class HostAllReduce final : public AllReduce {
   }
 
   void sum(std::span<double> values) override {
+    scratch_->sums.assign(values.begin(), values.end());
     MPI_Request request = MPI_REQUEST_NULL;
-    check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), count(values.size(), "a sum"), MPI_DOUBLE, MPI_SUM, communicator_.get(),
-                         &request),
+    check(MPI_Iallreduce(MPI_IN_PLACE, scratch_->sums.data(), count(values.size(), "a sum"), MPI_DOUBLE, MPI_SUM,
+                         communicator_.get(), &request),
           "MPI_Iallreduce of numbers");
-    wait(request, "MPI_Iallreduce of numbers");
+    wait_for(request, "MPI_Iallreduce of numbers");
+    std::copy(scratch_->sums.begin(), scratch_->sums.end(), values.begin());
   }
 
   std::vector<std::uint64_t> gather(std::uint64_t value) override {
-    std::vector<std::uint64_t> values(static_cast<std::size_t>(ranks()));
+    scratch_->number = value;
+    scratch_->numbers.resize(static_cast<std::size_t>(ranks()));
     MPI_Request request = MPI_REQUEST_NULL;
-    check(MPI_Iallgather(&value, 1, MPI_UINT64_T, values.data(), 1, MPI_UINT64_T, communicator_.get(), &request),
+    check(MPI_Iallgather(&scratch_->number, 1, MPI_UINT64_T, scratch_->numbers.data(), 1, MPI_UINT64_T, communicator_.get(),
+                         &request),
           "MPI_Iallgather");
-    wait(request, "MPI_Iallgather");
-    return values;
+    wait_for(request, "MPI_Iallgather");
+    return scratch_->numbers;
   }
 
   void broadcast(Out values) override {
@@ -55,7 +76,7 @@ class HostAllReduce final : public AllReduce {
     MPI_Request request = MPI_REQUEST_NULL;
     check(MPI_Ibcast(host.data(), count(host.size(), "a broadcast"), MPI_FLOAT, 0, communicator_.get(), &request),
           "MPI_Ibcast");
-    wait(request, "MPI_Ibcast");
+    wait_for(request, "MPI_Ibcast");
   }
 
  private:
@@ -68,7 +89,15 @@ class HostAllReduce final : public AllReduce {
     return done;
   }
 
+  void wait_for(MPI_Request& request, std::string_view what) {
+    waits_ = true;
+    wait(request, what);
+    waits_ = false;
+  }
+
   Communicator communicator_;
+  std::unique_ptr<Scratch> scratch_ = std::make_unique<Scratch>();
+  bool waits_ = false;  // for a collective on scratch_; still true after it failed
   std::vector<MPI_Request> started_;
   std::vector<int> indices_;  // of MPI_Testsome
 };

@@ -13,11 +13,17 @@
 
 #include "apam/launch.h"
 #include "apam/mpi/check.h"
-#include "apam/mpi/finalize_guard.h"
+#include "apam/mpi/deadline.h"
 #include "apam/mpi/mpiexec.h"
 
 namespace apam::exchange::mpi {
 namespace {
+
+// No rank may enter MPI_Finalize while another one still makes MPI calls. MPICH closes the connections of UCX there, and over
+// TCP a close needs an answer. A rank that is still in the barrier answers the closes of the others; those are then done, wait
+// in a barrier of the launcher and never answer its own. So after the barrier all are quiet for a while: the barrier's last
+// poll is at most a millisecond away.
+constexpr std::chrono::milliseconds kQuiet{100};
 
 void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
   const std::vector<std::string> command(argv, argv + argc);
@@ -58,7 +64,8 @@ int Environment::finish(int status) noexcept {
   } catch (const MpiError&) {
     return status;  // without its ranks MPI cannot be ended
   }
-  const FinalizeGuard guard(status);
+  if (ranks_ > 1) std::this_thread::sleep_for(kQuiet);
+  const Deadline deadline(std::chrono::seconds(10), status);  // it takes a few milliseconds
   MPI_Finalize();
   return status;
 }

@@ -21,7 +21,7 @@ class Environment {
   Environment& operator=(const Environment&) = delete;
 
   /// Waits for all ranks and ends MPI; returns `status`, which is to be the same on all ranks and the process's own. The last
-  /// thing to do: when MPI_Finalize does not come back, which no rank is hurt by any more, all processes end with `status`.
+  /// thing to do: if MPI_Finalize does not return, the process ends with `status`.
   int finish(int status) noexcept;
 
   int rank() const { return rank_; }

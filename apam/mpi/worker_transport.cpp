@@ -1,4 +1,6 @@
 // A worker's end: two sends and two receives, straight from and into the arena of the caller.
+#include <memory>
+
 #include "apam/mpi/protocol.h"
 
 namespace apam::exchange::mpi {
@@ -6,19 +8,32 @@ namespace {
 
 enum Place : std::size_t { kHeaderSend, kValuesSend, kReplyReceive, kWeightsReceive, kPlaces };
 
+/// What MPI may still read or write after an exception.
+struct Headers {
+  GradientHeader sent;
+  Reply received;
+};
+
 class WorkerEnd final : public WorkerTransport {
  public:
-  explicit WorkerEnd(const MessageSizes& sizes) : sizes_(sizes), requests_(kPlaces) {
+  explicit WorkerEnd(const MessageSizes& sizes) : sizes_(sizes), requests_(kPlaces), headers_(std::make_unique<Headers>()) {
     require<ExchangeError>(communicator_.rank() != kMaster, "mpi: rank {} cannot be a worker", communicator_.rank());
     agree_on_sizes(communicator_, sizes);
   }
+
+  ~WorkerEnd() override {
+    // After an error messages may be under way: their memory must outlive them, so it is left to the end of the process.
+    if (requests_.any_active()) static_cast<void>(headers_.release());
+  }
+  WorkerEnd(const WorkerEnd&) = delete;
+  WorkerEnd& operator=(const WorkerEnd&) = delete;
 
   void push(const GradientHeader& header, In values) override {
     const auto host = values.host();
     require<ExchangeError>(host.size() == sizes_.contribution, "mpi: a contribution of {} floats for messages of {}",
                            host.size(), sizes_.contribution);
-    header_ = header;
-    check(MPI_Isend(&header_, sizeof(GradientHeader), MPI_BYTE, kMaster, kGradientHeader, communicator_.get(),
+    headers_->sent = header;
+    check(MPI_Isend(&headers_->sent, sizeof(GradientHeader), MPI_BYTE, kMaster, kGradientHeader, communicator_.get(),
                     requests_.place(kHeaderSend)),
           "MPI_Isend of a gradient's header");
     check(MPI_Isend(host.data(), count(host.size(), "a contribution"), MPI_FLOAT, kMaster, kContribution, communicator_.get(),
@@ -30,11 +45,12 @@ class WorkerEnd final : public WorkerTransport {
     const auto host = weights.host();
     require<ExchangeError>(host.size() == sizes_.weights, "mpi: room for {} weights for messages of {}", host.size(),
                            sizes_.weights);
-    check(MPI_Irecv(&reply_, sizeof(Reply), MPI_BYTE, kMaster, kReply, communicator_.get(), requests_.place(kReplyReceive)),
+    check(MPI_Irecv(&headers_->received, sizeof(Reply), MPI_BYTE, kMaster, kReply, communicator_.get(),
+                    requests_.place(kReplyReceive)),
           "MPI_Irecv of a reply");
     Backoff backoff;
     while (requests_.any_active()) poll(host, backoff);
-    return reply_;
+    return headers_->received;
   }
 
  private:
@@ -43,7 +59,8 @@ class WorkerEnd final : public WorkerTransport {
     for (const auto& [index, bytes] : completed) {
       if (index == kReplyReceive) {
         check_received(bytes, sizeof(Reply), "a reply", kMaster);
-        if (reply_.verdict == Verdict::stop) continue;
+        check(headers_->received);
+        if (headers_->received.verdict == Verdict::stop) continue;
         check(MPI_Irecv(weights.data(), count(weights.size(), "weights"), MPI_FLOAT, kMaster, kWeights, communicator_.get(),
                         requests_.place(kWeightsReceive)),
               "MPI_Irecv of weights");
@@ -62,8 +79,7 @@ class WorkerEnd final : public WorkerTransport {
   Communicator communicator_;
   MessageSizes sizes_;
   Requests requests_;
-  GradientHeader header_;  // being sent
-  Reply reply_;
+  std::unique_ptr<Headers> headers_;
 };
 
 }  // namespace

@@ -44,9 +44,10 @@ void Optimizer::step(Exec& exec, In gradients, Out weights) {
   }
   const Step::Scalars scalars{static_cast<float>(rate), static_cast<float>(options_.beta1), static_cast<float>(options_.beta2),
                               static_cast<float>(options_.eps), static_cast<float>(options_.weight_decay)};
-  const Step::Problem problem{static_cast<std::int64_t>(size_), options_.rule};
-  kernels::kernel<Step>(exec, problem, Step::Pass::update).update(exec, scalars, gradients, weights, moments);
+  kernels::kernel<Step>(exec, problem(), Step::Pass::update).update(exec, scalars, gradients, weights, moments);
 }
+
+void Optimizer::choose_kernel(Exec& exec) const { kernels::kernel<Step>(exec, problem(), Step::Pass::update); }
 
 void update_running_statistics(Exec& exec, In batch, Out running, float momentum) {
   require<ShapeError>(batch.size() == running.size(), "running statistics: {} of the batch for {} running", batch.size(),

@@ -30,10 +30,15 @@ class Optimizer {
   /// One update of all weights by one gradient, both (size).
   void step(Exec& exec, In gradients, Out weights);
 
+  /// Chooses the kernel of step(), so that the first step need not.
+  void choose_kernel(Exec& exec) const;
+
   std::int64_t steps() const { return steps_; }
   const OptimizerOptions& options() const { return options_; }
 
  private:
+  kernels::OptimizerStep::Problem problem() const { return {static_cast<std::int64_t>(size_), options_.rule}; }
+
   OptimizerOptions options_;
   std::size_t size_;
   Buffer moments_;  // [ m | v | vh ], as many as the rule has

@@ -10,6 +10,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("APAM_PROGRAM", str(ROOT / "build" / "apam"))
+REPLAY = os.environ.get("APAM_REPLAY", str(ROOT / "build" / "tests" / "program" / "replay"))
 MPIEXEC = os.environ.get("APAM_MPIEXEC", "mpiexec.mpich")
 
 # Eight training images, so an epoch is four updates. Kernels are named, so that nothing is timed and all runs use the same.

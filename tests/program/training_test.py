@@ -142,6 +142,16 @@ class Ranks(ProgramTest):
         self.assertEqual(len(run.summary["peak_memory_mib"]), 3)
         self.assertEqual(run.evaluations()[3 * UPDATES][0], run.summary["test_accuracy"])
 
+    def test_the_order_of_arrival_is_all_that_an_asynchronous_run_depends_on(self):
+        for net in ("resnet18", "allcnn"):
+            options = ["--net", net, "--exchange", "async", "--epochs", "3", "--log-every", "5"]
+            run = self.train(net, *options, ranks=3)
+            arrivals = [worker for m in run.metrics if m["event"] == "train" for worker in m["workers"]]
+            self.assertEqual(len(arrivals), 3 * UPDATES)
+            self.assertEqual([arrivals.count(w) for w in (0, 1)], run.summary["updates_by_worker"])
+            replayed = subprocess.run([REPLAY, run.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
+            self.assertEqual(replayed.stdout.strip(), run.summary["state_sha256"], replayed.stderr)
+
     def test_synchronous_ranks(self):
         alone = self.train("one", "--exchange", "sync", ranks=1)
         self.assertEqual(alone.sha256(), self.train("local").sha256())
