@@ -91,7 +91,7 @@ void TrainingMonitor::log_evaluations() {
                          {"test_accuracy", evaluation.scores.accuracy},
                          {"test_top5", evaluation.scores.top5},
                          {"evaluation_seconds", evaluation.scores.seconds}});
-    if (evaluation.scores.finite() || !last_evaluation_) last_evaluation_ = evaluation;
+    if (evaluation.scores.finite()) last_evaluation_ = evaluation;
   }
 }
 

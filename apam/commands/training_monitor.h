@@ -48,7 +48,7 @@ class TrainingMonitor : public exchange::Observer {
     double seconds = 0;                         ///< of training: without evaluations on the spot
     double images_per_second = 0;               ///< after the first update of each worker, which also chooses kernels
     double train_loss = 0, train_accuracy = 0;  ///< means over the last epoch, or all updates if there were fewer
-    std::optional<Evaluation> last_evaluation;  ///< of those whose loss is finite, if there is one; else of all
+    std::optional<Evaluation> last_evaluation;  ///< whose loss is finite
   };
   Outcome outcome() const;
   const exchange::Staleness& staleness() const { return staleness_; }

@@ -25,6 +25,10 @@ namespace {
 // poll is at most a millisecond away.
 constexpr std::chrono::milliseconds kQuiet{100};
 
+// Hydra loses the exit status of processes whose outputs all close before it has seen one of them exit. Ranks of one host that
+// exit apart are seen.
+constexpr std::chrono::milliseconds kApart{50};
+
 void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
   const std::vector<std::string> command(argv, argv + argc);
   const auto fault = launch_fault(process_environment, ranks, launcher(), command);
@@ -67,6 +71,7 @@ int Environment::finish(int status) noexcept {
   if (ranks_ > 1) std::this_thread::sleep_for(kQuiet);
   const Deadline deadline(std::chrono::seconds(10), status);  // it takes a few milliseconds
   MPI_Finalize();
+  if (status != 0) std::this_thread::sleep_for(kApart * (rank_ % 4));
   return status;
 }
 

@@ -27,7 +27,7 @@ struct BatchNormOptions {
 /// so that one with statistics has one use a pass. Throws KernelError for a second, and for a residual that is x itself.
 Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOptions options = {});
 
-/// max(0, x), any shape.
+/// max(0, x), any shape; NaN stays NaN.
 Var relu(const Var& x);
 
 /// a + b, of one shape.
@@ -42,10 +42,11 @@ Var avg_pool(const Var& x, int window);
 /// x (N, ...) seen as (N, C); weight (K, C), bias (K) -> (N, K).
 Var linear(const Var& x, ParameterId weight, ParameterId bias);
 
-/// What a batch scored: sums over its rows, not means.
+/// What a batch scored: sums over its rows, not means. A label whose logit is not finite counts in neither top1 nor top5, and
+/// a logit of NaN ranks before every label. The loss is not finite where a logit is NaN or +Inf, or a label's -Inf.
 struct BatchScore {
   double loss_sum = 0.0;
-  int top1 = 0;  ///< rows whose label has the largest logit
+  int top1 = 0;  ///< rows whose label has the largest logit; of equal ones the first class
   int top5 = 0;  ///< rows whose label is among the five largest
   int rows = 0;
 };

@@ -1,6 +1,7 @@
 #include "engine/optim/optimizer.h"
 
 #include <cmath>
+#include <limits>
 
 namespace apam::engine {
 
@@ -18,12 +19,49 @@ std::string_view to_string(Step::Rule rule) {
   return names.at(static_cast<std::size_t>(rule));
 }
 
+namespace {
+
+constexpr double kLeast = std::numeric_limits<float>::min(), kLargest = std::numeric_limits<float>::max();
+
+/// Kernels get float32: what it would round to zero, to a denormal number or to infinity is not what was meant.
+void require_float32(std::string_view what, double value) {
+  require<InputError>(value >= kLeast && value <= kLargest,
+                      "optimizer: {} must be a normal float32 number, {:.3g} to {:.3g}, got {}", what, kLeast, kLargest, value);
+}
+void require_zero_or_float32(std::string_view what, double value) {
+  if (value != 0) require_float32(what, value);
+}
+
+void require_beta(std::string_view name, double beta) {
+  require<InputError>(beta >= 0 && beta < 1, "optimizer: {} must be in [0, 1), got {}", name, beta);
+  require<InputError>(static_cast<float>(beta) < 1, "optimizer: {} must stay below 1 in float32, at most {}, got {}", name,
+                      std::nextafter(1.0F, 0.0F), beta);
+  require_zero_or_float32(name, beta);
+}
+
+/// The rate of step t is learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t): with a numerator and a denominator that grow
+/// with t up to 1, it lies between learning_rate * sqrt(1 - beta2) and learning_rate / (1 - beta1).
+void require_rates(const OptimizerOptions& options) {
+  const double least = options.learning_rate * std::sqrt(1 - options.beta2);
+  const double largest = options.learning_rate / (1 - options.beta1);
+  require<InputError>(
+      least >= kLeast && largest <= kLargest,
+      "optimizer: the rates of all steps must be normal float32 numbers, {:.3g} to {:.3g}, got {:.3g} to {:.3g}", kLeast,
+      kLargest, least, largest);
+}
+
+}  // namespace
+
 Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& options) : options_(options), size_(size) {
   require<InputError>(options.learning_rate > 0, "optimizer: the learning rate must be above 0, got {}", options.learning_rate);
   require<InputError>(options.eps > 0, "optimizer: eps must be above 0, got {}", options.eps);
-  require<InputError>(options.beta1 >= 0 && options.beta1 < 1, "optimizer: beta1 must be in [0, 1), got {}", options.beta1);
-  require<InputError>(options.beta2 >= 0 && options.beta2 < 1, "optimizer: beta2 must be in [0, 1), got {}", options.beta2);
+  require_beta("beta1", options.beta1);
+  require_beta("beta2", options.beta2);
   require<InputError>(options.weight_decay >= 0, "optimizer: weight decay must not be negative, got {}", options.weight_decay);
+  require_float32("the learning rate", options.learning_rate);
+  require_float32("eps", options.eps);
+  require_zero_or_float32("weight decay", options.weight_decay);
+  if (options.rule != Step::Rule::sgd) require_rates(options);
   const std::size_t vectors = options.rule == Step::Rule::sgd ? 0 : options.rule == Step::Rule::adam ? 2 : 3;
   moments_ = Buffer(device, vectors * size * sizeof(float));
   zero(moments_.as<float>());
@@ -42,7 +80,7 @@ void Optimizer::step(Exec& exec, In gradients, Out weights) {
     moments.v = moments_.as<float>().subspan(size_, size_);
     if (options_.rule == Step::Rule::amsgrad) moments.vh = moments_.as<float>().subspan(2 * size_, size_);
   }
-  const Step::Scalars scalars{static_cast<float>(rate), static_cast<float>(options_.beta1), static_cast<float>(options_.beta2),
+  const Step::Scalars scalars{static_cast<float>(rate), Step::Decay(options_.beta1), Step::Decay(options_.beta2),
                               static_cast<float>(options_.eps), static_cast<float>(options_.weight_decay)};
   kernels::kernel<Step>(exec, problem(), Step::Pass::update).update(exec, scalars, gradients, weights, moments);
 }

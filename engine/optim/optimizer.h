@@ -24,7 +24,8 @@ std::string_view to_string(kernels::OptimizerStep::Rule rule);
 /// Owns the moments of one flat weight vector.
 class Optimizer {
  public:
-  /// Throws InputError unless learning_rate and eps are positive, betas in [0, 1) and weight_decay not negative.
+  /// Throws InputError unless learning_rate and eps are positive, betas in [0, 1) and weight_decay not negative, also after
+  /// rounding to float32, where none may become a denormal number, and unless every step's rate is a normal number too.
   Optimizer(Device device, std::size_t size, const OptimizerOptions& options);
 
   /// One update of all weights by one gradient, both (size).

@@ -7,6 +7,7 @@
 //   mean = sum_b n_b mean_b / n,   m2 = sum_b [ m2_b + n_b (mean_b - mean)^2 ]
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
@@ -23,6 +24,12 @@ constexpr std::int64_t kChannelGrain = 16;    // channels of one cache line of s
 
 std::int64_t rows_of_a_block(const BatchNorm::Problem& problem) {
   return std::max(kFewestRows, kBlockFloats / std::max<std::int64_t>(1, problem.c));
+}
+
+/// NaN for a variance that float32 cannot hold, see the contract.
+double inverse_deviation(double variance, double eps) {
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  return variance <= kLargest ? 1.0 / std::sqrt(variance + eps) : std::numeric_limits<double>::quiet_NaN();
 }
 
 class BatchNormKernel final : public BatchNorm::Kernel {
@@ -55,7 +62,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
     parallel_for(exec.threads(), c_, kChannelGrain, [&](std::int64_t begin, std::int64_t end) {
       const Joined joined = join_moments(workspace, {begin, end});
       for (std::int64_t j = begin; j < end; ++j) {
-        const double inv_std = 1.0 / std::sqrt(joined.second[j] / static_cast<double>(rows_) + double{problem_.eps});
+        const double inv_std = inverse_deviation(joined.second[j] / static_cast<double>(rows_), double{problem_.eps});
         out.mean.data()[j] = static_cast<float>(joined.first[j]);
         out.variance.data()[j] =
             static_cast<float>(joined.second[j] / static_cast<double>(std::max<std::int64_t>(rows_ - 1, 1)));
@@ -70,7 +77,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
                          Out y) override {
     float* factor = coefficients_.in(exec.workspace(workspace_.bytes()));
     for (std::int64_t j = 0; j < c_; ++j) {
-      const double inv_std = 1.0 / std::sqrt(double{running_variance.data()[j]} + double{problem_.eps});
+      const double inv_std = inverse_deviation(double{running_variance.data()[j]}, double{problem_.eps});
       factor[j] = static_cast<float>(inv_std * double{gamma.data()[j]});
     }
     normalise(exec, {running_mean.data(), factor, beta.data()}, x, residual, y);

@@ -12,10 +12,10 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
   void update(Exec& exec, const OptimizerStep::Scalars& scalars, In g, Out w, const OptimizerStep::Moments& moments) override {
     const StepScalars s{.rate = scalars.rate,
                         .weight_decay = scalars.weight_decay,
-                        .beta1 = scalars.beta1,
-                        .one_minus_beta1 = static_cast<float>(1.0 - double{scalars.beta1}),
-                        .beta2 = scalars.beta2,
-                        .one_minus_beta2 = static_cast<float>(1.0 - double{scalars.beta2}),
+                        .beta1 = scalars.beta1.kept,
+                        .one_minus_beta1 = scalars.beta1.taken,
+                        .beta2 = scalars.beta2.kept,
+                        .one_minus_beta2 = scalars.beta2.taken,
                         .eps = scalars.eps};
     parallel_for(exec.threads(), problem_.size, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t count = end - begin;

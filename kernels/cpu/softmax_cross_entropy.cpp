@@ -9,25 +9,29 @@
 namespace apam::kernels::cpu {
 namespace {
 
+constexpr std::int64_t kCounted = 5;  // ranks that count at all
+
 /// What one row adds to the sums.
 struct RowResult {
   double loss;
-  std::int64_t rank;  // of the label
+  std::int64_t rank;  // of the label; more than all classes where it has none
 };
 
 RowResult forward_row(const float* logits, std::int32_t label, std::int64_t classes, float* probabilities) {
   const float largest = *std::max_element(logits, logits + classes);
+  const float own = logits[label];
   double sum = 0.0;
   std::int64_t rank = 0;
   for (std::int64_t j = 0; j < classes; ++j) {
     const float exponential = std::exp(logits[j] - largest);
     probabilities[j] = exponential;
     sum += double{exponential};
-    if (logits[j] > logits[label] || (logits[j] == logits[label] && j < label)) ++rank;
+    if (!(logits[j] <= own) || (logits[j] == own && j < label)) ++rank;  // NaN is not below anything
   }
+  if (!std::isfinite(own)) rank = classes + kCounted;
   const double inverse = 1.0 / sum;
   for (std::int64_t j = 0; j < classes; ++j) probabilities[j] = static_cast<float>(double{probabilities[j]} * inverse);
-  return {std::log(sum) - (double{logits[label]} - double{largest}), rank};
+  return {std::log(sum) - (double{own} - double{largest}), rank};
 }
 
 class SoftmaxCrossEntropyKernel final : public SoftmaxCrossEntropy::Kernel {
@@ -50,7 +54,7 @@ class SoftmaxCrossEntropyKernel final : public SoftmaxCrossEntropy::Kernel {
     for (int i = 0; i < problem_.n; ++i) {
       loss += rows[i].loss;
       top1 += rows[i].rank < 1 ? 1 : 0;
-      top5 += rows[i].rank < 5 ? 1 : 0;
+      top5 += rows[i].rank < kCounted ? 1 : 0;
     }
     sums.data()[SoftmaxCrossEntropy::loss_sum] = static_cast<float>(loss);
     sums.data()[SoftmaxCrossEntropy::top1_count] = static_cast<float>(top1);

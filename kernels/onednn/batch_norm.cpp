@@ -1,16 +1,17 @@
 // Batch normalisation by oneDNN.
 //
 // Rows stand as the batch of 1x1 images (rows, 1, 1, C). As one image of `rows` pixels large problems take up to twice the
-// time (smaller ones gain, on AVX-512 with oneDNN 3 alone); for a plain matrix oneDNN 2 has but its loops for channels-first
+// time (smaller ones gain, only on AVX-512 with oneDNN 3); for a plain matrix oneDNN 2 has but its loops for channels-first
 // data, tens of times slower.
 //
-// Forward, ReLU is oneDNN's own fusion. Its backward pass reads a bit mask from its own forward pass, in a form of the
-// implementation's choosing, where our contract passes y: a mask kept here would break as soon as another pass of the same
-// problem ran in between. So backward is offered without ReLU only, and a residual, which oneDNN cannot add, not at all.
+// Offered without residual, which oneDNN cannot add, and without ReLU: fused into the forward pass, oneDNN's ReLU
+// makes 0 of NaN, and what its backward pass needs lies in a workspace that would not outlive another pass of the problem.
 //
 // oneDNN gives the biased variance and reads it back with eps; our contract has the unbiased variance and inv_std instead.
 // Backward passes oneDNN the variance 1 / inv_std^2 with eps = 0, which is the same function.
+// A variance beyond float32 would make y = beta; such channels become NaN afterwards, as the contract has it.
 #include <cmath>
+#include <limits>
 
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
@@ -28,8 +29,7 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
     const auto& engine = exec.cache<Library>().engine;
     const auto data = layout({problem.rows, problem.c, 1, 1}, dnnl::memory::format_tag::nhwc);
     const auto channels = vector_layout(problem.c);
-    const Flags affine = Flags::use_scale | Flags::use_shift;
-    const Flags flags = problem.relu ? affine | Flags::fuse_norm_relu : affine;
+    const Flags flags = Flags::use_scale | Flags::use_shift;
     const auto what = [&](auto pass) { return fmt::format("batch_norm: {} of {}", pass, problem.describe()); };
 
     const auto training = batch_norm_forward(engine, Propagation::forward_training, {data, problem.eps, flags});
@@ -45,7 +45,6 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
                                {DNNL_ARG_MEAN, channels},
                                {DNNL_ARG_VARIANCE, channels}},
                               {{DNNL_ARG_DST, data}});
-    if (problem.relu) return;
     std::vector<Operand> inputs{{DNNL_ARG_DIFF_DST, data},
                                 {DNNL_ARG_SRC, data},
                                 {DNNL_ARG_MEAN, channels},
@@ -53,7 +52,7 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
                                 {DNNL_ARG_SCALE, channels}};
     if (batch_norm_backward_wants_shift()) inputs.push_back({DNNL_ARG_SHIFT, channels});
     backward_ =
-        Call(exec, what("backward"), batch_norm_backward(engine, {data, 0.0F, affine}, training), inputs,
+        Call(exec, what("backward"), batch_norm_backward(engine, {data, 0.0F, flags}, training), inputs,
              {{DNNL_ARG_DIFF_SRC, data}, {DNNL_ARG_DIFF_SCALE, channels}, {DNNL_ARG_DIFF_SHIFT, channels}}, Accumulates::yes);
   }
 
@@ -63,7 +62,9 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
     const float unbiased = problem_.rows > 1 ? static_cast<float>(problem_.rows) / static_cast<float>(problem_.rows - 1) : 1.0F;
     for (std::size_t c = 0; c < statistics.variance.size(); ++c) {
       float& variance = statistics.variance.data()[c];
-      statistics.inv_std.data()[c] = 1.0F / std::sqrt(variance + problem_.eps);
+      const bool finite = std::isfinite(variance);
+      statistics.inv_std.data()[c] = finite ? 1.0F / std::sqrt(variance + problem_.eps) : kNan;
+      if (!finite) spoil(c, y);
       variance *= unbiased;
     }
   }
@@ -71,6 +72,9 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
   void forward_inference(Exec& exec, In x, In /*residual*/, In gamma, In beta, In running_mean, In running_variance,
                          Out y) override {
     forward_inference_.run(exec, {x, gamma, beta, running_mean, running_variance}, {{y}});
+    for (std::size_t c = 0; c < running_variance.size(); ++c) {
+      if (!std::isfinite(running_variance.data()[c])) spoil(c, y);
+    }
   }
 
   void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
@@ -85,6 +89,12 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
   }
 
  private:
+  static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  /// Makes NaN of a channel of y (rows, C).
+  void spoil(std::size_t channel, Out y) const {
+    for (std::size_t e = channel; e < y.size(); e += static_cast<std::size_t>(problem_.c)) y.data()[e] = kNan;
+  }
+
   BatchNorm::Problem problem_;
   Buffer variance_;  // (C), filled and read within one backward pass
   Call forward_training_, forward_inference_, backward_;
@@ -92,9 +102,7 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
 
 }  // namespace
 
-bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass pass) {
-  return !problem.residual && !(problem.relu && pass == BatchNorm::Pass::backward);
-}
+bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass) { return !problem.residual && !problem.relu; }
 
 std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem) {
   return make_kernel<BatchNorm, OnednnBatchNorm>(exec, problem);

@@ -36,9 +36,6 @@ Call::Call(Exec& exec, std::string what, const dnnl::primitive_desc_base& descri
     if (operand.ours != operand.theirs) slot.convert = conversion(slot.theirs, slot.ours, false);
     if (accumulates == Accumulates::yes) slot.add = conversion(slot.theirs, slot.ours, true);
   }
-  if (const auto kept = description.workspace_desc(); kept.get_size() > 0) {
-    left_over_ = slot_of({DNNL_ARG_WORKSPACE, kept});
-  }
 
   for (const auto& scratch : scratches_) {
     workspace_bytes_ = std::max(workspace_bytes_, whole_lines(scratch.get_desc().get_size()));
@@ -52,7 +49,6 @@ Call::Call(Exec& exec, std::string what, const dnnl::primitive_desc_base& descri
       if (slot.convert || slot.add) place(slot);
     }
   }
-  if (left_over_) place(*left_over_);
   exec.reserve_workspace(workspace_bytes_);
 }
 
@@ -84,7 +80,6 @@ void Call::run(Exec& exec, std::initializer_list<In> inputs, std::initializer_li
 void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std::initializer_list<Result> outputs) {
   const auto execute = [this](const Step& step) { step.primitive.execute(library_.stream, step.arguments); };
   for (const auto& scratch : scratches_) scratch.set_data_handle(workspace);
-  if (left_over_) left_over_->theirs.set_data_handle(workspace + left_over_->offset);
 
   const In* input = inputs.begin();
   for (const Slot& slot : inputs_) {

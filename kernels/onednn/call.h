@@ -72,7 +72,6 @@ class Call {
   int threads_ = 1;  // for which the primitives are made: their scratch memory is no larger than these need
   Step main_;
   std::vector<Slot> inputs_, outputs_;
-  std::optional<Slot> left_over_;        // what the primitive keeps for oneDNN's own backward pass; not read
   std::vector<dnnl::memory> scratches_;  // of all steps; they run one after the other, so all lie at the workspace's start
   std::size_t workspace_bytes_ = 0;
 };

@@ -17,5 +17,6 @@ std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem&);
 std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&);
 
 bool supports(const BatchNorm::Problem&, BatchNorm::Pass);
+bool supports(const Relu::Problem&, Relu::Pass);
 
 }  // namespace apam::kernels::onednn

@@ -1,4 +1,5 @@
-// relu, add and scale by oneDNN: element by element over one long vector.
+// relu, add and scale by oneDNN: element by element over one long vector. Of relu only the gradient: oneDNN's forward pass
+// makes 0 of NaN.
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
 
@@ -11,18 +12,17 @@ class OnednnRelu final : public Relu::Kernel {
     constexpr auto kRelu = dnnl::algorithm::eltwise_relu_use_dst_for_bwd;  // the gradient from y, as our contract has it
     const auto& engine = exec.cache<Library>().engine;
     const auto data = vector_layout(problem.size);
-    const auto what = [&](auto pass) { return fmt::format("relu: {} of {}", pass, problem.describe()); };
-    const auto forward = eltwise_forward(engine, kRelu, data, 0);
-    forward_ = Call(exec, what("forward"), forward, {{DNNL_ARG_SRC, data}}, {{DNNL_ARG_DST, data}});
-    backward_ = Call(exec, what("backward"), eltwise_backward(engine, kRelu, data, forward),
-                     {{DNNL_ARG_DIFF_DST, data}, {DNNL_ARG_DST, data}}, {{DNNL_ARG_DIFF_SRC, data}}, Accumulates::yes);
+    const auto forward = eltwise_forward(engine, kRelu, data, 0);  // a hint that backward asks for
+    backward_ =
+        Call(exec, fmt::format("relu: backward of {}", problem.describe()), eltwise_backward(engine, kRelu, data, forward),
+             {{DNNL_ARG_DIFF_DST, data}, {DNNL_ARG_DST, data}}, {{DNNL_ARG_DIFF_SRC, data}}, Accumulates::yes);
   }
 
-  void forward(Exec& exec, In x, Out y) override { forward_.run(exec, {x}, {{y}}); }
+  void forward(Exec&, In, Out) override { fail<KernelError>("relu: onednn has no forward pass, see supports()"); }
   void backward(Exec& exec, In dy, In y, Out dx, Write write) override { backward_.run(exec, {dy, y}, {{dx, write}}); }
 
  private:
-  Call forward_, backward_;
+  Call backward_;
 };
 
 class OnednnAdd final : public Add::Kernel {
@@ -58,6 +58,8 @@ class OnednnScale final : public Scale::Kernel {
 };
 
 }  // namespace
+
+bool supports(const Relu::Problem&, Relu::Pass pass) { return pass == Relu::Pass::backward; }
 
 std::unique_ptr<Relu::Kernel> make(Exec& exec, const Relu::Problem& problem) {
   return make_kernel<Relu, OnednnRelu>(exec, problem);

@@ -1,7 +1,10 @@
 // Batch normalisation over rows, each channel on its own (Ioffe, Szegedy 2015), with an optional residual and ReLU fused:
-//   y[i,c] = act( gamma[c] * (x[i,c] - mean[c]) * inv_std[c] + beta[c]  (+ residual[i,c]) ),   act = identity or max(0, .)
+//   y[i,c] = act( gamma[c] * (x[i,c] - mean[c]) * inv_std[c] + beta[c]  (+ residual[i,c]) ),   act = identity or max(0, .),
+//   which keeps NaN
 // Training: mean and biased variance of the batch, inv_std = 1 / sqrt(variance + eps); the unbiased variance goes out for
-// running statistics. Inference: running statistics in their place. With g = dy where act let it pass (y > 0), else 0:
+// running statistics. Inference: running statistics in their place. Of a channel whose variance is not a finite float32,
+// inv_std and y are NaN (the limit, y = beta, would hide that the net has diverged). With g = 0 where act closed (y <= 0), else
+// dy:
 //   d_residual = g,  dbeta = sum_i g,  dgamma = sum_i g * xhat,  xhat = (x - mean) * inv_std
 //   dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows)
 #pragma once

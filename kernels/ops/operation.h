@@ -6,6 +6,15 @@
 //   Pass            an enum of what it computes (forward, backward_input, ...), and pass_names in that order
 //   Kernel          the abstract kernel: one virtual function a pass
 // A provider implements Kernel and lists itself in its folder's table; kernels/implementations.cpp joins the tables.
+//
+// Operands that are not finite, huge or tiny. What `reference` gives is the rule, its results rounded to float32:
+//   - Where it gives NaN or +-Inf, every provider gives NaN or +-Inf, never a finite number: divergence is not hidden.
+//   - Where it gives a finite number, so does every provider, the right one, except within reach of an operand that is NaN,
+//     +-Inf or so large that its square overflows: NaN and +-Inf are allowed there, and what such an operand rounds by. What
+//     it reaches: the element at its own place; in a conv2d its image (of x or dy), its filter or its channel, whichever the
+//     output has; in a batch_norm that sums over rows its channel; in a softmax_cross_entropy its row and the loss, but
+//     never the counts.
+//   - A number whose magnitude is below FLT_MIN (a denormal) may count as zero, operand or result.
 #pragma once
 
 #include <memory>

@@ -2,7 +2,9 @@
 //   g' = g + weight_decay * w
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
-//   amsgrad:  m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)
+//   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
+// A new m or v below FLT_MIN in magnitude is zero, there and in w: without gradient the moments decay for ever, and with
+// denormal numbers processors are slow. Where v or vh has overflowed w is NaN, not at rest.
 // `rate` is alpha * sqrt(1 - beta2^t) / (1 - beta1^t) for adam and amsgrad (Reddi, Kale, Kumar 2018; APAM, algorithm 1),
 // and alpha for sgd. Also the running average of batch-norm statistics:  running += momentum * (batch - running).
 // Every element is on its own, so a result does not depend on the number of threads.
@@ -29,9 +31,15 @@ struct OptimizerStep {
   enum class Pass : std::uint8_t { update };
   static constexpr std::array<std::string_view, 1> pass_names{"update"};
 
+  /// A moving average keeps beta of what it is and takes 1 - beta of what comes, each rounded to float32 once.
+  struct Decay {
+    explicit constexpr Decay(double beta) : kept(static_cast<float>(beta)), taken(static_cast<float>(1.0 - beta)) {}
+    float kept, taken;
+  };
   struct Scalars {
     float rate;
-    float beta1 = 0.9F, beta2 = 0.999F, eps = 1e-8F;
+    Decay beta1{0.9}, beta2{0.999};
+    float eps = 1e-8F;
     float weight_decay = 0.0F;
   };
   /// Moments of adam (m, v) and amsgrad (m, v, vh); empty where the rule has none.

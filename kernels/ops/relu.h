@@ -1,4 +1,4 @@
-// y = max(0, x);  dx = dy where y > 0, else 0.
+// y = max(0, x), NaN where x is NaN;  dx = 0 where y <= 0, else dy: a NaN of y lets dy pass, as in PyTorch.
 #pragma once
 
 #include <array>

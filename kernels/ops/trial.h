@@ -26,6 +26,15 @@ struct TrialOutput {
   In before{};
 };
 
+/// One operand that a pass reads; one that it updates in place is meant as it is before the pass.
+struct TrialInput {
+  std::string_view name;
+  Out values;
+};
+
+/// Of each element of an output: whether an extreme operand is within its reach (kernels/ops/operation.h).
+using Reached = std::vector<bool>;
+
 template <class Op>
 class Trial {
  public:
@@ -48,6 +57,12 @@ class Trial {
   /// What `pass` should write over NaN (or `before`), computed from the same operands by the naive loops in double; in
   /// the order of outputs(). Computed at each call, on one thread.
   std::vector<std::vector<double>> expected(typename Op::Pass pass);
+
+  /// What `pass` reads, for who wants to change it before expected() and run(); labels are not among it.
+  std::vector<TrialInput> inputs(typename Op::Pass pass);
+
+  /// Which elements may be NaN or +-Inf though expected() is finite; in the order of outputs().
+  std::vector<Reached> reached(typename Op::Pass pass);
 
   /// True while nobody has written outside the operands.
   bool fences_intact() const;

@@ -1,11 +1,12 @@
 // Batch normalisation; the statistics of each channel in two passes over the rows (mean first, then squared deviations):
-//   y = act(gamma * (x - mean) * inv_std + beta + residual),  inv_std = 1 / sqrt(variance + eps)
-// With g = dy where act let it pass and xhat = (x - mean) * inv_std:
+//   y = act(gamma * (x - mean) * inv_std + beta + residual),  inv_std = 1 / sqrt(variance + eps), NaN where the variance
+// is not a finite float32. With g = 0 where act closed, else dy, and xhat = (x - mean) * inv_std:
 //   d_residual = g,  dbeta = sum g,  dgamma = sum g * xhat,  dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows)
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/ops/batch_norm.h"
@@ -44,6 +45,11 @@ void for_elements(const BatchNorm::Problem& p, Visit visit) {
   }
 }
 
+inline double inverse_deviation(double variance, double eps) {
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  return variance <= kLargest ? 1 / std::sqrt(variance + eps) : std::numeric_limits<double>::quiet_NaN();
+}
+
 template <class T>
 void batch_norm_normalise(const BatchNorm::Problem& p, const BatchNormInputs<T>& in, const std::vector<double>& mean,
                           const std::vector<double>& inv_std, T* y) {
@@ -62,7 +68,7 @@ void batch_norm_forward_training(const BatchNorm::Problem& p, const BatchNormInp
   for (double& sum : mean) sum /= p.rows;
   for_elements(p, [&](std::size_t e, std::size_t c) { squares[c] += (in.x[e] - mean[c]) * (in.x[e] - mean[c]); });
   for (int c = 0; c < p.c; ++c) {
-    inv_std[c] = 1 / std::sqrt(squares[c] / p.rows + double(p.eps));
+    inv_std[c] = inverse_deviation(squares[c] / p.rows, p.eps);
     out.mean[c] = static_cast<T>(mean[c]);
     out.variance[c] = static_cast<T>(squares[c] / std::max(p.rows - 1, 1));
     out.inv_std[c] = static_cast<T>(inv_std[c]);
@@ -74,14 +80,14 @@ template <class T>
 void batch_norm_forward_inference(const BatchNorm::Problem& p, const BatchNormInputs<T>& in, const T* running_mean,
                                   const T* running_variance, T* y) {
   std::vector<double> inv_std(p.c);
-  for (int c = 0; c < p.c; ++c) inv_std[c] = 1 / std::sqrt(double(running_variance[c]) + double(p.eps));
+  for (int c = 0; c < p.c; ++c) inv_std[c] = inverse_deviation(running_variance[c], p.eps);
   batch_norm_normalise(p, in, {running_mean, running_mean + p.c}, inv_std, y);
 }
 
 template <class T>
 void batch_norm_backward(const BatchNorm::Problem& p, const T* dy, const BatchNormSaved<T>& saved, const T* gamma,
                          const BatchNormGradients<T>& out) {
-  const auto gradient = [&](std::size_t e) -> double { return p.relu && !(saved.y[e] > 0) ? T(0) : dy[e]; };
+  const auto gradient = [&](std::size_t e) -> double { return p.relu && saved.y[e] <= 0 ? T(0) : dy[e]; };
   const auto normalised = [&](std::size_t e, std::size_t c) {
     return (double(saved.x[e]) - double(saved.mean[c])) * double(saved.inv_std[c]);
   };

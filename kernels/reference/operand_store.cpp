@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 
 #include "kernels/runtime/philox.h"
 
@@ -44,6 +45,18 @@ std::vector<double> doubles(In values) {
   std::vector<float> host(values.size());
   copy(values, Out(host.data(), host.size()));
   return {host.begin(), host.end()};
+}
+
+std::vector<bool> extremes(In values) {
+  constexpr double kLargestFactor = 0x1p63;
+  std::vector<bool> marks;
+  marks.reserve(values.size());
+  for (const double value : doubles(values)) marks.push_back(!(std::abs(value) <= kLargestFactor));
+  return marks;
+}
+
+void mark(std::vector<bool>& marks, const std::vector<bool>& more) {
+  for (std::size_t e = 0; e < marks.size(); ++e) marks[e] = marks[e] || more[e];
 }
 
 OperandStore::OperandStore(Exec& exec, std::uint64_t seed)

@@ -27,6 +27,12 @@ class OnHost {
 /// The values of an operand in double.
 std::vector<double> doubles(In values);
 
+/// Which elements of an operand are extreme: NaN, +-Inf, or so large that a product of two overflows.
+std::vector<bool> extremes(In values);
+
+/// Marks what is marked in `more`, of the same size.
+void mark(std::vector<bool>& marks, const std::vector<bool>& more);
+
 class OperandStore {
  public:
   OperandStore(Exec& exec, std::uint64_t seed);

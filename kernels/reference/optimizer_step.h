@@ -2,11 +2,13 @@
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)
-// and the running average  running += momentum * (batch - running).
+// where a new m or v below FLT_MIN is zero, and w is NaN where v or vh is beyond float32; and the running average  running +=
+// momentum * (batch - running).
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/ops/optimizer_step.h"
 #include "kernels/reference/arithmetic.h"
@@ -19,18 +21,24 @@ struct Moments {
   T *m, *v, *vh;  // (size)
 };
 
+/// 0 for what is no normal float32 number but smaller; a NaN stays.
+inline double without_denormals(double moment) {
+  return std::abs(moment) < double(std::numeric_limits<float>::min()) ? 0 : moment;
+}
+
 template <class T>
 void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalars& scalars, const T* g, T* w,
                     const Moments<T>& moments) {
-  const double rate = scalars.rate, beta1 = scalars.beta1, beta2 = scalars.beta2;
+  const OptimizerStep::Decay beta1 = scalars.beta1, beta2 = scalars.beta2;
+  const double rate = scalars.rate;
   for (std::int64_t e = 0; e < p.size; ++e) {
     const double gradient = g[e] + double(scalars.weight_decay) * w[e];
     if (p.rule == OptimizerStep::Rule::sgd) {
       w[e] = static_cast<T>(w[e] - rate * gradient);
       continue;
     }
-    const double m = beta1 * moments.m[e] + (1 - beta1) * gradient;
-    const double v = beta2 * moments.v[e] + (1 - beta2) * gradient * gradient;
+    const double m = without_denormals(double(beta1.kept) * moments.m[e] + double(beta1.taken) * gradient);
+    const double v = without_denormals(double(beta2.kept) * moments.v[e] + double(beta2.taken) * gradient * gradient);
     double second = v;
     if (p.rule == OptimizerStep::Rule::amsgrad) {
       second = std::max(v, double(moments.vh[e]));  // in this order a NaN of v stays
@@ -38,7 +46,9 @@ void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalar
     }
     moments.m[e] = static_cast<T>(m);
     moments.v[e] = static_cast<T>(v);
-    w[e] = static_cast<T>(w[e] - rate * m / (std::sqrt(second) + double(scalars.eps)));
+    const double step = rate * m / (std::sqrt(second) + double(scalars.eps));
+    w[e] =
+        second <= double(std::numeric_limits<float>::max()) ? static_cast<T>(w[e] - step) : std::numeric_limits<T>::quiet_NaN();
   }
 }
 

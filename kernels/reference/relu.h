@@ -1,4 +1,4 @@
-// y = max(0, x);  dx = dy where y > 0, else 0.
+// y = max(0, x), NaN where x is NaN;  dx = 0 where y <= 0, else dy.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ void relu_forward(const Relu::Problem& p, const T* x, T* y) {
 
 template <class T>
 void relu_backward(const Relu::Problem& p, const T* dy, const T* y, T* dx, Write write) {
-  for (std::int64_t e = 0; e < p.size; ++e) assign(dx[e], y[e] > 0 ? dy[e] : T(0), write);
+  for (std::int64_t e = 0; e < p.size; ++e) assign(dx[e], y[e] <= 0 ? T(0) : dy[e], write);
 }
 
 }  // namespace apam::kernels::reference

@@ -1,5 +1,5 @@
 // p[i,:] = softmax(logits[i,:]);   loss_i = -log p[i, label_i];   dlogits[i,j] = scale * (p[i,j] - [j == label_i]).
-// The largest logit is taken off first, so that no exponential overflows.
+// The largest logit is taken off first, so that no exponential overflows. Logits that are not finite: kernels/ops.
 #pragma once
 
 #include <algorithm>
@@ -24,11 +24,12 @@ void softmax_cross_entropy_forward(const SoftmaxCrossEntropy::Problem& p, const 
     int rank = 0;
     for (int j = 0; j < p.classes; ++j) {
       probabilities[std::size_t(i) * p.classes + j] = static_cast<T>(std::exp(row[j] - largest) / total);
-      if (row[j] > row[label] || (row[j] == row[label] && j < label)) ++rank;
+      if (row[j] > row[label] || std::isnan(row[j]) || (row[j] == row[label] && j < label)) ++rank;
     }
     loss += std::log(total) + largest - row[label];
-    top1 += rank < 1 ? 1 : 0;
-    top5 += rank < 5 ? 1 : 0;
+    const bool ranked = std::isfinite(row[label]);
+    top1 += ranked && rank < 1 ? 1 : 0;
+    top5 += ranked && rank < 5 ? 1 : 0;
   }
   sums[SoftmaxCrossEntropy::loss_sum] = static_cast<T>(loss);
   sums[SoftmaxCrossEntropy::top1_count] = static_cast<T>(top1);

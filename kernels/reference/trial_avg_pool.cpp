@@ -29,6 +29,11 @@ struct Trial<AvgPool>::Operands {
     return {{"dx", dx}};
   }
 
+  std::vector<TrialInput> inputs(Pass pass) const {
+    if (pass == Pass::forward) return {{"x", x}};
+    return {{"dy", dy}};
+  }
+
   std::vector<std::vector<double>> expected(Pass pass) const {
     std::vector<double> result(pass == Pass::forward ? y.size() : dx.size());
     if (pass == Pass::forward) {
@@ -44,7 +49,7 @@ struct Trial<AvgPool>::Operands {
 
   AvgPool::Problem problem;
   OperandStore store;
-  In x, dy;   // (N, H, W, C), (N, H / window, W / window, C)
+  Out x, dy;  // (N, H, W, C), (N, H / window, W / window, C)
   Out y, dx;  // as dy, x
 };
 

@@ -96,6 +96,45 @@ struct Trial<BatchNorm>::Operands {
     return {};
   }
 
+  std::vector<TrialInput> inputs(Pass pass) const {
+    std::vector<TrialInput> all{{"x", x}, {"gamma", gamma}};
+    if (pass == Pass::backward) {
+      all.insert(all.end(), {{"dy", dy}, {"mean", saved_mean}, {"inv_std", saved_inv_std}});
+      if (problem.relu) all.push_back({"y", saved_y});
+      return all;
+    }
+    all.push_back({"beta", beta});
+    if (problem.residual) all.push_back({"residual", residual});
+    if (pass == Pass::forward_inference)
+      all.insert(all.end(), {{"running_mean", running_mean}, {"running_variance", running_variance}});
+    return all;
+  }
+
+  /// d_residual is dy where the activation let it pass, element by element; so is inference, but for the parameters of a
+  /// channel. All else sums over the rows of a channel.
+  std::vector<Reached> reached(Pass pass) const {
+    Reached of_channel(channels), of_element(problem.size());
+    for (const TrialInput& input : inputs(pass)) {
+      const Reached marks = extremes(input.values);
+      const bool elementwise = pass == Pass::forward_inference && marks.size() == problem.size();
+      for (std::size_t e = 0; e < marks.size(); ++e) {
+        if (marks.size() == problem.size()) of_element[e] = of_element[e] || marks[e];
+        if (!elementwise) of_channel[e % channels] = of_channel[e % channels] || marks[e];
+      }
+    }
+    std::vector<Reached> all;
+    for (const TrialOutput& output : outputs(pass)) {
+      const bool of_dy = output.values.data() == d_residual.data();
+      Reached reached(output.values.size());
+      for (std::size_t e = 0; e < reached.size(); ++e) {
+        const bool here = reached.size() == problem.size() && of_element[e];
+        reached[e] = of_dy ? here : here || of_channel[e % channels];
+      }
+      all.push_back(std::move(reached));
+    }
+    return all;
+  }
+
   std::vector<std::vector<double>> expected(Pass pass) const {
     const auto xs = doubles(x), residuals = doubles(residual), gammas = doubles(gamma), betas = doubles(beta);
     const reference::BatchNormInputs<double> inputs{xs.data(), residuals.data(), gammas.data(), betas.data()};

@@ -48,6 +48,52 @@ struct Trial<Conv2d>::Operands {
     return {};
   }
 
+  std::vector<TrialInput> inputs(Pass pass) const {
+    switch (pass) {
+      case Pass::forward:
+        return {{"x", x}, {"w", w}};
+      case Pass::backward_input:
+        return {{"dy", dy}, {"w", w}};
+      case Pass::backward_weight:
+        return {{"x", x}, {"dy", dy}};
+    }
+    return {};
+  }
+
+  /// Images reach their images; filters and channels, the elements that have them.
+  std::vector<Reached> reached(Pass pass) const {
+    const auto last = [](In operand, int channels) { return any_of_last(extremes(operand), std::size_t(channels)); };
+    const auto first = [](In operand, int images) { return any_of_first(extremes(operand), std::size_t(images)); };
+    switch (pass) {
+      case Pass::forward:
+        return {spread(y.size(), first(x, problem.n), first(w, problem.k))};
+      case Pass::backward_input:
+        return {spread(dx.size(), first(dy, problem.n), last(w, problem.c))};
+      case Pass::backward_weight:
+        return {spread(dw.size(), last(dy, problem.k), last(x, problem.c))};
+    }
+    return {};
+  }
+
+  /// Whether any element at each first, or each last, index is marked.
+  static Reached any_of_first(const Reached& marks, std::size_t extent) {
+    Reached any(extent);
+    for (std::size_t e = 0; e < marks.size(); ++e)
+      any[e / (marks.size() / extent)] = any[e / (marks.size() / extent)] || marks[e];
+    return any;
+  }
+  static Reached any_of_last(const Reached& marks, std::size_t extent) {
+    Reached any(extent);
+    for (std::size_t e = 0; e < marks.size(); ++e) any[e % extent] = any[e % extent] || marks[e];
+    return any;
+  }
+  /// The elements of an output whose first or last index is marked.
+  static Reached spread(std::size_t size, const Reached& first, const Reached& last) {
+    Reached all(size);
+    for (std::size_t e = 0; e < size; ++e) all[e] = first[e / (size / first.size())] || last[e % last.size()];
+    return all;
+  }
+
   std::vector<std::vector<double>> expected(Pass pass) const {
     std::vector<double> result(outputs(pass).front().values.size());
     switch (pass) {
@@ -69,9 +115,9 @@ struct Trial<Conv2d>::Operands {
 
   Conv2d::Problem problem;
   OperandStore store;
-  In x;           // (N, H, W, C)
-  In w;           // (K, R, S, C)
-  In dy;          // (N, P, Q, K)
+  Out x;          // (N, H, W, C)
+  Out w;          // (K, R, S, C)
+  Out dy;         // (N, P, Q, K)
   Out y, dx, dw;  // as dy, x, w
 };
 

@@ -36,6 +36,11 @@ struct Trial<Relu>::Operands {
     return {{"dx", dx, 0}};
   }
 
+  std::vector<TrialInput> inputs(Pass pass) const {
+    if (pass == Pass::forward) return {{"x", x}};
+    return {{"dy", dy}, {"y", saved_y}};
+  }
+
   std::vector<std::vector<double>> expected(Pass pass) const {
     std::vector<double> result(size);
     if (pass == Pass::forward) {
@@ -71,6 +76,8 @@ struct Trial<Add>::Operands {
   static bool accumulates(Pass) { return false; }
   std::vector<TrialOutput> outputs(Pass) const { return {{"y", y}}; }
 
+  std::vector<TrialInput> inputs(Pass) const { return {{"a", a}, {"b", b}}; }
+
   std::vector<std::vector<double>> expected(Pass) const {
     std::vector<double> result(size);
     reference::add_forward(problem, doubles(a).data(), doubles(b).data(), result.data());
@@ -100,6 +107,8 @@ struct Trial<Scale>::Operands {
   void run(Exec& exec, Scale::Kernel& kernel, Pass, Write) const { kernel.forward(exec, x, y); }
   static bool accumulates(Pass) { return false; }
   std::vector<TrialOutput> outputs(Pass) const { return {{"y", y}}; }
+
+  std::vector<TrialInput> inputs(Pass) const { return {{"x", x}}; }
 
   std::vector<std::vector<double>> expected(Pass) const {
     std::vector<double> result(size);

@@ -1,7 +1,8 @@
 // Trial<Op> in terms of its Operands, which each trial_*.cpp defines for its operations before it instantiates Trial:
 //   Operands(Exec&, const Problem&, seed)      draws
 //   OperandStore store                         holds what was drawn
-//   run, accumulates, outputs, expected, flops, bytes   as in Trial
+//   run, accumulates, outputs, inputs, expected, flops, bytes   as in Trial
+//   reached                    as in Trial, for operations whose operands reach further than the element at their own place
 #pragma once
 
 #include <utility>
@@ -51,6 +52,27 @@ std::vector<TrialOutput> Trial<Op>::outputs(typename Op::Pass pass) {
 template <class Op>
 std::vector<std::vector<double>> Trial<Op>::expected(typename Op::Pass pass) {
   return operands_->expected(pass);
+}
+
+template <class Op>
+std::vector<TrialInput> Trial<Op>::inputs(typename Op::Pass pass) {
+  return operands_->inputs(pass);
+}
+
+template <class Op>
+std::vector<Reached> Trial<Op>::reached(typename Op::Pass pass) {
+  if constexpr (requires { operands_->reached(pass); }) {
+    return operands_->reached(pass);
+  } else {
+    std::vector<Reached> all;
+    for (const TrialOutput& output : operands_->outputs(pass)) {
+      all.emplace_back(output.values.size());
+      for (const TrialInput& input : operands_->inputs(pass)) {
+        if (input.values.size() == output.values.size()) mark(all.back(), extremes(input.values));
+      }
+    }
+    return all;
+  }
 }
 
 template <class Op>

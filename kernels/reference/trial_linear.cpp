@@ -49,6 +49,18 @@ struct Trial<Linear>::Operands {
     return {};
   }
 
+  std::vector<TrialInput> inputs(Pass pass) const {
+    switch (pass) {
+      case Pass::forward:
+        return {{"x", x}, {"w", w}, {"b", b}};
+      case Pass::backward_input:
+        return {{"dy", dy}, {"w", w}};
+      case Pass::backward_weight:
+        return {{"x", x}, {"dy", dy}};
+    }
+    return {};
+  }
+
   std::vector<std::vector<double>> expected(Pass pass) const {
     const auto xs = doubles(x), ws = doubles(w), dys = doubles(dy);
     std::vector<double> first(outputs(pass).front().values.size()), second(db.size());
@@ -71,10 +83,10 @@ struct Trial<Linear>::Operands {
 
   Linear::Problem problem;
   OperandStore store;
-  In x;               // (N, C)
-  In w;               // (K, C)
-  In b;               // (K)
-  In dy;              // (N, K)
+  Out x;              // (N, C)
+  Out w;              // (K, C)
+  Out b;              // (K)
+  Out dy;             // (N, K)
   Out y, dx, dw, db;  // as dy, x, w, b
 };
 

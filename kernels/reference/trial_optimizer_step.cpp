@@ -51,6 +51,13 @@ struct Trial<OptimizerStep>::Operands {
     return all;
   }
 
+  std::vector<TrialInput> inputs(Pass) const {
+    std::vector<TrialInput> all{{"g", g}, {"w", w.before}};
+    if (problem.rule != Rule::sgd) all.insert(all.end(), {{"m", m.before}, {"v", v.before}});
+    if (problem.rule == Rule::amsgrad) all.push_back({"vh", vh.before});
+    return all;
+  }
+
   std::vector<std::vector<double>> expected(Pass) const {
     std::vector<std::vector<double>> all{doubles(w.before), doubles(m.before), doubles(v.before), doubles(vh.before)};
     reference::optimizer_step<double>(problem, scalars, doubles(g).data(), all[0].data(),
@@ -70,7 +77,7 @@ struct Trial<OptimizerStep>::Operands {
   OptimizerStep::Problem problem;
   std::size_t size;
   OperandStore store;
-  In g;  // (size)
+  Out g;  // (size)
   Updated w, m, v, vh;
 };
 
@@ -90,6 +97,8 @@ struct Trial<RunningAverage>::Operands {
   static bool accumulates(Pass) { return false; }
   std::vector<TrialOutput> outputs(Pass) const { return {{"running", running, 2, 1, before}}; }
 
+  std::vector<TrialInput> inputs(Pass) const { return {{"batch", batch}, {"running", before}}; }
+
   std::vector<std::vector<double>> expected(Pass) const {
     auto result = doubles(before);
     reference::running_average(problem, kMomentum, doubles(batch).data(), result.data());
@@ -103,8 +112,7 @@ struct Trial<RunningAverage>::Operands {
   RunningAverage::Problem problem;
   std::size_t size;
   OperandStore store;
-  In batch, before;  // (size)
-  Out running;       // (size)
+  Out batch, before, running;  // (size)
 };
 
 template class Trial<OptimizerStep>;

@@ -42,6 +42,25 @@ struct Trial<SoftmaxCrossEntropy>::Operands {
             {"counts", sums.subspan(SoftmaxCrossEntropy::top1_count, 2), 0}};
   }
 
+  std::vector<TrialInput> inputs(Pass pass) const {
+    if (pass == Pass::forward) return {{"logits", logits}};
+    return {{"probabilities", saved_probabilities}};
+  }
+
+  /// A row, and the loss; never the counts.
+  std::vector<Reached> reached(Pass pass) const {
+    const Reached marks = extremes(inputs(pass).front().values);
+    if (pass == Pass::backward) return {marks};
+    const auto classes = static_cast<std::size_t>(problem.classes);
+    Reached rows(marks.size()), loss(1);
+    for (std::size_t e = 0; e < marks.size(); ++e) {
+      if (!marks[e]) continue;
+      loss[0] = true;
+      for (std::size_t j = 0; j < classes; ++j) rows[e / classes * classes + j] = true;
+    }
+    return {rows, loss, Reached(2)};
+  }
+
   std::vector<std::vector<double>> expected(Pass pass) const {
     std::vector<std::int32_t> host_labels(labels.size());
     copy<std::int32_t>(labels, {host_labels.data(), host_labels.size()});

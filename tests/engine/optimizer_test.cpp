@@ -18,12 +18,13 @@ constexpr std::size_t kSize = 16;
 /// Weights of one value, stepped with gradients of one value.
 class Stepper {
  public:
-  explicit Stepper(const OptimizerOptions& options, float start) : optimizer_({}, kSize, options), weights_(kSize, start) {}
+  explicit Stepper(const OptimizerOptions& options, float start, std::string_view kernels = "reference")
+      : model_({}, kernels), optimizer_({}, kSize, options), weights_(kSize, start) {}
 
   float step(float gradient) {
     const std::vector<float> gradients(kSize, gradient);
     optimizer_.step(model_.exec, In(gradients.data(), kSize), Out(weights_.data(), kSize));
-    for (const float weight : weights_) EXPECT_EQ(weight, weights_[0]);
+    for (const float weight : weights_) EXPECT_TRUE(weight == weights_[0] || std::isnan(weights_[0])) << weight;
     return weights_[0];
   }
   std::int64_t steps() const { return optimizer_.steps(); }
@@ -69,6 +70,26 @@ TEST(Optimizer, amsgrad_keeps_the_largest_second_moment) {
   EXPECT_NEAR(stepper.step(0.0F), 0.75 - 0.25 * std::sqrt(7.0) / 3 * 0.5, kRounding);
 }
 
+// The first step is rate * (1 - beta1) g / sqrt((1 - beta2) g^2) = learning_rate, to a few roundings, when both complements are
+// rounded from double. From beta2 rounded to float32 first, 1 - beta2 would be off by 1.3e-5, and the step by half of that.
+TEST(Optimizer, complements_of_the_betas_are_formed_in_double) {
+  for (const auto rule : {Rule::adam, Rule::amsgrad}) {
+    for (const auto kernels : {"reference", "ours"}) {
+      Stepper stepper({.rule = rule, .learning_rate = 0.5, .eps = 1e-30}, 0.0F, kernels);
+      EXPECT_NEAR(stepper.step(2.0F), -0.5, kRounding) << to_string(rule) << ' ' << kernels;
+    }
+  }
+}
+
+TEST(Optimizer, shows_a_second_moment_that_overflows) {
+  for (const auto rule : {Rule::adam, Rule::amsgrad}) {
+    for (const auto kernels : {"reference", "ours"}) {
+      Stepper stepper({.rule = rule}, 1.0F, kernels);
+      EXPECT_TRUE(std::isnan(stepper.step(1e30F))) << to_string(rule) << ' ' << kernels;
+    }
+  }
+}
+
 TEST(Optimizer, eps_bounds_the_step_of_a_vanishing_gradient) {
   Stepper stepper({.rule = Rule::amsgrad, .learning_rate = 1.0, .beta1 = 0.5, .beta2 = 0.75, .eps = 1.0}, 0.0F);
   EXPECT_EQ(stepper.step(0.0F), 0.0F);
@@ -85,6 +106,15 @@ TEST(Optimizer, names_what_is_wrong_with_its_options) {
   EXPECT_EQ(message({.beta2 = -0.5}), "optimizer: beta2 must be in [0, 1), got -0.5");
   EXPECT_EQ(message({.eps = 0}), "optimizer: eps must be above 0, got 0");
   EXPECT_EQ(message({.weight_decay = -1}), "optimizer: weight decay must not be negative, got -1");
+  EXPECT_EQ(message({.learning_rate = 1e-46}),
+            "optimizer: the learning rate must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e-46");
+  EXPECT_EQ(message({.beta2 = 1 - 1e-8}), "optimizer: beta2 must stay below 1 in float32, at most 0.99999994, got 0.99999999");
+  EXPECT_EQ(message({.eps = 1e39}), "optimizer: eps must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e+39");
+  EXPECT_EQ(message({.weight_decay = 1e-40}),
+            "optimizer: weight decay must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e-40");
+  EXPECT_EQ(message({.learning_rate = 1e38}),
+            "optimizer: the rates of all steps must be normal float32 numbers, 1.18e-38 to 3.4e+38, got 3.16e+36 to 1e+39");
+  EXPECT_EQ(message({.rule = Rule::sgd, .learning_rate = 1e38, .beta1 = 0, .weight_decay = 0}), "no error");
   EXPECT_EQ(message({.learning_rate = std::nan("")}), "optimizer: the learning rate must be above 0, got nan");
 }
 

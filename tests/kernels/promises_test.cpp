@@ -1,6 +1,6 @@
 // What contracts promise beyond right results, for every provider on the CPU: element-wise steps do not depend on the number
-// of threads, outputs may be inputs where the contract says so, each gradient follows its own Write, and batch norm bears a
-// mean far from zero.
+// of threads, outputs may be inputs where the contract says so, each gradient follows its own Write, batch norm bears a mean
+// far from zero, and a label is right only where its logit is finite and first.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -205,6 +205,52 @@ TEST(Promises, batch_norm_bears_a_mean_far_from_zero) {
     }
     for (std::size_t e = 0; e < y.size(); ++e) {
       ASSERT_NEAR(y[e], run.y[e], 1.1 * rho * kKappa + of_variance * std::abs(run.y[e])) << e;  // deviations are 1 +- 0.1
+    }
+  });
+}
+
+enum class Loss : std::uint8_t { finite, infinite, nan };
+
+Loss kind_of(float loss) { return std::isnan(loss) ? Loss::nan : std::isinf(loss) && loss > 0 ? Loss::infinite : Loss::finite; }
+
+TEST(Promises, a_label_is_right_only_where_its_logit_is_finite_and_first) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
+  const struct {
+    const char* name;
+    Vector logits;  // (7)
+    std::int32_t label;
+    Loss loss;
+    float top1, top5;
+  } rows[] = {
+      {"all NaN", Vector(7, kNan), 0, Loss::nan, 0, 0},
+      {"label NaN", {1, 2, kNan, 0, 0, 0, 0}, 2, Loss::nan, 0, 0},
+      {"NaN first", {kNan, 2, 1, 0, 0, 0, 0}, 1, Loss::nan, 0, 1},
+      {"NaN last", {0, 2, 1, 0, 0, 0, kNan}, 1, Loss::nan, 0, 1},
+      {"five NaN", {kNan, kNan, kNan, 9, 0, kNan, kNan}, 3, Loss::nan, 0, 0},
+      {"all +Inf", Vector(7, kInf), 0, Loss::nan, 0, 0},
+      {"label +Inf", {0, kInf, 1, 0, 0, 0, 0}, 1, Loss::nan, 0, 0},
+      {"another +Inf", {0, 3, kInf, 0, 0, 0, 0}, 1, Loss::nan, 0, 1},
+      {"all -Inf", Vector(7, -kInf), 0, Loss::nan, 0, 0},
+      {"label -Inf", {0, -kInf, 1, 0, 0, 0, 0}, 1, Loss::infinite, 0, 0},
+      {"others -Inf", {-kInf, 3, -kInf, -kInf, -kInf, -kInf, -kInf}, 1, Loss::finite, 1, 1},
+      {"largest floats", {-3e38F, 3e38F, 0, 0, 0, 0, 0}, 1, Loss::finite, 1, 1},
+      {"tie, first", Vector(7, 0.5F), 0, Loss::finite, 1, 1},
+      {"tie, fifth", Vector(7, 0.5F), 4, Loss::finite, 0, 1},
+      {"tie, sixth", Vector(7, 0.5F), 5, Loss::finite, 0, 0},
+  };
+  using Op = SoftmaxCrossEntropy;
+  constexpr Op::Problem kProblem{.n = 1, .classes = 7};
+  for_providers<Op>(kProblem, Op::Pass::forward, [&](const auto& implementation) {
+    for (const auto& row : rows) {
+      Exec exec;
+      const auto kernel = implementation.make(exec, kProblem);
+      Vector probabilities(7), sums(Op::sum_count);
+      kernel->forward(exec, in(row.logits), Labels(std::span(&row.label, 1)), out(probabilities), out(sums));
+      EXPECT_EQ(kind_of(sums[Op::loss_sum]), row.loss) << row.name << ": loss " << sums[Op::loss_sum];
+      EXPECT_EQ(sums[Op::top1_count], row.top1) << row.name;
+      EXPECT_EQ(sums[Op::top5_count], row.top5) << row.name;
+      const bool nan = row.loss == Loss::nan;
+      for (const float probability : probabilities) EXPECT_EQ(std::isnan(probability), nan) << row.name;
     }
   });
 }

@@ -223,7 +223,8 @@ TEST(Reference, softmax_cross_entropy_by_hand) {
 }
 
 /// Scalars and moments that leave no rounding: weight_decay turns the gradient 1.75 at w = 1 into 2.
-constexpr OptimizerStep::Scalars kScalars{.rate = 0.5F, .beta1 = 0.5F, .beta2 = 0.75F, .eps = 1.0F, .weight_decay = 0.25F};
+constexpr OptimizerStep::Scalars kScalars{
+    .rate = 0.5F, .beta1 = OptimizerStep::Decay(0.5), .beta2 = OptimizerStep::Decay(0.75), .eps = 1.0F, .weight_decay = 0.25F};
 
 TEST(Reference, sgd_by_hand) {
   const double g = 1.75;

@@ -209,7 +209,7 @@ class Errors(Early):
         begin = time.monotonic()
         process.communicate(timeout=60)
         self.assertLess(time.monotonic() - begin, 1)
-        self.assertEqual(process.returncode, 1)
+        self.assertNotEqual(process.returncode, 0)
         self.assertIn("metrics.jsonl", line)
 
 

@@ -24,6 +24,7 @@ def replace(arguments, more):
     """`arguments` with the options in `more` in place of the same ones."""
     named = {option for option in more if str(option).startswith("--")}
     kept = []
+    arguments = [str(argument) for argument in arguments]
     for i, argument in enumerate(arguments):
         if argument in named or (not argument.startswith("--") and i > 0 and arguments[i - 1] in named):
             continue

@@ -36,14 +36,20 @@ struct Avx2 {
   static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static Float sqrt(Float a) { return _mm256_sqrt_ps(a); }
+  /// Where either is NaN: b.
   static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
+  /// 0 where |a| < bound, else a; a NaN stays a NaN.
+  static Float where_at_least(Float bound, Float a) {
+    const Float size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), a);
+    return _mm256_and_ps(_mm256_cmp_ps(size, bound, _CMP_NLT_UQ), a);
+  }
   /// max(0, a); a NaN stays a NaN.
   static Float relu(Float a) { return _mm256_max_ps(zero(), a); }
-  /// a where gate > 0, else 0.
-  static Float where_positive(Float gate, Float a) { return _mm256_and_ps(_mm256_cmp_ps(gate, zero(), _CMP_GT_OQ), a); }
-  /// One bit a lane, in a byte: set where gate > 0.
+  /// 0 where gate <= 0, else a.
+  static Float where_open(Float gate, Float a) { return _mm256_and_ps(_mm256_cmp_ps(gate, zero(), _CMP_NLE_UQ), a); }
+  /// One bit a lane, in a byte: clear where gate <= 0.
   static void store_gate(std::uint8_t* to, Float gate) {
-    *to = static_cast<std::uint8_t>(_mm256_movemask_ps(_mm256_cmp_ps(gate, zero(), _CMP_GT_OQ)));
+    *to = static_cast<std::uint8_t>(_mm256_movemask_ps(_mm256_cmp_ps(gate, zero(), _CMP_NLE_UQ)));
   }
   /// a where the bit is set, else 0.
   static Float where_gate(const std::uint8_t* from, Float a) {

@@ -36,16 +36,19 @@ struct Avx512 {
   static Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float sqrt(Float a) { return _mm512_sqrt_ps(a); }
+  /// Where either is NaN: b.
   static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
+  /// 0 where |a| < bound, else a; a NaN stays a NaN.
+  static Float where_at_least(Float bound, Float a) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(a), bound, _CMP_NLT_UQ), a);
+  }
   /// max(0, a); a NaN stays a NaN.
   static Float relu(Float a) { return _mm512_max_ps(zero(), a); }
-  /// a where gate > 0, else 0.
-  static Float where_positive(Float gate, Float a) {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(gate, zero(), _CMP_GT_OQ), a);
-  }
-  /// One bit a lane, in two bytes: set where gate > 0.
+  /// 0 where gate <= 0, else a.
+  static Float where_open(Float gate, Float a) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(gate, zero(), _CMP_NLE_UQ), a); }
+  /// One bit a lane, in two bytes: clear where gate <= 0.
   static void store_gate(std::uint8_t* to, Float gate) {
-    const __mmask16 bits = _mm512_cmp_ps_mask(gate, zero(), _CMP_GT_OQ);
+    const __mmask16 bits = _mm512_cmp_ps_mask(gate, zero(), _CMP_NLE_UQ);
     __builtin_memcpy(to, &bits, sizeof bits);
   }
   /// a where the bit is set, else 0.

@@ -102,7 +102,7 @@ void gradient_sum_rows(const GradientIn& in, const float* y, Gate* gate, const G
       if constexpr (relu) {
         const auto passed = lanes.load(y + at);
         V::store_gate(gate_at<V>(gate, i, j, c), passed);
-        g = V::where_positive(passed, g);
+        g = V::where_open(passed, g);
       }
       const auto centred = V::sub(lanes.load(in.x + at), lanes.load(sums.mean + j));
       lanes.store(sums.sum_g + j, V::add(lanes.load(sums.sum_g + j), g));

@@ -7,6 +7,8 @@
 
 namespace apam::kernels::cpu {
 
+inline constexpr float kLeastNormal = 0x1p-126F;  // FLT_MIN
+
 template <class V>
 void sgd(const StepScalars& s, const float* g, float* w, std::int64_t count) {
   const auto minus_rate = V::all(-s.rate), decay = V::all(s.weight_decay);
@@ -20,7 +22,7 @@ void sgd(const StepScalars& s, const float* g, float* w, std::int64_t count) {
 /// The moments of one vector of elements, and the new weights from them; what adam and amsgrad share.
 template <class V>
 struct AdamStep {
-  typename V::Float minus_rate, decay, beta1, rest1, beta2, rest2, eps;
+  typename V::Float minus_rate, decay, beta1, rest1, beta2, rest2, eps, least;
 
   explicit AdamStep(const StepScalars& s)
       : minus_rate(V::all(-s.rate)),
@@ -29,15 +31,19 @@ struct AdamStep {
         rest1(V::all(s.one_minus_beta1)),
         beta2(V::all(s.beta2)),
         rest2(V::all(s.one_minus_beta2)),
-        eps(V::all(s.eps)) {}
+        eps(V::all(s.eps)),
+        least(V::all(kLeastNormal)) {}
 
   typename V::Float gradient(typename V::Float g, typename V::Float w) const { return V::fma(decay, w, g); }
-  typename V::Float first(typename V::Float m, typename V::Float g) const { return V::fma(beta1, m, V::mul(rest1, g)); }
+  typename V::Float first(typename V::Float m, typename V::Float g) const {
+    return V::where_at_least(least, V::fma(beta1, m, V::mul(rest1, g)));
+  }
   typename V::Float second(typename V::Float v, typename V::Float g) const {
-    return V::fma(beta2, v, V::mul(V::mul(rest2, g), g));
+    return V::where_at_least(least, V::fma(beta2, v, V::mul(V::mul(rest2, g), g)));
   }
   typename V::Float weight(typename V::Float w, typename V::Float m, typename V::Float v) const {
-    return V::fma(minus_rate, V::div(m, V::add(V::sqrt(v), eps)), w);
+    const auto quotient = V::div(m, V::add(V::sqrt(v), eps));
+    return V::fma(minus_rate, V::fma(V::zero(), v, quotient), w);  // 0 * v: NaN where v has overflowed
   }
 };
 

@@ -1,4 +1,4 @@
-// y = a + b, y = factor x, y = max(0, x), dx = dy where y > 0, running += momentum (batch - running).
+// y = a + b, y = factor x, y = max(0, x), dx = 0 where y <= 0, else dy, running += momentum (batch - running).
 #pragma once
 
 #include "kernels/cpu/vector/lanes.h"
@@ -26,7 +26,7 @@ void relu(const float* x, float* y, std::int64_t count) {
 template <class V>
 void relu_backward(const float* dy, const float* y, float* dx, bool accumulate, std::int64_t count) {
   for_each_vector<V>(count, [=](std::int64_t i, auto lanes) {
-    const auto g = V::where_positive(lanes.load(y + i), lanes.load(dy + i));
+    const auto g = V::where_open(lanes.load(y + i), lanes.load(dy + i));
     lanes.store(dx + i, accumulate ? V::add(lanes.load(dx + i), g) : g);
   });
 }

@@ -47,15 +47,18 @@ struct Portable {
     for (int i = 0; i < width; ++i) a[i] = __builtin_sqrtf(a[i]);
     return a;
   }
+  /// Where either is NaN: b.
   static Float max(Float a, Float b) { return a > b ? a : b; }
+  /// 0 where |a| < bound, else a; a NaN stays a NaN.
+  static Float where_at_least(Float bound, Float a) { return (a < zero() ? -a : a) < bound ? zero() : a; }
   /// max(0, a); a NaN stays a NaN.
   static Float relu(Float a) { return a < zero() ? zero() : a; }
-  /// a where gate > 0, else 0.
-  static Float where_positive(Float gate, Float a) { return gate > zero() ? a : zero(); }
-  /// One bit a lane, in a byte: set where gate > 0.
+  /// 0 where gate <= 0, else a.
+  static Float where_open(Float gate, Float a) { return gate <= zero() ? zero() : a; }
+  /// One bit a lane, in a byte: clear where gate <= 0.
   static void store_gate(std::uint8_t* to, Float gate) {
     unsigned bits = 0;
-    for (int i = 0; i < width; ++i) bits |= gate[i] > 0 ? 1U << static_cast<unsigned>(i) : 0U;
+    for (int i = 0; i < width; ++i) bits |= gate[i] <= 0 ? 0U : 1U << static_cast<unsigned>(i);
     *to = static_cast<std::uint8_t>(bits);
   }
   /// a where the bit is set, else 0.

@@ -20,7 +20,7 @@ struct PointwiseKernels {
   void (*running_average)(float momentum, const float* batch, float* running, std::int64_t count);
 };
 
-/// What the optimizer kernels need of kernels/ops/optimizer_step.h, the complements rounded once from double.
+/// OptimizerStep::Scalars of kernels/ops/optimizer_step.h.
 struct StepScalars {
   float rate, weight_decay;
   float beta1, one_minus_beta1;
@@ -81,7 +81,7 @@ struct BatchNormKernels {
   void (*moments)(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2);
   /// y = act(map(x) + residual); `residual` may be null. `stream` is as in PanelOut.
   void (*normalise)(const ChannelMap&, const NormaliseIn&, bool relu, float* y, bool stream, std::int64_t rows, std::int64_t c);
-  /// The gradient's sums where g = dy at y > 0, else 0, which the gate is to hold; `y` and `gate` null: no ReLU, g = dy.
+  /// The gradient's sums where g = 0 at y <= 0, else dy, which the gate is to hold; `y` and `gate` null: no ReLU, g = dy.
   void (*gradient_sums)(const GradientIn&, const float* y, Gate* gate, const GradientSums&, std::int64_t rows, std::int64_t c);
   /// `gate` is as gradient_sums has left it, or null.
   void (*gradient)(const ChannelGradient&, const GradientIn&, const Gate* gate, const GradientOut&, std::int64_t rows,

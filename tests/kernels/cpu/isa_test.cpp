@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cfenv>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -28,6 +29,14 @@ constexpr StepScalars kScalars{.rate = 0.01F,
                                .beta2 = 0.999F,
                                .one_minus_beta2 = 0.001F,
                                .eps = 1e-8F};
+
+constexpr StepScalars kPlain{.rate = 0.01F,
+                             .weight_decay = 0.0F,
+                             .beta1 = 0.9F,
+                             .one_minus_beta1 = 0.1F,
+                             .beta2 = 0.999F,
+                             .one_minus_beta2 = 0.001F,
+                             .eps = 1e-8F};
 
 std::vector<float> normals(std::uint64_t stream, std::int64_t count) {
   const Random random(1, Purpose::trial, stream);
@@ -124,6 +133,64 @@ TEST_P(Vectors, nan_is_not_hidden) {
     EXPECT_TRUE(std::isnan(vh[i])) << i;
     EXPECT_TRUE(std::isnan(w[i])) << i;
   }
+}
+
+// A gate that is NaN is not closed: the gradient passes, as in PyTorch.
+TEST_P(Vectors, gate_is_open_at_nan) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const float states[] = {kNan, -1.0F, 0.0F, -0.0F, 1.0F, std::numeric_limits<float>::infinity(), 1e-40F};
+  const bool open[] = {true, false, false, false, true, true, true};
+  std::vector<float> y(kLongest), dx(kLongest), zeros(kLongest), d_residual(kLongest), unused(kLongest);
+  const auto dy = normals(0, kLongest);
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] = states[i % 7];
+  isa().pointwise.relu_backward(dy.data(), y.data(), dx.data(), false, kLongest);
+  std::vector<Gate> gate(static_cast<std::size_t>((kLongest + isa().width - 1) / isa().width * gate_bytes(isa().width)));
+  std::vector<float> sum_g(kLongest), sum_gx(kLongest);
+  const GradientIn in{dy.data(), zeros.data()};
+  isa().batch_norm.gradient_sums(in, y.data(), gate.data(), {zeros.data(), sum_g.data(), sum_gx.data()}, 1, kLongest);
+  isa().batch_norm.gradient({zeros.data(), zeros.data(), zeros.data(), zeros.data()}, in, gate.data(),
+                            {unused.data(), d_residual.data(), false, false}, 1, kLongest);
+  for (std::int64_t i = 0; i < kLongest; ++i) {
+    const float expected = open[i % 7] ? dy[i] : 0.0F;
+    EXPECT_EQ(dx[i], expected) << i;
+    EXPECT_EQ(sum_g[i], expected) << i;
+    EXPECT_EQ(d_residual[i], expected) << i;
+  }
+}
+
+// Gradients of all sizes for some steps, none for so many that the slowest moment decays to nothing: never a denormal number
+// on the way, and once all are zero a step meets no number that processors take long over.
+TEST_P(Vectors, moments_without_gradient_decay_to_zero) {
+  constexpr std::int64_t kCount = 45;
+  std::vector<float> w1(kCount, 1.0F), m1(kCount), v1(kCount), w2 = w1, m2 = m1, v2 = v1, vh(kCount), g(kCount);
+  const auto step = [&] {
+    isa().optimizer.adam(kPlain, g.data(), w1.data(), m1.data(), v1.data(), kCount);
+    isa().optimizer.amsgrad(kPlain, g.data(), w2.data(), m2.data(), v2.data(), vh.data(), kCount);
+  };
+  const auto denormals = [&] {
+    std::int64_t found = 0;
+    for (const auto* moments : {&m1, &v1, &m2, &v2, &vh}) {
+      for (const float moment : *moments) found += std::fpclassify(moment) == FP_SUBNORMAL ? 1 : 0;
+    }
+    return found;
+  };
+  for (std::uint64_t t = 0; t < 20; ++t) {
+    const auto noise = normals(t, kCount);
+    for (std::int64_t i = 0; i < kCount; ++i) g[i] = noise[i] * std::pow(10.0F, static_cast<float>(-i % 40));
+    step();
+    ASSERT_EQ(denormals(), 0) << t;
+  }
+  EXPECT_GT(m1[0] * m1[0], 0.0F);
+  std::fill(g.begin(), g.end(), 0.0F);
+  for (int t = 0; t < 100'000; ++t) {
+    step();
+    ASSERT_EQ(denormals(), 0) << t;
+  }
+  for (const auto* moments : {&m1, &v1, &m2, &v2}) EXPECT_EQ(*moments, std::vector<float>(kCount));
+  EXPECT_GT(vh[0], 0.0F);
+  std::feclearexcept(FE_ALL_EXCEPT);
+  step();
+  EXPECT_EQ(std::fetestexcept(FE_UNDERFLOW), 0);
 }
 
 TEST_P(Vectors, moments_of_a_far_mean_do_not_cancel) {

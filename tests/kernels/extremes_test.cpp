@@ -1,0 +1,82 @@
+// NaN, infinities, huge and denormal numbers in every operand of every operation, pass and awkward case: every provider, and
+// ours on every instruction set, against the rule in kernels/ops/operation.h.
+#include "tests/support/extremes.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/cpu/make.h"
+#include "tests/cases/cases.h"
+
+namespace apam::kernels {
+namespace {
+
+/// Besides the awkward cases: problems that take Winograd's products, in several images.
+template <class Op>
+std::vector<cases::Case<Op>> more_cases() {
+  return {};
+}
+template <>
+std::vector<cases::Case<Conv2d>> more_cases() {
+  return {{"tiles", {.n = 3, .h = 13, .w = 14, .c = 20, .k = 18, .r = 3, .s = 3, .padding = 1}},
+          {"small_tiles", {.n = 20, .h = 6, .w = 3, .c = 17, .k = 16, .r = 3, .s = 3, .padding = 1}},
+          {"tiles_stride_2", {.n = 5, .h = 12, .w = 13, .c = 17, .k = 16, .r = 3, .s = 3, .stride = 2, .padding = 1}}};
+}
+
+/// Calls try_one(who, what runs it) for every provider that can do the pass, and for ours on every instruction set.
+template <class Op, class TryOne>
+void for_all_kernels(Exec& exec, Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass,
+                     const TryOne& try_one) {
+  for (const auto& implementation : implementations<Op>()) {
+    if (implementation.device != DeviceKind::cpu || !implementation.supports(problem, pass)) continue;
+    const auto kernel = implementation.make(exec, problem);
+    try_one(std::string(implementation.provider), [&] { trial.run(exec, *kernel, pass); });
+  }
+  for (const cpu::Isa* isa : cpu::available_isas()) {
+    const auto kernel = cpu::make(exec, problem, *isa);
+    try_one(isa->name, [&] { trial.run(exec, *kernel, pass); });
+  }
+}
+
+/// Operands larger than this show nothing that smaller ones do not.
+constexpr std::size_t kMostElements = 20'000;
+
+template <class Op>
+bool small(Trial<Op>& trial) {
+  const auto inputs = trial.inputs(typename Op::Pass{});
+  return std::all_of(inputs.begin(), inputs.end(), [](const auto& input) { return input.values.size() <= kMostElements; });
+}
+
+template <class Op>
+void check(const cases::Case<Op>& named) {
+  Exec exec;
+  Trial<Op> trial(exec, named.problem);
+  if (!small(trial)) return;
+  for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+    const auto pass = static_cast<typename Op::Pass>(index);
+    support::check_extremes(
+        trial, pass, [&](const auto& try_one) { for_all_kernels(exec, trial, named.problem, pass, try_one); },
+        [&](const std::string& who, const std::string& faults) {
+          EXPECT_EQ(faults, "") << named.name << ' ' << Op::pass_names[index] << ' ' << named.problem.describe() << ": " << who;
+        });
+  }
+}
+
+template <class Op>
+class Extremes : public testing::Test {};
+using TestedOperations =
+    testing::Types<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, OptimizerStep, RunningAverage>;
+struct OperationName {
+  template <class Op>
+  static std::string GetName(int) {
+    return std::string(Op::name);
+  }
+};
+TYPED_TEST_SUITE(Extremes, TestedOperations, OperationName);
+
+TYPED_TEST(Extremes, are_not_hidden_and_spread_no_further_than_the_rule_says) {
+  for (const auto& named : cases::awkward_cases<TypeParam>()) check<TypeParam>(named);
+  for (const auto& named : more_cases<TypeParam>()) check<TypeParam>(named);
+}
+
+}  // namespace
+}  // namespace apam::kernels
