@@ -20,7 +20,7 @@ struct Host {
 std::map<std::string, Host> hosts_of(std::span<const RankCores> ranks) {
   std::map<std::string, Host> hosts;
   for (std::size_t r = 0; r < ranks.size(); ++r) {
-    const auto& [cpus, quota] = ranks[r].cores;
+    const auto& [cpus, quota, limit] = ranks[r].cores;
     Host& host = hosts[ranks[r].host];
     (ranks[r].computes ? host.computing : host.others).push_back(r);
     if (quota && (!host.quota || *quota < *host.quota)) host.quota = quota;
@@ -41,7 +41,7 @@ void divide(std::span<const RankCores> ranks, const Host& host, std::vector<int>
   for (const std::size_t r : host.computing) {
     double share = 0;
     for (const int cpu : ranks[r].cores.cpus.cpus()) share += 1.0 / host.sharers.at(cpu);
-    threads[r] = whole(share);
+    threads[r] = std::min(whole(share), std::max(1, ranks[r].cores.limit));
     sum += threads[r];
   }
   if (!host.quota || *host.quota >= sum) return;
@@ -58,7 +58,7 @@ int left_for(std::span<const RankCores> ranks, const Host& host, std::size_t oth
     if (!theirs.empty()) left -= static_cast<double>(threads[r]) * (theirs & mask).count() / theirs.count();
   }
   if (host.quota) left = std::min(left, *host.quota - sum);
-  return whole(left);
+  return std::min(whole(left), std::max(1, ranks[other].cores.limit));
 }
 
 }  // namespace
@@ -72,17 +72,17 @@ std::vector<int> threads_of_ranks(std::span<const RankCores> ranks, int asked) {
   return threads;
 }
 
-// "w|0-3,8|2.5|host": computes (w) or not (-), CPUs, quota or nothing, and a host that may have any name.
+// "w|0-3,8|2.5|16|host": computes (w) or not (-), CPUs, quota or nothing, limit of threads, and a host that may have any name.
 std::string RankCores::to_text() const {
   const std::string quota = cores.quota ? fmt::format("{}", *cores.quota) : "";
-  return fmt::format("{}|{}|{}|{}", computes ? 'w' : '-', cores.cpus.to_text(), quota, host);
+  return fmt::format("{}|{}|{}|{}|{}", computes ? 'w' : '-', cores.cpus.to_text(), quota, cores.limit, host);
 }
 
 RankCores RankCores::from_text(std::string_view text) {
   const std::string_view all = text;
   const auto field = [&] {
     const auto end = text.find('|');
-    require<InputError>(end != std::string_view::npos, "cores of a rank: '{}' has too few fields, expected 4", all);
+    require<InputError>(end != std::string_view::npos, "cores of a rank: '{}' has too few fields, expected 5", all);
     const std::string_view word = text.substr(0, end);
     text.remove_prefix(end + 1);
     return word;
@@ -100,6 +100,10 @@ RankCores RankCores::from_text(std::string_view text) {
                         "cores of a rank: '{}' has quota '{}', expected a number above 0", all, quota);
     rank.cores.quota = value;
   }
+  const std::string_view limit = field();
+  const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), rank.cores.limit);
+  require<InputError>(error == std::errc{} && end == limit.data() + limit.size() && rank.cores.limit > 0,
+                      "cores of a rank: '{}' has limit '{}', expected a whole number above 0", all, limit);
   rank.host = text;
   return rank;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/start_thread.h"
 
 namespace apam::data {
 
@@ -18,7 +19,7 @@ Loader::Loader(std::shared_ptr<const Batches> batches, LoaderOptions options)
   const int places = options_.threads == 0 ? 1 : options_.ahead + 1;
   for (int i = 0; i < places; ++i) ring_.emplace_back().batch = Batch(batches_->dataset().info().shape, options_.rows);
   for (int i = 0; i < options_.threads; ++i) {
-    threads_.emplace_back([this](const std::stop_token& stop) { serve(stop); });
+    threads_.push_back(start_thread("loader", i + 1, options_.threads, [this](const std::stop_token& stop) { serve(stop); }));
   }
 }
 

@@ -28,7 +28,8 @@ struct LoaderOptions {
 /// Used by one thread. Waits asleep. Destroying it drops what has not been taken.
 class Loader {
  public:
-  /// Throws InputError for negative numbers, or for threads that may not look ahead.
+  /// Throws InputError for negative numbers, or for threads that may not look ahead; DeviceError when the system does not
+  /// start the threads.
   explicit Loader(std::shared_ptr<const Batches> batches, LoaderOptions options = {});
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;

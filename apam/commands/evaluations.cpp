@@ -7,6 +7,8 @@
 #include <chrono>
 #include <utility>
 
+#include "kernels/runtime/start_thread.h"
+
 namespace apam::commands {
 namespace {
 
@@ -32,7 +34,7 @@ bool EvaluationsOnTheSpot::submit(std::int64_t update, double at, In state, Need
 
 EvaluationsBeside::EvaluationsBeside(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
     : options_(std::move(options)), net_(net), batches_(std::move(batches)) {
-  thread_ = std::jthread([this] { serve(); });
+  thread_ = start_thread("evaluations", 1, 1, [this] { serve(); });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return phase_ != Phase::starting || error_; });
 }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "kernels/ops/all.h"
+#include "kernels/runtime/parallel.h"
 
 namespace apam::commands {
 
@@ -23,6 +24,7 @@ std::filesystem::path kernel_cache_folder(const MachineOptions& machine) {
 ExecOptions exec_options(const MachineOptions& machine, int threads) {
   ExecOptions options{.threads = threads, .tuning_cache = kernel_cache_folder(machine)};
   checking_usage([&] {
+    check_threads(threads);
     options.device = parse_device(machine.device);
     options.kernels = KernelSelection::parse(machine.kernels);
     kernels::check_selection(options.kernels);

@@ -5,6 +5,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/runtime/start_thread.h"
+
 namespace apam::exchange {
 
 void run_threads(std::span<const std::function<void()>> bodies, const std::function<void(const std::string&)>& close) {
@@ -23,8 +25,13 @@ void run_threads(std::span<const std::function<void()>> bodies, const std::funct
   };
   {
     std::vector<std::jthread> threads;
-    for (std::size_t i = 1; i < bodies.size(); ++i) threads.emplace_back(run, std::cref(bodies[i]));
-    if (!bodies.empty()) run(bodies.front());
+    run([&] {
+      for (std::size_t i = 1; i < bodies.size(); ++i) {
+        threads.push_back(
+            start_thread("run_threads", static_cast<int>(i) + 1, static_cast<int>(bodies.size()), run, bodies[i]));
+      }
+      if (!bodies.empty()) bodies.front()();
+    });
   }
   if (first) std::rethrow_exception(first);
 }

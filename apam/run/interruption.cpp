@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/start_thread.h"
 
 namespace apam::run {
 namespace {
@@ -40,7 +41,7 @@ Interruption::Interruption()
   require<DeviceError>(arrived_ >= 0 && closing_ >= 0, "signals: cannot be watched: {}",
                        std::generic_category().message(error));
   ::pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  thread_ = std::thread([this] { watch(); });
+  thread_ = start_thread("signals", 1, 1, [this] { watch(); });
 }
 
 Interruption::~Interruption() {

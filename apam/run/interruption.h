@@ -39,7 +39,7 @@ class Interruption {
   int arrived_;         // descriptor: signals
   int closing_;         // descriptor: the destructor
   std::atomic<int> signal_ = 0;
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace apam::run

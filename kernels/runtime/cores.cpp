@@ -100,7 +100,7 @@ CpuSet detail::affinity(const AffinityQuery& query) {
 }
 
 int Cores::count() const {
-  const int most = std::max(1, cpus.count());
+  const int most = std::max(1, std::min(cpus.count(), limit));
   if (!quota || *quota >= most) return most;
   return std::max(1, static_cast<int>(std::ceil(*quota)));
 }
@@ -113,7 +113,7 @@ Cores process_cores() {
     std::iota(all.begin(), all.end(), 0);
     cpus = CpuSet(std::move(all));
   }
-  return {std::move(cpus), detail::cgroup_quota("/")};
+  return {std::move(cpus), detail::cgroup_quota("/"), detail::openmp_thread_limit()};
 }
 
 int available_cores() { return process_cores().count(); }

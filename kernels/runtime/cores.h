@@ -1,10 +1,11 @@
 // Cores that this process may use:
 //
-//   cores = min(|CPUs|, max(1, ceil(quota)))
+//   cores = min(|CPUs|, max(1, ceil(quota)), limit)
 //
 // CPUs: the affinity mask of the process, and where OpenMP binds threads (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY) all of
 // its places, since it has narrowed the mask of the main thread to the first of them before main() begins.
 // Quota: CPU seconds per second that the control groups of the process grant; the tightest of the group and its ancestors.
+// Limit: the most threads that OpenMP gives a loop (OMP_THREAD_LIMIT; 1 where OMP_MAX_ACTIVE_LEVELS is 0).
 #pragma once
 
 #include <sched.h>
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,6 +50,9 @@ class CpuSet {
 struct Cores {
   CpuSet cpus;
   std::optional<double> quota{};  ///< CPUs' worth of time; none: no limit
+  int limit = kNoLimit;           ///< threads
+
+  static constexpr int kNoLimit = std::numeric_limits<int>::max();
 
   /// At least 1.
   int count() const;
@@ -76,6 +81,9 @@ std::optional<double> cgroup_quota(const std::filesystem::path& root);
 /// The CPUs of all places that OpenMP binds threads to; empty when it does not bind, or binds all threads to the place of the
 /// calling thread. In parallel_openmp.cpp; always empty in parallel_threads.cpp.
 CpuSet openmp_places();
+
+/// The most threads that OpenMP gives a loop, or Cores::kNoLimit.
+int openmp_thread_limit();
 
 }  // namespace detail
 

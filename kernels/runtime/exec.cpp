@@ -8,6 +8,7 @@ namespace apam {
 
 Exec::Exec(ExecOptions options) : options_(std::move(options)) {
   require<InputError>(options_.threads >= 1, "threads: at least 1 is needed, got {}", options_.threads);
+  check_threads(options_.threads);
   device_memory(options_.device.kind);  // throws at once when this build has no such device
 }
 Exec::~Exec() = default;

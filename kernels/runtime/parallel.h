@@ -58,7 +58,12 @@ void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& bo
   });
 }
 
-/// The number of threads that a library built on OpenMP (oneDNN) uses when called from this thread, set for a scope.
+/// Throws InputError when OpenMP does not grant a loop so many threads, DeviceError when the system does not start so many now.
+/// Our loops run every index all the same; kernels of a library wait for as many threads as they were made for.
+void check_threads(int threads);
+
+/// The number of threads that a library built on OpenMP (oneDNN) uses when called from this thread, set for a scope; exactly
+/// that many, whatever OMP_DYNAMIC says.
 class LibraryThreads {
  public:
   explicit LibraryThreads(int threads);
@@ -68,6 +73,7 @@ class LibraryThreads {
 
  private:
   int before_;
+  bool dynamic_before_;
 };
 
 }  // namespace apam

@@ -27,7 +27,16 @@ CpuSet detail::openmp_places() {
   return CpuSet(std::move(cpus));
 }
 
-LibraryThreads::LibraryThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-LibraryThreads::~LibraryThreads() { omp_set_num_threads(before_); }
+int detail::openmp_thread_limit() { return omp_get_max_active_levels() < 1 ? 1 : omp_get_thread_limit(); }
+
+LibraryThreads::LibraryThreads(int threads) : before_(omp_get_max_threads()), dynamic_before_(omp_get_dynamic() != 0) {
+  omp_set_num_threads(threads);
+  omp_set_dynamic(0);
+}
+
+LibraryThreads::~LibraryThreads() {
+  omp_set_num_threads(before_);
+  omp_set_dynamic(dynamic_before_ ? 1 : 0);
+}
 
 }  // namespace apam

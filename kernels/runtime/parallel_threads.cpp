@@ -1,6 +1,8 @@
 // Parallel loops on threads of our own: one pool for each calling thread, whose helpers sleep between loops.
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -31,37 +33,48 @@ class Pool {
       return;
     }
     running_ = true;
-    while (static_cast<int>(helpers_.size()) < threads - 1) {
-      const int index = static_cast<int>(helpers_.size()) + 1;
-      helpers_.emplace_back([this, index, seen = loop_] { serve(index, seen); });
-    }
+    grow(threads);
     {
       const std::lock_guard lock(mutex_);
       body_ = body;
       context_ = context;
       threads_ = threads;
-      pending_ = threads - 1;
+      team_ = std::min(threads, static_cast<int>(helpers_.size()) + 1);
+      pending_ = team_ - 1;
       ++loop_;
     }
     start_.notify_all();
-    body(context, 0);
+    for (int thread = 0; thread < threads; thread += team_) body(context, thread);
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return pending_ == 0; });
     running_ = false;
   }
 
  private:
+  /// Where the system grants fewer helpers, these run more of the indices, as in OpenMP.
+  void grow(int threads) {
+    try {
+      while (static_cast<int>(helpers_.size()) < threads - 1) {
+        const int index = static_cast<int>(helpers_.size()) + 1;
+        helpers_.emplace_back([this, index, seen = loop_] { serve(index, seen); });
+      }
+    } catch (const std::system_error&) {
+      return;
+    }
+  }
+
   void serve(int index, std::uint64_t seen) {
     std::unique_lock lock(mutex_);
     while (true) {
       start_.wait(lock, [&] { return stopping_ || loop_ != seen; });
       if (stopping_) return;
       seen = loop_;
-      if (index >= threads_) continue;
+      if (index >= team_) continue;
       const auto body = body_;
       void* context = context_;
+      const int threads = threads_, team = team_;
       lock.unlock();
-      body(context, index);
+      for (int thread = index; thread < threads; thread += team) body(context, thread);
       lock.lock();
       if (--pending_ == 0) done_.notify_one();
     }
@@ -73,6 +86,7 @@ class Pool {
   void (*body_)(void*, int) = nullptr;
   void* context_ = nullptr;
   int threads_ = 0;
+  int team_ = 1;  // threads that share the indices 0 .. threads_-1
   int pending_ = 0;
   std::uint64_t loop_ = 0;
   bool stopping_ = false;
@@ -88,7 +102,9 @@ void detail::run_on_threads(int threads, void (*body)(void* context, int thread)
 
 CpuSet detail::openmp_places() { return {}; }
 
-LibraryThreads::LibraryThreads(int threads) : before_(threads) {}
+int detail::openmp_thread_limit() { return Cores::kNoLimit; }
+
+LibraryThreads::LibraryThreads(int threads) : before_(threads), dynamic_before_(false) {}
 LibraryThreads::~LibraryThreads() = default;
 
 }  // namespace apam

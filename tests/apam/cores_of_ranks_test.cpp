@@ -84,20 +84,32 @@ TEST(ThreadsOfRanks, a_number_that_was_asked_for_stays) {
   EXPECT_EQ(threads({master("0-7"), rank("0-7"), rank("0-7")}, 16), (Threads{1, 16, 16}));
 }
 
-TEST(ThreadsOfRanks, a_mask_that_nobody_knows_is_one_core) { EXPECT_EQ(threads({rank(""), master("")}), (Threads{1, 1})); }
+TEST(ThreadsOfRanks, none_has_more_than_its_openmp_grants) {
+  std::vector<RankCores> ranks{master("0-7"), rank("0-7"), rank("0-7")};
+  ranks[1].cores.limit = 2;
+  EXPECT_EQ(threads(ranks), (Threads{2, 2, 4}));
+  ranks[0].cores.limit = 1;
+  EXPECT_EQ(threads(ranks), (Threads{1, 2, 4}));
+}
+
+TEST(ThreadsOfRanks, an_unknown_mask_is_one_core) { EXPECT_EQ(threads({rank(""), master("")}), (Threads{1, 1})); }
 
 TEST(RankCores, travels_as_text) {
-  for (const RankCores& sent : {rank("0-3,8", "node-7.local"), master("", "a|b", 0.25), rank("0-4095", "", 1e-3)}) {
+  RankCores limited = rank("0-7");
+  limited.cores.limit = 3;
+  for (const RankCores& sent : {rank("0-3,8", "node-7.local"), master("", "a|b", 0.25), rank("0-4095", "", 1e-3), limited}) {
     const RankCores received = RankCores::from_text(sent.to_text());
     EXPECT_EQ(received.host, sent.host);
     EXPECT_EQ(received.cores.cpus, sent.cores.cpus);
     EXPECT_EQ(received.cores.quota, sent.cores.quota);
+    EXPECT_EQ(received.cores.limit, sent.cores.limit);
     EXPECT_EQ(received.computes, sent.computes);
   }
 }
 
 TEST(RankCores, other_text_is_refused) {
-  for (const char* text : {"", "w|0|", "x|0||a", "w|zero||a", "w|0|much|a", "w|0|-1|a", "w|0|1 |a"}) {
+  for (const char* text :
+       {"", "w|0|", "w|0||a", "x|0||1|a", "w|zero||1|a", "w|0|much|1|a", "w|0|-1|1|a", "w|0|1 |1|a", "w|0||0|a", "w|0|||a"}) {
     EXPECT_THROW(RankCores::from_text(text), InputError) << text;
   }
 }

@@ -9,6 +9,7 @@
 #include "apam/local/all_reduce.h"
 #include "apam/local/run_threads.h"
 #include "tests/apam/synchronous_cases.h"
+#include "tests/support/few_threads.h"
 
 namespace apam::exchange::test {
 namespace {
@@ -123,6 +124,15 @@ TEST(ThreadsAllReduce, RanksThatDisagreeAreToldSo) {
       [&] { group.rank(1).start(std::span<float>(four)), group.rank(1).finish(); },
   };
   EXPECT_THROW(run_threads(bodies, [&](const std::string& reason) { group.close(reason); }), ExchangeError);
+}
+
+TEST(RunThreads, EndsAllWhenTheSystemDoesNotStartOne) {
+  constexpr int kRanks = 8;
+  ThreadsAllReduce group(kRanks);
+  std::vector<std::function<void()>> bodies;
+  for (int rank = 0; rank < kRanks; ++rank) bodies.emplace_back([&group, rank] { group.rank(rank).gather(1); });
+  const support::FewThreads few(3);
+  EXPECT_THROW(run_threads(bodies, [&](const std::string& reason) { group.close(reason); }), DeviceError);
 }
 
 TEST(ThreadsAllReduce, SumsGathersAndBroadcasts) {

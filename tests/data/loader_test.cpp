@@ -1,6 +1,7 @@
 // The loader: the same batches for any number of threads, in order, in bounded memory, asleep when it waits.
 #include "data/loader.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <random>
 
 #include "tests/data/support.h"
+#include "tests/support/few_threads.h"
 
 namespace apam::data {
 namespace {
@@ -52,6 +54,15 @@ std::vector<Content> content(const std::shared_ptr<const Batches>& batches, Load
   }
   EXPECT_EQ(loader.pending(), 0);
   return result;
+}
+
+TEST(Loader, WhoseThreadsTheSystemDoesNotStartIsAnError) {
+  const auto batches = make_batches(53, 8);
+  for (const std::size_t most : {0, 3}) {
+    const support::FewThreads few(most);
+    EXPECT_EQ(message_of<DeviceError>([&] { const Loader loader(batches, {.threads = 50}); }),
+              fmt::format("loader: thread {} of 50 cannot be started: Resource temporarily unavailable", most + 1));
+  }
 }
 
 TEST(Loader, GivesTheSameBatchesForAnyNumberOfThreads) {

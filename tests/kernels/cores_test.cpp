@@ -69,6 +69,8 @@ TEST(Cores, are_those_of_the_mask_within_the_quota) {
   EXPECT_EQ((Cores{eight, 8.0}.count()), 8);
   EXPECT_EQ((Cores{eight, 1e18}.count()), 8);
   EXPECT_EQ((Cores{{}, 4.0}.count()), 1);
+  EXPECT_EQ((Cores{eight, 4.0, 3}.count()), 3);
+  EXPECT_EQ((Cores{eight, 2.0, 3}.count()), 2);
 }
 
 TEST(Cores, of_this_process_are_those_of_its_threads) {

@@ -7,6 +7,9 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/runtime/start_thread.h"
+#include "tests/support/few_threads.h"
+
 namespace apam {
 namespace {
 
@@ -27,6 +30,32 @@ TEST(Split, covers_the_range_in_order_at_multiples_of_the_grain) {
       }
     }
   }
+}
+
+template <class Body>
+std::string device_error(Body&& body) {
+  try {
+    body();
+  } catch (const DeviceError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Threads, that_the_system_does_not_start_are_an_error) {
+  EXPECT_EQ(device_error([] { check_threads(8); }), "no error");
+  const support::FewThreads none(0);
+  EXPECT_EQ(device_error([] { start_thread("loader", 3, 8, [] {}); }),
+            "loader: thread 3 of 8 cannot be started: Resource temporarily unavailable");
+  EXPECT_EQ(device_error([] { check_threads(8); }),
+            "threads: thread 2 of 8 cannot be started: Resource temporarily unavailable");
+  EXPECT_EQ(device_error([] { check_threads(1); }), "no error");
+}
+
+TEST(Threads, of_which_some_are_started_end_when_one_is_not) {
+  const support::FewThreads few(3);
+  EXPECT_EQ(device_error([] { check_threads(8); }),
+            "threads: thread 5 of 8 cannot be started: Resource temporarily unavailable");
 }
 
 TEST(Split, gives_parts_that_differ_by_one_grain_at_most) {
