@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -10,7 +11,7 @@
 #include <vector>
 
 #include "data/embedded_sample.h"
-#include "data/mapped_file.h"
+#include "data/file_reader.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::data {
@@ -26,31 +27,71 @@ constexpr std::array kClasses = {"airplane", "automobile", "bird", "cat", "deer"
 
 constexpr const char* kTestFile = "test_batch.bin";
 
+/// The records of one split: those of several files, one behind the other. Labels are kept, pixels are read when asked for.
+class Records {
+ public:
+  /// Opens a file and checks its records.
+  void append(const fs::path& path) {
+    FileReader file(kName, path);
+    require<InputError>(file.size() % kRecord == 0, "{}: {} has {} bytes, which is not a multiple of a record's {}", kName,
+                        path.string(), file.size(), kRecord);
+    const std::size_t first = labels_.size(), count = file.size() / kRecord;
+    std::vector<std::uint8_t> piece(std::min(count, kAtOnce) * kRecord);
+    for (std::size_t record = 0; record < count; ++record) {
+      const std::size_t place = record % kAtOnce;
+      if (place == 0) file.read(record * kRecord, std::span(piece).first(std::min(count - record, kAtOnce) * kRecord));
+      const std::uint8_t label = piece[place * kRecord];
+      require<InputError>(label < kClasses.size(), "{}: {} record {} has label {}, expected 0 to {}", kName, path.string(),
+                          record, label, kClasses.size() - 1);
+      labels_.push_back(label);
+    }
+    files_.push_back({std::move(file), first});
+  }
+
+  std::int64_t count() const { return static_cast<std::int64_t>(labels_.size()); }
+  std::int32_t label(std::int64_t index) const { return labels_[static_cast<std::size_t>(index)]; }
+
+  /// The pixels of a record, (C, H, W).
+  void read(std::int64_t index, std::span<std::uint8_t, 3 * kPlane> pixels) const {
+    const auto record = static_cast<std::size_t>(index);
+    const auto behind =
+        std::upper_bound(files_.begin(), files_.end(), record, [](std::size_t r, const File& file) { return r < file.first; });
+    const File& file = *std::prev(behind);
+    file.reader.read((record - file.first) * kRecord + 1, pixels);
+  }
+
+ private:
+  struct File {
+    FileReader reader;
+    std::size_t first;  // record of the split that it begins with
+  };
+  static constexpr std::size_t kAtOnce = 256;  // records
+
+  std::vector<File> files_;
+  std::vector<std::uint8_t> labels_;
+};
+
 class Cifar10 final : public Dataset {
  public:
-  using Records = std::vector<const std::uint8_t*>;  // each points at kRecord bytes
-
-  Cifar10(DatasetInfo info, std::vector<MappedFile> files, Records train, Records test)
-      : Dataset(std::move(info)), files_(std::move(files)), train_(std::move(train)), test_(std::move(test)) {}
+  Cifar10(DatasetInfo info, Records train, Records test)
+      : Dataset(std::move(info)), train_(std::move(train)), test_(std::move(test)) {}
 
   Sample read(Split split, std::int64_t index, std::span<std::uint8_t> scratch) const override {
-    const Records& records = split == Split::train ? train_ : test_;
-    const std::uint8_t* record = records[static_cast<std::size_t>(index)];
-    const std::uint8_t* red = record + 1;  // (H, W), followed by green and blue
+    std::array<std::uint8_t, 3 * kPlane> red;  // (H, W), followed by green and blue
+    records(split).read(index, red);
     for (std::size_t i = 0; i < kPlane; ++i) {
       scratch[3 * i] = red[i];
       scratch[3 * i + 1] = red[kPlane + i];
       scratch[3 * i + 2] = red[2 * kPlane + i];
     }
-    return {scratch.first(3 * kPlane), record[0]};
+    return {scratch.first(3 * kPlane), label(split, index)};
   }
 
-  std::int32_t label(Split split, std::int64_t index) const override {
-    return (split == Split::train ? train_ : test_)[static_cast<std::size_t>(index)][0];
-  }
+  std::int32_t label(Split split, std::int64_t index) const override { return records(split).label(index); }
 
  private:
-  std::vector<MappedFile> files_;
+  const Records& records(Split split) const { return split == Split::train ? train_ : test_; }
+
   Records train_, test_;
 };
 
@@ -109,39 +150,22 @@ std::vector<fs::path> training_paths(const fs::path& folder) {
   return paths;
 }
 
-/// Checks the records of one mapped file and appends them.
-void append_records(const fs::path& path, const MappedFile& file, Cifar10::Records& records) {
-  const auto bytes = file.bytes();
-  require<InputError>(bytes.size() % kRecord == 0, "{}: {} has {} bytes, which is not a multiple of a record's {}", kName,
-                      path.string(), bytes.size(), kRecord);
-  for (std::size_t offset = 0; offset < bytes.size(); offset += kRecord) {
-    const std::uint8_t* record = bytes.data() + offset;
-    require<InputError>(record[0] < kClasses.size(), "{}: {} record {} has label {}, expected 0 to {}", kName, path.string(),
-                        offset / kRecord, record[0], kClasses.size() - 1);
-    records.push_back(record);
-  }
-}
-
 }  // namespace
 
 std::shared_ptr<const Dataset> open_cifar10(const fs::path& root) {
   const fs::path folder = find_folder(root.empty() ? embedded_sample() : root);
-  std::vector<MappedFile> files;
-  Cifar10::Records train, test;
-  for (const fs::path& path : training_paths(folder)) {
-    append_records(path, files.emplace_back(kName, path), train);
-  }
-  const fs::path test_path = folder / kTestFile;
-  append_records(test_path, files.emplace_back(kName, test_path), test);
+  Records train, test;
+  for (const fs::path& path : training_paths(folder)) train.append(path);
+  test.append(folder / kTestFile);
 
   DatasetInfo info{.name = kName,
                    .source = root.empty() ? fmt::format("the embedded sample in {}", folder.string()) : folder.string(),
                    .shape = kShape,
-                   .train_images = static_cast<std::int64_t>(train.size()),
-                   .test_images = static_cast<std::int64_t>(test.size()),
+                   .train_images = train.count(),
+                   .test_images = test.count(),
                    .class_names = {kClasses.begin(), kClasses.end()},
                    .normalisation = {.subtract = {0.4914F, 0.4822F, 0.4465F}, .divide = {0.2023F, 0.1994F, 0.2010F}}};
-  return std::make_shared<Cifar10>(std::move(info), std::move(files), std::move(train), std::move(test));
+  return std::make_shared<Cifar10>(std::move(info), std::move(train), std::move(test));
 }
 
 }  // namespace apam::data

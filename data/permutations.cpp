@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "kernels/runtime/allocating.h"
 #include "kernels/runtime/error.h"
 #include "kernels/runtime/philox.h"
 
@@ -14,7 +15,8 @@ Permutation shuffled(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   require<ShapeError>(n >= 0 && n <= kMost, "shuffle: {} images, expected 0 to {}", n, kMost);
   const Random random(seed, Purpose::shuffle, static_cast<std::uint64_t>(epoch));
-  Permutation order(static_cast<std::size_t>(n));
+  Permutation order = allocating([&] { return Permutation(static_cast<std::size_t>(n)); },
+                                 "shuffle: the order of {} images takes {} bytes; so much memory is not left", n, n * 4);
   std::iota(order.begin(), order.end(), 0);
   std::array<std::uint32_t, 4> words{};
   for (auto i = static_cast<std::uint32_t>(n); i-- > 1;) {      // word i decides where position i swaps with; i falls, so

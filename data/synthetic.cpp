@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <utility>
 
@@ -91,6 +92,10 @@ std::shared_ptr<const Dataset> make_synthetic(const SyntheticOptions& options) {
   require<InputError>(shape.height > 0 && shape.width > 0 && shape.channels > 0 && values < kMostValues,
                       "synthetic: images of {}, expected at least 1x1x1 and fewer than {:.0f} values", to_string(shape),
                       kMostValues);
+  constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();  // as many as can be shuffled
+  require<InputError>(options.train_images <= kMostImages && options.test_images <= kMostImages,
+                      "synthetic: {} training and {} test images, expected at most {} of each", options.train_images,
+                      options.test_images, kMostImages);
   require<InputError>(options.classes > 0, "synthetic: {} classes, expected at least 1", options.classes);
 
   DatasetInfo info{.name = "synthetic",

@@ -15,7 +15,8 @@
 namespace apam::data {
 
 /// Image i has class i mod K, so that any K images in a row are balanced. Training and test noise never meet.
-/// Throws InputError when a size is below 1 or an image has 2^28 values or more.
+/// Throws InputError when a size is below 1, an image has 2^28 values or more, or a split 2^31 images or more;
+/// DeviceError when there is no memory for the patterns.
 std::shared_ptr<const Dataset> make_synthetic(const SyntheticOptions& options);
 
 }  // namespace apam::data

@@ -8,6 +8,7 @@
 
 #include "apam/commands/report.h"
 #include "apam/commands/setup.h"
+#include "data/suspicions.h"
 #include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
 
@@ -83,6 +84,7 @@ Plan make_plan(const TrainOptions& options, const Crew& crew) {
   });
   const auto dataset = open_data(options.data, options.net);
   plan.net = make_net(options.net, *dataset);
+  plan.warnings = data::suspicions(*dataset);
   const data::DatasetInfo& info = dataset->info();
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);

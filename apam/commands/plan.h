@@ -36,7 +36,8 @@ struct Plan {
   std::unique_ptr<nets::Net> net;
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;
-  ExecOptions exec;  ///< with crew.threads
+  ExecOptions exec;                   ///< with crew.threads
+  std::vector<std::string> warnings;  ///< about the data, one line each
 };
 
 /// What this process tells the others, so that they divide the cores (apam/cores_of_ranks.h).

@@ -22,6 +22,7 @@ Recorder::Recorder(const TrainOptions& options, const Plan& plan, const CommandL
                                        .workers = plan.crew.workers,
                                        .log_every = options.log_every};
   monitor_ = std::make_unique<TrainingMonitor>(watch, *evaluations_, folder_, progress_);
+  for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));
 }
 

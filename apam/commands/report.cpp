@@ -99,6 +99,7 @@ Json describe_config(const TrainOptions& options, const Plan& plan, const std::v
   config["data"] = data.name;
   config["data_source"] = json_text(data.source);
   config["data_root"] = json_text(options.data.root);
+  config["warnings"] = plan.warnings;
   config["train_images"] = data.train_images;
   config["test_images"] = data.test_images;
   config["exchange"] = options.exchange;

@@ -65,6 +65,55 @@ TEST(Cifar10, FindsTheFilesOneFolderDown) {
   }
 }
 
+TEST(Cifar10, ThatIsShortenedWhileItIsReadIsAnError) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("data_batch_1.bin", cifar10_records({0, 1, 2}));
+  folder.write("test_batch.bin", cifar10_records({0}));
+  const auto dataset = open_cifar10(folder.path());
+  std::vector<std::uint8_t> scratch(3072);
+  fs::resize_file(path, 2 * 3073 - 1);
+  EXPECT_EQ(dataset->read(Split::train, 0, scratch).pixels[3], cifar10_byte(0, 1));
+  for (const auto& [index, end] : {std::pair{1, 6145}, std::pair{2, 6147}}) {
+    EXPECT_EQ(message_of<InputError>([&, i = index] { dataset->read(Split::train, i, scratch); }),
+              fmt::format("cifar10: {} ends at byte {}, it had 9219 bytes when it was opened", path.string(), end));
+  }
+  fs::resize_file(path, 0);
+  EXPECT_THROW(dataset->read(Split::train, 0, scratch), InputError);
+  EXPECT_EQ(dataset->label(Split::train, 2), 2);
+}
+
+TEST(Cifar10, WhoseFilesAreReplacedReadsTheOldOnes) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("data_batch_1.bin", cifar10_records({0, 1, 2}));
+  folder.write("test_batch.bin", cifar10_records({0}));
+  const auto dataset = open_cifar10(folder.path());
+  fs::rename(folder.write("fresh", std::vector<std::uint8_t>(3073, 9)), path);
+  std::vector<std::uint8_t> scratch(3072);
+  EXPECT_EQ(dataset->read(Split::train, 2, scratch).pixels[3], cifar10_byte(2, 1));
+}
+
+TEST(Cifar10, ReadsFilesOfMoreRecordsThanArePutTogether) {
+  const TemporaryFolder folder;
+  std::vector<int> labels;
+  for (int i = 0; i < 600; ++i) labels.push_back(i % 7);
+  folder.write("data_batch_1.bin", cifar10_records(labels));
+  folder.write("data_batch_2.bin", cifar10_records({9}));
+  labels[599] = 10;
+  folder.write("test_batch.bin", cifar10_records({0}));
+  const auto dataset = open_cifar10(folder.path());
+  std::vector<std::uint8_t> scratch(3072);
+  for (const int i : {0, 255, 256, 511, 512, 599}) {
+    const Sample sample = dataset->read(Split::train, i, scratch);
+    EXPECT_EQ(sample.label, i % 7);
+    EXPECT_EQ(sample.pixels[0], cifar10_byte(static_cast<std::size_t>(i), 0)) << i;
+  }
+  EXPECT_EQ(dataset->read(Split::train, 600, scratch).label, 9);
+  EXPECT_EQ(dataset->label(Split::train, 600), 9);
+  const auto test = folder.write("test_batch.bin", cifar10_records(labels));
+  EXPECT_EQ(message_of<InputError>([&] { open_cifar10(folder.path()); }),
+            fmt::format("cifar10: {} record 599 has label 10, expected 0 to 9", test.string()));
+}
+
 TEST(Cifar10, IgnoresOtherFiles) {
   const TemporaryFolder folder;
   folder.write("data_batch_1.bin", cifar10_records({1}));
