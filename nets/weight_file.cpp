@@ -21,6 +21,8 @@ using engine::Shape;
 
 constexpr std::string_view kF32 = "F32";
 constexpr std::string_view kI64 = "I64";
+constexpr std::string_view kParallel = "module.";     // DataParallel, DistributedDataParallel
+constexpr std::string_view kCompiled = "_orig_mod.";  // torch.compile
 
 /// The shape under which a file has a parameter: (K, R, S, C) becomes (K, C, R, S), others stay.
 std::vector<std::int64_t> file_shape(const Shape& shape) {
@@ -88,8 +90,10 @@ class StateReader {
   /// The tensor's bytes. Throws InputError when it is missing or of another dtype or shape.
   std::span<const std::byte> take(const std::string& name, std::string_view dtype, const std::vector<std::int64_t>& shape) {
     const NamedTensor* tensor = file_.find(name);
-    require<InputError>(tensor != nullptr, "weights: {}: tensor {} is missing, expected {} of shape {}", file_.path().string(),
-                        in_quotes(name), dtype, describe_shape(shape));
+    if (tensor == nullptr) {
+      fail<InputError>("weights: {}: tensor {} is missing, expected {} of shape {}{}", file_.path().string(), in_quotes(name),
+                       dtype, describe_shape(shape), hint(name));
+    }
     require<InputError>(tensor->dtype == dtype && tensor->shape == shape,
                         "weights: {}: tensor {} has {} of shape {}, expected {} of shape {}", file_.path().string(),
                         in_quotes(name), tensor->dtype, describe_shape(tensor->shape), dtype, describe_shape(shape));
@@ -107,6 +111,20 @@ class StateReader {
   }
 
  private:
+  /// How the file's names can be mended, where wrappers of PyTorch have put something before them; empty where not.
+  std::string hint(const std::string& name) const {
+    for (const auto& tensor : file_.tensors()) {
+      if (!tensor.name.ends_with(name)) continue;
+      const std::string prefix = tensor.name.substr(0, tensor.name.size() - name.size());
+      std::string_view rest = prefix;
+      while (rest.starts_with(kParallel) || rest.starts_with(kCompiled)) rest.remove_prefix(rest.find('.') + 1);
+      if (prefix.empty() || !rest.empty()) continue;
+      return fmt::format("; the file's names begin with {0}: strip it, as by {{name.removeprefix({0}): tensor ...}} in Python",
+                         in_quotes(prefix));
+    }
+    return {};
+  }
+
   Safetensors file_;
   std::set<std::string> taken_;
 };

@@ -149,6 +149,22 @@ TEST_F(SmallFile, with_an_unknown_tensor_is_an_error) {
   EXPECT_EQ(load_error(), "tensor \"fc.offset\" of shape (5) has no place in the net's 7 tensors");
 }
 
+TEST_F(SmallFile, of_a_wrapped_module_is_an_error_with_a_hint) {
+  for (const std::string prefix : {"module.", "_orig_mod.", "module._orig_mod."}) {
+    rewrite([&](auto& tensors) {
+      for (auto& tensor : tensors) tensor.name = prefix + tensor.name;
+    });
+    EXPECT_EQ(load_error(),
+              fmt::format("tensor \"conv.weight\" is missing, expected F32 of shape (2, 3, 1, 2); the file's names "
+                          "begin with \"{0}\": strip it, as by {{name.removeprefix(\"{0}\"): tensor ...}} in Python",
+                          prefix));
+  }
+  rewrite([](auto& tensors) {
+    for (auto& tensor : tensors) tensor.name = "net." + tensor.name;
+  });
+  EXPECT_EQ(load_error(), "tensor \"conv.weight\" is missing, expected F32 of shape (2, 3, 1, 2)");
+}
+
 TEST_F(SmallFile, with_another_shape_is_an_error) {
   rewrite([](auto& tensors) { find(tensors, "conv.weight").shape = {2, 1, 2, 3}; });
   EXPECT_EQ(load_error(), "tensor \"conv.weight\" has F32 of shape (2, 1, 2, 3), expected F32 of shape (2, 3, 1, 2)");
