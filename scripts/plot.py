@@ -9,6 +9,8 @@ Needs matplotlib (Debian: python3-matplotlib).
 
 import argparse
 import json
+import math
+import os
 import pathlib
 import sys
 
@@ -30,28 +32,42 @@ class Run:
         self.evaluations, self.training = [], []
         self.title = describe_config(folder / "config.json")
         path = folder / "metrics.jsonl"
-        for number, text in enumerate(path.read_text().splitlines(), 1):
+        lines = path.read_bytes().split(b"\n")  # behind the last newline: nothing, unless a write was cut short
+        for number, text in enumerate(lines, 1):
+            if number == len(lines) and not text:
+                break
             try:
-                line = json.loads(text)
-                event = line["event"]
-                if event == "evaluation":
-                    check_numbers(line, "update", "epoch", "seconds")
-                    self.evaluations.append(line)
-                elif event == "train":
-                    check_numbers(line, "update", "epoch", "seconds")
-                    self.training.append(line)
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: not a line of metrics ({error})") from None
+                self.add(json.loads(text.decode()))
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
+                if number < len(lines):
+                    raise ValueError(f"{path}, line {number}: not a line of metrics ({error})") from None
+                print(f"plot: {path}, line {number}: skipped, its end is missing", file=sys.stderr)
         if not self.evaluations and not self.training:
             raise ValueError(f"{path}: holds no metrics yet")
         # Evaluations that run beside the training are written when they are done, which may be out of order.
         self.evaluations.sort(key=lambda line: line["update"])
 
+    def add(self, line):
+        if line["event"] == "evaluation":
+            self.evaluations.append(checked(line, "test_accuracy", "test_loss"))
+        elif line["event"] == "train":
+            self.training.append(checked(line, "train_loss"))
 
-def check_numbers(line, *keys):
-    for key in keys:
-        if not isinstance(line[key], (int, float)):
+
+def checked(line, *values):
+    """The line, whose places are finite numbers, with NaN for each of its `values` that is missing or not finite."""
+    for key in ("update", "epoch", "seconds"):
+        if not is_number(line[key]) or not math.isfinite(line[key]):
+            raise TypeError(f"{key} is no finite number")
+    for key in values:
+        if line.get(key) is not None and not is_number(line[key]):
             raise TypeError(f"{key} is no number")
+        line[key] = line[key] if line.get(key) is not None and math.isfinite(line[key]) else math.nan
+    return line
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def describe_config(path):
@@ -65,9 +81,13 @@ def describe_config(path):
 
 
 def series(lines, x, y):
-    """The points of a curve; a loss that was not finite is a gap."""
-    values = [(line[x], line.get(y)) for line in lines]
-    return [v for v, _ in values], [float("nan") if v is None else v for _, v in values]
+    """The points of a curve; a value that was not finite is a gap."""
+    return [line[x] for line in lines], [line[y] for line in lines]
+
+
+def plain(text):
+    """The text as matplotlib takes it to mean itself: no formula between two dollars, no bytes that are not UTF-8."""
+    return os.fsencode(text).decode(errors="replace").replace("$", r"\$")
 
 
 def time_unit(runs):
@@ -86,14 +106,14 @@ def draw(runs, title):
         for column, (x, scale) in enumerate((("epoch", 1), ("seconds", seconds))):
             for row, (lines, y, style) in enumerate(
                 (
-                    (run.evaluations, "test_accuracy", {"label": run.label, **marker}),
-                    (run.evaluations, "test_loss", {"label": "test", **marker}),
+                    (run.evaluations, "test_accuracy", marker),
+                    (run.evaluations, "test_loss", marker),
                 )
             ):
                 xs, ys = series(lines, x, y)
                 axes[row][column].plot([v / scale for v in xs], ys, color=colour, linewidth=1.8, **style)
             xs, ys = series(run.training, x, "train_loss")
-            axes[1][column].plot([v / scale for v in xs], ys, color=colour, linewidth=1.0, alpha=0.45, label="train")
+            axes[1][column].plot([v / scale for v in xs], ys, color=colour, linewidth=1.0, alpha=0.45)
 
     axes[0][0].set_ylabel("test accuracy")
     axes[0][0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
@@ -113,9 +133,13 @@ def draw(runs, title):
     ]
     axes[1][1].legend(handles=handles, loc="upper right", frameon=False)
     if len(runs) > 1:
-        axes[0][0].legend(loc="lower right", fontsize="small", framealpha=0.85, edgecolor="none")
+        # The texts come after the legend: it would leave out those that begin with an underscore.
+        legend = axes[0][0].legend(axes[0][0].lines, ["run"] * len(runs), loc="lower right", fontsize="small", framealpha=0.85,
+                                   edgecolor="none")
+        for text, run in zip(legend.get_texts(), runs):
+            text.set_text(plain(run.label))
     if title:
-        figure.suptitle(title)
+        figure.suptitle(plain(title))
     return figure
 
 
