@@ -28,6 +28,7 @@ Names data_names() {
 }
 
 constexpr int kMostThreads = 1024;
+constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();  // an image's place in an epoch is an int32
 
 /// Accepts whole numbers from `least` to `most`.
 template <class N>
@@ -90,6 +91,12 @@ CLI::Option* add_number(CLI::App& app, const char* group, const std::string& nam
   return add(app, group, name, value, unit, help)->check(at_least(least));
 }
 
+/// A number of images.
+CLI::Option* add_images(CLI::App& app, const char* group, const std::string& name, std::int64_t& value, const std::string& unit,
+                        const std::string& help) {
+  return add(app, group, name, value, unit, help)->check(at_least<std::int64_t>(1, kMostImages));
+}
+
 CLI::Option* add_name(CLI::App& app, const char* group, const std::string& name, std::string& value, const Names& names,
                       const std::string& help) {
   return add(app, group, name, value, fmt::format("{}", fmt::join(names, "|")), help)->check(one_of(names));
@@ -111,8 +118,8 @@ void add_data(CLI::App& app, DataOptions& data) {
   show(app.add_option("--data-root", data.root, "Folder of the data files [cifar10: a sample that comes with apam]"), group,
        "DIR")
       ->check(not_empty());
-  add_number(app, group, "--train-images", data.train_images, 1, "N", "Training images (synthetic)");
-  add_number(app, group, "--test-images", data.test_images, 1, "N", "Test images (synthetic)");
+  add_images(app, group, "--train-images", data.train_images, "N", "Training images (synthetic)");
+  add_images(app, group, "--test-images", data.test_images, "N", "Test images (synthetic)");
 }
 
 void add_machine(CLI::App& app, MachineOptions& machine, const char* threads) {
@@ -138,7 +145,7 @@ void add_optimizer(CLI::App& app, TrainOptions& options) {
 
 void add_schedule(CLI::App& app, TrainOptions& options) {
   constexpr auto group = "Schedule";
-  add_number(app, group, "--batch", options.batch, 1, "IMAGES", "Images an update, over all workers in sync");
+  add_images(app, group, "--batch", options.batch, "IMAGES", "Images an update, over all workers in sync");
   show(app.add_option("--epochs", options.epochs,
                       "Passes over the training images, over all workers together [1; no limit with --max-updates]"),
        group, "N")
@@ -149,15 +156,16 @@ void add_schedule(CLI::App& app, TrainOptions& options) {
   add_number(app, group, "--seed", options.seed, 0, "N", "Seed of initial weights, order and augmentation");
   add_name(app, group, "--order", options.order, {"shuffled", "sequential"}, "Order of the images in an epoch");
   add_name(app, group, "--augment", options.augment, {"standard", "none"}, "standard: crop from a 4-pixel border, flip");
-  add_number(app, group, "--loader-threads", options.loader_threads, 0, "N",
-             "Threads a worker that prepare batches; 0: it does so itself");
+  add(app, group, "--loader-threads", options.loader_threads, "N",
+      "Threads per worker that prepare batches; 0: it does so itself")
+      ->check(at_least(0, kMostThreads));
 }
 
 void add_evaluation(CLI::App& app, TrainOptions& options) {
   constexpr auto group = "Evaluation";
   add_number(app, group, "--eval-every", options.eval_every, 0, "UPDATES",
              "Score the test images every so many updates; 0: at the end of each epoch. Always at the end");
-  add_number(app, group, "--eval-batch", options.eval_batch, 1, "IMAGES", "Images at once");
+  add_images(app, group, "--eval-batch", options.eval_batch, "IMAGES", "Images at once");
   show(app.add_option("--eval-threads", options.eval_threads, "Threads [local: --threads; async, sync: 1 beside the workers]"),
        group, "N")
       ->check(at_least(1, kMostThreads));
@@ -191,7 +199,7 @@ void add_options(CLI::App& app, EvalOptions& options) {
       ->required()
       ->check(not_empty());
   add_data(app, options.data);
-  add_number(app, "Data", "--batch", options.batch, 1, "IMAGES", "Images at once");
+  add_images(app, "Data", "--batch", options.batch, "IMAGES", "Images at once");
   add_machine(app, options.machine, "Threads [all cores]");
   show(app.add_option("--json", options.json, "Write the scores there too"), "Output", "FILE")->check(not_empty());
 }
@@ -216,7 +224,7 @@ void add_options(CLI::App& app, InfoOptions& options) {
        fmt::format("{}", fmt::join(net_names(), "|")))
       ->check(one_of(net_names()));
   add_classes(app, options.net, "10");
-  add_number(app, "Network", "--batch", options.batch, 1, "IMAGES", "Images of that step");
+  add_images(app, "Network", "--batch", options.batch, "IMAGES", "Images of that step");
   add_machine(app, options.machine, "Threads [all cores]");
   options.net.name.clear();
 }

@@ -1,5 +1,6 @@
 #include "kernels/ops/batch_norm.h"
 
+#include <limits>
 #include <optional>
 
 #include "engine/ops/ops.h"
@@ -99,8 +100,11 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
     require<KernelError>(residual.data() != x.data().data(), "batch_norm: the residual and x are one value of shape {}",
                          x.shape());
   }
-  const Op::Problem problem{static_cast<int>(x.shape().size() / static_cast<std::size_t>(channels)), channels,
-                            options.residual != nullptr, options.relu, parameters.eps};
+  constexpr int kMostRows = std::numeric_limits<int>::max();
+  const std::size_t rows = x.shape().size() / static_cast<std::size_t>(channels);
+  require<ShapeError>(rows <= kMostRows, "batch_norm: x of shape {} has {} rows, at most {} are possible", x.shape(), rows,
+                      kMostRows);
+  const Op::Problem problem{static_cast<int>(rows), channels, options.residual != nullptr, options.relu, parameters.eps};
   const In beta = arena.weight(parameters.beta).data;
   Var y = tape.make(x.shape(), true);
   if (!tape.recording() && parameters.statistics.valid()) {

@@ -42,7 +42,8 @@ class AddNode final : public Node {
 
 class ScaleNode final : public Node {
  public:
-  ScaleNode(const Var& x, float factor, const Var& y) : size_(elements(x)), factor_(factor), dx_(x), dy_(y) {}
+  ScaleNode(const Var& x, float factor, const Var& y)
+      : shape_(x.shape()), size_(elements(x)), factor_(factor), dx_(x), dy_(y) {}
 
   void backward(Tape& tape) override {
     if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
@@ -54,12 +55,13 @@ class ScaleNode final : public Node {
       scale_kernel.forward(exec, dy, dx.data);
       return;
     }
-    const Var scaled = tape.scratch({static_cast<int>(size_)});
+    const Var scaled = tape.scratch(shape_);
     scale_kernel.forward(exec, dy, scaled.tensor().data);
     kernels::kernel<kernels::Add>(exec, {size_}, kernels::Add::Pass::forward).forward(exec, dx.data, scaled.data(), dx.data);
   }
 
  private:
+  Shape shape_;
   std::int64_t size_;
   float factor_;
   Edge dx_, dy_;
