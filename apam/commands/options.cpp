@@ -184,7 +184,7 @@ void add_options(CLI::App& app, TrainOptions& options) {
   add_optimizer(app, options);
   add_schedule(app, options);
   add_evaluation(app, options);
-  add_machine(app, options.machine, "Threads of each rank that computes [the cores of a host, divided among them]");
+  add_machine(app, options.machine, "Threads of each rank that computes [its cores, divided among the ranks that share them]");
   constexpr auto group = "Output";
   show(app.add_option("--out", options.out, "Folder of the run, empty or new [runs/NET-DATA-EXCHANGE-TIME]"), group, "DIR")
       ->check(not_empty());
