@@ -161,7 +161,9 @@ TEST_F(ShapeErrors, batch_norm) {
   // Refused before an element is touched: there is no memory behind it.
   const Shape huge{1 << 20, 1 << 6, 1 << 5, 4};
   Values one(1);
-  EXPECT_EQ(message([&] { bn(model.tape.input(readable(huge, In(one.data(), huge.size())))); }),
+  EXPECT_EQ(message([&] {
+              bn(model.tape.input(Tensor{huge, Out(one.data(), huge.size())}));
+            }),
             "batch_norm: x of shape (1048576, 64, 32, 4) has 2147483648 rows, at most 2147483647 are possible");
 }
 
