@@ -10,6 +10,7 @@
 namespace apam::exchange::mpi {
 
 /// Ends the process with `status` unless it is destroyed before `patience` is over. `last_words` go to standard error first.
+/// Where the system starts no thread for it, there is no limit.
 class Deadline {
  public:
   Deadline(std::chrono::seconds patience, int status, std::string last_words = {});
