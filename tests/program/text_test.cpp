@@ -47,7 +47,7 @@ TEST(JsonText, EveryTextComesBackFromItsJson) {
   constexpr std::string_view kLetters = "a%:\xc3\xbc\xe6\x97\xa5\xff\xed\xa0\x80\xf0\x9f\xa6\x8a";
   for (int i = 0; i < 20'000; ++i) {
     std::string text = i % 4 == 0 ? "bytes:" : "";
-    for (std::uint32_t n = random() % 12; n > 0; --n) {
+    for (std::size_t n = random() % 12; n > 0; --n) {
       text += i % 2 == 0 ? kLetters[random() % kLetters.size()] : static_cast<char>(1 + random() % 255);
     }
     const std::string json = nlohmann::json(json_text(text)).dump();  // throws for what is not UTF-8
