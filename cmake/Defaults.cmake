@@ -21,6 +21,9 @@ target_compile_options(apam_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
     -Woverloaded-virtual $<$<BOOL:${APAM_WERROR}>:-Werror>>)
 
+# GCC warns of its own header for AVX-512, and of what AddressSanitizer adds; clang does not know the second of these flags.
+set(APAM_NO_UNINITIALIZED_WARNINGS $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+
 # apam_library(name SOURCES...): static library apam_<name>, alias apam::<name>, in-tree include path, our warnings.
 function(apam_library name)
   add_library(apam_${name} STATIC ${ARGN})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a task needs. Says what it installs, and does nothing when all are there.
 #
-#   scripts/install_packages.sh GROUP...     groups: build, test, plot, lint; `--list GROUP...` only prints them
+#   scripts/install_packages.sh GROUP...     groups: build, test, plot, lint, clang; `--list GROUP...` only prints them
 #
 # Installing needs root or sudo. Elsewhere than on Debian and its children it names the libraries and leaves them to you.
 set -euo pipefail
@@ -12,12 +12,14 @@ declare -A packages=(
   [test]="libgtest-dev python3 python3-numpy python3-torch"
   [plot]="python3 python3-numpy python3-matplotlib"
   [lint]="git clang-format clang-tidy"
+  [clang]="clang libomp-dev"
 )
 declare -A libraries=(
   [build]="a C++20 compiler, CMake 3.25, Ninja, pkg-config, fmt, nlohmann-json, CLI11, oneDNN 2.6 or newer, OpenSSL and MPICH"
   [test]="GoogleTest, and Python 3 with NumPy and PyTorch"
   [plot]="Python 3 with NumPy and matplotlib"
   [lint]="git, clang-format 14 and clang-tidy 14"
+  [clang]="clang and its OpenMP library"
 )
 
 list_only=no
@@ -25,7 +27,7 @@ if [[ ${1:-} == --list ]]; then list_only=yes; shift; fi
 if (( $# == 0 )) || [[ $1 == -* ]]; then usage >&2; exit 2; fi
 wanted=() in_words=()
 for group in "$@"; do
-  [[ -v packages[$group] ]] || die "no group '$group'; groups: build, test, plot, lint"
+  [[ -v packages[$group] ]] || die "no group '$group'; groups: build, test, plot, lint, clang"
   read -ra names <<<"${packages[$group]}"
   wanted+=("${names[@]}")
   in_words+=("${libraries[$group]}")

@@ -3,19 +3,23 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <utility>
 
 namespace apam::exchange {
 namespace {
 
 using Variables = std::map<std::string, std::string, std::less<>>;
 
-std::optional<LaunchFault> fault(const Variables& variables, int world_size) {
-  const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+Lookup lookup_in(Variables variables) {
+  return [variables = std::move(variables)](std::string_view name) -> std::optional<std::string> {
     const auto found = variables.find(name);
     return found == variables.end() ? std::nullopt : std::optional(found->second);
   };
+}
+
+std::optional<LaunchFault> fault(const Variables& variables, int world_size) {
   const std::vector<std::string> command{"build/apam", "train", "--net", "allcnn", "--out", "my run"};
-  return launch_fault(lookup, world_size, "mpiexec.mpich", command);
+  return launch_fault(lookup_in(variables), world_size, "mpiexec.mpich", command);
 }
 
 TEST(Launch, OpenMpiStartsWorldsOfOne) {
@@ -31,6 +35,15 @@ TEST(Launch, OneProcessOfALaunchSpeaks) {
   const auto second = fault({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "1"}}, 1);
   ASSERT_TRUE(second);
   EXPECT_FALSE(second->speaks);
+}
+
+TEST(Launch, TellsTheRankBeforeMpiDoes) {
+  EXPECT_EQ(launch_rank(lookup_in({})), 0);
+  EXPECT_EQ(launch_rank(lookup_in({{"PMI_SIZE", "3"}, {"PMI_RANK", "2"}, {"SLURM_PROCID", "1"}})), 2);
+  EXPECT_EQ(launch_rank(lookup_in({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "1"}, {"PMIX_RANK", "1"}})), 1);
+  EXPECT_EQ(launch_rank(lookup_in({{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_PROCID", "3"}})), 3);
+  EXPECT_EQ(launch_rank(lookup_in({{"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "0"}})), 0);  // a batch script
+  EXPECT_EQ(launch_rank(lookup_in({{"PMIX_RANK", "2"}})), 2);
 }
 
 TEST(Launch, SlurmWithoutItsPmi) {

@@ -211,6 +211,24 @@ TEST(WeightsSha256, is_that_of_the_values_in_the_order_of_the_file) {
   EXPECT_NE(weights_sha256(first), weights_sha256(second));
 }
 
+TEST(WeightFile, HashesTheStateToo) {
+  ParameterLayout layout;
+  layout.add("w", {2}, {});
+  const ParameterArena bare(Device{}, layout);
+  const auto batch_norm = layout.add_statistics("b", 1);
+  const ParameterArena arena(Device{}, layout);
+  for (const ParameterArena* each : {&bare, &arena}) {
+    each->weight({0}).data.host()[0] = 1;
+    each->weight({0}).data.host()[1] = 2;
+    EXPECT_EQ(weights_sha256(*each), "b9c80b5adeca450753a16950c3cc655d271f7bef7a485bc83f112b72fef21d37");  // of 1 2
+  }
+  EXPECT_EQ(state_sha256(bare), weights_sha256(bare));
+  fill(arena.running(batch_norm).mean, 0.5F);
+  fill(arena.running(batch_norm).variance, 4);
+  // python3 -c "import hashlib, struct; print(hashlib.sha256(struct.pack('<4f', 1, 2, 0.5, 4)).hexdigest())"
+  EXPECT_EQ(state_sha256(arena), "73e4bbbf156984741947021beeda2f8e018ae4e7d46e53ff09a739834793c17f");
+}
+
 class EveryNetsFile : public testing::TestWithParam<std::string_view> {};
 INSTANTIATE_TEST_SUITE_P(Nets, EveryNetsFile, testing::Values("allcnn", "resnet18", "wrn28-5"),
                          [](const testing::TestParamInfo<std::string_view>& test) {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <locale>
 #include <sstream>
+#include <string>
 
 namespace apam::run {
 namespace {
@@ -71,6 +73,36 @@ TEST(Progress, WritesAPlainLineEveryHalfMinuteElsewhere) {
   progress.note("a word");
   progress.close();
   EXPECT_EQ(out.str(), describe(kStatus) + "\na word\n");
+}
+
+TEST(Progress, AsksTheEnvironmentForEscapeCodes) {
+  EXPECT_TRUE(takes_escape_codes("xterm-256color", nullptr));
+  EXPECT_TRUE(takes_escape_codes("xterm", ""));  // empty is as good as not set
+  EXPECT_FALSE(takes_escape_codes("xterm", "1"));
+  EXPECT_FALSE(takes_escape_codes("dumb", nullptr));
+  EXPECT_FALSE(takes_escape_codes("", nullptr));
+  EXPECT_FALSE(takes_escape_codes(nullptr, nullptr));
+}
+
+/// Commas for points, and points between thousands.
+class Continental : public std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+  char do_thousands_sep() const override { return '.'; }
+  std::string do_grouping() const override { return "\3"; }
+};
+
+TEST(Progress, WritesNumbersAlikeInEveryLocale) {
+  const std::string plain = describe(kStatus);
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new Continental));
+  std::ostringstream out;
+  {
+    Progress progress(out, 0);
+    progress.show(kStatus);
+  }
+  const std::string sum = (std::ostringstream() << 1234.5).str();
+  std::locale::global(before);
+  EXPECT_EQ(sum, "1.234,5");  // the locale was in effect
+  EXPECT_EQ(out.str(), plain + "\n");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Trains, scores and resumes with the program, alone and over MPI, and looks at what it leaves."""
 
+import hashlib
 import signal
 import subprocess
 import time
@@ -64,9 +65,24 @@ class Local(ProgramTest):
                        "--json", self.folder / "scores.json")
         self.assertEqual(process.returncode, 0, process.stderr)
         scores = json.loads((self.folder / "scores.json").read_text())
-        for key in ("test_accuracy", "test_top5", "test_loss", "weights_sha256"):
+        for key in ("test_accuracy", "test_top5", "test_loss", "weights_sha256", "state_sha256"):
             self.assertEqual(scores[key], run.summary[key], key)
         self.assertIn(f"test accuracy {100 * scores['test_accuracy']:.2f} %", process.stdout)
+
+    def test_hashes_are_of_what_the_file_has(self):
+        for net in ("allcnn", "resnet18"):
+            run = self.train(net, "--net", net, "--max-updates", "1")
+            content = (run.path / "model.safetensors").read_bytes()
+            length = int.from_bytes(content[:8], "little")
+            header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+            header.pop("__metadata__")
+            parts = {name: data[slice(*tensor["data_offsets"])] for name, tensor in header.items()}
+            statistics = [name for name in parts if name.endswith((".running_mean", ".running_var"))]
+            weights = [name for name in parts if name not in statistics and not name.endswith(".num_batches_tracked")]
+            self.assertEqual(run.sha256(), hashlib.sha256(b"".join(parts[name] for name in weights)).hexdigest())
+            state = hashlib.sha256(b"".join(parts[name] for name in weights + statistics)).hexdigest()
+            self.assertEqual(run.summary["state_sha256"], state)
+            self.assertEqual(state == run.sha256(), net == "allcnn")
 
     def test_goes_on_from_a_saved_model(self):
         # Plain SGD has no memory but the weights: one update and then another are two updates. One image order serves both,
