@@ -1,0 +1,46 @@
+// Which of several kernels is fastest, told on a machine that others use too.
+//
+// The kernels take turns, in rounds. A round counts when it is clean, which all of its runs must be:
+//   - involuntary context switches: at most one per 20 ms of the run;
+//   - CPU time: at least 90 % of the wall time, and at least 90 % of what this kernel's runs usually get of the cores.
+// Kernels are compared round by round: the ratio of a challenger's time to the first's, whose median lies (with 98 %) between
+// two order statistics of the ratios. A challenger wins when all of that interval says that it leads by more than `lead`;
+// where the interval contains the line after all the time there is, it is a tie, and the first wins. So kernels that are
+// about as fast as each other are always chosen alike, whichever was ahead by chance.
+// When the machine leaves too few clean rounds to say so, the result is doubtful: the first is taken, and nothing is stored.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "kernels/runtime/run_clock.h"
+
+namespace apam::kernels {
+
+struct ComparisonRules {
+  int least = 7;            ///< clean rounds that a result needs
+  int most = 1000;          ///< and with which it is a tie, where it is not clear
+  double clear_after = 40;  ///< milliseconds in clean rounds that each kernel must have run for when a clear result is taken,
+  double tie_after = 80;    ///< and those after which a result that is not clear is a tie
+  double budget = 120;  ///< milliseconds per kernel, after which a disturbed comparison ends; more where `least` rounds need it
+  double lead = 1.05;   ///< by which a challenger must be faster than the first
+};
+
+struct Comparison {
+  struct Times {
+    double median = 0;  ///< milliseconds of the clean runs, or of all where none is clean
+    double spread = 0;  ///< their interquartile range as a share of the median
+  };
+  std::size_t winner = 0;
+  bool doubtful = false;
+  std::vector<Times> times;  ///< of each kernel
+  int rounds = 0, clean = 0;
+};
+
+/// Compares kernels 0 .. count-1, of which the first wins ties; run(i) runs the i-th once, to its end. The first round, which
+/// warms up, does not count.
+Comparison compare(std::size_t count, const RunClock& clock, const std::function<void(std::size_t)>& run,
+                   const ComparisonRules& rules = {});
+
+}  // namespace apam::kernels
