@@ -26,8 +26,8 @@ using namespace apam;
 using namespace apam::kernels;
 
 /// A choice of `auto` may be slower than the vendor's kernel by this much before it is held against it: `auto` takes the first
-/// of those that are within its lead, and what is measured here is told apart no better than by 3 %.
-constexpr double kTolerance = 1.03 * ComparisonRules{}.lead;
+/// of those that lead it by less, and what is measured here is told apart no better.
+constexpr double kTolerance = ComparisonRules{}.guard * ComparisonRules{}.lead;
 
 struct Options {
   int threads = available_cores();

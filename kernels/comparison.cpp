@@ -30,10 +30,12 @@ class Rounds {
   Rounds(std::size_t count, const ComparisonRules& rules) : count_(count), rules_(rules) {}
 
   void add(Round round) {
-    double wall = 0;
-    for (const Taken& run : round) wall += run.wall;
-    spent_ += wall;
-    fastest_ = all_.empty() ? wall : std::min(fastest_, wall);
+    double needed = 0;
+    for (const Taken& run : round) {
+      spent_ += run.wall;
+      needed += std::min(run.wall, run.cpu);
+    }
+    needed_ = all_.empty() ? needed : std::min(needed_, needed);
     all_.push_back(std::move(round));
   }
   double spent() const { return spent_; }
@@ -49,6 +51,7 @@ class Rounds {
       usual[i] = quantile(had, 0.75);
     }
     clean_.clear();
+    disturbed_ = 0;
     for (const Round& round : all_) {
       bool clean = true;
       for (std::size_t i = 0; i < count_; ++i) {
@@ -56,7 +59,11 @@ class Rounds {
         clean = clean && static_cast<double>(round[i].interruptions) <= allowed &&
                 cores(round[i]) >= kLeastShare * std::max(1.0, usual[i]);
       }
-      if (clean) clean_.push_back(&round);
+      if (clean) {
+        clean_.push_back(&round);
+      } else {
+        for (const Taken& run : round) disturbed_ += run.wall;
+      }
     }
   }
   int clean() const { return static_cast<int>(clean_.size()); }
@@ -73,7 +80,7 @@ class Rounds {
     return true;
   }
   bool budget_is_spent() const {
-    return spent_ >= std::max(rules_.budget * static_cast<double>(count_), kRoundsOfBudget * rules_.least * fastest_);
+    return disturbed_ >= std::max(rules_.budget * static_cast<double>(count_), kRoundsOfBudget * rules_.least * needed_);
   }
 
   /// The median ratio of n clean rounds lies between those at n/2 -+ 1.2 sqrt(n), with 98 %: z sqrt(n) / 2 with z = 2.4.
@@ -84,9 +91,8 @@ class Rounds {
     std::sort(ratios.begin(), ratios.end());
     const auto n = static_cast<double>(ratios.size());
     const auto low = static_cast<std::size_t>(std::max(0.0, std::floor(n / 2 - 1.2 * std::sqrt(n))));
-    const double line = 1 / rules_.lead;
-    if (ratios[ratios.size() - 1 - low] < line) return Standing::ahead;
-    return ratios[low] >= line ? Standing::behind : Standing::open;
+    if (ratios[ratios.size() - 1 - low] < 1 / (rules_.lead * rules_.guard)) return Standing::ahead;
+    return ratios[low] > rules_.guard / rules_.lead ? Standing::behind : Standing::open;
   }
 
   Comparison::Times times(std::size_t kernel) const {
@@ -104,8 +110,9 @@ class Rounds {
   std::size_t count_;
   const ComparisonRules& rules_;
   std::vector<Round> all_;
-  std::vector<const Round*> clean_;  // in all_, valid until the next add()
-  double spent_ = 0, fastest_ = 0;
+  std::vector<const Round*> clean_;   // in all_, valid until the next add()
+  double spent_ = 0, disturbed_ = 0;  // milliseconds; disturbed_ as of the last sift()
+  double needed_ = 0;                 // at most what a round takes on an idle machine, whatever waiting there was
 };
 
 /// The first, unless a later one leads it; among those that do, the earliest that no later one leads.
@@ -133,7 +140,7 @@ Ranking rank(const Rounds& rounds, std::size_t count) {
 
 Comparison compare(std::size_t count, const RunClock& clock, const std::function<void(std::size_t)>& run,
                    const ComparisonRules& rules) {
-  constexpr double kLookAgain = 1.1;  // results are looked at when the rounds have taken this many times as long as before
+  constexpr double kLookAgain = 1.1;  // the rounds are looked at when they have taken this many times as long as the last time
   Rounds rounds(count, rules);
   Comparison result;
   const auto one_round = [&] {
@@ -144,15 +151,14 @@ Comparison compare(std::size_t count, const RunClock& clock, const std::function
   one_round();
   for (double look_at = 0;;) {
     rounds.add(one_round());
-    if (static_cast<int>(rounds.size()) < rules.least || (rounds.spent() < look_at && !rounds.budget_is_spent())) continue;
+    if (rounds.spent() < look_at) continue;
     look_at = kLookAgain * rounds.spent();
     rounds.sift();
     const Ranking ranking = rank(rounds, count);
     const bool clear = rounds.has_least() && ranking.clear;
-    const bool tied = rounds.has_least() && rounds.ran_for(rules.tie_after);
-    const bool out_of_time = rounds.budget_is_spent();
-    if (!tied && !out_of_time && !(clear && rounds.ran_for(rules.clear_after))) continue;
-    result.doubtful = !clear && !tied;
+    const bool enough = rounds.has_least() && rounds.ran_for(rules.enough);
+    if (!enough && !rounds.budget_is_spent() && !(clear && rounds.ran_for(rules.clear_after))) continue;
+    result.doubtful = !clear;
     result.winner = result.doubtful ? 0 : ranking.winner;
     break;
   }

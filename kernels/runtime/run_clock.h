@@ -15,7 +15,7 @@ struct Taken {
 /// Runs the work, to its end, and says what it took. A parameter of everything that times, so that tests can script it.
 using RunClock = std::function<Taken(const std::function<void()>& work)>;
 
-/// By the clocks of this process: CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID and getrusage(2).
+/// By the clocks of this process: CLOCK_MONOTONIC, the CPU clock of each thread, and getrusage(2).
 Taken take_time(const std::function<void()>& work);
 
 }  // namespace apam
