@@ -16,8 +16,8 @@ namespace apam::kernels {
 
 /// How long to wait for a turn, and where to say so.
 struct CachePatience {
-  std::chrono::milliseconds limit{30'000};      ///< at most; then go on without the file
-  std::chrono::milliseconds word_after{1'000};  ///< say who is waited for
+  std::chrono::milliseconds limit{30'000};        ///< at most; then go on without the file
+  std::chrono::milliseconds word_after{1'000};    ///< say who is waited for
   std::function<void(const std::string&)> say{};  ///< receives one line; empty: standard error
 };
 
