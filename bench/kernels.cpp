@@ -10,10 +10,11 @@
 #include <algorithm>
 #include <iostream>
 
+#include "bench/alternate_timing.h"
 #include "bench/kernel_report.h"
 #include "bench/machine/machine.h"
 #include "bench/verify.h"
-#include "kernels/alternate_timing.h"
+#include "kernels/comparison.h"
 #include "kernels/median.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/cores.h"
@@ -24,9 +25,9 @@ namespace {
 using namespace apam;
 using namespace apam::kernels;
 
-/// A choice of `auto` may be slower than the vendor's kernel by this much before it is held against it: two kernels that
-/// are as fast as each other are told apart no better.
-constexpr double kTolerance = 1.03;
+/// A choice of `auto` may be slower than the vendor's kernel by this much before it is held against it: `auto` takes the first
+/// of those that lead it by less, and what is measured here is told apart no better.
+constexpr double kTolerance = ComparisonRules{}.guard * ComparisonRules{}.lead;
 
 struct Options {
   int threads = available_cores();
@@ -34,7 +35,7 @@ struct Options {
   std::vector<std::string> nets, ops, passes, providers;
   bool with_reference = false;
   bool check_auto = false;
-  Rounds rounds{.least = 7, .milliseconds = 30, .most = 2000};
+  bench::Rounds rounds{.least = 7, .milliseconds = 30, .most = 2000};
   std::string kernel_cache, json;
 
   static bool wants(const std::vector<std::string>& wanted, std::string_view name) {
@@ -81,15 +82,15 @@ TimedKernels<Op> verified_kernels(const Options& options, Exec& exec, bench::Ver
     result.providers.back().objection = verifier.objection(implementation, pass);
     if (!result.providers.back().objection.empty()) continue;
     result.places.push_back(result.providers.size() - 1);
-    result.kernels.push_back(implementation.make(exec, problem));
+    result.kernels.push_back(implementation.make(exec, problem, pass));
   }
   return result;
 }
 
 template <class Op>
-void time_kernels(const Rounds& rounds, Exec& exec, Trial<Op>& trial, typename Op::Pass pass, TimedKernels<Op>& timed) {
+void time_kernels(const bench::Rounds& rounds, Exec& exec, Trial<Op>& trial, typename Op::Pass pass, TimedKernels<Op>& timed) {
   trial.prepare(pass);
-  auto times = time_alternately(timed.kernels.size(), rounds, [&](std::size_t i) {
+  auto times = bench::time_alternately(timed.kernels.size(), rounds, [&](std::size_t i) {
     trial.run(exec, *timed.kernels[i], pass);
     exec.synchronize();
   });
@@ -100,7 +101,7 @@ void time_kernels(const Rounds& rounds, Exec& exec, Trial<Op>& trial, typename O
 }
 
 /// To tell what a first look leaves in doubt.
-Rounds longer(Rounds rounds) {
+bench::Rounds longer(bench::Rounds rounds) {
   constexpr int kFactor = 8;
   rounds.least *= kFactor;
   rounds.most *= kFactor;

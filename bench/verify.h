@@ -32,7 +32,7 @@ class Verifier {
     }
     auto& expected = expected_[pass];
     if (expected.empty()) expected = trial_.expected(pass);
-    const auto kernel = implementation.make(exec_, problem_);
+    const auto kernel = implementation.make(exec_, problem_, pass);
     const std::string faults = support::verify<Op>(exec_, trial_, *kernel, pass, expected);
     return faults.empty() ? "" : fmt::format("is wrong: {}", faults.substr(0, faults.find('\n')));
   }

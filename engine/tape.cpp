@@ -123,7 +123,7 @@ Tape::Sink Tape::sink(const Edge& input) {
   if (variable.gradient->owners > 1) {  // somebody else's gradient too: write to a copy
     const In shared = gradient_memory(variable);
     detail::SharedBlock* own = new_shared_block(count);
-    copy(shared, arena_.memory(own->block, count));
+    copy(exec_, shared, arena_.memory(own->block, count));
     release(std::exchange(variable.gradient, own));
   }
   return {gradient_memory(variable), kernels::Write::add};
@@ -175,7 +175,7 @@ void Tape::backward() {
   // What is left was used by nothing that the loss depends on, or less often than announced.
   for (std::size_t i = 0; i < usage_.size(); ++i) {
     const ParameterId id{static_cast<int>(i)};
-    if (usage_[i].written == 0) zero(parameters_.gradient(id).data);
+    if (usage_[i].written == 0) zero(exec_, parameters_.gradient(id).data);
     if (ready_ && usage_[i].expected != kAnnounced) ready_(id);
   }
 }

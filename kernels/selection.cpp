@@ -1,10 +1,17 @@
-// kernel<Op>(): which provider computes a problem. A choice is made once for each (problem, pass); a kernel is made once
-// for each (problem, provider) and serves all passes that chose it.
-#include <algorithm>
-#include <map>
+// kernel<Op>(): which provider computes a pass of a problem. The choice is made once, and then the kernel, for that pass only.
+// `auto` goes by a decision that was adopted, else by one in the file of timings, else it times the candidates.
+#include <fmt/chrono.h>
 
-#include "kernels/alternate_timing.h"
-#include "kernels/median.h"
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "kernels/comparison.h"
 #include "kernels/ops/all.h"
 #include "kernels/ops/trial.h"
 #include "kernels/tuning_cache.h"
@@ -17,13 +24,17 @@ using Candidates = std::vector<const Implementation<Op>*>;
 
 template <class Op>
 struct KernelCache {
-  std::map<std::pair<typename Op::Problem, typename Op::Pass>, typename Op::Kernel*> chosen;
-  std::map<std::pair<typename Op::Problem, std::string_view>, std::unique_ptr<typename Op::Kernel>> made;
+  std::map<std::pair<typename Op::Problem, typename Op::Pass>, std::unique_ptr<typename Op::Kernel>> kernels;
+};
 
-  typename Op::Kernel& get(Exec& exec, const typename Op::Problem& problem, const Implementation<Op>& implementation) {
-    auto& slot = made[{problem, implementation.provider}];
-    if (!slot) slot = implementation.make(exec, problem);
-    return *slot;
+/// The file of timings of an Exec, opened when it is needed first.
+struct Timings {
+  std::optional<TuningCache> file;
+
+  static TuningCache& of(Exec& exec) {
+    auto& file = exec.cache<Timings>().file;
+    if (!file) file.emplace(exec.options().tuning_cache, CachePatience{.limit = exec.options().cache_patience});
+    return *file;
   }
 };
 
@@ -42,26 +53,33 @@ std::string known_providers(DeviceKind device) {
   return names;
 }
 
-/// The median of several rounds for each candidate, in milliseconds. Where two are close it takes more of them to tell, and one
-/// that leads for a few milliseconds only may owe that to what else the machine does.
+/// "2026-01-31T12:00:00Z"
+std::string date_of_now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+
+double load_of_the_machine() {
+  double minute = 0;
+  return ::getloadavg(&minute, 1) == 1 ? minute : 0;
+}
+
+/// Compares the candidates, in table order. They live in an Exec of their own, which takes the kernels that lose and all the
+/// workspace with it when it ends.
 template <class Op>
-KernelDecision time_candidates(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates,
-                               const typename Op::Problem& problem, typename Op::Pass pass) {
-  constexpr Rounds kRounds{.least = 7, .milliseconds = 250, .most = 500, .until_clear = true, .clear_after = 40};
-  Trial<Op> trial(exec, problem);
-  std::vector<typename Op::Kernel*> kernels;
-  for (const auto* candidate : candidates) kernels.push_back(&cache.get(exec, problem, *candidate));
-  const auto times = time_alternately(candidates.size(), kRounds, [&](std::size_t i) {
-    trial.run(exec, *kernels[i], pass);
-    exec.synchronize();
+KernelDecision measure(const Exec& exec, const Candidates<Op>& candidates, const typename Op::Problem& problem,
+                       typename Op::Pass pass) {
+  Exec scratch(exec.options());
+  Trial<Op> trial(scratch, problem);
+  std::vector<std::unique_ptr<typename Op::Kernel>> kernels;
+  for (const auto* candidate : candidates) kernels.push_back(candidate->make(scratch, problem, pass));
+  KernelDecision decision{{}, {{}, load_of_the_machine(), date_of_now(), false}};
+  const auto result = compare(candidates.size(), exec.options().clock, [&](std::size_t i) {
+    trial.run(scratch, *kernels[i], pass);
+    scratch.synchronize();
   });
-  KernelDecision decision;
+  decision.provider = candidates[result.winner]->provider;
+  decision.measured.doubtful = result.doubtful;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    decision.measured.times.push_back({std::string(candidates[i]->provider), median(times[i]), 0});
+    decision.measured.times.push_back({std::string(candidates[i]->provider), result.times[i].median, result.times[i].spread});
   }
-  const auto& all = decision.measured.times;
-  decision.provider =
-      std::min_element(all.begin(), all.end(), [](auto& a, auto& b) { return a.milliseconds < b.milliseconds; })->provider;
   return decision;
 }
 
@@ -74,39 +92,53 @@ const Implementation<Op>* by(std::string_view provider, DeviceKind device) {
   return found == all.end() ? nullptr : &*found;
 }
 
-/// Whether a decision from a file chose among these candidates: it takes one of them, and all were timed.
+/// Whether a decision from a file is one for these candidates: it takes one of them, all were timed, and without doubt.
 template <class Op>
 bool covers(const KernelDecision& decision, const Candidates<Op>& candidates) {
   const auto& times = decision.measured.times;
   const auto is = [](const auto& provider) { return [&](const auto* one) { return one->provider == provider; }; };
-  return std::any_of(candidates.begin(), candidates.end(), is(decision.provider)) &&
+  return !decision.measured.doubtful && std::any_of(candidates.begin(), candidates.end(), is(decision.provider)) &&
          std::all_of(candidates.begin(), candidates.end(), [&](const auto* candidate) {
            return std::any_of(times.begin(), times.end(), [&](const auto& t) { return t.provider == candidate->provider; });
          });
 }
 
-/// What `auto` takes: what was adopted, else what the file has, else what is measured now.
+/// The adopted decision, if there is one. Throws KernelError when this build cannot follow it.
 template <class Op>
-KernelDecision decide(Exec& exec, KernelCache<Op>& cache, const Candidates<Op>& candidates, const typename Op::Problem& problem,
-                      typename Op::Pass pass, const std::string& key) {
-  if (const KernelDecision* adopted = exec.adopted().find(key)) {
-    const auto* taken = by<Op>(adopted->provider, exec.device().kind);
-    require<KernelError>(taken != nullptr, "{}: provider '{}' was adopted for {} of {}; this build has {}", Op::name,
-                         adopted->provider, pass_name<Op>(pass), problem.describe(), known_providers<Op>(exec.device().kind));
-    require<KernelError>(taken->supports(problem, pass), "{}: provider '{}' was adopted for {} of {}, which it cannot do",
-                         Op::name, adopted->provider, pass_name<Op>(pass), problem.describe());
-    return *adopted;
-  }
+const KernelDecision* adopted_decision(const Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass,
+                                       const std::string& key) {
+  const KernelDecision* adopted = exec.adopted().find(key);
+  if (adopted == nullptr) return nullptr;
+  const auto* taken = by<Op>(adopted->provider, exec.device().kind);
+  require<KernelError>(taken != nullptr, "{}: provider '{}' was adopted for {} of {}; this build has {}", Op::name,
+                       adopted->provider, pass_name<Op>(pass), problem.describe(), known_providers<Op>(exec.device().kind));
+  require<KernelError>(taken->supports(problem, pass), "{}: provider '{}' was adopted for {} of {}, which it cannot do",
+                       Op::name, adopted->provider, pass_name<Op>(pass), problem.describe());
+  return adopted;
+}
+
+/// What `auto` takes. The file is looked into again when its turn has come: another process may have timed meanwhile.
+template <class Op>
+KernelDecision decide(Exec& exec, const Candidates<Op>& candidates, const typename Op::Problem& problem, typename Op::Pass pass,
+                      const std::string& key) {
+  if (const auto* adopted = adopted_decision<Op>(exec, problem, pass, key)) return *adopted;
   if (candidates.size() == 1) return {std::string(candidates.front()->provider), {}};
-  TuningCache file(exec.options().tuning_cache);
-  if (auto stored = file.find(key); stored && covers<Op>(*stored, candidates)) return *std::move(stored);
-  auto measured = time_candidates(exec, cache, candidates, problem, pass);
-  file.store(key, measured);
+  TuningCache& file = Timings::of(exec);
+  const auto stored = [&]() -> std::optional<KernelDecision> {
+    if (exec.options().retime) return {};
+    auto found = file.find(key);
+    return found && covers<Op>(*found, candidates) ? std::move(found) : std::nullopt;
+  };
+  if (auto found = stored()) return *std::move(found);
+  const auto turn = file.take_turn();
+  if (auto found = stored()) return *std::move(found);
+  auto measured = measure<Op>(exec, candidates, problem, pass);
+  if (!measured.measured.doubtful) file.store(turn, key, measured);
   return measured;
 }
 
 template <class Op>
-typename Op::Kernel& choose(Exec& exec, KernelCache<Op>& cache, const typename Op::Problem& problem, typename Op::Pass pass) {
+std::unique_ptr<typename Op::Kernel> choose(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
   const auto wanted = exec.selection().choice(Op::name, pass_name<Op>(pass));
   Candidates<Op> able;
   const Implementation<Op>* taken = nullptr;
@@ -133,12 +165,12 @@ typename Op::Kernel& choose(Exec& exec, KernelCache<Op>& cache, const typename O
     const DecisionKey about{std::string(Op::name), problem.describe(), std::string(pass_name<Op>(pass)), exec.device(),
                             exec.threads()};
     const std::string key = about.to_text();
-    KernelDecision decision = decide<Op>(exec, cache, able, problem, pass, key);
+    KernelDecision decision = decide<Op>(exec, able, problem, pass, key);
     exec.decisions().set(key, decision);
     taken = by<Op>(decision.provider, exec.device().kind);
     measured = std::move(decision.measured);
   }
-  auto& kernel = cache.get(exec, problem, *taken);
+  auto kernel = taken->make(exec, problem, pass);
   exec.report().push_back({std::string(Op::name), problem.describe(), std::string(pass_name<Op>(pass)),
                            std::string(taken->provider), std::move(measured)});
   return kernel;
@@ -148,9 +180,8 @@ typename Op::Kernel& choose(Exec& exec, KernelCache<Op>& cache, const typename O
 
 template <class Op>
 typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
-  auto& cache = exec.cache<KernelCache<Op>>();
-  auto& slot = cache.chosen[{problem, pass}];
-  if (slot == nullptr) slot = &choose<Op>(exec, cache, problem, pass);
+  auto& slot = exec.cache<KernelCache<Op>>().kernels[{problem, pass}];
+  if (!slot) slot = choose<Op>(exec, problem, pass);
   if (const auto& listener = exec.request_listener()) listener({Op::name, pass_name<Op>(pass), problem.describe()});
   return *slot;
 }

@@ -4,13 +4,19 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <array>
 #include <cctype>
+#include <cerrno>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include "kernels/fingerprint.h"
+#include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/decision_json.h"
 #include "kernels/runtime/error.h"
 
@@ -29,6 +35,21 @@ nlohmann::json read(const std::filesystem::path& file) {
   return content.is_object() ? content : nlohmann::json::object();  // a damaged cache is an empty one
 }
 
+std::string error_text(int code) { return std::generic_category().message(code); }
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+/// What the holder of a lock wrote into it.
+std::string holder_of(int lock) {
+  std::array<char, 300> text{};
+  const auto size = ::pread(lock, text.data(), text.size(), 0);
+  const std::string_view line(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  return line.empty() ? "another process" : std::string(line.substr(0, line.find('\n')));
+}
+
 }  // namespace
 
 std::string cpu_model() {
@@ -39,18 +60,11 @@ std::string cpu_model() {
   return "unknown CPU";
 }
 
-TuningCache::TuningCache(const std::filesystem::path& folder) {
+TuningCache::TuningCache(const std::filesystem::path& folder, CachePatience patience) : patience_(std::move(patience)) {
+  if (!patience_.say) patience_.say = [](const std::string& line) { std::cerr << line << std::endl; };
   if (folder.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
   const char* isa = std::getenv("APAM_ISA");
   file_ = folder / fmt::format("kernels-{}-{}{}.json", kFingerprint, plain(cpu_model()), plain(isa == nullptr ? "" : isa));
-  lock_ = ::open((file_.string() + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (lock_ < 0 || ::flock(lock_, LOCK_EX) != 0) file_.clear();  // no place to keep timings: time in every process
-}
-
-TuningCache::~TuningCache() {
-  if (lock_ >= 0) ::close(lock_);
 }
 
 std::optional<KernelDecision> TuningCache::find(const std::string& key) const {
@@ -60,14 +74,73 @@ std::optional<KernelDecision> TuningCache::find(const std::string& key) const {
   return found == content.end() ? std::nullopt : decision_from_json(*found);
 }
 
-void TuningCache::store(const std::string& key, const KernelDecision& decision) {
-  if (file_.empty()) return;
+TuningCache::Turn::~Turn() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+TuningCache::Turn TuningCache::take_turn() {
+  if (file_.empty() || without_) return {};
+  Turn turn(open_lock());
+  if (!turn.held() || !wait_for(turn.lock_)) return {};
+  const std::string holder = fmt::format("process {} on {}\n", ::getpid(), host_name());
+  if (::ftruncate(turn.lock_, 0) == 0) {
+    // For people who wait; a disk that is too full for it will tell when the file is written.
+    [[maybe_unused]] const auto written = ::pwrite(turn.lock_, holder.data(), holder.size(), 0);
+  }
+  return turn;
+}
+
+int TuningCache::open_lock() {
+  std::error_code error;
+  std::filesystem::create_directories(file_.parent_path(), error);
+  const int lock = ::open((file_.string() + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (lock < 0) go_on_without(fmt::format("cannot lock {}: {}", file_.string(), error_text(errno)));
+  return lock;
+}
+
+// Polls, because a blocking flock() would neither end after a time nor, with handlers that restart calls, for a signal.
+bool TuningCache::wait_for(int lock) {
+  using Clock = std::chrono::steady_clock;
+  constexpr timespec kPause{0, 20'000'000};
+  const auto begin = Clock::now();
+  for (bool said = false;;) {
+    if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno != EWOULDBLOCK && errno != EINTR) {
+      go_on_without(fmt::format("cannot lock {}: {}", file_.string(), error_text(errno)));
+      return false;
+    }
+    const auto waited = Clock::now() - begin;
+    const auto of = [&] { return fmt::format("{}, which holds {}.lock", holder_of(lock), file_.string()); };
+    if (waited >= patience_.limit) {
+      go_on_without(fmt::format("waited {:.1f} s for {}", std::chrono::duration<double>(waited).count(), of()));
+      return false;
+    }
+    if (!said && waited >= patience_.word_after) {
+      said = true;
+      patience_.say(fmt::format("kernel cache: waiting for {}, for {:.1f} s at most", of(),
+                                std::chrono::duration<double>(patience_.limit).count()));
+    }
+    if (::nanosleep(&kPause, nullptr) != 0) {
+      go_on_without(fmt::format("a signal came while waiting for {}", of()));
+      return false;
+    }
+  }
+}
+
+void TuningCache::store(const Turn& turn, const std::string& key, const KernelDecision& decision) {
+  if (!turn.held() || without_) return;
   auto content = read(file_);
   content[key] = to_json(decision);
-  const std::filesystem::path fresh = file_.string() + ".new";
-  std::ofstream(fresh) << content.dump(1) << '\n';
-  std::error_code error;
-  std::filesystem::rename(fresh, file_, error);
+  try {
+    write_file(file_, content.dump(1) + '\n');
+  } catch (const Error& error) {
+    go_on_without(error.what());
+  }
+}
+
+void TuningCache::go_on_without(const std::string& why) {
+  if (!without_) patience_.say(fmt::format("kernel cache: {}; timings are kept in memory only", why));
+  without_ = true;
 }
 
 }  // namespace apam::kernels

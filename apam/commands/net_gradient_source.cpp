@@ -49,7 +49,7 @@ exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& 
   header.batch = share.batch;
   header.rows = static_cast<std::int32_t>(batch.count());
   if (batch.count() == 0) {  // more parts than images: nothing to contribute
-    zero(arena_.outgoing());
+    zero(tape_.exec(), arena_.outgoing());
     return header;
   }
   const data::ImageShape shape = batch.shape();

@@ -127,7 +127,8 @@ void add_machine(CLI::App& app, MachineOptions& machine, const char* threads) {
   add(app, group, "--device", machine.device, "cpu|cuda", "Where kernels run");
   show(app.add_option("--threads", machine.threads, threads), group, "N")->check(at_least(1, kMostThreads));
   add(app, group, "--kernels", machine.kernels, "SPEC",
-      "Who computes what: PROVIDER or OP[.PASS]=PROVIDER[,...]; auto: the fastest, timed once per machine");
+      "Who computes what: PROVIDER or OP[.PASS]=PROVIDER[,...]; auto: the first provider, or one that is faster by more than "
+      "5 %, timed once per machine");
   show(app.add_option("--kernel-cache", machine.kernel_cache,
                       "Where those timings are kept, '' for nowhere [$APAM_CACHE_DIR or ~/.cache/apam]"),
        group, "DIR");
@@ -220,12 +221,16 @@ void add_options(CLI::App& app, GradientsOptions& options) {
 
 void add_options(CLI::App& app, InfoOptions& options) {
   app.add_flag("--json", options.json, "As JSON")->group("Output");
-  show(app.add_option("--net", options.net.name, "Run one step of this network and list the kernels chosen for it"), "Network",
-       fmt::format("{}", fmt::join(net_names(), "|")))
-      ->check(one_of(net_names()));
+  auto* net = show(app.add_option("--net", options.net.name, "Run one step of this network and list the kernels chosen for it"),
+                   "Network", fmt::format("{}", fmt::join(net_names(), "|")))
+                  ->check(one_of(net_names()));
   add_classes(app, options.net, "10");
   add_images(app, "Network", "--batch", options.batch, "IMAGES", "Images of that step");
   add_machine(app, options.machine, "Threads [all cores]");
+  app.add_flag("--retime", options.retime,
+               "Time the kernels of that step anew and replace the timings that are kept, but for those that stay doubtful")
+      ->group("Machine")
+      ->needs(net);
   options.net.name.clear();
 }
 

@@ -93,6 +93,7 @@ struct InfoOptions {
   NetOptions net;
   MachineOptions machine;
   std::int64_t batch = 100;
+  bool retime = false;
   bool json = false;
 };
 

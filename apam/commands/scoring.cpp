@@ -17,7 +17,7 @@ Scorer::Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Bat
       batch_(batches_->dataset().info().shape, std::min(batches_->options().batch, batches_->images())) {}
 
 std::optional<Scores> Scorer::score(In state, const GiveUp& give_up) {
-  copy(state, arena_.state());
+  copy(tape_.exec(), state, arena_.state());
   return score(give_up);
 }
 

@@ -55,7 +55,8 @@ BatchScore softmax_cross_entropy(const Var& logits, Labels labels, float gradien
   const Var device_sums = tape.scratch({Op::sum_count});
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
       .forward(tape.exec(), logits.data(), labels, probabilities.tensor().data, device_sums.tensor().data);
-  copy(device_sums.data(), Out(sums.data(), sums.size()));
+  copy(tape.exec(), device_sums.data(), Out(sums.data(), sums.size()));
+  tape.exec().synchronize();
   if (tape.recording()) tape.record<SoftmaxCrossEntropyNode>(problem, logits, std::move(probabilities), labels, gradient_scale);
   return {double{sums[Op::loss_sum]}, static_cast<int>(sums[Op::top1_count]), static_cast<int>(sums[Op::top5_count]),
           problem.n};

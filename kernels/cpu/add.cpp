@@ -22,7 +22,7 @@ class AddKernel final : public Add::Kernel {
 
 }  // namespace
 
-std::unique_ptr<Add::Kernel> make(Exec&, const Add::Problem& problem, const Isa& isa) {
+std::unique_ptr<Add::Kernel> make(Exec&, const Add::Problem& problem, Add::Pass, const Isa& isa) {
   return std::make_unique<AddKernel>(problem, isa);
 }
 

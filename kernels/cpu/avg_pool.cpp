@@ -5,29 +5,19 @@
 namespace apam::kernels::cpu {
 namespace {
 
-class AvgPoolKernel final : public AvgPool::Kernel {
+/// The windows of a problem, and how threads share them.
+class Windows {
  public:
-  AvgPoolKernel(const AvgPool::Problem& problem, const Isa& isa)
-      : problem_(problem), window_{problem.window, std::int64_t{problem.w} * problem.c, problem.c}, kernels_(isa.pool) {}
+  explicit Windows(const AvgPool::Problem& problem)
+      : problem_(problem), window_{problem.window, std::int64_t{problem.w} * problem.c, problem.c} {}
 
-  void forward(Exec& exec, In x, Out y) override {
-    for_each_window(exec,
-                    [&](std::int64_t x_at, std::int64_t y_at) { kernels_.mean(window_, x.data() + x_at, y.data() + y_at); });
-  }
+  const Window& window() const { return window_; }
+  /// Whether they fill the image.
+  bool cover() const { return problem_.h % problem_.window == 0 && problem_.w % problem_.window == 0; }
 
-  void backward(Exec& exec, In dy, Out dx, Write write) override {
-    // Windows that fill the image cover dx; otherwise what they leave out has gradient zero.
-    const bool covered = problem_.h % problem_.window == 0 && problem_.w % problem_.window == 0;
-    if (!covered && write == Write::overwrite) zero(dx);
-    for_each_window(exec, [&](std::int64_t x_at, std::int64_t y_at) {
-      kernels_.spread(window_, dy.data() + y_at, write == Write::add, dx.data() + x_at);
-    });
-  }
-
- private:
   /// Calls body(offset of the window in x, offset of its mean in y) for every window.
   template <class Body>
-  void for_each_window(Exec& exec, const Body& body) const {
+  void for_each(Exec& exec, const Body& body) const {
     const std::int64_t rows = std::int64_t{problem_.n} * problem_.out_h();
     const std::int64_t x_row = window_.row_stride * problem_.window;
     const std::int64_t grain = std::max<std::int64_t>(1, kPointwiseGrain / std::max<std::int64_t>(1, x_row));
@@ -43,15 +33,47 @@ class AvgPoolKernel final : public AvgPool::Kernel {
     });
   }
 
+ private:
   AvgPool::Problem problem_;
   Window window_;
+};
+
+class ForwardKernel final : public AvgPool::Kernel {
+ public:
+  ForwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(isa.pool) {}
+
+  void forward(Exec& exec, In x, Out y) override {
+    windows_.for_each(exec, [&](std::int64_t x_at, std::int64_t y_at) {
+      kernels_.mean(windows_.window(), x.data() + x_at, y.data() + y_at);
+    });
+  }
+
+ private:
+  Windows windows_;
+  const PoolKernels& kernels_;
+};
+
+class BackwardKernel final : public AvgPool::Kernel {
+ public:
+  BackwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(isa.pool) {}
+
+  void backward(Exec& exec, In dy, Out dx, Write write) override {
+    // Windows that fill the image cover dx; otherwise what they leave out has gradient zero.
+    if (!windows_.cover() && write == Write::overwrite) zero(exec, dx);
+    windows_.for_each(exec, [&](std::int64_t x_at, std::int64_t y_at) {
+      kernels_.spread(windows_.window(), dy.data() + y_at, write == Write::add, dx.data() + x_at);
+    });
+  }
+
+ private:
+  Windows windows_;
   const PoolKernels& kernels_;
 };
 
 }  // namespace
 
-std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem& problem, const Isa& isa) {
-  return std::make_unique<AvgPoolKernel>(problem, isa);
+std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem& problem, AvgPool::Pass pass, const Isa& isa) {
+  return make_by_pass<AvgPool, ForwardKernel, BackwardKernel>(pass, problem, isa);
 }
 
 }  // namespace apam::kernels::cpu

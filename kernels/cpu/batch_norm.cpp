@@ -32,22 +32,91 @@ double inverse_deviation(double variance, double eps) {
   return variance <= kLargest ? 1.0 / std::sqrt(variance + eps) : std::numeric_limits<double>::quiet_NaN();
 }
 
-class BatchNormKernel final : public BatchNorm::Kernel {
- public:
-  BatchNormKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
+/// Blocks of rows, and room for the sums of each.
+class BlockKernel : public BatchNorm::Kernel {
+ protected:
+  /// Two sums of (C) over a block, and scratch of (C).
+  struct Sums {
+    float *first, *second, *scratch;
+  };
+  /// The two sums over all blocks, (C) each.
+  struct Joined {
+    double *first, *second;
+  };
+
+  BlockKernel(const BatchNorm::Problem& problem, const Isa& isa)
       : problem_(problem),
         rows_(problem.rows),
         c_(problem.c),
         padded_c_(round_up(c_, 16)),
         block_rows_(rows_of_a_block(problem)),
         blocks_(ceil_div(rows_, block_rows_)),
-        gate_row_(ceil_div(c_, isa.width) * gate_bytes(isa.width)),
-        streams_(isa.streams),
-        kernels_(isa.batch_norm),
-        sums_(workspace_.add<float>(3 * blocks_ * padded_c_)),
-        joined_(workspace_.add<double>(2 * padded_c_)),
-        coefficients_(workspace_.add<float>(3 * padded_c_)),
-        gate_(workspace_.add<Gate>(problem.relu ? rows_ * gate_row_ : 0)) {
+        kernels_(isa.batch_norm) {}
+
+  /// Plans room for the sums; a pass that takes none does without.
+  void plan_sums() {
+    sums_ = workspace_.add<float>(3 * blocks_ * padded_c_);
+    joined_ = workspace_.add<double>(2 * padded_c_);
+  }
+
+  Sums sums(std::byte* workspace, std::int64_t block) const {
+    float* first = sums_.in(workspace) + 3 * block * padded_c_;
+    return {first, first + padded_c_, first + 2 * padded_c_};
+  }
+  /// Where both are joined, zero for now at some channels.
+  Joined joined(std::byte* workspace, Range channels) const {
+    const Joined to{joined_.in(workspace), joined_.in(workspace) + padded_c_};
+    std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
+    std::fill(to.second + channels.begin, to.second + channels.end, 0.0);
+    return to;
+  }
+  Range rows_of(std::int64_t block) const { return {block * block_rows_, std::min(rows_, (block + 1) * block_rows_)}; }
+
+  /// Calls body(block, rows) for every block, contiguous runs of blocks over threads.
+  template <class Body>
+  void for_each_block(Exec& exec, const Body& body) const {
+    parallel_for(exec.threads(), blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t block = begin; block < end; ++block) body(block, rows_of(block));
+    });
+  }
+
+  BatchNorm::Problem problem_;
+  std::int64_t rows_, c_;
+  std::int64_t padded_c_;  // whole cache lines, so that threads do not share one
+  std::int64_t block_rows_, blocks_;
+  const BatchNormKernels& kernels_;
+  WorkspacePlan workspace_;
+
+ private:
+  Region<float> sums_;     // (blocks, 3, C)
+  Region<double> joined_;  // (2, C)
+};
+
+/// y from x by a factor and an offset of each channel: the last sweep of both forward passes.
+class ForwardKernel : public BlockKernel {
+ protected:
+  ForwardKernel(const BatchNorm::Problem& problem, const Isa& isa)
+      : BlockKernel(problem, isa), factor_(workspace_.add<float>(padded_c_)), streams_(isa.streams) {}
+
+  void normalise(Exec& exec, const ChannelMap& map, In x, In residual, Out y) const {
+    const bool stream = streams_ && worth_streaming(y.data(), rows_, c_);
+    for_each_block(exec, [&](std::int64_t, Range rows) {
+      const std::int64_t at = rows.begin * c_;
+      kernels_.normalise(map, {x.data() + at, problem_.residual ? residual.data() + at : nullptr}, problem_.relu, y.data() + at,
+                         stream, rows.end - rows.begin, c_);
+    });
+  }
+
+  Region<float> factor_;  // (C)
+
+ private:
+  bool streams_;
+};
+
+class ForwardTrainingKernel final : public ForwardKernel {
+ public:
+  ForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel(problem, isa) {
+    plan_sums();
     exec.reserve_workspace(workspace_.bytes());
   }
 
@@ -58,7 +127,7 @@ class BatchNormKernel final : public BatchNorm::Kernel {
       const Sums to = sums(workspace, block);
       kernels_.moments(x.data() + rows.begin * c_, rows.end - rows.begin, c_, to.scratch, to.first, to.second);
     });
-    float* factor = coefficients_.in(workspace);
+    float* factor = factor_.in(workspace);
     parallel_for(exec.threads(), c_, kChannelGrain, [&](std::int64_t begin, std::int64_t end) {
       const Joined joined = join_moments(workspace, {begin, end});
       for (std::int64_t j = begin; j < end; ++j) {
@@ -73,14 +142,55 @@ class BatchNormKernel final : public BatchNorm::Kernel {
     normalise(exec, {out.mean.data(), factor, beta.data()}, x, residual, y);
   }
 
+ private:
+  /// Mean and m2 of some channels from those of the blocks.
+  Joined join_moments(std::byte* workspace, Range channels) const {
+    const Joined to = joined(workspace, channels);
+    for (std::int64_t block = 0; block < blocks_; ++block) {
+      const float* mean = sums(workspace, block).first;
+      const Range rows = rows_of(block);
+      const double weight = static_cast<double>(rows.end - rows.begin) / static_cast<double>(rows_);
+      for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += weight * double{mean[j]};
+    }
+    for (std::int64_t block = 0; block < blocks_; ++block) {
+      const Sums from = sums(workspace, block);
+      const Range rows = rows_of(block);
+      const auto count = static_cast<double>(rows.end - rows.begin);
+      for (std::int64_t j = channels.begin; j < channels.end; ++j) {
+        const double shift = double{from.first[j]} - to.first[j];
+        to.second[j] += double{from.second[j]} + count * shift * shift;
+      }
+    }
+    return to;
+  }
+};
+
+class ForwardInferenceKernel final : public ForwardKernel {
+ public:
+  ForwardInferenceKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel(problem, isa) {
+    exec.reserve_workspace(workspace_.bytes());
+  }
+
   void forward_inference(Exec& exec, In x, In residual, In gamma, In beta, In running_mean, In running_variance,
                          Out y) override {
-    float* factor = coefficients_.in(exec.workspace(workspace_.bytes()));
+    float* factor = factor_.in(exec.workspace(workspace_.bytes()));
     for (std::int64_t j = 0; j < c_; ++j) {
       const double inv_std = inverse_deviation(double{running_variance.data()[j]}, double{problem_.eps});
       factor[j] = static_cast<float>(inv_std * double{gamma.data()[j]});
     }
     normalise(exec, {running_mean.data(), factor, beta.data()}, x, residual, y);
+  }
+};
+
+class BackwardKernel final : public BlockKernel {
+ public:
+  BackwardKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
+      : BlockKernel(problem, isa),
+        gate_row_(ceil_div(c_, isa.width) * gate_bytes(isa.width)),
+        coefficients_(workspace_.add<float>(3 * padded_c_)),
+        gate_(workspace_.add<Gate>(problem.relu ? rows_ * gate_row_ : 0)) {
+    plan_sums();
+    exec.reserve_workspace(workspace_.bytes());
   }
 
   void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
@@ -107,44 +217,6 @@ class BatchNormKernel final : public BatchNorm::Kernel {
   }
 
  private:
-  /// Two sums of (C) over a block, and scratch of (C).
-  struct Sums {
-    float *first, *second, *scratch;
-  };
-  /// The two sums over all blocks, (C) each.
-  struct Joined {
-    double *first, *second;
-  };
-
-  Sums sums(std::byte* workspace, std::int64_t block) const {
-    float* first = sums_.in(workspace) + 3 * block * padded_c_;
-    return {first, first + padded_c_, first + 2 * padded_c_};
-  }
-  /// Where both are joined, zero for now at some channels.
-  Joined joined(std::byte* workspace, Range channels) const {
-    const Joined to{joined_.in(workspace), joined_.in(workspace) + padded_c_};
-    std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
-    std::fill(to.second + channels.begin, to.second + channels.end, 0.0);
-    return to;
-  }
-  Range rows_of(std::int64_t block) const { return {block * block_rows_, std::min(rows_, (block + 1) * block_rows_)}; }
-
-  /// Calls body(block, rows) for every block, contiguous runs of blocks over threads.
-  template <class Body>
-  void for_each_block(Exec& exec, const Body& body) const {
-    parallel_for(exec.threads(), blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block) body(block, rows_of(block));
-    });
-  }
-  void normalise(Exec& exec, const ChannelMap& map, In x, In residual, Out y) const {
-    const bool stream = streams_ && worth_streaming(y.data(), rows_, c_);
-    for_each_block(exec, [&](std::int64_t, Range rows) {
-      const std::int64_t at = rows.begin * c_;
-      kernels_.normalise(map, {x.data() + at, problem_.residual ? residual.data() + at : nullptr}, problem_.relu, y.data() + at,
-                         stream, rows.end - rows.begin, c_);
-    });
-  }
-
   /// Adds up both sums of some channels over the blocks.
   Joined join_sums(std::byte* workspace, Range channels) const {
     const Joined to = joined(workspace, channels);
@@ -152,27 +224,6 @@ class BatchNormKernel final : public BatchNorm::Kernel {
       const Sums from = sums(workspace, block);
       for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += double{from.first[j]};
       for (std::int64_t j = channels.begin; j < channels.end; ++j) to.second[j] += double{from.second[j]};
-    }
-    return to;
-  }
-
-  /// Mean and m2 of some channels from those of the blocks.
-  Joined join_moments(std::byte* workspace, Range channels) const {
-    const Joined to = joined(workspace, channels);
-    for (std::int64_t block = 0; block < blocks_; ++block) {
-      const float* mean = sums(workspace, block).first;
-      const Range rows = rows_of(block);
-      const double weight = static_cast<double>(rows.end - rows.begin) / static_cast<double>(rows_);
-      for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += weight * double{mean[j]};
-    }
-    for (std::int64_t block = 0; block < blocks_; ++block) {
-      const Sums from = sums(workspace, block);
-      const Range rows = rows_of(block);
-      const auto count = static_cast<double>(rows.end - rows.begin);
-      for (std::int64_t j = channels.begin; j < channels.end; ++j) {
-        const double shift = double{from.first[j]} - to.first[j];
-        to.second[j] += double{from.second[j]} + count * shift * shift;
-      }
     }
     return to;
   }
@@ -197,24 +248,15 @@ class BatchNormKernel final : public BatchNorm::Kernel {
     }
   }
 
-  BatchNorm::Problem problem_;
-  std::int64_t rows_, c_;
-  std::int64_t padded_c_;  // whole cache lines, so that threads do not share one
-  std::int64_t block_rows_, blocks_;
-  std::int64_t gate_row_;  // bytes
-  bool streams_;
-  const BatchNormKernels& kernels_;
-  WorkspacePlan workspace_;
-  Region<float> sums_;          // (blocks, 3, C)
-  Region<double> joined_;       // (2, C)
+  std::int64_t gate_row_;       // bytes
   Region<float> coefficients_;  // (3, C)
   Region<Gate> gate_;           // (rows, gate row)
 };
 
 }  // namespace
 
-std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) {
-  return std::make_unique<BatchNormKernel>(exec, problem, isa);
+std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass, const Isa& isa) {
+  return make_by_pass<BatchNorm, ForwardTrainingKernel, ForwardInferenceKernel, BackwardKernel>(pass, exec, problem, isa);
 }
 
 }  // namespace apam::kernels::cpu

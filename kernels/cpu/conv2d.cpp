@@ -43,36 +43,50 @@ Weight backward_weight_product(Exec& exec, const Conv2d::Problem& problem, const
   return WeightProduct(exec, backward_weight_shape(problem), isa);
 }
 
-class Conv2dKernel final : public Conv2d::Kernel {
+class ForwardKernel final : public Conv2d::Kernel {
  public:
-  Conv2dKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
-      : forward_(forward_product(exec, problem, isa)),
-        backward_input_(backward_input_product(exec, problem, isa)),
-        backward_weight_(backward_weight_product(exec, problem, isa)) {}
+  ForwardKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) : product_(forward_product(exec, problem, isa)) {}
 
   void forward(Exec& exec, In x, In w, Out y) override {
-    std::visit([&](const auto& product) { product.run(exec, x.data(), w.data(), false, y.data()); }, forward_);
-  }
-
-  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
-    const bool accumulate = write == Write::add;
-    std::visit([&](const auto& product) { product.run(exec, dy.data(), w.data(), accumulate, dx.data()); }, backward_input_);
-  }
-
-  void backward_weight(Exec& exec, In x, In dy, Out dw, Write write) override {
-    const bool accumulate = write == Write::add;
-    std::visit([&](const auto& product) { product.run(exec, x.data(), dy.data(), accumulate, dw.data()); }, backward_weight_);
+    std::visit([&](const auto& product) { product.run(exec, x.data(), w.data(), false, y.data()); }, product_);
   }
 
  private:
-  Product forward_, backward_input_;
-  Weight backward_weight_;
+  Product product_;
+};
+
+class BackwardInputKernel final : public Conv2d::Kernel {
+ public:
+  BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
+      : product_(backward_input_product(exec, problem, isa)) {}
+
+  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
+    const bool accumulate = write == Write::add;
+    std::visit([&](const auto& product) { product.run(exec, dy.data(), w.data(), accumulate, dx.data()); }, product_);
+  }
+
+ private:
+  Product product_;
+};
+
+class BackwardWeightKernel final : public Conv2d::Kernel {
+ public:
+  BackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
+      : product_(backward_weight_product(exec, problem, isa)) {}
+
+  void backward_weight(Exec& exec, In x, In dy, Out dw, Write write) override {
+    const bool accumulate = write == Write::add;
+    std::visit([&](const auto& product) { product.run(exec, x.data(), dy.data(), accumulate, dw.data()); }, product_);
+  }
+
+ private:
+  Weight product_;
 };
 
 }  // namespace
 
-std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
-  return std::make_unique<Conv2dKernel>(exec, problem, isa);
+std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
+  return make_by_pass<Conv2d, ForwardKernel, BackwardInputKernel, BackwardWeightKernel>(pass, exec, problem, isa);
 }
 
 }  // namespace apam::kernels::cpu

@@ -11,25 +11,41 @@ Conv2d::Problem as_convolution(const Linear::Problem& problem) {
   return {.n = problem.n, .h = 1, .w = 1, .c = problem.c, .k = problem.k, .r = 1, .s = 1};
 }
 
-class LinearKernel final : public Linear::Kernel {
+class ForwardKernel final : public Linear::Kernel {
  public:
-  LinearKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
-      : problem_(problem),
-        forward_(exec, forward_shape(as_convolution(problem)), isa),
-        backward_input_(exec, backward_input_shape(as_convolution(problem)), isa),
-        backward_weight_(exec, backward_weight_shape(as_convolution(problem)), isa) {}
+  ForwardKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
+      : problem_(problem), product_(exec, forward_shape(as_convolution(problem)), isa) {}
 
   void forward(Exec& exec, In x, In w, In b, Out y) override {
     for (int i = 0; i < problem_.n; ++i) std::copy_n(b.data(), problem_.k, y.data() + std::int64_t{i} * problem_.k);
-    forward_.run(exec, x.data(), w.data(), true, y.data());
+    product_.run(exec, x.data(), w.data(), true, y.data());
   }
+
+ private:
+  Linear::Problem problem_;
+  GatherProduct product_;
+};
+
+class BackwardInputKernel final : public Linear::Kernel {
+ public:
+  BackwardInputKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
+      : product_(exec, backward_input_shape(as_convolution(problem)), isa) {}
 
   void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
-    backward_input_.run(exec, dy.data(), w.data(), write == Write::add, dx.data());
+    product_.run(exec, dy.data(), w.data(), write == Write::add, dx.data());
   }
 
+ private:
+  GatherProduct product_;
+};
+
+class BackwardWeightKernel final : public Linear::Kernel {
+ public:
+  BackwardWeightKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
+      : problem_(problem), product_(exec, backward_weight_shape(as_convolution(problem)), isa) {}
+
   void backward_weight(Exec& exec, In x, In dy, Out dw, Out db, Write write) override {
-    backward_weight_.run(exec, x.data(), dy.data(), write == Write::add, dw.data());
+    product_.run(exec, x.data(), dy.data(), write == Write::add, dw.data());
     for (int k = 0; k < problem_.k; ++k) {
       double sum = 0.0;
       for (int i = 0; i < problem_.n; ++i) sum += double{dy.data()[std::int64_t{i} * problem_.k + k]};
@@ -39,14 +55,13 @@ class LinearKernel final : public Linear::Kernel {
 
  private:
   Linear::Problem problem_;
-  GatherProduct forward_, backward_input_;
-  WeightProduct backward_weight_;
+  WeightProduct product_;
 };
 
 }  // namespace
 
-std::unique_ptr<Linear::Kernel> make(Exec& exec, const Linear::Problem& problem, const Isa& isa) {
-  return std::make_unique<LinearKernel>(exec, problem, isa);
+std::unique_ptr<Linear::Kernel> make(Exec& exec, const Linear::Problem& problem, Linear::Pass pass, const Isa& isa) {
+  return make_by_pass<Linear, ForwardKernel, BackwardInputKernel, BackwardWeightKernel>(pass, exec, problem, isa);
 }
 
 }  // namespace apam::kernels::cpu

@@ -1,4 +1,5 @@
-// What this folder offers: a kernel for every problem of every operation, on any instruction set that the processor has.
+// What this folder offers: a kernel for every problem and pass of every operation, on any instruction set that the processor
+// has.
 #pragma once
 
 #include <memory>
@@ -8,16 +9,17 @@
 
 namespace apam::kernels::cpu {
 
-std::unique_ptr<Conv2d::Kernel> make(Exec&, const Conv2d::Problem&, const Isa&);
-std::unique_ptr<BatchNorm::Kernel> make(Exec&, const BatchNorm::Problem&, const Isa&);
-std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem&, const Isa&);
-std::unique_ptr<Add::Kernel> make(Exec&, const Add::Problem&, const Isa&);
-std::unique_ptr<Scale::Kernel> make(Exec&, const Scale::Problem&, const Isa&);
-std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem&, const Isa&);
-std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&, const Isa&);
-std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec&, const SoftmaxCrossEntropy::Problem&, const Isa&);
-std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, const Isa&);
-std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, const Isa&);
+std::unique_ptr<Conv2d::Kernel> make(Exec&, const Conv2d::Problem&, Conv2d::Pass, const Isa&);
+std::unique_ptr<BatchNorm::Kernel> make(Exec&, const BatchNorm::Problem&, BatchNorm::Pass, const Isa&);
+std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem&, Relu::Pass, const Isa&);
+std::unique_ptr<Add::Kernel> make(Exec&, const Add::Problem&, Add::Pass, const Isa&);
+std::unique_ptr<Scale::Kernel> make(Exec&, const Scale::Problem&, Scale::Pass, const Isa&);
+std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem&, AvgPool::Pass, const Isa&);
+std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&, Linear::Pass, const Isa&);
+std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec&, const SoftmaxCrossEntropy::Problem&, SoftmaxCrossEntropy::Pass,
+                                                  const Isa&);
+std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass, const Isa&);
+std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, RunningAverage::Pass, const Isa&);
 
 /// Elements below which a thread of its own does not pay in a loop bound by memory, and a multiple of every vector width.
 inline constexpr std::int64_t kPointwiseGrain = 4096;

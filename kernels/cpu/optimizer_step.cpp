@@ -53,11 +53,12 @@ class RunningAverageKernel final : public RunningAverage::Kernel {
 
 }  // namespace
 
-std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem& problem, const Isa& isa) {
+std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem& problem, OptimizerStep::Pass, const Isa& isa) {
   return std::make_unique<OptimizerStepKernel>(problem, isa);
 }
 
-std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem& problem, const Isa& isa) {
+std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem& problem, RunningAverage::Pass,
+                                             const Isa& isa) {
   return std::make_unique<RunningAverageKernel>(problem, isa);
 }
 

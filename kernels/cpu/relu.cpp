@@ -5,14 +5,23 @@
 namespace apam::kernels::cpu {
 namespace {
 
-class ReluKernel final : public Relu::Kernel {
+class ForwardKernel final : public Relu::Kernel {
  public:
-  ReluKernel(const Relu::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(isa.pointwise) {}
+  ForwardKernel(const Relu::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(isa.pointwise) {}
 
   void forward(Exec& exec, In x, Out y) override {
     parallel_for(exec.threads(), size_, kPointwiseGrain,
                  [&](std::int64_t begin, std::int64_t end) { kernels_.relu(x.data() + begin, y.data() + begin, end - begin); });
   }
+
+ private:
+  std::int64_t size_;
+  const PointwiseKernels& kernels_;
+};
+
+class BackwardKernel final : public Relu::Kernel {
+ public:
+  BackwardKernel(const Relu::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(isa.pointwise) {}
 
   void backward(Exec& exec, In dy, In y, Out dx, Write write) override {
     parallel_for(exec.threads(), size_, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
@@ -27,8 +36,8 @@ class ReluKernel final : public Relu::Kernel {
 
 }  // namespace
 
-std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem& problem, const Isa& isa) {
-  return std::make_unique<ReluKernel>(problem, isa);
+std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem& problem, Relu::Pass pass, const Isa& isa) {
+  return make_by_pass<Relu, ForwardKernel, BackwardKernel>(pass, problem, isa);
 }
 
 }  // namespace apam::kernels::cpu

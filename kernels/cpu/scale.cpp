@@ -22,7 +22,7 @@ class ScaleKernel final : public Scale::Kernel {
 
 }  // namespace
 
-std::unique_ptr<Scale::Kernel> make(Exec&, const Scale::Problem& problem, const Isa& isa) {
+std::unique_ptr<Scale::Kernel> make(Exec&, const Scale::Problem& problem, Scale::Pass, const Isa& isa) {
   return std::make_unique<ScaleKernel>(problem, isa);
 }
 

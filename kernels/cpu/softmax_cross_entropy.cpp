@@ -34,10 +34,14 @@ RowResult forward_row(const float* logits, std::int32_t label, std::int64_t clas
   return {std::log(sum) - (double{own} - double{largest}), rank};
 }
 
-class SoftmaxCrossEntropyKernel final : public SoftmaxCrossEntropy::Kernel {
+/// Rows that a thread takes at least.
+std::int64_t rows_at_least(const SoftmaxCrossEntropy::Problem& problem) {
+  return std::max(1, 1024 / std::max(1, problem.classes));
+}
+
+class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
  public:
-  SoftmaxCrossEntropyKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem)
-      : problem_(problem), grain_(std::max(1, 1024 / std::max(1, problem.classes))) {
+  ForwardKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem) : problem_(problem), grain_(rows_at_least(problem)) {
     exec.reserve_workspace(workspace_bytes());
   }
 
@@ -61,6 +65,17 @@ class SoftmaxCrossEntropyKernel final : public SoftmaxCrossEntropy::Kernel {
     sums.data()[SoftmaxCrossEntropy::top5_count] = static_cast<float>(top5);
   }
 
+ private:
+  std::size_t workspace_bytes() const { return static_cast<std::size_t>(problem_.n) * sizeof(RowResult); }
+
+  SoftmaxCrossEntropy::Problem problem_;
+  std::int64_t grain_;
+};
+
+class BackwardKernel final : public SoftmaxCrossEntropy::Kernel {
+ public:
+  BackwardKernel(Exec&, const SoftmaxCrossEntropy::Problem& problem) : problem_(problem), grain_(rows_at_least(problem)) {}
+
   void backward(Exec& exec, In probabilities, Labels labels, float scale, Out dlogits) override {
     const std::int64_t classes = problem_.classes;
     parallel_for(exec.threads(), problem_.n, grain_, [&](std::int64_t begin, std::int64_t end) {
@@ -75,16 +90,15 @@ class SoftmaxCrossEntropyKernel final : public SoftmaxCrossEntropy::Kernel {
   }
 
  private:
-  std::size_t workspace_bytes() const { return static_cast<std::size_t>(problem_.n) * sizeof(RowResult); }
-
   SoftmaxCrossEntropy::Problem problem_;
   std::int64_t grain_;
 };
 
 }  // namespace
 
-std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec& exec, const SoftmaxCrossEntropy::Problem& problem, const Isa&) {
-  return std::make_unique<SoftmaxCrossEntropyKernel>(exec, problem);
+std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec& exec, const SoftmaxCrossEntropy::Problem& problem,
+                                                  SoftmaxCrossEntropy::Pass pass, const Isa&) {
+  return make_by_pass<SoftmaxCrossEntropy, ForwardKernel, BackwardKernel>(pass, exec, problem);
 }
 
 }  // namespace apam::kernels::cpu

@@ -8,7 +8,9 @@ namespace {
 template <class Op>
 constexpr std::array<Implementation<Op>, 1> kTable{
     Implementation<Op>{"ours", DeviceKind::cpu, [](const typename Op::Problem&, typename Op::Pass) { return true; },
-                       [](Exec& exec, const typename Op::Problem& problem) { return make(exec, problem, default_isa()); }}};
+                       [](Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
+                         return make(exec, problem, pass, default_isa());
+                       }}};
 
 }  // namespace
 

@@ -5,33 +5,47 @@
 namespace apam::kernels::onednn {
 namespace {
 
-class OnednnAvgPool final : public AvgPool::Kernel {
- public:
-  OnednnAvgPool(Exec& exec, const AvgPool::Problem& p) {
-    using Tag = dnnl::memory::format_tag;
-    const auto& engine = exec.cache<Library>().engine;
-    const PoolingShape shape{layout({p.n, p.c, p.h, p.w}, Tag::nhwc),
-                             layout({p.n, p.c, p.out_h(), p.out_w()}, Tag::nhwc),
-                             {p.window, p.window},
-                             {p.window, p.window}};
-    const auto what = [&](auto pass) { return fmt::format("avg_pool: {} of {}", pass, p.describe()); };
-    const auto forward = pooling_forward(engine, shape);
-    forward_ = Call(exec, what("forward"), forward, {{DNNL_ARG_SRC, shape.x}}, {{DNNL_ARG_DST, shape.y}});
-    backward_ = Call(exec, what("backward"), pooling_backward(engine, shape, forward), {{DNNL_ARG_DIFF_DST, shape.y}},
-                     {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
-  }
+using Pass = AvgPool::Pass;
 
-  void forward(Exec& exec, In x, Out y) override { forward_.run(exec, {x}, {{y}}); }
-  void backward(Exec& exec, In dy, Out dx, Write write) override { backward_.run(exec, {dy}, {{dx, write}}); }
+PoolingShape shape_of(const AvgPool::Problem& p) {
+  using Tag = dnnl::memory::format_tag;
+  return {layout({p.n, p.c, p.h, p.w}, Tag::nhwc),
+          layout({p.n, p.c, p.out_h(), p.out_w()}, Tag::nhwc),
+          {p.window, p.window},
+          {p.window, p.window}};
+}
+
+class Forward final : public AvgPool::Kernel {
+ public:
+  Forward(Exec& exec, const AvgPool::Problem& p) {
+    const PoolingShape shape = shape_of(p);
+    call_ = Call(exec, what<AvgPool>(p, Pass::forward), pooling_forward(exec.cache<Library>().engine, shape),
+                 {{DNNL_ARG_SRC, shape.x}}, {{DNNL_ARG_DST, shape.y}});
+  }
+  void forward(Exec& exec, In x, Out y) override { call_.run(exec, {x}, {{y}}); }
 
  private:
-  Call forward_, backward_;
+  Call call_;
+};
+
+class Backward final : public AvgPool::Kernel {
+ public:
+  Backward(Exec& exec, const AvgPool::Problem& p) {
+    const PoolingShape shape = shape_of(p);
+    const auto& engine = exec.cache<Library>().engine;
+    call_ = Call(exec, what<AvgPool>(p, Pass::backward), pooling_backward(engine, shape, pooling_forward(engine, shape)),
+                 {{DNNL_ARG_DIFF_DST, shape.y}}, {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
+  }
+  void backward(Exec& exec, In dy, Out dx, Write write) override { call_.run(exec, {dy}, {{dx, write}}); }
+
+ private:
+  Call call_;
 };
 
 }  // namespace
 
-std::unique_ptr<AvgPool::Kernel> make(Exec& exec, const AvgPool::Problem& problem) {
-  return make_kernel<AvgPool, OnednnAvgPool>(exec, problem);
+std::unique_ptr<AvgPool::Kernel> make(Exec& exec, const AvgPool::Problem& problem, Pass pass) {
+  return make_kernel<AvgPool, Forward, Backward>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

@@ -22,59 +22,95 @@ namespace {
 using Flags = dnnl::normalization_flags;
 using Propagation = dnnl::prop_kind;
 
-class OnednnBatchNorm final : public BatchNorm::Kernel {
- public:
-  OnednnBatchNorm(Exec& exec, const BatchNorm::Problem& problem)
-      : problem_(problem), variance_(Device{}, static_cast<std::size_t>(problem.c) * sizeof(float)) {
-    const auto& engine = exec.cache<Library>().engine;
-    const auto data = layout({problem.rows, problem.c, 1, 1}, dnnl::memory::format_tag::nhwc);
-    const auto channels = vector_layout(problem.c);
-    const Flags flags = Flags::use_scale | Flags::use_shift;
-    const auto what = [&](auto pass) { return fmt::format("batch_norm: {} of {}", pass, problem.describe()); };
+using Pass = BatchNorm::Pass;
 
-    const auto training = batch_norm_forward(engine, Propagation::forward_training, {data, problem.eps, flags});
-    forward_training_ = Call(exec, what("forward_training"), training,
-                             {{DNNL_ARG_SRC, data}, {DNNL_ARG_SCALE, channels}, {DNNL_ARG_SHIFT, channels}},
-                             {{DNNL_ARG_DST, data}, {DNNL_ARG_MEAN, channels}, {DNNL_ARG_VARIANCE, channels}});
-    const auto inference =
-        batch_norm_forward(engine, Propagation::forward_inference, {data, problem.eps, flags | Flags::use_global_stats});
-    forward_inference_ = Call(exec, what("forward_inference"), inference,
-                              {{DNNL_ARG_SRC, data},
-                               {DNNL_ARG_SCALE, channels},
-                               {DNNL_ARG_SHIFT, channels},
-                               {DNNL_ARG_MEAN, channels},
-                               {DNNL_ARG_VARIANCE, channels}},
-                              {{DNNL_ARG_DST, data}});
+Flags affine() { return Flags::use_scale | Flags::use_shift; }
+
+dnnl::memory::desc data_layout(const BatchNorm::Problem& problem) {
+  return layout({problem.rows, problem.c, 1, 1}, dnnl::memory::format_tag::nhwc);
+}
+
+/// Makes NaN of a channel of y (rows, C).
+void spoil(std::size_t channel, const BatchNorm::Problem& problem, Out y) {
+  for (std::size_t e = channel; e < y.size(); e += static_cast<std::size_t>(problem.c)) {
+    y.data()[e] = std::numeric_limits<float>::quiet_NaN();
+  }
+}
+
+class ForwardTraining final : public BatchNorm::Kernel {
+ public:
+  ForwardTraining(Exec& exec, const BatchNorm::Problem& problem) : problem_(problem) {
+    const auto data = data_layout(problem), channels = vector_layout(problem.c);
+    const auto pass =
+        batch_norm_forward(exec.cache<Library>().engine, Propagation::forward_training, {data, problem.eps, affine()});
+    call_ = Call(exec, what<BatchNorm>(problem, Pass::forward_training), pass,
+                 {{DNNL_ARG_SRC, data}, {DNNL_ARG_SCALE, channels}, {DNNL_ARG_SHIFT, channels}},
+                 {{DNNL_ARG_DST, data}, {DNNL_ARG_MEAN, channels}, {DNNL_ARG_VARIANCE, channels}});
+  }
+
+  void forward_training(Exec& exec, In x, In /*residual*/, In gamma, In beta, Out y,
+                        const BatchNorm::BatchStatistics& statistics) override {
+    call_.run(exec, {x, gamma, beta}, {{y}, {statistics.mean}, {statistics.variance}});
+    const float unbiased = problem_.rows > 1 ? static_cast<float>(problem_.rows) / static_cast<float>(problem_.rows - 1) : 1.0F;
+    for (std::size_t c = 0; c < statistics.variance.size(); ++c) {
+      float& variance = statistics.variance.data()[c];
+      const bool finite = std::isfinite(variance);
+      statistics.inv_std.data()[c] =
+          finite ? 1.0F / std::sqrt(variance + problem_.eps) : std::numeric_limits<float>::quiet_NaN();
+      if (!finite) spoil(c, problem_, y);
+      variance *= unbiased;
+    }
+  }
+
+ private:
+  BatchNorm::Problem problem_;
+  Call call_;
+};
+
+class ForwardInference final : public BatchNorm::Kernel {
+ public:
+  ForwardInference(Exec& exec, const BatchNorm::Problem& problem) : problem_(problem) {
+    const auto data = data_layout(problem), channels = vector_layout(problem.c);
+    const auto pass = batch_norm_forward(exec.cache<Library>().engine, Propagation::forward_inference,
+                                         {data, problem.eps, affine() | Flags::use_global_stats});
+    call_ = Call(exec, what<BatchNorm>(problem, Pass::forward_inference), pass,
+                 {{DNNL_ARG_SRC, data},
+                  {DNNL_ARG_SCALE, channels},
+                  {DNNL_ARG_SHIFT, channels},
+                  {DNNL_ARG_MEAN, channels},
+                  {DNNL_ARG_VARIANCE, channels}},
+                 {{DNNL_ARG_DST, data}});
+  }
+
+  void forward_inference(Exec& exec, In x, In /*residual*/, In gamma, In beta, In running_mean, In running_variance,
+                         Out y) override {
+    call_.run(exec, {x, gamma, beta, running_mean, running_variance}, {{y}});
+    for (std::size_t c = 0; c < running_variance.size(); ++c) {
+      if (!std::isfinite(running_variance.data()[c])) spoil(c, problem_, y);
+    }
+  }
+
+ private:
+  BatchNorm::Problem problem_;
+  Call call_;
+};
+
+class Backward final : public BatchNorm::Kernel {
+ public:
+  Backward(Exec& exec, const BatchNorm::Problem& problem)
+      : variance_(Device{}, static_cast<std::size_t>(problem.c) * sizeof(float)) {
+    const auto& engine = exec.cache<Library>().engine;
+    const auto data = data_layout(problem), channels = vector_layout(problem.c);
+    const auto hint = batch_norm_forward(engine, Propagation::forward_training, {data, problem.eps, affine()});
     std::vector<Operand> inputs{{DNNL_ARG_DIFF_DST, data},
                                 {DNNL_ARG_SRC, data},
                                 {DNNL_ARG_MEAN, channels},
                                 {DNNL_ARG_VARIANCE, channels},
                                 {DNNL_ARG_SCALE, channels}};
     if (batch_norm_backward_wants_shift()) inputs.push_back({DNNL_ARG_SHIFT, channels});
-    backward_ =
-        Call(exec, what("backward"), batch_norm_backward(engine, {data, 0.0F, flags}, training), inputs,
+    call_ =
+        Call(exec, what<BatchNorm>(problem, Pass::backward), batch_norm_backward(engine, {data, 0.0F, affine()}, hint), inputs,
              {{DNNL_ARG_DIFF_SRC, data}, {DNNL_ARG_DIFF_SCALE, channels}, {DNNL_ARG_DIFF_SHIFT, channels}}, Accumulates::yes);
-  }
-
-  void forward_training(Exec& exec, In x, In /*residual*/, In gamma, In beta, Out y,
-                        const BatchNorm::BatchStatistics& statistics) override {
-    forward_training_.run(exec, {x, gamma, beta}, {{y}, {statistics.mean}, {statistics.variance}});
-    const float unbiased = problem_.rows > 1 ? static_cast<float>(problem_.rows) / static_cast<float>(problem_.rows - 1) : 1.0F;
-    for (std::size_t c = 0; c < statistics.variance.size(); ++c) {
-      float& variance = statistics.variance.data()[c];
-      const bool finite = std::isfinite(variance);
-      statistics.inv_std.data()[c] = finite ? 1.0F / std::sqrt(variance + problem_.eps) : kNan;
-      if (!finite) spoil(c, y);
-      variance *= unbiased;
-    }
-  }
-
-  void forward_inference(Exec& exec, In x, In /*residual*/, In gamma, In beta, In running_mean, In running_variance,
-                         Out y) override {
-    forward_inference_.run(exec, {x, gamma, beta, running_mean, running_variance}, {{y}});
-    for (std::size_t c = 0; c < running_variance.size(); ++c) {
-      if (!std::isfinite(running_variance.data()[c])) spoil(c, y);
-    }
   }
 
   void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
@@ -84,28 +120,22 @@ class OnednnBatchNorm final : public BatchNorm::Kernel {
       variance.data()[c] = 1.0F / (inv_std * inv_std);
     }
     const In shift = gamma;  // not read, where it is wanted at all
-    backward_.run(exec, {dy, saved.x, saved.mean, variance, gamma, shift},
-                  {{out.dx, out.write_x}, {out.dgamma, out.write_parameters}, {out.dbeta, out.write_parameters}});
+    call_.run(exec, {dy, saved.x, saved.mean, variance, gamma, shift},
+              {{out.dx, out.write_x}, {out.dgamma, out.write_parameters}, {out.dbeta, out.write_parameters}});
   }
 
  private:
-  static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  /// Makes NaN of a channel of y (rows, C).
-  void spoil(std::size_t channel, Out y) const {
-    for (std::size_t e = channel; e < y.size(); e += static_cast<std::size_t>(problem_.c)) y.data()[e] = kNan;
-  }
-
-  BatchNorm::Problem problem_;
   Buffer variance_;  // (C), filled and read within one backward pass
-  Call forward_training_, forward_inference_, backward_;
+  Call call_;
 };
 
 }  // namespace
 
 bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass) { return !problem.residual && !problem.relu; }
 
-std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem) {
-  return make_kernel<BatchNorm, OnednnBatchNorm>(exec, problem);
+std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass) {
+  require<KernelError>(supports(problem, pass), "{}: onednn does neither residual nor relu", what<BatchNorm>(problem, pass));
+  return make_kernel<BatchNorm, ForwardTraining, ForwardInference, Backward>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

@@ -82,15 +82,21 @@ inline dnnl::memory::desc layout(const dnnl::memory::dims& dimensions, dnnl::mem
 }
 inline dnnl::memory::desc vector_layout(std::int64_t size) { return layout({size}, dnnl::memory::format_tag::a); }
 
-/// Makes a kernel of class `KernelClass` for a problem of `Op`, for as many threads as the Exec has: oneDNN settles how to
-/// divide the work when it makes a primitive. Throws DeviceError when oneDNN refuses.
-template <class Op, class KernelClass>
-std::unique_ptr<typename Op::Kernel> make_kernel(Exec& exec, const typename Op::Problem& problem) {
+/// The name of an operation, a pass and a problem, for errors.
+template <class Op>
+std::string what(const typename Op::Problem& problem, typename Op::Pass pass) {
+  return fmt::format("{}: {} of {}", Op::name, Op::pass_names[static_cast<std::size_t>(pass)], problem.describe());
+}
+
+/// Makes a kernel of the class in `ByPass` for `pass`, for as many threads as the Exec has: oneDNN settles how to divide the
+/// work when it makes a primitive. Throws DeviceError when oneDNN refuses.
+template <class Op, class... ByPass>
+std::unique_ptr<typename Op::Kernel> make_kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
   const LibraryThreads threads(exec.threads());
   try {
-    return std::make_unique<KernelClass>(exec, problem);
+    return make_by_pass<Op, ByPass...>(pass, exec, problem);
   } catch (const dnnl::error& error) {
-    fail<DeviceError>("{}: oneDNN cannot prepare {}: {}", Op::name, problem.describe(), error.what());
+    fail<DeviceError>("{}: oneDNN cannot prepare it: {}", what<Op>(problem, pass), error.what());
   }
 }
 

@@ -12,46 +12,69 @@
 namespace apam::kernels::onednn {
 namespace {
 
-class OnednnConv2d final : public Conv2d::Kernel {
- public:
-  OnednnConv2d(Exec& exec, const Conv2d::Problem& p) {
-    using Tag = dnnl::memory::format_tag;
-    const auto& engine = exec.cache<Library>().engine;
-    const auto w = layout({p.k, p.c, p.r, p.s}, Tag::ohwi);
-    const ConvolutionShape shape{layout({p.n, p.c, p.h, p.w}, Tag::nhwc),
-                                 layout({p.k, p.c, p.r, p.s}, Tag::any),
-                                 layout({p.n, p.k, p.out_h(), p.out_w()}, Tag::nhwc),
-                                 {p.stride, p.stride},
-                                 {p.padding, p.padding}};
-    const auto what = [&](auto pass) { return fmt::format("conv2d: {} of {}", pass, p.describe()); };
-    const auto forward = convolution_forward(engine, shape);
-    forward_ = Call(exec, what("forward"), forward, {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, w, forward.weights_desc()}},
-                    {{DNNL_ARG_DST, shape.y}});
-    const auto input = convolution_backward_data(engine, shape, forward);
-    backward_input_ =
-        Call(exec, what("backward_input"), input, {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, w, input.weights_desc()}},
-             {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
-    const auto weight = convolution_backward_weights(engine, shape, forward);
-    backward_weight_ = Call(exec, what("backward_weight"), weight, {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
-                            {{DNNL_ARG_DIFF_WEIGHTS, w, weight.diff_weights_desc()}}, Accumulates::yes);
-  }
+using Pass = Conv2d::Pass;
+using Tag = dnnl::memory::format_tag;
 
-  void forward(Exec& exec, In x, In w, Out y) override { forward_.run(exec, {x, w}, {{y}}); }
-  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
-    backward_input_.run(exec, {dy, w}, {{dx, write}});
+ConvolutionShape shape_of(const Conv2d::Problem& p) {
+  return {layout({p.n, p.c, p.h, p.w}, Tag::nhwc),
+          layout({p.k, p.c, p.r, p.s}, Tag::any),
+          layout({p.n, p.k, p.out_h(), p.out_w()}, Tag::nhwc),
+          {p.stride, p.stride},
+          {p.padding, p.padding}};
+}
+
+/// Weights at the caller.
+dnnl::memory::desc weights(const Conv2d::Problem& p) { return layout({p.k, p.c, p.r, p.s}, Tag::ohwi); }
+
+class Forward final : public Conv2d::Kernel {
+ public:
+  Forward(Exec& exec, const Conv2d::Problem& p) {
+    const ConvolutionShape shape = shape_of(p);
+    const auto pass = convolution_forward(exec.cache<Library>().engine, shape);
+    call_ = Call(exec, what<Conv2d>(p, Pass::forward), pass,
+                 {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}}, {{DNNL_ARG_DST, shape.y}});
   }
-  void backward_weight(Exec& exec, In x, In dy, Out dw, Write write) override {
-    backward_weight_.run(exec, {x, dy}, {{dw, write}});
-  }
+  void forward(Exec& exec, In x, In w, Out y) override { call_.run(exec, {x, w}, {{y}}); }
 
  private:
-  Call forward_, backward_input_, backward_weight_;
+  Call call_;
+};
+
+class BackwardInput final : public Conv2d::Kernel {
+ public:
+  BackwardInput(Exec& exec, const Conv2d::Problem& p) {
+    const ConvolutionShape shape = shape_of(p);
+    const auto& engine = exec.cache<Library>().engine;
+    const auto pass = convolution_backward_data(engine, shape, convolution_forward(engine, shape));
+    call_ = Call(exec, what<Conv2d>(p, Pass::backward_input), pass,
+                 {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}},
+                 {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
+  }
+  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override { call_.run(exec, {dy, w}, {{dx, write}}); }
+
+ private:
+  Call call_;
+};
+
+class BackwardWeight final : public Conv2d::Kernel {
+ public:
+  BackwardWeight(Exec& exec, const Conv2d::Problem& p) {
+    const ConvolutionShape shape = shape_of(p);
+    const auto& engine = exec.cache<Library>().engine;
+    const auto pass = convolution_backward_weights(engine, shape, convolution_forward(engine, shape));
+    call_ = Call(exec, what<Conv2d>(p, Pass::backward_weight), pass, {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
+                 {{DNNL_ARG_DIFF_WEIGHTS, weights(p), pass.diff_weights_desc()}}, Accumulates::yes);
+  }
+  void backward_weight(Exec& exec, In x, In dy, Out dw, Write write) override { call_.run(exec, {x, dy}, {{dw, write}}); }
+
+ private:
+  Call call_;
 };
 
 }  // namespace
 
-std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem) {
-  return make_kernel<Conv2d, OnednnConv2d>(exec, problem);
+std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Pass pass) {
+  return make_kernel<Conv2d, Forward, BackwardInput, BackwardWeight>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

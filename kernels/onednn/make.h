@@ -8,13 +8,13 @@
 
 namespace apam::kernels::onednn {
 
-std::unique_ptr<Conv2d::Kernel> make(Exec&, const Conv2d::Problem&);
-std::unique_ptr<BatchNorm::Kernel> make(Exec&, const BatchNorm::Problem&);
-std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem&);
-std::unique_ptr<Add::Kernel> make(Exec&, const Add::Problem&);
-std::unique_ptr<Scale::Kernel> make(Exec&, const Scale::Problem&);
-std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem&);
-std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&);
+std::unique_ptr<Conv2d::Kernel> make(Exec&, const Conv2d::Problem&, Conv2d::Pass);
+std::unique_ptr<BatchNorm::Kernel> make(Exec&, const BatchNorm::Problem&, BatchNorm::Pass);
+std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem&, Relu::Pass);
+std::unique_ptr<Add::Kernel> make(Exec&, const Add::Problem&, Add::Pass);
+std::unique_ptr<Scale::Kernel> make(Exec&, const Scale::Problem&, Scale::Pass);
+std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem&, AvgPool::Pass);
+std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&, Linear::Pass);
 
 bool supports(const BatchNorm::Problem&, BatchNorm::Pass);
 bool supports(const Relu::Problem&, Relu::Pass);

@@ -6,30 +6,36 @@
 namespace apam::kernels::onednn {
 namespace {
 
-class OnednnRelu final : public Relu::Kernel {
+constexpr auto kRelu = dnnl::algorithm::eltwise_relu_use_dst_for_bwd;  // the gradient from y, as our contract has it
+
+/// Not offered, see supports(): it has no function.
+class NoReluForward final : public Relu::Kernel {
  public:
-  OnednnRelu(Exec& exec, const Relu::Problem& problem) {
-    constexpr auto kRelu = dnnl::algorithm::eltwise_relu_use_dst_for_bwd;  // the gradient from y, as our contract has it
+  NoReluForward(Exec&, const Relu::Problem& problem) {
+    fail<KernelError>("{}: onednn has no such kernel", what<Relu>(problem, Relu::Pass::forward));
+  }
+};
+
+class OnednnReluBackward final : public Relu::Kernel {
+ public:
+  OnednnReluBackward(Exec& exec, const Relu::Problem& problem) {
     const auto& engine = exec.cache<Library>().engine;
     const auto data = vector_layout(problem.size);
-    const auto forward = eltwise_forward(engine, kRelu, data, 0);  // a hint that backward asks for
-    backward_ =
-        Call(exec, fmt::format("relu: backward of {}", problem.describe()), eltwise_backward(engine, kRelu, data, forward),
-             {{DNNL_ARG_DIFF_DST, data}, {DNNL_ARG_DST, data}}, {{DNNL_ARG_DIFF_SRC, data}}, Accumulates::yes);
+    call_ = Call(exec, what<Relu>(problem, Relu::Pass::backward),
+                 eltwise_backward(engine, kRelu, data, eltwise_forward(engine, kRelu, data, 0)),
+                 {{DNNL_ARG_DIFF_DST, data}, {DNNL_ARG_DST, data}}, {{DNNL_ARG_DIFF_SRC, data}}, Accumulates::yes);
   }
-
-  void forward(Exec&, In, Out) override { fail<KernelError>("relu: onednn has no forward pass, see supports()"); }
-  void backward(Exec& exec, In dy, In y, Out dx, Write write) override { backward_.run(exec, {dy, y}, {{dx, write}}); }
+  void backward(Exec& exec, In dy, In y, Out dx, Write write) override { call_.run(exec, {dy, y}, {{dx, write}}); }
 
  private:
-  Call backward_;
+  Call call_;
 };
 
 class OnednnAdd final : public Add::Kernel {
  public:
   OnednnAdd(Exec& exec, const Add::Problem& problem) {
     const auto data = vector_layout(problem.size);
-    forward_ = Call(exec, fmt::format("add: forward of {}", problem.describe()), addition(exec.cache<Library>().engine, data),
+    forward_ = Call(exec, what<Add>(problem, Add::Pass::forward), addition(exec.cache<Library>().engine, data),
                     {{DNNL_ARG_SRC_0, data}, {DNNL_ARG_SRC_1, data}}, {{DNNL_ARG_DST, data}});
   }
 
@@ -47,8 +53,7 @@ class OnednnScale final : public Scale::Kernel {
   OnednnScale(Exec& exec, const Scale::Problem& problem) {
     const auto data = vector_layout(problem.size);
     const auto product = eltwise_forward(exec.cache<Library>().engine, dnnl::algorithm::eltwise_linear, data, problem.factor);
-    forward_ = Call(exec, fmt::format("scale: forward of {}", problem.describe()), product, {{DNNL_ARG_SRC, data}},
-                    {{DNNL_ARG_DST, data}});
+    forward_ = Call(exec, what<Scale>(problem, Scale::Pass::forward), product, {{DNNL_ARG_SRC, data}}, {{DNNL_ARG_DST, data}});
   }
 
   void forward(Exec& exec, In x, Out y) override { forward_.run(exec, {x}, {{y}}); }
@@ -61,14 +66,14 @@ class OnednnScale final : public Scale::Kernel {
 
 bool supports(const Relu::Problem&, Relu::Pass pass) { return pass == Relu::Pass::backward; }
 
-std::unique_ptr<Relu::Kernel> make(Exec& exec, const Relu::Problem& problem) {
-  return make_kernel<Relu, OnednnRelu>(exec, problem);
+std::unique_ptr<Relu::Kernel> make(Exec& exec, const Relu::Problem& problem, Relu::Pass pass) {
+  return make_kernel<Relu, NoReluForward, OnednnReluBackward>(exec, problem, pass);
 }
-std::unique_ptr<Add::Kernel> make(Exec& exec, const Add::Problem& problem) {
-  return make_kernel<Add, OnednnAdd>(exec, problem);
+std::unique_ptr<Add::Kernel> make(Exec& exec, const Add::Problem& problem, Add::Pass pass) {
+  return make_kernel<Add, OnednnAdd>(exec, problem, pass);
 }
-std::unique_ptr<Scale::Kernel> make(Exec& exec, const Scale::Problem& problem) {
-  return make_kernel<Scale, OnednnScale>(exec, problem);
+std::unique_ptr<Scale::Kernel> make(Exec& exec, const Scale::Problem& problem, Scale::Pass pass) {
+  return make_kernel<Scale, OnednnScale>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

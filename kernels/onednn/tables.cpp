@@ -6,8 +6,8 @@ namespace apam::kernels::onednn {
 namespace {
 
 template <class Op>
-concept Offered = requires(Exec& exec, const typename Op::Problem& problem) {
-  make(exec, problem);
+concept Offered = requires(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
+  make(exec, problem, pass);
 };
 
 template <class Op>
@@ -24,9 +24,9 @@ bool supported(const typename Op::Problem& problem, typename Op::Pass pass) {
 template <class Op>
 std::span<const Implementation<Op>> table() {
   if constexpr (Offered<Op>) {
-    static constexpr std::array<Implementation<Op>, 1> kTable{
-        Implementation<Op>{"onednn", DeviceKind::cpu, supported<Op>,
-                           [](Exec& exec, const typename Op::Problem& problem) { return make(exec, problem); }}};
+    static constexpr std::array<Implementation<Op>, 1> kTable{Implementation<Op>{
+        "onednn", DeviceKind::cpu, supported<Op>,
+        [](Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) { return make(exec, problem, pass); }}};
     return kTable;
   }
   return {};

@@ -27,11 +27,12 @@ struct AvgPool {
   enum class Pass : std::uint8_t { forward, backward };
   static constexpr std::array<std::string_view, 2> pass_names{"forward", "backward"};
 
+  /// Each function throws KernelError in a kernel that was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void forward(Exec&, In x, Out y) = 0;
-    virtual void backward(Exec&, In dy, Out dx, Write) = 0;
+    virtual void forward(Exec&, In x, Out y);
+    virtual void backward(Exec&, In dy, Out dx, Write);
   };
 };
 

@@ -59,14 +59,14 @@ struct BatchNorm {
     Write write_parameters = Write::overwrite;
   };
 
+  /// Each function throws KernelError in a kernel that was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;
     /// `residual` is empty unless the problem has one; y may not alias x.
-    virtual void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchStatistics&) = 0;
-    virtual void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance,
-                                   Out y) = 0;
-    virtual void backward(Exec&, In dy, const Saved&, In gamma, const Gradients&) = 0;
+    virtual void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchStatistics&);
+    virtual void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance, Out y);
+    virtual void backward(Exec&, In dy, const Saved&, In gamma, const Gradients&);
   };
 };
 

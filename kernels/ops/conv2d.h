@@ -34,12 +34,13 @@ struct Conv2d {
   enum class Pass : std::uint8_t { forward, backward_input, backward_weight };
   static constexpr std::array<std::string_view, 3> pass_names{"forward", "backward_input", "backward_weight"};
 
+  /// Each function throws KernelError in a kernel that was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void forward(Exec&, In x, In w, Out y) = 0;
-    virtual void backward_input(Exec&, In dy, In w, Out dx, Write) = 0;
-    virtual void backward_weight(Exec&, In x, In dy, Out dw, Write) = 0;
+    virtual void forward(Exec&, In x, In w, Out y);
+    virtual void backward_input(Exec&, In dy, In w, Out dx, Write);
+    virtual void backward_weight(Exec&, In x, In dy, Out dw, Write);
   };
 };
 

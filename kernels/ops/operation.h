@@ -4,7 +4,8 @@
 //   name            its name in --kernels and in reports
 //   Problem         a value that fixes shapes and variants; ordered, so that it can be a key; has describe()
 //   Pass            an enum of what it computes (forward, backward_input, ...), and pass_names in that order
-//   Kernel          the abstract kernel: one virtual function a pass
+//   Kernel          the abstract kernel: one virtual function per pass. A kernel is made for one pass; its other functions
+//                   throw KernelError
 // A provider implements Kernel and lists itself in its folder's table; kernels/implementations.cpp joins the tables.
 //
 // Operands that are not finite, huge or tiny. What `reference` gives is the rule, its results rounded to float32:
@@ -35,9 +36,20 @@ struct Implementation {
   std::string_view provider;  ///< "ours", "onednn", "cudnn", "reference"
   DeviceKind device;
   bool (*supports)(const typename Op::Problem&, typename Op::Pass);
-  /// Makes a kernel for one problem: descriptors, plans and workspace are settled here, once.
-  std::unique_ptr<typename Op::Kernel> (*make)(Exec&, const typename Op::Problem&);
+  /// Makes a kernel for one pass of a problem: descriptors, plans and workspace are settled here, once, for that pass only.
+  std::unique_ptr<typename Op::Kernel> (*make)(Exec&, const typename Op::Problem&, typename Op::Pass);
 };
+
+/// Makes a kernel of the class that has in `ByPass` the place that `pass` has in Op::Pass.
+template <class Op, class... ByPass, class... Args>
+std::unique_ptr<typename Op::Kernel> make_by_pass(typename Op::Pass pass, Args&... args) {
+  static_assert(sizeof...(ByPass) == Op::pass_names.size(), "one class per pass");
+  std::unique_ptr<typename Op::Kernel> kernel;
+  std::size_t place = 0;
+  const auto is_next = [&] { return place++ == static_cast<std::size_t>(pass); };
+  ((is_next() ? void(kernel = std::make_unique<ByPass>(args...)) : void()), ...);
+  return kernel;
+}
 
 /// All implementations in this build, `reference` last.
 template <class Op>

@@ -31,13 +31,14 @@ struct SoftmaxCrossEntropy {
   enum class Pass : std::uint8_t { forward, backward };
   static constexpr std::array<std::string_view, 2> pass_names{"forward", "backward"};
 
+  /// Each function throws KernelError in a kernel that was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;
     /// Labels must lie in 0 .. classes-1; the engine checks them before.
-    virtual void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums) = 0;
+    virtual void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums);
     /// dlogits = scale * (probabilities - onehot(labels)); scale is 1 / rows for a mean over the batch.
-    virtual void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits) = 0;
+    virtual void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits);
   };
 };
 

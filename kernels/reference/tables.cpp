@@ -25,29 +25,49 @@ class Naive : public Op::Kernel {
   const typename Op::Problem problem_;
 };
 
-class NaiveConv2d final : public Naive<Conv2d> {
+class NaiveConv2dForward final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, In w, Out y) override { conv2d_forward(problem_, x.data(), w.data(), y.data()); }
+};
+
+class NaiveConv2dBackwardInput final : public Naive<Conv2d> {
+ public:
+  using Naive::Naive;
   void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
     conv2d_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
   }
+};
+
+class NaiveConv2dBackwardWeight final : public Naive<Conv2d> {
+ public:
+  using Naive::Naive;
   void backward_weight(Exec&, In x, In dy, Out dw, Write write) override {
     conv2d_backward_weight(problem_, x.data(), dy.data(), dw.data(), write);
   }
 };
 
-class NaiveBatchNorm final : public Naive<BatchNorm> {
+class NaiveBatchNormForwardTraining final : public Naive<BatchNorm> {
  public:
   using Naive::Naive;
   void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchNorm::BatchStatistics& out) override {
     batch_norm_forward_training<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, y.data(),
                                        {out.mean.data(), out.variance.data(), out.inv_std.data()});
   }
+};
+
+class NaiveBatchNormForwardInference final : public Naive<BatchNorm> {
+ public:
+  using Naive::Naive;
   void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance, Out y) override {
     batch_norm_forward_inference<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, running_mean.data(),
                                         running_variance.data(), y.data());
   }
+};
+
+class NaiveBatchNormBackward final : public Naive<BatchNorm> {
+ public:
+  using Naive::Naive;
   void backward(Exec&, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
     batch_norm_backward<float>(problem_, dy.data(), {saved.x.data(), saved.y.data(), saved.mean.data(), saved.inv_std.data()},
                                gamma.data(),
@@ -56,10 +76,15 @@ class NaiveBatchNorm final : public Naive<BatchNorm> {
   }
 };
 
-class NaiveRelu final : public Naive<Relu> {
+class NaiveReluForward final : public Naive<Relu> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, Out y) override { relu_forward(problem_, x.data(), y.data()); }
+};
+
+class NaiveReluBackward final : public Naive<Relu> {
+ public:
+  using Naive::Naive;
   void backward(Exec&, In dy, In y, Out dx, Write write) override {
     relu_backward(problem_, dy.data(), y.data(), dx.data(), write);
   }
@@ -77,31 +102,51 @@ class NaiveScale final : public Naive<Scale> {
   void forward(Exec&, In x, Out y) override { scale_forward(problem_, x.data(), y.data()); }
 };
 
-class NaiveAvgPool final : public Naive<AvgPool> {
+class NaiveAvgPoolForward final : public Naive<AvgPool> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, Out y) override { avg_pool_forward(problem_, x.data(), y.data()); }
+};
+
+class NaiveAvgPoolBackward final : public Naive<AvgPool> {
+ public:
+  using Naive::Naive;
   void backward(Exec&, In dy, Out dx, Write write) override { avg_pool_backward(problem_, dy.data(), dx.data(), write); }
 };
 
-class NaiveLinear final : public Naive<Linear> {
+class NaiveLinearForward final : public Naive<Linear> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, In w, In b, Out y) override { linear_forward(problem_, x.data(), w.data(), b.data(), y.data()); }
+};
+
+class NaiveLinearBackwardInput final : public Naive<Linear> {
+ public:
+  using Naive::Naive;
   void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
     linear_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
   }
+};
+
+class NaiveLinearBackwardWeight final : public Naive<Linear> {
+ public:
+  using Naive::Naive;
   void backward_weight(Exec&, In x, In dy, Out dw, Out db, Write write) override {
     linear_backward_weight(problem_, x.data(), dy.data(), dw.data(), db.data(), write);
   }
 };
 
-class NaiveSoftmaxCrossEntropy final : public Naive<SoftmaxCrossEntropy> {
+class NaiveSoftmaxCrossEntropyForward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
   void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums) override {
     softmax_cross_entropy_forward(problem_, logits.data(), labels.data(), probabilities.data(), sums.data());
   }
+};
+
+class NaiveSoftmaxCrossEntropyBackward final : public Naive<SoftmaxCrossEntropy> {
+ public:
+  using Naive::Naive;
   void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits) override {
     softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale, dlogits.data());
   }
@@ -123,15 +168,15 @@ class NaiveRunningAverage final : public Naive<RunningAverage> {
   }
 };
 
-/// The one line of each table.
-template <class Op, class NaiveKernel>
+/// The one line of each table; a class of kernels per pass.
+template <class Op, class... ByPass>
 std::span<const Implementation<Op>> only() {
   static const std::array<Implementation<Op>, 1> table{{{
       "reference",
       DeviceKind::cpu,
       [](const typename Op::Problem&, typename Op::Pass) { return true; },
-      [](Exec&, const typename Op::Problem& problem) -> std::unique_ptr<typename Op::Kernel> {
-        return std::make_unique<NaiveKernel>(problem);
+      [](Exec&, const typename Op::Problem& problem, typename Op::Pass pass) {
+        return make_by_pass<Op, ByPass...>(pass, problem);
       },
   }}};
   return table;
@@ -140,14 +185,14 @@ std::span<const Implementation<Op>> only() {
 }  // namespace
 
 Tables tables() {
-  return {only<Conv2d, NaiveConv2d>(),
-          only<BatchNorm, NaiveBatchNorm>(),
-          only<Relu, NaiveRelu>(),
+  return {only<Conv2d, NaiveConv2dForward, NaiveConv2dBackwardInput, NaiveConv2dBackwardWeight>(),
+          only<BatchNorm, NaiveBatchNormForwardTraining, NaiveBatchNormForwardInference, NaiveBatchNormBackward>(),
+          only<Relu, NaiveReluForward, NaiveReluBackward>(),
           only<Add, NaiveAdd>(),
           only<Scale, NaiveScale>(),
-          only<AvgPool, NaiveAvgPool>(),
-          only<Linear, NaiveLinear>(),
-          only<SoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy>(),
+          only<AvgPool, NaiveAvgPoolForward, NaiveAvgPoolBackward>(),
+          only<Linear, NaiveLinearForward, NaiveLinearBackwardInput, NaiveLinearBackwardWeight>(),
+          only<SoftmaxCrossEntropy, NaiveSoftmaxCrossEntropyForward, NaiveSoftmaxCrossEntropyBackward>(),
           only<OptimizerStep, NaiveOptimizerStep>(),
           only<RunningAverage, NaiveRunningAverage>()};
 }

@@ -58,7 +58,9 @@ class Buffer {
 /// Copies bytes between devices, or inside one; returns when they have arrived.
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes);
 
-/// Copies all elements. Throws ShapeError unless both sides have the same number.
+/// Copies all elements and returns when they have arrived: for memory that no Exec works on, as files that are read or
+/// messages under way. Where there is an Exec use copy(exec, ...), in kernels/runtime/exec.h. Throws ShapeError unless both
+/// sides have the same number.
 template <class T>
 void copy(DeviceSpan<const T> from, DeviceSpan<T> to) {
   require<ShapeError>(from.size() == to.size(), "copy: {} elements into room for {}", from.size(), to.size());
@@ -66,7 +68,7 @@ void copy(DeviceSpan<const T> from, DeviceSpan<T> to) {
 }
 inline void copy(In from, Out to) { copy<float>(from, to); }
 
-/// Sets every byte to zero.
+/// Sets every byte to zero, likewise; with an Exec: zero(exec, ...).
 void zero(Out values);
 
 }  // namespace apam

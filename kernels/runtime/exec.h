@@ -2,6 +2,7 @@
 // takes an Exec; there is no global one. An Exec serves one host thread at a time.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -14,6 +15,7 @@
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/device.h"
 #include "kernels/runtime/kernel_decisions.h"
+#include "kernels/runtime/run_clock.h"
 
 namespace apam {
 
@@ -47,6 +49,10 @@ struct ExecOptions {
   KernelSelection kernels{};
   /// Where `auto` keeps its timings between runs; empty: it times anew in every process.
   std::filesystem::path tuning_cache{};
+  /// How long to wait for another process that times for the same file, before timing without the file.
+  std::chrono::milliseconds cache_patience{30'000};
+  bool retime = false;  ///< `auto` times anew, whatever the file has, and replaces it
+  RunClock clock = take_time;
 };
 
 /// One line of the report on what ran: operation, problem, pass, provider, and how the providers compared.
@@ -116,5 +122,17 @@ class Exec {
   KernelDecisions decisions_, adopted_;
   RequestListener listener_;
 };
+
+/// Copies all elements in the order of the work that `exec` is given: after what came before, before what comes next. On the
+/// CPU at once; a GPU's copy may still be under way on return, and exec.synchronize() waits for it. Throws ShapeError unless
+/// both sides have the same number.
+template <class T>
+void copy(Exec&, DeviceSpan<const T> from, DeviceSpan<T> to) {
+  copy<T>(from, to);
+}
+inline void copy(Exec& exec, In from, Out to) { copy<float>(exec, from, to); }
+
+/// Sets every byte to zero, in the same order of work.
+inline void zero(Exec&, Out values) { zero(values); }
 
 }  // namespace apam

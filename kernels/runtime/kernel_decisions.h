@@ -25,7 +25,7 @@ struct Measurement {
   std::vector<ProviderTime> times;
   double load = 0;        ///< of the machine when it was measured: average over a minute, as getloadavg(3) has it
   std::string date;       ///< UTC, "2026-01-31T12:00:00Z"
-  bool doubtful = false;  ///< the machine was too busy to tell; the first able provider of the table was taken
+  bool doubtful = false;  ///< the machine was too busy, or the lead too close, to tell; the table's first able one was taken
 
   friend bool operator==(const Measurement&, const Measurement&) = default;
 };

@@ -21,12 +21,14 @@ class CarelessRelu final : public Relu::Kernel {
     const auto in = x.host();
     std::transform(in.begin(), in.end(), y.host().begin(), [](float value) { return value > 0.5F ? value : 0.0F; });
   }
-  void backward(Exec&, In dy, In, Out dx, Write) override { copy(dy, dx); }
+  void backward(Exec& exec, In dy, In, Out dx, Write) override { copy(exec, dy, dx); }
 };
 
 bool always(const Relu::Problem&, Relu::Pass) { return true; }
 bool only_large(const Relu::Problem& problem, Relu::Pass) { return problem.size > 1'000'000; }
-std::unique_ptr<Relu::Kernel> make_careless(Exec&, const Relu::Problem&) { return std::make_unique<CarelessRelu>(); }
+std::unique_ptr<Relu::Kernel> make_careless(Exec&, const Relu::Problem&, Relu::Pass) {
+  return std::make_unique<CarelessRelu>();
+}
 
 TEST(VerifyTest, EveryReluOfThisBuildPasses) {
   Exec exec;

@@ -80,6 +80,25 @@ TEST(Copy, brings_all_elements_or_none) {
   EXPECT_EQ(to, std::vector<float>(3));
 }
 
+TEST(Copy, by_an_exec_is_done_before_what_the_exec_does_next) {
+  Exec exec;
+  const std::vector<float> from{1, 2, 3};
+  std::vector<float> to(3), small(2);
+  copy(exec, In(from.data(), 3), Out(to.data(), 3));
+  exec.synchronize();
+  EXPECT_EQ(to, from);
+  EXPECT_THROW(copy(exec, In(from.data(), 3), Out(small.data(), 2)), ShapeError);
+  EXPECT_EQ(small, std::vector<float>(2));
+  const std::vector<std::int32_t> labels{4, 5};
+  std::vector<std::int32_t> arrived(2);
+  copy<std::int32_t>(exec, {labels.data(), 2}, {arrived.data(), 2});
+  exec.synchronize();
+  EXPECT_EQ(arrived, labels);
+  zero(exec, Out(to.data(), 2));
+  exec.synchronize();
+  EXPECT_EQ(to, (std::vector<float>{0, 0, 3}));
+}
+
 TEST(Exec, needs_a_thread) { EXPECT_THROW(Exec({.threads = 0}), InputError); }
 
 TEST(Exec, workspace_grows_and_then_stays) {

@@ -28,11 +28,11 @@ void for_all_kernels(Exec& exec, Trial<Op>& trial, const typename Op::Problem& p
                      const TryOne& try_one) {
   for (const auto& implementation : implementations<Op>()) {
     if (implementation.device != DeviceKind::cpu || !implementation.supports(problem, pass)) continue;
-    const auto kernel = implementation.make(exec, problem);
+    const auto kernel = implementation.make(exec, problem, pass);
     try_one(std::string(implementation.provider), [&] { trial.run(exec, *kernel, pass); });
   }
   for (const cpu::Isa* isa : cpu::available_isas()) {
-    const auto kernel = cpu::make(exec, problem, *isa);
+    const auto kernel = cpu::make(exec, problem, pass, *isa);
     try_one(isa->name, [&] { trial.run(exec, *kernel, pass); });
   }
 }

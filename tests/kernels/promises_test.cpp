@@ -41,7 +41,7 @@ template <class Op>
 std::vector<Vector> updated(const Implementation<Op>& implementation, const typename Op::Problem& problem, int threads) {
   Exec exec({.threads = threads});
   Trial<Op> trial(exec, problem);
-  const auto kernel = implementation.make(exec, problem);
+  const auto kernel = implementation.make(exec, problem, Op::Pass::update);
   trial.run(exec, *kernel, Op::Pass::update);
   std::vector<Vector> all;
   for (const auto& output : trial.outputs(Op::Pass::update)) all.push_back(support::on_host(output.values));
@@ -68,7 +68,7 @@ TEST(Promises, add_may_write_over_either_operand) {
       const auto size = static_cast<std::size_t>(named.problem.size);
       const Vector a = normals(size, 1), b = normals(size, 2);
       Exec exec({.threads = 2});
-      const auto kernel = implementation.make(exec, named.problem);
+      const auto kernel = implementation.make(exec, named.problem, Add::Pass::forward);
       Vector apart(size), over_a = a, over_b = b, twice = a;
       kernel->forward(exec, in(a), in(b), out(apart));
       kernel->forward(exec, in(over_a), in(b), out(over_a));
@@ -86,7 +86,7 @@ TEST(Promises, scale_may_write_over_its_operand) {
     for_providers<Scale>(named.problem, Scale::Pass::forward, [&](const auto& implementation) {
       const Vector x = normals(static_cast<std::size_t>(named.problem.size), 1);
       Exec exec({.threads = 2});
-      const auto kernel = implementation.make(exec, named.problem);
+      const auto kernel = implementation.make(exec, named.problem, Scale::Pass::forward);
       Vector apart(x.size()), over = x;
       kernel->forward(exec, in(x), out(apart));
       kernel->forward(exec, in(over), out(over));
@@ -120,7 +120,7 @@ TEST(Promises, each_batch_norm_gradient_follows_its_own_write) {
   const Vector y = floats(run.y), mean = floats(run.mean), inv_std = floats(run.inv_std);
   for_providers<BatchNorm>(kProblem, BatchNorm::Pass::backward, [&](const auto& implementation) {
     Exec exec({.threads = 2});
-    const auto kernel = implementation.make(exec, kProblem);
+    const auto kernel = implementation.make(exec, kProblem, BatchNorm::Pass::backward);
     struct Result {
       Vector dx, d_residual, dgamma, dbeta;
     };
@@ -163,7 +163,7 @@ TEST(Promises, batch_norm_may_write_its_gradient_over_dy) {
       const Vector y = floats(run.y), mean = floats(run.mean), inv_std = floats(run.inv_std);
       for_providers<BatchNorm>(problem, BatchNorm::Pass::backward, [&](const auto& implementation) {
         Exec exec({.threads = 2});
-        const auto kernel = implementation.make(exec, problem);
+        const auto kernel = implementation.make(exec, problem, BatchNorm::Pass::backward);
         const BatchNorm::Saved saved{in(x), relu ? in(y) : In{}, in(mean), in(inv_std)};
         struct Result {
           Vector dx, d_residual, dgamma, dbeta;
@@ -195,7 +195,7 @@ TEST(Promises, batch_norm_bears_a_mean_far_from_zero) {
   const double of_variance = rho + std::pow(rho * kKappa, 2);
   for_providers<BatchNorm>(kProblem, BatchNorm::Pass::forward_training, [&](const auto& implementation) {
     Exec exec({.threads = 2});
-    const auto kernel = implementation.make(exec, kProblem);
+    const auto kernel = implementation.make(exec, kProblem, BatchNorm::Pass::forward_training);
     Vector y(kProblem.size()), mean(24), variance(24), inv_std(24);
     kernel->forward_training(exec, in(x), {}, in(gamma), in(beta), out(y), {out(mean), out(variance), out(inv_std)});
     for (std::size_t c = 0; c < 24; ++c) {
@@ -243,7 +243,7 @@ TEST(Promises, a_label_is_right_only_where_its_logit_is_finite_and_first) {
   for_providers<Op>(kProblem, Op::Pass::forward, [&](const auto& implementation) {
     for (const auto& row : rows) {
       Exec exec;
-      const auto kernel = implementation.make(exec, kProblem);
+      const auto kernel = implementation.make(exec, kProblem, Op::Pass::forward);
       Vector probabilities(7), sums(Op::sum_count);
       kernel->forward(exec, in(row.logits), Labels(std::span(&row.label, 1)), out(probabilities), out(sums));
       EXPECT_EQ(kind_of(sums[Op::loss_sum]), row.loss) << row.name << ": loss " << sums[Op::loss_sum];

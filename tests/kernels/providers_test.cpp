@@ -38,7 +38,7 @@ class Bench {
     auto& expected = expected_[static_cast<std::size_t>(pass)];
     if (expected.empty()) expected = trial_.expected(pass);
     Exec exec({.threads = threads});
-    const auto kernel = implementation.make(exec, problem_);
+    const auto kernel = implementation.make(exec, problem_, pass);
     EXPECT_EQ(support::verify(exec, trial_, *kernel, pass, expected), "") << "on " << threads << " threads, seed " << seed_;
     if (!Trial<Op>::accumulates(pass)) return;
     EXPECT_EQ(support::verify(exec, trial_, *kernel, pass, expected, Write::add), "")

@@ -88,11 +88,11 @@ void check(std::uint64_t number) {
           << "problem " << number << ": " << problem.describe() << ", " << Conv2d::pass_names[index]
           << (write == Write::add ? ", added" : "") << ", " << who << " on " << exec.threads() << " threads";
     };
-    for (const cpu::Isa* isa : cpu::available_isas()) verify(isa->name, *cpu::make(exec, problem, *isa));
+    for (const cpu::Isa* isa : cpu::available_isas()) verify(isa->name, *cpu::make(exec, problem, pass, *isa));
     for (const auto& implementation : implementations<Conv2d>()) {
       const bool other = implementation.provider != "ours" && implementation.provider != "reference";
       if (implementation.device != DeviceKind::cpu || !other || !implementation.supports(problem, pass)) continue;
-      verify(implementation.provider, *implementation.make(exec, problem));
+      verify(implementation.provider, *implementation.make(exec, problem, pass));
     }
   }
 }

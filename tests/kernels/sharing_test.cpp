@@ -51,17 +51,18 @@ void for_all_kernels(Check check) {
   });
 }
 
-// Two layers of one kernel: each pass of the first runs right after every pass of the second, which adds where it can.
+// Two layers of one problem: each pass of the first runs right after every pass of the second, which adds where it can.
 TEST(Sharing, a_kernel_leaves_nothing_for_its_next_call) {
   for_all_kernels([]<class Op>(const Implementation<Op>& implementation, const typename Op::Problem& problem,
                                typename Op::Pass pass, const auto& expected) {
     Exec exec({.threads = 2});
     Trial<Op> first(exec, problem), second(exec, problem, 1);
-    const auto kernel = implementation.make(exec, problem);
+    const auto kernel = implementation.make(exec, problem, pass);
     for (const auto between : passes_of(implementation, problem)) {
+      const auto other = between == pass ? nullptr : implementation.make(exec, problem, between);
       const Write write = Trial<Op>::accumulates(between) ? Write::add : Write::overwrite;
       second.prepare(between, write);
-      second.run(exec, *kernel, between, write);
+      second.run(exec, other ? *other : *kernel, between, write);
       EXPECT_EQ(support::verify(exec, first, *kernel, pass, expected), "") << name(implementation, problem, pass);
     }
   });
@@ -75,7 +76,7 @@ TEST(Sharing, kernels_of_two_execs_work_at_the_same_time) {
     const auto work = [&](std::string& fault) {
       Exec exec({.threads = 2});
       Trial<Op> trial(exec, problem);
-      const auto kernel = implementation.make(exec, problem);
+      const auto kernel = implementation.make(exec, problem, pass);
       for (int round = 0; round < 3; ++round) fault += support::verify(exec, trial, *kernel, pass, expected);
     };
     std::thread other([&] { work(faults[1]); });

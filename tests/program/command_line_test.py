@@ -65,6 +65,7 @@ MISTAKES = [
     (["eval", "--weights", "w"], "--net is required"),
     (["gradients", "--net", "allcnn", "--weights", "w", "--batch", "b"], "--out is required"),
     (["info", "--net", "vgg"], "--net: expected one of"),
+    (["info", "--retime"], "--retime requires --net"),
 ]
 
 
@@ -115,6 +116,43 @@ class CommandLine(ProgramTest):
         convolutions = [k["problem"] for k in kernels if k["op"] == "conv2d" and k["pass"] == "forward"]
         self.assertEqual(len(convolutions), 9)
         self.assertIn("optimizer_step", {k["op"] for k in kernels})
+
+    def test_info_times_again_when_asked(self):
+        cache = self.folder / "cache"
+        step = ["info", "--json", "--net", "allcnn", "--batch", "1", "--threads", "1", "--kernel-cache", cache]
+        step += ["--kernels", "conv2d.forward=auto,*=ours"]
+
+        def compared(*more):
+            kernels = json.loads(call(*step, *more).stdout)["kernels"]
+            return {f"{k['op']} | {k['problem']} | {k['pass']} | cpu | 1 threads": k for k in kernels if k["milliseconds"]}
+
+        first = compared()
+        if not first:
+            self.skipTest("one provider only in this build: nothing to compare")
+        for kernel in first.values():
+            self.assertEqual(kernel["milliseconds"].keys(), kernel["spread"].keys())
+            self.assertIn(kernel["provider"], kernel["milliseconds"])
+            self.assertGreaterEqual(min(kernel["spread"].values()), 0)
+            self.assertGreaterEqual(kernel["load"], 0)
+            self.assertRegex(kernel["date"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        # What a busy machine left in doubt is not in the file; what is in the file is found again.
+        file = next(cache.glob("*.lock")).with_suffix("")
+        stored = json.loads(file.read_text()) if file.exists() else {}
+        self.assertEqual(stored.keys(), {key for key, kernel in first.items() if not kernel["doubtful"]})
+        members = ("provider", "milliseconds", "spread", "load", "date", "doubtful")
+        entries = {key: {m: kernel[m] for m in members} for key, kernel in first.items()}
+        for entry in entries.values():
+            entry["doubtful"] = False
+            entry["milliseconds"] = dict.fromkeys(entry["milliseconds"], 5000.0)
+        file.write_text(json.dumps(entries))
+        for kernel in compared().values():
+            self.assertEqual(set(kernel["milliseconds"].values()), {5000.0})
+        again = compared("--retime")
+        stored = json.loads(file.read_text())
+        for key, kernel in again.items():
+            self.assertNotIn(5000.0, kernel["milliseconds"].values())
+            expected = entries[key] if kernel["doubtful"] else kernel
+            self.assertEqual(stored[key]["milliseconds"], expected["milliseconds"])
 
     def test_timings_are_kept_where_the_user_says(self):
         named, variable = self.folder / "named", self.folder / "variable"

@@ -65,7 +65,7 @@ template <class Op>
 Values run(Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa, int threads,
            Write write = Write::overwrite) {
   Exec exec({.threads = threads});
-  const auto kernel = make(exec, problem, isa);
+  const auto kernel = make(exec, problem, pass, isa);
   trial.prepare(pass, write);
   trial.run(exec, *kernel, pass, write);
   EXPECT_TRUE(trial.fences_intact());
@@ -168,7 +168,7 @@ void check_streamed(const std::vector<cases::Case<Op>>& named_cases) {
       const auto expected = trial.expected(pass);
       for (const Isa* isa : available_isas()) {
         SCOPED_TRACE(fmt::format("{} {} {} on {}", named.name, problem.describe(), Op::pass_names[index], isa->name));
-        const auto kernel = make(exec, problem, *isa);
+        const auto kernel = make(exec, problem, pass, *isa);
         EXPECT_EQ(support::verify(exec, trial, *kernel, pass, expected, Write::overwrite), "");
         EXPECT_EQ(support::verify(exec, trial, *kernel, pass, expected, Write::add), "");
       }
@@ -204,14 +204,14 @@ TEST(Streaming, is_for_many_rows_of_whole_lines) {
 
 TEST(Workspace, is_reserved_when_a_kernel_is_made) {
   for (const auto& named : all_cases<Conv2d>()) {
-    Exec exec({.threads = 3});
-    Trial<Conv2d> trial(exec, named.problem);
-    const auto kernel = make(exec, named.problem, default_isa());
-    const auto before = Buffer::allocations();
     for (const auto pass : {Conv2d::Pass::forward, Conv2d::Pass::backward_input, Conv2d::Pass::backward_weight}) {
+      Exec exec({.threads = 3});
+      Trial<Conv2d> trial(exec, named.problem);
+      const auto kernel = make(exec, named.problem, pass, default_isa());
+      const auto before = Buffer::allocations();
       trial.run(exec, *kernel, pass);
+      EXPECT_EQ(Buffer::allocations(), before) << named.name;
     }
-    EXPECT_EQ(Buffer::allocations(), before) << named.name;
   }
 }
 

@@ -1,0 +1,178 @@
+// What `auto` chooses by scripted clocks, what it keeps on disk, and what it does with what it finds there.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "kernels/ops/all.h"
+#include "kernels/tuning_cache.h"
+#include "tests/support/temporary_folder.h"
+
+namespace apam::kernels {
+namespace {
+
+nlohmann::json read(const std::filesystem::path& file) { return nlohmann::json::parse(std::ifstream(file)); }
+
+/// The one file of timings in a folder.
+std::filesystem::path file_in(const std::filesystem::path& folder) { return TuningCache(folder).file(); }
+
+/// A clock that runs the work and says that the provider at `kernel` of the table took so long on an idle machine, or that
+/// other work disturbed it.
+RunClock scripted(std::vector<double> milliseconds, bool disturbed = false) {
+  return [=, call = std::make_shared<std::size_t>(0)](const std::function<void()>& work) {
+    work();
+    const double taken = milliseconds[(*call)++ % milliseconds.size()];
+    return disturbed ? Taken{2 * taken, taken, 5} : Taken{taken, taken, 0};
+  };
+}
+
+const RunClock kFirstWins = scripted({10, 20}), kSecondWins = scripted({20, 10});
+
+/// What `auto` says about a small convolution, the operation that most providers have.
+KernelReport choose(ExecOptions options, int images = 2) {
+  Exec exec(std::move(options));
+  kernel<Conv2d>(exec, {.n = images, .h = 8, .w = 8, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1}, Conv2d::Pass::forward);
+  return exec.report().at(0);
+}
+KernelReport choose(const std::filesystem::path& folder, int images = 2, RunClock clock = kFirstWins) {
+  return choose({.tuning_cache = folder, .clock = std::move(clock)}, images);
+}
+
+class Auto : public testing::Test {
+ protected:
+  void SetUp() override {
+    measured = choose(folder.path());
+    if (measured.measured.times.size() != 2) GTEST_SKIP() << "the scripts are for two providers";
+  }
+  nlohmann::json stored() const { return read(file_in(folder.path())); }
+
+  support::TemporaryFolder folder;
+  KernelReport measured;
+};
+
+TEST_F(Auto, takes_the_first_of_the_table_or_who_leads_it) {
+  const auto first = implementations<Conv2d>().front().provider;
+  EXPECT_EQ(measured.provider, first);
+  EXPECT_EQ(choose("", 2, scripted({10, 9.8})).provider, first);
+  EXPECT_NE(choose("", 2, kSecondWins).provider, first);
+}
+
+TEST_F(Auto, says_what_it_measured_and_when) {
+  EXPECT_EQ(measured.measured.times[0].milliseconds, 10);
+  EXPECT_EQ(measured.measured.times[1].milliseconds, 20);
+  EXPECT_EQ(measured.measured.times[0].spread, 0);
+  EXPECT_GE(measured.measured.load, 0);
+  EXPECT_EQ(measured.measured.date.size(), std::string("2026-01-31T12:00:00Z").size());
+  EXPECT_FALSE(measured.measured.doubtful);
+}
+
+TEST_F(Auto, does_not_store_what_is_doubtful) {
+  const auto before = stored();
+  const auto doubtful = choose(folder.path(), 3, scripted({20, 10}, true));
+  EXPECT_TRUE(doubtful.measured.doubtful);
+  EXPECT_EQ(doubtful.provider, measured.provider) << "the table's first";
+  EXPECT_EQ(doubtful.measured.times.size(), 2U);
+  EXPECT_EQ(stored(), before);
+  EXPECT_FALSE(choose(folder.path(), 3).measured.doubtful) << "it is timed again as soon as the machine is quiet";
+}
+
+TEST_F(Auto, takes_no_doubtful_entry_for_an_answer) {
+  auto content = stored();
+  content.begin().value().at("doubtful") = true;
+  std::ofstream(file_in(folder.path())) << content;
+  EXPECT_FALSE(choose(folder.path()).measured.doubtful);
+  EXPECT_FALSE(stored().begin().value().at("doubtful"));
+}
+
+TEST_F(Auto, retimes_when_asked) {
+  const auto retime = [&](const RunClock& clock) {
+    return choose({.tuning_cache = folder.path(), .retime = true, .clock = clock});
+  };
+  EXPECT_EQ(choose(folder.path(), 2, kSecondWins).provider, measured.provider) << "the file has it";
+  const auto again = retime(kSecondWins);
+  EXPECT_NE(again.provider, measured.provider);
+  EXPECT_EQ(stored().begin().value().at("provider"), again.provider);
+  EXPECT_TRUE(retime(scripted({1, 1}, true)).measured.doubtful);
+  EXPECT_EQ(stored().begin().value().at("provider"), again.provider) << "what is doubtful replaces nothing";
+}
+
+TEST_F(Auto, times_in_memory_when_the_file_is_not_free) {
+  TuningCache other(folder.path());
+  const auto turn = other.take_turn();
+  const auto before = stored();
+  testing::internal::CaptureStderr();
+  Exec exec({.tuning_cache = folder.path(), .cache_patience = std::chrono::milliseconds(50), .clock = kSecondWins});
+  for (const int images : {4, 5}) {
+    kernel<Conv2d>(exec, {.n = images, .h = 8, .w = 8, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1}, Conv2d::Pass::forward);
+    EXPECT_NE(exec.report().back().provider, measured.provider);
+  }
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(said.starts_with("kernel cache: waited 0.1 s for process ")) << said;
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+  EXPECT_EQ(stored(), before);
+}
+
+TEST_F(Auto, leaves_nothing_of_those_that_lost) {
+  constexpr Conv2d::Problem kProblem{.n = 8, .h = 16, .w = 16, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1};
+  for (const auto& implementation : implementations<Conv2d>()) {
+    if (implementation.provider == "reference" || implementation.device != DeviceKind::cpu) continue;
+    const bool first = implementation.provider == measured.provider;
+    Exec compared({.clock = first ? kFirstWins : kSecondWins});
+    kernel<Conv2d>(compared, kProblem, Conv2d::Pass::forward);
+    ASSERT_EQ(compared.report().at(0).provider, implementation.provider);
+    Exec named;
+    const auto kernel = implementation.make(named, kProblem, Conv2d::Pass::forward);
+    EXPECT_EQ(compared.workspace_bytes(), named.workspace_bytes()) << implementation.provider;
+  }
+}
+
+TEST_F(Auto, keeps_its_timings) {
+  ASSERT_EQ(stored().size(), 1U);
+  EXPECT_EQ(stored().begin().key(), "conv2d | 2x8x8x16 -> 16, 3x3, stride 1, padding 1 | forward | cpu | 1 threads");
+  EXPECT_EQ(stored().begin().value().at("provider"), measured.provider);
+  for (const ProviderTime& time : measured.measured.times) {
+    EXPECT_EQ(stored().begin().value().at("milliseconds").at(time.provider).get<double>(), time.milliseconds);
+  }
+}
+
+TEST_F(Auto, does_not_time_again_what_it_finds) {
+  // With another decision in the file, a second run goes by it. It cannot have measured seconds itself.
+  auto content = stored();
+  auto& entry = content.begin().value();
+  for (auto& [provider, milliseconds] : entry.at("milliseconds").items()) {
+    milliseconds = provider == measured.provider ? 5000.0 : 2000.0;
+    if (provider != measured.provider) entry.at("provider") = provider;
+  }
+  std::ofstream(file_in(folder.path())) << content;
+  const auto looked_up = choose(folder.path());
+  EXPECT_NE(looked_up.provider, measured.provider);
+  for (const ProviderTime& time : looked_up.measured.times) {
+    EXPECT_EQ(time.milliseconds, time.provider == measured.provider ? 5000.0 : 2000.0);
+  }
+  EXPECT_EQ(stored(), content);
+}
+
+TEST_F(Auto, times_again_where_a_provider_is_missing) {
+  auto content = stored();
+  content.begin().value().at("milliseconds").erase(measured.provider);
+  std::ofstream(file_in(folder.path())) << content;
+  choose(folder.path());
+  EXPECT_TRUE(stored().begin().value().at("milliseconds").contains(measured.provider));
+}
+
+TEST_F(Auto, times_again_what_a_damaged_file_lost) {
+  std::ofstream(file_in(folder.path())) << "{ damaged";
+  EXPECT_EQ(choose(folder.path()).measured.times.size(), measured.measured.times.size());
+  EXPECT_EQ(stored().size(), 1U);
+}
+
+TEST_F(Auto, times_each_problem_of_its_own) {
+  choose(folder.path(), 3);
+  EXPECT_EQ(stored().size(), 2U);
+}
+
+}  // namespace
+}  // namespace apam::kernels

@@ -1,0 +1,261 @@
+// Who wins a comparison of kernels on a machine whose disturbances are scripted.
+#include "kernels/comparison.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <ctime>
+#include <thread>
+
+#include "kernels/runtime/philox.h"
+
+namespace apam::kernels {
+namespace {
+
+constexpr double kThreads = 2;
+
+/// What a run takes of two cores that nothing else uses.
+Taken quiet(double milliseconds) { return {milliseconds, kThreads * milliseconds, 0}; }
+
+/// The same run where other work takes half of the cores' time, in slices of some milliseconds.
+Taken loaded(double milliseconds) {
+  return {2 * milliseconds, kThreads * milliseconds, 1 + static_cast<std::int64_t>(milliseconds)};
+}
+
+/// What run `round` of kernel `kernel` takes; round 0 warms up.
+using Script = std::function<Taken(std::size_t kernel, int round)>;
+
+/// Plays a script, and checks that kernels take turns.
+Comparison play(std::size_t count, const Script& script, const ComparisonRules& rules = {}) {
+  std::size_t calls = 0, ran = 0;
+  const auto clock = [&](const std::function<void()>& work) {
+    work();
+    const std::size_t call = calls++;
+    return script(call % count, static_cast<int>(call / count));
+  };
+  const Comparison result = compare(
+      count, clock, [&](std::size_t i) { EXPECT_EQ(i, ran++ % count); }, rules);
+  EXPECT_EQ(ran, calls);
+  EXPECT_EQ(static_cast<std::size_t>(result.rounds + 1) * count, calls);  // the first round is not counted
+  EXPECT_EQ(result.times.size(), count);
+  return result;
+}
+
+/// Times around `milliseconds`, by at most a share to either side.
+double jittered(double milliseconds, double share, std::size_t kernel, int round, std::uint64_t seed) {
+  const Random random(seed, Purpose::trial, kernel);
+  return milliseconds * (1 + share * (2 * random.uniform(static_cast<std::uint64_t>(round)) - 1));
+}
+
+TEST(Comparison, on_a_quiet_machine_a_clear_lead_wins) {
+  const auto result = play(2, [](std::size_t kernel, int) { return quiet(kernel == 0 ? 5 : 4); });
+  EXPECT_EQ(result.winner, 1U);
+  EXPECT_FALSE(result.doubtful);
+  EXPECT_EQ(result.clean, result.rounds);
+  EXPECT_DOUBLE_EQ(result.times[0].median, 5);
+  EXPECT_DOUBLE_EQ(result.times[1].median, 4);
+  EXPECT_DOUBLE_EQ(result.times[1].spread, 0);
+}
+
+TEST(Comparison, the_first_wins_ties) {
+  for (const double challenger : {4.95, 5.0, 10.0}) {
+    const auto result = play(2, [&](std::size_t kernel, int) { return quiet(kernel == 0 ? 5 : challenger); });
+    EXPECT_EQ(result.winner, 0U) << challenger;
+    EXPECT_FALSE(result.doubtful);
+  }
+}
+
+TEST(Comparison, a_lead_of_about_five_percent_is_doubtful) {
+  for (const double challenger : {4.85, 4.7}) {
+    const auto result = play(2, [&](std::size_t kernel, int) { return quiet(kernel == 0 ? 5 : challenger); });
+    EXPECT_EQ(result.winner, 0U) << challenger;
+    EXPECT_TRUE(result.doubtful) << challenger;
+    EXPECT_EQ(result.clean, result.rounds);
+  }
+}
+
+TEST(Comparison, near_ties_always_go_the_same_way) {
+  int doubtful = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const auto result = play(2, [&](std::size_t kernel, int round) { return quiet(jittered(1, 0.05, kernel, round, seed)); });
+    EXPECT_EQ(result.winner, 0U) << seed;
+    doubtful += result.doubtful ? 1 : 0;
+  }
+  EXPECT_LT(doubtful, 10) << "two in a hundred intervals miss the median";
+}
+
+TEST(Comparison, near_the_line_a_result_is_one_way_or_doubtful) {
+  int ahead = 0, doubtful = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const auto result = play(
+        2, [&](std::size_t kernel, int round) { return quiet(jittered(kernel == 0 ? 1 : 0.918, 0.05, kernel, round, seed)); });
+    ahead += static_cast<int>(result.winner);
+    doubtful += result.doubtful ? 1 : 0;
+    EXPECT_TRUE(result.winner == 1 || result.doubtful) << seed << ": the first does not win without doubt";
+  }
+  EXPECT_GT(ahead, 0);
+  EXPECT_GT(doubtful, 0);
+}
+
+TEST(Comparison, a_clear_lead_wins_through_noise) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const auto result = play(
+        2, [&](std::size_t kernel, int round) { return quiet(jittered(kernel == 0 ? 1 : 0.8, 0.15, kernel, round, seed)); });
+    EXPECT_EQ(result.winner, 1U) << seed;
+    EXPECT_NEAR(result.times[1].median, 0.8, 0.08);
+    EXPECT_GT(result.times[1].spread, 0.02);
+  }
+}
+
+TEST(Comparison, a_provider_that_is_disturbed_is_not_held_back) {
+  // By wall time the faster kernel loses every third round by far, and its mean is above the other's.
+  const auto result = play(2, [](std::size_t kernel, int round) {
+    return kernel == 1 && round % 3 == 0 ? Taken{12, 8, 3} : quiet(kernel == 0 ? 5 : 4);
+  });
+  EXPECT_EQ(result.winner, 1U);
+  EXPECT_FALSE(result.doubtful);
+  EXPECT_LT(result.clean, result.rounds);
+  EXPECT_DOUBLE_EQ(result.times[1].median, 4);
+}
+
+TEST(Comparison, a_provider_whose_rival_is_disturbed_is_not_favoured) {
+  // Most rounds of the first are disturbed, which by wall time makes a challenger of the same speed twice as fast.
+  const auto result =
+      play(2, [](std::size_t kernel, int round) { return kernel == 0 && round % 4 != 0 ? loaded(2) : quiet(2); });
+  EXPECT_EQ(result.winner, 0U);
+  EXPECT_DOUBLE_EQ(result.times[0].median, 2);
+}
+
+TEST(Comparison, lost_cpu_time_disturbs_without_a_switch) {
+  // A thread of the team that has not come back yet was switched out in an earlier run.
+  const auto result = play(2, [](std::size_t kernel, int round) {
+    return kernel == 0 && round % 3 == 0 ? Taken{4, 5, 0} : quiet(2);
+  });
+  EXPECT_EQ(result.clean, result.rounds - result.rounds / 3);
+  EXPECT_EQ(result.winner, 0U);
+}
+
+TEST(Comparison, a_steadily_loaded_machine_is_doubtful_within_the_budget) {
+  const ComparisonRules rules;
+  double spent = 0;
+  const auto result = play(2, [&](std::size_t kernel, int) {
+    const Taken taken = loaded(kernel == 0 ? 5 : 2);
+    spent += taken.wall;
+    return taken;
+  });
+  EXPECT_TRUE(result.doubtful);
+  EXPECT_EQ(result.winner, 0U) << "the table's first, though the other looks faster";
+  EXPECT_EQ(result.clean, 0);
+  EXPECT_DOUBLE_EQ(result.times[0].median, 10) << "of disturbed runs, where there are no others";
+  EXPECT_LT(spent, 2 * rules.budget + 30);
+}
+
+TEST(Comparison, the_budget_of_long_runs_does_not_grow_with_the_load) {
+  double spent = 0;
+  const auto result = play(2, [&](std::size_t, int) {
+    const Taken taken{1000, 60, 40};  // 30 ms of two threads, which wait for the cores most of the time
+    spent += taken.wall;
+    return taken;
+  });
+  EXPECT_TRUE(result.doubtful);
+  EXPECT_EQ(result.winner, 0U);
+  EXPECT_LE(spent, 2 * 2 * 1000) << "the first round, and one that says enough";
+}
+
+TEST(Comparison, a_loaded_machine_with_quiet_spells_is_not_doubtful) {
+  const auto result = play(2, [](std::size_t kernel, int round) {
+    const double milliseconds = kernel == 0 ? 1 : 0.5;
+    return round % 4 < 2 ? quiet(milliseconds) : loaded(milliseconds);
+  });
+  EXPECT_EQ(result.winner, 1U);
+  EXPECT_FALSE(result.doubtful);
+}
+
+TEST(Comparison, a_bimodal_challenger_wins_nothing) {
+  const auto result = play(2, [](std::size_t kernel, int round) {
+    return quiet(kernel == 0 ? 1 : round % 2 == 0 ? 0.7 : 1.3);
+  });
+  EXPECT_EQ(result.winner, 0U);
+  EXPECT_TRUE(result.doubtful) << "it leads in every other round";
+  EXPECT_GT(result.times[1].spread, 0.4);
+}
+
+TEST(Comparison, long_runs_may_be_interrupted_now_and_then) {
+  const auto result = play(2, [](std::size_t kernel, int) {
+    const double wall = kernel == 0 ? 100 : 60;
+    return Taken{wall, kThreads * wall - 0.2, 2};
+  });
+  EXPECT_EQ(result.winner, 1U);
+  EXPECT_FALSE(result.doubtful);
+  EXPECT_EQ(result.rounds, ComparisonRules{}.least);
+}
+
+TEST(Comparison, a_result_needs_its_least_number_of_clean_rounds) {
+  const auto result = play(2, [](std::size_t kernel, int round) {
+    const double milliseconds = kernel == 0 ? 50 : 30;
+    return round <= 6 ? quiet(milliseconds) : loaded(milliseconds);
+  });
+  EXPECT_TRUE(result.doubtful);
+  EXPECT_EQ(result.clean, 6);
+}
+
+TEST(Comparison, of_many_the_earliest_that_none_leads_wins) {
+  const auto winner = [](std::vector<double> milliseconds) {
+    return play(milliseconds.size(), [&](std::size_t kernel, int) { return quiet(milliseconds[kernel]); }).winner;
+  };
+  EXPECT_EQ(winner({5}), 0U);
+  EXPECT_EQ(winner({5, 4, 3}), 2U);
+  EXPECT_EQ(winner({5, 4, 3.95}), 1U);
+  EXPECT_EQ(winner({5, 4.9, 4.8}), 0U);
+  EXPECT_EQ(winner({5, 6, 4}), 2U);
+}
+
+TEST(RunClock, tells_wall_time_from_cpu_time) {
+  const Taken slept = take_time([] {
+    const timespec nap{0, 30'000'000};
+    ::nanosleep(&nap, nullptr);
+  });
+  EXPECT_GE(slept.wall, 30);
+  EXPECT_LT(slept.cpu, 15);
+  volatile double sum = 0;
+  const Taken worked = take_time([&] {
+    for (int i = 0; i < 20'000'000; ++i) sum = sum + 1;
+  });
+  EXPECT_GT(worked.cpu, 1);
+  EXPECT_GE(worked.wall, 0.9 * worked.cpu) << "of one thread";
+  EXPECT_GE(worked.interruptions, 0);
+}
+
+TEST(RunClock, counts_the_time_of_other_threads_to_the_millisecond) {
+  // The clock of the process would know of the other thread only what it had at the last tick of its core.
+  std::atomic<double> cpu = 0;
+  std::atomic<bool> started = false, finish = false;
+  std::thread other([&] {
+    const auto now = [] {
+      timespec time{};
+      ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+      return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
+    };
+    const double begin = now();
+    while (!finish) {
+      cpu = now() - begin;
+      started = true;
+    }
+  });
+  while (!started) std::this_thread::yield();
+  for (int i = 0; i < 50; ++i) {
+    double of_other = 0;
+    const Taken taken = take_time([&] {
+      const double before = cpu;
+      const timespec nap{0, 500'000};
+      ::nanosleep(&nap, nullptr);
+      of_other = cpu - before;
+    });
+    EXPECT_GE(taken.cpu, 0.9 * of_other) << i;
+  }
+  finish = true;
+  other.join();
+}
+
+}  // namespace
+}  // namespace apam::kernels
