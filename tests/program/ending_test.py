@@ -28,7 +28,6 @@ class Early(ProgramTest):
             self.assertIsNone(process.poll(), "ended before it was interrupted")
             time.sleep(0.02)
 
-
     def process_of_rank(self, rank):
         """The process id of a rank of the job that writes below this test's folder."""
         for process in pathlib.Path("/proc").iterdir():
