@@ -9,6 +9,7 @@ namespace apam::kernels {
 namespace {
 
 constexpr double kMillisecondsPerInterruption = 20;
+constexpr double kQuietBefore = 5;       // milliseconds
 constexpr double kLeastShare = 0.9;      // of the CPU time that a clean run has
 constexpr double kRoundsOfBudget = 1.5;  // in multiples of `least`, where a round is long
 
@@ -52,17 +53,21 @@ class Rounds {
     }
     clean_.clear();
     disturbed_ = 0;
+    double undisturbed_for = kQuietBefore;  // milliseconds up to the round
     for (const Round& round : all_) {
-      bool clean = true;
+      bool clean = undisturbed_for >= kQuietBefore, interrupted = false;
+      double wall = 0;
       for (std::size_t i = 0; i < count_; ++i) {
         const double allowed = std::floor(round[i].wall / kMillisecondsPerInterruption);
-        clean = clean && static_cast<double>(round[i].interruptions) <= allowed &&
-                cores(round[i]) >= kLeastShare * std::max(1.0, usual[i]);
+        interrupted = interrupted || static_cast<double>(round[i].interruptions) > allowed;
+        clean = clean && cores(round[i]) >= kLeastShare * std::max(1.0, usual[i]);
+        wall += round[i].wall;
       }
-      if (clean) {
+      undisturbed_for = interrupted ? 0 : undisturbed_for + wall;
+      if (clean && !interrupted) {
         clean_.push_back(&round);
       } else {
-        for (const Taken& run : round) disturbed_ += run.wall;
+        disturbed_ += wall;
       }
     }
   }
@@ -155,7 +160,7 @@ Comparison compare(std::size_t count, const RunClock& clock, const std::function
     look_at = kLookAgain * rounds.spent();
     rounds.sift();
     const Ranking ranking = rank(rounds, count);
-    const bool clear = rounds.has_least() && ranking.clear;
+    const bool clear = rounds.has_least() && rounds.ran_for(rules.milliseconds) && ranking.clear;
     const bool enough = rounds.has_least() && rounds.ran_for(rules.enough);
     if (!enough && !rounds.budget_is_spent() && !(clear && rounds.ran_for(rules.clear_after))) continue;
     result.doubtful = !clear;

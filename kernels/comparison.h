@@ -1,7 +1,8 @@
 // Which of several kernels is fastest, told on a machine that others use too.
 //
 // The kernels take turns, in rounds. A round counts when it is clean, which all of its runs must be:
-//   - involuntary context switches: at most one per 20 ms of the run;
+//   - involuntary context switches: at most one per 20 ms of the run, and no more within the 5 ms before the round: on a busy
+//     machine threads of a team come and go all the time, and what runs in between has its caches and cores taken away;
 //   - CPU time: at least 90 % of the wall time, and at least 90 % of what this kernel's runs usually get of the cores.
 // Kernels are compared round by round: the ratio of a challenger's time to the first's, whose median lies (with 98 %) between
 // two order statistics of the ratios. A challenger wins when all of that interval says that it leads by more than `lead`, and
@@ -20,13 +21,14 @@
 namespace apam::kernels {
 
 struct ComparisonRules {
-  int least = 7;            ///< clean rounds that a result needs,
-  int most = 1000;          ///< and after which there are no more
-  double clear_after = 40;  ///< milliseconds in clean rounds that each kernel must have run for when a result is taken,
-  double enough = 150;      ///< and those after which one that is not clear yet stays doubtful
-  double budget = 100;      ///< milliseconds in disturbed rounds, per kernel, that end a comparison; more where runs are long
-  double lead = 1.05;       ///< by which a challenger must be faster than the first
-  double guard = 1.03;      ///< by which a result must keep clear of that
+  int least = 7;             ///< clean rounds that a result needs,
+  int most = 1000;           ///< and after which there are no more
+  double milliseconds = 10;  ///< in clean rounds that each kernel must have run for when the budget is spent,
+  double clear_after = 40;   ///< milliseconds in clean rounds that each kernel must have run for when a result is taken,
+  double enough = 150;       ///< and those after which one that is not clear yet stays doubtful
+  double budget = 100;       ///< milliseconds in disturbed rounds, per kernel, that end a comparison; more where runs are long
+  double lead = 1.05;        ///< by which a challenger must be faster than the first
+  double guard = 1.03;       ///< by which a result must keep clear of that
 };
 
 struct Comparison {

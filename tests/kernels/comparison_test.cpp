@@ -121,7 +121,7 @@ TEST(Comparison, a_provider_that_is_disturbed_is_not_held_back) {
 TEST(Comparison, a_provider_whose_rival_is_disturbed_is_not_favoured) {
   // Most rounds of the first are disturbed, which by wall time makes a challenger of the same speed twice as fast.
   const auto result =
-      play(2, [](std::size_t kernel, int round) { return kernel == 0 && round % 4 != 0 ? loaded(2) : quiet(2); });
+      play(2, [](std::size_t kernel, int round) { return kernel == 0 && round % 10 < 6 ? loaded(2) : quiet(2); });
   EXPECT_EQ(result.winner, 0U);
   EXPECT_DOUBLE_EQ(result.times[0].median, 2);
 }
@@ -162,10 +162,19 @@ TEST(Comparison, the_budget_of_long_runs_does_not_grow_with_the_load) {
   EXPECT_LE(spent, 2 * 2 * 1000) << "the first round, and one that says enough";
 }
 
+TEST(Comparison, short_runs_between_interruptions_are_not_clean) {
+  // Every 4 ms something else runs; in between the team of the first kernel never has both cores.
+  const auto result = play(2, [](std::size_t kernel, int round) {
+    return round % 40 == 0 ? Taken{3, 3, 2} : kernel == 0 ? Taken{0.06, 0.06, 0} : Taken{0.04, 0.04, 0};
+  });
+  EXPECT_TRUE(result.doubtful);
+  EXPECT_EQ(result.winner, 0U);
+}
+
 TEST(Comparison, a_loaded_machine_with_quiet_spells_is_not_doubtful) {
   const auto result = play(2, [](std::size_t kernel, int round) {
     const double milliseconds = kernel == 0 ? 1 : 0.5;
-    return round % 4 < 2 ? quiet(milliseconds) : loaded(milliseconds);
+    return round % 20 < 12 ? quiet(milliseconds) : loaded(milliseconds);
   });
   EXPECT_EQ(result.winner, 1U);
   EXPECT_FALSE(result.doubtful);
