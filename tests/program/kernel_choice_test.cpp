@@ -34,6 +34,7 @@ class KernelChoiceTest : public testing::Test {
     return data::open_dataset(options);
   }
 
+  const run::Interruption interruption;  // first: the threads of the others inherit the blocked signals
   std::shared_ptr<const data::Batches> batches =
       std::make_shared<const data::Batches>(open(), data::BatchOptions{.batch = 2});  // of 2, 2 and 1
   std::unique_ptr<nets::Net> net = nets::make_net("resnet18", 4);
@@ -41,7 +42,6 @@ class KernelChoiceTest : public testing::Test {
   engine::ParameterArena arena;
   exchange::Updater updater;
   NetGradientSource source;
-  const run::Interruption interruption;
 };
 
 TEST_F(KernelChoiceTest, NothingIsLeftToChooseOrAllocateForTheTraining) {
