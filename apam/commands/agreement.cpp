@@ -1,5 +1,7 @@
 #include "apam/commands/agreement.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 

@@ -1,5 +1,7 @@
 #include "apam/commands/kernel_choice.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 
