@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <system_error>
 
@@ -44,8 +45,8 @@ void divide(std::span<const RankCores> ranks, const Host& host, std::vector<int>
     threads[r] = std::min(whole(share), std::max(1, ranks[r].cores.limit));
     sum += threads[r];
   }
-  if (!host.quota || *host.quota >= sum) return;
-  for (const std::size_t r : host.computing) threads[r] = whole(threads[r] * *host.quota / sum);
+  if (!host.quota || std::ceil(*host.quota) >= sum) return;
+  for (const std::size_t r : host.computing) threads[r] = whole(threads[r] * std::ceil(*host.quota) / sum);
 }
 
 /// What computing ranks leave to rank `other`: their threads are taken to be spread evenly over their masks.
@@ -57,7 +58,7 @@ int left_for(std::span<const RankCores> ranks, const Host& host, std::size_t oth
     sum += threads[r];
     if (!theirs.empty()) left -= static_cast<double>(threads[r]) * (theirs & mask).count() / theirs.count();
   }
-  if (host.quota) left = std::min(left, *host.quota - sum);
+  if (host.quota) left = std::min(left, std::ceil(*host.quota) - sum);
   return std::min(whole(left), std::max(1, ranks[other].cores.limit));
 }
 

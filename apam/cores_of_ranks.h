@@ -5,8 +5,8 @@
 //
 // So ranks of one mask divide it evenly, ranks that a launcher has bound to masks of their own keep them whole, and ranks whose
 // masks overlap divide what they share. Where a quota is below the sum S of a host's threads, each gets
-// max(1, floor(threads(r) * quota / S)); none gets more than its OpenMP grants. A rank that does not compute gets what the
-// others leave of its mask and the quota, at least 1.
+// max(1, floor(threads(r) * ceil(quota) / S)); none gets more than its OpenMP grants. A rank that does not compute gets what
+// the others leave of its mask and the quota, at least 1.
 #pragma once
 
 #include <optional>

@@ -1,7 +1,7 @@
 // Labelled images, split into training and test images, of one shape, as 8-bit values.
 //
 // A dataset hands out one image at a time and may be asked by several threads at once. Whether the images lie in memory,
-// in mapped files or are decoded when asked for is its own affair: an image that is not at hand as (H, W, C) is written
+// are read from files or are computed when asked for is its own affair: an image that is not at hand as (H, W, C) is written
 // into scratch memory that the caller brings. Nothing is kept as float.
 #pragma once
 

@@ -129,14 +129,14 @@ struct Ranking {
 Ranking rank(const Rounds& rounds, std::size_t count) {
   Ranking ranking;
   for (std::size_t challenger = 1; challenger < count; ++challenger) {
-    const Standing first = rounds.standing(challenger, 0);
-    const Standing best = ranking.winner == 0 ? first : rounds.standing(challenger, ranking.winner);
-    if (first == Standing::behind || best == Standing::behind) continue;
-    if (first == Standing::open || best == Standing::open) {
-      ranking.clear = false;
-    } else {
+    const bool ahead = rounds.standing(challenger, 0) == Standing::ahead;
+    if (ahead && (ranking.winner == 0 || rounds.standing(challenger, ranking.winner) == Standing::ahead)) {
       ranking.winner = challenger;
     }
+  }
+  for (std::size_t challenger = 1; challenger < count; ++challenger) {
+    if (challenger == ranking.winner) continue;
+    ranking.clear = ranking.clear && rounds.standing(challenger, ranking.winner) == Standing::behind;
   }
   return ranking;
 }

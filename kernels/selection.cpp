@@ -33,7 +33,9 @@ struct Timings {
 
   static TuningCache& of(Exec& exec) {
     auto& file = exec.cache<Timings>().file;
-    if (!file) file.emplace(exec.options().tuning_cache, CachePatience{.limit = exec.options().cache_patience});
+    if (!file)
+      file.emplace(exec.options().tuning_cache,
+                   CachePatience{.limit = exec.options().cache_patience, .give_up = exec.options().give_up});
     return *file;
   }
 };
@@ -180,9 +182,9 @@ std::unique_ptr<typename Op::Kernel> choose(Exec& exec, const typename Op::Probl
 
 template <class Op>
 typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
+  if (const auto& listener = exec.request_listener()) listener({Op::name, pass_name<Op>(pass), problem.describe()});
   auto& slot = exec.cache<KernelCache<Op>>().kernels[{problem, pass}];
   if (!slot) slot = choose<Op>(exec, problem, pass);
-  if (const auto& listener = exec.request_listener()) listener({Op::name, pass_name<Op>(pass), problem.describe()});
   return *slot;
 }
 

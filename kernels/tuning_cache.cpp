@@ -84,7 +84,7 @@ TuningCache::Turn TuningCache::take_turn() {
   if (!turn.held() || !wait_for(turn.lock_)) return {};
   const std::string holder = fmt::format("process {} on {}\n", ::getpid(), host_name());
   if (::ftruncate(turn.lock_, 0) == 0) {
-    // For people who wait; a disk that is too full for it will tell when the file is written.
+    // For the messages of processes that wait; a disk too full for it is reported when the file is written.
     [[maybe_unused]] const auto written = ::pwrite(turn.lock_, holder.data(), holder.size(), 0);
   }
   return turn;
@@ -98,7 +98,7 @@ int TuningCache::open_lock() {
   return lock;
 }
 
-// Polls, because a blocking flock() would neither end after a time nor, with handlers that restart calls, for a signal.
+// Polls, because a blocking flock() would neither end after a time nor for a signal that is blocked and only asked for.
 bool TuningCache::wait_for(int lock) {
   using Clock = std::chrono::steady_clock;
   constexpr timespec kPause{0, 20'000'000};
@@ -120,7 +120,7 @@ bool TuningCache::wait_for(int lock) {
       patience_.say(fmt::format("kernel cache: waiting for {}, for {:.1f} s at most", of(),
                                 std::chrono::duration<double>(patience_.limit).count()));
     }
-    if (::nanosleep(&kPause, nullptr) != 0) {
+    if ((patience_.give_up && patience_.give_up()) || ::nanosleep(&kPause, nullptr) != 0) {
       go_on_without(fmt::format("a signal came while waiting for {}", of()));
       return false;
     }

@@ -1,6 +1,6 @@
 // Decisions of `auto`, kept in a file so that a machine times a problem once. Processes that share the file take turns: while
 // one times and stores, the others wait, so that ranks on one host neither disturb each other's timings nor come to different
-// choices. Who only looks up does not wait: the file is replaced whole, and a reader never sees half of one.
+// choices. A lookup does not wait: the file is replaced whole, and a reader never sees half of one.
 #pragma once
 
 #include <chrono>
@@ -17,13 +17,14 @@ namespace apam::kernels {
 /// How long to wait for a turn, and where to say so.
 struct CachePatience {
   std::chrono::milliseconds limit{30'000};        ///< at most; then go on without the file
-  std::chrono::milliseconds word_after{1'000};    ///< say who is waited for
+  std::chrono::milliseconds word_after{1'000};    ///< then say which process holds the lock
   std::function<void(const std::string&)> say{};  ///< receives one line; empty: standard error
+  std::function<bool()> give_up{};                ///< asked while waiting; true ends the wait; empty: never
 };
 
 /// The file of one build on one machine (sources and flags of the kernels, compiler, libraries, CPU model, APAM_ISA) in a
 /// folder: timings of other kernels would mislead. An empty folder name keeps nothing. A folder that cannot be written to, a
-/// full disk and a wait in vain are no errors: it is said once, and from then on nothing is stored.
+/// full disk and a wait that ends without the lock are no errors: it is said once, and from then on nothing is stored.
 class TuningCache {
  public:
   /// Holds the lock of the file, or says that the work goes on without it.

@@ -50,9 +50,9 @@ class Safetensors {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes tensors, with their bytes aligned and the header in the order given. The file appears whole or
-/// not at all (AtomicFile). Throws InputError when a name comes twice, when a tensor's bytes do not
-/// match its shape and dtype, and when the file cannot be written.
+/// Writes tensors, with their bytes aligned and the header in the order given. The file appears whole or not at
+/// all (AtomicFile). Throws InputError when a name comes twice, when a tensor's bytes do not match its shape and dtype, and
+/// when the file cannot be written.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

@@ -25,7 +25,7 @@ Fields data_and_model(const Plan& plan);
 /// As text that can travel.
 std::string to_text(const Fields& fields);
 
-/// The first field in which a rank differs from rank 0, in words: "ranks disagree on seed: rank 0 has 1, rank 1 has 2".
+/// The first field in which a rank differs from rank 0, in words: "ranks disagree on --seed: rank 0 has 1, rank 1 has 2".
 /// `texts`: to_text() of each rank, by rank. Nothing if all agree.
 std::optional<std::string> first_disagreement(std::span<const std::string> texts);
 

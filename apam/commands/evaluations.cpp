@@ -42,7 +42,7 @@ EvaluationsBeside::EvaluationsBeside(Options options, const nets::Net& net, std:
 EvaluationsBeside::~EvaluationsBeside() {
   const std::lock_guard lock(mutex_);
   phase_ = Phase::closing;
-  closing_ = true;
+  given_up_ = true;
   changed_.notify_all();
 }
 
@@ -111,7 +111,11 @@ void EvaluationsBeside::serve_with(int threads) {
   std::unique_lock lock(mutex_);
   if (phase_ == Phase::starting) {
     lock.unlock();
+    exec.tell_requests([this](const KernelRequest&) {
+      require<KernelError>(!gives_up(), "evaluation: given up before its kernels were chosen");
+    });
     scorer.warm_up();
+    exec.tell_requests({});
     lock.lock();
     phase_ = Phase::training;
     changed_.notify_all();

@@ -42,6 +42,9 @@ class Evaluations {
   /// Waits until all are finished; collect() then brings the last ones. Those that were given up are left out.
   virtual void finish() = 0;
 
+  /// Gives up what has not been scored; finish() then waits for one batch at most.
+  virtual void give_up() = 0;
+
   /// Seconds that submit() has spent scoring, in all.
   virtual double seconds_blocked() const = 0;
 
@@ -58,6 +61,7 @@ class EvaluationsOnTheSpot : public Evaluations {
   bool submit(std::int64_t update, double at, In state, Need need) override;
   std::vector<Evaluation> collect() override { return std::exchange(finished_, {}); }
   void finish() override {}
+  void give_up() override {}
   double seconds_blocked() const override { return blocked_; }
   std::vector<KernelReport> kernels() const override { return {}; }  // the training's Exec has them
 
@@ -92,6 +96,7 @@ class EvaluationsBeside : public Evaluations {
   bool submit(std::int64_t update, double at, In state, Need need) override;
   std::vector<Evaluation> collect() override;
   void finish() override;
+  void give_up() override { given_up_ = true; }
   double seconds_blocked() const override { return 0; }
   std::vector<KernelReport> kernels() const override;
 
@@ -105,7 +110,7 @@ class EvaluationsBeside : public Evaluations {
 
   void serve();
   void serve_with(int threads);
-  bool gives_up() const { return closing_ || options_.give_up(); }
+  bool gives_up() const { return given_up_ || options_.give_up(); }
 
   Options options_;
   const nets::Net& net_;
@@ -121,7 +126,7 @@ class EvaluationsBeside : public Evaluations {
   std::vector<Evaluation> finished_;
   std::vector<KernelReport> kernels_;
   std::exception_ptr error_;
-  std::atomic<bool> closing_ = false;  // read without the mutex, between two batches
+  std::atomic<bool> given_up_ = false;  // read without the mutex, between two batches
 
   std::jthread thread_;  // last: it ends before anything above goes
 };

@@ -22,13 +22,13 @@ void NetGradientSource::choose_kernels(std::int64_t rows) {
   const engine::Shape extents{static_cast<int>(rows), shape.height, shape.width, shape.channels};
   Exec& exec = tape_.exec();
   const Buffer images(exec.device(), extents.size() * sizeof(float));
-  zero(images.as<float>());
+  zero(exec, images.as<float>());
   const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows), 0);
   tape_.begin(engine::Mode::training);
   engine::softmax_cross_entropy(net_.forward(tape_.input(readable(extents, images.as<float>()))), Labels(std::span(labels)),
                                 1.0F);
   tape_.backward();
-  zero(arena_.outgoing());
+  zero(exec, arena_.outgoing());
 }
 
 void NetGradientSource::prepare(const exchange::BatchShare& share) {

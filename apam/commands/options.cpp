@@ -228,7 +228,7 @@ void add_options(CLI::App& app, InfoOptions& options) {
   add_images(app, "Network", "--batch", options.batch, "IMAGES", "Images of that step");
   add_machine(app, options.machine, "Threads [all cores]");
   app.add_flag("--retime", options.retime,
-               "Time the kernels of that step anew and replace the timings that are kept, but for those that stay doubtful")
+               "Time the kernels of that step again and replace the timings that are kept, but for those that stay doubtful")
       ->group("Machine")
       ->needs(net);
   options.net.name.clear();

@@ -16,15 +16,14 @@ namespace {
 
 int train_local(const TrainOptions& options, const CommandLine& command, const run::Interruption& interruption) {
   const std::array<exchange::RankCores, 1> alone{cores_of_this_rank(true)};
-  const Plan plan = make_plan(options, make_crew(options, alone, 0));
+  Plan plan = make_plan(options, make_crew(options, alone, 0));
+  const auto interrupted = [&] { return interruption.pending().has_value(); };
+  plan.exec.give_up = interrupted;
   Exec exec(plan.exec);
   const engine::ParameterArena arena(exec.device(), plan.net->layout());
   const std::int64_t batches_before = first_weights(options, exec, arena);
   check_interruption(interruption);
-  const auto on_the_spot = [&] {
-    return std::make_unique<EvaluationsOnTheSpot>(exec, *plan.net, plan.test,
-                                                  [&] { return interruption.pending().has_value(); });
-  };
+  const auto on_the_spot = [&] { return std::make_unique<EvaluationsOnTheSpot>(exec, *plan.net, plan.test, interrupted); };
   Recorder recorder(options, plan, command, on_the_spot);
   exchange::Updater updater(exec, arena, plan.optimizer);
   exchange::Master master(updater, 1, plan.schedule, recorder.monitor());

@@ -1,5 +1,6 @@
-// Set-up in steps that all ranks take together: were they asked the same, who is on which host, everything that can fail, do
-// they see the same data. Then the exchange; then every rank reports to rank 0, which has the result and says the status.
+// Set-up in steps that all ranks take together: comparing what they were asked, sharing hosts and cores, everything that can
+// fail, comparing what data they see, choosing kernels. Then the exchange; then every rank reports to rank 0, which has the
+// result and says the status.
 #include "apam/commands/train_ranks.h"
 
 #include <algorithm>
@@ -35,7 +36,7 @@ using exchange::mpi::Environment;
 // More threads ask for other kernels; for fewer images, choosing those takes longer than they save.
 constexpr std::int64_t kManyImages = 5000;
 
-/// One who is not interested.
+/// For ranks that record nothing.
 class NoObserver : public exchange::Observer {
  public:
   void on_update(const exchange::UpdateRecord& /*record*/) override {}
@@ -47,8 +48,8 @@ struct Rank {
   Plan plan;
   std::optional<Exec> exec;
   std::optional<engine::ParameterArena> arena;
-  std::optional<exchange::Updater> updater;  // those who apply updates
-  std::optional<NetGradientSource> source;   // those who compute gradients
+  std::optional<exchange::Updater> updater;  // ranks that apply updates
+  std::optional<NetGradientSource> source;   // ranks that compute gradients
   std::unique_ptr<Recorder> recorder;        // rank 0
   std::int64_t batches_before = 0;           // rank 0
 };
@@ -64,7 +65,8 @@ std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, 
 }
 
 /// Everything that a rank can do on its own.
-void set_up(Rank& rank, const Environment& environment, const TrainOptions& options, const Crew& crew) {
+void set_up(Rank& rank, const Environment& environment, const TrainOptions& options, const Crew& crew,
+            const run::Interruption& interruption) {
   require<UsageError>(options.exchange == "sync" || environment.ranks() >= 2,
                       "--exchange async: needs a master and at least one worker, start it by {} -n 3",
                       exchange::mpi::launcher());
@@ -75,6 +77,7 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
   rank.plan = make_plan(options, crew);
   Plan& plan = rank.plan;
   if (!computes) plan.exec.threads = crew.master_threads;
+  plan.exec.give_up = [&interruption] { return interruption.pending().has_value(); };
   rank.exec.emplace(plan.exec);
   using Contents = engine::ParameterArena::Contents;
   rank.arena.emplace(rank.exec->device(), plan.net->layout(), computes ? Contents::state_and_outgoing : Contents::state);
@@ -98,6 +101,7 @@ void start_recording(Rank& rank, const TrainOptions& options, const CommandLine&
   if (plan.test->images() >= kManyImages) beside.final_threads = plan.crew.all_threads;
   const auto beside_the_training = [&] {
     auto evaluations = std::make_unique<EvaluationsBeside>(beside, *plan.net, plan.test);
+    check_interruption(interruption);
     evaluations->collect();  // throws what its start threw
     return evaluations;
   };
@@ -191,9 +195,13 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
                const run::Interruption& interruption) {
   if (const int status = compare(environment, program_and_options(options)); status != 0) return status;
   const Crew crew = make_crew(options, cores_of_ranks(environment, options.exchange == "async"), environment.rank());
-  const auto own_part = [&] { set_up(rank, environment, options, crew); };
+  Fields seen;
+  const auto own_part = [&] {
+    set_up(rank, environment, options, crew, interruption);
+    seen = data_and_model(rank.plan);
+  };
   if (const int status = agree(environment, interruption, own_part); status != 0) return status;
-  if (const int status = compare(environment, data_and_model(rank.plan)); status != 0) return status;
+  if (const int status = compare(environment, seen); status != 0) return status;
   if (const int status = choose_in_turns(rank, environment, options, interruption); status != 0) return status;
   return agree(environment, interruption, [&] {
     if (environment.rank() == 0) start_recording(rank, options, command, interruption);
@@ -241,6 +249,7 @@ int exchange_and_report(Rank& rank, const Environment& environment, const TrainO
   RunEnding ending;
   if (rank.recorder) {
     rank.recorder->save(*rank.arena, rank.batches_before, exchanged.ending);
+    if (exchanged.ending.why == exchange::Ending::Why::interrupted) rank.recorder->evaluations().give_up();
     rank.recorder->monitor().finish();
     const auto more = rank.recorder->evaluations().kernels();
     kernels.insert(kernels.end(), more.begin(), more.end());

@@ -46,7 +46,7 @@ class TrainingMonitor : public exchange::Observer {
   struct Outcome {
     std::int64_t updates = 0;
     double seconds = 0;                         ///< of training: without evaluations on the spot
-    double images_per_second = 0;               ///< after the first update of each worker, which also chooses kernels
+    double images_per_second = 0;               ///< after the first update of each worker, which also warms up
     double train_loss = 0, train_accuracy = 0;  ///< means over the last epoch, or all updates if there were fewer
     std::optional<Evaluation> last_evaluation;  ///< whose loss is finite
   };

@@ -1,5 +1,7 @@
 #include "apam/mpi/environment.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,9 +27,26 @@ namespace {
 // poll is at most a millisecond away.
 constexpr std::chrono::milliseconds kQuiet{100};
 
-// Hydra loses the exit status of processes whose outputs all close before it has seen one of them exit. Ranks of one host that
-// exit apart are seen.
-constexpr std::chrono::milliseconds kApart{50};
+/// Gives the file of `descriptor` up, whatever other descriptors it has: Hydra starts a process with two of each output.
+void give_up(int descriptor) {
+  struct stat own {
+  }, other{};
+  const int nothing = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nothing < 0 || ::fstat(descriptor, &own) != 0) return;
+  constexpr int kMost = 1024;
+  for (int each = 0; each < kMost; ++each) {
+    if (::fstat(each, &other) == 0 && other.st_dev == own.st_dev && other.st_ino == own.st_ino) ::dup2(nothing, each);
+  }
+}
+
+// Hydra looks for processes that have exited when an output of one of its processes closes, and not after the last one has: if
+// all ranks of a host exit together, their status may be lost. So odd ranks let the others go first, then give standard error
+// up, and exit a moment later.
+void let_hydra_see_the_others() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  give_up(STDERR_FILENO);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+}
 
 void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
   const std::vector<std::string> command(argv, argv + argc);
@@ -71,7 +90,7 @@ int Environment::finish(int status) noexcept {
   if (ranks_ > 1) std::this_thread::sleep_for(kQuiet);
   const Deadline deadline(std::chrono::seconds(10), status);  // it takes a few milliseconds
   MPI_Finalize();
-  if (status != 0) std::this_thread::sleep_for(kApart * (rank_ % 4));
+  if (status != 0 && rank_ % 2 == 1) let_hydra_see_the_others();
   return status;
 }
 

@@ -42,7 +42,7 @@ int StandardOutput::sync() {
     const int reason = written < 0 ? errno : ENOSPC;
     if (written > 0) {
       at += written;
-    } else if (reason == EAGAIN) {  // somebody made it non-blocking
+    } else if (reason == EAGAIN) {  // another process made it non-blocking
       pollfd ready{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
       ::poll(&ready, 1, -1);
     } else if (reason != EINTR) {

@@ -7,8 +7,8 @@
 
 namespace apam::run {
 
-/// While it lives, std::cout writes to file descriptor 1 through it. A pipe that nobody reads is an error like a full disk:
-/// SIGPIPE is ignored, so that training goes on when the reader of its words has gone.
+/// While it lives, std::cout writes to file descriptor 1 through it. A pipe without a reader is an error like a full disk:
+/// SIGPIPE is ignored, so that training goes on when the reader of its output has gone.
 class StandardOutput : private std::streambuf {
  public:
   /// Descriptors 0 to 2 that are closed are opened without the right to what they are for: a file of ours that got such a

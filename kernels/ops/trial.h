@@ -1,7 +1,7 @@
 // A trial: seeded operands for one problem, and each pass of a kernel run on them. Tests compare what trials of two
 // providers leave behind, benchmarks and `auto` time them. Inputs are drawn like what a net sees (unit normal, weights of
 // 1 / sqrt(fan in), positive variances, valid labels), from Philox; outputs start as NaN. Every operand lies between
-// fences: words that are NaN to who reads them, and show when somebody has written there.
+// fences: words that read as NaN, and show whether something was written there.
 #pragma once
 
 #include <cstdint>
@@ -58,13 +58,13 @@ class Trial {
   /// the order of outputs(). Computed at each call, on one thread.
   std::vector<std::vector<double>> expected(typename Op::Pass pass);
 
-  /// What `pass` reads, for who wants to change it before expected() and run(); labels are not among it.
+  /// What `pass` reads, to be changed before expected() and run() where a test wants to; without labels.
   std::vector<TrialInput> inputs(typename Op::Pass pass);
 
   /// Which elements may be NaN or +-Inf though expected() is finite; in the order of outputs().
   std::vector<Reached> reached(typename Op::Pass pass);
 
-  /// True while nobody has written outside the operands.
+  /// True while nothing was written outside the operands.
   bool fences_intact() const;
 
   /// Work of a pass, for rates: operations by the direct method, and bytes that must move at least.

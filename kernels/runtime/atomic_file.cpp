@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <random>
@@ -131,7 +130,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     const auto written = ::write(file_.get(), bytes.data(), bytes.size());
     const int reason = written < 0 ? errno : ENOSPC;
     if (written < 0 && reason == EINTR) continue;
-    if (written < 0 && reason == EAGAIN) {  // standard output that somebody made non-blocking
+    if (written < 0 && reason == EAGAIN) {  // standard output that another process made non-blocking
       pollfd ready{.fd = file_.get(), .events = POLLOUT, .revents = 0};
       ::poll(&ready, 1, -1);
       continue;

@@ -32,7 +32,8 @@ class AtomicFile {
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
   /// Brings the bytes to the disk and the file to its name. A file that stood there is replaced and leaves its permissions to
-  /// the new one; otherwise they follow the umask. Throws InputError; what stood there is then as it was.
+  /// the new one; otherwise they follow the umask. Throws InputError; what stood there is then as it was,
+  /// unless it is only the folder that does not reach the disk.
   void commit();
 
   /// Whether a file of this name is one that a writer left when it was killed.

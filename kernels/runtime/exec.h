@@ -47,11 +47,12 @@ struct ExecOptions {
   Device device{};
   int threads = 1;
   KernelSelection kernels{};
-  /// Where `auto` keeps its timings between runs; empty: it times anew in every process.
+  /// Where `auto` keeps its timings between runs; empty: every process times for itself.
   std::filesystem::path tuning_cache{};
   /// How long to wait for another process that times for the same file, before timing without the file.
   std::chrono::milliseconds cache_patience{30'000};
-  bool retime = false;  ///< `auto` times anew, whatever the file has, and replaces it
+  std::function<bool()> give_up{};  ///< asked while waiting for it; true ends the wait
+  bool retime = false;              ///< `auto` times again, whatever the file has, and replaces it
   RunClock clock = take_time;
 };
 

@@ -62,7 +62,7 @@ TEST(ThreadsOfRanks, overlapping_masks_are_divided_where_they_overlap) {
 TEST(ThreadsOfRanks, a_quota_caps_the_sum_of_a_host) {
   EXPECT_EQ(threads({rank("0-7", "a", 4.0), rank("0-7", "a", 4.0)}), (Threads{2, 2}));
   EXPECT_EQ(threads({rank("0-3", "a", 6.0), rank("4-7", "a", 6.0)}), (Threads{3, 3}));
-  EXPECT_EQ(threads({rank("0-7", "a", 2.5), rank("0-7", "b")}), (Threads{2, 8}));
+  EXPECT_EQ(threads({rank("0-7", "a", 2.5), rank("0-7", "b")}), (Threads{3, 8}));  // rounded up, as Cores::count() does
   EXPECT_EQ(threads({rank("0-7", "a", 0.5), rank("0-7", "a", 0.5)}), (Threads{1, 1}));
   EXPECT_EQ(threads({rank("0-7", "a", 100.0), rank("0-7", "a")}), (Threads{4, 4}));
   EXPECT_EQ(threads({rank("0-7", "a", 2.0), rank("0-7", "a", 6.0)}), (Threads{1, 1}));  // the smallest counts

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "kernels/runtime/error.h"
+#include "tests/support/error_of.h"
 #include "tests/support/small_disk.h"
 #include "tests/support/temporary_folder.h"
 
@@ -41,12 +42,7 @@ std::vector<std::string> names_in(const fs::path& folder) {
 /// The message of the InputError that `action` throws.
 template <class Action>
 std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
+  return support::message_of<InputError>(action);
 }
 
 ::mode_t permissions(const fs::path& path) {

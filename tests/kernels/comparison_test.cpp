@@ -1,4 +1,4 @@
-// Who wins a comparison of kernels on a machine whose disturbances are scripted.
+// Which kernel wins a comparison on a machine whose disturbances are scripted.
 #include "kernels/comparison.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// A kernel is made for one pass of a problem: it refuses the others, and whoever runs one pass pays for that pass.
+// A kernel is made for one pass of a problem: it refuses the others, and running one pass costs that pass only.
 #include <gtest/gtest.h>
 
 #include "kernels/ops/trial.h"

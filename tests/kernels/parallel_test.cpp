@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/runtime/start_thread.h"
+#include "tests/support/error_of.h"
 #include "tests/support/few_threads.h"
 
 namespace apam {
@@ -34,12 +35,7 @@ TEST(Split, covers_the_range_in_order_at_multiples_of_the_grain) {
 
 template <class Body>
 std::string device_error(Body&& body) {
-  try {
-    body();
-  } catch (const DeviceError& error) {
-    return error.what();
-  }
-  return "no error";
+  return support::message_of<DeviceError>(body);
 }
 
 TEST(Threads, that_the_system_does_not_start_are_an_error) {
@@ -54,8 +50,11 @@ TEST(Threads, that_the_system_does_not_start_are_an_error) {
 
 TEST(Threads, of_which_some_are_started_end_when_one_is_not) {
   const support::FewThreads few(3);
-  EXPECT_EQ(device_error([] { check_threads(8); }),
-            "threads: thread 5 of 8 cannot be started: Resource temporarily unavailable");
+  const std::string error = device_error([] { check_threads(8); });
+  const auto stops_at = [&](int thread) {
+    return error == fmt::format("threads: thread {} of 8 cannot be started: Resource temporarily unavailable", thread);
+  };
+  EXPECT_TRUE(stops_at(5) || stops_at(4)) << error;  // ThreadSanitizer takes one for itself
 }
 
 TEST(Split, gives_parts_that_differ_by_one_grain_at_most) {

@@ -234,6 +234,20 @@ TEST(TuningCache, a_short_wait_is_silent) {
   EXPECT_TRUE(said.lines.empty());
 }
 
+TEST(TuningCache, a_wish_to_stop_ends_the_wait) {
+  const support::TemporaryFolder folder;
+  TuningCache first(folder.path());
+  const auto turn = first.take_turn();
+  Said said;
+  CachePatience patience = said.patience(60'000, 60'000);
+  int asked = 0;
+  patience.give_up = [&] { return ++asked > 2; };
+  TuningCache second(folder.path(), patience);
+  EXPECT_FALSE(second.take_turn().held());
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(said.lines.size(), 1U);
+}
+
 TEST(TuningCache, a_signal_ends_the_wait) {
   const support::TemporaryFolder folder;
   TuningCache first(folder.path());
@@ -241,7 +255,7 @@ TEST(TuningCache, a_signal_ends_the_wait) {
   struct sigaction handler {
   }, before{};
   handler.sa_handler = [](int) {};
-  handler.sa_flags = SA_RESTART;  // as the program's own handlers
+  handler.sa_flags = SA_RESTART;  // a handler that restarts blocking calls
   ASSERT_EQ(::sigaction(SIGUSR1, &handler, &before), 0);
   Said said;
   TuningCache second(folder.path(), said.patience(60'000, 60'000));

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernels/runtime/error.h"
+#include "tests/support/error_of.h"
 #include "tests/support/temporary_folder.h"
 
 namespace apam::nets {
@@ -35,12 +36,7 @@ inline std::string safetensors_bytes(std::string_view header, std::size_t data_b
 /// The message of the InputError that `action` throws.
 template <class Action>
 std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
+  return support::message_of<InputError>(action);
 }
 
 }  // namespace apam::nets

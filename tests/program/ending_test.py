@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How runs end early: by divergence, by signals, by ranks that were asked different things, by an error on one rank."""
 
+import fcntl
 import resource
 import signal
 import time
@@ -173,13 +174,35 @@ class Signals(Early):
         self.assertIsNone(run.summary["test_accuracy"])
 
     def test_to_one_worker_stop_all(self):
-        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--out", self.folder / "a"])
+        # Evaluations wait for their turn; with training they are over.
+        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--test-images", "1000000", "--eval-every", "1",
+                                    "--out", self.folder / "a"])
         process = start(*arguments, ranks=3)
         self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
         os.kill(self.process_of_rank(1), signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
         self.assertTrue(Run(self.folder / "a").summary["interrupted"])
+
+    def test_end_the_set_up_too(self):
+        # A lock that is never given back holds the choice of kernels up.
+        cache = self.folder / "cache"
+        call("info", "--net", "allcnn", "--batch", "2", "--threads", "1", "--kernel-cache", cache)
+        (lock,) = cache.glob("*.lock")
+        for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3)):
+            with self.subTest(name), open(lock) as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                arguments = replace(TRAIN, ["--kernels", "auto", "--kernel-cache", cache, "--batch", "4", *options, "--out", self.folder / name])
+                process = start(*arguments, ranks=ranks)
+                time.sleep(3)  # by now it says what it waits for
+                self.assertIsNone(process.poll())
+                begin = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                _, errors = process.communicate(timeout=60)
+                self.assertLess(time.monotonic() - begin, 10)
+                self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+                self.assertIn("interrupted by signal 15 before training began", errors)
+                self.assertFalse((self.folder / name).exists())
 
     def test_a_second_one_ends_at_once(self):
         # The first one would be answered after the evaluation's batch, which takes far longer than this test.

@@ -95,13 +95,19 @@ TEST_F(EvaluationsTest, AreGivenUpWhenAsked) {
   here.finish();
   ASSERT_EQ(here.collect().size(), 1U);
 
-  batches_left = 4 + 2;
+  batches_left = 1000;  // it is asked while kernels are chosen, too
   EvaluationsBeside beside({.exec = {}, .final_threads = 1, .give_up = give_up}, net_, batches());
+  batches_left = 4 + 2;
   for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(beside.submit(update, 0, state(1), Need::must_be_done));
   beside.finish();
   const auto found = beside.collect();
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].update, 1);
+}
+
+TEST_F(EvaluationsTest, AreGivenUpBeforeTheirKernelsAreChosen) {
+  EvaluationsBeside beside({.exec = {}, .final_threads = 1, .give_up = [] { return true; }}, net_, batches());
+  EXPECT_THROW(beside.collect(), KernelError);
 }
 
 TEST_F(EvaluationsTest, WhatGoesWrongBesideIsThrownByTheNextCall) {

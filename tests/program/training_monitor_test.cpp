@@ -20,6 +20,7 @@ class OneAtATime : public Evaluations {
   }
   std::vector<Evaluation> collect() override { return open_ ? std::exchange(asked_, {}) : std::vector<Evaluation>{}; }
   void finish() override { open_ = true; }
+  void give_up() override {}
   double seconds_blocked() const override { return 0; }
   std::vector<KernelReport> kernels() const override { return {}; }
 

@@ -19,4 +19,15 @@ std::string error_of(Action action) {
   return {};
 }
 
+/// The message of the error of type E that `action` throws, or "no error".
+template <class E, class Action>
+std::string message_of(Action&& action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
 }  // namespace apam::support

@@ -47,7 +47,7 @@ struct Avx2 {
   static Float relu(Float a) { return _mm256_max_ps(zero(), a); }
   /// 0 where gate <= 0, else a.
   static Float where_open(Float gate, Float a) { return _mm256_and_ps(_mm256_cmp_ps(gate, zero(), _CMP_NLE_UQ), a); }
-  /// One bit a lane, in a byte: clear where gate <= 0.
+  /// One bit per lane, in a byte: clear where gate <= 0.
   static void store_gate(std::uint8_t* to, Float gate) {
     *to = static_cast<std::uint8_t>(_mm256_movemask_ps(_mm256_cmp_ps(gate, zero(), _CMP_NLE_UQ)));
   }

@@ -46,7 +46,7 @@ struct Avx512 {
   static Float relu(Float a) { return _mm512_max_ps(zero(), a); }
   /// 0 where gate <= 0, else a.
   static Float where_open(Float gate, Float a) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(gate, zero(), _CMP_NLE_UQ), a); }
-  /// One bit a lane, in two bytes: clear where gate <= 0.
+  /// One bit per lane, in two bytes: clear where gate <= 0.
   static void store_gate(std::uint8_t* to, Float gate) {
     const __mmask16 bits = _mm512_cmp_ps_mask(gate, zero(), _CMP_NLE_UQ);
     __builtin_memcpy(to, &bits, sizeof bits);

@@ -55,7 +55,7 @@ struct Portable {
   static Float relu(Float a) { return a < zero() ? zero() : a; }
   /// 0 where gate <= 0, else a.
   static Float where_open(Float gate, Float a) { return gate <= zero() ? zero() : a; }
-  /// One bit a lane, in a byte: clear where gate <= 0.
+  /// One bit per lane, in a byte: clear where gate <= 0.
   static void store_gate(std::uint8_t* to, Float gate) {
     unsigned bits = 0;
     for (int i = 0; i < width; ++i) bits |= gate[i] <= 0 ? 0U : 1U << static_cast<unsigned>(i);
