@@ -3,6 +3,8 @@
 
 #include <mpi.h>
 
+#include <exception>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -71,6 +73,25 @@ class Requests {
   std::vector<int> indices_;
   std::vector<MPI_Status> statuses_;
   std::vector<Completed> completed_;
+};
+
+/// Memory that a collective of this scope reads and writes. If an exception ends the scope, MPI may still use it: then it is
+/// left to the end of the process.
+template <class T>
+class Parked {
+ public:
+  Parked() : value_(std::make_unique<T>()), exceptions_(std::uncaught_exceptions()) {}
+  ~Parked() {
+    if (std::uncaught_exceptions() > exceptions_) static_cast<void>(value_.release());
+  }
+  Parked(const Parked&) = delete;
+  Parked& operator=(const Parked&) = delete;
+
+  T* operator->() const { return value_.get(); }
+
+ private:
+  std::unique_ptr<T> value_;
+  int exceptions_;  // in flight when this was made
 };
 
 /// Waits, asleep most of the time, until a request is done.

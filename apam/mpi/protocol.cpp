@@ -4,15 +4,26 @@
 #include <cstdint>
 
 namespace apam::exchange::mpi {
+namespace {
+
+using Pair = std::array<std::uint64_t, 2>;  // contribution, weights
+struct Sizes {
+  Pair mine{};
+  std::vector<Pair> all;
+};
+
+}  // namespace
 
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
-  using Pair = std::array<std::uint64_t, 2>;
-  const Pair mine{sizes.contribution, sizes.weights};
-  std::vector<Pair> all(static_cast<std::size_t>(communicator.ranks()));
+  const Parked<Sizes> messages;
+  messages->mine = {sizes.contribution, sizes.weights};
+  messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallgather(mine.data(), 2, MPI_UINT64_T, all.data(), 2, MPI_UINT64_T, communicator.get(), &request),
+  check(MPI_Iallgather(messages->mine.data(), 2, MPI_UINT64_T, messages->all.data(), 2, MPI_UINT64_T, communicator.get(),
+                       &request),
         "MPI_Iallgather of sizes");
   wait(request, "MPI_Iallgather of sizes");
+  const auto& all = messages->all;
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     require<ExchangeError>(all[rank] == all[0],
                            "mpi: rank {} exchanges {} and {} floats (contribution, weights), rank 0 exchanges {} and {}", rank,

@@ -4,33 +4,45 @@
 #include "apam/mpi/check.h"
 
 namespace apam::exchange::mpi {
+namespace {
+
+struct Texts {
+  std::string mine, all;
+  int length = 0;
+  std::vector<int> lengths, offsets;  // [rank], of and in `all`
+};
+
+}  // namespace
 
 std::vector<std::string> share_text(const Environment& environment, std::string_view text) {
   const Communicator communicator;
   const auto ranks = static_cast<std::size_t>(environment.ranks());
-  const int length = count(text.size(), "a text");
-  std::vector<int> lengths(ranks), offsets(ranks);
+  const Parked<Texts> texts;
+  texts->mine = text;
+  texts->length = count(text.size(), "a text");
+  texts->lengths.resize(ranks);
+  texts->offsets.resize(ranks);
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, communicator.get(), &request),
+  check(MPI_Iallgather(&texts->length, 1, MPI_INT, texts->lengths.data(), 1, MPI_INT, communicator.get(), &request),
         "MPI_Iallgather of lengths");
   wait(request, "MPI_Iallgather of lengths");
 
   std::size_t total = 0;
   for (std::size_t r = 0; r < ranks; ++r) {
-    offsets[r] = count(total, "all texts");
-    total += static_cast<std::size_t>(lengths[r]);
+    texts->offsets[r] = count(total, "all texts");
+    total += static_cast<std::size_t>(texts->lengths[r]);
   }
-  std::string all(total, '\0');
-  check(MPI_Iallgatherv(text.data(), length, MPI_CHAR, all.data(), lengths.data(), offsets.data(), MPI_CHAR, communicator.get(),
-                        &request),
+  texts->all.resize(total);
+  check(MPI_Iallgatherv(texts->mine.data(), texts->length, MPI_CHAR, texts->all.data(), texts->lengths.data(),
+                        texts->offsets.data(), MPI_CHAR, communicator.get(), &request),
         "MPI_Iallgatherv of texts");
   wait(request, "MPI_Iallgatherv of texts");
 
-  std::vector<std::string> texts;
+  std::vector<std::string> all;
   for (std::size_t r = 0; r < ranks; ++r) {
-    texts.push_back(all.substr(static_cast<std::size_t>(offsets[r]), static_cast<std::size_t>(lengths[r])));
+    all.push_back(texts->all.substr(static_cast<std::size_t>(texts->offsets[r]), static_cast<std::size_t>(texts->lengths[r])));
   }
-  return texts;
+  return all;
 }
 
 }  // namespace apam::exchange::mpi
