@@ -3,7 +3,6 @@
 
 #include <mpi.h>
 
-#include <exception>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -75,23 +74,26 @@ class Requests {
   std::vector<Completed> completed_;
 };
 
-/// Memory that a collective of this scope reads and writes. If an exception ends the scope, MPI may still use it: then it is
-/// left to the end of the process.
+/// Memory that collectives of a scope read and write. If an exception ends the scope before they are done, MPI may still use
+/// it: then it is left to the end of the process.
 template <class T>
 class Parked {
  public:
-  Parked() : value_(std::make_unique<T>()), exceptions_(std::uncaught_exceptions()) {}
+  Parked() : value_(std::make_unique<T>()) {}
   ~Parked() {
-    if (std::uncaught_exceptions() > exceptions_) static_cast<void>(value_.release());
+    if (!done_) static_cast<void>(value_.release());
   }
   Parked(const Parked&) = delete;
   Parked& operator=(const Parked&) = delete;
 
   T* operator->() const { return value_.get(); }
 
+  /// The collectives are done.
+  void done() { done_ = true; }
+
  private:
   std::unique_ptr<T> value_;
-  int exceptions_;  // in flight when this was made
+  bool done_ = false;
 };
 
 /// Waits, asleep most of the time, until a request is done.

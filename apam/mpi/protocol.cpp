@@ -15,7 +15,7 @@ struct Sizes {
 }  // namespace
 
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
-  const Parked<Sizes> messages;
+  Parked<Sizes> messages;
   messages->mine = {sizes.contribution, sizes.weights};
   messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
@@ -23,6 +23,7 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
                        &request),
         "MPI_Iallgather of sizes");
   wait(request, "MPI_Iallgather of sizes");
+  messages.done();
   const auto& all = messages->all;
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     require<ExchangeError>(all[rank] == all[0],

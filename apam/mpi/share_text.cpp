@@ -17,7 +17,7 @@ struct Texts {
 std::vector<std::string> share_text(const Environment& environment, std::string_view text) {
   const Communicator communicator;
   const auto ranks = static_cast<std::size_t>(environment.ranks());
-  const Parked<Texts> texts;
+  Parked<Texts> texts;
   texts->mine = text;
   texts->length = count(text.size(), "a text");
   texts->lengths.resize(ranks);
@@ -37,6 +37,7 @@ std::vector<std::string> share_text(const Environment& environment, std::string_
                         texts->offsets.data(), MPI_CHAR, communicator.get(), &request),
         "MPI_Iallgatherv of texts");
   wait(request, "MPI_Iallgatherv of texts");
+  texts.done();
 
   std::vector<std::string> all;
   for (std::size_t r = 0; r < ranks; ++r) {

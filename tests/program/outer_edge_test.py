@@ -289,6 +289,7 @@ class Surroundings(ProgramTest):
         self.assertIn("--lr F=0.0001", call("train", "--help", environment=german).stdout)
         self.assert_refused(call("train", "--lr", "0,1", environment=german, cwd=self.folder), "expected a finite number, got '0,1'", 2)
 
+    @unittest.skipIf(os.environ.get("APAM_SANITIZE"), "sanitizers need address space without a limit")
     def test_little_memory_is_one_line_with_the_sizes(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
