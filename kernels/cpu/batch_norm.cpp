@@ -63,7 +63,7 @@ class BlockKernel : public BatchNorm::Kernel {
     float* first = sums_.in(workspace) + 3 * block * padded_c_;
     return {first, first + padded_c_, first + 2 * padded_c_};
   }
-  /// Where both are joined, zero for now at some channels.
+  /// Where both are joined: set to zero at `channels`, to be added to.
   Joined joined(std::byte* workspace, Range channels) const {
     const Joined to{joined_.in(workspace), joined_.in(workspace) + padded_c_};
     std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
