@@ -15,8 +15,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "apam/commands/setup.h"
-#include "apam/updater.h"
+#include "apam/training/factories.h"
+#include "apam/exchange/updater.h"
 #include "bench/machine/machine.h"
 #include "bench/profile.h"
 #include "engine/ops/ops.h"

@@ -16,7 +16,7 @@ FULL = "standard output cannot be written: No space left on device"
 
 
 def bytes_of(text):
-    """The way back from a text in JSON, as apam/run/text.h tells it."""
+    """The way back from a text in JSON, as apam/training/json_text.h tells it."""
     return urllib.parse.unquote_to_bytes(text[6:]) if text.startswith("bytes:") else text.encode()
 
 

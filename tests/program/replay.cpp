@@ -6,12 +6,12 @@
 #include <fstream>
 #include <iostream>
 
-#include "apam/commands/net_gradient_source.h"
-#include "apam/commands/options.h"
-#include "apam/commands/plan.h"
-#include "apam/local/scripted.h"
-#include "apam/master.h"
-#include "apam/run/run_folder.h"
+#include "apam/training/net_gradient_source.h"
+#include "apam/training/options.h"
+#include "apam/training/run_plan.h"
+#include "apam/exchange/local/scripted.h"
+#include "apam/exchange/master.h"
+#include "apam/training/run_folder.h"
 #include "nets/weight_file.h"
 
 namespace apam::commands {

@@ -1,0 +1,22 @@
+#include <iostream>
+
+#include "apam/cli/commands.h"
+#include "apam/training/factories.h"
+#include "kernels/runtime/cores.h"
+#include "nets/gradient_check.h"
+
+namespace apam::cli {
+
+int gradients(const GradientsOptions& options) {
+  const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
+  Exec exec(exec_options(options.machine, threads));
+  const auto net = checking_usage([&] { return nets::make_net(options.net.name, options.net.classes.value_or(10)); });
+  const nets::GradientSummary summary =
+      nets::compute_gradients(exec, *net, {.weights = options.weights, .batch = options.batch, .out = options.out});
+  std::cout << fmt::format("loss {:.6f}  {} of {} images right  gradients in {}", summary.loss, summary.top1, summary.rows,
+                           options.out)
+            << std::endl;
+  return 0;
+}
+
+}  // namespace apam::cli

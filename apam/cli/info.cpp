@@ -1,0 +1,164 @@
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "apam/cli/commands.h"
+#include "apam/training/net_gradient_source.h"
+#include "apam/training/run_config.h"
+#include "apam/training/factories.h"
+#include "apam/exchange/mpi/environment.h"
+#include "apam/training/json_text.h"
+#include "apam/exchange/updater.h"
+#include "apam/training/version.h"
+#include "kernels/ops/all.h"
+#include "kernels/runtime/cores.h"
+#include "kernels/tuning_cache.h"
+
+namespace apam::cli {
+namespace {
+
+using run::Json;
+
+/// Those of the processor's instruction sets that matter to kernels.
+std::vector<std::string> instruction_sets() {
+  constexpr std::array<std::string_view, 9> wanted{"avx",      "avx2",     "fma",         "f16c",    "avx512f",
+                                                   "avx512vl", "avx512bw", "avx512_bf16", "amx_tile"};
+  std::ifstream file("/proc/cpuinfo");
+  std::vector<std::string> found;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("flags")) continue;
+    std::istringstream words(line);
+    for (std::string word; words >> word;) {
+      if (std::find(wanted.begin(), wanted.end(), word) != wanted.end()) found.push_back(word);
+    }
+    break;
+  }
+  return found;
+}
+
+/// operation -> providers, in the order of the tables.
+Json providers() {
+  Json json = Json::object();
+  kernels::for_each_operation([&]<class Op>() {
+    Json names = Json::array();
+    for (const auto& candidate : kernels::implementations<Op>()) {
+      const bool gpu = candidate.device == DeviceKind::cuda;
+      names.push_back(gpu ? fmt::format("{} (cuda)", candidate.provider) : std::string(candidate.provider));
+    }
+    json[std::string(Op::name)] = names;
+  });
+  return json;
+}
+
+Json describe_build(const InfoOptions& options, int threads) {
+  Json json;
+  json["version"] = kVersion;
+  json["commit"] = kCommit;
+  json["build"] = kBuildType;
+  json["compiler"] = kCompiler;
+  json["cpu"] = run::json_text(kernels::cpu_model());
+  const Cores cores = process_cores();
+  json["cores"] = cores.count();
+  json["cpus"] = cores.cpus.to_text();
+  json["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
+  json["threads"] = threads;
+  json["instruction_sets"] = instruction_sets();
+  json["onednn"] = kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion);
+  json["cuda"] = kCudaVersion.empty() ? Json() : Json(kCudaVersion);
+  json["mpi"] = exchange::mpi::library_version();
+  json["mpi_launcher"] = exchange::mpi::launcher();
+  json["kernel_cache"] = run::json_text(kernel_cache_folder(options.machine).string());
+  json["providers"] = providers();
+  return json;
+}
+
+/// The kernels that one training step and one update of the net get here, with the times of those that were compared.
+Json kernels_of_a_step(const InfoOptions& options, Exec& exec) {
+  data::DatasetOptions computed{.name = "synthetic"};
+  computed.synthetic.classes = options.net.classes.value_or(10);
+  computed.synthetic.train_images = options.batch;
+  computed.synthetic.test_images = 1;
+  const auto dataset = data::open_dataset(computed);
+  const auto net = make_net(options.net, *dataset);
+  const engine::ParameterArena arena(exec.device(), net->layout());
+  arena.initialize(0);
+  const auto batches = std::make_shared<const data::Batches>(dataset, data::BatchOptions{.batch = options.batch});
+  NetGradientSource source(exec, *net, arena, batches, {.threads = 0});
+  source.compute({.batch = 0});
+  exchange::Updater(exec, arena, {}).apply(arena.outgoing());
+
+  Json list = Json::array();
+  for (const KernelReport& kernel : exec.report()) {
+    Json entry{{"op", kernel.op}, {"problem", kernel.problem}, {"pass", kernel.pass}, {"provider", kernel.provider}};
+    entry["milliseconds"] = entry["spread"] = Json::object();
+    for (const ProviderTime& time : kernel.measured.times) {
+      entry["milliseconds"][time.provider] = time.milliseconds;
+      entry["spread"][time.provider] = time.spread;
+    }
+    const bool compared = !kernel.measured.times.empty();
+    entry["doubtful"] = kernel.measured.doubtful;
+    entry["load"] = compared ? Json(kernel.measured.load) : Json();
+    entry["date"] = compared ? Json(kernel.measured.date) : Json();
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+std::string text_of(const Json& value) {
+  if (value.is_null()) return "not built";
+  if (value.is_array()) return fmt::format("{}", fmt::join(value.get<std::vector<std::string>>(), " "));
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// "  ours 1.500 ms ~2 %  onednn 2.500 ms ~1 %  (load 0.3, 2026-01-31T12:00:00Z)"; the share is the interquartile range.
+std::string text_of_timings(const Json& kernel) {
+  if (kernel["milliseconds"].empty()) return "";
+  std::string text;
+  for (const auto& [provider, time] : kernel["milliseconds"].items()) {
+    text +=
+        fmt::format("  {} {:.3f} ms ~{:.0f} %", provider, time.get<double>(), 100 * kernel["spread"][provider].get<double>());
+  }
+  return text + fmt::format("  ({}load {:.1f}, {})", kernel["doubtful"].get<bool>() ? "doubtful, " : "",
+                            kernel["load"].get<double>(), text_of(kernel["date"]));
+}
+
+void print(const Json& json) {
+  for (const auto& [key, value] : json.items()) {
+    if (key == "providers") {
+      std::cout << "providers\n";
+      for (const auto& [op, names] : value.items()) std::cout << fmt::format("  {:<24}{}\n", op, text_of(names));
+    } else if (key == "kernels") {
+      std::cout << "kernels\n";
+      for (const auto& kernel : value) {
+        std::cout << fmt::format("  {:<24}{:<18}{:<10} {}{}\n", text_of(kernel["op"]), text_of(kernel["pass"]),
+                                 text_of(kernel["provider"]), text_of(kernel["problem"]), text_of_timings(kernel));
+      }
+    } else {
+      const bool unlimited = key == "cpu_quota" && value.is_null();
+      std::cout << fmt::format("{:<26}{}\n", key, unlimited ? "none" : text_of(value));
+    }
+  }
+}
+
+}  // namespace
+
+int info(const InfoOptions& options) {
+  const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
+  ExecOptions machine = exec_options(options.machine, threads);
+  machine.retime = options.retime;
+  Exec exec(std::move(machine));
+  Json json = describe_build(options, threads);
+  if (!options.net.name.empty()) json["kernels"] = kernels_of_a_step(options, exec);
+  if (options.json) {
+    std::cout << json.dump(2) << '\n';
+  } else {
+    print(json);
+  }
+  return 0;
+}
+
+}  // namespace apam::cli

@@ -1,0 +1,67 @@
+#include "apam/cli/standard_output.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <iostream>
+
+#include "kernels/runtime/error.h"
+
+namespace apam::cli {
+namespace {
+
+/// Each open() takes the lowest number that is free.
+void open_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;  // no /dev: as it was
+  }
+}
+
+}  // namespace
+
+StandardOutput::StandardOutput() : before_(std::cout.rdbuf()) {
+  open_standard_descriptors();
+  ::signal(SIGPIPE, SIG_IGN);
+  setp(buffer_.data(), buffer_.data() + buffer_.size());
+  std::cout.rdbuf(this);
+}
+
+StandardOutput::~StandardOutput() {
+  StandardOutput::sync();
+  std::cout.rdbuf(before_);
+}
+
+int StandardOutput::sync() {
+  const char* at = pbase();
+  while (at < pptr() && reason_ == 0) {
+    const ::ssize_t written = ::write(STDOUT_FILENO, at, static_cast<std::size_t>(pptr() - at));
+    const int reason = written < 0 ? errno : ENOSPC;
+    if (written > 0) {
+      at += written;
+    } else if (reason == EAGAIN) {  // another process made it non-blocking
+      pollfd ready{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+      ::poll(&ready, 1, -1);
+    } else if (reason != EINTR) {
+      reason_ = reason;
+    }
+  }
+  setp(buffer_.data(), buffer_.data() + buffer_.size());
+  return reason_ == 0 ? 0 : -1;
+}
+
+StandardOutput::int_type StandardOutput::overflow(int_type letter) {
+  if (sync() != 0) return traits_type::eof();
+  if (!traits_type::eq_int_type(letter, traits_type::eof())) sputc(traits_type::to_char_type(letter));
+  return traits_type::not_eof(letter);
+}
+
+void StandardOutput::close() {
+  sync();
+  require<InputError>(reason_ == 0, "standard output cannot be written: {}", reason_of(reason_));
+}
+
+}  // namespace apam::cli

@@ -1,0 +1,40 @@
+// Finds out when a model diverges: a loss, a weight or a running statistic is NaN or infinite. A loss is looked at before its
+// gradient is applied, so the weights of a run that ends there are still finite; the state is looked at after every update.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "apam/exchange/transport.h"
+#include "apam/exchange/updater.h"
+
+namespace apam::exchange {
+
+/// The first thing that was not finite.
+struct Divergence {
+  std::int64_t update = 0;  ///< the update it belongs to; one that is not applied counts as the next
+  int worker = 0;           ///< whose gradient it was
+  std::string what;         ///< "the loss is nan", "conv1.weight is not finite"
+};
+
+class DivergenceWatch {
+ public:
+  /// `keep_going`: notes the first divergence and lets the run continue. The updater must outlive the watch.
+  DivergenceWatch(Updater& updater, bool keep_going) : updater_(updater), keep_going_(keep_going) {}
+
+  /// Before the gradient of `header` is applied. True if the run must end without it.
+  bool ends_before(const GradientHeader& header, int worker);
+
+  /// After an update by a gradient of `worker`. True if the run must end.
+  bool ends_after(int worker);
+
+  const std::optional<Divergence>& first() const { return first_; }
+
+ private:
+  Updater& updater_;
+  bool keep_going_;
+  std::optional<Divergence> first_;
+};
+
+}  // namespace apam::exchange

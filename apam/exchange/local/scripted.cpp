@@ -1,0 +1,40 @@
+#include "apam/exchange/local/scripted.h"
+
+#include "apam/exchange/error.h"
+#include "kernels/runtime/buffer.h"
+
+namespace apam::exchange {
+
+ScriptedTransport::ScriptedTransport(std::span<GradientSource* const> sources, std::vector<std::vector<int>> arrivals)
+    : arrivals_(arrivals.begin(), arrivals.end()) {
+  for (GradientSource* source : sources) workers_.push_back({source, Worker(*source)});
+}
+
+std::span<const GradientMessage> ScriptedTransport::wait_some() {
+  require<InputError>(!arrivals_.empty(), "script: it has ended, but the master waits for gradients");
+  messages_.clear();
+  for (const int index : arrivals_.front()) {
+    require<InputError>(index >= 0 && index < workers(), "script: worker {} of {} arrives", index, workers());
+    auto& state = workers_[static_cast<std::size_t>(index)];
+    require<InputError>(state.phase == Phase::working, "script: worker {} arrives, but it {}", index,
+                        state.phase == Phase::stopped ? "has stopped" : "waits for an answer");
+    state.phase = Phase::waiting;
+    const GradientHeader header = state.worker.compute();
+    messages_.push_back({index, header, state.source->arena().outgoing()});
+  }
+  arrivals_.pop_front();
+  return messages_;
+}
+
+void ScriptedTransport::reply(int worker, const Reply& reply, In weights) {
+  auto& state = workers_.at(static_cast<std::size_t>(worker));
+  require<ExchangeError>(state.phase == Phase::waiting, "script: worker {} is answered, but waits for no answer", worker);
+  if (reply.verdict == Verdict::go_on) copy(weights, state.source->arena().weights());
+  state.phase = state.worker.accept(reply) ? Phase::working : Phase::stopped;
+}
+
+void ScriptedTransport::finish() {
+  require<InputError>(arrivals_.empty(), "script: {} arrivals are left after the last update", arrivals_.size());
+}
+
+}  // namespace apam::exchange

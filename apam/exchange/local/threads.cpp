@@ -1,0 +1,121 @@
+#include "apam/exchange/local/threads.h"
+
+#include <algorithm>
+
+#include "apam/exchange/error.h"
+#include "apam/exchange/local/run_threads.h"
+#include "apam/exchange/worker.h"
+
+namespace apam::exchange {
+
+class ThreadsExchange::MasterEnd final : public MasterTransport {
+ public:
+  explicit MasterEnd(ThreadsExchange& exchange) : exchange_(exchange) {}
+
+  int workers() const override { return static_cast<int>(exchange_.mailboxes_.size()); }
+  std::string_view name() const override { return "threads"; }
+
+  std::span<const GradientMessage> wait_some() override {
+    messages_.clear();
+    std::unique_lock lock(exchange_.mutex_);
+    exchange_.gradient_came_.wait(lock, [this] { return !exchange_.arrived_.empty() || exchange_.closed_; });
+    if (exchange_.closed_) fail<ExchangeError>("threads: the exchange was closed: {}", *exchange_.closed_);
+    for (const int worker : exchange_.arrived_) {
+      const Mailbox& box = exchange_.mailboxes_[static_cast<std::size_t>(worker)];
+      messages_.push_back({worker, box.header, box.values.as<float>()});
+    }
+    exchange_.arrived_.clear();
+    return messages_;
+  }
+
+  void reply(int worker, const Reply& reply, In weights) override {
+    Mailbox& box = exchange_.mailboxes_.at(static_cast<std::size_t>(worker));
+    box.reply = reply;
+    if (reply.verdict == Verdict::go_on) copy(weights, box.weights.as<float>());
+    const std::lock_guard lock(exchange_.mutex_);
+    box.replied = true;
+    box.reply_came.notify_one();
+  }
+
+  void finish() override {}
+
+ private:
+  ThreadsExchange& exchange_;
+  std::vector<GradientMessage> messages_;
+};
+
+class ThreadsExchange::WorkerEnd final : public WorkerTransport {
+ public:
+  WorkerEnd(ThreadsExchange& exchange, int index)
+      : exchange_(exchange), index_(index), box_(exchange.mailboxes_[static_cast<std::size_t>(index)]) {}
+
+  void push(const GradientHeader& header, In values) override {
+    box_.header = header;
+    copy(values, box_.values.as<float>());
+    const std::lock_guard lock(exchange_.mutex_);
+    exchange_.arrived_.push_back(index_);
+    exchange_.gradient_came_.notify_one();
+  }
+
+  Reply pull(Out weights) override {
+    {
+      std::unique_lock lock(exchange_.mutex_);
+      box_.reply_came.wait(lock, [this] { return box_.replied || exchange_.closed_; });
+      if (exchange_.closed_) fail<ExchangeError>("threads: the exchange was closed: {}", *exchange_.closed_);
+      box_.replied = false;
+    }
+    if (box_.reply.verdict == Verdict::go_on) copy(box_.weights.as<float>(), weights);
+    return box_.reply;
+  }
+
+ private:
+  ThreadsExchange& exchange_;
+  int index_;
+  Mailbox& box_;
+};
+
+ThreadsExchange::ThreadsExchange(int workers, std::size_t contribution, std::size_t weights)
+    : mailboxes_(static_cast<std::size_t>(std::max(workers, 0))), master_(std::make_unique<MasterEnd>(*this)) {
+  require<InputError>(workers >= 1, "threads: there must be at least one worker, got {}", workers);
+  for (Mailbox& box : mailboxes_) {
+    box.values = Buffer({}, contribution * sizeof(float));
+    box.weights = Buffer({}, weights * sizeof(float));
+  }
+  for (int i = 0; i < workers; ++i) workers_.push_back(std::make_unique<WorkerEnd>(*this, i));
+}
+
+ThreadsExchange::~ThreadsExchange() = default;
+
+void ThreadsExchange::close(const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  if (!closed_) closed_ = reason;
+  gradient_came_.notify_all();
+  for (Mailbox& box : mailboxes_) box.reply_came.notify_all();
+}
+
+namespace {
+
+/// For a worker in the master's process: signals and time are the master's business.
+class NoControl final : public Control {
+ public:
+  double now() override { return 0; }
+  int stop_signal() override { return 0; }
+};
+
+}  // namespace
+
+void train_on_threads(Master& master, std::span<GradientSource* const> sources, Control& control) {
+  require<InputError>(!sources.empty(), "threads: there must be at least one worker, got 0");
+  const auto& arena = sources.front()->arena();
+  ThreadsExchange exchange(static_cast<int>(sources.size()), arena.outgoing().size(), arena.weights().size());
+  std::vector<std::function<void()>> bodies{[&] { master.run(exchange.master(), control); }};
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    bodies.emplace_back([&, i] {
+      NoControl none;
+      Worker(*sources[i]).run(exchange.worker(static_cast<int>(i)), none);
+    });
+  }
+  run_threads(bodies, [&](const std::string& reason) { exchange.close(reason); });
+}
+
+}  // namespace apam::exchange

@@ -1,0 +1,145 @@
+// The master's end. Each worker has a slot: room for its contribution, the copy of the weights that is on its way to it, and
+// four requests. A gradient has arrived when its header and its values have, in whichever order.
+#include <array>
+#include <exception>
+
+#include "apam/exchange/mpi/protocol.h"
+#include "kernels/runtime/buffer.h"
+
+namespace apam::exchange::mpi {
+namespace {
+
+constexpr std::size_t kRequests = 4;  // of each worker, in the order of Tag
+enum Place : std::size_t { kHeaderReceive, kValuesReceive, kReplySend, kWeightsSend };
+
+struct Slot {
+  GradientHeader header;
+  Reply reply;
+  Buffer values;    // (contribution)
+  Buffer weights;   // (weights)
+  int missing = 0;  // parts of the gradient still to come: 2 while nothing has arrived
+};
+
+class MasterEnd final : public MasterTransport {
+ public:
+  explicit MasterEnd(const MessageSizes& sizes)
+      : sizes_(sizes), requests_(kRequests * static_cast<std::size_t>(communicator_.ranks() - 1)) {
+    require<ExchangeError>(communicator_.rank() == kMaster, "mpi: rank {} cannot be the master", communicator_.rank());
+    require<ExchangeError>(communicator_.ranks() >= 2, "mpi: a master and a worker need 2 ranks, there is {}",
+                           communicator_.ranks());
+    agree_on_sizes(communicator_, sizes);
+    slots_ = std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(workers()));
+    for (Slot& slot : *slots_) {
+      slot.values = Buffer({}, sizes.contribution * sizeof(float));
+      slot.weights = Buffer({}, sizes.weights * sizeof(float));
+    }
+  }
+
+  ~MasterEnd() override {
+    // After an error messages may be under way: their memory must outlive them, so it is left to the end of the process.
+    if (requests_.any_active()) static_cast<void>(slots_.release());
+  }
+  MasterEnd(const MasterEnd&) = delete;
+  MasterEnd& operator=(const MasterEnd&) = delete;
+
+  int workers() const override { return communicator_.ranks() - 1; }
+  std::string_view name() const override { return "mpi (host buffers)"; }
+
+  std::span<const GradientMessage> wait_some() override {
+    Backoff backoff;
+    while (arrived_.empty()) poll(backoff);
+    handed_.clear();
+    std::swap(arrived_, handed_);
+    return handed_;
+  }
+
+  void reply(int worker, const Reply& reply, In weights) override {
+    const auto host = weights.host();
+    require<ExchangeError>(host.size() == sizes_.weights, "mpi: {} weights for messages of {}", host.size(), sizes_.weights);
+    Slot& slot = slots_->at(static_cast<std::size_t>(worker));
+    wait_for_sends(worker);  // no waiting in truth: the worker has answered them
+    slot.reply = reply;
+    if (reply.verdict == Verdict::go_on) {
+      post_receives(worker);
+      copy(weights, slot.weights.as<float>());
+    }
+    check(MPI_Isend(&slot.reply, sizeof(Reply), MPI_BYTE, rank_of(worker), kReply, communicator_.get(),
+                    requests_.place(place(worker, kReplySend))),
+          "MPI_Isend of a reply");
+    if (reply.verdict == Verdict::stop) return;
+    check(MPI_Isend(slot.weights.data(), count(sizes_.weights, "weights"), MPI_FLOAT, rank_of(worker), kWeights,
+                    communicator_.get(), requests_.place(place(worker, kWeightsSend))),
+          "MPI_Isend of weights");
+  }
+
+  void finish() override {
+    for (int worker = 0; worker < workers(); ++worker) wait_for_sends(worker);
+  }
+
+ private:
+  static std::size_t place(int worker, Place which) { return kRequests * static_cast<std::size_t>(worker) + which; }
+
+  void post_receives(int worker) {
+    Slot& slot = (*slots_)[static_cast<std::size_t>(worker)];
+    slot.missing = 2;
+    check(MPI_Irecv(&slot.header, sizeof(GradientHeader), MPI_BYTE, rank_of(worker), kGradientHeader, communicator_.get(),
+                    requests_.place(place(worker, kHeaderReceive))),
+          "MPI_Irecv of a gradient's header");
+    check(MPI_Irecv(slot.values.data(), count(sizes_.contribution, "a contribution"), MPI_FLOAT, rank_of(worker), kContribution,
+                    communicator_.get(), requests_.place(place(worker, kValuesReceive))),
+          "MPI_Irecv of a gradient");
+  }
+
+  void wait_for_sends(int worker) {
+    Backoff backoff;
+    while (requests_.active(place(worker, kReplySend)) || requests_.active(place(worker, kWeightsSend))) poll(backoff);
+  }
+
+  // Moves everything once, collects the gradients that are complete, and pauses when nothing happened.
+  void poll(Backoff& backoff) {
+    const auto completed = requests_.test("mpi: a message between the master and a worker");
+    for (const auto& [index, bytes] : completed) {
+      const int worker = static_cast<int>(index / kRequests);
+      Slot& slot = (*slots_)[static_cast<std::size_t>(worker)];
+      switch (index % kRequests) {
+        case kHeaderReceive:
+          check_received(bytes, sizeof(GradientHeader), "a gradient's header", rank_of(worker));
+          break;
+        case kValuesReceive:
+          check_received(bytes, slot.values.size_bytes(), "a gradient", rank_of(worker));
+          break;
+        default:
+          continue;  // a send
+      }
+      if (--slot.missing == 0) arrived_.push_back({worker, slot.header, slot.values.as<float>()});
+    }
+    if (completed.empty()) {
+      backoff.pause(transferring() ? Backoff::Waiting::transfer : Backoff::Waiting::idle);
+    } else {
+      backoff.reset();
+    }
+  }
+
+  bool transferring() const {
+    for (int worker = 0; worker < workers(); ++worker) {
+      if ((*slots_)[static_cast<std::size_t>(worker)].missing == 1 || requests_.active(place(worker, kWeightsSend)))
+        return true;
+    }
+    return false;
+  }
+
+  Communicator communicator_;
+  MessageSizes sizes_;
+  Requests requests_;
+  std::unique_ptr<std::vector<Slot>> slots_;
+  std::vector<GradientMessage> arrived_;  // complete, not yet handed out
+  std::vector<GradientMessage> handed_;
+};
+
+}  // namespace
+
+std::unique_ptr<MasterTransport> make_master_transport(const Environment&, const MessageSizes& sizes) {
+  return std::make_unique<MasterEnd>(sizes);
+}
+
+}  // namespace apam::exchange::mpi

@@ -1,0 +1,91 @@
+// A worker's end: two sends and two receives, straight from and into the arena of the caller.
+#include <memory>
+
+#include "apam/exchange/mpi/protocol.h"
+
+namespace apam::exchange::mpi {
+namespace {
+
+enum Place : std::size_t { kHeaderSend, kValuesSend, kReplyReceive, kWeightsReceive, kPlaces };
+
+/// What MPI may still read or write after an exception.
+struct Headers {
+  GradientHeader sent;
+  Reply received;
+};
+
+class WorkerEnd final : public WorkerTransport {
+ public:
+  explicit WorkerEnd(const MessageSizes& sizes) : sizes_(sizes), requests_(kPlaces), headers_(std::make_unique<Headers>()) {
+    require<ExchangeError>(communicator_.rank() != kMaster, "mpi: rank {} cannot be a worker", communicator_.rank());
+    agree_on_sizes(communicator_, sizes);
+  }
+
+  ~WorkerEnd() override {
+    // After an error messages may be under way: their memory must outlive them, so it is left to the end of the process.
+    if (requests_.any_active()) static_cast<void>(headers_.release());
+  }
+  WorkerEnd(const WorkerEnd&) = delete;
+  WorkerEnd& operator=(const WorkerEnd&) = delete;
+
+  void push(const GradientHeader& header, In values) override {
+    const auto host = values.host();
+    require<ExchangeError>(host.size() == sizes_.contribution, "mpi: a contribution of {} floats for messages of {}",
+                           host.size(), sizes_.contribution);
+    headers_->sent = header;
+    check(MPI_Isend(&headers_->sent, sizeof(GradientHeader), MPI_BYTE, kMaster, kGradientHeader, communicator_.get(),
+                    requests_.place(kHeaderSend)),
+          "MPI_Isend of a gradient's header");
+    check(MPI_Isend(host.data(), count(host.size(), "a contribution"), MPI_FLOAT, kMaster, kContribution, communicator_.get(),
+                    requests_.place(kValuesSend)),
+          "MPI_Isend of a gradient");
+  }
+
+  Reply pull(Out weights) override {
+    const auto host = weights.host();
+    require<ExchangeError>(host.size() == sizes_.weights, "mpi: room for {} weights for messages of {}", host.size(),
+                           sizes_.weights);
+    check(MPI_Irecv(&headers_->received, sizeof(Reply), MPI_BYTE, kMaster, kReply, communicator_.get(),
+                    requests_.place(kReplyReceive)),
+          "MPI_Irecv of a reply");
+    Backoff backoff;
+    while (requests_.any_active()) poll(host, backoff);
+    return headers_->received;
+  }
+
+ private:
+  void poll(std::span<float> weights, Backoff& backoff) {
+    const auto completed = requests_.test("mpi: a message between a worker and the master");
+    for (const auto& [index, bytes] : completed) {
+      if (index == kReplyReceive) {
+        check_received(bytes, sizeof(Reply), "a reply", kMaster);
+        check(headers_->received);
+        if (headers_->received.verdict == Verdict::stop) continue;
+        check(MPI_Irecv(weights.data(), count(weights.size(), "weights"), MPI_FLOAT, kMaster, kWeights, communicator_.get(),
+                        requests_.place(kWeightsReceive)),
+              "MPI_Irecv of weights");
+      } else if (index == kWeightsReceive) {
+        check_received(bytes, weights.size_bytes(), "weights", kMaster);
+      }
+    }
+    if (completed.empty()) {
+      const bool transferring = requests_.active(kValuesSend) || requests_.active(kWeightsReceive);
+      backoff.pause(transferring ? Backoff::Waiting::transfer : Backoff::Waiting::idle);
+    } else {
+      backoff.reset();
+    }
+  }
+
+  Communicator communicator_;
+  MessageSizes sizes_;
+  Requests requests_;
+  std::unique_ptr<Headers> headers_;
+};
+
+}  // namespace
+
+std::unique_ptr<WorkerTransport> make_worker_transport(const Environment&, const MessageSizes& sizes) {
+  return std::make_unique<WorkerEnd>(sizes);
+}
+
+}  // namespace apam::exchange::mpi

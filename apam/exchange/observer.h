@@ -1,0 +1,45 @@
+// Who wants to know what happens to a model in training: progress lines, metrics, evaluations. Every event says when it
+// happened, so an observer needs no clock.
+#pragma once
+
+#include <cstdint>
+
+#include "apam/exchange/transport.h"
+
+namespace apam::exchange {
+
+/// One applied update.
+struct UpdateRecord {
+  std::int64_t update = 0;     ///< 1 .. total updates: the version of the weights after it
+  int worker = 0;              ///< whose gradient it was; 0 in local and sync training
+  std::int64_t staleness = 0;  ///< updates applied since the weights that the gradient was computed on; 0 in local and sync
+  GradientHeader header;       ///< in sync training, summed over the ranks
+  double at = 0;               ///< seconds since training began
+};
+
+/// Called on the thread that applies updates, between an update and the answer to its worker: a call should be short.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+
+  /// After every update.
+  virtual void on_update(const UpdateRecord& record) = 0;
+
+  /// After the update numbers that Schedule names, following on_update. `state` is [ weights | running statistics ] of
+  /// version `update` at `at` seconds, valid during the call: copy it, and evaluate the copy elsewhere, so that workers wait no
+  /// longer than for the copy.
+  virtual void on_snapshot(std::int64_t update, double at, In state) = 0;
+};
+
+/// How long to train, and when to look at the model.
+struct Schedule {
+  std::int64_t total_updates = 0;
+  std::int64_t snapshot_every = 0;  ///< a snapshot at every multiple of it, 0: none there; always one after the last update
+  bool keep_going = false;          ///< do not end when the model diverges
+
+  bool snapshot_at(std::int64_t update) const {
+    return update == total_updates || (snapshot_every > 0 && update % snapshot_every == 0);
+  }
+};
+
+}  // namespace apam::exchange

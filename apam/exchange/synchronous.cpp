@@ -1,0 +1,118 @@
+#include "apam/exchange/synchronous.h"
+
+#include <array>
+#include <bit>
+
+#include "apam/exchange/error.h"
+
+namespace apam::exchange {
+namespace {
+
+// FNV-1a over the bits of the values, four bytes at a time.
+std::uint64_t checksum(std::span<const float> values) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const float value : values) hash = (hash ^ std::bit_cast<std::uint32_t>(value)) * 0x100000001b3;
+  return hash;
+}
+
+}  // namespace
+
+SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, Updater& updater, GradientSource& source,
+                                       const Schedule& schedule, Observer& observer, std::size_t bucket_floats)
+    : all_reduce_(all_reduce),
+      updater_(updater),
+      source_(source),
+      schedule_(schedule),
+      observer_(observer),
+      buckets_(source.arena().layout(), bucket_floats),
+      watch_(updater, schedule.keep_going) {
+  require<InputError>(source.arena().weights().data() == updater.arena().weights().data(),
+                      "sync: the gradients must be computed on the weights that are updated");
+  require<InputError>(schedule.total_updates >= 1, "sync: there must be at least one update to make, got {}",
+                      schedule.total_updates);
+  source_.on_gradient_ready([this](engine::ParameterId id) {
+    buckets_.ready(id);
+    while (const Bucket* bucket = buckets_.take()) start(*bucket);
+    all_reduce_.progress();
+  });
+}
+
+SynchronousTrainer::~SynchronousTrainer() { source_.on_gradient_ready({}); }
+
+Ending SynchronousTrainer::run(Control& control) {
+  all_reduce_.broadcast(source_.arena().state());
+  source_.prepare(share(0));
+  for (std::int64_t batch = 0; batch < schedule_.total_updates; ++batch) {
+    if (batch + 1 < schedule_.total_updates) source_.prepare(share(batch + 1));
+    const std::int32_t signal = control.stop_signal();
+    GradientHeader header = contribute(batch, signal);
+    const bool stops = header.signal != 0;  // on some rank
+    if (stops) header.signal = first_signal(signal);
+    if (watch_.ends_before(header, 0)) return {Ending::Why::diverged, updater_.version()};
+    updater_.apply(source_.arena().outgoing());
+    const std::int64_t update = updater_.version();
+    if (schedule_.snapshot_at(update)) check_replicas(update);
+    const double at = control.now();
+    observer_.on_update({update, 0, 0, header, at});
+    if (watch_.ends_after(0)) return {Ending::Why::diverged, update};
+    if (schedule_.snapshot_at(update)) observer_.on_snapshot(update, at, source_.arena().state());
+    if (stops && update < schedule_.total_updates) return {Ending::Why::interrupted, update, header.signal};
+  }
+  return {.update = updater_.version()};
+}
+
+// The signal of the first rank that has one.
+int SynchronousTrainer::first_signal(std::int32_t mine) {
+  for (const std::uint64_t signal : all_reduce_.gather(static_cast<std::uint64_t>(mine))) {
+    if (signal != 0) return static_cast<int>(signal);
+  }
+  return 0;
+}
+
+// Leaves the whole mini-batch's contribution in the arena and returns its header.
+GradientHeader SynchronousTrainer::contribute(std::int64_t batch, std::int32_t signal) {
+  buckets_.reset();
+  GradientHeader header = source_.compute(share(batch));
+  header.signal = signal;
+  header.batch = batch;
+  header.computed_at = updater_.version();
+  if (header.rows == 0) zero(source_.arena().outgoing());
+  while (const Bucket* bucket = buckets_.take_any()) start(*bucket);
+  add_up(header);
+  all_reduce_.finish();
+  return header;
+}
+
+void SynchronousTrainer::start(const Bucket& bucket) {
+  all_reduce_.start(source_.arena().gradients().subspan(bucket.offset, bucket.count));
+}
+
+// Sums the headers (of signals, how many ranks have one), and starts the sum of the batch statistics weighted by the ranks'
+// rows.
+void SynchronousTrainer::add_up(GradientHeader& header) {
+  std::array<double, 4> sums{header.loss_sum, static_cast<double>(header.rows), static_cast<double>(header.top1),
+                             header.signal != 0 ? 1.0 : 0.0};
+  all_reduce_.sum(sums);
+  require<ExchangeError>(sums[1] > 0, "sync: batch {} has no rows on any of {} ranks", header.batch, all_reduce_.ranks());
+  const Out statistics = source_.arena().batch_statistics();
+  if (!statistics.empty()) {
+    const auto weight = static_cast<float>(static_cast<double>(header.rows) / sums[1]);
+    for (float& value : statistics.host()) value *= weight;
+    all_reduce_.start(statistics);
+  }
+  header.loss_sum = sums[0];
+  header.rows = static_cast<std::int32_t>(sums[1]);
+  header.top1 = static_cast<std::int32_t>(sums[2]);
+  header.signal = static_cast<std::int32_t>(sums[3]);
+}
+
+void SynchronousTrainer::check_replicas(std::int64_t update) {
+  const auto sums = all_reduce_.gather(checksum(source_.arena().state().host()));
+  for (std::size_t rank = 1; rank < sums.size(); ++rank) {
+    require<ExchangeError>(sums[rank] == sums[0],
+                           "sync: after update {} the model of rank {} has checksum {:016x}, rank 0 has {:016x}", update, rank,
+                           sums[rank], sums[0]);
+  }
+}
+
+}  // namespace apam::exchange

@@ -1,0 +1,39 @@
+#include "apam/exchange/worker.h"
+
+#include "apam/exchange/error.h"
+
+namespace apam::exchange {
+
+bool Worker::accept(const Reply& reply) {
+  check(reply);
+  version_ = reply.version;
+  for (int i = 0; i < reply.lease_count; ++i) {
+    leases_.push_back(reply.leases.at(static_cast<std::size_t>(i)));
+    source_.prepare({leases_.back()});
+  }
+  if (reply.verdict == Verdict::stop) return false;
+  require<ExchangeError>(!leases_.empty(), "worker: weights of version {} came without a lease to compute", reply.version);
+  return true;
+}
+
+GradientHeader Worker::compute() {
+  require<ExchangeError>(!leases_.empty(), "worker: asked for a gradient at version {} without a lease", version_);
+  GradientHeader header = source_.compute({leases_.front()});
+  header.batch = leases_.front();
+  header.computed_at = version_;
+  leases_.pop_front();
+  return header;
+}
+
+std::int64_t Worker::run(WorkerTransport& transport, Control& control) {
+  std::int64_t gradients = 0;
+  const auto& arena = source_.arena();
+  for (; accept(transport.pull(arena.weights())); ++gradients) {
+    GradientHeader header = compute();
+    header.signal = control.stop_signal();
+    transport.push(header, arena.outgoing());
+  }
+  return gradients;
+}
+
+}  // namespace apam::exchange

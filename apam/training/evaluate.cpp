@@ -1,0 +1,59 @@
+#include "apam/training/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "apam/training/net_gradient_source.h"
+#include "engine/ops/ops.h"
+
+namespace apam::training {
+
+Scorer::Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
+    : net_(net),
+      batches_(std::move(batches)),
+      arena_(exec.device(), net.layout(), engine::ParameterArena::Contents::state),
+      tape_(exec, arena_),
+      batch_(batches_->dataset().info().shape, std::min(batches_->options().batch, batches_->images())) {}
+
+std::optional<Scores> Scorer::score(In state, const GiveUp& give_up) {
+  copy(tape_.exec(), state, arena_.state());
+  return score(give_up);
+}
+
+std::optional<Scores> Scorer::score(const GiveUp& give_up) {
+  const auto begin = std::chrono::steady_clock::now();
+  Scores sums;
+  for (std::int64_t batch = 0; batch < batches_->per_epoch(); ++batch) {
+    if (give_up()) return std::nullopt;
+    run(batch, sums);
+  }
+  const auto images = static_cast<double>(sums.images);
+  sums.loss /= images;
+  sums.accuracy /= images;
+  sums.top5 /= images;
+  sums.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return sums;
+}
+
+void Scorer::warm_up() {
+  Scores unused;
+  const std::int64_t last = batches_->per_epoch() - 1;
+  run(last, unused);
+  if (batches_->rows(0) != batches_->rows(last)) run(0, unused);
+}
+
+void Scorer::run(std::int64_t batch, Scores& sums) {
+  batches_->prepare(batches_->whole(batch), batch_);
+  const data::ImageShape shape = batch_.shape();
+  const engine::Shape extents{static_cast<int>(batch_.count()), shape.height, shape.width, shape.channels};
+  tape_.begin(engine::Mode::inference);
+  const engine::BatchScore score =
+      engine::softmax_cross_entropy(net_.forward(tape_.input(readable(extents, batch_.images()))), batch_.labels(), 1.0F);
+  sums.loss += score.loss_sum;
+  sums.accuracy += score.top1;
+  sums.top5 += score.top5;
+  sums.images += score.rows;
+}
+
+}  // namespace apam::training

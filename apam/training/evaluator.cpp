@@ -1,0 +1,144 @@
+#include "apam/training/evaluator.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "kernels/runtime/start_thread.h"
+
+namespace apam::training {
+namespace {
+
+// The scheduler gives a thread of niceness 5 about a third of what it gives the workers' threads.
+constexpr int kNiceness = 5;
+
+/// Makes this thread, and those that it starts, less important. Without the right to, evaluation merely disturbs more.
+void lower_priority() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness); }
+
+}  // namespace
+
+EvaluationsOnTheSpot::EvaluationsOnTheSpot(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches,
+                                           GiveUp give_up)
+    : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)) {}
+
+bool EvaluationsOnTheSpot::submit(std::int64_t update, double at, In state, Need /*need*/) {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto scores = scorer_.score(state, give_up_);
+  blocked_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (scores) finished_.push_back({update, at, *scores});
+  return true;
+}
+
+EvaluationsBeside::EvaluationsBeside(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
+    : options_(std::move(options)), net_(net), batches_(std::move(batches)) {
+  thread_ = start_thread("evaluations", 1, 1, [this] { serve(); });
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return phase_ != Phase::starting || error_; });
+}
+
+EvaluationsBeside::~EvaluationsBeside() {
+  const std::lock_guard lock(mutex_);
+  phase_ = Phase::closing;
+  given_up_ = true;
+  changed_.notify_all();
+}
+
+bool EvaluationsBeside::submit(std::int64_t update, double at, In state, Need need) {
+  Buffer copy_of_state;
+  {
+    const std::lock_guard lock(mutex_);
+    if (spare_.empty() && copies_ >= kMostWaiting && need == Need::may_be_left_out) return false;
+    if (!spare_.empty()) {
+      copy_of_state = std::move(spare_.back());
+      spare_.pop_back();
+    } else {
+      ++copies_;
+    }
+  }
+  if (copy_of_state.size_bytes() != state.size_bytes()) copy_of_state = Buffer(state.device(), state.size_bytes());
+  copy(state, copy_of_state.as<float>());
+  const std::lock_guard lock(mutex_);
+  waiting_.push_back({update, at, std::move(copy_of_state)});
+  changed_.notify_all();
+  return true;
+}
+
+std::vector<Evaluation> EvaluationsBeside::collect() {
+  const std::lock_guard lock(mutex_);
+  if (error_) std::rethrow_exception(error_);
+  return std::exchange(finished_, {});
+}
+
+void EvaluationsBeside::finish() {
+  std::unique_lock lock(mutex_);
+  phase_ = Phase::finishing;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return (waiting_.empty() && !busy_) || error_; });
+}
+
+std::vector<KernelReport> EvaluationsBeside::kernels() const {
+  const std::lock_guard lock(mutex_);
+  return kernels_;
+}
+
+void EvaluationsBeside::serve() {
+  try {
+    lower_priority();
+    serve_with(options_.exec.threads);
+    bool more = false;
+    {
+      const std::lock_guard lock(mutex_);
+      more = phase_ == Phase::finishing;
+    }
+    if (more) serve_with(options_.final_threads);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::current_exception();
+    changed_.notify_all();
+  }
+}
+
+/// Scores what is waiting until the phase asks for another number of threads, or for the end.
+void EvaluationsBeside::serve_with(int threads) {
+  ExecOptions exec_options = options_.exec;
+  exec_options.threads = threads;
+  Exec exec(exec_options);
+  exec.adopt(options_.decisions);
+  Scorer scorer(exec, net_, batches_);
+  std::unique_lock lock(mutex_);
+  if (phase_ == Phase::starting) {
+    lock.unlock();
+    exec.tell_requests([this](const KernelRequest&) {
+      require<KernelError>(!gives_up(), "evaluation: given up before its kernels were chosen");
+    });
+    scorer.warm_up();
+    exec.tell_requests({});
+    lock.lock();
+    phase_ = Phase::training;
+    changed_.notify_all();
+  }
+  while (true) {
+    const auto leave = [&] {
+      return phase_ == Phase::closing || (phase_ == Phase::finishing && threads != options_.final_threads);
+    };
+    changed_.wait(lock, [&] { return !waiting_.empty() || leave(); });
+    if (leave()) return;
+    Snapshot snapshot = std::move(waiting_.front());
+    waiting_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    const auto scores = scorer.score(snapshot.state.as<float>(), [this] { return gives_up(); });
+    lock.lock();
+    busy_ = false;
+    if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores});
+    spare_.push_back(std::move(snapshot.state));
+    kernels_.insert(kernels_.end(), exec.report().begin(), exec.report().end());
+    exec.report().clear();
+    changed_.notify_all();
+  }
+}
+
+}  // namespace apam::training

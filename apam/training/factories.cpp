@@ -1,0 +1,69 @@
+#include "apam/training/factories.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+
+#include "kernels/ops/all.h"
+#include "kernels/runtime/parallel.h"
+
+namespace apam::training {
+
+std::filesystem::path kernel_cache_folder(const MachineOptions& machine) {
+  if (machine.kernel_cache) return *machine.kernel_cache;
+  if (const char* folder = std::getenv("APAM_CACHE_DIR")) return folder;
+  if (const char* caches = std::getenv("XDG_CACHE_HOME"); caches != nullptr && *caches != '\0') {
+    return std::filesystem::path(caches) / "apam";
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return std::filesystem::path(home) / ".cache" / "apam";
+  }
+  return {};
+}
+
+ExecOptions exec_options(const MachineOptions& machine, int threads) {
+  ExecOptions options{.threads = threads, .tuning_cache = kernel_cache_folder(machine)};
+  checking_usage([&] {
+    check_threads(threads);
+    options.device = parse_device(machine.device);
+    options.kernels = KernelSelection::parse(machine.kernels);
+    kernels::check_selection(options.kernels);
+  });
+  device_memory(options.device.kind);  // throws where there is none
+  kernels::check_kernels_for(options.device.kind);
+  return options;
+}
+
+std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const NetOptions& net) {
+  data::DatasetOptions wanted{.name = options.name, .root = options.root};
+  wanted.synthetic.classes = net.classes.value_or(wanted.synthetic.classes);
+  wanted.synthetic.train_images = options.train_images;
+  wanted.synthetic.test_images = options.test_images;
+  return data::open_dataset(wanted);
+}
+
+std::unique_ptr<nets::Net> make_net(const NetOptions& options, const data::Dataset& dataset) {
+  const int needed = dataset.info().classes();
+  const int classes = options.classes.value_or(needed);
+  require<UsageError>(classes >= needed, "--classes {}: {} has {} classes", classes, dataset.info().name, needed);
+  return checking_usage([&] { return nets::make_net(options.name, classes); });
+}
+
+void require_finite(Exec& exec, const engine::ParameterArena& arena, const std::string& path) {
+  const auto tensor = engine::non_finite_tensor(exec, arena.layout(), arena.state());
+  require<InputError>(!tensor, "weights: {}: tensor {} is not finite, expected numbers: that training diverged", path,
+                      tensor.value_or(""));
+}
+
+std::shared_ptr<const data::Batches> test_batches(const std::shared_ptr<const data::Dataset>& dataset, std::int64_t batch) {
+  return std::make_shared<const data::Batches>(dataset, data::evaluation_batches(batch));
+}
+
+std::string file_name(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(),
+      [](unsigned char letter) { return std::isalnum(letter) == 0 && letter != '-' && letter != '_' && letter != '.'; }, '-');
+  return text;
+}
+
+}  // namespace apam::training

@@ -1,0 +1,132 @@
+#include "apam/training/training_metrics.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace apam::training {
+
+using Json;
+
+void Window::add(const exchange::UpdateRecord& record) {
+  loss_sum += record.header.loss_sum;
+  rows += record.header.rows;
+  top1 += record.header.top1;
+  ++updates;
+  staleness_sum += record.staleness;
+  staleness_max = std::max(staleness_max, record.staleness);
+}
+
+TrainingMonitor::TrainingMonitor(const Options& options, Evaluations& evaluations, RunFolder& folder,
+                                 Progress& progress)
+    : options_(options),
+      evaluations_(evaluations),
+      folder_(folder),
+      progress_(progress),
+      staleness_(options.workers),
+      last_epoch_(static_cast<std::size_t>(std::min(options.updates_per_epoch, options.total_updates))) {}
+
+double TrainingMonitor::epoch(std::int64_t update) const {
+  return static_cast<double>(update) / static_cast<double>(options_.updates_per_epoch);
+}
+
+void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
+  folder_.start();
+  const double at = training_seconds(record.at);
+  update_ = record.update;
+  last_update_at_ = at;
+  staleness_.record(record.worker, record.staleness);
+  last_epoch_[static_cast<std::size_t>(record.update) % last_epoch_.size()] = record.header;
+  if (options_.workers > 1) arrivals_.push_back(record.worker);
+  line_.add(record);
+  recent_.add(record);
+  steady_.add(record);
+  if (record.update == options_.workers && options_.total_updates > options_.workers) steady_ = Window{.begin = at};
+  if (record.update % options_.log_every == 0 || record.update % options_.updates_per_epoch == 0 ||
+      record.update == options_.total_updates) {
+    log_window(record.update, at);
+  }
+  log_evaluations();
+  if (progress_.due(at)) show(record.update, at);
+}
+
+void TrainingMonitor::on_snapshot(std::int64_t update, double at, In state) {
+  const double seconds = training_seconds(at);
+  const auto need = update == options_.total_updates ? Evaluations::Need::must_be_done : Evaluations::Need::may_be_left_out;
+  if (!evaluations_.submit(update, seconds, state, need)) {
+    folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
+    progress_.note(fmt::format("update {}: no evaluation, {} earlier ones are not done yet (a larger --eval-every would help)",
+                               update, EvaluationsBeside::kMostWaiting));
+  }
+  log_evaluations();
+}
+
+void TrainingMonitor::finish() {
+  evaluations_.finish();
+  log_evaluations();
+  progress_.close();
+}
+
+void TrainingMonitor::log_window(std::int64_t update, double at) {
+  Json line{{"event", "train"},
+                 {"update", update},
+                 {"epoch", epoch(update)},
+                 {"seconds", at},
+                 {"train_loss", line_.loss()},
+                 {"train_accuracy", line_.accuracy()},
+                 {"images_per_second", line_.images_per_second(at)},
+                 {"staleness_mean", line_.staleness()},
+                 {"staleness_max", line_.staleness_max}};
+  if (options_.workers > 1) line["workers"] = std::exchange(arrivals_, {});
+  folder_.add_metrics(line);
+  line_ = Window{.begin = at};
+}
+
+void TrainingMonitor::log_evaluations() {
+  for (const Evaluation& evaluation : evaluations_.collect()) {
+    folder_.add_metrics({{"event", "evaluation"},
+                         {"update", evaluation.update},
+                         {"epoch", epoch(evaluation.update)},
+                         {"seconds", evaluation.at},
+                         {"test_loss", evaluation.scores.loss},
+                         {"test_accuracy", evaluation.scores.accuracy},
+                         {"test_top5", evaluation.scores.top5},
+                         {"evaluation_seconds", evaluation.scores.seconds}});
+    if (evaluation.scores.finite()) last_evaluation_ = evaluation;
+  }
+}
+
+void TrainingMonitor::show(std::int64_t update, double at) {
+  Status status{.epoch = epoch(update),
+                     .epochs = epoch(options_.total_updates),
+                     .update = update,
+                     .updates = options_.total_updates,
+                     .seconds = at,
+                     .images_per_second = recent_.images_per_second(at),
+                     .loss = recent_.loss(),
+                     .staleness_mean = recent_.staleness(),
+                     .staleness_max = recent_.staleness_max,
+                     .concurrent = options_.workers > 1};
+  if (last_evaluation_) status.test_accuracy = last_evaluation_->scores.accuracy;
+  if (update >= options_.workers && steady_.updates > 0) {
+    const double left = static_cast<double>(options_.total_updates - update) / static_cast<double>(steady_.updates);
+    status.seconds_left = left * (at - steady_.begin);
+  }
+  progress_.show(status);
+  recent_ = Window{.begin = at};
+}
+
+TrainingMonitor::Outcome TrainingMonitor::outcome() const {
+  Outcome outcome{.updates = update_,
+                  .seconds = last_update_at_,
+                  .images_per_second = steady_.images_per_second(last_update_at_),
+                  .last_evaluation = last_evaluation_};
+  Window last;
+  for (const exchange::GradientHeader& header : last_epoch_) last.add({.header = header});
+  if (last.rows > 0) {
+    outcome.train_loss = last.loss();
+    outcome.train_accuracy = last.accuracy();
+  }
+  return outcome;
+}
+
+}  // namespace apam::training

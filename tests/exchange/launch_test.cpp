@@ -1,0 +1,90 @@
+#include "apam/exchange/mpi/launch.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <utility>
+
+namespace apam::exchange {
+namespace {
+
+using Variables = std::map<std::string, std::string, std::less<>>;
+
+Lookup lookup_in(Variables variables) {
+  return [variables = std::move(variables)](std::string_view name) -> std::optional<std::string> {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+std::optional<LaunchFault> fault(const Variables& variables, int world_size) {
+  const std::vector<std::string> command{"build/apam", "train", "--net", "allcnn", "--out", "my run"};
+  return launch_fault(lookup_in(variables), world_size, "mpiexec.mpich", command);
+}
+
+TEST(Launch, OpenMpiStartsWorldsOfOne) {
+  const auto found = fault({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "0"}, {"PMIX_RANK", "0"}}, 1);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->message,
+            "launch: mpiexec of Open MPI started 3 processes, but MPI sees each alone: it is not the launcher of the MPI in "
+            "this program; use: mpiexec.mpich -n 3 build/apam train --net allcnn --out 'my run'");
+  EXPECT_TRUE(found->speaks);
+}
+
+TEST(Launch, OneProcessOfALaunchSpeaks) {
+  const auto second = fault({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "1"}}, 1);
+  ASSERT_TRUE(second);
+  EXPECT_FALSE(second->speaks);
+}
+
+TEST(Launch, TellsTheRankBeforeMpiDoes) {
+  EXPECT_EQ(launch_rank(lookup_in({})), 0);
+  EXPECT_EQ(launch_rank(lookup_in({{"PMI_SIZE", "3"}, {"PMI_RANK", "2"}, {"SLURM_PROCID", "1"}})), 2);
+  EXPECT_EQ(launch_rank(lookup_in({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "1"}, {"PMIX_RANK", "1"}})), 1);
+  EXPECT_EQ(launch_rank(lookup_in({{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_PROCID", "3"}})), 3);
+  EXPECT_EQ(launch_rank(lookup_in({{"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "0"}})), 0);  // a batch script
+  EXPECT_EQ(launch_rank(lookup_in({{"PMIX_RANK", "2"}})), 2);
+}
+
+TEST(Launch, SlurmWithoutItsPmi) {
+  const auto found = fault({{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "0"}}, 1);
+  ASSERT_TRUE(found);
+  EXPECT_NE(found->message.find("srun of Slurm started 4 processes"), std::string::npos) << found->message;
+}
+
+TEST(Launch, PmixTellsTheRankAlone) {
+  EXPECT_FALSE(fault({{"PMIX_RANK", "0"}}, 1)) << "may be alone";
+  const auto found = fault({{"PMIX_RANK", "1"}}, 1);
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(found->speaks);
+  EXPECT_NE(found->message.find("several processes"), std::string::npos) << found->message;
+  EXPECT_FALSE(fault({{"PMIX_RANK", "2"}}, 1)->speaks);
+  EXPECT_FALSE(fault({{"PMIX_RANK", "2"}}, 3));
+}
+
+TEST(Launch, PmiThatSeesAnotherWorld) {
+  const auto found = fault({{"PMI_SIZE", "4"}, {"PMI_RANK", "0"}}, 2);
+  ASSERT_TRUE(found);
+  EXPECT_NE(found->message.find("MPI sees a world of 2"), std::string::npos) << found->message;
+}
+
+TEST(Launch, WhatIsRightIsLeftAlone) {
+  EXPECT_FALSE(fault({}, 1)) << "no launcher";
+  EXPECT_FALSE(fault({{"PMI_SIZE", "3"}, {"PMI_RANK", "2"}}, 3)) << "MPICH's own";
+  EXPECT_FALSE(fault({{"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_RANK", "0"}}, 1)) << "one process was asked for";
+  EXPECT_FALSE(fault({{"SLURM_NTASKS", "8"}, {"SLURM_JOB_ID", "7"}}, 1)) << "a batch script is one process";
+}
+
+TEST(Launch, VariablesOfAnOuterJobDoNotCount) {
+  EXPECT_FALSE(fault({{"PMI_SIZE", "2"}, {"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_PROCID", "0"}}, 2)) << "hydra inside Slurm";
+  EXPECT_FALSE(fault({{"PMI_SIZE", "2"}, {"OMPI_COMM_WORLD_SIZE", "1"}}, 2)) << "hydra inside Open MPI";
+}
+
+TEST(Launch, NonsenseIsNoEvidence) {
+  EXPECT_FALSE(fault({{"OMPI_COMM_WORLD_SIZE", ""}}, 1));
+  EXPECT_FALSE(fault({{"OMPI_COMM_WORLD_SIZE", "three"}}, 1));
+  EXPECT_FALSE(fault({{"PMI_SIZE", "-2"}}, 1));
+}
+
+}  // namespace
+}  // namespace apam::exchange

@@ -1,0 +1,97 @@
+#include "apam/exchange/leases.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "apam/exchange/error.h"
+
+namespace apam::exchange {
+namespace {
+
+std::vector<std::int64_t> dealt(const Reply& reply) { return {reply.leases.begin(), reply.leases.begin() + reply.lease_count}; }
+
+std::vector<std::int64_t> first(Leases& leases, int worker) {
+  Reply reply;
+  leases.deal_first(worker, reply);
+  return dealt(reply);
+}
+
+std::vector<std::int64_t> next(Leases& leases, int worker) {
+  Reply reply;
+  leases.deal_next(worker, reply);
+  return dealt(reply);
+}
+
+using Numbers = std::vector<std::int64_t>;
+
+TEST(Leases, StartWithOneBatchInHandAndOneAhead) {
+  Leases leases(3, 100);
+  EXPECT_EQ(first(leases, 2), (Numbers{2, 5}));
+  EXPECT_EQ(first(leases, 0), (Numbers{0, 3}));
+  EXPECT_EQ(first(leases, 1), (Numbers{1, 4}));
+  EXPECT_EQ(next(leases, 1), Numbers{6});
+  EXPECT_EQ(next(leases, 0), Numbers{7});
+}
+
+TEST(Leases, FewBatchesGoToTheFirstWorkers) {
+  Leases leases(4, 6);
+  EXPECT_EQ(first(leases, 0), (Numbers{0, 4}));
+  EXPECT_EQ(first(leases, 1), (Numbers{1, 5}));
+  EXPECT_EQ(first(leases, 2), Numbers{2});
+  EXPECT_EQ(first(leases, 3), Numbers{3});
+  EXPECT_EQ(next(leases, 0), Numbers{});
+
+  Leases fewer(4, 2);
+  EXPECT_EQ(first(fewer, 1), Numbers{1});
+  EXPECT_EQ(first(fewer, 2), Numbers{});
+  EXPECT_EQ(fewer.outstanding(2), 0U);
+}
+
+TEST(Leases, EveryNumberIsDealtOnceInOrder) {
+  for (int workers = 1; workers <= 5; ++workers) {
+    for (std::int64_t total = 0; total <= 17; ++total) {
+      Leases leases(workers, total);
+      std::vector<std::deque<std::int64_t>> held(static_cast<std::size_t>(workers));
+      std::set<std::int64_t> seen;
+      const auto take = [&](int worker, const Numbers& numbers) {
+        for (const auto number : numbers) {
+          EXPECT_TRUE(seen.insert(number).second) << number;
+          held[static_cast<std::size_t>(worker)].push_back(number);
+        }
+      };
+      for (int worker = 0; worker < workers; ++worker) take(worker, first(leases, worker));
+      for (int step = 0; step < 100; ++step) {
+        const int worker = step * 7 % 3 % workers;  // some work more than others
+        auto& mine = held[static_cast<std::size_t>(worker)];
+        if (mine.empty()) continue;
+        leases.fulfil(worker, mine.front());
+        mine.pop_front();
+        take(worker, next(leases, worker));
+        EXPECT_LE(leases.outstanding(worker), 2U);
+      }
+      EXPECT_EQ(static_cast<std::int64_t>(seen.size()), total) << workers << " workers";
+      EXPECT_TRUE(seen.empty() || *seen.rbegin() == total - 1);
+    }
+  }
+}
+
+TEST(Leases, OnlyTheOldestLeaseOfTheWorkerCanBeFulfilled) {
+  Leases leases(2, 10);
+  first(leases, 0);
+  EXPECT_THROW(leases.fulfil(0, 2), ExchangeError);  // its second
+  EXPECT_THROW(leases.fulfil(0, 1), ExchangeError);  // another's
+  EXPECT_THROW(leases.fulfil(1, 1), ExchangeError);  // not dealt yet
+  leases.fulfil(0, 0);
+  EXPECT_THROW(leases.fulfil(0, 0), ExchangeError);  // twice
+  leases.fulfil(0, 2);
+  EXPECT_THROW(leases.fulfil(0, 4), ExchangeError);  // none left
+}
+
+TEST(Leases, RefuseSenselessNumbers) {
+  EXPECT_THROW(Leases(0, 1), InputError);
+  EXPECT_THROW(Leases(1, -1), InputError);
+}
+
+}  // namespace
+}  // namespace apam::exchange

@@ -1,0 +1,157 @@
+// Transports inside one process: all must end with the bits that the same order of arrival gives in a script.
+#include <gtest/gtest.h>
+
+#include "apam/exchange/error.h"
+#include "apam/exchange/local/direct.h"
+#include "apam/exchange/local/threads.h"
+#include "tests/exchange/support.h"
+
+namespace apam::exchange::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
+
+struct ThreadedRun {
+  ThreadedRun(const std::vector<milliseconds>& delays, const Schedule& schedule)
+      : sources(make_sources(kModel, delays)), master(model.updater, static_cast<int>(delays.size()), schedule, recorder) {}
+
+  void train() {
+    const auto each = pointers(sources);
+    train_on_threads(master, each, control);
+  }
+
+  Model model{kModel, amsgrad(0.01)};
+  std::vector<std::unique_ptr<QuadraticSource>> sources;
+  Recorder recorder;
+  ScriptedControl control;
+  Master master;
+};
+
+TEST(Direct, TakesEveryBatchInOrder) {
+  Recorder recorder;
+  const auto state = train_direct(kModel, amsgrad(0.01), {25, 10}, recorder);
+  EXPECT_EQ(recorder.staleness(), std::vector<std::int64_t>(25, 0));
+  EXPECT_EQ(recorder.snapshots, (std::vector<std::int64_t>{10, 20, 25}));
+  EXPECT_EQ(recorder.states.back(), state);
+  for (std::int64_t i = 0; i < 25; ++i) EXPECT_EQ(recorder.batches()[static_cast<std::size_t>(i)], i);
+}
+
+TEST(Direct, IsAScriptOfOneWorker) {
+  Recorder recorder;
+  EXPECT_EQ(train_direct(kModel, amsgrad(0.01), {25}, recorder), replay(kModel, amsgrad(0.01), 1, std::vector<int>(25, 0)));
+}
+
+TEST(Direct, NeedsOneArenaAndOneWorker) {
+  QuadraticSource source(kModel);
+  Model elsewhere(kModel, sgd(0.1));
+  Recorder recorder;
+  ScriptedControl control;
+  Master master(elsewhere.updater, 1, {2}, recorder);
+  EXPECT_THROW(train_directly(master, source, control), InputError);
+
+  Exec exec = plain_exec();
+  Updater updater(exec, source.arena(), sgd(0.1));
+  Master two(updater, 2, {4}, recorder);
+  EXPECT_THROW(train_directly(two, source, control), InputError);
+}
+
+TEST(Direct, StopsWhenAsked) {
+  QuadraticSource source(kModel);
+  Exec exec = plain_exec();
+  Updater updater(exec, source.arena(), sgd(0.1));
+  ScriptedControl control;
+  Recorder recorder;
+  recorder.then = [&](const UpdateRecord& record) { control.signal = record.update == 3 ? 15 : 0; };
+  Master master(updater, 1, {10, 2}, recorder);
+  train_directly(master, source, control);
+  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(master.ending().signal, 15);
+  EXPECT_EQ(recorder.records.size(), 3U);
+  EXPECT_EQ(source.computed().size(), 3U) << "no gradient is computed that is not applied";
+}
+
+TEST(Threads, AllStopWhenTheMasterIsAskedTo) {
+  ThreadedRun run(std::vector<milliseconds>(3), {100000});
+  run.recorder.then = [&](const UpdateRecord& record) {
+    if (record.update == 20) run.control.signal = 2;
+  };
+  run.train();
+  EXPECT_TRUE(run.master.done());
+  EXPECT_EQ(run.master.ending().update, 20);
+  EXPECT_EQ(run.recorder.records.size(), 20U);
+}
+
+TEST(Threads, OneWorkerIsLocalTrainingToTheBit) {
+  ThreadedRun run({milliseconds(0)}, {25, 10});
+  run.train();
+  Recorder local;
+  EXPECT_EQ(values(run.model.arena.state()), train_direct(kModel, amsgrad(0.01), {25, 10}, local));
+  EXPECT_EQ(run.recorder.states, local.states);
+  EXPECT_EQ(run.recorder.staleness(), local.staleness());
+}
+
+TEST(Threads, WorkersOfDifferentSpeeds) {
+  ThreadedRun run({milliseconds(0), milliseconds(1), milliseconds(5)}, {200});
+  run.train();
+  expect_lawful(run.recorder, run.master.staleness(), 3, 200);
+  EXPECT_GT(run.master.staleness().by_worker()[0], run.master.staleness().by_worker()[2]);
+  EXPECT_EQ(values(run.model.arena.state()), replay(kModel, amsgrad(0.01), 3, run.recorder.workers()));
+}
+
+TEST(Threads, MoreWorkersThanUpdates) {
+  ThreadedRun run(std::vector<milliseconds>(6), {4});
+  run.train();
+  expect_lawful(run.recorder, run.master.staleness(), 6, 4);
+  EXPECT_EQ(run.sources[5]->computed().size(), 0U);
+}
+
+TEST(Threads, AnObserverThatFailsEndsTheRun) {
+  ThreadedRun run(std::vector<milliseconds>(3), {1000});
+  run.recorder.then = [](const UpdateRecord& record) {
+    if (record.update == 10) throw InputError("the disk is full");
+  };
+  try {
+    run.train();
+    FAIL() << "nothing was thrown";
+  } catch (const InputError& error) {
+    EXPECT_STREQ(error.what(), "the disk is full");
+  }
+}
+
+class FailingSource final : public GradientSource {
+ public:
+  void prepare(const BatchShare&) override {}
+  GradientHeader compute(const BatchShare& share) override {
+    if (share.batch >= 6) throw DeviceError("out of memory");
+    return inner_.compute(share);
+  }
+  const engine::ParameterArena& arena() const override { return inner_.arena(); }
+  void on_gradient_ready(std::function<void(engine::ParameterId)>) override {}
+
+ private:
+  QuadraticSource inner_{kModel};
+};
+
+TEST(Threads, AWorkerThatFailsEndsTheRun) {
+  Model model(kModel, sgd(0.01));
+  QuadraticSource good(kModel);
+  FailingSource bad;
+  Recorder recorder;
+  Master master(model.updater, 2, {1000}, recorder);
+  const std::vector<GradientSource*> sources{&good, &bad};
+  ScriptedControl control;
+  EXPECT_THROW(train_on_threads(master, sources, control), DeviceError);
+  EXPECT_LT(recorder.records.size(), 1000U);
+}
+
+TEST(Threads, MessagesOfTheWrongSizeAreRefused) {
+  ThreadsExchange exchange(1, 32, 16);
+  std::vector<float> seventeen(17);
+  EXPECT_THROW(exchange.worker(0).push({}, std::span<const float>(seventeen)), ShapeError);
+  EXPECT_THROW(exchange.master().reply(0, {}, std::span<const float>(seventeen)), ShapeError);
+}
+
+}  // namespace
+}  // namespace apam::exchange::test

@@ -1,0 +1,303 @@
+// The master against scripts: who arrives when is given, so that staleness and weights are known beforehand.
+#include "apam/exchange/master.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "apam/exchange/error.h"
+#include "apam/exchange/local/scripted.h"
+#include "tests/exchange/support.h"
+
+namespace apam::exchange::test {
+namespace {
+
+struct ScriptedRun {
+  ScriptedRun(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
+              const std::vector<std::vector<int>>& script, Schedule schedule)
+      : model(quadratic, options),
+        sources(make_sources(quadratic, std::vector<std::chrono::milliseconds>(static_cast<std::size_t>(workers)))),
+        master(model.updater, workers, schedule, recorder) {
+    ScriptedTransport transport(pointers(sources), script);
+    master.run(transport, control);
+  }
+
+  Model model;
+  std::vector<std::unique_ptr<QuadraticSource>> sources;
+  Recorder recorder;
+  ScriptedControl control;
+  Master master;
+};
+
+// One weight that starts at 1, gradient = weight, step 1/4: all values are short binary fractions, so float is exact.
+// Worker 1 is fast, 0 and 2 are slow; leases are 0: {0,3}, 1: {1,4,6,7}, 2: {2,5}.
+TEST(Master, StalenessAndSgdWeightsByHand) {
+  ScriptedRun run({}, sgd(0.25), 3, {{1}, {1}, {0}, {2}, {1}, {0}, {2}, {1}}, {8, 1});
+  EXPECT_EQ(run.recorder.staleness(), (std::vector<std::int64_t>{0, 0, 2, 3, 2, 2, 2, 2}));
+  EXPECT_EQ(run.recorder.batches(), (std::vector<std::int64_t>{1, 4, 0, 2, 6, 3, 5, 7}));
+  const std::vector<float> by_hand{0.75F, 0.5625F, 0.3125F, 0.0625F, -0.078125F, -0.15625F, -0.171875F, -0.15234375F};
+  ASSERT_EQ(run.recorder.states.size(), by_hand.size());
+  for (std::size_t i = 0; i < by_hand.size(); ++i) EXPECT_EQ(run.recorder.states[i][0], by_hand[i]) << "update " << i + 1;
+  EXPECT_EQ(run.master.staleness().histogram(), (std::vector<std::int64_t>{2, 0, 5, 1}));
+  EXPECT_DOUBLE_EQ(run.master.staleness().mean(), 13.0 / 8.0);
+  EXPECT_EQ(run.master.staleness().max(), 3);
+  EXPECT_EQ(run.master.staleness().by_worker(), (std::vector<std::int64_t>{2, 4, 2}));
+  expect_lawful(run.recorder, run.master.staleness(), 3, 8);
+}
+
+// Gradients that arrive together were all computed before any of them is applied; each is an update of its own.
+TEST(Master, ArrivalsTogetherAreAppliedOneByOne) {
+  ScriptedRun run({}, sgd(0.25), 3, {{2, 0, 1}, {1, 2}, {0}}, {6, 1});
+  EXPECT_EQ(run.recorder.staleness(), (std::vector<std::int64_t>{0, 1, 2, 0, 3, 3}));
+  // 1 - 3/4 = 1/4; worker 1 at version 3 has 1/4, worker 2 at version 1 has 3/4, worker 0 at version 2 has 1/2.
+  const std::vector<float> by_hand{0.75F, 0.5F, 0.25F, 0.1875F, 0.0F, -0.125F};
+  for (std::size_t i = 0; i < by_hand.size(); ++i) EXPECT_EQ(run.recorder.states.at(i)[0], by_hand[i]) << "update " << i + 1;
+}
+
+// AMSGrad, alpha 0.1, by the formulas of kernels/ops/optimizer_step.h in double. First step by hand: g = 1, m = 0.1,
+// v = vh = 0.001, rate = 0.1 sqrt(0.001) / 0.1, step = rate 0.1 / (sqrt(0.001) + 1e-8) = 0.1 (1 - 3.2e-7).
+// Tolerance: about four roundings of values up to 1 per update.
+TEST(Master, AmsgradWeightsByHand) {
+  ScriptedRun run({}, amsgrad(0.1), 2, {{0}, {1}, {1}, {0}}, {4, 1});
+  EXPECT_EQ(run.recorder.staleness(), (std::vector<std::int64_t>{0, 1, 0, 2}));
+  const std::vector<double> by_hand{0.9000000316227665, 0.8000000539890342, 0.7012601626513025, 0.6023440352771844};
+  ASSERT_EQ(run.recorder.states.size(), 4U);
+  for (std::size_t i = 0; i < by_hand.size(); ++i) {
+    EXPECT_NEAR(run.recorder.states[i][0], by_hand[i], 4 * 4 * 0x1p-24) << "update " << i + 1;
+  }
+}
+
+TEST(Master, EveryUpdateFoldsItsBatchStatisticsIn) {
+  const QuadraticOptions quadratic{.channels = 2, .rows = 4, .spread = 1.0F};
+  ScriptedRun run(quadratic, sgd(0.125), 2, {{1}, {0}, {0}}, {3, 1});
+  EXPECT_EQ(run.recorder.batches(), (std::vector<std::int64_t>{1, 0, 2}));
+  // The weights that each gradient saw are those of the snapshots; the sources compute the statistics anew.
+  QuadraticSource source(quadratic);
+  std::vector<double> running{0, 0, 1, 1};
+  const std::vector<std::int64_t> seen{0, 0, 2};
+  for (std::size_t i = 0; i < 3; ++i) {
+    source.arena().weights().host()[0] =
+        seen[i] == 0 ? kFirstWeight : run.recorder.states[static_cast<std::size_t>(seen[i]) - 1][0];
+    source.compute({run.recorder.batches()[i]});
+    const auto batch = source.arena().batch(engine::StatisticsId{0});
+    for (std::size_t c = 0; c < 2; ++c) {
+      running[c] += 0.1 * (static_cast<double>(batch.mean.host()[c]) - running[c]);
+      running[2 + c] += 0.1 * (static_cast<double>(batch.variance.host()[c]) - running[2 + c]);
+    }
+  }
+  const auto moments = run.model.arena.running(engine::StatisticsId{0});
+  for (std::size_t c = 0; c < 2; ++c) {
+    EXPECT_NEAR(moments.mean.host()[c], running[c], 3 * 4 * 0x1p-23);  // 3 updates of 4 roundings, values below 2
+    EXPECT_NEAR(moments.variance.host()[c], running[2 + c], 3 * 4 * 0x1p-23);
+  }
+}
+
+TEST(Master, WorkersBeyondTheUpdatesStopAtOnce) {
+  ScriptedRun run({}, sgd(0.25), 5, {{1}, {0}}, {2});
+  EXPECT_TRUE(run.master.done());
+  EXPECT_EQ(run.sources[0]->computed().size(), 1U);
+  EXPECT_EQ(run.sources[4]->computed().size(), 0U);
+  EXPECT_EQ(run.sources[4]->prepared().size(), 0U);
+}
+
+TEST(Master, LeasesArePreparedBeforeTheyAreComputed) {
+  ScriptedRun run({}, sgd(0.25), 1, {{0}, {0}, {0}, {0}}, {4});
+  EXPECT_EQ(run.sources[0]->prepared(), (std::vector<std::int64_t>{0, 1, 2, 3}));
+  EXPECT_EQ(run.sources[0]->computed(), (std::vector<std::int64_t>{0, 1, 2, 3}));
+}
+
+TEST(Master, SnapshotsFollowTheSchedule) {
+  ScriptedRun run({}, sgd(0.25), 1, {{0}, {0}, {0}, {0}, {0}, {0}, {0}}, {7, 3});
+  EXPECT_EQ(run.recorder.snapshots, (std::vector<std::int64_t>{3, 6, 7}));
+  EXPECT_EQ(run.recorder.states.back(), values(run.model.arena.state()));
+
+  ScriptedRun last_only({}, sgd(0.25), 1, {{0}, {0}}, {2, 0});
+  EXPECT_EQ(last_only.recorder.snapshots, std::vector<std::int64_t>{2});
+}
+
+// What message() reports, so that texts can be compared.
+template <class Body>
+std::string message(Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+class MasterMessages : public testing::Test {
+ protected:
+  GradientMessage gradient(int worker, std::int64_t version, std::int64_t batch) {
+    return {worker, {version, batch, 0.0, 1, 0}, source.arena().outgoing()};
+  }
+
+  QuadraticSource source{QuadraticOptions{}};
+  Model model{QuadraticOptions{}, sgd(0.25)};
+  Recorder recorder;
+  ScriptedControl control;
+  Master master{model.updater, 2, {3}, recorder};
+};
+
+TEST_F(MasterMessages, UnknownWorker) {
+  master.welcome(0);
+  EXPECT_EQ(message([&] { master.handle(gradient(2, 0, 0), 0); }), "master: a gradient of worker 2, there are 2");
+  EXPECT_EQ(message([&] { master.handle(gradient(-1, 0, 0), 0); }), "master: a gradient of worker -1, there are 2");
+  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }),
+            "master: a gradient of worker 1, which was not given weights");
+  EXPECT_EQ(message([&] { master.welcome(0); }), "master: worker 0 was welcomed before");
+  EXPECT_EQ(message([&] { master.welcome(2); }), "master: worker 2 of 2 asks for weights");
+}
+
+TEST_F(MasterMessages, WrongBatch) {
+  master.welcome(0);
+  EXPECT_EQ(message([&] { master.handle(gradient(0, 0, 2), 0); }),
+            "leases: worker 0 answers for batch 2, its oldest lease is 0");
+  EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";
+}
+
+TEST_F(MasterMessages, WrongVersion) {
+  master.welcome(0);
+  EXPECT_EQ(message([&] { master.handle(gradient(0, 1, 0), 0); }),
+            "master: worker 0 computed on version 1 of the weights, it was given version 0");
+}
+
+TEST_F(MasterMessages, WrongSize) {
+  master.welcome(0);
+  GradientMessage short_one = gradient(0, 0, 0);
+  short_one.values = short_one.values.subspan(0, 3);
+  EXPECT_EQ(message([&] { master.handle(short_one, 0); }), "master: worker 0 sends 3 floats, a contribution has 16");
+}
+
+TEST_F(MasterMessages, StoppedWorker) {
+  master.welcome(0);
+  master.welcome(1);
+  EXPECT_EQ(master.handle(gradient(1, 0, 1), 0).verdict, Verdict::stop);
+  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which was told to stop");
+}
+
+TEST_F(MasterMessages, SenselessRuns) {
+  EXPECT_THROW(Master(model.updater, 1, {0}, recorder), InputError);
+  EXPECT_THROW(Master(model.updater, 0, {1}, recorder), InputError);
+  ScriptedTransport three(std::vector<GradientSource*>{&source, &source, &source}, {});
+  EXPECT_EQ(message([&] { master.run(three, control); }), "master: a transport for 3 workers, expected 2");
+}
+
+TEST_F(MasterMessages, CountsThatCannotBe) {
+  master.welcome(0);
+  GradientMessage wrong = gradient(0, 0, 0);
+  wrong.header.top1 = 2;
+  EXPECT_EQ(message([&] { master.handle(wrong, 0); }),
+            "master: worker 0 counts 2 of 1 rows as right and signal 0: a batch has rows, and no more right");
+  wrong.header = {.batch = 0, .rows = 0};
+  EXPECT_THROW(master.handle(wrong, 0), ExchangeError);
+  EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";
+}
+
+// Stopped at version 1: gradients under way are not applied, and each worker is told.
+TEST_F(MasterMessages, StopsAtAVersion) {
+  master.welcome(0);
+  master.welcome(1);
+  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::go_on);
+  master.stop(15);
+  master.stop(2);  // the first counts
+  for (const int worker : {1, 0}) {
+    const Reply reply = master.handle(gradient(worker, worker == 1 ? 0 : 1, worker == 1 ? 1 : 2), 0);
+    EXPECT_EQ(reply.verdict, Verdict::stop);
+    EXPECT_EQ(reply.version, 1);
+  }
+  EXPECT_TRUE(master.done());
+  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(master.ending().signal, 15);
+  EXPECT_EQ(master.ending().update, 1);
+  EXPECT_EQ(model.updater.version(), 1);
+  EXPECT_TRUE(recorder.snapshots.empty());
+}
+
+TEST_F(MasterMessages, AWorkersSignalStopsTheRunAfterItsGradient) {
+  master.welcome(0);
+  GradientMessage last = gradient(0, 0, 0);
+  last.header.signal = 2;
+  EXPECT_EQ(master.handle(last, 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(master.ending().signal, 2);
+  EXPECT_EQ(model.updater.version(), 1);
+}
+
+TEST_F(MasterMessages, ALossThatIsNotFiniteEndsTheRunBeforeItsGradient) {
+  master.welcome(0);
+  master.welcome(1);
+  GradientMessage diverged = gradient(1, 0, 1);
+  diverged.header.loss_sum = -std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(master.handle(diverged, 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::diverged);
+  ASSERT_TRUE(master.divergence().has_value());
+  EXPECT_EQ(master.divergence()->update, 1);
+  EXPECT_EQ(master.divergence()->worker, 1);
+  EXPECT_EQ(master.divergence()->what, "the loss is -nan");
+  EXPECT_EQ(model.updater.version(), 0);
+  EXPECT_EQ(model.arena.weights().host()[0], kFirstWeight) << "the weights are those before it";
+}
+
+TEST_F(MasterMessages, AWeightThatIsNotFiniteEndsTheRunAfterItsGradient) {
+  master.welcome(0);
+  source.arena().outgoing().host()[0] = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::diverged);
+  EXPECT_EQ(master.divergence()->what, "w0 is not finite");
+  EXPECT_EQ(master.divergence()->update, 1);
+}
+
+TEST(Master, GoesOnWhenAskedTo) {
+  Model model({}, sgd(0.25));
+  QuadraticSource source{QuadraticOptions{}};
+  Recorder recorder;
+  Master master(model.updater, 1, {.total_updates = 2, .keep_going = true}, recorder);
+  master.welcome(0);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(master.handle({0, {.batch = 0, .loss_sum = nan, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::go_on);
+  EXPECT_EQ(master.handle({0, {.computed_at = 1, .batch = 1, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.ending().why, Ending::Why::complete);
+  EXPECT_EQ(master.divergence()->update, 1);
+  EXPECT_EQ(recorder.snapshots, std::vector<std::int64_t>{2});
+}
+
+TEST(Master, EventsSayWhenTheyHappened) {
+  Model model({}, sgd(0.25));
+  QuadraticSource source{QuadraticOptions{}};
+  ScriptedControl control;
+  Recorder recorder;
+  recorder.then = [&](const UpdateRecord&) { control.time += 1.5; };
+  Master master(model.updater, 1, {3}, recorder);
+  ScriptedTransport transport(std::vector<GradientSource*>{&source}, {{0}, {0}, {0}});
+  master.run(transport, control);
+  ASSERT_EQ(recorder.records.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(recorder.records[i].at, 1.5 * static_cast<double>(i));
+}
+
+TEST(Worker, RefusesRepliesThatCannotBe) {
+  QuadraticSource source{QuadraticOptions{}};
+  const auto refusal = [&](const Reply& reply) { return message([&] { Worker(source).accept(reply); }); };
+  EXPECT_EQ(refusal({.lease_count = 3}), "reply: 3 leases, expected 0 to 2");
+  EXPECT_EQ(refusal({.lease_count = -1}), "reply: -1 leases, expected 0 to 2");
+  EXPECT_EQ(refusal({.verdict = static_cast<Verdict>(9), .lease_count = 1}), "reply: verdict 9 is unknown, expected 0 or 1");
+  EXPECT_EQ(refusal({.lease_count = 1, .version = -4}), "reply: weights of version -4, expected 0 or more");
+  EXPECT_EQ(refusal({.lease_count = 1, .leases = {-2, 0}}), "reply: a lease on batch -2, expected 0 or more");
+  EXPECT_TRUE(source.prepared().empty());
+}
+
+TEST(Script, MustFitTheRun) {
+  const auto run = [](const std::vector<std::vector<int>>& script) {
+    return message([&] { ScriptedRun({}, sgd(0.25), 2, script, {3}); });
+  };
+  EXPECT_EQ(run({{0}, {1}, {0}}), "nothing was thrown");
+  EXPECT_EQ(run({{0}, {1}}), "script: it has ended, but the master waits for gradients");
+  EXPECT_EQ(run({{0}, {1}, {1}}), "script: worker 1 arrives, but it has stopped");
+  EXPECT_EQ(run({{0, 0}}), "script: worker 0 arrives, but it waits for an answer");
+  EXPECT_EQ(run({{2}}), "script: worker 2 of 2 arrives");
+  EXPECT_EQ(run({{0}, {1}, {0}, {0}}), "script: 1 arrivals are left after the last update");
+}
+
+}  // namespace
+}  // namespace apam::exchange::test

@@ -1,0 +1,223 @@
+// The exchange over MPI, for any number of ranks from 2. What the master ends with must be, to the bit, what a script with
+// the same order of arrival gives: so every worker had exactly the version of the weights that it was told it had.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <thread>
+
+#include "apam/exchange/error.h"
+#include "apam/exchange/local/threads.h"
+#include "apam/exchange/mpi/all_reduce.h"
+#include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/worker.h"
+#include "tests/exchange/mpi_world.h"
+#include "tests/exchange/support.h"
+#include "tests/exchange/synchronous_cases.h"
+
+namespace apam::exchange::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
+
+int workers() { return world().ranks() - 1; }
+
+mpi::MessageSizes sizes(const QuadraticOptions& quadratic) {
+  const auto layout = quadratic_layout(quadratic);
+  return {layout.weights_size() + layout.statistics_size(), layout.weights_size()};
+}
+
+// Runs the master on rank 0 and a worker on each other rank; worker w pauses w * `step` in each gradient.
+struct MpiRun {
+  MpiRun(const QuadraticOptions& options, const Schedule& schedule, milliseconds step = milliseconds(0))
+      : quadratic(options), model(options, amsgrad(0.01)), master(model.updater, workers(), schedule, recorder) {
+    if (world().rank() == 0) {
+      const auto transport = mpi::make_master_transport(world(), sizes(quadratic));
+      master.run(*transport, control);
+    } else {
+      quadratic.delay = step * (world().rank() - 1);
+      QuadraticSource source(quadratic);
+      const auto transport = mpi::make_worker_transport(world(), sizes(quadratic));
+      computed = Worker(source).run(*transport, control);
+    }
+  }
+
+  void expect_replayed() const {
+    EXPECT_EQ(values(model.arena.state()), replay(quadratic, amsgrad(0.01), workers(), recorder.workers()));
+  }
+
+  QuadraticOptions quadratic;
+  Model model;
+  Recorder recorder;
+  ScriptedControl control;
+  Master master;
+  std::int64_t computed = 0;  // gradients of this rank
+};
+
+TEST(MpiAsync, OneWorkerIsLocalTrainingToTheBit) {
+  if (workers() != 1) GTEST_SKIP() << "for 2 ranks";
+  const MpiRun run(kModel, {25, 10});
+  if (world().rank() != 0) return;
+  Recorder local;
+  EXPECT_EQ(values(run.model.arena.state()), train_direct(kModel, amsgrad(0.01), {25, 10}, local));
+  EXPECT_EQ(run.recorder.states, local.states);
+  EXPECT_EQ(run.recorder.staleness(), local.staleness());
+
+  Model threaded(kModel, amsgrad(0.01));
+  Recorder recorder;
+  Master master(threaded.updater, 1, {25, 10}, recorder);
+  QuadraticSource source(kModel);
+  ScriptedControl control;
+  train_on_threads(master, std::vector<GradientSource*>{&source}, control);
+  EXPECT_EQ(values(run.model.arena.state()), values(threaded.arena.state()));
+}
+
+TEST(MpiAsync, WorkersOfDifferentSpeeds) {
+  const MpiRun run(kModel, {150}, milliseconds(2));
+  const auto all = mpi::make_all_reduce(world())->gather(static_cast<std::uint64_t>(run.computed));
+  if (world().rank() != 0) return;
+  expect_lawful(run.recorder, run.master.staleness(), workers(), 150);
+  const auto& by_worker = run.master.staleness().by_worker();
+  for (std::size_t worker = 0; worker < by_worker.size(); ++worker) {
+    EXPECT_EQ(static_cast<std::uint64_t>(by_worker[worker]), all[worker + 1]);
+  }
+  run.expect_replayed();
+}
+
+TEST(MpiAsync, FewerUpdatesThanWorkers) {
+  const MpiRun run(kModel, {1});
+  EXPECT_EQ(run.computed, world().rank() == 1 ? 1 : 0);
+  if (world().rank() == 0) expect_lawful(run.recorder, run.master.staleness(), workers(), 1);
+}
+
+// Messages of 1.2 MiB go by rendezvous, and several are under way while the weights change.
+TEST(MpiAsync, LargeMessages) {
+  const MpiRun run({.sizes = {1 << 18, 3, 1 << 16}, .channels = 5, .spread = 1.0F}, {24});
+  if (world().rank() != 0) return;
+  expect_lawful(run.recorder, run.master.staleness(), workers(), 24);
+  run.expect_replayed();
+}
+
+TEST(MpiAsync, RunsFollowOneAnother) {
+  for (int i = 0; i < 5; ++i) {
+    const MpiRun run(kModel, {10});
+    if (world().rank() == 0) run.expect_replayed();
+  }
+}
+
+TEST(MpiAsync, RanksThatDisagreeOnSizesAreToldSo) {
+  mpi::MessageSizes mine = sizes(kModel);
+  if (world().rank() == 1) mine.contribution += 16;
+  const auto make = [&] {
+    if (world().rank() == 0) {
+      mpi::make_master_transport(world(), mine);
+    } else {
+      mpi::make_worker_transport(world(), mine);
+    }
+  };
+  try {
+    make();
+    FAIL() << "nothing was thrown";
+  } catch (const ExchangeError& error) {
+    EXPECT_STREQ(error.what(),
+                 "mpi: rank 1 exchanges 192 and 144 floats (contribution, weights), rank 0 exchanges 176 and 144");
+  }
+}
+
+TEST(MpiAsync, SpansOfTheWrongSizeAreRefused) {
+  std::vector<float> small(3);
+  if (world().rank() == 0) {
+    const auto transport = mpi::make_master_transport(world(), sizes(kModel));
+    EXPECT_THROW(transport->reply(0, {}, std::span<const float>(small)), ExchangeError);
+  } else {
+    const auto transport = mpi::make_worker_transport(world(), sizes(kModel));
+    EXPECT_THROW(transport->push({}, std::span<const float>(small)), ExchangeError);
+    EXPECT_THROW(transport->pull(std::span<float>(small)), ExchangeError);
+  }
+}
+
+double processor_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// What a wait of 1.2 s may cost: anything in the first 100 ms, 5 % of a core from then on. A rank that polled without pause
+// would take 1.2 s.
+constexpr auto kWait = milliseconds(1200);
+constexpr double kMostSeconds = 0.1 + 0.05 * 1.1;
+
+// The master waits for a worker that sleeps; then the workers wait for a master that sleeps.
+TEST(MpiAsync, WaitingRanksCostNextToNothing) {
+  QuadraticOptions quadratic = kModel;
+  Model model(quadratic, amsgrad(0.01));
+  Recorder recorder;
+  recorder.then = [&](const UpdateRecord&) { std::this_thread::sleep_for(kWait); };
+  ScriptedControl control;
+  if (world().rank() == 0) {
+    Master master(model.updater, workers(), {1}, recorder);
+    const auto transport = mpi::make_master_transport(world(), sizes(quadratic));
+    const double before = processor_seconds();
+    master.run(*transport, control);
+    EXPECT_LT(processor_seconds() - before, kMostSeconds);
+  } else {
+    quadratic.delay = kWait;
+    QuadraticSource source(quadratic);
+    const auto transport = mpi::make_worker_transport(world(), sizes(quadratic));
+    const double before = processor_seconds();
+    Worker(source).run(*transport, control);
+    EXPECT_LT(processor_seconds() - before, kMostSeconds);
+  }
+}
+
+TEST(MpiSync, WaitingRanksCostNextToNothing) {
+  const auto all_reduce = mpi::make_all_reduce(world());
+  std::vector<float> values(1000, 1.0F);
+  all_reduce->start(std::span<float>(values));
+  if (world().rank() == 0) std::this_thread::sleep_for(kWait);
+  const double before = processor_seconds();
+  all_reduce->finish();
+  EXPECT_LT(processor_seconds() - before, kMostSeconds);
+  EXPECT_EQ(values, std::vector<float>(1000, static_cast<float>(world().ranks())));
+}
+
+TEST(MpiSync, RanksTogetherAreLocalTraining) {
+  const QuadraticOptions quadratic{.sizes = {33, 5, 70, 16}, .rows = 7, .spread = 1.5F};
+  const auto all_reduce = mpi::make_all_reduce(world());
+  const RankResult result = train_rank(*all_reduce, quadratic, sgd(0.25), {20, 8}, 64);
+  expect_like_local(result, quadratic, 0.25, {20, 8}, world().ranks());
+}
+
+// Many buckets of 1 MiB at once, with statistics behind them; replicas are compared by the trainer.
+TEST(MpiSync, LargeModels) {
+  const QuadraticOptions quadratic{
+      .sizes = {1 << 18, 1 << 17, 1 << 17, 100, 1 << 18}, .channels = 9, .rows = 3, .spread = 1.0F};
+  const auto all_reduce = mpi::make_all_reduce(world());
+  const RankResult result = train_rank(*all_reduce, quadratic, sgd(0.25), {3, 1}, std::size_t{1} << 18U);
+  expect_like_local(result, quadratic, 0.25, {3, 1}, world().ranks());
+}
+
+TEST(MpiSync, ABrokenReplicaIsFoundByAll) {
+  const QuadraticOptions quadratic{.sizes = {33, 5}, .rows = 7, .spread = 1.5F};
+  const auto all_reduce = mpi::make_all_reduce(world());
+  EXPECT_THROW(train_rank(*all_reduce, quadratic, sgd(0.25), {20, 5}, 64, world().rank() == 1 ? 0.5F : 0.0F), ExchangeError);
+}
+
+TEST(MpiSync, GathersAndSums) {
+  const auto all_reduce = mpi::make_all_reduce(world());
+  const auto rank = static_cast<std::uint64_t>(world().rank());
+  const auto gathered = all_reduce->gather(rank + 40);
+  ASSERT_EQ(gathered.size(), static_cast<std::size_t>(world().ranks()));
+  for (std::size_t i = 0; i < gathered.size(); ++i) EXPECT_EQ(gathered[i], i + 40);
+  std::vector<double> sums{1.0, static_cast<double>(rank)};
+  all_reduce->sum(sums);
+  const double n = world().ranks();
+  EXPECT_EQ(sums, (std::vector<double>{n, n * (n - 1) / 2}));
+}
+
+}  // namespace
+}  // namespace apam::exchange::test

@@ -1,0 +1,84 @@
+// What the tests of the exchange share: an observer that keeps everything, a model with its updater, and comparisons.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "apam/exchange/control.h"
+#include "apam/exchange/master.h"
+#include "apam/exchange/observer.h"
+#include "apam/exchange/updater.h"
+#include "tests/exchange/quadratic_source.h"
+
+namespace apam::exchange::test {
+
+class Recorder final : public Observer {
+ public:
+  void on_update(const UpdateRecord& record) override {
+    records.push_back(record);
+    if (then) then(record);
+  }
+  void on_snapshot(std::int64_t update, double /*at*/, In state) override {
+    snapshots.push_back(update);
+    states.emplace_back(state.host().begin(), state.host().end());
+  }
+
+  std::vector<std::int64_t> staleness() const;
+  std::vector<int> workers() const;           // whose gradient each update was
+  std::vector<std::int64_t> batches() const;  // the batch of each update
+
+  std::vector<UpdateRecord> records;
+  std::vector<std::int64_t> snapshots;
+  std::vector<std::vector<float>> states;
+  std::function<void(const UpdateRecord&)> then;  // called after a record is kept
+};
+
+/// Time that stands still until a test moves it, and a signal that a test sends.
+class ScriptedControl final : public Control {
+ public:
+  double now() override { return time; }
+  int stop_signal() override { return signal; }
+
+  double time = 0;
+  std::atomic<int> signal = 0;
+};
+
+/// The naive kernels in one thread: the same bits in every run.
+Exec plain_exec();
+
+engine::OptimizerOptions sgd(double learning_rate);
+engine::OptimizerOptions amsgrad(double learning_rate);
+
+/// A master's model: state alone, weights at their start.
+struct Model {
+  Model(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options);
+
+  Exec exec = plain_exec();
+  engine::ParameterArena arena;
+  Updater updater;
+};
+
+/// One source a worker, each with its own delay.
+std::vector<std::unique_ptr<QuadraticSource>> make_sources(QuadraticOptions options,
+                                                           const std::vector<std::chrono::milliseconds>& delays);
+std::vector<GradientSource*> pointers(const std::vector<std::unique_ptr<QuadraticSource>>& sources);
+
+std::vector<float> values(In span);
+
+/// The state that local training ends with.
+std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
+                                const Schedule& schedule, Recorder& recorder);
+
+/// The state after gradients of these workers, one after the other: what any transport must reproduce to the bit.
+std::vector<float> replay(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
+                          const std::vector<int>& arrivals);
+
+/// What holds for asynchronous training whatever the speeds: every batch once, versions in order, and the bounds of the mean
+/// staleness (tests/exchange/support.cpp derives them).
+void expect_lawful(const Recorder& recorder, const Staleness& staleness, int workers, std::int64_t updates);
+
+}  // namespace apam::exchange::test

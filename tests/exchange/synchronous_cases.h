@@ -1,0 +1,25 @@
+// Synchronous training of the quadratic model over any all-reduce, against local training. The threads' tests and MPI's
+// share it.
+#pragma once
+
+#include "apam/exchange/all_reduce.h"
+#include "tests/exchange/support.h"
+
+namespace apam::exchange::test {
+
+/// What one rank ends with.
+struct RankResult {
+  std::vector<float> state;
+  Recorder recorder;
+};
+
+/// One rank's part of a run. `bend` is added to a weight of this rank after update 2, to break its replica.
+RankResult train_rank(AllReduce& all_reduce, const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
+                      const Schedule& schedule, std::size_t bucket_floats, float bend = 0.0F);
+
+/// Compares with local training on the same batches: weights and losses within what SGD of `learning_rate` can round,
+/// counts exactly.
+void expect_like_local(const RankResult& result, const QuadraticOptions& quadratic, double learning_rate,
+                       const Schedule& schedule, int ranks);
+
+}  // namespace apam::exchange::test
