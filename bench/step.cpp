@@ -15,8 +15,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "apam/training/factories.h"
 #include "apam/exchange/updater.h"
+#include "apam/training/factories.h"
 #include "bench/machine/machine.h"
 #include "bench/profile.h"
 #include "engine/ops/ops.h"
@@ -42,7 +42,7 @@ struct Options {
   int warm_up = 2;
   int profiled = 3;
   std::string json;
-  commands::MachineOptions machine;
+  training::MachineOptions machine;
 };
 
 /// Operations of a step for one image, in 10^9.
@@ -184,7 +184,7 @@ nlohmann::ordered_json describe(const Options& options, const nets::Net& net, co
 
 int run(const Options& options) {
   const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
-  Exec exec(commands::exec_options(options.machine, threads));
+  Exec exec(training::exec_options(options.machine, threads));
   const auto net = nets::make_net(options.net, options.classes);
   const Measured measured = measure(options, *net, exec);
   const auto json = describe(options, *net, exec, measured);

@@ -5,8 +5,8 @@ include(CMakePackageConfigHelpers)
 get_property(installed GLOBAL PROPERTY APAM_INSTALLED_TARGETS)
 install(TARGETS ${installed} EXPORT apam ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY kernels/runtime kernels/ops DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apam/kernels FILES_MATCHING PATTERN "*.h")
-install(DIRECTORY engine nets data apam DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apam
-  FILES_MATCHING PATTERN "*.h" PATTERN sample EXCLUDE PATTERN commands EXCLUDE PATTERN run EXCLUDE)
+install(DIRECTORY engine nets data DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apam FILES_MATCHING PATTERN "*.h" PATTERN sample EXCLUDE)
+install(DIRECTORY apam/exchange DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apam/apam FILES_MATCHING PATTERN "*.h")
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/apam)
 install(EXPORT apam NAMESPACE apam:: FILE apamTargets.cmake DESTINATION ${package})

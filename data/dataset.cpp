@@ -8,6 +8,7 @@
 #include "data/cifar10.h"
 #include "data/synthetic.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/fnv1a.h"
 
 namespace apam::data {
 namespace {
@@ -55,17 +56,15 @@ std::int32_t Dataset::label(Split split, std::int64_t index) const {
   return read(split, index, scratch).label;
 }
 
-// FNV-1a over the labels, byte by byte.
 std::uint64_t hash_of_labels(const Dataset& dataset, Split split) {
   constexpr std::int64_t kMost = std::int64_t{1} << 24;
   const std::int64_t images = dataset.info().images(split);
   const std::int64_t step = (images + kMost - 1) / kMost;
-  std::uint64_t hash = 0xcbf29ce484222325;
+  Fnv1a hash;
   for (std::int64_t i = 0; i < images; i += step) {
-    const auto label = static_cast<std::uint32_t>(dataset.label(split, i));
-    for (unsigned byte = 0; byte < 4; ++byte) hash = (hash ^ ((label >> (8 * byte)) & 0xffU)) * 0x100000001b3;
+    hash.add_bytes(static_cast<std::uint32_t>(dataset.label(split, i)), sizeof(std::uint32_t));
   }
-  return hash;
+  return hash.value();
 }
 
 std::span<const std::string_view> dataset_names() { return kNames; }

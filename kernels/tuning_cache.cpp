@@ -19,6 +19,7 @@
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/decision_json.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/host_name.h"
 
 namespace apam::kernels {
 namespace {
@@ -36,11 +37,6 @@ nlohmann::json read(const std::filesystem::path& file) {
 }
 
 std::string error_text(int code) { return std::generic_category().message(code); }
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 /// What the holder of a lock wrote into it.
 std::string holder_of(int lock) {

@@ -6,11 +6,12 @@ usage: check_includes.py [ROOT]        checks the sources below ROOT (default: t
 
 The arrows are those of docs/architecture.md:
 
-    kernels/runtime <- kernels/ops <- kernels/PROVIDER       providers do not include each other
-    kernels <- engine <- {nets, data, apam}                  these three do not include each other
-    apam/main.cpp, apam/commands, apam/run                   the program: the only place that knows all of them
+    kernels/runtime <- kernels/ops <- kernels/PROVIDER           providers do not include each other
+    kernels <- engine <- {nets, data, apam/exchange}             these three do not include each other
+    apam/exchange <- {apam/exchange/local, apam/exchange/mpi}    nor do these two
+    all of them <- apam/training <- apam/cli                     only tests of apam/cli and the program include apam/cli
 
-A vendor's headers are seen by the folders named in VENDORS alone. Ends with 1 and one line for each offence.
+The headers of a vendor are only for the folders in VENDORS. Exit code 1 and one line per offence if there are any.
 """
 import pathlib
 import re
@@ -20,27 +21,29 @@ import tempfile
 TOP = ("kernels", "engine", "nets", "data", "apam", "tests", "bench")
 PROVIDERS = ("reference", "cpu", "onednn", "cudnn", "cuda")
 
-# Room -> rooms that it may include, itself apart. A file belongs to the first room whose prefix it has.
-ROOMS = [
-    ("kernels/runtime/", ()),
-    ("kernels/ops/", ("kernels/runtime/",)),
-    *((f"kernels/{provider}/", ("kernels/runtime/", "kernels/ops/", "kernels/providers.h")) for provider in PROVIDERS),
-    ("kernels/providers.h", ("kernels/runtime/", "kernels/ops/")),
-    ("kernels/", ("kernels/runtime/", "kernels/ops/", "kernels/providers.h")),
-    ("engine/", ("kernels/runtime/", "kernels/ops/")),
-    ("nets/", ("engine/", "kernels/runtime/", "kernels/ops/")),
-    ("data/", ("kernels/runtime/",)),
-    ("apam/main.cpp", ("apam/", "nets/", "data/", "engine/", "kernels/")),
-    ("apam/commands/", ("apam/", "nets/", "data/", "engine/", "kernels/")),
-    ("apam/run/", ("apam/", "nets/", "data/", "engine/", "kernels/")),
-    ("apam/exchange/mpi/", ("apam/", "engine/", "kernels/runtime/")),
-    ("apam/exchange/local/", ("apam/", "engine/", "kernels/runtime/")),
-    ("apam/", ("engine/", "kernels/runtime/", "kernels/ops/")),
-    ("tests/", TOP),
-    ("bench/", TOP),
-]
-# What the library's own files in apam/ may not reach although they share its prefix.
-PROGRAM = ("apam/main.cpp", "apam/commands/", "apam/run/")
+RUNTIME, OPS = "kernels/runtime/", "kernels/ops/"
+EXCHANGE = ("apam/exchange/", "apam/exchange/local/", "apam/exchange/mpi/")
+BELOW_TRAINING = ("kernels/", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
+
+# Room -> other rooms that it may include. A file belongs to the first room whose prefix it has.
+ROOMS = {
+    RUNTIME: (),
+    OPS: (RUNTIME,),
+    **{f"kernels/{provider}/": (RUNTIME, OPS, "kernels/providers.h") for provider in PROVIDERS},
+    "kernels/providers.h": (RUNTIME, OPS),
+    "kernels/": (RUNTIME, OPS, "kernels/providers.h"),
+    "engine/": (RUNTIME, OPS),
+    "nets/": ("engine/", RUNTIME, OPS),
+    "data/": (RUNTIME,),
+    "apam/exchange/local/": ("apam/exchange/", "engine/", RUNTIME),
+    "apam/exchange/mpi/": ("apam/exchange/", "engine/", RUNTIME),
+    "apam/exchange/": ("engine/", RUNTIME),
+    "apam/training/": BELOW_TRAINING,
+    "apam/cli/": ("apam/training/", *BELOW_TRAINING),
+}
+ALL = (*ROOMS, "tests/", "bench/")
+NOT_CLI = tuple(room for room in ALL if room != "apam/cli/")
+ROOMS |= {"tests/cli/": ALL, "tests/program/": ALL, "tests/": NOT_CLI, "bench/": NOT_CLI}
 
 # Header -> folders that may include it.
 VENDORS = [
@@ -50,7 +53,8 @@ VENDORS = [
     (r"omp\.h", ("kernels/runtime/",)),
     (r".*intrin\.h", ("kernels/",)),
     (r"mpi\.h", ("apam/exchange/mpi/",)),
-    (r"nccl\.h", ("apam/nccl/",)),
+    (r"nccl\.h", ("apam/exchange/nccl/",)),
+    (r"CLI/.*", ("apam/cli/", "bench/", "tests/cli/", "tests/program/")),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
@@ -58,21 +62,13 @@ CONDITIONAL = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif|else|endif|define|undef
 
 
 def room_of(path):
-    return next((room for room in ROOMS if path.startswith(room[0])), None)
+    return next((room for room in ROOMS if path.startswith(room)), None)
 
 
 def allowed(path, target):
     """Whether the file `path` may include the file `target`, both from the root."""
-    room = room_of(path)
-    if room is None:
-        return False
-    program = path.startswith(PROGRAM)
-    if target.startswith(PROGRAM):
-        return program or path.startswith(("tests/", "bench/"))
-    target_room = room_of(target)
-    if target_room is None:  # generated headers have the place that their template has
-        return False
-    return target_room[0] == room[0] or target.startswith(tuple(room[1]))
+    room, target_room = room_of(path), room_of(target)  # a generated header belongs to the folder of its template
+    return room is not None and target_room is not None and (target_room == room or target_room in ROOMS[room])
 
 
 def offences_of(path, text):
@@ -130,15 +126,26 @@ SELF_TEST = [  # file, line, whether it is an offence
     ("nets/a.cpp", '#include "engine/tape.h"', False),
     ("data/a.cpp", '#include "engine/tape.h"', True),
     ("data/a.cpp", '#include "apam/exchange/transport.h"', True),
-    ("apam/a.cpp", '#include "nets/net.h"', True),
-    ("apam/a.cpp", '#include "apam/commands/a.h"', True),
-    ("apam/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
+    ("apam/exchange/a.cpp", '#include "nets/net.h"', True),
+    ("apam/exchange/a.cpp", '#include "kernels/ops/conv2d.h"', True),
+    ("apam/exchange/a.cpp", '#include "apam/training/a.h"', True),
+    ("apam/exchange/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
+    ("apam/exchange/local/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
     ("apam/exchange/mpi/a.cpp", '#include "apam/exchange/transport.h"', False),
-    ("apam/a.cpp", "#include <mpi.h>", True),
+    ("apam/exchange/a.cpp", "#include <mpi.h>", True),
     ("apam/exchange/mpi/a.cpp", "#include <mpi.h>", False),
-    ("apam/main.cpp", "#include <mpi.h>", True),
-    ("apam/main.cpp", '#include "apam/commands/a.h"', False),
-    ("apam/commands/a.cpp", '#include "nets/net.h"', False),
+    ("apam/training/a.cpp", "#include <mpi.h>", True),
+    ("apam/training/a.cpp", "#include <CLI/CLI.hpp>", True),
+    ("apam/training/a.cpp", '#include "apam/cli/a.h"', True),
+    ("apam/training/a.cpp", '#include "apam/exchange/mpi/a.h"', False),
+    ("apam/training/a.cpp", '#include "nets/net.h"', False),
+    ("apam/cli/a.cpp", "#include <CLI/CLI.hpp>", False),
+    ("apam/cli/main.cpp", '#include "apam/cli/a.h"', False),
+    ("apam/cli/a.cpp", '#include "apam/training/a.h"', False),
+    ("apam/main.cpp", '#include "apam/cli/a.h"', True),
+    ("tests/training/a.cpp", '#include "apam/cli/a.h"', True),
+    ("tests/cli/a.cpp", '#include "apam/cli/a.h"', False),
+    ("bench/a.cpp", '#include "apam/cli/a.h"', True),
     ("tests/nets/a.cpp", '#include "data/dataset.h"', False),
     ("tests/nets/a.cpp", "#include <cudnn.h>", True),
     ("engine/a.h", '#include "tape.h"', True),

@@ -1,4 +1,4 @@
-// The commands of the program. Each returns the exit status.
+// The commands of the program. Each returns the exit code.
 #pragma once
 
 #include <string>
@@ -8,20 +8,20 @@
 
 namespace apam::cli {
 
-/// The program and its arguments, as it was started.
+/// The program and its arguments.
 using CommandLine = std::vector<std::string>;
 
-/// Trains; rank 0 leaves a run folder. 0; 2 when ranks were asked different things; 3 when the model diverged; or 128 + the
-/// signal that ended it early.
-int train(const TrainOptions& options, const CommandLine& command);
+/// Trains; rank 0 writes a run folder. 0; 2 if the ranks got different options; 3 if the model diverged; 128 + the signal that
+/// ended it early.
+int train(const training::TrainOptions& options, const CommandLine& command);
 
-/// Scores a saved model on the test images. 0, or 3 when their loss is not finite.
-int eval(const EvalOptions& options);
+/// Evaluates a saved model on the test images. 0; 3 if the loss is not finite.
+int eval(const training::EvalOptions& options);
 
-/// The gradients of one given mini-batch at given weights, from file to file.
-int gradients(const GradientsOptions& options);
+/// Gradients of one given mini-batch at given weights, from file to file.
+int gradients(const training::GradientsOptions& options);
 
-/// What this build can do and what this machine has; and which kernels a net gets here.
-int info(const InfoOptions& options);
+/// This build, this machine, and the kernels of a net.
+int info(const training::InfoOptions& options);
 
 }  // namespace apam::cli

@@ -3,7 +3,6 @@
 #include "apam/cli/commands.h"
 #include "apam/training/evaluate.h"
 #include "apam/training/factories.h"
-#include "apam/training/run_folder.h"
 #include "apam/training/json_text.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/cores.h"
@@ -11,20 +10,20 @@
 
 namespace apam::cli {
 
-int eval(const EvalOptions& options) {
+int eval(const training::EvalOptions& options) {
   const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
   Exec exec(exec_options(options.machine, threads));
   const auto dataset = open_data(options.data, options.net);
   const auto net = make_net(options.net, *dataset);
-  Scorer scorer(exec, *net, test_batches(dataset, options.batch));
+  training::Scorer scorer(exec, *net, training::test_batches(dataset, options.batch));
   const nets::LoadedWeights loaded = nets::load_weights(options.weights, scorer.arena());
   require<InputError>(loaded.running_statistics || net->layout().statistics().empty(),
-                      "{}: has no running statistics of batch norm, without which {} cannot be scored", options.weights,
+                      "{}: has no running statistics of batch norm, without which {} cannot be evaluated", options.weights,
                       options.net.name);
 
-  require_finite(exec, scorer.arena(), options.weights);
+  training::require_finite(exec, scorer.arena(), options.weights);
 
-  const Scores scores = *scorer.score([] { return false; });
+  const training::Scores scores = *scorer.score([] { return false; });
   if (!scores.finite()) {
     std::cerr << fmt::format("apam: eval: the loss of {} images is {}, expected a number: the model has diverged",
                              scores.images, scores.loss)
@@ -32,18 +31,18 @@ int eval(const EvalOptions& options) {
     return 3;
   }
   if (!options.json.empty()) {
-    const run::Json json = {{"net", options.net.name},
-                            {"weights", run::json_text(options.weights)},
-                            {"weights_sha256", nets::weights_sha256(scorer.arena())},
-                            {"state_sha256", nets::state_sha256(scorer.arena())},
-                            {"data", options.data.name},
-                            {"data_source", run::json_text(dataset->info().source)},
-                            {"batch", options.batch},
-                            {"images", scores.images},
-                            {"test_accuracy", scores.accuracy},
-                            {"test_top5", scores.top5},
-                            {"test_loss", scores.loss},
-                            {"seconds", scores.seconds}};
+    const training::Json json = {{"net", options.net.name},
+                                 {"weights", training::json_text(options.weights)},
+                                 {"weights_sha256", nets::weights_sha256(scorer.arena())},
+                                 {"state_sha256", nets::state_sha256(scorer.arena())},
+                                 {"data", options.data.name},
+                                 {"data_source", training::json_text(dataset->info().source)},
+                                 {"batch", options.batch},
+                                 {"images", scores.images},
+                                 {"test_accuracy", scores.accuracy},
+                                 {"test_top5", scores.top5},
+                                 {"test_loss", scores.loss},
+                                 {"seconds", scores.seconds}};
     write_file(options.json, json.dump(2) + "\n");
   }
   std::cout << fmt::format("test accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images, {:.1f} images/s)",

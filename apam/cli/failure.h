@@ -1,4 +1,4 @@
-// What a user is told when something goes wrong: one line, whatever was thrown.
+// One line for the user about any exception.
 #pragma once
 
 #include <exception>
@@ -7,8 +7,7 @@
 
 namespace apam::cli {
 
-/// The text of our own errors as it stands. Those of the libraries below name what they know, and the operation comes from
-/// here: "train: ...".
+/// The message of an apam::Error. Exceptions of libraries become a sentence after the operation: "train: ...".
 std::string describe_failure(const std::exception& error, std::string_view operation);
 
 }  // namespace apam::cli

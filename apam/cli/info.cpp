@@ -7,12 +7,11 @@
 #include <sstream>
 
 #include "apam/cli/commands.h"
-#include "apam/training/net_gradient_source.h"
-#include "apam/training/run_config.h"
-#include "apam/training/factories.h"
 #include "apam/exchange/mpi/environment.h"
-#include "apam/training/json_text.h"
 #include "apam/exchange/updater.h"
+#include "apam/training/factories.h"
+#include "apam/training/json_text.h"
+#include "apam/training/net_gradient_source.h"
 #include "apam/training/version.h"
 #include "kernels/ops/all.h"
 #include "kernels/runtime/cores.h"
@@ -21,9 +20,9 @@
 namespace apam::cli {
 namespace {
 
-using run::Json;
+using training::Json;
 
-/// Those of the processor's instruction sets that matter to kernels.
+/// The processor's instruction sets that kernels use.
 std::vector<std::string> instruction_sets() {
   constexpr std::array<std::string_view, 9> wanted{"avx",      "avx2",     "fma",         "f16c",    "avx512f",
                                                    "avx512vl", "avx512bw", "avx512_bf16", "amx_tile"};
@@ -54,30 +53,30 @@ Json providers() {
   return json;
 }
 
-Json describe_build(const InfoOptions& options, int threads) {
+Json describe_build(const training::InfoOptions& options, int threads) {
   Json json;
-  json["version"] = kVersion;
-  json["commit"] = kCommit;
-  json["build"] = kBuildType;
-  json["compiler"] = kCompiler;
-  json["cpu"] = run::json_text(kernels::cpu_model());
+  json["version"] = training::kVersion;
+  json["commit"] = training::kCommit;
+  json["build"] = training::kBuildType;
+  json["compiler"] = training::kCompiler;
+  json["cpu"] = training::json_text(kernels::cpu_model());
   const Cores cores = process_cores();
   json["cores"] = cores.count();
   json["cpus"] = cores.cpus.to_text();
   json["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
   json["threads"] = threads;
   json["instruction_sets"] = instruction_sets();
-  json["onednn"] = kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion);
-  json["cuda"] = kCudaVersion.empty() ? Json() : Json(kCudaVersion);
+  json["onednn"] = training::kOneDnnVersion.empty() ? Json() : Json(training::kOneDnnVersion);
+  json["cuda"] = training::kCudaVersion.empty() ? Json() : Json(training::kCudaVersion);
   json["mpi"] = exchange::mpi::library_version();
   json["mpi_launcher"] = exchange::mpi::launcher();
-  json["kernel_cache"] = run::json_text(kernel_cache_folder(options.machine).string());
+  json["kernel_cache"] = training::json_text(kernel_cache_folder(options.machine).string());
   json["providers"] = providers();
   return json;
 }
 
-/// The kernels that one training step and one update of the net get here, with the times of those that were compared.
-Json kernels_of_a_step(const InfoOptions& options, Exec& exec) {
+/// The kernels of one training step and one update of the net, with timings where several were compared.
+Json kernels_of_a_step(const training::InfoOptions& options, Exec& exec) {
   data::DatasetOptions computed{.name = "synthetic"};
   computed.synthetic.classes = options.net.classes.value_or(10);
   computed.synthetic.train_images = options.batch;
@@ -87,7 +86,7 @@ Json kernels_of_a_step(const InfoOptions& options, Exec& exec) {
   const engine::ParameterArena arena(exec.device(), net->layout());
   arena.initialize(0);
   const auto batches = std::make_shared<const data::Batches>(dataset, data::BatchOptions{.batch = options.batch});
-  NetGradientSource source(exec, *net, arena, batches, {.threads = 0});
+  training::NetGradientSource source(exec, *net, arena, batches, {.threads = 0});
   source.compute({.batch = 0});
   exchange::Updater(exec, arena, {}).apply(arena.outgoing());
 
@@ -146,7 +145,7 @@ void print(const Json& json) {
 
 }  // namespace
 
-int info(const InfoOptions& options) {
+int info(const training::InfoOptions& options) {
   const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
   ExecOptions machine = exec_options(options.machine, threads);
   machine.retime = options.retime;

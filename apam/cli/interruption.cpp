@@ -22,7 +22,7 @@ bool ignored(int signal) {
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-sigset_t answered_signals() {
+sigset_t handled_signals() {
   sigset_t set;
   ::sigemptyset(&set);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
@@ -34,7 +34,7 @@ sigset_t answered_signals() {
 }  // namespace
 
 Interruption::Interruption()
-    : signals_(answered_signals()),
+    : signals_(handled_signals()),
       arrived_(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK)),
       closing_(::eventfd(0, EFD_CLOEXEC)) {
   const int error = errno;
@@ -51,7 +51,7 @@ Interruption::~Interruption() {
   thread_.join();
   ::close(arrived_);
   ::close(closing_);
-  // One that has been answered must not end the process now.
+  // A signal that was handled must not end the process now.
   const timespec at_once{};
   while (::sigtimedwait(&signals_, nullptr, &at_once) > 0) {
   }
@@ -71,7 +71,7 @@ void Interruption::watch() {
     if (signal_ == 0) {
       first = now;
       signal_ = signal;
-    } else if (now - first >= kSameWish) {
+    } else if (now - first >= kRepetition) {
       ::_exit(128 + signal);
     }
   }

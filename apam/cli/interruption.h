@@ -1,8 +1,8 @@
-// The user's wish to end the program early, taken as something to ask for between two steps.
+// Signals that end the program early, as a flag to poll between two steps.
 //
-// SIGINT, SIGTERM and SIGHUP are blocked and read by a thread of their own. The first one is noted. A second one ends the
-// process at once; since a launcher and a terminal may both pass on the same key press, it must come a while later. A signal
-// that was ignored when the program started (nohup, a job in the background) stays ignored.
+// SIGINT, SIGTERM and SIGHUP are blocked and read by a separate thread. The first one sets the flag. A second one ends the
+// process at once, unless it arrives so soon that terminal and launcher may have passed on the same key press. Signals that
+// were ignored at program start (nohup, background jobs) stay ignored.
 #pragma once
 
 #include <csignal>
@@ -14,19 +14,19 @@
 
 namespace apam::cli {
 
-/// While it lives the signals do not end the process; pending() tells whether one has come. Make it before other threads
-/// start: they inherit the mask. Throws DeviceError when the system has no descriptor left.
+/// While it exists, these signals do not end the process. Make it before other threads start: they inherit the signal mask.
+/// Throws DeviceError if the system has no descriptor left.
 class Interruption {
  public:
-  /// A signal within this time of the first one is the same wish.
-  static constexpr std::chrono::milliseconds kSameWish{300};
+  /// A signal within this time after the first one is a repetition of it.
+  static constexpr std::chrono::milliseconds kRepetition{300};
 
   Interruption();
   ~Interruption();
   Interruption(const Interruption&) = delete;
   Interruption& operator=(const Interruption&) = delete;
 
-  /// The first signal that has come, if any. Any thread may ask; it is one atomic read.
+  /// The first signal that has arrived, if any. One atomic read, from any thread.
   std::optional<int> pending() const {
     const int signal = signal_;
     return signal == 0 ? std::nullopt : std::optional(signal);
@@ -35,7 +35,7 @@ class Interruption {
  private:
   void watch();
 
-  sigset_t signals_{};  // that this answers
+  sigset_t signals_{};  // that are handled
   int arrived_;         // descriptor: signals
   int closing_;         // descriptor: the destructor
   std::atomic<int> signal_ = 0;

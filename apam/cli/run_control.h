@@ -1,18 +1,16 @@
-// Time and signals for the exchange, as they are.
+// Clock and signals for the exchange.
 #pragma once
 
 #include <chrono>
-#include <optional>
-#include <utility>
 
-#include "apam/training/run_config.h"
-#include "apam/exchange/control.h"
 #include "apam/cli/interruption.h"
+#include "apam/exchange/control.h"
+#include "apam/exchange/ending.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::cli {
 
-/// Thrown where the set-up of a run looks at signals: there is nothing to save yet.
+/// A signal arrived during set-up: there is nothing to save yet.
 class Interrupted : public Error {
  public:
   explicit Interrupted(int signal)
@@ -25,7 +23,7 @@ class Interrupted : public Error {
 
 class RunControl final : public exchange::Control {
  public:
-  /// Training begins now. `interruption` must outlive the control.
+  /// Starts the clock. `interruption` must outlive the control.
   explicit RunControl(const Interruption& interruption) : interruption_(interruption) {}
 
   double now() override { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
@@ -36,18 +34,17 @@ class RunControl final : public exchange::Control {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-/// How a run ended: a signal that came after the last update, while the model was evaluated, interrupts it too.
-inline RunEnding end_of_run(exchange::Ending ending, std::optional<exchange::Divergence> divergence,
-                            const Interruption& interruption) {
+/// A signal after the last update, during the final evaluation, interrupts the run too.
+inline exchange::Ending with_late_signal(exchange::Ending ending, const Interruption& interruption) {
   const auto signal = interruption.pending();
   if (ending.why == exchange::Ending::Why::complete && signal) {
     ending.why = exchange::Ending::Why::interrupted;
     ending.signal = *signal;
   }
-  return {ending, std::move(divergence)};
+  return ending;
 }
 
-/// Throws Interrupted if a signal has come.
+/// Throws Interrupted if a signal has arrived.
 inline void check_interruption(const Interruption& interruption) {
   if (const auto signal = interruption.pending()) throw Interrupted(*signal);
 }

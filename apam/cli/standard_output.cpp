@@ -1,23 +1,22 @@
 #include "apam/cli/standard_output.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
 #include <iostream>
 
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/write_all.h"
 
 namespace apam::cli {
 namespace {
 
-/// Each open() takes the lowest number that is free.
+/// Relies on open() taking the lowest free number.
 void open_standard_descriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) >= 0) continue;
-    if (::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;  // no /dev: as it was
+    if (::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;  // no /dev
   }
 }
 
@@ -36,19 +35,7 @@ StandardOutput::~StandardOutput() {
 }
 
 int StandardOutput::sync() {
-  const char* at = pbase();
-  while (at < pptr() && reason_ == 0) {
-    const ::ssize_t written = ::write(STDOUT_FILENO, at, static_cast<std::size_t>(pptr() - at));
-    const int reason = written < 0 ? errno : ENOSPC;
-    if (written > 0) {
-      at += written;
-    } else if (reason == EAGAIN) {  // another process made it non-blocking
-      pollfd ready{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
-      ::poll(&ready, 1, -1);
-    } else if (reason != EINTR) {
-      reason_ = reason;
-    }
-  }
+  if (reason_ == 0) reason_ = write_all(STDOUT_FILENO, {pbase(), static_cast<std::size_t>(pptr() - pbase())}).error;
   setp(buffer_.data(), buffer_.data() + buffer_.size());
   return reason_ == 0 ? 0 : -1;
 }

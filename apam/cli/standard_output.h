@@ -1,5 +1,4 @@
-// Standard output that tells when it could not be written: std::cout by itself forgets the reason, and a program that ends
-// with 0 then has lied.
+// Standard output with error reporting. std::cout itself loses the errno of a failed write.
 #pragma once
 
 #include <array>
@@ -7,18 +6,18 @@
 
 namespace apam::cli {
 
-/// While it lives, std::cout writes to file descriptor 1 through it. A pipe without a reader is an error like a full disk:
-/// SIGPIPE is ignored, so that training goes on when the reader of its output has gone.
+/// While it exists, std::cout writes to file descriptor 1 through it. A closed pipe is an error like a full disk: SIGPIPE is
+/// ignored, so that training continues.
 class StandardOutput : private std::streambuf {
  public:
-  /// Descriptors 0 to 2 that are closed are opened without the right to what they are for: a file of ours that got such a
-  /// number would receive what is printed.
+  /// Opens closed descriptors among 0 to 2 on /dev/null, in a mode that makes their normal use fail. Otherwise a file that the
+  /// program opens could get such a number and receive printed text.
   StandardOutput();
   ~StandardOutput() override;
   StandardOutput(const StandardOutput&) = delete;
   StandardOutput& operator=(const StandardOutput&) = delete;
 
-  /// Writes what is left. Throws InputError when that, or anything before, could not be written.
+  /// Flushes. Throws InputError if this or an earlier write failed.
   void close();
 
  private:

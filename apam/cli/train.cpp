@@ -1,52 +1,60 @@
+#include <unistd.h>
+
 #include <array>
 #include <iostream>
 #include <utility>
 
 #include "apam/cli/commands.h"
-#include "apam/training/kernel_choice.h"
-#include "apam/training/run_output.h"
 #include "apam/cli/run_control.h"
+#include "apam/cli/terminal_progress.h"
 #include "apam/cli/train_ranks.h"
-#include "apam/exchange/mpi/launch.h"
 #include "apam/exchange/local/direct.h"
 #include "apam/exchange/master.h"
+#include "apam/exchange/mpi/launch.h"
+#include "apam/training/kernel_choice.h"
+#include "apam/training/run_output.h"
 
 namespace apam::cli {
 namespace {
 
-int train_local(const TrainOptions& options, const CommandLine& command, const Interruption& interruption) {
-  const std::array<exchange::RankCores, 1> alone{cores_of_this_rank(true)};
-  Plan plan = make_plan(options, make_crew(options, alone, 0));
+int train_local(const training::TrainOptions& options, const CommandLine& command, const Interruption& interruption) {
+  const std::array<exchange::RankCores, 1> this_rank{training::cores_of_this_rank(true)};
+  training::RunPlan plan = make_run_plan(options, make_thread_budget(options, this_rank, 0));
   const auto interrupted = [&] { return interruption.pending().has_value(); };
   plan.exec.give_up = interrupted;
   Exec exec(plan.exec);
   const engine::ParameterArena arena(exec.device(), plan.net->layout());
-  const std::int64_t batches_before = first_weights(options, exec, arena);
+  const std::int64_t batches_before = load_initial_weights(options, exec, arena);
   check_interruption(interruption);
-  const auto on_the_spot = [&] { return std::make_unique<EvaluationsOnTheSpot>(exec, *plan.net, plan.test, interrupted); };
-  Recorder recorder(options, plan, command, on_the_spot);
+  const auto make_evaluator = [&] {
+    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.test, interrupted);
+  };
+  TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
+  training::RunOutput output(options, plan, command, progress, make_evaluator);
   exchange::Updater updater(exec, arena, plan.optimizer);
-  exchange::Master master(updater, 1, plan.schedule, recorder.monitor());
-  NetGradientSource source(exec, *plan.net, arena, plan.train, {.threads = options.loader_threads});
+  exchange::Master master(updater, 1, plan.schedule, output.metrics());
+  training::NetGradientSource source(exec, *plan.net, arena, plan.train, {.threads = options.loader_threads});
 
-  choose_kernels({exec, &updater, &source, batch_sizes(*plan.train, 0, 1)}, interruption);
+  const training::KernelWork work{exec, &updater, &source, training::batch_sizes(*plan.train, 0, 1)};
+  choose_kernels(work, [&] { check_interruption(interruption); });
   RunControl control(interruption);
   exchange::train_directly(master, source, control);
-  recorder.save(arena, batches_before, master.ending());
-  recorder.monitor().finish();
-  RunEnding ending = end_of_run(master.ending(), master.divergence(), interruption);
-  const int status = ending.status();
-  recorder.close(arena, {"none (one process)", {report_process(exec.report())}, std::move(ending)});
-  return status;
+  output.save(arena, batches_before, master.ending());
+  output.metrics().finish();
+  const exchange::Ending ending = with_late_signal(master.ending(), interruption);
+  const std::string text =
+      output.close(arena, {"none (one process)", ending, master.divergence()}, {training::report_process(exec.report())});
+  if (!text.empty()) std::cout << text << std::endl;
+  return training::exit_code(ending);
 }
 
 }  // namespace
 
-int train(const TrainOptions& options, const CommandLine& command) {
+int train(const training::TrainOptions& options, const CommandLine& command) {
   const Interruption interruption;  // before MPI and OpenMP start threads
   try {
     if (options.exchange != "local") return train_ranks(options, command, interruption);
-    const auto size = exchange::process_environment("PMI_SIZE");
+    const auto size = exchange::mpi::process_environment("PMI_SIZE");
     if (size && *size != "1") {
       return refuse_on_all_ranks(
           command, 2, fmt::format("--exchange local: trains in one process, but {} were started; use async or sync", *size));

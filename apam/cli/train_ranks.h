@@ -6,14 +6,14 @@
 
 namespace apam::cli {
 
-/// Says on which rank the command line is wrong, and ends all of them: `mistake` is this rank's, which may be the only one.
-/// Collective with the set-up of train_ranks(); gives up after a few seconds where other ranks start no MPI. Returns the
-/// status.
+/// Reports which rank has an invalid command line, and ends all ranks. `mistake`: on this rank, which may be the only one.
+/// Collective with the set-up of train_ranks(); gives up after a few seconds if other ranks do not start MPI. Returns the exit
+/// code.
 int refuse_on_all_ranks(const CommandLine& command, int status, const std::string& mistake);
 
-/// Starts MPI and trains asynchronously (rank 0 is the master) or synchronously, as options.exchange says. Collective. All
-/// ranks return the same status. Mistakes in the set-up of any rank are told by one of them; a later failure is told by the
-/// rank that has it, which ends the job. Throws ExchangeError when MPI does not start.
-int train_ranks(const TrainOptions& options, const CommandLine& command, const Interruption& interruption);
+/// Starts MPI and trains asynchronously (rank 0 is the master) or synchronously, as options.exchange selects. Collective. All
+/// ranks return the same exit code. A mistake in the set-up of any rank is reported once; a later failure is reported by the
+/// rank that has it, which ends the job. Throws ExchangeError if MPI does not start.
+int train_ranks(const training::TrainOptions& options, const CommandLine& command, const Interruption& interruption);
 
 }  // namespace apam::cli

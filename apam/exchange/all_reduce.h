@@ -1,4 +1,4 @@
-// The contract between synchronous training and whatever adds up its gradients: MPI, threads of one process, later NCCL.
+// The contract between synchronous training and the code that sums its gradients: MPI, threads of one process, later NCCL.
 // Every rank makes the same calls in the same order, with spans of the same sizes.
 #pragma once
 
@@ -18,23 +18,23 @@ class AllReduce {
   virtual int ranks() const = 0;
   virtual std::string_view name() const = 0;  ///< for reports
 
-  /// Starts to replace `values` by their sum over the ranks; every rank gets the same bits. The memory belongs to the sum
-  /// until finish() returns; if an error comes first, until the process ends.
+  /// Starts replacing `values` by their sum over the ranks; every rank gets the same bits. The memory is in use until finish()
+  /// returns, or after an error until the process ends.
   virtual void start(Out values) = 0;
 
-  /// Moves what has been started, without waiting.
+  /// Makes progress on started sums, without waiting.
   virtual void progress() = 0;
 
-  /// Waits until everything started is done. Waiting costs next to no processor time.
+  /// Waits until all started sums are done. Waiting uses almost no processor time.
   virtual void finish() = 0;
 
-  /// Replaces the values by their sums over the ranks. Waits.
+  /// Replaces the values by their sums over the ranks. Blocks.
   virtual void sum(std::span<double> values) = 0;
 
-  /// One number of each rank, by rank. Waits.
+  /// All-gather: the number of each rank, by rank. Blocks.
   virtual std::vector<std::uint64_t> gather(std::uint64_t value) = 0;
 
-  /// Gives every rank the values of rank 0. Waits.
+  /// Copies the values of rank 0 to all ranks. Blocks.
   virtual void broadcast(Out values) = 0;
 };
 

@@ -1,10 +1,10 @@
-// How long to pause between two polls, so that waiting costs little processor time and adds little delay.
+// Back-off between two polls: waiting uses little processor time and adds little delay.
 //
-// A pause grows by an eighth of itself up to a limit, so that a wait of t ends at most about t/8 late: first 40 polls that
-// yield, then sleeps from 20 us. The limit is 1 ms while a rank has nothing to do but wait. While a message is
-// under way it is 100 us, since a library that polls moves a large message piece by piece; but the other side may be busy, so
-// after 500 such sleeps it is 400 us. A poll with its sleep costs 5 to 15 us of processor time: a waiting rank takes less
-// than 5 % of a core, from 10 ms on when idle, from 100 ms on when it expects a message to move.
+// The first 40 polls yield. Then sleeps start at 20 us and grow by an eighth each, so a wait of t ends at most about t/8 late.
+// The limit is 1 ms for an idle rank. While a message is in flight it is 100 us, because a polling library moves a large
+// message piece by piece; after 500 such sleeps it is 400 us, because the other side may be busy. A poll with its sleep costs 5
+// to 15 us of processor time: a waiting rank uses less than 5 % of a core, from 10 ms on when idle, from 100 ms on during a
+// transfer.
 #pragma once
 
 #include <chrono>
@@ -16,17 +16,17 @@ class Backoff {
  public:
   enum class Waiting : std::uint8_t { idle, transfer };
 
-  /// The sleep after the next unsuccessful poll; zero: yield, and poll again.
+  /// The sleep after the next unsuccessful poll; zero: yield.
   std::chrono::nanoseconds next(Waiting waiting);
 
-  /// Takes that pause.
+  /// Sleeps or yields for next().
   void pause(Waiting waiting);
 
-  /// To be called when a poll found something.
+  /// After a successful poll.
   void reset() { *this = {}; }
 
  private:
-  int polls_ = 0;  // without success
+  int polls_ = 0;  // unsuccessful
   std::chrono::nanoseconds sleep_{};
 };
 

@@ -24,7 +24,7 @@ BucketQueue::BucketQueue(const engine::ParameterLayout& layout, std::size_t buck
 }
 
 void BucketQueue::reset() {
-  noted_.assign(bucket_of_.size(), false);
+  complete_.assign(bucket_of_.size(), false);
   missing_.resize(buckets_.size());
   for (std::size_t i = 0; i < buckets_.size(); ++i) missing_[i] = buckets_[i].parameters;
   next_ = 0;
@@ -32,9 +32,9 @@ void BucketQueue::reset() {
 
 void BucketQueue::ready(engine::ParameterId id) {
   const auto index = static_cast<std::size_t>(id.index);
-  require<ExchangeError>(index < noted_.size(), "buckets: parameter {} of {} is ready", id.index, noted_.size());
-  require<ExchangeError>(!noted_[index], "buckets: the gradient of parameter {} was complete before", id.index);
-  noted_[index] = true;
+  require<ExchangeError>(index < complete_.size(), "buckets: parameter {} of {} is ready", id.index, complete_.size());
+  require<ExchangeError>(!complete_[index], "buckets: the gradient of parameter {} is already complete", id.index);
+  complete_[index] = true;
   --missing_[bucket_of_[index]];
 }
 

@@ -1,10 +1,9 @@
-// What the exchange asks of the outside: the time, and whether it is to stop. It has no clock and no signal handler of its
-// own, so that tests and simulations decide both.
+// Clock and stop signal for the exchange, which has neither, so that tests and simulations control both.
 #pragma once
 
 namespace apam::exchange {
 
-/// Called on the thread that runs the exchange, between two messages or updates.
+/// Called by the thread that runs the exchange, between two messages or updates.
 class Control {
  public:
   virtual ~Control() = default;
@@ -12,8 +11,15 @@ class Control {
   /// Seconds since training began. Never decreases.
   virtual double now() = 0;
 
-  /// The signal that asks the run to stop, 0 while there is none. Once it is not 0, it stays.
+  /// The signal that stops the run; 0 if none has arrived. Never returns to 0.
   virtual int stop_signal() = 0;
+};
+
+/// The clock is always 0 and no signal arrives: for a worker in the master's process, and for replays.
+class NullControl final : public Control {
+ public:
+  double now() override { return 0; }
+  int stop_signal() override { return 0; }
 };
 
 }  // namespace apam::exchange

@@ -31,7 +31,7 @@ std::map<std::string, Host> hosts_of(std::span<const RankCores> ranks) {
   return hosts;
 }
 
-/// Whole threads of a sum of fractions, which may have lost a rounding error.
+/// Whole threads of a sum of fractions, corrected for rounding.
 int whole(double threads) {
   constexpr double kRounding = 1e-6;
   return std::max(1, static_cast<int>(threads + kRounding));
@@ -49,7 +49,7 @@ void divide(std::span<const RankCores> ranks, const Host& host, std::vector<int>
   for (const std::size_t r : host.computing) threads[r] = whole(threads[r] * std::ceil(*host.quota) / sum);
 }
 
-/// What computing ranks leave to rank `other`: their threads are taken to be spread evenly over their masks.
+/// The cores that computing ranks leave to rank `other`, if their threads are spread evenly over their masks.
 int left_for(std::span<const RankCores> ranks, const Host& host, std::size_t other, const std::vector<int>& threads) {
   const CpuSet& mask = ranks[other].cores.cpus;
   double left = mask.count(), sum = 0;
@@ -64,16 +64,16 @@ int left_for(std::span<const RankCores> ranks, const Host& host, std::size_t oth
 
 }  // namespace
 
-std::vector<int> threads_of_ranks(std::span<const RankCores> ranks, int asked) {
-  std::vector<int> threads(ranks.size(), std::max(1, asked));
+std::vector<int> threads_of_ranks(std::span<const RankCores> ranks, int requested) {
+  std::vector<int> threads(ranks.size(), std::max(1, requested));
   for (const auto& [name, host] : hosts_of(ranks)) {
-    if (asked <= 0) divide(ranks, host, threads);
+    if (requested <= 0) divide(ranks, host, threads);
     for (const std::size_t r : host.others) threads[r] = left_for(ranks, host, r, threads);
   }
   return threads;
 }
 
-// "w|0-3,8|2.5|16|host": computes (w) or not (-), CPUs, quota or nothing, limit of threads, and a host that may have any name.
+// "w|0-3,8|2.5|16|host": computes (w) or not (-), CPUs, quota or nothing, thread limit, and the host, which may have any name.
 std::string RankCores::to_text() const {
   const std::string quota = cores.quota ? fmt::format("{}", *cores.quota) : "";
   return fmt::format("{}|{}|{}|{}|{}", computes ? 'w' : '-', cores.cpus.to_text(), quota, cores.limit, host);

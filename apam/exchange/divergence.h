@@ -1,5 +1,5 @@
-// Finds out when a model diverges: a loss, a weight or a running statistic is NaN or infinite. A loss is looked at before its
-// gradient is applied, so the weights of a run that ends there are still finite; the state is looked at after every update.
+// Detects divergence: a loss, a weight or a running statistic is NaN or infinite. The loss is checked before its gradient is
+// applied, so the weights of a run that stops there are still finite. The state is checked after every update.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,16 @@
 
 namespace apam::exchange {
 
-/// The first thing that was not finite.
+/// The first value that was not finite.
 struct Divergence {
-  std::int64_t update = 0;  ///< the update it belongs to; one that is not applied counts as the next
+  std::int64_t update = 0;  ///< its update; the next one if the gradient was not applied
   int worker = 0;           ///< whose gradient it was
   std::string what;         ///< "the loss is nan", "conv1.weight is not finite"
 };
 
 class DivergenceWatch {
  public:
-  /// `keep_going`: notes the first divergence and lets the run continue. The updater must outlive the watch.
+  /// `keep_going`: records the first divergence, but never ends the run. The updater must outlive the watch.
   DivergenceWatch(Updater& updater, bool keep_going) : updater_(updater), keep_going_(keep_going) {}
 
   /// Before the gradient of `header` is applied. True if the run must end without it.

@@ -1,4 +1,4 @@
-// How a run ended.
+// The end of a run.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,13 @@ namespace apam::exchange {
 struct Ending {
   enum class Why : std::uint8_t {
     complete,     ///< all updates were made
-    interrupted,  ///< a signal asked the run to stop
+    interrupted,  ///< stopped by a signal
     diverged,     ///< the loss or the model's state is no longer finite (divergence.h)
   };
 
   Why why = Why::complete;
   std::int64_t update = 0;  ///< updates applied when it ended
-  int signal = 0;           ///< that interrupted it
+  int signal = 0;           ///< that stopped it
 };
 
 }  // namespace apam::exchange

@@ -1,11 +1,11 @@
-// What the exchange throws beside the errors of kernels/runtime/error.h.
+// The exchange's own error, in addition to kernels/runtime/error.h.
 #pragma once
 
 #include "kernels/runtime/error.h"
 
 namespace apam::exchange {
 
-/// A message that breaks the protocol, a peer that failed, or a transport that refused.
+/// A message violates the protocol, a peer failed, or a transport failed.
 class ExchangeError : public Error {
  public:
   using Error::Error;

@@ -1,7 +1,7 @@
-// Deals the numbers of mini-batches 0 .. total-1 to workers, each exactly once.
+// Deals the mini-batches 0 .. total-1 to workers, each exactly once.
 //
-// Worker w of N starts with the leases w and N + w; each answer to a gradient brings the next undealt number. So a worker
-// holds one lease that it computes and one that it can prepare meanwhile, until the numbers run out.
+// Worker w of N starts with the leases w and N + w; each reply to a gradient carries the next undealt batch. So a worker holds
+// one lease to compute and one to prefetch, until the batches run out.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,19 @@ namespace apam::exchange {
 
 class Leases {
  public:
-  /// Throws InputError unless there is a worker and total is not negative.
+  /// Throws InputError without workers, or if total is negative.
   Leases(int workers, std::int64_t total);
 
   int workers() const { return static_cast<int>(outstanding_.size()); }
   std::int64_t total() const { return total_; }
 
-  /// Adds the worker's first leases to `reply`; at most two, none when there are more workers than batches.
+  /// Adds the worker's first leases to `reply`: at most two, none if there are more workers than batches.
   void deal_first(int worker, Reply& reply);
 
-  /// Takes the oldest outstanding lease of the worker back as fulfilled. Throws ExchangeError unless it is `batch`.
+  /// Removes the oldest outstanding lease of the worker. Throws ExchangeError unless it is `batch`.
   void fulfil(int worker, std::int64_t batch);
 
-  /// Adds the next undealt lease, if there is one, to `reply`.
+  /// Adds the next undealt lease, if any, to `reply`.
   void deal_next(int worker, Reply& reply);
 
   std::size_t outstanding(int worker) const { return outstanding_.at(static_cast<std::size_t>(worker)).size(); }
@@ -36,7 +36,7 @@ class Leases {
 
   std::int64_t total_;
   std::int64_t next_;
-  std::vector<std::deque<std::int64_t>> outstanding_;  // of each worker, oldest first
+  std::vector<std::deque<std::int64_t>> outstanding_;  // by worker, oldest first
 };
 
 }  // namespace apam::exchange

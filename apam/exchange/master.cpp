@@ -13,16 +13,15 @@ Master::Master(Updater& updater, int workers, const Schedule& schedule, Observer
       staleness_(workers),
       states_(static_cast<std::size_t>(workers)),
       active_(workers) {
-  require<InputError>(schedule.total_updates >= 1, "master: there must be at least one update to make, got {}",
-                      schedule.total_updates);
+  require<InputError>(schedule.total_updates >= 1, "master: at least one update is required, got {}", schedule.total_updates);
   require<InputError>(updater.version() == 0, "master: the updater has made {} updates already", updater.version());
 }
 
 Reply Master::welcome(int worker) {
-  require<ExchangeError>(worker >= 0 && worker < leases_.workers(), "master: worker {} of {} asks for weights", worker,
+  require<ExchangeError>(worker >= 0 && worker < leases_.workers(), "master: worker {} of {} requests weights", worker,
                          leases_.workers());
   auto& state = states_[static_cast<std::size_t>(worker)];
-  require<ExchangeError>(state.phase == Phase::unknown, "master: worker {} was welcomed before", worker);
+  require<ExchangeError>(state.phase == Phase::unknown, "master: worker {} is already welcomed", worker);
   state.phase = Phase::working;
   Reply reply;
   leases_.deal_first(worker, reply);
@@ -68,19 +67,20 @@ void Master::check(const GradientMessage& message) const {
                          leases_.workers());
   const auto& state = states_[static_cast<std::size_t>(worker)];
   require<ExchangeError>(state.phase == Phase::working, "master: a gradient of worker {}, which {}", worker,
-                         state.phase == Phase::stopped ? "was told to stop" : "was not given weights");
+                         state.phase == Phase::stopped ? "has stopped" : "has no weights");
   require<ExchangeError>(header.computed_at == state.given,
-                         "master: worker {} computed on version {} of the weights, it was given version {}", worker,
+                         "master: worker {} computed on version {} of the weights, it was sent version {}", worker,
                          header.computed_at, state.given);
   const std::size_t expected = updater_.arena().state().size();
-  require<ExchangeError>(header.rows > 0 && header.top1 >= 0 && header.top1 <= header.rows && header.signal >= 0,
-                         "master: worker {} counts {} of {} rows as right and signal {}: a batch has rows, and no more right",
-                         worker, header.top1, header.rows, header.signal);
+  require<ExchangeError>(
+      header.rows > 0 && header.top1 >= 0 && header.top1 <= header.rows && header.signal >= 0,
+      "master: worker {} reports {} correct of {} rows and signal {}, expected 0 <= correct <= rows, rows > 0 and signal >= 0",
+      worker, header.top1, header.rows, header.signal);
   require<ExchangeError>(message.values.size() == expected, "master: worker {} sends {} floats, a contribution has {}", worker,
                          message.values.size(), expected);
 }
 
-// Fills in version and verdict.
+// Sets version and verdict.
 Reply Master::close(int worker, Reply reply) {
   auto& state = states_[static_cast<std::size_t>(worker)];
   reply.version = state.given = updater_.version();

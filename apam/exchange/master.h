@@ -1,6 +1,5 @@
-// The master of asynchronous training: it applies each gradient as it arrives and answers that worker alone.
-// A state machine whose inputs are messages; it knows no clock, no thread and no network, so that order of arrival is all
-// that its results depend on.
+// The master of asynchronous training: applies each gradient as it arrives and replies only to its worker. A state machine
+// whose inputs are messages, without clock, threads or network: its results depend only on the order of arrival.
 #pragma once
 
 #include <vector>
@@ -18,32 +17,31 @@ namespace apam::exchange {
 
 class Master {
  public:
-  /// The updater and the observer must outlive the master. Throws InputError unless there is a worker and an update to make.
+  /// The updater and the observer must outlive the master. Throws InputError without workers or updates to make.
   Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer);
 
-  /// The first answer to a worker: the initial weights and its first leases, or a stop when there are none for it. Once a
+  /// The first reply to a worker: the initial weights and its first leases, or a stop if there are none for it. Once per
   /// worker.
   Reply welcome(int worker);
 
-  /// Applies a gradient that arrived `at` seconds after the beginning, and says what its worker does next. Once the run has
-  /// been stopped or has diverged, gradients are not applied and every worker is told to stop; so is the run if the gradient's
-  /// header carries a signal. Throws ExchangeError for a worker that is unknown, not welcomed or stopped, a batch that is not
-  /// its oldest lease, a version that it was not given, values of the wrong size, or counts that cannot be.
+  /// Applies a gradient that arrived `at` seconds after the start, and returns the reply to its worker. A signal in the header
+  /// stops the run. After the run was stopped or has diverged, gradients are not applied and every reply is a stop. Throws
+  /// ExchangeError for a worker that is unknown, not welcomed or stopped, a batch that is not its oldest lease, a version that
+  /// it was not sent, values of the wrong size, or invalid counts.
   Reply handle(const GradientMessage& message, double at);
 
-  /// Ends the run at the current version of the weights, because of a signal. Nothing changes once it has ended.
+  /// Ends the run at the current version of the weights, because of a signal. No effect after the end.
   void stop(int signal);
 
-  /// True when every worker has been told to stop. Unless the run ended early, exactly schedule.total_updates have been
-  /// applied then.
+  /// True when every worker got a stop. Unless the run ended early, exactly schedule.total_updates have been applied then.
   bool done() const { return active_ == 0; }
 
-  /// Welcomes all workers, handles gradients as they arrive until done, and lets the transport finish. Stops the run when
-  /// `control` asks for it. Throws ExchangeError when the transport has another number of workers, and whatever transport and
-  /// observer throw.
+  /// Welcomes all workers, handles gradients as they arrive until done, and finishes the transport. Stops the run on a signal
+  /// from `control`. Throws ExchangeError if the transport has another number of workers; passes on exceptions of transport and
+  /// observer.
   void run(MasterTransport& transport, Control& control);
 
-  /// How the run ended; complete while it has not ended early.
+  /// `complete` unless the run ended early.
   Ending ending() const;
   const std::optional<Divergence>& divergence() const { return watch_.first(); }
 

@@ -1,5 +1,4 @@
-// Who wants to know what happens to a model in training: progress lines, metrics, evaluations. Every event says when it
-// happened, so an observer needs no clock.
+// Events of a training, for progress, metrics and evaluation. Every event has its time, so an observer needs no clock.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +16,7 @@ struct UpdateRecord {
   double at = 0;               ///< seconds since training began
 };
 
-/// Called on the thread that applies updates, between an update and the answer to its worker: a call should be short.
+/// Called by the thread that applies updates, between an update and the reply to its worker. Calls should be short.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -25,17 +24,23 @@ class Observer {
   /// After every update.
   virtual void on_update(const UpdateRecord& record) = 0;
 
-  /// After the update numbers that Schedule names, following on_update. `state` is [ weights | running statistics ] of
-  /// version `update` at `at` seconds, valid during the call: copy it, and evaluate the copy elsewhere, so that workers wait no
-  /// longer than for the copy.
+  /// After the updates that Schedule selects, following on_update. `state` is [ weights | running statistics ] of version
+  /// `update` at `at` seconds, valid during the call: copy it and evaluate the copy elsewhere, so that workers wait only for
+  /// the copy.
   virtual void on_snapshot(std::int64_t update, double at, In state) = 0;
 };
 
-/// How long to train, and when to look at the model.
+class IgnoreEvents final : public Observer {
+ public:
+  void on_update(const UpdateRecord& /*record*/) override {}
+  void on_snapshot(std::int64_t /*update*/, double /*at*/, In /*state*/) override {}
+};
+
+/// How long to train, and when to take snapshots.
 struct Schedule {
   std::int64_t total_updates = 0;
-  std::int64_t snapshot_every = 0;  ///< a snapshot at every multiple of it, 0: none there; always one after the last update
-  bool keep_going = false;          ///< do not end when the model diverges
+  std::int64_t snapshot_every = 0;  ///< at every multiple of it; 0: none. Always after the last update
+  bool keep_going = false;          ///< continue if the model diverges
 
   bool snapshot_at(std::int64_t update) const {
     return update == total_updates || (snapshot_every > 0 && update % snapshot_every == 0);

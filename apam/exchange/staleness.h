@@ -1,5 +1,5 @@
-// The staleness tau of every update: updates applied between the weights that its gradient was computed on and itself
-// (APAM, section 2). With N workers that have one gradient in flight each, tau + 1 summed over a worker's updates telescopes
+// The staleness tau of every update: the number of updates between the weights that its gradient was computed on and itself
+// (APAM, section 2). With N workers and one gradient in flight per worker, tau + 1 summed over a worker's updates telescopes
 // to the number of its last update, so the mean over a long run is N - 1 whatever the workers' speeds.
 #pragma once
 
@@ -17,8 +17,8 @@ class Staleness {
   std::int64_t updates() const { return updates_; }
   double mean() const;  ///< 0 before the first update
   std::int64_t max() const { return static_cast<std::int64_t>(histogram_.size()) - (histogram_.empty() ? 0 : 1); }
-  const std::vector<std::int64_t>& histogram() const { return histogram_; }  ///< [tau] updates of that staleness, up to max()
-  const std::vector<std::int64_t>& by_worker() const { return by_worker_; }  ///< [worker] updates by its gradients
+  const std::vector<std::int64_t>& histogram() const { return histogram_; }  ///< [tau] number of updates, up to max()
+  const std::vector<std::int64_t>& by_worker() const { return by_worker_; }  ///< [worker] number of updates
 
  private:
   std::int64_t updates_ = 0;

@@ -4,15 +4,16 @@
 #include <bit>
 
 #include "apam/exchange/error.h"
+#include "kernels/runtime/fnv1a.h"
 
 namespace apam::exchange {
 namespace {
 
-// FNV-1a over the bits of the values, four bytes at a time.
+// Over the bits of the values.
 std::uint64_t checksum(std::span<const float> values) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const float value : values) hash = (hash ^ std::bit_cast<std::uint32_t>(value)) * 0x100000001b3;
-  return hash;
+  Fnv1a hash;
+  for (const float value : values) hash.add(std::bit_cast<std::uint32_t>(value));
+  return hash.value();
 }
 
 }  // namespace
@@ -27,9 +28,8 @@ SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, Updater& updater, 
       buckets_(source.arena().layout(), bucket_floats),
       watch_(updater, schedule.keep_going) {
   require<InputError>(source.arena().weights().data() == updater.arena().weights().data(),
-                      "sync: the gradients must be computed on the weights that are updated");
-  require<InputError>(schedule.total_updates >= 1, "sync: there must be at least one update to make, got {}",
-                      schedule.total_updates);
+                      "sync: gradients and updates must use the same weights");
+  require<InputError>(schedule.total_updates >= 1, "sync: at least one update is required, got {}", schedule.total_updates);
   source_.on_gradient_ready([this](engine::ParameterId id) {
     buckets_.ready(id);
     while (const Bucket* bucket = buckets_.take()) start(*bucket);
@@ -61,7 +61,7 @@ Ending SynchronousTrainer::run(Control& control) {
   return {.update = updater_.version()};
 }
 
-// The signal of the first rank that has one.
+// The signal of the first rank that got one.
 int SynchronousTrainer::first_signal(std::int32_t mine) {
   for (const std::uint64_t signal : all_reduce_.gather(static_cast<std::uint64_t>(mine))) {
     if (signal != 0) return static_cast<int>(signal);
@@ -69,7 +69,7 @@ int SynchronousTrainer::first_signal(std::int32_t mine) {
   return 0;
 }
 
-// Leaves the whole mini-batch's contribution in the arena and returns its header.
+// Leaves the contribution of the whole mini-batch in the arena and returns its header.
 GradientHeader SynchronousTrainer::contribute(std::int64_t batch, std::int32_t signal) {
   buckets_.reset();
   GradientHeader header = source_.compute(share(batch));
@@ -78,7 +78,7 @@ GradientHeader SynchronousTrainer::contribute(std::int64_t batch, std::int32_t s
   header.computed_at = updater_.version();
   if (header.rows == 0) zero(source_.arena().outgoing());
   while (const Bucket* bucket = buckets_.take_any()) start(*bucket);
-  add_up(header);
+  sum_headers(header);
   all_reduce_.finish();
   return header;
 }
@@ -87,9 +87,8 @@ void SynchronousTrainer::start(const Bucket& bucket) {
   all_reduce_.start(source_.arena().gradients().subspan(bucket.offset, bucket.count));
 }
 
-// Sums the headers (of signals, how many ranks have one), and starts the sum of the batch statistics weighted by the ranks'
-// rows.
-void SynchronousTrainer::add_up(GradientHeader& header) {
+// Sums the headers (for signals, the number of ranks with one), and starts the sum of the batch statistics, weighted by rows.
+void SynchronousTrainer::sum_headers(GradientHeader& header) {
   std::array<double, 4> sums{header.loss_sum, static_cast<double>(header.rows), static_cast<double>(header.top1),
                              header.signal != 0 ? 1.0 : 0.0};
   all_reduce_.sum(sums);

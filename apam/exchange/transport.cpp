@@ -6,8 +6,8 @@ namespace apam::exchange {
 
 void check(const Reply& reply) {
   const auto verdict = static_cast<int>(reply.verdict);
-  require<ExchangeError>(reply.verdict == Verdict::go_on || reply.verdict == Verdict::stop,
-                         "reply: verdict {} is unknown, expected {} or {}", verdict, static_cast<int>(Verdict::go_on),
+  require<ExchangeError>(reply.verdict == Verdict::proceed || reply.verdict == Verdict::stop,
+                         "reply: verdict {} is unknown, expected {} or {}", verdict, static_cast<int>(Verdict::proceed),
                          static_cast<int>(Verdict::stop));
   require<ExchangeError>(reply.lease_count >= 0 && reply.lease_count <= Reply::kMostLeases,
                          "reply: {} leases, expected 0 to {}", reply.lease_count, Reply::kMostLeases);

@@ -1,10 +1,10 @@
-// The contract between the algorithm and whatever carries its messages: MPI, threads of one process, a script in a test.
-// The algorithm (master.h, worker.h) knows this file and nothing of MPI, CUDA or clocks.
+// The contract between the algorithm and its transport: MPI, threads of one process, or a script in a test. The algorithm
+// (master.h, worker.h) depends on this file, not on MPI, CUDA or clocks.
 //
-// One exchange of a worker: it holds weights of some version and a lease on a mini-batch; it computes the gradient, pushes
-// it, and pulls the reply: newer weights and its next leases. Leases are numbers of global mini-batches, dealt by the master
-// one ahead, so that a worker can prepare the next batch while it computes this one; over all workers each number is dealt
-// exactly once. The master answers the worker whose gradient it applied, alone; nobody waits for anybody else.
+// A worker holds weights of some version and a lease on a mini-batch. It computes the gradient, pushes it, and pulls the reply:
+// newer weights and its next leases. A lease is the global number of a mini-batch. The master deals one ahead, so that a worker
+// can prefetch the next batch; over all workers each number is dealt exactly once. The master replies only to the worker whose
+// gradient it applied; no worker waits for another.
 #pragma once
 
 #include <array>
@@ -16,14 +16,14 @@
 
 namespace apam::exchange {
 
-/// What a worker says about a gradient. Plain data: it travels as bytes.
+/// Precedes a gradient. Plain data, sent as bytes.
 struct GradientHeader {
-  std::int64_t computed_at = 0;  ///< version of the weights that it was computed on
-  std::int64_t batch = -1;       ///< the lease that it fulfils
+  std::int64_t computed_at = 0;  ///< version of the weights it was computed on
+  std::int64_t batch = -1;       ///< the lease it fulfils
   double loss_sum = 0.0;         ///< over the rows of the batch
   std::int32_t rows = 0;
-  std::int32_t top1 = 0;    ///< rows classified rightly
-  std::int32_t signal = 0;  ///< that asks the run to stop, 0: none
+  std::int32_t top1 = 0;    ///< rows classified correctly
+  std::int32_t signal = 0;  ///< stops the run; 0: none
 };
 
 struct GradientMessage {
@@ -33,22 +33,22 @@ struct GradientMessage {
 };
 
 enum class Verdict : std::uint8_t {
-  go_on,  ///< the reply carries weights; leases may follow
-  stop,   ///< the worker ends: no leases are left for it, or the run stops at this version
+  proceed,  ///< the reply carries weights, and leases if any are left
+  stop,     ///< the worker ends: no leases are left for it, or the run stops at this version
 };
 
-/// What the master answers. Plain data: it travels as bytes ahead of the weights.
+/// The master's reply, ahead of the weights. Plain data, sent as bytes.
 struct Reply {
   static constexpr int kMostLeases = 2;
 
-  Verdict verdict = Verdict::go_on;
+  Verdict verdict = Verdict::proceed;
   std::int32_t lease_count = 0;
-  std::array<std::int64_t, kMostLeases> leases{};  ///< newly dealt: two with the first weights, then one for each gradient
+  std::array<std::int64_t, kMostLeases> leases{};  ///< newly dealt: two with the first weights, then one per gradient
   std::int64_t version = 0;                        ///< updates applied to the weights that follow
 };
 
-/// Throws ExchangeError unless the verdict is known and the number of leases and the version are possible. For what came from
-/// another process, before it is used.
+/// Throws ExchangeError unless verdict, number of leases and version are valid. Call it on replies from another process before
+/// using them.
 void check(const Reply& reply);
 
 /// The master's side. One thread calls it.
@@ -58,15 +58,15 @@ class MasterTransport {
   virtual int workers() const = 0;
   virtual std::string_view name() const = 0;  ///< for reports: "mpi (host buffers)", "threads"
 
-  /// Waits until at least one gradient has arrived and returns all that have, in order of arrival. Waiting costs next to no
-  /// processor time. Each message must be answered by reply().
+  /// Waits until at least one gradient has arrived and returns all that have, in order of arrival. Waiting uses almost no
+  /// processor time. Each message requires a reply().
   virtual std::span<const GradientMessage> wait_some() = 0;
 
-  /// Sends a reply and, unless it says stop, the weights. The transport has read `weights` when this returns. Before any
-  /// gradient, the master calls it once for every worker with the first weights.
+  /// Sends a reply and, unless it is a stop, the weights. Has read `weights` when it returns. Before any gradient, the master
+  /// calls it once per worker with the first weights.
   virtual void reply(int worker, const Reply& reply, In weights) = 0;
 
-  /// Returns when all replies have left. Called once, after every worker was told to stop.
+  /// Returns when all replies are sent. Called once, after every worker got a stop.
   virtual void finish() = 0;
 };
 
@@ -75,11 +75,10 @@ class WorkerTransport {
  public:
   virtual ~WorkerTransport() = default;
 
-  /// Sends a gradient. The transport may read `values` until the next pull() returns; if an error comes first, until the
-  /// process ends.
+  /// Sends a gradient. May read `values` until the next pull() returns, or after an error until the process ends.
   virtual void push(const GradientHeader& header, In values) = 0;
 
-  /// Waits for the master's reply and receives its weights (untouched when it says stop).
+  /// Waits for the master's reply and receives its weights. A stop leaves `weights` untouched.
   virtual Reply pull(Out weights) = 0;
 };
 

@@ -1,4 +1,4 @@
-// Applies contributions to a model: the one place where weights change, whatever exchange brought the gradient.
+// Applies contributions to a model. Every exchange changes weights only here.
 //
 //   contribution = [ gradients | batch statistics ]     (ParameterArena::outgoing)
 //   weights      <- optimizer step by the gradients     (engine/optim/optimizer.h)
@@ -20,16 +20,16 @@ class Updater {
  public:
   static constexpr float kStatisticsMomentum = 0.1F;  // PyTorch's default
 
-  /// Throws InputError for options that the optimizer refuses.
+  /// Throws InputError for invalid options.
   Updater(Exec& exec, const engine::ParameterArena& arena, const engine::OptimizerOptions& options);
 
   /// One update of weights and running statistics. Throws ShapeError unless the contribution is as large as the state.
   void apply(In contribution);
 
-  /// Chooses the kernels of apply(), so that the first update need not.
+  /// Chooses the kernels of apply() in advance.
   void choose_kernels();
 
-  /// The first tensor of the state that is NaN or infinite, by name; nothing if all are finite.
+  /// The name of the first tensor in the state with a NaN or an infinity; nothing if all are finite.
   std::optional<std::string> non_finite_tensor() const;
 
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far

@@ -12,12 +12,12 @@ bool Worker::accept(const Reply& reply) {
     source_.prepare({leases_.back()});
   }
   if (reply.verdict == Verdict::stop) return false;
-  require<ExchangeError>(!leases_.empty(), "worker: weights of version {} came without a lease to compute", reply.version);
+  require<ExchangeError>(!leases_.empty(), "worker: weights of version {} came without a lease", reply.version);
   return true;
 }
 
 GradientHeader Worker::compute() {
-  require<ExchangeError>(!leases_.empty(), "worker: asked for a gradient at version {} without a lease", version_);
+  require<ExchangeError>(!leases_.empty(), "worker: no lease to compute at version {}", version_);
   GradientHeader header = source_.compute({leases_.front()});
   header.batch = leases_.front();
   header.computed_at = version_;

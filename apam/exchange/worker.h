@@ -1,4 +1,4 @@
-// A worker of asynchronous training: computes the leases that it is dealt, in order, at the weights that came with them.
+// A worker of asynchronous training: computes its leases in order, at the weights that came with them.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,15 @@ class Worker {
  public:
   explicit Worker(GradientSource& source) : source_(source) {}
 
-  /// Takes a reply whose weights are in source.arena().weights() already: prepares the new leases. False when it says stop.
-  /// Throws ExchangeError for a reply that leaves the worker without a lease, and one whose verdict, leases or version
-  /// cannot be.
+  /// Takes a reply whose weights are already in source.arena().weights(), and announces the new leases. False after a stop.
+  /// Throws ExchangeError for an invalid reply, or one that leaves the worker without a lease.
   bool accept(const Reply& reply);
 
   /// Computes the gradient of the oldest lease into source.arena().outgoing().
   GradientHeader compute();
 
-  /// Pulls, computes and pushes until the master says stop; returns the number of gradients computed. A signal that asks
-  /// this worker to stop travels to the master with the next gradient. Throws whatever transport and source throw.
+  /// Pulls, computes and pushes until the master replies with a stop; returns the number of gradients computed. A signal to
+  /// this worker is sent to the master with the next gradient. Passes on exceptions of transport and source.
   std::int64_t run(WorkerTransport& transport, Control& control);
 
  private:

@@ -3,79 +3,57 @@
 #include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
+#include <type_traits>
+#include <variant>
 
+#include "apam/training/option_list.h"
 #include "apam/training/version.h"
+#include "kernels/runtime/fnv1a.h"
 
 namespace apam::training {
 namespace {
 
-template <class T>
-std::string text_of(const std::optional<T>& value) {
-  return value ? fmt::format("{}", *value) : "none";
+std::string text_of(const Option& option) {
+  const auto text = [](const auto* field) -> std::string {
+    if constexpr (requires { field->has_value(); }) {
+      return field->has_value() ? fmt::format("{}", **field) : "none";
+    } else if constexpr (std::is_same_v<decltype(field), const bool*>) {
+      return *field ? "yes" : "no";
+    } else {
+      return fmt::format("{}", *field);
+    }
+  };
+  return std::visit(text, option.field);
 }
 
-/// FNV-1a.
-class Hash {
- public:
-  void add(std::uint64_t word) {
-    for (unsigned byte = 0; byte < 8; ++byte) value_ = (value_ ^ ((word >> (8 * byte)) & 0xffU)) * 0x100000001b3;
-  }
-  void add(const std::string& text) {
-    for (const unsigned char letter : text) add(std::uint64_t{letter});
-    add(std::uint64_t{text.size()});
-  }
-  std::string text() const { return fmt::format("{:016x}", value_); }
-
- private:
-  std::uint64_t value_ = 0xcbf29ce484222325;
-};
-
 std::string hash_of(const engine::ParameterLayout& layout) {
-  Hash hash;
+  Fnv1a hash;
   for (const auto& parameter : layout.parameters()) {
-    hash.add(parameter.name);
-    for (const int extent : parameter.shape) hash.add(static_cast<std::uint64_t>(extent));
-    hash.add(std::uint64_t{parameter.offset});
+    hash.add_text(parameter.name);
+    for (const int extent : parameter.shape) hash.add_bytes(static_cast<std::uint64_t>(extent));
+    hash.add_bytes(parameter.offset);
   }
   for (const auto& place : layout.statistics()) {
-    hash.add(place.name);
-    hash.add(std::uint64_t{place.mean_offset});
-    hash.add(std::uint64_t{place.variance_offset});
+    hash.add_text(place.name);
+    hash.add_bytes(place.mean_offset);
+    hash.add_bytes(place.variance_offset);
   }
-  return hash.text();
+  return fmt::format("{:016x}", hash.value());
 }
 
 }  // namespace
 
 Fields program_and_options(const TrainOptions& options) {
-  return {
-      {"version", fmt::format("{}", kVersion)},
-      {"commit", fmt::format("{}", kCommit)},
-      {"--exchange", options.exchange},
-      {"--net", options.net.name},
-      {"--classes", text_of(options.net.classes)},
-      {"--data", options.data.name},
-      {"--train-images", fmt::format("{}", options.data.train_images)},
-      {"--test-images", fmt::format("{}", options.data.test_images)},
-      {"--batch", fmt::format("{}", options.batch)},
-      {"--seed", fmt::format("{}", options.seed)},
-      {"--order", options.order},
-      {"--augment", options.augment},
-      {"--optimizer", options.optimizer},
-      {"--lr", fmt::format("{}", options.learning_rate)},
-      {"--beta1", fmt::format("{}", options.beta1)},
-      {"--beta2", fmt::format("{}", options.beta2)},
-      {"--eps", fmt::format("{}", options.eps)},
-      {"--weight-decay", fmt::format("{}", options.weight_decay)},
-      {"--epochs", text_of(options.epochs)},
-      {"--max-updates", fmt::format("{}", options.max_updates)},
-      {"--eval-every", fmt::format("{}", options.eval_every)},
-      {"--keep-going", options.keep_going ? "yes" : "no"},
-      {"precision", "float32"},
-  };
+  Fields fields{{"version", std::string(kVersion)}, {"commit", std::string(kCommit)}};
+  TrainOptions copy = options;
+  for (const Option& option : describe(copy)) {
+    if (option.same_on_all_ranks) fields.emplace_back(option.name, text_of(option));
+  }
+  fields.emplace_back("precision", "float32");
+  return fields;
 }
 
-Fields data_and_model(const Plan& plan) {
+Fields data_and_model(const RunPlan& plan) {
   const data::Dataset& dataset = plan.train->dataset();
   const data::DatasetInfo& info = dataset.info();
   return {
@@ -102,7 +80,7 @@ std::optional<std::string> first_disagreement(std::span<const std::string> texts
   for (const std::string& text : texts) all.push_back(nlohmann::json::parse(text).get<Fields>());
   for (std::size_t field = 0; field < first.size(); ++field) {
     for (std::size_t rank = 1; rank < all.size(); ++rank) {
-      // Another version may say fewer fields; then the version, which comes first, differs.
+      // Another version may have fewer fields. Then the version differs, which is the first field.
       const std::string theirs = field < all[rank].size() ? all[rank][field].second : "nothing";
       if (theirs == first[field].second) continue;
       return fmt::format("ranks disagree on {}: rank 0 has {}, rank {} has {}", first[field].first, first[field].second, rank,

@@ -1,4 +1,4 @@
-// How good a model is on the test images.
+// Scores of a model on the test images.
 #pragma once
 
 #include <cmath>
@@ -18,29 +18,29 @@ struct Scores {
   double accuracy = 0;  ///< share of images whose label has the largest logit
   double top5 = 0;      ///< share of images whose label is among the five largest
   std::int64_t images = 0;
-  double seconds = 0;  ///< that scoring took
+  double seconds = 0;  ///< duration of the evaluation
 
   bool finite() const { return std::isfinite(loss); }
 };
 
-/// Asked before every batch whether to give up.
+/// Called before every batch; true abandons the evaluation.
 using GiveUp = std::function<bool()>;
 
-/// Runs a net over batches in inference mode. Holds a copy of the model of its own.
+/// Runs a net over batches in inference mode, on its own copy of the model.
 class Scorer {
  public:
   /// Exec and net must outlive the scorer.
   Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches);
 
-  /// Its own model, for those who load one.
+  /// The copy of the model, to load weights into.
   const engine::ParameterArena& arena() const { return arena_; }
 
-  /// Scores all batches at `state`: [ weights | running statistics ]. Nothing if `give_up` said so.
+  /// Scores all batches at `state`: [ weights | running statistics ]. Nothing if `give_up` returned true.
   std::optional<Scores> score(In state, const GiveUp& give_up);
-  /// Scores all batches at what arena() holds.
+  /// Scores all batches at the contents of arena().
   std::optional<Scores> score(const GiveUp& give_up);
 
-  /// Runs each size of batch once, so that kernels are chosen and memory is at hand.
+  /// Runs each batch size once, which chooses kernels and allocates memory.
   void warm_up();
 
  private:

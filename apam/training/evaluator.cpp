@@ -12,19 +12,18 @@
 namespace apam::training {
 namespace {
 
-// The scheduler gives a thread of niceness 5 about a third of what it gives the workers' threads.
+// The scheduler gives a thread of niceness 5 about a third of the time of a worker's thread.
 constexpr int kNiceness = 5;
 
-/// Makes this thread, and those that it starts, less important. Without the right to, evaluation merely disturbs more.
+/// Of this thread and the threads it starts. If it fails, evaluation only disturbs training more.
 void lower_priority() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness); }
 
 }  // namespace
 
-EvaluationsOnTheSpot::EvaluationsOnTheSpot(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches,
-                                           GiveUp give_up)
+InlineEvaluator::InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up)
     : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)) {}
 
-bool EvaluationsOnTheSpot::submit(std::int64_t update, double at, In state, Need /*need*/) {
+bool InlineEvaluator::submit(std::int64_t update, double at, In state, Need /*need*/) {
   const auto begin = std::chrono::steady_clock::now();
   const auto scores = scorer_.score(state, give_up_);
   blocked_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -32,25 +31,25 @@ bool EvaluationsOnTheSpot::submit(std::int64_t update, double at, In state, Need
   return true;
 }
 
-EvaluationsBeside::EvaluationsBeside(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
+BackgroundEvaluator::BackgroundEvaluator(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
     : options_(std::move(options)), net_(net), batches_(std::move(batches)) {
   thread_ = start_thread("evaluations", 1, 1, [this] { serve(); });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return phase_ != Phase::starting || error_; });
 }
 
-EvaluationsBeside::~EvaluationsBeside() {
+BackgroundEvaluator::~BackgroundEvaluator() {
   const std::lock_guard lock(mutex_);
   phase_ = Phase::closing;
-  given_up_ = true;
+  abandoned_ = true;
   changed_.notify_all();
 }
 
-bool EvaluationsBeside::submit(std::int64_t update, double at, In state, Need need) {
+bool BackgroundEvaluator::submit(std::int64_t update, double at, In state, Need need) {
   Buffer copy_of_state;
   {
     const std::lock_guard lock(mutex_);
-    if (spare_.empty() && copies_ >= kMostWaiting && need == Need::may_be_left_out) return false;
+    if (spare_.empty() && copies_ >= kQueueLimit && need == Need::optional) return false;
     if (!spare_.empty()) {
       copy_of_state = std::move(spare_.back());
       spare_.pop_back();
@@ -61,30 +60,30 @@ bool EvaluationsBeside::submit(std::int64_t update, double at, In state, Need ne
   if (copy_of_state.size_bytes() != state.size_bytes()) copy_of_state = Buffer(state.device(), state.size_bytes());
   copy(state, copy_of_state.as<float>());
   const std::lock_guard lock(mutex_);
-  waiting_.push_back({update, at, std::move(copy_of_state)});
+  queue_.push_back({update, at, std::move(copy_of_state)});
   changed_.notify_all();
   return true;
 }
 
-std::vector<Evaluation> EvaluationsBeside::collect() {
+std::vector<Evaluation> BackgroundEvaluator::collect() {
   const std::lock_guard lock(mutex_);
   if (error_) std::rethrow_exception(error_);
   return std::exchange(finished_, {});
 }
 
-void EvaluationsBeside::finish() {
+void BackgroundEvaluator::finish() {
   std::unique_lock lock(mutex_);
   phase_ = Phase::finishing;
   changed_.notify_all();
-  changed_.wait(lock, [&] { return (waiting_.empty() && !busy_) || error_; });
+  changed_.wait(lock, [&] { return (queue_.empty() && !busy_) || error_; });
 }
 
-std::vector<KernelReport> EvaluationsBeside::kernels() const {
+std::vector<KernelReport> BackgroundEvaluator::kernels() const {
   const std::lock_guard lock(mutex_);
   return kernels_;
 }
 
-void EvaluationsBeside::serve() {
+void BackgroundEvaluator::serve() {
   try {
     lower_priority();
     serve_with(options_.exec.threads);
@@ -101,8 +100,8 @@ void EvaluationsBeside::serve() {
   }
 }
 
-/// Scores what is waiting until the phase asks for another number of threads, or for the end.
-void EvaluationsBeside::serve_with(int threads) {
+/// Scores the queue until the phase requires another number of threads, or the end.
+void BackgroundEvaluator::serve_with(int threads) {
   ExecOptions exec_options = options_.exec;
   exec_options.threads = threads;
   Exec exec(exec_options);
@@ -112,7 +111,7 @@ void EvaluationsBeside::serve_with(int threads) {
   if (phase_ == Phase::starting) {
     lock.unlock();
     exec.tell_requests([this](const KernelRequest&) {
-      require<KernelError>(!gives_up(), "evaluation: given up before its kernels were chosen");
+      require<KernelError>(!abandons(), "evaluation: abandoned before its kernels were chosen");
     });
     scorer.warm_up();
     exec.tell_requests({});
@@ -124,13 +123,13 @@ void EvaluationsBeside::serve_with(int threads) {
     const auto leave = [&] {
       return phase_ == Phase::closing || (phase_ == Phase::finishing && threads != options_.final_threads);
     };
-    changed_.wait(lock, [&] { return !waiting_.empty() || leave(); });
+    changed_.wait(lock, [&] { return !queue_.empty() || leave(); });
     if (leave()) return;
-    Snapshot snapshot = std::move(waiting_.front());
-    waiting_.pop_front();
+    Snapshot snapshot = std::move(queue_.front());
+    queue_.pop_front();
     busy_ = true;
     lock.unlock();
-    const auto scores = scorer.score(snapshot.state.as<float>(), [this] { return gives_up(); });
+    const auto scores = scorer.score(snapshot.state.as<float>(), [this] { return abandons(); });
     lock.lock();
     busy_ = false;
     if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores});

@@ -1,4 +1,4 @@
-// Evaluations during training: either on the spot, or on a thread of their own while training goes on.
+// Evaluation during training: inline, or in the background on its own thread.
 #pragma once
 
 #include <atomic>
@@ -18,45 +18,44 @@
 
 namespace apam::training {
 
-/// What one evaluation said.
 struct Evaluation {
   std::int64_t update = 0;  ///< version of the weights
   double at = 0;            ///< seconds of training at which the weights were taken
   Scores scores;
 };
 
-/// Called by one thread.
-class Evaluations {
+/// Used by one thread.
+class Evaluator {
  public:
-  virtual ~Evaluations() = default;
+  virtual ~Evaluator() = default;
 
-  enum class Need : std::uint8_t { may_be_left_out, must_be_done };
+  enum class Need : std::uint8_t { optional, required };
 
-  /// Asks for an evaluation of `state`, [ weights | running statistics ], which may change when this returns. False when too
-  /// many wait already and this one is left out.
+  /// Queues an evaluation of `state`, [ weights | running statistics ], which may change as soon as this returns. False if the
+  /// queue is full and the evaluation is skipped.
   virtual bool submit(std::int64_t update, double at, In state, Need need) = 0;
 
-  /// What has been finished since the last call, in order of submission. Throws what an evaluation threw.
+  /// Evaluations finished since the last call, in order of submission. Throws the exception of an evaluation that failed.
   virtual std::vector<Evaluation> collect() = 0;
 
-  /// Waits until all are finished; collect() then brings the last ones. Those that were given up are left out.
+  /// Waits until all are finished; collect() then returns the last ones. Abandoned evaluations are missing.
   virtual void finish() = 0;
 
-  /// Gives up what has not been scored; finish() then waits for one batch at most.
+  /// Abandons unfinished evaluations; finish() then waits for at most one batch.
   virtual void give_up() = 0;
 
-  /// Seconds that submit() has spent scoring, in all.
+  /// Total seconds that submit() has spent on scoring.
   virtual double seconds_blocked() const = 0;
 
   /// Kernels used; complete after finish().
   virtual std::vector<KernelReport> kernels() const = 0;
 };
 
-/// Scores inside submit(), with the kernels and threads of the training itself.
-class EvaluationsOnTheSpot : public Evaluations {
+/// Scores inside submit(), with the kernels and threads of the training.
+class InlineEvaluator : public Evaluator {
  public:
-  /// All must outlive this. `give_up` is asked before every batch.
-  EvaluationsOnTheSpot(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up);
+  /// All must outlive this.
+  InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up);
 
   bool submit(std::int64_t update, double at, In state, Need need) override;
   std::vector<Evaluation> collect() override { return std::exchange(finished_, {}); }
@@ -72,31 +71,30 @@ class EvaluationsOnTheSpot : public Evaluations {
   double blocked_ = 0;
 };
 
-/// Scores copies on one thread of low priority; submit() takes no longer than a copy. At most kMostWaiting copies exist,
-/// and one more for an evaluation that must be done.
-/// After finish() has been called there is no one left to disturb, and scoring uses `final_threads`.
-class EvaluationsBeside : public Evaluations {
+/// Scores copies on a thread of low priority; submit() only copies. At most kQueueLimit copies exist, plus one for a required
+/// evaluation. After finish() has been called, training no longer needs the cores, and scoring uses `final_threads`.
+class BackgroundEvaluator : public Evaluator {
  public:
-  static constexpr std::size_t kMostWaiting = 4;
+  static constexpr std::size_t kQueueLimit = 4;
 
   struct Options {
-    ExecOptions exec;                       ///< while training goes on
-    int final_threads = 1;                  ///< when it has ended
-    KernelDecisions decisions{};            ///< that `auto` is to go by
-    GiveUp give_up = [] { return false; };  ///< asked before every batch, by the thread that scores
+    ExecOptions exec;                       ///< during training
+    int final_threads = 1;                  ///< after training
+    KernelDecisions decisions{};            ///< for `auto` to adopt
+    GiveUp give_up = [] { return false; };  ///< called by the evaluation thread
   };
 
-  /// `net` must outlive this. Returns when kernels have been chosen, so that the choice is not made beside the training.
-  EvaluationsBeside(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches);
-  /// Gives up what has not been scored; waits for one batch at most.
-  ~EvaluationsBeside() override;
-  EvaluationsBeside(const EvaluationsBeside&) = delete;
-  EvaluationsBeside& operator=(const EvaluationsBeside&) = delete;
+  /// `net` must outlive this. Returns once kernels are chosen, so their timing does not overlap with training.
+  BackgroundEvaluator(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches);
+  /// Abandons unfinished evaluations; waits for at most one batch.
+  ~BackgroundEvaluator() override;
+  BackgroundEvaluator(const BackgroundEvaluator&) = delete;
+  BackgroundEvaluator& operator=(const BackgroundEvaluator&) = delete;
 
   bool submit(std::int64_t update, double at, In state, Need need) override;
   std::vector<Evaluation> collect() override;
   void finish() override;
-  void give_up() override { given_up_ = true; }
+  void give_up() override { abandoned_ = true; }
   double seconds_blocked() const override { return 0; }
   std::vector<KernelReport> kernels() const override;
 
@@ -110,25 +108,25 @@ class EvaluationsBeside : public Evaluations {
 
   void serve();
   void serve_with(int threads);
-  bool gives_up() const { return given_up_ || options_.give_up(); }
+  bool abandons() const { return abandoned_ || options_.give_up(); }
 
   Options options_;
   const nets::Net& net_;
   std::shared_ptr<const data::Batches> batches_;
 
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards the members below
   std::condition_variable changed_;
   Phase phase_ = Phase::starting;
-  std::deque<Snapshot> waiting_;
+  std::deque<Snapshot> queue_;
   bool busy_ = false;
   std::vector<Buffer> spare_;
   std::size_t copies_ = 0;  // made so far
   std::vector<Evaluation> finished_;
   std::vector<KernelReport> kernels_;
   std::exception_ptr error_;
-  std::atomic<bool> given_up_ = false;  // read without the mutex, between two batches
+  std::atomic<bool> abandoned_ = false;  // read without the mutex, between two batches
 
-  std::jthread thread_;  // last: it ends before anything above goes
+  std::jthread thread_;  // last: it must end before the other members are destroyed
 };
 
 }  // namespace apam::training

@@ -1,9 +1,8 @@
 #include "apam/training/factories.h"
 
-#include <algorithm>
-#include <cctype>
 #include <cstdlib>
 
+#include "apam/training/usage_error.h"
 #include "kernels/ops/all.h"
 #include "kernels/runtime/parallel.h"
 
@@ -29,7 +28,7 @@ ExecOptions exec_options(const MachineOptions& machine, int threads) {
     options.kernels = KernelSelection::parse(machine.kernels);
     kernels::check_selection(options.kernels);
   });
-  device_memory(options.device.kind);  // throws where there is none
+  device_memory(options.device.kind);  // throws if there is none
   kernels::check_kernels_for(options.device.kind);
   return options;
 }
@@ -57,13 +56,6 @@ void require_finite(Exec& exec, const engine::ParameterArena& arena, const std::
 
 std::shared_ptr<const data::Batches> test_batches(const std::shared_ptr<const data::Dataset>& dataset, std::int64_t batch) {
   return std::make_shared<const data::Batches>(dataset, data::evaluation_batches(batch));
-}
-
-std::string file_name(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(),
-      [](unsigned char letter) { return std::isalnum(letter) == 0 && letter != '-' && letter != '_' && letter != '.'; }, '-');
-  return text;
 }
 
 }  // namespace apam::training

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::string_view kMark = "bytes:";
 
-/// The length of the UTF-8 character that the text begins with (RFC 3629: no surrogates, nothing above U+10FFFF, the shortest
-/// form); 0 when it begins with none.
+/// Length of the UTF-8 character at the start of the text; 0 if there is none. RFC 3629: no surrogates, nothing above U+10FFFF,
+/// only the shortest form.
 std::size_t character_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const std::uint8_t first = byte(0);

@@ -1,14 +1,18 @@
-// Text from outside (file names, arguments, host names) on its way into JSON, which is UTF-8. On Linux these are bytes of any
-// kind.
+// JSON, and text from outside (file names, arguments, host names) on its way into it. JSON is UTF-8; on Linux such text is any
+// sequence of bytes.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 namespace apam::training {
 
-/// Text that is UTF-8 stays as it is. Any other becomes "bytes:" and the text with each '%' and each byte that is not part of
-/// UTF-8 as %XX; so does text that begins with "bytes:", so that every text comes back from its JSON. In Python:
+/// Keys keep the order in which they were added, so files read like a report.
+using Json = nlohmann::ordered_json;
+
+/// UTF-8 text stays as it is. Other text becomes "bytes:" followed by the text, with each '%' and each byte that is not part of
+/// UTF-8 as %XX; so does text that begins with "bytes:", so the encoding is reversible. In Python:
 ///   urllib.parse.unquote_to_bytes(text[6:]) if text.startswith("bytes:") else text.encode()
 std::string json_text(std::string_view bytes);
 

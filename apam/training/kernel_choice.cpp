@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <map>
 
-#include "apam/cli/run_control.h"
-
 namespace apam::training {
 
 std::string KernelWork::describe() const {
@@ -19,8 +17,8 @@ std::set<std::int64_t> batch_sizes(const data::Batches& batches, std::int64_t pa
   return {batches.share(0, part, parts).count(), batches.share(batches.per_epoch() - 1, part, parts).count()};
 }
 
-void choose_kernels(const KernelWork& work, const Interruption& interruption) {
-  work.exec.tell_requests([&](const KernelRequest&) { check_interruption(interruption); });
+void choose_kernels(const KernelWork& work, const std::function<void()>& before_each) {
+  work.exec.tell_requests([&](const KernelRequest&) { before_each(); });
   if (work.updater != nullptr) work.updater->choose_kernels();
   if (work.source != nullptr) {
     for (const std::int64_t rows : work.rows) work.source->choose_kernels(rows);
@@ -30,11 +28,11 @@ void choose_kernels(const KernelWork& work, const Interruption& interruption) {
 
 std::vector<int> turns_of_ranks(std::span<const RankWork> ranks) {
   std::map<std::string, int> turns_of_host;
-  std::set<std::pair<std::string, std::string>> met;
+  std::set<std::pair<std::string, std::string>> seen;
   std::vector<int> turns;
   int last = 0;
   for (const RankWork& rank : ranks) {
-    const bool first = met.emplace(rank.host, rank.work).second;
+    const bool first = seen.emplace(rank.host, rank.work).second;
     turns.push_back(first ? turns_of_host[rank.host]++ : -1);
     last = std::max(last, turns_of_host[rank.host]);
   }

@@ -8,7 +8,7 @@
 namespace apam::training {
 
 engine::Tensor readable(const engine::Shape& shape, In values) {
-  // A tensor's data can be written to; an input of a tape is not.
+  // A tensor is writable, but the tape does not write its inputs.
   return {shape, Out(const_cast<float*>(values.data()), values.size(), values.device())};
 }
 
@@ -40,7 +40,7 @@ void NetGradientSource::prepare(const exchange::BatchShare& share) {
 exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& share) {
   if (announced_.empty()) prepare(share);
   const data::Request request = announced_.front();
-  require<InputError>(request.batch == share.batch, "gradient: batch {} is asked for, but {} was announced first", share.batch,
+  require<InputError>(request.batch == share.batch, "gradient: batch {} is requested, but {} was announced first", share.batch,
                       request.batch);
   announced_.pop_front();
   const data::Batch& batch = loader_.next();
@@ -48,7 +48,7 @@ exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& 
   exchange::GradientHeader header;
   header.batch = share.batch;
   header.rows = static_cast<std::int32_t>(batch.count());
-  if (batch.count() == 0) {  // more parts than images: nothing to contribute
+  if (batch.count() == 0) {  // more parts than images
     zero(tape_.exec(), arena_.outgoing());
     return header;
   }

@@ -1,4 +1,4 @@
-// Gradients of a net on a data set: what the exchange asks for, by the engine.
+// The exchange's GradientSource for a net on a data set.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace apam::training {
 
-/// A view of memory that is only read, in the type that the tape takes.
+/// Read-only memory as the tensor type that Tape::input takes.
 engine::Tensor readable(const engine::Shape& shape, In values);
 
 class NetGradientSource : public exchange::GradientSource {
@@ -21,8 +21,8 @@ class NetGradientSource : public exchange::GradientSource {
   NetGradientSource(Exec& exec, const nets::Net& net, const engine::ParameterArena& arena,
                     std::shared_ptr<const data::Batches> batches, const data::LoaderOptions& loader);
 
-  /// Chooses the kernels of a step of `rows` images: computes one, on zeros, and leaves nothing of it but the memory it
-  /// needed. For before the training; the arena's outgoing values mean nothing afterwards.
+  /// Chooses the kernels of a step of `rows` images and allocates its memory, by one step on zeros. Only before training: it
+  /// overwrites the arena's outgoing values.
   void choose_kernels(std::int64_t rows);
 
   void prepare(const exchange::BatchShare& share) override;
@@ -35,7 +35,7 @@ class NetGradientSource : public exchange::GradientSource {
   const engine::ParameterArena& arena_;
   engine::Tape tape_;
   data::Loader loader_;
-  std::deque<data::Request> announced_;  // given to the loader and not computed yet
+  std::deque<data::Request> announced_;  // submitted to the loader, not computed yet
 };
 
 }  // namespace apam::training

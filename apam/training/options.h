@@ -1,32 +1,11 @@
-// What a user can ask of the commands, as typed; setup.h turns it into objects.
+// The options of every command, as plain data. option_list.h describes them; factories.h and run_plan.h turn them into objects.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
 
-#include "data/dataset.h"
-#include "engine/optim/optimizer.h"
-#include "kernels/runtime/error.h"
-
 namespace apam::training {
-
-/// A command line that cannot be meant as it stands. The program ends with status 2; every other Error ends it with 1.
-class UsageError : public Error {
- public:
-  using Error::Error;
-};
-
-/// Calls `body`, whose InputErrors are about what the user typed.
-template <class Body>
-auto checking_usage(Body&& body) {
-  try {
-    return body();
-  } catch (const InputError& error) {
-    throw UsageError(error.what());
-  }
-}
 
 struct DataOptions {
   std::string name = "cifar10";
@@ -36,7 +15,7 @@ struct DataOptions {
 
 struct MachineOptions {
   std::string device = "cpu";
-  int threads = 0;  // 0: chosen by setup.h
+  int threads = 0;  // 0: chosen by thread_budget.h
   std::string kernels = "*=auto";
   std::optional<std::string> kernel_cache;
 };
@@ -58,7 +37,7 @@ struct TrainOptions {
   double learning_rate = 1e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
 
   std::int64_t batch = 100;
-  std::optional<std::int64_t> epochs;  // 1, unless max_updates alone is given
+  std::optional<std::int64_t> epochs;  // 1 unless only max_updates is given
   std::int64_t max_updates = 0;
   std::uint64_t seed = 0;
   std::string order = "shuffled", augment = "standard";
@@ -90,17 +69,11 @@ struct GradientsOptions {
 };
 
 struct InfoOptions {
-  NetOptions net;
+  NetOptions net{.name = "", .classes = {}};
   MachineOptions machine;
   std::int64_t batch = 100;
   bool retime = false;
   bool json = false;
 };
-
-/// Add the options of a command to its part of the command line; what is parsed lands in `options`, which must outlive `app`.
-void add_options(CLI::App& app, TrainOptions& options);
-void add_options(CLI::App& app, EvalOptions& options);
-void add_options(CLI::App& app, GradientsOptions& options);
-void add_options(CLI::App& app, InfoOptions& options);
 
 }  // namespace apam::training

@@ -1,5 +1,5 @@
-// Who owns a folder is settled by mkdir(), which only one of several can succeed in, and by a lock on a folder that was there
-// before. The lock ends with the process, however that ends.
+// A new folder belongs to the process whose mkdir() succeeds; a lock decides about an existing one. The lock ends with the
+// process, however that ends.
 #include "apam/training/run_folder.h"
 
 #include <fcntl.h>
@@ -15,16 +15,17 @@
 #include <utility>
 
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/write_all.h"
 
 namespace apam::training {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Of an older run; config.json is replaced in one step.
+// Of an older run. config.json is not listed: it is replaced in one step.
 constexpr std::array<std::string_view, 3> kOldFiles{"summary.json", "metrics.jsonl", "model.safetensors"};
 
-/// Whether there is anything but what a writer left when it was killed.
+/// Whether the folder is empty, apart from files that a killed writer left.
 bool holds_nothing(const fs::path& folder) {
   std::error_code error;
   bool empty = true;
@@ -35,7 +36,7 @@ bool holds_nothing(const fs::path& folder) {
   return empty;
 }
 
-/// A lock on the folder, or nothing where folders cannot be locked, on some network file systems.
+/// A lock on the folder; none on network file systems that cannot lock folders.
 Descriptor lock(const fs::path& folder) {
   Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   int reason = errno;
@@ -48,7 +49,7 @@ Descriptor lock(const fs::path& folder) {
 
 }  // namespace
 
-/// Whether this call made the folder; false: something of that name is there.
+/// Whether this call made the folder; false: the name exists.
 bool RunFolder::make() {
   std::error_code error;
   if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), error);
@@ -61,13 +62,13 @@ bool RunFolder::make() {
 
 RunFolder::RunFolder(fs::path path, Existing existing) : path_(std::move(path)) {
   const fs::path name = path_;
-  for (int number = 2; !make() && existing == Existing::pass_over; ++number) {
+  for (int number = 2; !make() && existing == Existing::next_free; ++number) {
     path_ = name;
     path_ += fmt::format("-{}", number);
   }
   if (!made_) {
-    std::error_code ignored;  // then it is no folder
-    require<InputError>(fs::is_directory(path_, ignored), "--out {}: this is no folder", path_.string());
+    std::error_code ignored;  // not a folder then
+    require<InputError>(fs::is_directory(path_, ignored), "--out {}: is not a folder", path_.string());
   }
   lock_ = lock(path_);
   require<InputError>(made_ || existing == Existing::replace || holds_nothing(path_),
@@ -77,7 +78,7 @@ RunFolder::RunFolder(fs::path path, Existing existing) : path_(std::move(path)) 
 
 RunFolder::~RunFolder() {
   config_.reset();
-  if (made_ && !started_) ::rmdir(path_.c_str());  // fails when something is there after all, and so it should
+  if (made_ && !started_) ::rmdir(path_.c_str());  // deliberately fails if it is not empty
 }
 
 void RunFolder::write_config(const Json& config) {
@@ -106,18 +107,11 @@ void RunFolder::add_metrics(const Json& line) {
   }
   const std::string text = line.dump() + "\n";
   const ::off_t length = ::lseek(metrics_.get(), 0, SEEK_END);
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const ::ssize_t written = ::write(metrics_.get(), rest.data(), rest.size());
-    const int reason = written < 0 ? errno : ENOSPC;
-    if (written < 0 && reason == EINTR) continue;
-    if (written <= 0) {
-      // Half a line would spoil what was written before; where it cannot be taken back, the reason says all that is known.
-      [[maybe_unused]] const bool whole = ::ftruncate(metrics_.get(), length) == 0;
-      fail<InputError>("write: {} does not take {} bytes more: {}", path.string(), rest.size(), reason_of(reason));
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
+  const auto [missing, error] = write_all(metrics_.get(), text);
+  if (missing == 0) return;
+  // Half a line would spoil the file. If it cannot be removed either, the first error is still the one to report.
+  [[maybe_unused]] const bool whole = ::ftruncate(metrics_.get(), length) == 0;
+  fail<InputError>("write: {} does not take {} bytes more: {}", path.string(), missing, reason_of(error));
 }
 
 void RunFolder::write_summary(const Json& summary) {

@@ -1,39 +1,35 @@
-// The folder that a run leaves behind:
+// The folder of a run:
 //   config.json        the full configuration
-//   metrics.jsonl      one JSON object a line, written as it happens
-//   summary.json       what came out, written at the end
+//   metrics.jsonl      one JSON object per line, written as it happens
+//   summary.json       results, written at the end
 //   model.safetensors  weights and running statistics, written at the end
-// A run owns its folder from its set-up on, but puts nothing there before start(): until then an older run stays whole, and a
-// set-up that fails leaves no trace. Whole files are AtomicFiles: none is ever seen half written.
+// A run locks its folder during set-up, but changes nothing there before start(): until then an older run stays complete, and a
+// failed set-up leaves no trace. Whole files are AtomicFiles, never visible half written.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "apam/training/json_text.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/descriptor.h"
 
 namespace apam::training {
 
-/// Keys keep the order in which they were added: files read like a report.
-using Json = nlohmann::ordered_json;
-
-/// What to do with a folder that is there.
+/// What to do with a folder that exists.
 enum class Existing : std::uint8_t {
-  refuse,     ///< use it when it is empty
-  replace,    ///< use it; the files above are replaced by those of this run, and nothing else is touched
-  pass_over,  ///< take the first of NAME-2, NAME-3, ... that is not there
+  refuse,     ///< use it only if it is empty
+  replace,    ///< use it; replace the files above and nothing else
+  next_free,  ///< use the first of NAME-2, NAME-3, ... that does not exist
 };
 
 class RunFolder {
  public:
-  /// Makes the folder, or takes the one that is there, and owns it until the object is gone: of two runs that want the same
-  /// name at the same time one gets it. Throws InputError when the folder is not to be used, cannot be made, or belongs to a
-  /// run that is under way.
+  /// Makes the folder or uses the existing one, and holds it until destruction: if two runs request the same name at the same
+  /// time, one gets it. Throws InputError if `existing` forbids the folder, it cannot be made, or another run holds it.
   RunFolder(std::filesystem::path path, Existing existing);
-  /// A folder that this run made and put nothing into is removed.
+  /// Removes a folder that this run made and left empty.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -41,16 +37,14 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
 
-  /// Writes the configuration under a name that start() changes to config.json. Throws InputError when the folder does not
-  /// take it.
+  /// Writes the configuration under a temporary name; start() renames it to config.json. Throws InputError if the write fails.
   void write_config(const Json& config);
 
-  /// The run has something to show, its first update: files of an older run go, config.json comes. Later calls do nothing;
+  /// At the first update: removes the files of an older run and puts config.json in place. Later calls do nothing.
   /// add_metrics() and write_summary() call it.
   void start();
 
-  /// Appends a line to metrics.jsonl; it has reached the operating system when this returns, or an InputError is thrown and
-  /// the file has whole lines only.
+  /// Appends a line to metrics.jsonl, unbuffered. If that fails, the file keeps only whole lines and InputError is thrown.
   void add_metrics(const Json& line);
 
   void write_summary(const Json& summary);

@@ -1,49 +1,45 @@
-// Everything that the process which owns the result of a training keeps around it: run folder, progress, evaluations, monitor.
+// Everything that the process which owns the result of a training keeps for it: run folder, progress, evaluator and metrics.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <string_view>
+#include <string>
+#include <vector>
 
-#include "apam/cli/commands.h"
 #include "apam/training/run_plan.h"
-#include "apam/training/run_config.h"
+#include "apam/training/run_summary.h"
 #include "apam/training/training_metrics.h"
 
 namespace apam::training {
 
-class Recorder {
+class RunOutput {
  public:
-  using MakeEvaluations = std::function<std::unique_ptr<Evaluations>()>;
+  using MakeEvaluator = std::function<std::unique_ptr<Evaluator>()>;
 
-  /// Takes the run folder, throws InputError when it cannot, and then makes the evaluations. What an older run left in the
-  /// folder is replaced when training has made its first update. `options` and `plan` must outlive the recorder.
-  Recorder(const TrainOptions& options, const Plan& plan, const CommandLine& command, const MakeEvaluations& make_evaluations);
+  /// Takes the run folder, or throws InputError; then makes the evaluator. Files of an older run stay until the first update.
+  /// `options`, `plan` and `progress` must outlive this. `command`: the program and its arguments.
+  RunOutput(const TrainOptions& options, const RunPlan& plan, const std::vector<std::string>& command, Progress& progress,
+            const MakeEvaluator& make_evaluator);
 
-  TrainingMonitor& monitor() { return *monitor_; }
-  Evaluations& evaluations() { return *evaluations_; }
+  TrainingMetrics& metrics() { return *metrics_; }
+  Evaluator& evaluator() { return *evaluator_; }
 
-  /// Writes the model; `batches_before` are behind its statistics from before this training. A run that was interrupted before
-  /// its first update has nothing to write, here and in close(): it leaves no folder, or an older run's as it was.
+  /// Writes the model. `batches_before`: batches in the running statistics from before this training. A run that was
+  /// interrupted before its first update writes nothing, here and in close(): it leaves no folder, or an older run unchanged.
   void save(const engine::ParameterArena& arena, std::int64_t batches_before, const exchange::Ending& ending);
 
-  struct End {
-    std::string_view transport;
-    std::vector<ProcessReport> processes;  ///< by rank
-    RunEnding ending;
-  };
-  /// Writes the summary and tells the user.
-  void close(const engine::ParameterArena& arena, End end);
+  /// Writes the summary. Returns the closing text, empty if there is no result. `processes`: by rank.
+  std::string close(const engine::ParameterArena& arena, ExchangeResult result, std::vector<ProcessReport> processes);
 
  private:
   bool has_result(const exchange::Ending& ending) const;
 
   const TrainOptions& options_;
-  const Plan& plan_;
+  const RunPlan& plan_;
   RunFolder folder_;
-  std::unique_ptr<Evaluations> evaluations_;
-  Progress progress_;
-  std::unique_ptr<TrainingMonitor> monitor_;
+  Progress& progress_;
+  std::unique_ptr<Evaluator> evaluator_;
+  std::unique_ptr<TrainingMetrics> metrics_;
 };
 
 }  // namespace apam::training

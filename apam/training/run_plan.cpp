@@ -6,10 +6,9 @@
 #include <ctime>
 #include <limits>
 
-#include "apam/training/run_config.h"
 #include "apam/training/factories.h"
+#include "apam/training/usage_error.h"
 #include "data/suspicions.h"
-#include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
 
 namespace apam::training {
@@ -35,11 +34,11 @@ data::BatchOptions batch_options(const TrainOptions& options) {
 exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_epoch) {
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
   const std::int64_t epochs = options.epochs.value_or(1);
-  require<UsageError>(epochs <= most / per_epoch, "--epochs {}: of {} updates each, these are too many", epochs, per_epoch);
+  require<UsageError>(epochs <= most / per_epoch, "--epochs {}: too many, at {} updates each", epochs, per_epoch);
   exchange::Schedule schedule{.total_updates = epochs * per_epoch};
   if (options.max_updates > 0) {
-    const bool alone = !options.epochs.has_value();
-    schedule.total_updates = alone ? options.max_updates : std::min(schedule.total_updates, options.max_updates);
+    const bool only_limit = !options.epochs.has_value();
+    schedule.total_updates = only_limit ? options.max_updates : std::min(schedule.total_updates, options.max_updates);
   }
   schedule.keep_going = options.keep_going;
   schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : per_epoch;
@@ -48,35 +47,10 @@ exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_e
 
 }  // namespace
 
-exchange::RankCores cores_of_this_rank(bool computes) { return {host_name(), process_cores(), computes}; }
-
-Crew make_crew(const TrainOptions& options, std::span<const exchange::RankCores> ranks, int rank) {
-  const int asked = options.machine.threads;
-  const int count = static_cast<int>(ranks.size());
-  const exchange::RankCores& mine = ranks[static_cast<std::size_t>(rank)];
-  Crew crew{.ranks = count, .workers = options.exchange == "async" ? count - 1 : 1};
-  crew.threads_by_rank = exchange::threads_of_ranks(ranks, asked);
-  for (const auto& each : ranks) crew.hosts.push_back(each.host);
-  int most = 1, here = 0;  // of the ranks that compute; their sum on this host
-  for (std::size_t r = 0; r < ranks.size(); ++r) {
-    if (!ranks[r].computes) continue;
-    most = std::max(most, crew.threads_by_rank[r]);
-    if (ranks[r].host == mine.host) here += crew.threads_by_rank[r];
-  }
-  const int threads = crew.threads_by_rank[static_cast<std::size_t>(rank)];
-  crew.threads = mine.computes ? threads : most;
-  crew.master_threads = mine.computes ? 1 : threads;
-  crew.eval_threads = options.exchange == "local" ? crew.threads : 1;
-  const int cores = mine.cores.count();
-  crew.all_threads = asked > 0 ? std::max(asked, std::min(here, cores)) : std::max(cores, crew.eval_threads);
-  if (options.eval_threads > 0) crew.eval_threads = crew.all_threads = options.eval_threads;
-  return crew;
-}
-
-Plan make_plan(const TrainOptions& options, const Crew& crew) {
-  Plan plan;
-  plan.crew = crew;
-  plan.exec = exec_options(options.machine, crew.threads);
+RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget) {
+  RunPlan plan;
+  plan.budget = budget;
+  plan.exec = exec_options(options.machine, budget.threads);
   const auto batches = checking_usage([&] {
     plan.optimizer = optimizer_options(options);
     const engine::Optimizer check(Device{}, 0, plan.optimizer);
@@ -103,11 +77,11 @@ std::string output_folder(const TrainOptions& options) {
 }
 
 Existing existing_folder(const TrainOptions& options) {
-  if (options.out.empty()) return Existing::pass_over;
+  if (options.out.empty()) return Existing::next_free;
   return options.overwrite ? Existing::replace : Existing::refuse;
 }
 
-std::int64_t first_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {
+std::int64_t load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {
   arena.initialize(options.seed);
   if (options.init.empty()) return 0;
   const auto loaded = nets::load_weights(options.init, arena);

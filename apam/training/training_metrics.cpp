@@ -5,9 +5,7 @@
 
 namespace apam::training {
 
-using Json;
-
-void Window::add(const exchange::UpdateRecord& record) {
+void UpdateSums::add(const exchange::UpdateRecord& record) {
   loss_sum += record.header.loss_sum;
   rows += record.header.rows;
   top1 += record.header.top1;
@@ -16,20 +14,19 @@ void Window::add(const exchange::UpdateRecord& record) {
   staleness_max = std::max(staleness_max, record.staleness);
 }
 
-TrainingMonitor::TrainingMonitor(const Options& options, Evaluations& evaluations, RunFolder& folder,
-                                 Progress& progress)
+TrainingMetrics::TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress)
     : options_(options),
-      evaluations_(evaluations),
+      evaluator_(evaluator),
       folder_(folder),
       progress_(progress),
       staleness_(options.workers),
       last_epoch_(static_cast<std::size_t>(std::min(options.updates_per_epoch, options.total_updates))) {}
 
-double TrainingMonitor::epoch(std::int64_t update) const {
+double TrainingMetrics::epoch(std::int64_t update) const {
   return static_cast<double>(update) / static_cast<double>(options_.updates_per_epoch);
 }
 
-void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
+void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   folder_.start();
   const double at = training_seconds(record.at);
   update_ = record.update;
@@ -40,49 +37,49 @@ void TrainingMonitor::on_update(const exchange::UpdateRecord& record) {
   line_.add(record);
   recent_.add(record);
   steady_.add(record);
-  if (record.update == options_.workers && options_.total_updates > options_.workers) steady_ = Window{.begin = at};
+  if (record.update == options_.workers && options_.total_updates > options_.workers) steady_ = UpdateSums{.begin = at};
   if (record.update % options_.log_every == 0 || record.update % options_.updates_per_epoch == 0 ||
       record.update == options_.total_updates) {
-    log_window(record.update, at);
+    log_updates(record.update, at);
   }
   log_evaluations();
   if (progress_.due(at)) show(record.update, at);
 }
 
-void TrainingMonitor::on_snapshot(std::int64_t update, double at, In state) {
+void TrainingMetrics::on_snapshot(std::int64_t update, double at, In state) {
   const double seconds = training_seconds(at);
-  const auto need = update == options_.total_updates ? Evaluations::Need::must_be_done : Evaluations::Need::may_be_left_out;
-  if (!evaluations_.submit(update, seconds, state, need)) {
+  const auto need = update == options_.total_updates ? Evaluator::Need::required : Evaluator::Need::optional;
+  if (!evaluator_.submit(update, seconds, state, need)) {
     folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
-    progress_.note(fmt::format("update {}: no evaluation, {} earlier ones are not done yet (a larger --eval-every would help)",
-                               update, EvaluationsBeside::kMostWaiting));
+    progress_.note(fmt::format("update {}: no evaluation, {} earlier ones are not finished (a larger --eval-every would help)",
+                               update, BackgroundEvaluator::kQueueLimit));
   }
   log_evaluations();
 }
 
-void TrainingMonitor::finish() {
-  evaluations_.finish();
+void TrainingMetrics::finish() {
+  evaluator_.finish();
   log_evaluations();
   progress_.close();
 }
 
-void TrainingMonitor::log_window(std::int64_t update, double at) {
+void TrainingMetrics::log_updates(std::int64_t update, double at) {
   Json line{{"event", "train"},
-                 {"update", update},
-                 {"epoch", epoch(update)},
-                 {"seconds", at},
-                 {"train_loss", line_.loss()},
-                 {"train_accuracy", line_.accuracy()},
-                 {"images_per_second", line_.images_per_second(at)},
-                 {"staleness_mean", line_.staleness()},
-                 {"staleness_max", line_.staleness_max}};
+            {"update", update},
+            {"epoch", epoch(update)},
+            {"seconds", at},
+            {"train_loss", line_.loss()},
+            {"train_accuracy", line_.accuracy()},
+            {"images_per_second", line_.images_per_second(at)},
+            {"staleness_mean", line_.staleness()},
+            {"staleness_max", line_.staleness_max}};
   if (options_.workers > 1) line["workers"] = std::exchange(arrivals_, {});
   folder_.add_metrics(line);
-  line_ = Window{.begin = at};
+  line_ = UpdateSums{.begin = at};
 }
 
-void TrainingMonitor::log_evaluations() {
-  for (const Evaluation& evaluation : evaluations_.collect()) {
+void TrainingMetrics::log_evaluations() {
+  for (const Evaluation& evaluation : evaluator_.collect()) {
     folder_.add_metrics({{"event", "evaluation"},
                          {"update", evaluation.update},
                          {"epoch", epoch(evaluation.update)},
@@ -95,38 +92,39 @@ void TrainingMonitor::log_evaluations() {
   }
 }
 
-void TrainingMonitor::show(std::int64_t update, double at) {
+void TrainingMetrics::show(std::int64_t update, double at) {
   Status status{.epoch = epoch(update),
-                     .epochs = epoch(options_.total_updates),
-                     .update = update,
-                     .updates = options_.total_updates,
-                     .seconds = at,
-                     .images_per_second = recent_.images_per_second(at),
-                     .loss = recent_.loss(),
-                     .staleness_mean = recent_.staleness(),
-                     .staleness_max = recent_.staleness_max,
-                     .concurrent = options_.workers > 1};
+                .epochs = epoch(options_.total_updates),
+                .update = update,
+                .updates = options_.total_updates,
+                .seconds = at,
+                .images_per_second = recent_.images_per_second(at),
+                .loss = recent_.loss(),
+                .staleness_mean = recent_.staleness(),
+                .staleness_max = recent_.staleness_max,
+                .concurrent = options_.workers > 1};
   if (last_evaluation_) status.test_accuracy = last_evaluation_->scores.accuracy;
   if (update >= options_.workers && steady_.updates > 0) {
     const double left = static_cast<double>(options_.total_updates - update) / static_cast<double>(steady_.updates);
     status.seconds_left = left * (at - steady_.begin);
   }
   progress_.show(status);
-  recent_ = Window{.begin = at};
+  recent_ = UpdateSums{.begin = at};
 }
 
-TrainingMonitor::Outcome TrainingMonitor::outcome() const {
-  Outcome outcome{.updates = update_,
-                  .seconds = last_update_at_,
-                  .images_per_second = steady_.images_per_second(last_update_at_),
-                  .last_evaluation = last_evaluation_};
-  Window last;
+RunSummary TrainingMetrics::summary() const {
+  RunSummary summary{.updates = update_,
+                     .seconds = last_update_at_,
+                     .images_per_second = steady_.images_per_second(last_update_at_),
+                     .last_evaluation = last_evaluation_,
+                     .staleness = staleness_};
+  UpdateSums last;
   for (const exchange::GradientHeader& header : last_epoch_) last.add({.header = header});
   if (last.rows > 0) {
-    outcome.train_loss = last.loss();
-    outcome.train_accuracy = last.accuracy();
+    summary.train_loss = last.loss();
+    summary.train_accuracy = last.accuracy();
   }
-  return outcome;
+  return summary;
 }
 
 }  // namespace apam::training

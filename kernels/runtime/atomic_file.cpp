@@ -1,7 +1,6 @@
 #include "kernels/runtime/atomic_file.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 #include <system_error>
 
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/write_all.h"
 
 namespace apam {
 namespace {
@@ -126,19 +126,8 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const auto written = ::write(file_.get(), bytes.data(), bytes.size());
-    const int reason = written < 0 ? errno : ENOSPC;
-    if (written < 0 && reason == EINTR) continue;
-    if (written < 0 && reason == EAGAIN) {  // standard output that another process made non-blocking
-      pollfd ready{.fd = file_.get(), .events = POLLOUT, .revents = 0};
-      ::poll(&ready, 1, -1);
-      continue;
-    }
-    require<InputError>(written > 0, "write: {} does not take {} bytes more: {}", path_.string(), bytes.size(),
-                        reason_of(reason));
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  const auto [missing, error] = write_all(file_.get(), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  require<InputError>(missing == 0, "write: {} does not take {} bytes more: {}", path_.string(), missing, reason_of(error));
 }
 
 void AtomicFile::commit() {

@@ -1,4 +1,4 @@
-// Signals to this very process: noted, ignored where they were ignored before, and fatal the second time.
+// Signals to this process: the first sets the flag, the second is fatal, ignored ones stay ignored.
 #include "apam/cli/interruption.h"
 
 #include <gtest/gtest.h>
@@ -20,16 +20,16 @@ std::optional<int> signal_of(const Interruption& interruption) {
   return interruption.pending();
 }
 
-TEST(Interruption, TakesASignalAsSomethingToAskFor) {
+TEST(Interruption, ASignalSetsTheFlag) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     {
       const Interruption interruption;
       EXPECT_FALSE(interruption.pending().has_value());
       ASSERT_EQ(::kill(::getpid(), signal), 0);
       EXPECT_EQ(signal_of(interruption), signal);
-      EXPECT_EQ(interruption.pending(), signal);  // asking does not answer it
+      EXPECT_EQ(interruption.pending(), signal);  // reading does not clear it
     }
-    const Interruption next;  // the process is still here, and the signal is gone
+    const Interruption next;  // the signal is consumed
     EXPECT_FALSE(next.pending().has_value());
   }
 }
@@ -43,7 +43,7 @@ TEST(Interruption, ReachesAnyThread) {
   EXPECT_EQ(seen, SIGTERM);
 }
 
-/// Runs `body` in a process of its own and returns its wait status.
+/// Runs `body` in a child process and returns its wait status.
 template <class Body>
 int in_child(Body&& body) {
   const pid_t child = ::fork();
@@ -60,21 +60,21 @@ TEST(Interruption, ASecondSignalEndsTheProcessAtOnce) {
   const int status = in_child([] {
     const Interruption interruption;
     ::kill(::getpid(), SIGINT);
-    std::this_thread::sleep_for(2 * Interruption::kSameWish);
+    std::this_thread::sleep_for(2 * Interruption::kRepetition);
     ::kill(::getpid(), SIGTERM);
-    std::this_thread::sleep_for(std::chrono::seconds(20));  // busy with something that looks at no signal
+    std::this_thread::sleep_for(std::chrono::seconds(20));  // does not poll
   });
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
 }
 
-TEST(Interruption, TheSameKeyPressTwiceIsOneWish) {
+TEST(Interruption, ARepetitionIsNotASecondSignal) {
   const int status = in_child([] {
     const Interruption interruption;
     ::kill(::getpid(), SIGINT);
     signal_of(interruption);
     ::kill(::getpid(), SIGINT);
-    std::this_thread::sleep_for(2 * Interruption::kSameWish);
+    std::this_thread::sleep_for(2 * Interruption::kRepetition);
     ::_exit(interruption.pending() == SIGINT ? 7 : 8);
   });
   ASSERT_TRUE(WIFEXITED(status));
@@ -82,7 +82,7 @@ TEST(Interruption, TheSameKeyPressTwiceIsOneWish) {
 }
 
 // nohup, and jobs that a shell starts in the background.
-TEST(Interruption, WhatWasIgnoredStaysIgnored) {
+TEST(Interruption, IgnoredSignalsStayIgnored) {
   const int status = in_child([] {
     std::signal(SIGHUP, SIG_IGN);
     const Interruption interruption;

@@ -9,75 +9,58 @@
 namespace apam::cli {
 namespace {
 
-constexpr Status kStatus{.epoch = 1.24,
-                         .epochs = 2,
-                         .update = 31,
-                         .updates = 50,
-                         .seconds = 62,
-                         .seconds_left = 38.2,
-                         .images_per_second = 47.31,
-                         .loss = 1.8421,
-                         .staleness_mean = 1.02,
-                         .staleness_max = 2,
-                         .concurrent = true};
+constexpr training::Status kStatus{.epoch = 1.24,
+                                   .epochs = 2,
+                                   .update = 31,
+                                   .updates = 50,
+                                   .seconds = 62,
+                                   .seconds_left = 38.2,
+                                   .images_per_second = 47.31,
+                                   .loss = 1.8421,
+                                   .staleness_mean = 1.02,
+                                   .staleness_max = 2,
+                                   .concurrent = true};
 
-TEST(Progress, DescribesDurations) {
-  EXPECT_EQ(describe_duration(0), "0s");
-  EXPECT_EQ(describe_duration(59.4), "59s");
-  EXPECT_EQ(describe_duration(59.6), "1m00s");
-  EXPECT_EQ(describe_duration(3599), "59m59s");
-  EXPECT_EQ(describe_duration(7500), "2h05m");
-}
-
-TEST(Progress, SaysWhereARunStands) {
-  EXPECT_EQ(describe(kStatus), "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.8421  staleness 1.0 (max 2)  ETA 38s");
-  Status alone = kStatus;
-  alone.concurrent = false;
-  alone.seconds_left.reset();
-  alone.test_accuracy = 0.4124;
-  EXPECT_EQ(describe(alone), "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.8421  test 41.2 %");
-}
-
-TEST(Progress, RenewsOneLineOnATerminal) {
+TEST(TerminalProgress, RedrawsOneLine) {
   std::ostringstream out;
   {
-    Progress progress(out, 200);
+    TerminalProgress progress(out, 200);
     EXPECT_FALSE(progress.due(0.1));
     EXPECT_TRUE(progress.due(0.2));
     progress.show(kStatus);
     EXPECT_FALSE(progress.due(62.1));
     EXPECT_TRUE(progress.due(62.3));
     progress.show(kStatus);
-    progress.note("a word");
+    progress.note("a note");
     progress.show(kStatus);
   }
   const std::string line = "\r\x1b[K" + describe(kStatus);
-  EXPECT_EQ(out.str(), line + line + "\r\x1b[Ka word\n" + line + "\n");
+  EXPECT_EQ(out.str(), line + line + "\r\x1b[Ka note\n" + line + "\n");
 }
 
-TEST(Progress, NeverFillsTheLastColumn) {
+TEST(TerminalProgress, NeverFillsTheLastColumn) {
   std::ostringstream out;
-  Progress progress(out, 20);
+  TerminalProgress progress(out, 20);
   progress.show(kStatus);
   EXPECT_EQ(out.str(), "\r\x1b[K" + describe(kStatus).substr(0, 19));
 }
 
-TEST(Progress, WritesAPlainLineEveryHalfMinuteElsewhere) {
+TEST(TerminalProgress, WritesAPlainLineEveryHalfMinuteWithoutATerminal) {
   std::ostringstream out;
-  Progress progress(out, 0);
+  TerminalProgress progress(out, 0);
   EXPECT_FALSE(progress.due(29.9));
   EXPECT_TRUE(progress.due(30));
   progress.show(kStatus);
   EXPECT_FALSE(progress.due(91.9));
   EXPECT_TRUE(progress.due(92));
-  progress.note("a word");
+  progress.note("a note");
   progress.close();
-  EXPECT_EQ(out.str(), describe(kStatus) + "\na word\n");
+  EXPECT_EQ(out.str(), describe(kStatus) + "\na note\n");
 }
 
-TEST(Progress, AsksTheEnvironmentForEscapeCodes) {
+TEST(TerminalProgress, FindsEscapeCodesInTheEnvironment) {
   EXPECT_TRUE(takes_escape_codes("xterm-256color", nullptr));
-  EXPECT_TRUE(takes_escape_codes("xterm", ""));  // empty is as good as not set
+  EXPECT_TRUE(takes_escape_codes("xterm", ""));  // like not set
   EXPECT_FALSE(takes_escape_codes("xterm", "1"));
   EXPECT_FALSE(takes_escape_codes("dumb", nullptr));
   EXPECT_FALSE(takes_escape_codes("", nullptr));
@@ -91,12 +74,12 @@ class Continental : public std::numpunct<char> {
   std::string do_grouping() const override { return "\3"; }
 };
 
-TEST(Progress, WritesNumbersAlikeInEveryLocale) {
+TEST(TerminalProgress, WritesTheSameNumbersInEveryLocale) {
   const std::string plain = describe(kStatus);
   const std::locale before = std::locale::global(std::locale(std::locale::classic(), new Continental));
   std::ostringstream out;
   {
-    Progress progress(out, 0);
+    TerminalProgress progress(out, 0);
     progress.show(kStatus);
   }
   const std::string sum = (std::ostringstream() << 1234.5).str();

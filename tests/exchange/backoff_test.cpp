@@ -18,7 +18,7 @@ TEST(Backoff, SleepsGrowByAnEighthUpToAMillisecond) {
     waited += last;
     const nanoseconds sleep = backoff.next(Waiting::idle);
     EXPECT_GE(sleep, last);
-    // The n-th sleep is 20 us (9/8)^n, and the sleeps before it add up to 8 times what it has grown by.
+    // The n-th sleep is 20 us (9/8)^n, and the sleeps before it sum to 8 times its growth.
     EXPECT_LE(sleep, microseconds(20) + waited / 8) << "late by more than an eighth";
     if (waited >= std::chrono::milliseconds(9)) {
       EXPECT_EQ(sleep, microseconds(1000));
@@ -36,7 +36,7 @@ TEST(Backoff, StaysAwakeWhileAMessageMoves) {
   EXPECT_EQ(backoff.next(Waiting::transfer), microseconds(400)) << "the other side is busy";
 }
 
-TEST(Backoff, BeginsAnewAfterSuccess) {
+TEST(Backoff, RestartsAfterSuccess) {
   Backoff backoff;
   for (int i = 0; i < 100; ++i) backoff.next(Waiting::idle);
   backoff.reset();

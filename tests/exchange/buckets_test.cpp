@@ -47,11 +47,11 @@ TEST(Buckets, TileTheVectorForEverySize) {
   }
 }
 
-TEST(Buckets, LeaveInOrderOnceComplete) {
+TEST(Buckets, AreTakenInOrderOnceComplete) {
   BucketQueue queue(layout(), 64);
   const auto& buckets = queue.buckets();
   queue.ready(id(1));
-  EXPECT_EQ(queue.take(), nullptr) << "bucket 1 is complete, but bucket 0 goes first";
+  EXPECT_EQ(queue.take(), nullptr) << "bucket 1 is complete, but bucket 0 is not";
   queue.ready(id(3));
   EXPECT_EQ(queue.take(), nullptr);
   queue.ready(id(2));
@@ -66,7 +66,7 @@ TEST(Buckets, LeaveInOrderOnceComplete) {
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(queue.take(), &buckets[i]);
 }
 
-TEST(Buckets, RefuseWhatCannotBe) {
+TEST(Buckets, RefuseInvalidCalls) {
   BucketQueue queue(layout(), 64);
   queue.ready(id(0));
   EXPECT_THROW(queue.ready(id(0)), ExchangeError);

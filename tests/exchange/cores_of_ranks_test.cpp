@@ -17,7 +17,7 @@ RankCores master(std::string_view cpus, const std::string& host = "a", std::opti
   return rank(cpus, host, quota, false);
 }
 
-Threads threads(const std::vector<RankCores>& ranks, int asked = 0) { return threads_of_ranks(ranks, asked); }
+Threads threads(const std::vector<RankCores>& ranks, int requested = 0) { return threads_of_ranks(ranks, requested); }
 
 TEST(ThreadsOfRanks, one_rank_has_its_whole_mask) {
   EXPECT_EQ(threads({rank("0-7")}), (Threads{8}));
@@ -25,24 +25,24 @@ TEST(ThreadsOfRanks, one_rank_has_its_whole_mask) {
   EXPECT_EQ(threads({rank("0-1023,4096-5119")}), (Threads{2048}));
 }
 
-TEST(ThreadsOfRanks, ranks_that_are_not_bound_divide_the_host) {
+TEST(ThreadsOfRanks, unbound_ranks_divide_the_host) {
   EXPECT_EQ(threads({rank("0-7"), rank("0-7")}), (Threads{4, 4}));
   EXPECT_EQ(threads({rank("0-7"), rank("0-7"), rank("0-7")}), (Threads{2, 2, 2}));
-  EXPECT_EQ(threads({rank("0-5"), rank("0-5"), rank("0-5")}), (Threads{2, 2, 2}));  // 6 times 1/3, whatever it rounds to
+  EXPECT_EQ(threads({rank("0-5"), rank("0-5"), rank("0-5")}), (Threads{2, 2, 2}));  // 6 times 1/3, in spite of rounding
 }
 
-TEST(ThreadsOfRanks, ranks_that_are_bound_keep_their_masks) {
+TEST(ThreadsOfRanks, bound_ranks_keep_their_masks) {
   EXPECT_EQ(threads({rank("0"), rank("1"), rank("2")}), (Threads{1, 1, 1}));
   EXPECT_EQ(threads({rank("0-3"), rank("4-7"), rank("8-11"), rank("12-15")}), (Threads{4, 4, 4, 4}));
   EXPECT_EQ(threads({rank("0-1"), rank("2-7")}), (Threads{2, 6}));
 }
 
-TEST(ThreadsOfRanks, two_ranks_a_socket_divide_its_mask) {
+TEST(ThreadsOfRanks, two_ranks_per_socket_divide_its_mask) {
   EXPECT_EQ(threads({rank("0-7"), rank("0-7"), rank("8-15"), rank("8-15")}), (Threads{4, 4, 4, 4}));
   EXPECT_EQ(threads({rank("0-7"), rank("0-7"), rank("8-15")}), (Threads{4, 4, 8}));
 }
 
-TEST(ThreadsOfRanks, hosts_are_divided_each_for_itself) {
+TEST(ThreadsOfRanks, each_host_is_divided_separately) {
   EXPECT_EQ(threads({rank("0-7", "a"), rank("0-7", "a"), rank("0-7", "b")}), (Threads{4, 4, 8}));
   EXPECT_EQ(threads({rank("0-3", "a"), rank("0-15", "b"), rank("0-3", "a"), rank("0-15", "b")}), (Threads{2, 8, 2, 8}));
 }
@@ -52,7 +52,7 @@ TEST(ThreadsOfRanks, more_ranks_than_cores_have_one_thread_each) {
   EXPECT_EQ(threads({rank("5"), rank("5")}), (Threads{1, 1}));
 }
 
-TEST(ThreadsOfRanks, overlapping_masks_are_divided_where_they_overlap) {
+TEST(ThreadsOfRanks, overlaps_of_masks_are_divided) {
   EXPECT_EQ(threads({rank("0-3"), rank("2-5")}), (Threads{3, 3}));                  // 2 + 2/2 each
   EXPECT_EQ(threads({rank("0-7"), rank("0-3")}), (Threads{6, 2}));                  // 4 + 4/2, 4/2
   EXPECT_EQ(threads({rank("0-2"), rank("1-3"), rank("2-4")}), (Threads{1, 1, 1}));  // 1 + 1/2 + 1/3, 1/2 + 1/3 + 1/2
@@ -65,10 +65,10 @@ TEST(ThreadsOfRanks, a_quota_caps_the_sum_of_a_host) {
   EXPECT_EQ(threads({rank("0-7", "a", 2.5), rank("0-7", "b")}), (Threads{3, 8}));  // rounded up, as Cores::count() does
   EXPECT_EQ(threads({rank("0-7", "a", 0.5), rank("0-7", "a", 0.5)}), (Threads{1, 1}));
   EXPECT_EQ(threads({rank("0-7", "a", 100.0), rank("0-7", "a")}), (Threads{4, 4}));
-  EXPECT_EQ(threads({rank("0-7", "a", 2.0), rank("0-7", "a", 6.0)}), (Threads{1, 1}));  // the smallest counts
+  EXPECT_EQ(threads({rank("0-7", "a", 2.0), rank("0-7", "a", 6.0)}), (Threads{1, 1}));  // the minimum
 }
 
-TEST(ThreadsOfRanks, a_master_has_what_the_others_leave) {
+TEST(ThreadsOfRanks, a_master_gets_the_rest) {
   EXPECT_EQ(threads({master("0-7"), rank("0-7"), rank("0-7"), rank("0-7")}), (Threads{2, 2, 2, 2}));
   EXPECT_EQ(threads({master("0-1"), rank("0-1"), rank("0-1")}), (Threads{1, 1, 1}));
   EXPECT_EQ(threads({master("0-3"), rank("4-7"), rank("8-11")}), (Threads{4, 4, 4}));
@@ -77,14 +77,14 @@ TEST(ThreadsOfRanks, a_master_has_what_the_others_leave) {
   EXPECT_EQ(threads({master("0-7", "a", 5.0), rank("0-3", "a", 5.0)}), (Threads{1, 4}));
 }
 
-TEST(ThreadsOfRanks, a_number_that_was_asked_for_stays) {
+TEST(ThreadsOfRanks, a_requested_number_is_kept) {
   EXPECT_EQ(threads({rank("0-1"), rank("0-1")}, 16), (Threads{16, 16}));
   EXPECT_EQ(threads({rank("0-7", "a", 2.0), rank("0-7", "a", 2.0)}, 3), (Threads{3, 3}));
   EXPECT_EQ(threads({master("0-7"), rank("0-7"), rank("0-7")}, 3), (Threads{2, 3, 3}));
   EXPECT_EQ(threads({master("0-7"), rank("0-7"), rank("0-7")}, 16), (Threads{1, 16, 16}));
 }
 
-TEST(ThreadsOfRanks, none_has_more_than_its_openmp_grants) {
+TEST(ThreadsOfRanks, openmp_limits_each_rank) {
   std::vector<RankCores> ranks{master("0-7"), rank("0-7"), rank("0-7")};
   ranks[1].cores.limit = 2;
   EXPECT_EQ(threads(ranks), (Threads{2, 2, 4}));
@@ -94,7 +94,7 @@ TEST(ThreadsOfRanks, none_has_more_than_its_openmp_grants) {
 
 TEST(ThreadsOfRanks, an_unknown_mask_is_one_core) { EXPECT_EQ(threads({rank(""), master("")}), (Threads{1, 1})); }
 
-TEST(RankCores, travels_as_text) {
+TEST(RankCores, converts_to_text_and_back) {
   RankCores limited = rank("0-7");
   limited.cores.limit = 3;
   for (const RankCores& sent : {rank("0-3,8", "node-7.local"), master("", "a|b", 0.25), rank("0-4095", "", 1e-3), limited}) {

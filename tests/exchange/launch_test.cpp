@@ -5,7 +5,7 @@
 #include <map>
 #include <utility>
 
-namespace apam::exchange {
+namespace apam::exchange::mpi {
 namespace {
 
 using Variables = std::map<std::string, std::string, std::less<>>;
@@ -25,19 +25,18 @@ std::optional<LaunchFault> fault(const Variables& variables, int world_size) {
 TEST(Launch, OpenMpiStartsWorldsOfOne) {
   const auto found = fault({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "0"}, {"PMIX_RANK", "0"}}, 1);
   ASSERT_TRUE(found);
-  EXPECT_EQ(found->message,
-            "launch: mpiexec of Open MPI started 3 processes, but MPI sees each alone: it is not the launcher of the MPI in "
-            "this program; use: mpiexec.mpich -n 3 build/apam train --net allcnn --out 'my run'");
-  EXPECT_TRUE(found->speaks);
+  EXPECT_NE(found->message.find("Open MPI started 3 processes"), std::string::npos) << found->message;
+  EXPECT_TRUE(found->message.ends_with("mpiexec.mpich -n 3 build/apam train --net allcnn --out 'my run'")) << found->message;
+  EXPECT_TRUE(found->reports);
 }
 
-TEST(Launch, OneProcessOfALaunchSpeaks) {
+TEST(Launch, OneProcessOfALaunchReports) {
   const auto second = fault({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "1"}}, 1);
   ASSERT_TRUE(second);
-  EXPECT_FALSE(second->speaks);
+  EXPECT_FALSE(second->reports);
 }
 
-TEST(Launch, TellsTheRankBeforeMpiDoes) {
+TEST(Launch, ReadsTheRankWithoutMpi) {
   EXPECT_EQ(launch_rank(lookup_in({})), 0);
   EXPECT_EQ(launch_rank(lookup_in({{"PMI_SIZE", "3"}, {"PMI_RANK", "2"}, {"SLURM_PROCID", "1"}})), 2);
   EXPECT_EQ(launch_rank(lookup_in({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "1"}, {"PMIX_RANK", "1"}})), 1);
@@ -52,13 +51,13 @@ TEST(Launch, SlurmWithoutItsPmi) {
   EXPECT_NE(found->message.find("srun of Slurm started 4 processes"), std::string::npos) << found->message;
 }
 
-TEST(Launch, PmixTellsTheRankAlone) {
-  EXPECT_FALSE(fault({{"PMIX_RANK", "0"}}, 1)) << "may be alone";
+TEST(Launch, PmixSetsOnlyTheRank) {
+  EXPECT_FALSE(fault({{"PMIX_RANK", "0"}}, 1)) << "may be the only rank";
   const auto found = fault({{"PMIX_RANK", "1"}}, 1);
   ASSERT_TRUE(found);
-  EXPECT_TRUE(found->speaks);
+  EXPECT_TRUE(found->reports);
   EXPECT_NE(found->message.find("several processes"), std::string::npos) << found->message;
-  EXPECT_FALSE(fault({{"PMIX_RANK", "2"}}, 1)->speaks);
+  EXPECT_FALSE(fault({{"PMIX_RANK", "2"}}, 1)->reports);
   EXPECT_FALSE(fault({{"PMIX_RANK", "2"}}, 3));
 }
 
@@ -68,23 +67,23 @@ TEST(Launch, PmiThatSeesAnotherWorld) {
   EXPECT_NE(found->message.find("MPI sees a world of 2"), std::string::npos) << found->message;
 }
 
-TEST(Launch, WhatIsRightIsLeftAlone) {
+TEST(Launch, CorrectLaunchesHaveNoFault) {
   EXPECT_FALSE(fault({}, 1)) << "no launcher";
   EXPECT_FALSE(fault({{"PMI_SIZE", "3"}, {"PMI_RANK", "2"}}, 3)) << "MPICH's own";
-  EXPECT_FALSE(fault({{"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_RANK", "0"}}, 1)) << "one process was asked for";
+  EXPECT_FALSE(fault({{"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_RANK", "0"}}, 1)) << "one process was requested";
   EXPECT_FALSE(fault({{"SLURM_NTASKS", "8"}, {"SLURM_JOB_ID", "7"}}, 1)) << "a batch script is one process";
 }
 
-TEST(Launch, VariablesOfAnOuterJobDoNotCount) {
+TEST(Launch, IgnoresVariablesOfAnOuterJob) {
   EXPECT_FALSE(fault({{"PMI_SIZE", "2"}, {"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_PROCID", "0"}}, 2)) << "hydra inside Slurm";
   EXPECT_FALSE(fault({{"PMI_SIZE", "2"}, {"OMPI_COMM_WORLD_SIZE", "1"}}, 2)) << "hydra inside Open MPI";
 }
 
-TEST(Launch, NonsenseIsNoEvidence) {
+TEST(Launch, IgnoresInvalidValues) {
   EXPECT_FALSE(fault({{"OMPI_COMM_WORLD_SIZE", ""}}, 1));
   EXPECT_FALSE(fault({{"OMPI_COMM_WORLD_SIZE", "three"}}, 1));
   EXPECT_FALSE(fault({{"PMI_SIZE", "-2"}}, 1));
 }
 
 }  // namespace
-}  // namespace apam::exchange
+}  // namespace apam::exchange::mpi

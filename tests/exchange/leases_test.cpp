@@ -25,7 +25,7 @@ std::vector<std::int64_t> next(Leases& leases, int worker) {
 
 using Numbers = std::vector<std::int64_t>;
 
-TEST(Leases, StartWithOneBatchInHandAndOneAhead) {
+TEST(Leases, StartWithOneBatchAndOneAhead) {
   Leases leases(3, 100);
   EXPECT_EQ(first(leases, 2), (Numbers{2, 5}));
   EXPECT_EQ(first(leases, 0), (Numbers{0, 3}));
@@ -88,7 +88,7 @@ TEST(Leases, OnlyTheOldestLeaseOfTheWorkerCanBeFulfilled) {
   EXPECT_THROW(leases.fulfil(0, 4), ExchangeError);  // none left
 }
 
-TEST(Leases, RefuseSenselessNumbers) {
+TEST(Leases, RefuseInvalidNumbers) {
   EXPECT_THROW(Leases(0, 1), InputError);
   EXPECT_THROW(Leases(1, -1), InputError);
 }

@@ -1,4 +1,4 @@
-// Transports inside one process: all must end with the bits that the same order of arrival gives in a script.
+// Transports within one process: all must end with the same bits as a script with the same order of arrival.
 #include <gtest/gtest.h>
 
 #include "apam/exchange/error.h"
@@ -57,7 +57,7 @@ TEST(Direct, NeedsOneArenaAndOneWorker) {
   EXPECT_THROW(train_directly(two, source, control), InputError);
 }
 
-TEST(Direct, StopsWhenAsked) {
+TEST(Direct, StopsOnASignal) {
   QuadraticSource source(kModel);
   Exec exec = plain_exec();
   Updater updater(exec, source.arena(), sgd(0.1));
@@ -69,10 +69,10 @@ TEST(Direct, StopsWhenAsked) {
   EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
   EXPECT_EQ(master.ending().signal, 15);
   EXPECT_EQ(recorder.records.size(), 3U);
-  EXPECT_EQ(source.computed().size(), 3U) << "no gradient is computed that is not applied";
+  EXPECT_EQ(source.computed().size(), 3U) << "every computed gradient is applied";
 }
 
-TEST(Threads, AllStopWhenTheMasterIsAskedTo) {
+TEST(Threads, ASignalToTheMasterStopsAll) {
   ThreadedRun run(std::vector<milliseconds>(3), {100000});
   run.recorder.then = [&](const UpdateRecord& record) {
     if (record.update == 20) run.control.signal = 2;

@@ -1,4 +1,4 @@
-// The master against scripts: who arrives when is given, so that staleness and weights are known beforehand.
+// The master with scripted arrivals, so that staleness and weights are known in advance.
 #include "apam/exchange/master.h"
 
 #include <gtest/gtest.h>
@@ -31,13 +31,13 @@ struct ScriptedRun {
 
 // One weight that starts at 1, gradient = weight, step 1/4: all values are short binary fractions, so float is exact.
 // Worker 1 is fast, 0 and 2 are slow; leases are 0: {0,3}, 1: {1,4,6,7}, 2: {2,5}.
-TEST(Master, StalenessAndSgdWeightsByHand) {
+TEST(Master, StalenessAndSgdWeights) {
   ScriptedRun run({}, sgd(0.25), 3, {{1}, {1}, {0}, {2}, {1}, {0}, {2}, {1}}, {8, 1});
   EXPECT_EQ(run.recorder.staleness(), (std::vector<std::int64_t>{0, 0, 2, 3, 2, 2, 2, 2}));
   EXPECT_EQ(run.recorder.batches(), (std::vector<std::int64_t>{1, 4, 0, 2, 6, 3, 5, 7}));
-  const std::vector<float> by_hand{0.75F, 0.5625F, 0.3125F, 0.0625F, -0.078125F, -0.15625F, -0.171875F, -0.15234375F};
-  ASSERT_EQ(run.recorder.states.size(), by_hand.size());
-  for (std::size_t i = 0; i < by_hand.size(); ++i) EXPECT_EQ(run.recorder.states[i][0], by_hand[i]) << "update " << i + 1;
+  const std::vector<float> expected{0.75F, 0.5625F, 0.3125F, 0.0625F, -0.078125F, -0.15625F, -0.171875F, -0.15234375F};
+  ASSERT_EQ(run.recorder.states.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(run.recorder.states[i][0], expected[i]) << "update " << i + 1;
   EXPECT_EQ(run.master.staleness().histogram(), (std::vector<std::int64_t>{2, 0, 5, 1}));
   EXPECT_DOUBLE_EQ(run.master.staleness().mean(), 13.0 / 8.0);
   EXPECT_EQ(run.master.staleness().max(), 3);
@@ -45,33 +45,33 @@ TEST(Master, StalenessAndSgdWeightsByHand) {
   expect_lawful(run.recorder, run.master.staleness(), 3, 8);
 }
 
-// Gradients that arrive together were all computed before any of them is applied; each is an update of its own.
+// Gradients that arrive together were all computed before any of them is applied; each is a separate update.
 TEST(Master, ArrivalsTogetherAreAppliedOneByOne) {
   ScriptedRun run({}, sgd(0.25), 3, {{2, 0, 1}, {1, 2}, {0}}, {6, 1});
   EXPECT_EQ(run.recorder.staleness(), (std::vector<std::int64_t>{0, 1, 2, 0, 3, 3}));
   // 1 - 3/4 = 1/4; worker 1 at version 3 has 1/4, worker 2 at version 1 has 3/4, worker 0 at version 2 has 1/2.
-  const std::vector<float> by_hand{0.75F, 0.5F, 0.25F, 0.1875F, 0.0F, -0.125F};
-  for (std::size_t i = 0; i < by_hand.size(); ++i) EXPECT_EQ(run.recorder.states.at(i)[0], by_hand[i]) << "update " << i + 1;
+  const std::vector<float> expected{0.75F, 0.5F, 0.25F, 0.1875F, 0.0F, -0.125F};
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(run.recorder.states.at(i)[0], expected[i]) << "update " << i + 1;
 }
 
-// AMSGrad, alpha 0.1, by the formulas of kernels/ops/optimizer_step.h in double. First step by hand: g = 1, m = 0.1,
+// AMSGrad, alpha 0.1, by the formulas of kernels/ops/optimizer_step.h in double. First step: g = 1, m = 0.1,
 // v = vh = 0.001, rate = 0.1 sqrt(0.001) / 0.1, step = rate 0.1 / (sqrt(0.001) + 1e-8) = 0.1 (1 - 3.2e-7).
 // Tolerance: about four roundings of values up to 1 per update.
-TEST(Master, AmsgradWeightsByHand) {
+TEST(Master, AmsgradWeights) {
   ScriptedRun run({}, amsgrad(0.1), 2, {{0}, {1}, {1}, {0}}, {4, 1});
   EXPECT_EQ(run.recorder.staleness(), (std::vector<std::int64_t>{0, 1, 0, 2}));
-  const std::vector<double> by_hand{0.9000000316227665, 0.8000000539890342, 0.7012601626513025, 0.6023440352771844};
+  const std::vector<double> expected{0.9000000316227665, 0.8000000539890342, 0.7012601626513025, 0.6023440352771844};
   ASSERT_EQ(run.recorder.states.size(), 4U);
-  for (std::size_t i = 0; i < by_hand.size(); ++i) {
-    EXPECT_NEAR(run.recorder.states[i][0], by_hand[i], 4 * 4 * 0x1p-24) << "update " << i + 1;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(run.recorder.states[i][0], expected[i], 4 * 4 * 0x1p-24) << "update " << i + 1;
   }
 }
 
-TEST(Master, EveryUpdateFoldsItsBatchStatisticsIn) {
+TEST(Master, EveryUpdateAddsItsBatchStatistics) {
   const QuadraticOptions quadratic{.channels = 2, .rows = 4, .spread = 1.0F};
   ScriptedRun run(quadratic, sgd(0.125), 2, {{1}, {0}, {0}}, {3, 1});
   EXPECT_EQ(run.recorder.batches(), (std::vector<std::int64_t>{1, 0, 2}));
-  // The weights that each gradient saw are those of the snapshots; the sources compute the statistics anew.
+  // The snapshots have the weights of each gradient; the sources recompute the statistics.
   QuadraticSource source(quadratic);
   std::vector<double> running{0, 0, 1, 1};
   const std::vector<std::int64_t> seen{0, 0, 2};
@@ -100,7 +100,7 @@ TEST(Master, WorkersBeyondTheUpdatesStopAtOnce) {
   EXPECT_EQ(run.sources[4]->prepared().size(), 0U);
 }
 
-TEST(Master, LeasesArePreparedBeforeTheyAreComputed) {
+TEST(Master, LeasesAreAnnouncedBeforeTheyAreComputed) {
   ScriptedRun run({}, sgd(0.25), 1, {{0}, {0}, {0}, {0}}, {4});
   EXPECT_EQ(run.sources[0]->prepared(), (std::vector<std::int64_t>{0, 1, 2, 3}));
   EXPECT_EQ(run.sources[0]->computed(), (std::vector<std::int64_t>{0, 1, 2, 3}));
@@ -115,7 +115,7 @@ TEST(Master, SnapshotsFollowTheSchedule) {
   EXPECT_EQ(last_only.recorder.snapshots, std::vector<std::int64_t>{2});
 }
 
-// What message() reports, so that texts can be compared.
+// For error texts.
 template <class Body>
 std::string message(Body&& body) {
   try {
@@ -143,10 +143,9 @@ TEST_F(MasterMessages, UnknownWorker) {
   master.welcome(0);
   EXPECT_EQ(message([&] { master.handle(gradient(2, 0, 0), 0); }), "master: a gradient of worker 2, there are 2");
   EXPECT_EQ(message([&] { master.handle(gradient(-1, 0, 0), 0); }), "master: a gradient of worker -1, there are 2");
-  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }),
-            "master: a gradient of worker 1, which was not given weights");
-  EXPECT_EQ(message([&] { master.welcome(0); }), "master: worker 0 was welcomed before");
-  EXPECT_EQ(message([&] { master.welcome(2); }), "master: worker 2 of 2 asks for weights");
+  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which has no weights");
+  EXPECT_EQ(message([&] { master.welcome(0); }), "master: worker 0 is already welcomed");
+  EXPECT_EQ(message([&] { master.welcome(2); }), "master: worker 2 of 2 requests weights");
 }
 
 TEST_F(MasterMessages, WrongBatch) {
@@ -159,7 +158,7 @@ TEST_F(MasterMessages, WrongBatch) {
 TEST_F(MasterMessages, WrongVersion) {
   master.welcome(0);
   EXPECT_EQ(message([&] { master.handle(gradient(0, 1, 0), 0); }),
-            "master: worker 0 computed on version 1 of the weights, it was given version 0");
+            "master: worker 0 computed on version 1 of the weights, it was sent version 0");
 }
 
 TEST_F(MasterMessages, WrongSize) {
@@ -173,34 +172,35 @@ TEST_F(MasterMessages, StoppedWorker) {
   master.welcome(0);
   master.welcome(1);
   EXPECT_EQ(master.handle(gradient(1, 0, 1), 0).verdict, Verdict::stop);
-  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which was told to stop");
+  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which has stopped");
 }
 
-TEST_F(MasterMessages, SenselessRuns) {
+TEST_F(MasterMessages, InvalidRuns) {
   EXPECT_THROW(Master(model.updater, 1, {0}, recorder), InputError);
   EXPECT_THROW(Master(model.updater, 0, {1}, recorder), InputError);
   ScriptedTransport three(std::vector<GradientSource*>{&source, &source, &source}, {});
   EXPECT_EQ(message([&] { master.run(three, control); }), "master: a transport for 3 workers, expected 2");
 }
 
-TEST_F(MasterMessages, CountsThatCannotBe) {
+TEST_F(MasterMessages, InvalidCounts) {
   master.welcome(0);
   GradientMessage wrong = gradient(0, 0, 0);
   wrong.header.top1 = 2;
-  EXPECT_EQ(message([&] { master.handle(wrong, 0); }),
-            "master: worker 0 counts 2 of 1 rows as right and signal 0: a batch has rows, and no more right");
+  EXPECT_EQ(
+      message([&] { master.handle(wrong, 0); }),
+      "master: worker 0 reports 2 correct of 1 rows and signal 0, expected 0 <= correct <= rows, rows > 0 and signal >= 0");
   wrong.header = {.batch = 0, .rows = 0};
   EXPECT_THROW(master.handle(wrong, 0), ExchangeError);
   EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";
 }
 
-// Stopped at version 1: gradients under way are not applied, and each worker is told.
+// Stopped at version 1: gradients in flight are not applied, and each worker gets a stop.
 TEST_F(MasterMessages, StopsAtAVersion) {
   master.welcome(0);
   master.welcome(1);
-  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::go_on);
+  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::proceed);
   master.stop(15);
-  master.stop(2);  // the first counts
+  master.stop(2);  // the first signal is kept
   for (const int worker : {1, 0}) {
     const Reply reply = master.handle(gradient(worker, worker == 1 ? 0 : 1, worker == 1 ? 1 : 2), 0);
     EXPECT_EQ(reply.verdict, Verdict::stop);
@@ -237,7 +237,7 @@ TEST_F(MasterMessages, ALossThatIsNotFiniteEndsTheRunBeforeItsGradient) {
   EXPECT_EQ(master.divergence()->worker, 1);
   EXPECT_EQ(master.divergence()->what, "the loss is -nan");
   EXPECT_EQ(model.updater.version(), 0);
-  EXPECT_EQ(model.arena.weights().host()[0], kFirstWeight) << "the weights are those before it";
+  EXPECT_EQ(model.arena.weights().host()[0], kFirstWeight) << "the weights before it";
 }
 
 TEST_F(MasterMessages, AWeightThatIsNotFiniteEndsTheRunAfterItsGradient) {
@@ -249,21 +249,22 @@ TEST_F(MasterMessages, AWeightThatIsNotFiniteEndsTheRunAfterItsGradient) {
   EXPECT_EQ(master.divergence()->update, 1);
 }
 
-TEST(Master, GoesOnWhenAskedTo) {
+TEST(Master, KeepsGoingOnRequest) {
   Model model({}, sgd(0.25));
   QuadraticSource source{QuadraticOptions{}};
   Recorder recorder;
   Master master(model.updater, 1, {.total_updates = 2, .keep_going = true}, recorder);
   master.welcome(0);
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(master.handle({0, {.batch = 0, .loss_sum = nan, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::go_on);
+  EXPECT_EQ(master.handle({0, {.batch = 0, .loss_sum = nan, .rows = 1}, source.arena().outgoing()}, 0).verdict,
+            Verdict::proceed);
   EXPECT_EQ(master.handle({0, {.computed_at = 1, .batch = 1, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::stop);
   EXPECT_EQ(master.ending().why, Ending::Why::complete);
   EXPECT_EQ(master.divergence()->update, 1);
   EXPECT_EQ(recorder.snapshots, std::vector<std::int64_t>{2});
 }
 
-TEST(Master, EventsSayWhenTheyHappened) {
+TEST(Master, EventsHaveTheirTime) {
   Model model({}, sgd(0.25));
   QuadraticSource source{QuadraticOptions{}};
   ScriptedControl control;
@@ -276,7 +277,7 @@ TEST(Master, EventsSayWhenTheyHappened) {
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(recorder.records[i].at, 1.5 * static_cast<double>(i));
 }
 
-TEST(Worker, RefusesRepliesThatCannotBe) {
+TEST(Worker, RefusesInvalidReplies) {
   QuadraticSource source{QuadraticOptions{}};
   const auto refusal = [&](const Reply& reply) { return message([&] { Worker(source).accept(reply); }); };
   EXPECT_EQ(refusal({.lease_count = 3}), "reply: 3 leases, expected 0 to 2");
@@ -294,7 +295,7 @@ TEST(Script, MustFitTheRun) {
   EXPECT_EQ(run({{0}, {1}, {0}}), "nothing was thrown");
   EXPECT_EQ(run({{0}, {1}}), "script: it has ended, but the master waits for gradients");
   EXPECT_EQ(run({{0}, {1}, {1}}), "script: worker 1 arrives, but it has stopped");
-  EXPECT_EQ(run({{0, 0}}), "script: worker 0 arrives, but it waits for an answer");
+  EXPECT_EQ(run({{0, 0}}), "script: worker 0 arrives, but it waits for a reply");
   EXPECT_EQ(run({{2}}), "script: worker 2 of 2 arrives");
   EXPECT_EQ(run({{0}, {1}, {0}, {0}}), "script: 1 arrivals are left after the last update");
 }

@@ -1,5 +1,5 @@
-// A job in which one worker fails: the way a program is to end it. Run under mpiexec it must end soon, with a status other
-// than 0 and one line that says why; run by a launcher that is not MPICH's it must say that instead.
+// A job in which one worker fails, ended as the program ends it. Under mpiexec it must end soon, with a non-zero exit code and
+// one line with the reason. With a launcher other than MPICH's, that line must report the launcher.
 #include <fmt/core.h>
 
 #include <cstdio>

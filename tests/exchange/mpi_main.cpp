@@ -1,5 +1,5 @@
-// main() of a GoogleTest program that runs under mpiexec. Rank 0 prints as usual, the others only what fails. A test that
-// failed on one rank may have left the others waiting for it, so it ends the whole job.
+// main() of a GoogleTest program that runs under mpiexec. Rank 0 prints as usual, the other ranks only failures. A
+// test that failed on one rank may leave the others waiting, so it ends the whole job.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// The exchange over MPI, for any number of ranks from 2. What the master ends with must be, to the bit, what a script with
-// the same order of arrival gives: so every worker had exactly the version of the weights that it was told it had.
+// The exchange over MPI, for 2 or more ranks. The final state of the master must have the same bits as a script with the same
+// order of arrival. This shows that every worker used exactly the version of the weights that it reported.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -91,7 +91,7 @@ TEST(MpiAsync, FewerUpdatesThanWorkers) {
   if (world().rank() == 0) expect_lawful(run.recorder, run.master.staleness(), workers(), 1);
 }
 
-// Messages of 1.2 MiB go by rendezvous, and several are under way while the weights change.
+// Messages of 1.2 MiB use rendezvous, and several are in flight while the weights change.
 TEST(MpiAsync, LargeMessages) {
   const MpiRun run({.sizes = {1 << 18, 3, 1 << 16}, .channels = 5, .spread = 1.0F}, {24});
   if (world().rank() != 0) return;
@@ -106,7 +106,7 @@ TEST(MpiAsync, RunsFollowOneAnother) {
   }
 }
 
-TEST(MpiAsync, RanksThatDisagreeOnSizesAreToldSo) {
+TEST(MpiAsync, DifferentSizesAreAnError) {
   mpi::MessageSizes mine = sizes(kModel);
   if (world().rank() == 1) mine.contribution += 16;
   const auto make = [&] {
@@ -146,13 +146,12 @@ double processor_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// What a wait of 1.2 s may cost: anything in the first 100 ms, 5 % of a core from then on. A rank that polled without pause
-// would take 1.2 s.
+// Limit of the processor time of a wait of 1.2 s: anything in the first 100 ms, then 5 % of a core.
 constexpr auto kWait = milliseconds(1200);
 constexpr double kMostSeconds = 0.1 + 0.05 * 1.1;
 
 // The master waits for a worker that sleeps; then the workers wait for a master that sleeps.
-TEST(MpiAsync, WaitingRanksCostNextToNothing) {
+TEST(MpiAsync, WaitingRanksUseAlmostNoProcessorTime) {
   QuadraticOptions quadratic = kModel;
   Model model(quadratic, amsgrad(0.01));
   Recorder recorder;
@@ -174,7 +173,7 @@ TEST(MpiAsync, WaitingRanksCostNextToNothing) {
   }
 }
 
-TEST(MpiSync, WaitingRanksCostNextToNothing) {
+TEST(MpiSync, WaitingRanksUseAlmostNoProcessorTime) {
   const auto all_reduce = mpi::make_all_reduce(world());
   std::vector<float> values(1000, 1.0F);
   all_reduce->start(std::span<float>(values));
@@ -192,7 +191,7 @@ TEST(MpiSync, RanksTogetherAreLocalTraining) {
   expect_like_local(result, quadratic, 0.25, {20, 8}, world().ranks());
 }
 
-// Many buckets of 1 MiB at once, with statistics behind them; replicas are compared by the trainer.
+// Many buckets of 1 MiB at once, then statistics. The trainer compares the replicas.
 TEST(MpiSync, LargeModels) {
   const QuadraticOptions quadratic{
       .sizes = {1 << 18, 1 << 17, 1 << 17, 100, 1 << 18}, .channels = 9, .rows = 3, .spread = 1.0F};

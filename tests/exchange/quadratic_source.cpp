@@ -35,9 +35,9 @@ GradientHeader QuadraticSource::compute(const BatchShare& share) {
   header.rows = static_cast<std::int32_t>(rows.end - rows.begin);
   if (header.rows == 0) return header;
   if (options_.channels > 0) compute_statistics(share);
-  if (options_.alone >= 0) compute_parameter(share, static_cast<std::size_t>(options_.alone), header);
+  if (options_.first >= 0) compute_parameter(share, static_cast<std::size_t>(options_.first), header);
   for (std::size_t i = options_.sizes.size(); i-- > 0;) {
-    if (static_cast<int>(i) != options_.alone) compute_parameter(share, i, header);
+    if (static_cast<int>(i) != options_.first) compute_parameter(share, i, header);
   }
   for (auto row = static_cast<int>(rows.begin); row < rows.end; ++row) header.top1 += target(share.batch, row, 0) > 0 ? 1 : 0;
   return header;

@@ -1,7 +1,7 @@
-// A model small enough to follow by hand, as a source of gradients.
+// A source of gradients of a model with a closed form.
 //
 //   rows        t_r = spread * U(-1, 1), a pure function of (batch, row)
-//   loss        1/2 |w - t_r|^2 for a row, so its gradient is w - t_r
+//   loss        1/2 |w - t_r|^2 per row, so its gradient is w - t_r
 //   statistics  mean and unbiased variance over the share's rows of w_0 + t_r, channel by channel
 #pragma once
 
@@ -19,8 +19,8 @@ struct QuadraticOptions {
   int channels = 0;           // of one set of statistics; 0: none
   int rows = 1;               // of a mini-batch
   float spread = 0.0F;        // of the targets
-  bool announces = true;      // tells when a gradient is ready, last parameter first
-  int alone = -1;             // with announces: this parameter comes before all others
+  bool announces = true;      // reports ready gradients, last parameter first
+  int first = -1;             // with announces: this parameter comes before all others
   std::chrono::milliseconds delay{0};
 };
 

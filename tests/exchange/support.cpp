@@ -96,8 +96,8 @@ std::vector<float> replay(const QuadraticOptions& quadratic, const engine::Optim
 // L_w = the last update of worker w and K updates:   sum of tau = (sum over w of L_w) - K.
 //
 // The L_w are distinct and at most K, so their sum is at most N K - N (N-1) / 2. A worker stops only when nothing is left to
-// deal; the others then hold at most two leases each. So the worker that stops with r others still at work has
-// L_w >= K - 2 r, and the sum is at least N K - N (N-1). Hence
+// deal; the others then hold at most two leases each. So the worker that stops while r others work has
+// L_w >= K - 2 r, and the sum is at least N K - N (N-1). Therefore
 //
 //   N - 1 - N (N-1) / K  <=  mean tau  <=  N - 1 - N (N-1) / (2 K)          (every worker has an update: K >= N)
 void expect_lawful(const Recorder& recorder, const Staleness& staleness, int workers, std::int64_t updates) {

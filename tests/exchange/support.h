@@ -1,4 +1,4 @@
-// What the tests of the exchange share: an observer that keeps everything, a model with its updater, and comparisons.
+// For the tests of the exchange: an observer that keeps all events, a model with its updater, and comparisons.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,7 +37,7 @@ class Recorder final : public Observer {
   std::function<void(const UpdateRecord&)> then;  // called after a record is kept
 };
 
-/// Time that stands still until a test moves it, and a signal that a test sends.
+/// Time and signal are set by the test.
 class ScriptedControl final : public Control {
  public:
   double now() override { return time; }
@@ -53,7 +53,7 @@ Exec plain_exec();
 engine::OptimizerOptions sgd(double learning_rate);
 engine::OptimizerOptions amsgrad(double learning_rate);
 
-/// A master's model: state alone, weights at their start.
+/// A master's model: only the state, with initial weights.
 struct Model {
   Model(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options);
 
@@ -62,23 +62,23 @@ struct Model {
   Updater updater;
 };
 
-/// One source a worker, each with its own delay.
+/// One source per worker, each with its own delay.
 std::vector<std::unique_ptr<QuadraticSource>> make_sources(QuadraticOptions options,
                                                            const std::vector<std::chrono::milliseconds>& delays);
 std::vector<GradientSource*> pointers(const std::vector<std::unique_ptr<QuadraticSource>>& sources);
 
 std::vector<float> values(In span);
 
-/// The state that local training ends with.
+/// The final state of local training.
 std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
                                 const Schedule& schedule, Recorder& recorder);
 
-/// The state after gradients of these workers, one after the other: what any transport must reproduce to the bit.
+/// The state after gradients of these workers in this order. Every transport must reproduce its bits.
 std::vector<float> replay(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
                           const std::vector<int>& arrivals);
 
-/// What holds for asynchronous training whatever the speeds: every batch once, versions in order, and the bounds of the mean
-/// staleness (tests/exchange/support.cpp derives them).
+/// Laws of asynchronous training at any speeds: every batch once, versions in order, and bounds of the mean staleness (derived
+/// in support.cpp).
 void expect_lawful(const Recorder& recorder, const Staleness& staleness, int workers, std::int64_t updates);
 
 }  // namespace apam::exchange::test

@@ -25,7 +25,7 @@ RankResult train_rank(AllReduce& all_reduce, const QuadraticOptions& quadratic, 
 // A gradient is a mean of R differences of size at most d = 1 + spread (weights stay within the targets' hull and their
 // start). Summed in two different orders over R rows and N ranks, the means differ by at most 2 (R + N + 1) u d, u = 2^-24.
 // An update rounds twice more: 2 u d. SGD with a step below 1 shrinks old differences, so K updates differ by at most
-// K (2 lr (R + N + 1) + 2) u d. A loss is a sum of doubles of such weights: its derivative is at most R d a weight.
+// K (2 lr (R + N + 1) + 2) u d. A loss is a sum of doubles of such weights: its derivative is at most R d per weight.
 void expect_like_local(const RankResult& result, const QuadraticOptions& quadratic, double learning_rate,
                        const Schedule& schedule, int ranks) {
   Recorder local;

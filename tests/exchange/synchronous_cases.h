@@ -1,5 +1,4 @@
-// Synchronous training of the quadratic model over any all-reduce, against local training. The threads' tests and MPI's
-// share it.
+// Compares synchronous training of the quadratic model over any all-reduce with local training.
 #pragma once
 
 #include "apam/exchange/all_reduce.h"
@@ -7,7 +6,7 @@
 
 namespace apam::exchange::test {
 
-/// What one rank ends with.
+/// Result of one rank.
 struct RankResult {
   std::vector<float> state;
   Recorder recorder;

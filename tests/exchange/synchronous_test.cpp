@@ -1,4 +1,4 @@
-// Synchronous training over threads: N ranks with a share each are one process with the whole batch.
+// Synchronous training over threads: N ranks with one share each equal one process with the whole batch.
 #include "apam/exchange/synchronous.h"
 
 #include <gtest/gtest.h>
@@ -60,11 +60,11 @@ TEST(Synchronous, BucketsChangeNothing) {
   EXPECT_EQ(train(3, kModel, sgd(kRate), {5}, 100)[0].state, one[0].state);
 }
 
-// Gradients that finish in another order than the buckets', or that are never announced, arrive all the same.
+// Also for gradients that finish in another order than the buckets, or are never announced.
 TEST(Synchronous, TheOrderOfGradientsChangesNothing) {
   const auto usual = train(2, kModel, sgd(kRate), {5});
   QuadraticOptions quadratic = kModel;
-  quadratic.alone = 1;
+  quadratic.first = 1;
   EXPECT_EQ(train(2, quadratic, sgd(kRate), {5})[0].state, usual[0].state);
   quadratic.announces = false;
   EXPECT_EQ(train(2, quadratic, sgd(kRate), {5})[0].state, usual[0].state);
@@ -116,7 +116,7 @@ TEST(Synchronous, NeedsOneArenaAndAnUpdate) {
   EXPECT_THROW(SynchronousTrainer(group.rank(0), updater, source, {0}, recorder), InputError);
 }
 
-TEST(ThreadsAllReduce, RanksThatDisagreeAreToldSo) {
+TEST(ThreadsAllReduce, DifferentSizesAreAnError) {
   ThreadsAllReduce group(2);
   std::vector<float> three(3), four(4);
   const std::vector<std::function<void()>> bodies{
@@ -126,7 +126,7 @@ TEST(ThreadsAllReduce, RanksThatDisagreeAreToldSo) {
   EXPECT_THROW(run_threads(bodies, [&](const std::string& reason) { group.close(reason); }), ExchangeError);
 }
 
-TEST(RunThreads, EndsAllWhenTheSystemDoesNotStartOne) {
+TEST(RunThreads, AThreadThatCannotStartEndsAll) {
   constexpr int kRanks = 8;
   ThreadsAllReduce group(kRanks);
   std::vector<std::function<void()>> bodies;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What the program answers to command lines and files that it cannot use: one line, a status, and nothing lost."""
+"""Invalid command lines and files: one line, an exit code, and nothing lost."""
 
 from support import *
 
-# Arguments -> what the line says. Status 2: the command line cannot be meant.
+# Arguments -> a part of the line. Exit code 2.
 MISTAKES = [
     ([], "a command is needed"),
     (["bake"], "not expected: bake"),
@@ -15,7 +15,7 @@ MISTAKES = [
     (["train", "--batch", "2501"], "--batch 2501: cifar10 has 2500 training images"),
     (["train", "--epochs", "0"], "--epochs: 0 is too small"),
     (["train", "--epochs", "99999999999999999999"], "--epochs: 99999999999999999999 is too large"),
-    (["train", "--epochs", "9223372036854775807"], "--epochs 9223372036854775807: of 25 updates each, these are too many"),
+    (["train", "--epochs", "9223372036854775807"], "--epochs 9223372036854775807: too many, at 25 updates each"),
     (["train", "--max-updates", "-1"], "--max-updates: -1 is too small"),
     (["train", "--eval-every", "x"], "--eval-every: expected a whole number from 0 on, got 'x'"),
     (["train", "--seed", "-1"], "--seed: expected a whole number from 0 on, got '-1'"),
@@ -76,7 +76,7 @@ class CommandLine(ProgramTest):
                 self.assert_refused(call(*arguments, cwd=self.folder), fragment, 2)
         self.assertEqual(list(self.folder.iterdir()), [])
 
-    def test_under_mpiexec_one_rank_speaks_and_all_end(self):
+    def test_under_mpiexec_one_rank_reports_and_all_end(self):
         for arguments, fragment, status in (
             (["--bogus"], "not expected: --bogus", 2),
             (["--net", "vgg"], "--net: expected one of", 2),
@@ -117,7 +117,7 @@ class CommandLine(ProgramTest):
         self.assertEqual(len(convolutions), 9)
         self.assertIn("optimizer_step", {k["op"] for k in kernels})
 
-    def test_info_times_again_when_asked(self):
+    def test_info_times_again_on_request(self):
         cache = self.folder / "cache"
         step = ["info", "--json", "--net", "allcnn", "--batch", "1", "--threads", "1", "--kernel-cache", cache]
         step += ["--kernels", "conv2d.forward=auto,*=ours"]
@@ -135,7 +135,7 @@ class CommandLine(ProgramTest):
             self.assertGreaterEqual(min(kernel["spread"].values()), 0)
             self.assertGreaterEqual(kernel["load"], 0)
             self.assertRegex(kernel["date"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
-        # What a busy machine left in doubt is not in the file; what is in the file is found again.
+        # Doubtful timings of a busy machine are not in the file; timings in the file are used.
         file = next(cache.glob("*.lock")).with_suffix("")
         stored = json.loads(file.read_text()) if file.exists() else {}
         self.assertEqual(stored.keys(), {key for key, kernel in first.items() if not kernel["doubtful"]})
@@ -154,7 +154,7 @@ class CommandLine(ProgramTest):
             expected = entries[key] if kernel["doubtful"] else kernel
             self.assertEqual(stored[key]["milliseconds"], expected["milliseconds"])
 
-    def test_timings_are_kept_where_the_user_says(self):
+    def test_the_user_chooses_the_folder_of_timings(self):
         named, variable = self.folder / "named", self.folder / "variable"
         process = call("info", "--kernel-cache", named, environment={"APAM_CACHE_DIR": str(variable)})
         self.assertIn(str(named), process.stdout)
@@ -166,13 +166,13 @@ class CommandLine(ProgramTest):
 
 
 class Files(ProgramTest):
-    def test_a_run_is_not_replaced_unless_asked(self):
+    def test_a_run_is_not_replaced_unless_requested(self):
         first = self.train("a", "--max-updates", "1")
         (first.path / "notes.txt").write_text("mine")
         before = {p.name: p.read_bytes() for p in first.path.iterdir()}
         again = [*TRAIN, "--max-updates", "1", "--seed", "1", "--out", first.path]
         self.assert_refused(call(*again), "the folder is not empty", 1)
-        self.assert_refused(call(*again, "--overwrite", "--init", "/nowhere"), "/nowhere", 1)  # a mistake costs nothing
+        self.assert_refused(call(*again, "--overwrite", "--init", "/nowhere"), "/nowhere", 1)  # a mistake changes nothing
         self.assertEqual({p.name: p.read_bytes() for p in first.path.iterdir()}, before)
         second = self.train("a", "--max-updates", "1", "--seed", "1", "--overwrite")
         self.assertNotEqual(second.sha256(), first.sha256())
@@ -181,11 +181,11 @@ class Files(ProgramTest):
 
     def test_folders_that_cannot_take_a_run(self):
         (self.folder / "file").write_text("x")
-        for out, fragment in ((self.folder / "file", "this is no folder"), (self.folder / "file" / "a", "cannot make the folder")):
+        for out, fragment in ((self.folder / "file", "is not a folder"), (self.folder / "file" / "a", "cannot make the folder")):
             self.assert_refused(call(*TRAIN, "--out", out), fragment, 1)
         self.assertEqual((self.folder / "file").read_text(), "x")
 
-    def test_an_existing_empty_folder_will_do(self):
+    def test_an_existing_empty_folder_is_used(self):
         (self.folder / "a").mkdir()
         self.assertEqual(self.train("a", "--max-updates", "1").summary["updates"], 1)
 
@@ -197,7 +197,7 @@ class Files(ProgramTest):
         model.write_bytes(model.read_bytes()[:-1])
         self.assert_refused(call("eval", "--net", "allcnn", "--weights", model, *DATA), str(model), 1)
 
-    def test_a_net_with_running_statistics_is_not_scored_without_them(self):
+    def test_a_net_with_running_statistics_is_not_evaluated_without_them(self):
         run = self.train("a", "--max-updates", "1", "--net", "resnet18")
         content = (run.path / "model.safetensors").read_bytes()
         length = int.from_bytes(content[:8], "little")
@@ -212,7 +212,7 @@ class Files(ProgramTest):
         text = json.dumps(kept).encode()
         (self.folder / "bare").write_bytes(len(text).to_bytes(8, "little") + text + bytes_kept)
         self.assert_refused(call("eval", "--net", "resnet18", "--weights", self.folder / "bare", *DATA), "no running statistics", 1)
-        # As a beginning they will do.
+        # As initial weights they are enough.
         self.train("b", "--max-updates", "1", "--net", "resnet18", "--init", self.folder / "bare")
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Data files that are odd, or change while a training runs."""
+"""Suspicious data files, and files that change during training."""
 
 import time
 
@@ -22,7 +22,7 @@ class DataFiles(ProgramTest):
         self.write("data_batch_1.bin", map(image, range(50)))
         return self.write("test_batch.bin", map(image, range(50, 55)))
 
-    def test_zeros_are_trained_on_with_a_warning(self):
+    def test_zeros_cause_a_warning(self):
         self.write("data_batch_1.bin", [bytes(50 * RECORD)])
         root = self.write("test_batch.bin", [bytes(5 * RECORD)])
         process = call(*TRAIN_FILES, "--data-root", root, "--max-updates", "1", "--out", self.folder / "a")
@@ -32,13 +32,13 @@ class DataFiles(ProgramTest):
         self.assertIn("cifar10: 5 test images looked at, all have the value 0 in all pixels", warnings)
         self.assertEqual(complaints(process), [f"apam: warning: {warning}" for warning in warnings])
 
-    def test_sound_data_are_trained_on_without_a_word(self):
+    def test_sound_data_cause_no_warning(self):
         process = call(*TRAIN_FILES, "--data-root", self.files(), "--max-updates", "1", "--out", self.folder / "a")
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertEqual(complaints(process), [])
         self.assertEqual(Run(self.folder / "a").config["warnings"], [])
 
-    def test_a_file_that_is_shortened_ends_the_training_with_a_line(self):
+    def test_a_file_that_is_truncated_ends_the_training_with_one_line(self):
         for name, launcher in (("local", []), ("async", [MPIEXEC, "-n", "2"])):
             with self.subTest(name):
                 root, out = self.files(), self.folder / name

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How runs end early: by divergence, by signals, by ranks that were asked different things, by an error on one rank."""
+"""Runs that end early: by divergence, signals, ranks with different options, or an error on one rank."""
 
 import fcntl
 import resource
@@ -8,7 +8,7 @@ import time
 
 from support import *
 
-# A step size that takes every weight out of range.
+# A step size that makes every weight overflow.
 DIVERGES = ["--optimizer", "sgd", "--lr", "1e20"]
 
 
@@ -47,7 +47,7 @@ class Divergence(Early):
         process = call(*replace(base, options), ranks=ranks)
         return process, Run(self.folder / name)
 
-    def test_ends_a_run_with_status_3_and_one_line(self):
+    def test_ends_a_run_with_exit_code_3_and_one_line(self):
         for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3), ("sync", ["--exchange", "sync"], 2)):
             with self.subTest(name):
                 process, run = self.diverged(name, *options, ranks=ranks)
@@ -71,7 +71,7 @@ class Divergence(Early):
         self.assertEqual(last["update"], finite[-1]["update"])
         self.assertEqual(last["test_loss"], finite[-1]["test_loss"])
 
-    def test_goes_on_when_asked_to(self):
+    def test_continues_on_request(self):
         process, run = self.diverged("on", "--keep-going")
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertEqual(run.summary["updates"], UPDATES)
@@ -80,14 +80,14 @@ class Divergence(Early):
         self.assertIsNone(run.summary["test_loss"])
         self.assertNotIn("100.00 %", process.stdout)
 
-    def test_weights_that_are_not_finite_are_neither_scored_nor_trained(self):
+    def test_weights_that_are_not_finite_are_neither_evaluated_nor_trained(self):
         self.diverged("on", "--keep-going")
         model = self.folder / "on" / "model.safetensors"
         self.assert_refused(call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE), "is not finite", 1)
         self.assert_refused(call(*TRAIN, "--init", model, "--out", self.folder / "next"), "is not finite", 1)
 
     def test_eval_of_a_model_without_a_finite_loss_fails(self):
-        _, run = self.diverged("bad")  # its weights are finite, and too large for anything that is computed from them
+        _, run = self.diverged("bad")  # its weights are finite, but results computed from them overflow
         process = call("eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *DATA, *MACHINE)
         self.assert_refused(process, "the loss of 6 images is", 3)
         self.assertNotIn("100.00 %", process.stdout)
@@ -103,7 +103,7 @@ class Agreement(Early):
         self.assertLess(time.monotonic() - begin, 15)
         return process
 
-    def test_ranks_that_were_asked_different_things_are_told_so(self):
+    def test_ranks_with_different_options_are_an_error(self):
         base = replace(TRAIN, ["--exchange", "async", "--out", self.folder / "a"])
         for option, mine, theirs in (("--seed", 1, 2), ("--batch", 2, 4), ("--augment", "none", "standard"),
                                      ("--train-images", 8, 9), ("--lr", 0.001, 0.002), ("--net", "allcnn", "resnet18")):
@@ -130,7 +130,7 @@ class Agreement(Early):
         self.assert_refused(self.both(good, [*good, "--bogus"]), "rank 1: The following argument was not expected: --bogus", 2)
         self.assert_refused(self.both([*good, "--bogus"], good), "not expected: --bogus", 2)
 
-    def test_ranks_that_see_other_data_are_told_so(self):
+    def test_ranks_with_different_data_are_an_error(self):
         record = lambda label: bytes([label]) + bytes(3072)
         options = {}
         for name, labels in (("here", [1, 2, 3, 4]), ("there", [1, 2, 4, 3])):
@@ -142,15 +142,15 @@ class Agreement(Early):
 
 
 class Signals(Early):
-    def interrupt(self, name, wished, *options, ranks=None, at='"update":2'):
+    def interrupt(self, name, sent, *options, ranks=None, at='"update":2'):
         arguments = replace(TRAIN, ["--epochs", "1000000", *options, "--out", self.folder / name])
         process = start(*arguments, ranks=ranks)
         self.wait_for(self.folder / name / "metrics.jsonl", at, process)
         begin = time.monotonic()
-        process.send_signal(wished)
+        process.send_signal(sent)
         output, errors = process.communicate(timeout=120)
         self.assertLess(time.monotonic() - begin, 20)
-        self.assertEqual(process.returncode, 128 + wished, errors)
+        self.assertEqual(process.returncode, 128 + sent, errors)
         run = Run(self.folder / name)
         self.assertTrue(run.summary["interrupted"])
         self.assertFalse(run.summary["diverged"])
@@ -162,10 +162,10 @@ class Signals(Early):
     def test_leave_everything_so_far(self):
         self.interrupt("local", signal.SIGHUP)
         for exchange, ranks in (("async", 3), ("sync", 2)):
-            for wished in (signal.SIGINT, signal.SIGTERM):
-                self.interrupt(f"{exchange}-{wished}", wished, "--exchange", exchange, ranks=ranks)
+            for sent in (signal.SIGINT, signal.SIGTERM):
+                self.interrupt(f"{exchange}-{sent}", sent, "--exchange", exchange, ranks=ranks)
 
-    def test_are_looked_at_during_an_evaluation(self):
+    def test_are_handled_during_an_evaluation(self):
         long = ["--test-images", "1000000", "--eval-every", "1"]
         self.interrupt("async", signal.SIGTERM, "--exchange", "async", *long, ranks=3)
         run = self.interrupt("last", signal.SIGTERM, "--exchange", "async", "--max-updates", "2", *long, ranks=2)
@@ -174,7 +174,7 @@ class Signals(Early):
         self.assertIsNone(run.summary["test_accuracy"])
 
     def test_to_one_worker_stop_all(self):
-        # Evaluations wait for their turn; with training they are over.
+        # Queued evaluations are abandoned when training ends.
         arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--test-images", "1000000", "--eval-every", "1",
                                     "--out", self.folder / "a"])
         process = start(*arguments, ranks=3)
@@ -185,7 +185,7 @@ class Signals(Early):
         self.assertTrue(Run(self.folder / "a").summary["interrupted"])
 
     def test_end_the_set_up_too(self):
-        # A lock that is never given back holds the choice of kernels up.
+        # A lock that is never released blocks the choice of kernels.
         cache = self.folder / "cache"
         call("info", "--net", "allcnn", "--batch", "2", "--threads", "1", "--kernel-cache", cache)
         (lock,) = cache.glob("*.lock")
@@ -194,7 +194,7 @@ class Signals(Early):
                 fcntl.flock(held, fcntl.LOCK_EX)
                 arguments = replace(TRAIN, ["--kernels", "auto", "--kernel-cache", cache, "--batch", "4", *options, "--out", self.folder / name])
                 process = start(*arguments, ranks=ranks)
-                time.sleep(3)  # by now it says what it waits for
+                time.sleep(3)  # by now it waits for the lock
                 self.assertIsNone(process.poll())
                 begin = time.monotonic()
                 process.send_signal(signal.SIGTERM)
@@ -205,7 +205,7 @@ class Signals(Early):
                 self.assertFalse((self.folder / name).exists())
 
     def test_a_second_one_ends_at_once(self):
-        # The first one would be answered after the evaluation's batch, which takes far longer than this test.
+        # The first one would take effect after the evaluation's batch, which takes far longer than this test.
         arguments = replace(TRAIN, ["--test-images", "100000", "--eval-batch", "20000", "--eval-every", "1", "--out", self.folder / "a"])
         process = start(*arguments)
         self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":1', process)

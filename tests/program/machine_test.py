@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the program makes of the machine: cores, masks, OpenMP's variables, and a system that starts no more threads."""
+"""The program and the machine: cores, masks, OpenMP variables, and a system that starts no more threads."""
 
 import math
 import resource
@@ -7,7 +7,7 @@ import resource
 from support import *
 
 CPUS = sorted(os.sched_getaffinity(0))
-# Everything that would bind or limit threads, unless a test says so.
+# Variables that bind or limit threads. Unset, except by tests.
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
 
 
@@ -43,7 +43,7 @@ class Cores(ProgramTest):
         self.assertEqual((one["cpus"], one["cores"]), (str(CPUS[-1]), 1))
         self.assertRegex(run("info").stdout, r"(?m)^cpu_quota +(none|[0-9.]+)$")
 
-    def test_are_counted_where_openmp_binds_threads(self):
+    def test_are_those_that_openmp_binds_threads_to(self):
         every = " ".join(map(str, CPUS))
         for variables in ({"OMP_PROC_BIND": "true"}, {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"},
                           {"OMP_PLACES": "threads", "OMP_PROC_BIND": "spread"}, {"GOMP_CPU_AFFINITY": every}):
@@ -60,7 +60,7 @@ class Cores(ProgramTest):
 
 
 class Threads(ProgramTest):
-    # As TRAIN, but each rank finds its number of threads itself.
+    # Like TRAIN, but without --threads.
     OPTIONS = ["train", *DATA, "--kernels", "ours", "--batch", "4", "--max-updates", "1"]
 
     def config(self, name, *arguments, **how):
@@ -68,7 +68,7 @@ class Threads(ProgramTest):
         self.assertEqual(process.returncode, 0, process.stderr)
         return Run(self.folder / name).config
 
-    def test_of_ranks_that_are_not_bound_divide_the_cores(self):
+    def test_of_unbound_ranks_divide_the_cores(self):
         config = self.config("a", "--exchange", "sync", ranks=["-n", "2"])
         self.assertEqual(config["threads_by_rank"], 2 * [max(1, config["cores"] // 2)])
         config = self.config("b", "--exchange", "async", ranks=["-n", "3"])
@@ -76,9 +76,9 @@ class Threads(ProgramTest):
         self.assertEqual(config["threads_by_rank"], [max(1, config["cores"] - 2 * workers), workers, workers])
         self.assertEqual(config["threads"], workers)
 
-    def test_of_ranks_that_are_bound_are_the_cores_of_each(self):
+    def test_of_bound_ranks_are_their_own_cores(self):
         config = self.config("a", "--exchange", "sync", ranks=["-n", "2", "-bind-to", "core:1"])
-        self.assertEqual(config["cores"], len(numbers(config["cpus"])))  # 2 where cores have two threads
+        self.assertEqual(config["cores"], len(numbers(config["cpus"])))  # 2 if cores have two threads
         self.assertEqual(config["threads_by_rank"], [config["cores"]] * 2)
         half = len(CPUS) // 2
         if half == 0:
@@ -94,14 +94,14 @@ class Threads(ProgramTest):
         if config["cpu_quota"] is None:
             self.assertEqual(config["threads_by_rank"], [half, len(CPUS) - half])
 
-    def test_that_openmp_does_not_grant_are_refused(self):
-        # oneDNN's kernels would wait for them for ever.
+    def test_beyond_the_openmp_limit_are_refused(self):
+        # oneDNN's kernels would wait for them forever.
         for variables in ({"OMP_THREAD_LIMIT": "1"}, {"OMP_MAX_ACTIVE_LEVELS": "0"}):
             process = run(*self.OPTIONS, "--threads", "2", "--out", self.folder / "a", environment=variables)
             self.assert_refused(process, "threads: 2 asked for, OpenMP grants at most 1", 2)
         self.assertFalse((self.folder / "a").exists())
 
-    def test_are_as_many_as_asked_for_whatever_openmp_is_told(self):
+    def test_are_as_many_as_requested_in_spite_of_openmp_variables(self):
         digests = set()
         for number, variables in enumerate(({}, {"OMP_NUM_THREADS": "1"}, {"OMP_DYNAMIC": "true"}, {"OMP_PROC_BIND": "true"})):
             for kernels in ("ours", "onednn"):
@@ -111,8 +111,8 @@ class Threads(ProgramTest):
                 digests.add((kernels, Run(self.folder / name).sha256()))
         self.assertEqual(len(digests), 2)
 
-    def test_that_the_system_does_not_start_are_an_error_of_one_line(self):
-        def few_threads():  # each asks for 1 GiB of stack
+    def test_that_cannot_be_started_are_a_one_line_error(self):
+        def few_threads():  # each requests 1 GiB of stack
             resource.setrlimit(resource.RLIMIT_STACK, (1 << 30, 1 << 30))
             resource.setrlimit(resource.RLIMIT_AS, (5 << 30, 5 << 30))
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Where the program meets the system: outputs that cannot be written, devices and links, names of any bytes, launchers,
-terminals, locales, little memory."""
+"""The program and the system: outputs that cannot be written, devices and links, names of arbitrary bytes, launchers, terminals,
+locales, little memory."""
 
 import pty
 import resource
@@ -16,7 +16,7 @@ FULL = "standard output cannot be written: No space left on device"
 
 
 def bytes_of(text):
-    """The way back from a text in JSON, as apam/training/json_text.h tells it."""
+    """The bytes of a text in JSON, by the rule in apam/training/json_text.h."""
     return urllib.parse.unquote_to_bytes(text[6:]) if text.startswith("bytes:") else text.encode()
 
 
@@ -35,7 +35,7 @@ class StandardOutput(ProgramTest):
         yield ["eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE]
         yield [*ONE, "--out", self.folder / "b", "--overwrite"]
 
-    def test_what_cannot_be_written_is_an_error(self):
+    def test_output_that_cannot_be_written_is_an_error(self):
         for command in self.commands():
             command = [PROGRAM, *map(str, command)]
             with self.subTest(command):
@@ -51,7 +51,7 @@ class StandardOutput(ProgramTest):
                 self.assertEqual((process.returncode, complaints(process)), (1, ["apam: standard output cannot be written: Bad file descriptor"]))
         self.assertEqual(Run(self.folder / "b").summary["updates"], 1)  # the run itself is complete
 
-    def test_scores_go_where_standard_output_goes(self):
+    def test_scores_may_go_to_standard_output(self):
         model = self.train("a", "--max-updates", "1").path / "model.safetensors"
         (self.folder / "stdout").symlink_to("/dev/stdout")
         scoring = [PROGRAM, "eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", self.folder / "stdout"]
@@ -64,12 +64,12 @@ class StandardOutput(ProgramTest):
             self.assertEqual(scores["net"], "allcnn")
             self.assertRegex(text[end:], r"^\ntest accuracy .*\n$")
 
-    def test_a_device_stays_a_device_and_a_link_a_link(self):
+    def test_devices_and_links_are_not_replaced(self):
         model = self.train("a", "--max-updates", "1").path / "model.safetensors"
         (self.folder / "elsewhere").mkdir()
         link, target = self.folder / "link", self.folder / "elsewhere" / "scores.json"
         link.symlink_to(target)
-        # Through links: a program that replaces what it is given must not harm the machine.
+        # Through links: if the program did replace its output file, the machine must not be harmed.
         null, full = self.folder / "null", self.folder / "full"
         null.symlink_to("/dev/null")
         full.symlink_to("/dev/full")
@@ -93,7 +93,7 @@ class RunFolders(ProgramTest):
     def state(self, path):
         return {p.name: p.read_bytes() for p in path.iterdir()}
 
-    def test_a_run_that_does_not_start_leaves_the_old_one_whole(self):
+    def test_a_run_that_does_not_start_keeps_the_old_one(self):
         run = self.train("a", "--max-updates", "1")
         before = self.state(run.path)
         (self.folder / "file").write_text("no data")
@@ -107,20 +107,20 @@ class RunFolders(ProgramTest):
             self.assertEqual(process.returncode, 1)
             self.assertEqual(self.state(run.path), before, exchange)
 
-    def test_killed_before_the_first_update_the_old_run_is_whole(self):
+    def test_a_run_killed_before_its_first_update_keeps_the_old_one(self):
         run = self.train("a", "--max-updates", "1")
         before = self.state(run.path)
-        # One update of many images takes its time.
+        # One update of many images takes long.
         slow = [PROGRAM, *replace(ONE, ["--train-images", "2000", "--batch", "2000"]), "--out", str(run.path), "--overwrite"]
         process = subprocess.Popen(slow, stderr=subprocess.PIPE, text=True)
-        process.stderr.readline()  # the run has announced itself
+        process.stderr.readline()  # the run has started
         process.kill()
         process.communicate()
         after = self.state(run.path)
         self.assertEqual({name: after[name] for name in before}, before)
         self.train("a", "--max-updates", "1", "--overwrite")
 
-    def test_a_run_goes_on_from_the_very_folder_that_it_replaces(self):
+    def test_a_run_continues_from_the_folder_it_replaces(self):
         first = self.train("a", "--max-updates", "1")
         model = (first.path / "model.safetensors").read_bytes()
         (self.folder / "model").write_bytes(model)
@@ -129,7 +129,7 @@ class RunFolders(ProgramTest):
         self.assertEqual(second.sha256(), elsewhere.sha256())
         self.assertNotEqual(second.sha256(), first.sha256())
 
-    def test_runs_of_the_same_second_get_a_folder_each(self):
+    def test_runs_in_the_same_second_get_separate_folders(self):
         command = [PROGRAM, *ONE]
         started = [subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
         folders = set()
@@ -141,7 +141,7 @@ class RunFolders(ProgramTest):
         self.assertEqual({p.name for p in (self.folder / "runs").iterdir()}, {pathlib.Path(f).name for f in folders})
 
     @unittest.skipIf(os.geteuid() != 0, "mounting a small disk takes root")
-    def test_a_full_disk_leaves_no_trace_and_no_obstacle(self):
+    def test_a_full_disk_leaves_no_trace(self):
         disk = self.folder / "disk"
         disk.mkdir()
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "apam-test", str(disk)], capture_output=True).returncode != 0:
@@ -153,7 +153,7 @@ class RunFolders(ProgramTest):
         self.assertIn("No space left on device", complaints(process)[0])
         self.assertFalse((disk / "run").exists())
         (disk / "filler").unlink()
-        process = call(*ONE, "--out", disk / "run")  # the model does not fit, all else does
+        process = call(*ONE, "--out", disk / "run")  # everything but the model fits
         self.assertIn("No space left on device", complaints(process)[0])
         self.assertNotIn("not empty", process.stderr)
         self.assertEqual({p.name for p in (disk / "run").iterdir()}, {"config.json", "metrics.jsonl"})
@@ -162,7 +162,7 @@ class RunFolders(ProgramTest):
 class Names(ProgramTest):
     STRANGE = b"\xff-\xe9 100%"
 
-    def test_names_that_are_not_utf8_come_back_from_json(self):
+    def test_names_that_are_not_utf8_are_reversible_in_json(self):
         where = bytes(self.folder) + b"/"
         out, cache, scores = where + self.STRANGE, where + b"cache" + self.STRANGE, where + self.STRANGE + b".json"
         sample = where + b"data" + self.STRANGE
@@ -217,7 +217,7 @@ class Names(ProgramTest):
 
 
 class Ranks(ProgramTest):
-    def test_rank_0_does_what_is_not_for_several(self):
+    def test_only_rank_0_runs_the_other_commands(self):
         model = self.train("a", "--max-updates", "1").path / "model.safetensors"
         out = self.folder / "scores.json"
         alone = call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", self.folder / "alone.json")
@@ -235,7 +235,7 @@ class Ranks(ProgramTest):
         self.assertEqual(len(complaints(process)), 1, process.stderr)
         self.assertNotEqual(process.returncode, 0)
 
-    def test_the_launcher_says_which_rank_this_is(self):
+    def test_the_launcher_determines_the_rank(self):
         for variables in ({"PMI_SIZE": "3", "PMI_RANK": "2"}, {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},
                           {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, {"PMIX_RANK": "1"}):
             for command in (["info"], ["--version"]):
@@ -246,10 +246,10 @@ class Ranks(ProgramTest):
 
 class Surroundings(ProgramTest):
     def on_a_terminal(self, **variables):
-        """What a short training writes to a terminal."""
+        """The output of a short training on a terminal."""
         master, slave = pty.openpty()
         environment = {k: v for k, v in os.environ.items() if k not in ("TERM", "NO_COLOR")}
-        # Long enough for a line or two that renew themselves.
+        # Long enough for a line or two that are redrawn.
         command = [PROGRAM, *replace(TRAIN, ["--max-updates", "1000000"]), "--out", str(self.folder / "run"), "--overwrite"]
         process = subprocess.Popen(command, stderr=slave, stdout=subprocess.DEVNULL, env={**environment, **variables})
         os.close(slave)
@@ -258,14 +258,14 @@ class Surroundings(ProgramTest):
         try:
             while chunk := os.read(master, 4096):
                 text += chunk
-        except OSError:  # the other end has closed
+        except OSError:  # the other side has closed
             pass
         os.close(master)
         self.assertEqual(process.wait(), 128 + signal.SIGTERM)
         self.assertIn(b"allcnn", text)
         return text
 
-    def test_escape_codes_go_to_terminals_that_take_them(self):
+    def test_escape_codes_only_go_to_terminals_that_accept_them(self):
         self.assertIn(b"\x1b[K", self.on_a_terminal(TERM="xterm"))
         for variables in ({"TERM": "dumb"}, {}, {"TERM": "xterm", "NO_COLOR": "1"}):
             self.assertNotIn(b"\x1b", self.on_a_terminal(**variables), variables)

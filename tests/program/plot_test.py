@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws made-up runs with scripts/plot.py."""
+"""Draws synthetic runs with scripts/plot.py."""
 
 import html
 import re
@@ -30,14 +30,14 @@ class Plot(ProgramTest):
             process = self.plot(*runs, "--out", self.folder / name)
             self.assertEqual(process.returncode, 0, process.stderr)
             self.assertEqual((self.folder / name).read_bytes()[: len(magic)], magic)
-        self.assertIn("two", (self.folder / "b.svg").read_text())  # the legend, as a comment beside its glyphs
+        self.assertIn("two", (self.folder / "b.svg").read_text())  # the legend, as a comment next to its glyphs
 
     def assert_drawn(self, process, picture):
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertGreater(picture.stat().st_size, 5000)
 
-    def test_names_of_runs_mean_themselves(self):
-        # matplotlib would take the first for a formula, the third for one that is wrong, and hide the second.
+    def test_names_of_runs_are_literal(self):
+        # matplotlib would read the first as a formula, the third as an invalid one, and hide the second.
         names = ["$x_1$ {", "_hidden", r"a$\frac{b$", r"back\$lash", "$", "{0}"]
         picture = self.folder / "a.svg"
         process = self.plot(*(self.made_up(name) for name in names), "--out", picture)
@@ -51,16 +51,16 @@ class Plot(ProgramTest):
         self.assertIn(r"$\nothing{$", self.texts(picture))
 
     def texts(self, picture):
-        """What an SVG file says: matplotlib draws glyphs, with the text as a comment before them."""
+        """The texts of an SVG file: matplotlib draws glyphs, with the text in a comment before them."""
         return [html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", picture.read_text())]
 
-    def test_names_that_are_no_text(self):
+    def test_names_that_are_not_text(self):
         folder = pathlib.Path(os.fsdecode(os.fsencode(self.folder) + b"/\xff"))
         self.made_up("one").rename(folder)
         process = self.plot(folder, self.made_up("two"), "--out", self.folder / "a.png")
         self.assert_drawn(process, self.folder / "a.png")
 
-    def test_a_last_line_whose_end_is_missing_is_skipped(self):
+    def test_an_incomplete_last_line_is_skipped(self):
         for end in (b'{"event": "train", "update": 9', b'"\xc3'):
             torn = self.made_up(f"torn{len(end)}")
             with open(torn / "metrics.jsonl", "ab") as file:

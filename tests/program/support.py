@@ -1,4 +1,4 @@
-"""What the tests of the program share: running it, alone and under mpiexec, on a small computed data set. Plain Python."""
+"""Shared by the tests of the program: running it, with and without mpiexec, on a small synthetic data set. Plain Python."""
 
 import json
 import os
@@ -13,7 +13,7 @@ PROGRAM = os.environ.get("APAM_PROGRAM", str(ROOT / "build" / "apam"))
 REPLAY = os.environ.get("APAM_REPLAY", str(ROOT / "build" / "tests" / "program" / "replay"))
 MPIEXEC = os.environ.get("APAM_MPIEXEC", "mpiexec.mpich")
 
-# Eight training images, so an epoch is four updates. Kernels are named, so that nothing is timed and all runs use the same.
+# Eight training images: an epoch is four updates. The provider is named, so nothing is timed and all runs use the same kernels.
 DATA = ["--data", "synthetic", "--train-images", "8", "--test-images", "6"]
 MACHINE = ["--kernels", "ours", "--threads", "1"]
 TRAIN = ["train", *DATA, *MACHINE, "--batch", "2", "--lr", "1e-3", "--eval-batch", "3", "--eval-every", "2", "--log-every", "1"]
@@ -21,7 +21,7 @@ UPDATES = 4
 
 
 def replace(arguments, more):
-    """`arguments` with the options in `more` in place of the same ones."""
+    """`arguments`, with the options in `more` replacing the same options."""
     named = {option for option in more if str(option).startswith("--")}
     kept = []
     arguments = [str(argument) for argument in arguments]
@@ -41,7 +41,7 @@ def call(*arguments, ranks=None, environment=None, cwd=None):
 
 
 def complaints(process):
-    """What apam itself said on stderr, line by line; the launcher's own words left out."""
+    """The lines of apam on stderr, without those of the launcher."""
     return [line for line in process.stderr.splitlines() if line.startswith("apam: ")]
 
 
@@ -63,7 +63,7 @@ class Run:
 
 
 class ProgramTest(unittest.TestCase):
-    """A test with a folder of its own."""
+    """A test with its own folder."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

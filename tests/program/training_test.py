@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains, scores and resumes with the program, alone and over MPI, and looks at what it leaves."""
+"""Trains, evaluates and continues with the program, with and without MPI, and checks the files it writes."""
 
 import hashlib
 import signal
@@ -40,26 +40,26 @@ class Local(ProgramTest):
         self.assertEqual([m["update"] for m in run.metrics if m["event"] == "train"], [1, 2, 3, 4])
         self.assertEqual(list(run.evaluations()), [2, 4])
         self.assertEqual(run.evaluations()[4], (summary["test_accuracy"], summary["test_loss"]))
-        # The last epoch is all there was, and every batch has two images.
+        # The last epoch is the whole run, and every batch has two images.
         losses = [m["train_loss"] for m in run.metrics if m["event"] == "train"]
         self.assertAlmostEqual(summary["train_loss"], sum(losses) / UPDATES, places=12)
 
-    def test_repeats_itself_and_depends_on_the_seed(self):
+    def test_is_reproducible_and_depends_on_the_seed(self):
         first, again, other = self.train("a"), self.train("b", "--loader-threads", "3"), self.train("c", "--seed", "1")
         self.assertEqual(first.sha256(), again.sha256())
         self.assertEqual(first.evaluations(), again.evaluations())
         self.assertNotEqual(first.sha256(), other.sha256())
 
-    def test_ends_after_epochs_or_updates_whichever_comes_first(self):
+    def test_ends_after_epochs_or_updates_whichever_is_less(self):
         for options, updates in ((["--epochs", "2"], 8), (["--epochs", "2", "--max-updates", "3"], 3), (["--max-updates", "5"], 5)):
             run = self.train("a", *options, "--overwrite")
             self.assertEqual(run.summary["updates"], updates, options)
             self.assertEqual(max(run.evaluations()), updates, options)
 
-    def test_evaluates_at_the_end_of_each_epoch_unless_told_otherwise(self):
+    def test_evaluates_at_the_end_of_each_epoch_by_default(self):
         self.assertEqual(list(self.train("a", "--epochs", "2", "--eval-every", "0").evaluations()), [4, 8])
 
-    def test_eval_says_what_the_summary_says(self):
+    def test_eval_agrees_with_the_summary(self):
         run = self.train("a")
         process = call("eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *DATA, *MACHINE, "--batch", "3",
                        "--json", self.folder / "scores.json")
@@ -69,7 +69,7 @@ class Local(ProgramTest):
             self.assertEqual(scores[key], run.summary[key], key)
         self.assertIn(f"test accuracy {100 * scores['test_accuracy']:.2f} %", process.stdout)
 
-    def test_hashes_are_of_what_the_file_has(self):
+    def test_hashes_are_those_of_the_file(self):
         for net in ("allcnn", "resnet18"):
             run = self.train(net, "--net", net, "--max-updates", "1")
             content = (run.path / "model.safetensors").read_bytes()
@@ -84,19 +84,19 @@ class Local(ProgramTest):
             self.assertEqual(run.summary["state_sha256"], state)
             self.assertEqual(state == run.sha256(), net == "allcnn")
 
-    def test_goes_on_from_a_saved_model(self):
-        # Plain SGD has no memory but the weights: one update and then another are two updates. One image order serves both,
-        # because batches of eight are the whole set.
+    def test_continues_from_a_saved_model(self):
+        # Plain SGD has no state but the weights, so one update and then another equal two updates. Batches of eight are the whole
+        # set, so both have the same image order.
         steady = ["--optimizer", "sgd", "--batch", "8", "--order", "sequential", "--augment", "none", "--net", "resnet18"]
         two = self.train("two", *steady, "--max-updates", "2")
         self.train("one", *steady, "--max-updates", "1")
         on = self.train("on", *steady, "--max-updates", "1", "--init", self.folder / "one" / "model.safetensors")
         self.assertEqual(on.sha256(), two.sha256())
-        self.assertEqual(on.evaluations()[1], two.evaluations()[2])  # the running statistics went on too
-        # and the files agree to the last byte, number of batches behind the statistics included
+        self.assertEqual(on.evaluations()[1], two.evaluations()[2])  # the running statistics continued too
+        # The files have the same bytes, including the number of batches in the statistics.
         self.assertEqual((on.path / "model.safetensors").read_bytes(), (two.path / "model.safetensors").read_bytes())
 
-    def test_a_signal_ends_it_with_everything_so_far_saved(self):
+    def test_a_signal_ends_it_and_saves_everything_so_far(self):
         process = subprocess.Popen([PROGRAM, *TRAIN, "--epochs", "1000", "--out", self.folder / "a"], stderr=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         metrics = self.folder / "a" / "metrics.jsonl"
@@ -130,7 +130,7 @@ class Local(ProgramTest):
 
 class Ranks(ProgramTest):
     def test_one_asynchronous_worker_is_local_training(self):
-        for net in ("allcnn", "resnet18"):  # without running statistics, and with
+        for net in ("allcnn", "resnet18"):  # without and with running statistics
             local = self.train(f"{net}-local", "--net", net)
             alone = self.train(f"{net}-async", "--net", net, "--exchange", "async", ranks=2)
             self.assertEqual(alone.sha256(), local.sha256(), net)
@@ -139,7 +139,7 @@ class Ranks(ProgramTest):
             self.assertEqual(alone.summary["staleness"], {"mean": 0, "max": 0, "histogram": [UPDATES]})
             self.assertEqual(alone.summary["ranks"], 2)
             self.assertIn("mpi", alone.summary["transport"])
-            ran = {(k["op"], k["pass"]) for k in alone.summary["kernels"]}  # on the master, and on the worker
+            ran = {(k["op"], k["pass"]) for k in alone.summary["kernels"]}  # on the master and on the worker
             self.assertLessEqual({("optimizer_step", "update"), ("conv2d", "backward_weight")}, ran)
 
     def test_two_asynchronous_workers_share_the_updates(self):
@@ -152,13 +152,13 @@ class Ranks(ProgramTest):
         self.assertEqual(staleness["max"], len(staleness["histogram"]) - 1)
         tau = sum(t * n for t, n in enumerate(staleness["histogram"]))
         self.assertAlmostEqual(staleness["mean"], tau / (3 * UPDATES))
-        # tau + 1, summed over a worker's updates, is the number of its last one: at most all updates, and all for one of them.
+        # tau + 1, summed over a worker's updates, is the number of its last one: at most the number of all updates.
         self.assertGreaterEqual(tau, 0)
         self.assertLessEqual(tau, 3 * UPDATES)
         self.assertEqual(len(run.summary["peak_memory_mib"]), 3)
         self.assertEqual(run.evaluations()[3 * UPDATES][0], run.summary["test_accuracy"])
 
-    def test_the_order_of_arrival_is_all_that_an_asynchronous_run_depends_on(self):
+    def test_an_asynchronous_run_depends_only_on_the_order_of_arrival(self):
         for net in ("resnet18", "allcnn"):
             options = ["--net", net, "--exchange", "async", "--epochs", "3", "--log-every", "5"]
             run = self.train(net, *options, ranks=3)
@@ -178,7 +178,7 @@ class Ranks(ProgramTest):
         more_ranks_than_images = self.train("three", "--exchange", "sync", "--max-updates", "2", ranks=3)
         self.assertEqual(more_ranks_than_images.summary["updates"], 2)
 
-    def test_the_cores_are_shared_out(self):
+    def test_the_cores_are_divided(self):
         process = call(*TRAIN[:TRAIN.index("--threads")], "--batch", "2", "--max-updates", "2", "--exchange", "async", "--out",
                        self.folder / "a", ranks=3)
         self.assertEqual(process.returncode, 0, process.stderr)

@@ -28,7 +28,7 @@ class Commit(unittest.TestCase):
 
     def commit_of(self, source, program=GIT):
         subprocess.run([os.environ.get("APAM_CMAKE", "cmake"), f"-DGIT={program or ''}", f"-DSOURCE={source}",
-                        f"-DTEMPLATE={ROOT / 'apam' / 'commit.cpp.in'}", f"-DOUTPUT={self.output}",
+                        f"-DTEMPLATE={ROOT / 'apam' / 'training' / 'commit.cpp.in'}", f"-DOUTPUT={self.output}",
                         "-P", str(ROOT / "cmake" / "WriteCommit.cmake")], check=True)
         return re.search(r'kCommit = "(.*)";', self.output.read_text()).group(1)
 

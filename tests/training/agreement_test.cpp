@@ -1,4 +1,4 @@
-// What ranks must agree on: every option that changes what is computed is compared, and the first difference is told.
+// Ranks must agree on every option that changes the results; the first difference is reported.
 #include "apam/training/agreement.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ TEST(Agreement, NamesTheFieldWithBothValuesAndRanks) {
   EXPECT_EQ(compare(first, second), std::nullopt);
   first.seed = 1;
   second.seed = 2;
-  second.learning_rate = 3;  // comes later
+  second.eval_every = 3;  // later in the list
   EXPECT_EQ(compare(first, second), "ranks disagree on --seed: rank 0 has 1, rank 1 has 2");
 }
 
@@ -30,7 +30,7 @@ TEST(Agreement, FindsTheFirstRankThatDiffers) {
   EXPECT_EQ(first_disagreement(texts), "ranks disagree on --batch: rank 0 has 100, rank 2 has 50");
 }
 
-TEST(Agreement, ComparesEveryOptionThatChangesWhatIsComputed) {
+TEST(Agreement, ComparesEveryOptionThatChangesResults) {
   const std::vector<std::function<void(TrainOptions&)>> changes{
       [](auto& o) { o.net.name = "resnet18"; },
       [](auto& o) { o.net.classes = 10; },
@@ -61,10 +61,10 @@ TEST(Agreement, ComparesEveryOptionThatChangesWhatIsComputed) {
   TrainOptions learning, close;
   learning.learning_rate = 0.3;
   close.learning_rate = 0.1 + 0.2;
-  EXPECT_TRUE(compare(learning, close).has_value()) << "the last bit of a number counts";
+  EXPECT_TRUE(compare(learning, close).has_value()) << "numbers differ in the last bit";
 }
 
-TEST(Agreement, LeavesOutWhatEachRankMayHaveOfItsOwn) {
+TEST(Agreement, IgnoresOptionsThatMayDifferBetweenRanks) {
   TrainOptions mine, theirs;
   theirs.data.root = "/elsewhere";
   theirs.machine.threads = 7;

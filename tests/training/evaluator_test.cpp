@@ -1,4 +1,4 @@
-// Evaluations beside a training, on a net that is nothing but a linear layer: what they say is what one on the spot says.
+// Both evaluators, on a net that is one linear layer: background evaluation gives the scores of inline evaluation.
 #include "apam/training/evaluator.h"
 
 #include <gtest/gtest.h>
@@ -21,9 +21,9 @@ class LinearNet : public nets::Net {
   engine::Linear linear_;
 };
 
-class EvaluationsTest : public testing::Test {
+class EvaluatorTest : public testing::Test {
  protected:
-  EvaluationsTest() : arena_(Device{}, net_.layout()) {
+  EvaluatorTest() : arena_(Device{}, net_.layout()) {
     data::DatasetOptions options{.name = "synthetic"};
     options.synthetic = {.shape = {8, 8, 3}, .classes = 4, .train_images = 8, .test_images = 37};
     dataset_ = data::open_dataset(options);
@@ -42,32 +42,32 @@ class EvaluationsTest : public testing::Test {
   std::shared_ptr<const data::Dataset> dataset_;
 };
 
-using Need = Evaluations::Need;
+using Need = Evaluator::Need;
 
-TEST_F(EvaluationsTest, BesideTheTrainingSaysWhatOneOnTheSpotSays) {
+TEST_F(EvaluatorTest, BackgroundAndInlineGiveTheSameScores) {
   ExecOptions options;
-  options.kernels = KernelSelection::parse("ours");  // `auto` may choose otherwise for more threads
+  options.kernels = KernelSelection::parse("ours");  // `auto` may choose differently for more threads
   Exec exec(options);
-  EvaluationsOnTheSpot here(exec, net_, batches(), [] { return false; });
-  EvaluationsBeside beside({.exec = options, .final_threads = 2}, net_, batches());
+  InlineEvaluator inline_evaluator(exec, net_, batches(), [] { return false; });
+  BackgroundEvaluator background({.exec = options, .final_threads = 2}, net_, batches());
   std::map<std::int64_t, Scores> expected;
   std::vector<Evaluation> found;
-  std::int64_t left_out = 0;
+  std::int64_t skipped = 0;
   for (std::int64_t update = 1; update <= 20; ++update) {
-    EXPECT_TRUE(here.submit(update, 0.5, state(update), Need::must_be_done));
-    const auto evaluations = here.collect();
+    EXPECT_TRUE(inline_evaluator.submit(update, 0.5, state(update), Need::required));
+    const auto evaluations = inline_evaluator.collect();
     ASSERT_EQ(evaluations.size(), 1U);
     EXPECT_EQ(evaluations[0].update, update);
     EXPECT_EQ(evaluations[0].scores.images, 37);
     expected[update] = evaluations[0].scores;
-    const auto need = update == 20 ? Need::must_be_done : Need::may_be_left_out;
-    if (!beside.submit(update, 0.5, state(update), need)) ++left_out;
-    zero(arena_.state());  // submit() has its own copy
-    for (const auto& evaluation : beside.collect()) found.push_back(evaluation);
+    const auto need = update == 20 ? Need::required : Need::optional;
+    if (!background.submit(update, 0.5, state(update), need)) ++skipped;
+    zero(arena_.state());  // submit() has made a copy
+    for (const auto& evaluation : background.collect()) found.push_back(evaluation);
   }
-  beside.finish();
-  for (const auto& evaluation : beside.collect()) found.push_back(evaluation);
-  EXPECT_EQ(static_cast<std::int64_t>(found.size()) + left_out, 20);
+  background.finish();
+  for (const auto& evaluation : background.collect()) found.push_back(evaluation);
+  EXPECT_EQ(static_cast<std::int64_t>(found.size()) + skipped, 20);
   ASSERT_FALSE(found.empty());
   EXPECT_EQ(found.back().update, 20);
   for (const auto& evaluation : found) {
@@ -75,46 +75,47 @@ TEST_F(EvaluationsTest, BesideTheTrainingSaysWhatOneOnTheSpotSays) {
     EXPECT_EQ(evaluation.scores.accuracy, expected.at(evaluation.update).accuracy);
     EXPECT_EQ(evaluation.scores.top5, 1.0);  // of four classes
   }
-  EXPECT_GT(here.seconds_blocked(), 0);
-  EXPECT_EQ(beside.seconds_blocked(), 0);
-  EXPECT_FALSE(beside.kernels().empty());
+  EXPECT_GT(inline_evaluator.seconds_blocked(), 0);
+  EXPECT_EQ(background.seconds_blocked(), 0);
+  EXPECT_FALSE(background.kernels().empty());
 }
 
-TEST_F(EvaluationsTest, EndsWithoutWaitingForWhatIsNotWanted) {
-  EvaluationsBeside beside({.exec = {}, .final_threads = 1}, net_, batches());
-  for (int update = 1; update <= 3; ++update) EXPECT_TRUE(beside.submit(update, 0, state(1), Need::may_be_left_out));
+TEST_F(EvaluatorTest, DestructorAbandonsWhatIsQueued) {
+  BackgroundEvaluator background({.exec = {}, .final_threads = 1}, net_, batches());
+  for (int update = 1; update <= 3; ++update) EXPECT_TRUE(background.submit(update, 0, state(1), Need::optional));
 }
 
-// A signal ends an evaluation at the next batch; what was finished before stays.
-TEST_F(EvaluationsTest, AreGivenUpWhenAsked) {
-  std::atomic<int> batches_left = 4 + 2;  // of 10 rows: one evaluation, and a half
+// An abandoned evaluation ends at the next batch; finished ones stay.
+TEST_F(EvaluatorTest, IsAbandonedOnRequest) {
+  std::atomic<int> batches_left = 4 + 2;  // of 10 rows: one and a half evaluations
   const GiveUp give_up = [&] { return batches_left-- <= 0; };
   Exec exec(ExecOptions{});
-  EvaluationsOnTheSpot here(exec, net_, batches(), give_up);
-  for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(here.submit(update, 0, state(1), Need::must_be_done));
-  here.finish();
-  ASSERT_EQ(here.collect().size(), 1U);
+  InlineEvaluator inline_evaluator(exec, net_, batches(), give_up);
+  for (std::int64_t update = 1; update <= 3; ++update)
+    EXPECT_TRUE(inline_evaluator.submit(update, 0, state(1), Need::required));
+  inline_evaluator.finish();
+  ASSERT_EQ(inline_evaluator.collect().size(), 1U);
 
-  batches_left = 1000;  // it is asked while kernels are chosen, too
-  EvaluationsBeside beside({.exec = {}, .final_threads = 1, .give_up = give_up}, net_, batches());
+  batches_left = 1000;  // also called while kernels are chosen
+  BackgroundEvaluator background({.exec = {}, .final_threads = 1, .give_up = give_up}, net_, batches());
   batches_left = 4 + 2;
-  for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(beside.submit(update, 0, state(1), Need::must_be_done));
-  beside.finish();
-  const auto found = beside.collect();
+  for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(background.submit(update, 0, state(1), Need::required));
+  background.finish();
+  const auto found = background.collect();
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].update, 1);
 }
 
-TEST_F(EvaluationsTest, AreGivenUpBeforeTheirKernelsAreChosen) {
-  EvaluationsBeside beside({.exec = {}, .final_threads = 1, .give_up = [] { return true; }}, net_, batches());
-  EXPECT_THROW(beside.collect(), KernelError);
+TEST_F(EvaluatorTest, IsAbandonedBeforeKernelsAreChosen) {
+  BackgroundEvaluator background({.exec = {}, .final_threads = 1, .give_up = [] { return true; }}, net_, batches());
+  EXPECT_THROW(background.collect(), KernelError);
 }
 
-TEST_F(EvaluationsTest, WhatGoesWrongBesideIsThrownByTheNextCall) {
+TEST_F(EvaluatorTest, ErrorsInTheBackgroundAreThrownByTheNextCall) {
   ExecOptions broken;
-  broken.kernels = KernelSelection::parse("linear=nobody");  // unknown to all tables; found out when first asked
-  EvaluationsBeside beside({.exec = broken, .final_threads = 1}, net_, batches());
-  EXPECT_THROW(beside.collect(), KernelError);
+  broken.kernels = KernelSelection::parse("linear=nobody");  // unknown to all tables; detected at the first choice
+  BackgroundEvaluator background({.exec = broken, .final_threads = 1}, net_, batches());
+  EXPECT_THROW(background.collect(), KernelError);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace apam::training {
 namespace {
 
-/// The way back, as text.h tells it.
+/// The inverse, by the rule in json_text.h.
 std::string bytes_of(std::string_view text) {
   if (!text.starts_with("bytes:")) return std::string(text);
   std::string bytes;
@@ -29,7 +29,7 @@ TEST(JsonText, LeavesUtf8AsItIs) {
   }
 }
 
-TEST(JsonText, EscapesTheBytesThatAreNotUtf8) {
+TEST(JsonText, EscapesBytesThatAreNotUtf8) {
   EXPECT_EQ(json_text("/tmp/\xff-ü 100%"), "bytes:/tmp/%FF-ü 100%25");
   EXPECT_EQ(json_text("caf\xe9"), "bytes:caf%E9");                 // Latin-1
   EXPECT_EQ(json_text("\xc0\xaf"), "bytes:%C0%AF");                // overlong
@@ -38,11 +38,11 @@ TEST(JsonText, EscapesTheBytesThatAreNotUtf8) {
   EXPECT_EQ(json_text("\xed\xa0\x80"), "bytes:%ED%A0%80");         // a surrogate
   EXPECT_EQ(json_text("\xf4\x90\x80\x80"), "bytes:%F4%90%80%80");  // above U+10FFFF
   EXPECT_EQ(json_text("\xf5"), "bytes:%F5");
-  EXPECT_EQ(json_text("a\xe6\x97"), "bytes:a%E6%97");      // cut short
+  EXPECT_EQ(json_text("a\xe6\x97"), "bytes:a%E6%97");      // truncated
   EXPECT_EQ(json_text("bytes:%41"), "bytes:bytes:%2541");  // looks like an escape
 }
 
-TEST(JsonText, EveryTextComesBackFromItsJson) {
+TEST(JsonText, IsReversible) {
   std::mt19937 random(7);
   constexpr std::string_view kLetters = "a%:\xc3\xbc\xe6\x97\xa5\xff\xed\xa0\x80\xf0\x9f\xa6\x8a";
   for (int i = 0; i < 20'000; ++i) {
@@ -50,7 +50,7 @@ TEST(JsonText, EveryTextComesBackFromItsJson) {
     for (std::size_t n = random() % 12; n > 0; --n) {
       text += i % 2 == 0 ? kLetters[random() % kLetters.size()] : static_cast<char>(1 + random() % 255);
     }
-    const std::string json = nlohmann::json(json_text(text)).dump();  // throws for what is not UTF-8
+    const std::string json = nlohmann::json(json_text(text)).dump();  // throws unless it is UTF-8
     ASSERT_EQ(bytes_of(nlohmann::json::parse(json).get<std::string>()), text) << json;
   }
 }

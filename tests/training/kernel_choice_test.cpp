@@ -1,20 +1,16 @@
-// All kernels are chosen before training, by one rank of a host at a time.
+// All kernels are chosen before training, on one rank per host at a time.
 #include "apam/training/kernel_choice.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <csignal>
-
-#include "apam/cli/run_control.h"
 #include "apam/training/factories.h"
 #include "tests/support/temporary_folder.h"
 
 namespace apam::training {
 namespace {
 
-TEST(KernelChoice, OneRankOfAHostAndWorkHasATurnOfItsOwn) {
-  // Two hosts: a master and workers with 2 threads, and workers of which one has 4.
+TEST(KernelChoice, EachHostAndWorkHasItsOwnTurn) {
+  // Two hosts: a master and workers with 2 threads; workers with 2 and 4 threads.
   const std::vector<RankWork> ranks{{"a", "master"}, {"a", "two"}, {"a", "two"}, {"a", "two"},
                                     {"b", "two"},    {"b", "two"}, {"b", "four"}};
   EXPECT_EQ(turns_of_ranks(ranks), (std::vector<int>{0, 1, 2, 2, 0, 2, 1}));
@@ -34,7 +30,6 @@ class KernelChoiceTest : public testing::Test {
     return data::open_dataset(options);
   }
 
-  const Interruption interruption;  // first: the threads of the others inherit the blocked signals
   std::shared_ptr<const data::Batches> batches =
       std::make_shared<const data::Batches>(open(), data::BatchOptions{.batch = 2});  // of 2, 2 and 1
   std::unique_ptr<nets::Net> net = nets::make_net("resnet18", 4);
@@ -44,9 +39,9 @@ class KernelChoiceTest : public testing::Test {
   NetGradientSource source;
 };
 
-TEST_F(KernelChoiceTest, NothingIsLeftToChooseOrAllocateForTheTraining) {
+TEST_F(KernelChoiceTest, TrainingChoosesNoFurtherKernels) {
   const std::vector<float> before(arena.state().host().begin(), arena.state().host().end());
-  choose_kernels({exec, &updater, &source, batch_sizes(*batches, 0, 1)}, interruption);
+  choose_kernels({exec, &updater, &source, batch_sizes(*batches, 0, 1)}, [] {});
   EXPECT_EQ(std::vector<float>(arena.state().host().begin(), arena.state().host().end()), before);
   EXPECT_EQ(updater.version(), 0);
   const std::size_t chosen = exec.report().size(), decided = exec.decisions().size();
@@ -59,15 +54,15 @@ TEST_F(KernelChoiceTest, NothingIsLeftToChooseOrAllocateForTheTraining) {
   EXPECT_EQ(exec.decisions().size(), decided);
 }
 
-TEST_F(KernelChoiceTest, SharesOfABatchAreSizesOfTheirOwn) {
+TEST_F(KernelChoiceTest, SharesOfABatchHaveTheirOwnSizes) {
   EXPECT_EQ(batch_sizes(*batches, 0, 1), (std::set<std::int64_t>{1, 2}));
-  EXPECT_EQ(batch_sizes(*batches, 0, 2), (std::set<std::int64_t>{0, 1}));  // of the last batch, of one image: none
+  EXPECT_EQ(batch_sizes(*batches, 0, 2), (std::set<std::int64_t>{0, 1}));  // none of the last batch, which has one image
   EXPECT_EQ(batch_sizes(*batches, 1, 2), std::set<std::int64_t>{1});
 }
 
-TEST_F(KernelChoiceTest, ASignalEndsTheChoice) {
-  ASSERT_EQ(::kill(::getpid(), SIGTERM), 0);
-  EXPECT_THROW(choose_kernels({exec, &updater, &source, {2}}, interruption), Interrupted);
+TEST_F(KernelChoiceTest, AnExceptionEndsTheChoice) {
+  const auto interrupt = [] { fail<InputError>("interrupted"); };
+  EXPECT_THROW(choose_kernels({exec, &updater, &source, {2}}, interrupt), InputError);
 }
 
 }  // namespace

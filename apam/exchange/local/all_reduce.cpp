@@ -8,59 +8,59 @@
 
 namespace apam::exchange {
 
-class ThreadsAllReduce::End final : public AllReduce {
+class ThreadsAllReduce::Rank final : public AllReduce {
  public:
-  End(ThreadsAllReduce& group, int rank) : group_(group), rank_(rank) {}
+  Rank(ThreadsAllReduce& group, int rank) : group_(group), rank_(rank) {}
 
   int rank() const override { return rank_; }
-  int ranks() const override { return static_cast<int>(group_.ends_.size()); }
+  int ranks() const override { return static_cast<int>(group_.ranks_.size()); }
   std::string_view name() const override { return "threads"; }
 
   void start(Out values) override { started_.push_back(values.host()); }
   void progress() override {}
 
   void finish() override {
-    group_.meet();
-    check_alike();
+    group_.barrier();
+    check_equal_sizes();
     for (std::size_t i = 0; i < started_.size(); ++i) add_part(i);
-    group_.meet();
+    group_.barrier();
     started_.clear();
   }
 
   void sum(std::span<double> values) override {
     doubles_ = values;
-    group_.meet();
+    group_.barrier();
     std::vector<double> sums(values.size(), 0.0);
-    for (const auto& end : group_.ends_) {
-      require<ExchangeError>(end->doubles_.size() == sums.size(), "threads: rank {} sums {} numbers, rank {} sums {}", rank_,
-                             sums.size(), end->rank_, end->doubles_.size());
-      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += end->doubles_[i];
+    for (const auto& other : group_.ranks_) {
+      require<ExchangeError>(other->doubles_.size() == sums.size(), "threads: rank {} sums {} numbers, rank {} sums {}", rank_,
+                             sums.size(), other->rank_, other->doubles_.size());
+      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += other->doubles_[i];
     }
-    group_.meet();  // all have read
+    group_.barrier();  // all have read
     std::copy(sums.begin(), sums.end(), values.begin());
   }
 
   std::vector<std::uint64_t> gather(std::uint64_t value) override {
     number_ = value;
-    group_.meet();
+    group_.barrier();
     std::vector<std::uint64_t> numbers;
-    for (const auto& end : group_.ends_) numbers.push_back(end->number_);
-    group_.meet();
+    for (const auto& other : group_.ranks_) numbers.push_back(other->number_);
+    group_.barrier();
     return numbers;
   }
 
   void broadcast(Out values) override {
     started_.assign(1, values.host());
-    group_.meet();
-    check_alike();
-    if (rank_ != 0) copy(In(group_.ends_[0]->started_[0]), values);
-    group_.meet();
+    group_.barrier();
+    check_equal_sizes();
+    if (rank_ != 0) copy(In(group_.ranks_[0]->started_[0]), values);
+    group_.barrier();
     started_.clear();
   }
 
  private:
-  void check_alike() const {
-    const auto& first = group_.ends_[0]->started_;
+  void check_equal_sizes() const {
+    const auto& first = group_.ranks_[0]->started_;
     require<ExchangeError>(started_.size() == first.size(), "threads: rank {} started {} sums, rank 0 started {}", rank_,
                            started_.size(), first.size());
     for (std::size_t i = 0; i < first.size(); ++i) {
@@ -72,9 +72,9 @@ class ThreadsAllReduce::End final : public AllReduce {
   void add_part(std::size_t index) {
     const Range part = split(static_cast<std::int64_t>(started_[index].size()), rank_, ranks());
     for (auto i = static_cast<std::size_t>(part.begin); i < static_cast<std::size_t>(part.end); ++i) {
-      float sum = group_.ends_[0]->started_[index][i];
-      for (std::size_t r = 1; r < group_.ends_.size(); ++r) sum += group_.ends_[r]->started_[index][i];
-      for (const auto& end : group_.ends_) end->started_[index][i] = sum;
+      float sum = group_.ranks_[0]->started_[index][i];
+      for (std::size_t r = 1; r < group_.ranks_.size(); ++r) sum += group_.ranks_[r]->started_[index][i];
+      for (const auto& other : group_.ranks_) other->started_[index][i] = sum;
     }
   }
 
@@ -87,29 +87,29 @@ class ThreadsAllReduce::End final : public AllReduce {
 
 ThreadsAllReduce::ThreadsAllReduce(int ranks) {
   require<InputError>(ranks >= 1, "threads: there must be at least one rank, got {}", ranks);
-  for (int i = 0; i < ranks; ++i) ends_.push_back(std::make_unique<End>(*this, i));
+  for (int i = 0; i < ranks; ++i) ranks_.push_back(std::make_unique<Rank>(*this, i));
 }
 
 ThreadsAllReduce::~ThreadsAllReduce() = default;
 
-AllReduce& ThreadsAllReduce::rank(int index) { return *ends_.at(static_cast<std::size_t>(index)); }
+AllReduce& ThreadsAllReduce::rank(int index) { return *ranks_.at(static_cast<std::size_t>(index)); }
 
 void ThreadsAllReduce::close(const std::string& reason) {
   const std::lock_guard lock(mutex_);
   if (!closed_) closed_ = reason;
-  all_came_.notify_all();
+  all_arrived_.notify_all();
 }
 
-void ThreadsAllReduce::meet() {
+void ThreadsAllReduce::barrier() {
   std::unique_lock lock(mutex_);
-  const std::uint64_t meeting = meetings_;
-  if (++came_ == static_cast<int>(ends_.size())) {
-    came_ = 0;
-    ++meetings_;
-    all_came_.notify_all();
+  const std::uint64_t generation = generation_;
+  if (++arrived_ == static_cast<int>(ranks_.size())) {
+    arrived_ = 0;
+    ++generation_;
+    all_arrived_.notify_all();
   }
-  all_came_.wait(lock, [&] { return meetings_ != meeting || closed_; });
-  if (meetings_ == meeting) fail<ExchangeError>("threads: the group was closed: {}", *closed_);
+  all_arrived_.wait(lock, [&] { return generation_ != generation || closed_; });
+  if (generation_ == generation) fail<ExchangeError>("threads: the group was closed: {}", *closed_);
 }
 
 }  // namespace apam::exchange

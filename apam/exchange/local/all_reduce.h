@@ -1,6 +1,6 @@
-// Sums over ranks that are threads of one process. Sums are taken in the order of the ranks, so they do not depend on timing.
+// All-reduce between threads of one process, summed in the order of the ranks, so results do not depend on timing.
 //
-// Each sum meets at a barrier, then every rank adds up its own part of each span and writes it to all, then they meet again.
+// Barrier; then every rank sums its own part of each span and writes it to all ranks; barrier.
 #pragma once
 
 #include <condition_variable>
@@ -16,28 +16,28 @@ namespace apam::exchange {
 
 class ThreadsAllReduce {
  public:
-  /// Throws InputError unless there is a rank.
+  /// Throws InputError without ranks.
   explicit ThreadsAllReduce(int ranks);
   ~ThreadsAllReduce();
   ThreadsAllReduce(const ThreadsAllReduce&) = delete;
   ThreadsAllReduce& operator=(const ThreadsAllReduce&) = delete;
 
-  /// The end of one rank, for its thread. It throws ExchangeError when ranks pass different numbers of spans or elements.
+  /// For the thread of one rank. Throws ExchangeError if ranks pass different numbers of spans or elements.
   AllReduce& rank(int index);
 
-  /// Whoever waits, or waits later, gets an ExchangeError with this reason.
+  /// Current and later calls that wait throw ExchangeError with this reason.
   void close(const std::string& reason);
 
  private:
-  class End;
+  class Rank;
 
-  void meet();  // returns when all ranks have called it
+  void barrier();  // returns when all ranks have called it
 
-  std::vector<std::unique_ptr<End>> ends_;
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable all_came_;
-  int came_ = 0;
-  std::uint64_t meetings_ = 0;
+  std::vector<std::unique_ptr<Rank>> ranks_;
+  std::mutex mutex_;  // guards the members below
+  std::condition_variable all_arrived_;
+  int arrived_ = 0;
+  std::uint64_t generation_ = 0;
   std::optional<std::string> closed_;
 };
 

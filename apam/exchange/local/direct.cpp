@@ -6,7 +6,7 @@ namespace apam::exchange {
 
 void train_directly(Master& master, GradientSource& source, Control& control) {
   require<InputError>(source.arena().weights().data() == master.weights().data(),
-                      "local training: the gradients must be computed on the master's own weights");
+                      "local training: source and master must use the same weights");
   Worker worker(source);
   Reply reply = master.welcome(0);
   while (worker.accept(reply)) {

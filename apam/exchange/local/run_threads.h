@@ -1,4 +1,4 @@
-// Runs functions on threads that depend on one another, so that one that fails ends all.
+// Runs functions that wait for each other on threads; if one fails, all end.
 #pragma once
 
 #include <functional>
@@ -7,8 +7,8 @@
 
 namespace apam::exchange {
 
-/// Runs all bodies concurrently, the first in this thread, and returns when all have. When one throws, calls
-/// close(what it said), which must wake the others; then, when all have ended, throws what the first one threw.
+/// Runs all bodies concurrently, the first in this thread, and returns when all have returned. If one throws, calls
+/// close(its message), which must end the waits of the others, and rethrows the first exception when all have ended.
 void run_threads(std::span<const std::function<void()>> bodies, const std::function<void(const std::string&)>& close);
 
 }  // namespace apam::exchange

@@ -17,7 +17,7 @@ std::span<const GradientMessage> ScriptedTransport::wait_some() {
     require<InputError>(index >= 0 && index < workers(), "script: worker {} of {} arrives", index, workers());
     auto& state = workers_[static_cast<std::size_t>(index)];
     require<InputError>(state.phase == Phase::working, "script: worker {} arrives, but it {}", index,
-                        state.phase == Phase::stopped ? "has stopped" : "waits for an answer");
+                        state.phase == Phase::stopped ? "has stopped" : "waits for a reply");
     state.phase = Phase::waiting;
     const GradientHeader header = state.worker.compute();
     messages_.push_back({index, header, state.source->arena().outgoing()});
@@ -28,8 +28,8 @@ std::span<const GradientMessage> ScriptedTransport::wait_some() {
 
 void ScriptedTransport::reply(int worker, const Reply& reply, In weights) {
   auto& state = workers_.at(static_cast<std::size_t>(worker));
-  require<ExchangeError>(state.phase == Phase::waiting, "script: worker {} is answered, but waits for no answer", worker);
-  if (reply.verdict == Verdict::go_on) copy(weights, state.source->arena().weights());
+  require<ExchangeError>(state.phase == Phase::waiting, "script: worker {} gets a reply, but does not wait for one", worker);
+  if (reply.verdict == Verdict::proceed) copy(weights, state.source->arena().weights());
   state.phase = state.worker.accept(reply) ? Phase::working : Phase::stopped;
 }
 

@@ -1,4 +1,4 @@
-// A transport whose order of arrival is data: for tests that know beforehand what every update is computed from.
+// A transport whose order of arrival is data, for tests and replays.
 #pragma once
 
 #include <deque>
@@ -11,23 +11,23 @@
 
 namespace apam::exchange {
 
-/// The workers live inside, in the master's thread. The i-th wait_some() returns the gradients of the workers that
-/// arrivals[i] lists, each computed on the weights that this worker was given last.
+/// Runs the workers in the master's thread. The i-th wait_some() returns the gradients of the workers in arrivals[i], each
+/// computed on the weights last sent to that worker.
 class ScriptedTransport final : public MasterTransport {
  public:
-  /// One source a worker; they must outlive the transport.
+  /// One source per worker; they must outlive the transport.
   ScriptedTransport(std::span<GradientSource* const> sources, std::vector<std::vector<int>> arrivals);
 
   int workers() const override { return static_cast<int>(workers_.size()); }
   std::string_view name() const override { return "scripted"; }
 
-  /// Throws InputError when the script has ended, or names a worker that is unknown, has stopped, or waits for an answer.
+  /// Throws InputError if the script has ended, or its next worker is unknown, has stopped, or waits for a reply.
   std::span<const GradientMessage> wait_some() override;
 
-  /// Throws ExchangeError when the worker waits for none.
+  /// Throws ExchangeError if the worker does not wait for a reply.
   void reply(int worker, const Reply& reply, In weights) override;
 
-  /// Throws InputError when arrivals are left in the script.
+  /// Throws InputError if arrivals are left in the script.
   void finish() override;
 
  private:

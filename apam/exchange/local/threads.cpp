@@ -8,9 +8,9 @@
 
 namespace apam::exchange {
 
-class ThreadsExchange::MasterEnd final : public MasterTransport {
+class ThreadsExchange::ThreadsMasterTransport final : public MasterTransport {
  public:
-  explicit MasterEnd(ThreadsExchange& exchange) : exchange_(exchange) {}
+  explicit ThreadsMasterTransport(ThreadsExchange& exchange) : exchange_(exchange) {}
 
   int workers() const override { return static_cast<int>(exchange_.mailboxes_.size()); }
   std::string_view name() const override { return "threads"; }
@@ -31,7 +31,7 @@ class ThreadsExchange::MasterEnd final : public MasterTransport {
   void reply(int worker, const Reply& reply, In weights) override {
     Mailbox& box = exchange_.mailboxes_.at(static_cast<std::size_t>(worker));
     box.reply = reply;
-    if (reply.verdict == Verdict::go_on) copy(weights, box.weights.as<float>());
+    if (reply.verdict == Verdict::proceed) copy(weights, box.weights.as<float>());
     const std::lock_guard lock(exchange_.mutex_);
     box.replied = true;
     box.reply_came.notify_one();
@@ -44,9 +44,9 @@ class ThreadsExchange::MasterEnd final : public MasterTransport {
   std::vector<GradientMessage> messages_;
 };
 
-class ThreadsExchange::WorkerEnd final : public WorkerTransport {
+class ThreadsExchange::ThreadsWorkerTransport final : public WorkerTransport {
  public:
-  WorkerEnd(ThreadsExchange& exchange, int index)
+  ThreadsWorkerTransport(ThreadsExchange& exchange, int index)
       : exchange_(exchange), index_(index), box_(exchange.mailboxes_[static_cast<std::size_t>(index)]) {}
 
   void push(const GradientHeader& header, In values) override {
@@ -64,7 +64,7 @@ class ThreadsExchange::WorkerEnd final : public WorkerTransport {
       if (exchange_.closed_) fail<ExchangeError>("threads: the exchange was closed: {}", *exchange_.closed_);
       box_.replied = false;
     }
-    if (box_.reply.verdict == Verdict::go_on) copy(box_.weights.as<float>(), weights);
+    if (box_.reply.verdict == Verdict::proceed) copy(box_.weights.as<float>(), weights);
     return box_.reply;
   }
 
@@ -75,13 +75,13 @@ class ThreadsExchange::WorkerEnd final : public WorkerTransport {
 };
 
 ThreadsExchange::ThreadsExchange(int workers, std::size_t contribution, std::size_t weights)
-    : mailboxes_(static_cast<std::size_t>(std::max(workers, 0))), master_(std::make_unique<MasterEnd>(*this)) {
+    : mailboxes_(static_cast<std::size_t>(std::max(workers, 0))), master_(std::make_unique<ThreadsMasterTransport>(*this)) {
   require<InputError>(workers >= 1, "threads: there must be at least one worker, got {}", workers);
   for (Mailbox& box : mailboxes_) {
     box.values = Buffer({}, contribution * sizeof(float));
     box.weights = Buffer({}, weights * sizeof(float));
   }
-  for (int i = 0; i < workers; ++i) workers_.push_back(std::make_unique<WorkerEnd>(*this, i));
+  for (int i = 0; i < workers; ++i) workers_.push_back(std::make_unique<ThreadsWorkerTransport>(*this, i));
 }
 
 ThreadsExchange::~ThreadsExchange() = default;
@@ -93,17 +93,6 @@ void ThreadsExchange::close(const std::string& reason) {
   for (Mailbox& box : mailboxes_) box.reply_came.notify_all();
 }
 
-namespace {
-
-/// For a worker in the master's process: signals and time are the master's business.
-class NoControl final : public Control {
- public:
-  double now() override { return 0; }
-  int stop_signal() override { return 0; }
-};
-
-}  // namespace
-
 void train_on_threads(Master& master, std::span<GradientSource* const> sources, Control& control) {
   require<InputError>(!sources.empty(), "threads: there must be at least one worker, got 0");
   const auto& arena = sources.front()->arena();
@@ -111,7 +100,7 @@ void train_on_threads(Master& master, std::span<GradientSource* const> sources, 
   std::vector<std::function<void()>> bodies{[&] { master.run(exchange.master(), control); }};
   for (std::size_t i = 0; i < sources.size(); ++i) {
     bodies.emplace_back([&, i] {
-      NoControl none;
+      NullControl none;
       Worker(*sources[i]).run(exchange.worker(static_cast<int>(i)), none);
     });
   }

@@ -1,7 +1,7 @@
-// The exchange between threads of one process: messages are copies in mailboxes, one a worker.
+// The exchange between threads of one process: messages are copies in mailboxes, one per worker.
 //
-// A mailbox passes back and forth: its worker fills it with a gradient, the master with a reply and weights. Whoever holds it
-// copies without the lock; the lock guards only the passing on. Waiting threads sleep.
+// A mailbox alternates between two owners: its worker writes a gradient, the master a reply and weights. The owner copies
+// without the lock, which guards only the change of ownership. Waiting threads sleep.
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +21,7 @@ namespace apam::exchange {
 
 class ThreadsExchange {
  public:
-  /// Mailboxes for contributions and weights of so many floats. Throws InputError unless there is a worker.
+  /// `contribution`, `weights`: floats per message. Throws InputError without workers.
   ThreadsExchange(int workers, std::size_t contribution, std::size_t weights);
   ~ThreadsExchange();
   ThreadsExchange(const ThreadsExchange&) = delete;
@@ -30,12 +30,12 @@ class ThreadsExchange {
   MasterTransport& master() { return *master_; }
   WorkerTransport& worker(int index) { return *workers_.at(static_cast<std::size_t>(index)); }
 
-  /// Ends the exchange: whoever waits, or waits later, gets an ExchangeError with this reason.
+  /// Ends the exchange: current and later waits throw ExchangeError with this reason.
   void close(const std::string& reason);
 
  private:
-  class MasterEnd;
-  class WorkerEnd;
+  class ThreadsMasterTransport;
+  class ThreadsWorkerTransport;
   struct Mailbox {
     GradientHeader header;
     Reply reply;
@@ -47,15 +47,15 @@ class ThreadsExchange {
 
   std::mutex mutex_;  // guards arrived_, closed_ and Mailbox::replied
   std::condition_variable gradient_came_;
-  std::vector<int> arrived_;  // workers whose gradients the master has not taken, in order of arrival
+  std::vector<int> arrived_;  // workers with untaken gradients, in order of arrival
   std::optional<std::string> closed_;
   std::vector<Mailbox> mailboxes_;
   std::unique_ptr<MasterTransport> master_;
   std::vector<std::unique_ptr<WorkerTransport>> workers_;
 };
 
-/// Trains with the master in this thread and each source in a thread of its own. Only the master asks `control`.
-/// Throws what the first thread to fail threw.
+/// Trains with the master in this thread and each source in its own thread. Only the master uses `control`. Rethrows the first
+/// exception of a thread.
 void train_on_threads(Master& master, std::span<GradientSource* const> sources, Control& control);
 
 }  // namespace apam::exchange

@@ -1,4 +1,4 @@
-// Two non-blocking collectives: the lengths of all texts, then all texts one behind the other.
+// Two non-blocking collectives: the lengths of all texts, then their concatenation.
 #include "apam/exchange/mpi/all_gather_strings.h"
 
 #include "apam/exchange/mpi/check.h"
@@ -14,7 +14,7 @@ struct Texts {
 
 }  // namespace
 
-std::vector<std::string> share_text(const Environment& environment, std::string_view text) {
+std::vector<std::string> all_gather_strings(const Environment& environment, std::string_view text) {
   const Communicator communicator;
   const auto ranks = static_cast<std::size_t>(environment.ranks());
   Parked<Texts> texts;

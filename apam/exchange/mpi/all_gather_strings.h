@@ -1,4 +1,4 @@
-// Short texts for everybody: who is where, what went wrong, what was used.
+// All-gather of short strings: hosts, errors, reports.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace apam::exchange::mpi {
 
-/// The text of each rank, by rank. Collective; waiting costs next to no processor time. Throws ExchangeError when MPI fails.
-std::vector<std::string> share_text(const Environment& environment, std::string_view text);
+/// The text of each rank, by rank. Collective; waiting uses almost no processor time. Throws ExchangeError if MPI fails.
+std::vector<std::string> all_gather_strings(const Environment& environment, std::string_view text);
 
 }  // namespace apam::exchange::mpi

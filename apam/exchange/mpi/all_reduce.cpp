@@ -1,4 +1,4 @@
-// All sums are non-blocking collectives on a communicator of their own; every rank starts them in the same order.
+// All operations are non-blocking collectives on a separate communicator; every rank starts them in the same order.
 #include "apam/exchange/mpi/all_reduce.h"
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 namespace apam::exchange::mpi {
 namespace {
 
-/// What MPI may still read or write after an exception.
+/// Memory that MPI may use even after an exception.
 struct Scratch {
   std::vector<double> sums;
   std::vector<std::uint64_t> numbers;
@@ -19,7 +19,7 @@ class HostAllReduce final : public AllReduce {
  public:
   HostAllReduce() = default;
   ~HostAllReduce() override {
-    // After an error collectives may be under way: their memory must outlive them, so it is left to the end of the process.
+    // After an error, collectives may be in flight. Their memory must outlive them, so it is never freed.
     if (waits_) static_cast<void>(scratch_.release());
   }
   HostAllReduce(const HostAllReduce&) = delete;
@@ -80,7 +80,7 @@ class HostAllReduce final : public AllReduce {
   }
 
  private:
-  // Moves all sums; returns how many ended just now, MPI_UNDEFINED when none was under way.
+  // Progresses all sums. Returns the number that ended now, or MPI_UNDEFINED if none was in flight.
   int test() {
     int done = 0;
     indices_.resize(started_.size());
@@ -97,7 +97,7 @@ class HostAllReduce final : public AllReduce {
 
   Communicator communicator_;
   std::unique_ptr<Scratch> scratch_ = std::make_unique<Scratch>();
-  bool waits_ = false;  // for a collective on scratch_; still true after it failed
+  bool waits_ = false;  // for a collective on scratch_; stays true if it failed
   std::vector<MPI_Request> started_;
   std::vector<int> indices_;  // of MPI_Testsome
 };

@@ -1,4 +1,4 @@
-// Sums over the ranks of an MPI world, from host buffers, by MPI_Iallreduce.
+// All-reduce over the ranks of an MPI world by MPI_Iallreduce, from host buffers.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace apam::exchange::mpi {
 
-/// Collective. Throws ExchangeError when MPI fails, then and later; DeviceError for memory that is not the CPU's.
+/// Collective. This and the result throw ExchangeError if MPI fails, DeviceError for memory other than the CPU's.
 std::unique_ptr<AllReduce> make_all_reduce(const Environment& environment);
 
 }  // namespace apam::exchange::mpi

@@ -9,7 +9,7 @@
 namespace apam::exchange::mpi {
 namespace {
 
-// MPI's own words for a code; MPICH's run over several lines.
+// MPI's text for a code, on one line; MPICH's has several.
 std::string describe(std::string_view what, int code) {
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;
@@ -24,7 +24,7 @@ std::string describe(std::string_view what, int code) {
 MpiError::MpiError(std::string_view what, int code) : ExchangeError(describe(what, code)), code_(code) {}
 
 Communicator::Communicator() : exceptions_(std::uncaught_exceptions()) {
-  meet();  // MPI_Comm_dup would keep a core busy until the last rank is here
+  barrier();  // MPI_Comm_dup would keep a core busy until the last rank arrives
   check(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
   check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
@@ -32,8 +32,8 @@ Communicator::Communicator() : exceptions_(std::uncaught_exceptions()) {
 }
 
 Communicator::~Communicator() {
-  if (std::uncaught_exceptions() > exceptions_) return;  // other ranks may not come to the collective call
-  MPI_Comm_free(&comm_);                                 // a destructor has nobody to tell
+  if (std::uncaught_exceptions() > exceptions_) return;  // other ranks may not reach the collective call
+  MPI_Comm_free(&comm_);                                 // a destructor cannot report errors
 }
 
 int count(std::size_t size, std::string_view what) {
@@ -43,7 +43,7 @@ int count(std::size_t size, std::string_view what) {
 }
 
 MPI_Request* Requests::place(std::size_t index) {
-  require<ExchangeError>(!active(index), "mpi: request {} is started again before it is done", index);
+  require<ExchangeError>(!active(index), "mpi: request {} is started again while it is active", index);
   return &requests_[index];
 }
 
@@ -76,7 +76,7 @@ void wait(MPI_Request& request, std::string_view what) {
   }
 }
 
-void meet() {
+void barrier() {
   MPI_Request request = MPI_REQUEST_NULL;
   check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier");
   wait(request, "MPI_Ibarrier");

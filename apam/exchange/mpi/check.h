@@ -1,4 +1,4 @@
-// MPI's return codes as exceptions, and its communicators as owners. For the files of this folder alone.
+// MPI return codes as exceptions, and owners of MPI objects. Only for this folder: it includes <mpi.h>.
 #pragma once
 
 #include <mpi.h>
@@ -13,7 +13,7 @@
 
 namespace apam::exchange::mpi {
 
-/// What an MPI function answered other than MPI_SUCCESS.
+/// An MPI function returned a code other than MPI_SUCCESS.
 class MpiError : public ExchangeError {
  public:
   MpiError(std::string_view what, int code);
@@ -28,7 +28,7 @@ inline void check(int code, std::string_view what) {
   if (code != MPI_SUCCESS) throw MpiError(what, code);
 }
 
-/// A communicator of its own over all ranks, so that no message meets those of others; it returns errors. Collective.
+/// A separate communicator over all ranks, so that messages of different users cannot match. Returns errors. Collective.
 class Communicator {
  public:
   Communicator();
@@ -43,28 +43,28 @@ class Communicator {
  private:
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0, ranks_ = 0;
-  int exceptions_;  // in flight when this was made
+  int exceptions_;  // in flight at construction
 };
 
-/// `size` as MPI's count. Throws ExchangeError when it does not fit into an int.
+/// `size` as an MPI count. Throws ExchangeError if it does not fit into an int.
 int count(std::size_t size, std::string_view what);
 
-/// A fixed set of places for requests, polled together.
+/// A fixed number of requests, polled together.
 class Requests {
  public:
   explicit Requests(std::size_t places) : requests_(places, MPI_REQUEST_NULL), indices_(places), statuses_(places) {}
 
   struct Completed {
     std::size_t place;
-    int bytes;  ///< received; of no meaning for a send
+    int bytes;  ///< received; meaningless for a send
   };
 
-  /// A free place to start a request in. Throws ExchangeError while one is active there.
+  /// A free place to start a request in. Throws ExchangeError if one is active there.
   MPI_Request* place(std::size_t index);
   bool active(std::size_t index) const { return requests_[index] != MPI_REQUEST_NULL; }
   bool any_active() const;
 
-  /// Those that have completed since the last call; progresses all. Throws MpiError for one that failed, with `what`.
+  /// Progresses all requests and returns those completed since the last call. Throws MpiError with `what` if one failed.
   std::span<const Completed> test(std::string_view what);
 
  private:
@@ -74,8 +74,8 @@ class Requests {
   std::vector<Completed> completed_;
 };
 
-/// Memory that collectives of a scope read and write. If an exception ends the scope before they are done, MPI may still use
-/// it: then it is left to the end of the process.
+/// Memory that the collectives of a scope read and write. If an exception ends the scope before they are done, MPI may still
+/// use the memory, so it is never freed.
 template <class T>
 class Parked {
  public:
@@ -96,10 +96,10 @@ class Parked {
   bool done_ = false;
 };
 
-/// Waits, asleep most of the time, until a request is done.
+/// Waits until a request is done, sleeping most of the time.
 void wait(MPI_Request& request, std::string_view what);
 
-/// Waits, asleep most of the time, until all ranks are here.
-void meet();
+/// A barrier over MPI_COMM_WORLD; sleeps most of the time.
+void barrier();
 
 }  // namespace apam::exchange::mpi

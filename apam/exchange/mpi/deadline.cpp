@@ -8,11 +8,11 @@
 
 namespace apam::exchange::mpi {
 
-Deadline::Deadline(std::chrono::seconds patience, int status, std::string last_words) {
-  const auto watch = [this, patience, status, words = std::move(last_words)](const std::stop_token& stop) {
+Deadline::Deadline(std::chrono::seconds limit, int status, std::string message) {
+  const auto watch = [this, limit, status, text = std::move(message)](const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, stop, patience, [&] { return stop.stop_requested(); })) return;
-    if (!words.empty()) std::cerr << words << std::endl;
+    if (changed_.wait_for(lock, stop, limit, [&] { return stop.stop_requested(); })) return;
+    if (!text.empty()) std::cerr << text << std::endl;
     std::_Exit(status);
   };
   try {

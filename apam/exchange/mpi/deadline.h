@@ -1,4 +1,4 @@
-// A limit on how long something may take that cannot be interrupted: starting MPI, ending it.
+// A time limit for calls that cannot be interrupted: starting and ending MPI.
 #pragma once
 
 #include <chrono>
@@ -9,11 +9,11 @@
 
 namespace apam::exchange::mpi {
 
-/// Ends the process with `status` unless it is destroyed before `patience` is over. `last_words` go to standard error first.
-/// Where the system starts no thread for it, there is no limit.
+/// Ends the process with `status` unless it is destroyed within `limit`. Prints `message` to standard error first. Without
+/// effect if its thread cannot be started.
 class Deadline {
  public:
-  Deadline(std::chrono::seconds patience, int status, std::string last_words = {});
+  Deadline(std::chrono::seconds limit, int status, std::string message = {});
 
  private:
   std::mutex mutex_;

@@ -13,22 +13,22 @@
 #include <thread>
 #include <vector>
 
-#include "apam/exchange/mpi/launch.h"
 #include "apam/exchange/mpi/check.h"
 #include "apam/exchange/mpi/deadline.h"
+#include "apam/exchange/mpi/launch.h"
 #include "apam/exchange/mpi/mpiexec.h"
 
 namespace apam::exchange::mpi {
 namespace {
 
-// No rank may enter MPI_Finalize while another one still makes MPI calls. MPICH closes the connections of UCX there, and over
-// TCP a close needs an answer. A rank that is still in the barrier answers the closes of the others; those are then done, wait
-// in a barrier of the launcher and never answer its own. So after the barrier all are quiet for a while: the barrier's last
-// poll is at most a millisecond away.
+// No rank may enter MPI_Finalize while another one still makes MPI calls. MPI_Finalize closes UCX connections, and over TCP the
+// peer must acknowledge a close. A rank that still polls in the barrier acknowledges the closes of the others; they then wait
+// in a barrier of the launcher and never acknowledge its own. So all ranks sleep after the barrier: its last poll is at most a
+// millisecond away.
 constexpr std::chrono::milliseconds kQuiet{100};
 
-/// Gives the file of `descriptor` up, whatever other descriptors it has: Hydra starts a process with two of each output.
-void give_up(int descriptor) {
+/// Closes the file of `descriptor` under all its descriptors: Hydra starts a process with two per output.
+void close_everywhere(int descriptor) {
   struct stat own {
   }, other{};
   const int nothing = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -39,12 +39,12 @@ void give_up(int descriptor) {
   }
 }
 
-// Hydra looks for processes that have exited when an output of one of its processes closes, and not after the last one has: if
-// all ranks of a host exit together, their status may be lost. So odd ranks let the others go first, then give standard error
-// up, and exit a moment later.
-void let_hydra_see_the_others() {
+// Hydra checks for exited processes when an output of one of its processes closes, but not after the last one has closed. If
+// all ranks of a host exit together, their exit codes may be lost. So odd ranks let the others exit first, then close standard
+// error, and exit a moment later.
+void let_others_exit_first() {
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  give_up(STDERR_FILENO);
+  close_everywhere(STDERR_FILENO);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
 }
 
@@ -53,8 +53,8 @@ void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
   const auto fault = launch_fault(process_environment, ranks, launcher(), command);
   if (!fault) return;
   MPI_Finalize();
-  if (!fault->speaks) {
-    // A launcher ends the whole job when the first process fails: the one that speaks must come first.
+  if (!fault->reports) {
+    // A launcher ends the whole job when the first process fails, so the one that reports must be first.
     std::this_thread::sleep_for(std::chrono::seconds(1));
     _exit(1);
   }
@@ -70,7 +70,7 @@ Environment::Environment(int argc, const char* const* argv) : exceptions_(std::u
   check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(MPI_COMM_WORLD, &ranks_), "MPI_Comm_size");
   require<ExchangeError>(provided >= MPI_THREAD_FUNNELED,
-                         "mpi: this library offers thread level {}, MPI_THREAD_FUNNELED ({}) is needed", provided,
+                         "mpi: the library provides thread level {}, MPI_THREAD_FUNNELED ({}) is required", provided,
                          MPI_THREAD_FUNNELED);
   refuse_wrong_launcher(ranks_, argc, argv);
 }
@@ -83,14 +83,14 @@ int Environment::finish(int status) noexcept {
   if (finished_) return status;
   finished_ = true;
   try {
-    meet();
+    barrier();
   } catch (const MpiError&) {
-    return status;  // without its ranks MPI cannot be ended
+    return status;  // MPI cannot be ended without all ranks
   }
   if (ranks_ > 1) std::this_thread::sleep_for(kQuiet);
   const Deadline deadline(std::chrono::seconds(10), status);  // it takes a few milliseconds
   MPI_Finalize();
-  if (status != 0 && rank_ % 2 == 1) let_hydra_see_the_others();
+  if (status != 0 && rank_ % 2 == 1) let_others_exit_first();
   return status;
 }
 
@@ -99,8 +99,8 @@ void end_job(int status) noexcept {
   MPI_Initialized(&started);
   MPI_Finalized(&ended);
   if (started != 0 && ended == 0) {
-    // mpiexec ends the job at once, and loses what it has not read from the ranks' pipes by then. Whoever calls this has
-    // said why; what MPI_Abort would add is for nobody.
+    // mpiexec ends the job at once and loses what it has not yet read from the ranks' pipes. The caller has reported the
+    // error, so the output of MPI_Abort is discarded.
     std::fflush(nullptr);
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
     if (std::freopen("/dev/null", "w", stderr) == nullptr) std::_Exit(status);
@@ -114,7 +114,7 @@ std::string library_version() {
   int length = 0;
   check(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
   const std::string_view lines(text.data(), static_cast<std::size_t>(length));
-  // MPICH's text is lines of a name, a colon, white space, and a value.
+  // MPICH's text has lines of a name, a colon, white space, and a value.
   const auto value = [&](std::string_view name) -> std::string {
     const auto at = lines.find(name);
     if (at == std::string_view::npos) return "unknown";

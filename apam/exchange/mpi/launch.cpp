@@ -5,10 +5,10 @@
 #include <charconv>
 #include <cstdlib>
 
-namespace apam::exchange {
+namespace apam::exchange::mpi {
 namespace {
 
-// A variable as a number that is not negative, or nothing.
+// A variable as a non-negative number, or nothing.
 std::optional<int> number(const Lookup& lookup, std::string_view name) {
   const auto text = lookup(name);
   if (!text) return {};
@@ -18,17 +18,17 @@ std::optional<int> number(const Lookup& lookup, std::string_view name) {
   return value;
 }
 
-// What a launcher says about the job, in its own words.
+// A job according to its launcher.
 struct Launch {
   std::string_view launcher;
-  std::optional<int> processes;  // nothing where it tells the rank alone
+  std::optional<int> processes;  // nothing if only the rank is known
   int rank = 0;
 };
 
-// The launchers by the variables that they set, the nearest first: a variable of an outer job is inherited by an inner one.
-// Hydra (MPICH) and PMI-1/2 say PMI_SIZE, Open MPI OMPI_COMM_WORLD_SIZE; Slurm's count is of srun's step: it means nothing
-// where hydra used srun to start its proxies, so it comes after them. SLURM_NTASKS is set in a batch script too, whose one
-// process is no step of so many. PMIx tells the rank alone.
+// Launchers by the variables they set, innermost first: an inner job inherits the variables of an outer one. Hydra (MPICH) and
+// PMI-1/2 set PMI_SIZE, Open MPI sets OMPI_COMM_WORLD_SIZE. Slurm's count is that of srun's step, which is wrong if Hydra
+// started its proxies by srun, so it is checked after them. SLURM_NTASKS is not used: a batch script, which is one process, has
+// it too. PMIx sets only the rank.
 std::optional<Launch> read_launch(const Lookup& lookup) {
   if (const auto size = number(lookup, "PMI_SIZE")) {
     return Launch{"a PMI launcher", size, number(lookup, "PMI_RANK").value_or(0)};
@@ -74,12 +74,13 @@ std::optional<LaunchFault> launch_fault(const Lookup& lookup, int world_size, st
   for (const auto& word : command) line.append(" ").append(quoted(word));
   const std::string count = launch->processes ? fmt::format("{}", *launch->processes) : "N";
   const std::string started = launch->processes ? fmt::format("{} processes", *launch->processes) : "several processes";
-  return LaunchFault{fmt::format("launch: {} started {}, but MPI sees {}: it is not the launcher of the MPI in this program; "
-                                 "use: {} -n {}{}",
-                                 launch->launcher, started,
-                                 world_size == 1 ? std::string("each alone") : fmt::format("a world of {}", world_size),
-                                 launcher, count, line),
-                     launch->processes ? launch->rank == 0 : launch->rank == 1};
+  return LaunchFault{
+      fmt::format("launch: {} started {}, but MPI sees {}: it is not the launcher of the MPI in this program; "
+                  "use: {} -n {}{}",
+                  launch->launcher, started,
+                  world_size == 1 ? std::string("a world of 1 rank each") : fmt::format("a world of {}", world_size), launcher,
+                  count, line),
+      launch->processes ? launch->rank == 0 : launch->rank == 1};
 }
 
-}  // namespace apam::exchange
+}  // namespace apam::exchange::mpi

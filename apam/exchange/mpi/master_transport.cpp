@@ -1,5 +1,5 @@
-// The master's end. Each worker has a slot: room for its contribution, the copy of the weights that is on its way to it, and
-// four requests. A gradient has arrived when its header and its values have, in whichever order.
+// The master's side. Each worker has a slot: a buffer for its contribution, the copy of the weights in flight to it, and four
+// requests. A gradient has arrived when its header and its values have, in either order.
 #include <array>
 #include <exception>
 
@@ -9,7 +9,7 @@
 namespace apam::exchange::mpi {
 namespace {
 
-constexpr std::size_t kRequests = 4;  // of each worker, in the order of Tag
+constexpr std::size_t kRequests = 4;  // per worker, in the order of Tag
 enum Place : std::size_t { kHeaderReceive, kValuesReceive, kReplySend, kWeightsSend };
 
 struct Slot {
@@ -17,12 +17,12 @@ struct Slot {
   Reply reply;
   Buffer values;    // (contribution)
   Buffer weights;   // (weights)
-  int missing = 0;  // parts of the gradient still to come: 2 while nothing has arrived
+  int missing = 0;  // parts of the gradient that have not arrived: 2, 1 or 0
 };
 
-class MasterEnd final : public MasterTransport {
+class MpiMasterTransport final : public MasterTransport {
  public:
-  explicit MasterEnd(const MessageSizes& sizes)
+  explicit MpiMasterTransport(const MessageSizes& sizes)
       : sizes_(sizes), requests_(kRequests * static_cast<std::size_t>(communicator_.ranks() - 1)) {
     require<ExchangeError>(communicator_.rank() == kMaster, "mpi: rank {} cannot be the master", communicator_.rank());
     require<ExchangeError>(communicator_.ranks() >= 2, "mpi: a master and a worker need 2 ranks, there is {}",
@@ -35,12 +35,12 @@ class MasterEnd final : public MasterTransport {
     }
   }
 
-  ~MasterEnd() override {
-    // After an error messages may be under way: their memory must outlive them, so it is left to the end of the process.
+  ~MpiMasterTransport() override {
+    // After an error, messages may be in flight. Their memory must outlive them, so it is never freed.
     if (requests_.any_active()) static_cast<void>(slots_.release());
   }
-  MasterEnd(const MasterEnd&) = delete;
-  MasterEnd& operator=(const MasterEnd&) = delete;
+  MpiMasterTransport(const MpiMasterTransport&) = delete;
+  MpiMasterTransport& operator=(const MpiMasterTransport&) = delete;
 
   int workers() const override { return communicator_.ranks() - 1; }
   std::string_view name() const override { return "mpi (host buffers)"; }
@@ -59,7 +59,7 @@ class MasterEnd final : public MasterTransport {
     Slot& slot = slots_->at(static_cast<std::size_t>(worker));
     wait_for_sends(worker);  // no waiting in truth: the worker has answered them
     slot.reply = reply;
-    if (reply.verdict == Verdict::go_on) {
+    if (reply.verdict == Verdict::proceed) {
       post_receives(worker);
       copy(weights, slot.weights.as<float>());
     }
@@ -95,7 +95,7 @@ class MasterEnd final : public MasterTransport {
     while (requests_.active(place(worker, kReplySend)) || requests_.active(place(worker, kWeightsSend))) poll(backoff);
   }
 
-  // Moves everything once, collects the gradients that are complete, and pauses when nothing happened.
+  // Progresses all requests, collects complete gradients, and pauses if nothing completed.
   void poll(Backoff& backoff) {
     const auto completed = requests_.test("mpi: a message between the master and a worker");
     for (const auto& [index, bytes] : completed) {
@@ -139,7 +139,7 @@ class MasterEnd final : public MasterTransport {
 }  // namespace
 
 std::unique_ptr<MasterTransport> make_master_transport(const Environment&, const MessageSizes& sizes) {
-  return std::make_unique<MasterEnd>(sizes);
+  return std::make_unique<MpiMasterTransport>(sizes);
 }
 
 }  // namespace apam::exchange::mpi

@@ -30,7 +30,7 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
                            "mpi: rank {} exchanges {} and {} floats (contribution, weights), rank 0 exchanges {} and {}", rank,
                            all[rank][0], all[rank][1], all[0][0], all[0][1]);
   }
-  // Receives are checked in bytes, so those must fit too.
+  // Receives are checked in bytes, which must fit too.
   count(sizes.contribution * sizeof(float), "a contribution in bytes");
   count(sizes.weights * sizeof(float), "weights in bytes");
 }

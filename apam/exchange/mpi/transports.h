@@ -3,10 +3,9 @@
 //   tag 1  worker -> master   GradientHeader             tag 3  master -> worker   Reply
 //   tag 2  worker -> master   contribution, floats       tag 4  master -> worker   weights, floats; not after a stop
 //
-// All sends and receives are non-blocking. The master keeps a receive posted for every worker that it has answered, and
-// sends from a copy of the weights of its own for each worker, since the weights change while a send is under way. MPI moves
-// large messages only inside its calls: while the master applies an update, nothing else moves.
-// Waits poll with a growing pause (apam/exchange/backoff.h).
+// All sends and receives are non-blocking. The master keeps a receive posted for every worker that it has replied to. It sends
+// weights from one copy per worker, since they change while a send is in flight. MPI moves large messages only inside its
+// calls, so nothing moves while the master applies an update. Waits poll with back-off (backoff.h).
 #pragma once
 
 #include <memory>
@@ -16,15 +15,14 @@
 
 namespace apam::exchange::mpi {
 
-/// Floats of the messages. All ranks must agree.
+/// In floats. All ranks must agree.
 struct MessageSizes {
   std::size_t contribution = 0;  ///< [ gradients | batch statistics ]
   std::size_t weights = 0;
 };
 
-/// Both are collective: rank 0 makes the master's end while all others make theirs. Throw ExchangeError when the sizes of two
-/// ranks differ or exceed what one message can carry, or when MPI fails, then and later; DeviceError for memory that is not
-/// the CPU's.
+/// Collective: rank 0 makes the master's side while all others make a worker's side. They and the results throw ExchangeError
+/// if the sizes of two ranks differ or exceed one message, or if MPI fails; DeviceError for memory other than the CPU's.
 std::unique_ptr<MasterTransport> make_master_transport(const Environment& environment, const MessageSizes& sizes);
 std::unique_ptr<WorkerTransport> make_worker_transport(const Environment& environment, const MessageSizes& sizes);
 

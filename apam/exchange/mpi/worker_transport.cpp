@@ -1,4 +1,4 @@
-// A worker's end: two sends and two receives, straight from and into the arena of the caller.
+// A worker's side: two sends and two receives, directly from and into the arena of the caller.
 #include <memory>
 
 #include "apam/exchange/mpi/protocol.h"
@@ -8,25 +8,26 @@ namespace {
 
 enum Place : std::size_t { kHeaderSend, kValuesSend, kReplyReceive, kWeightsReceive, kPlaces };
 
-/// What MPI may still read or write after an exception.
+/// Memory that MPI may use even after an exception.
 struct Headers {
   GradientHeader sent;
   Reply received;
 };
 
-class WorkerEnd final : public WorkerTransport {
+class MpiWorkerTransport final : public WorkerTransport {
  public:
-  explicit WorkerEnd(const MessageSizes& sizes) : sizes_(sizes), requests_(kPlaces), headers_(std::make_unique<Headers>()) {
+  explicit MpiWorkerTransport(const MessageSizes& sizes)
+      : sizes_(sizes), requests_(kPlaces), headers_(std::make_unique<Headers>()) {
     require<ExchangeError>(communicator_.rank() != kMaster, "mpi: rank {} cannot be a worker", communicator_.rank());
     agree_on_sizes(communicator_, sizes);
   }
 
-  ~WorkerEnd() override {
-    // After an error messages may be under way: their memory must outlive them, so it is left to the end of the process.
+  ~MpiWorkerTransport() override {
+    // After an error, messages may be in flight. Their memory must outlive them, so it is never freed.
     if (requests_.any_active()) static_cast<void>(headers_.release());
   }
-  WorkerEnd(const WorkerEnd&) = delete;
-  WorkerEnd& operator=(const WorkerEnd&) = delete;
+  MpiWorkerTransport(const MpiWorkerTransport&) = delete;
+  MpiWorkerTransport& operator=(const MpiWorkerTransport&) = delete;
 
   void push(const GradientHeader& header, In values) override {
     const auto host = values.host();
@@ -85,7 +86,7 @@ class WorkerEnd final : public WorkerTransport {
 }  // namespace
 
 std::unique_ptr<WorkerTransport> make_worker_transport(const Environment&, const MessageSizes& sizes) {
-  return std::make_unique<WorkerEnd>(sizes);
+  return std::make_unique<MpiWorkerTransport>(sizes);
 }
 
 }  // namespace apam::exchange::mpi

@@ -1,0 +1,286 @@
+#include "apam/training/option_list.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "data/dataset.h"
+#include "nets/net.h"
+
+namespace apam::training {
+namespace {
+
+using List = std::vector<Option>;
+using Names = std::vector<std::string>;
+
+constexpr int kMostThreads = 1024;
+constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();  // an image's position in an epoch is an int32
+
+Names net_names() {
+  Names names;
+  for (const auto& entry : nets::all_nets()) names.emplace_back(entry.name);
+  return names;
+}
+
+Names data_names() {
+  const auto known = data::dataset_names();
+  return {known.begin(), known.end()};
+}
+
+Option net_option(NetOptions& net) {
+  return {.name = "--net", .field = &net.name, .group = "Network", .help = "The network", .choices = net_names()};
+}
+
+Option classes_option(NetOptions& net, std::string otherwise) {
+  return {.name = "--classes",
+          .field = &net.classes,
+          .group = "Network",
+          .unit = "N",
+          .help = "Number of classes",
+          .otherwise = std::move(otherwise),
+          .least = 1};
+}
+
+Option images_option(std::string name, std::int64_t& images, std::string group, std::string help, std::string unit = "IMAGES") {
+  return {.name = std::move(name),
+          .field = &images,
+          .group = std::move(group),
+          .unit = std::move(unit),
+          .help = std::move(help),
+          .least = 1,
+          .most = kMostImages};
+}
+
+Option number_option(std::string name, double& number, std::string group, std::string help) {
+  return {.name = std::move(name), .field = &number, .group = std::move(group), .unit = "F", .help = std::move(help)};
+}
+
+Option file_option(std::string name, std::string& path, std::string group, std::string help) {
+  return {.name = std::move(name),
+          .field = &path,
+          .group = std::move(group),
+          .unit = "FILE.safetensors",
+          .help = std::move(help),
+          .required = true};
+}
+
+Option agreed(Option option) {
+  option.same_on_all_ranks = true;
+  return option;
+}
+
+Option required(Option option) {
+  option.required = true;
+  return option;
+}
+
+void add_data(List& list, DataOptions& data) {
+  const std::string group = "Data";
+  list.push_back(
+      agreed({.name = "--data", .field = &data.name, .group = group, .help = "The data set", .choices = data_names()}));
+  list.push_back({.name = "--data-root",
+                  .field = &data.root,
+                  .group = group,
+                  .unit = "DIR",
+                  .help = "Folder of the data files",
+                  .otherwise = "cifar10: a sample that comes with apam"});
+  list.push_back(agreed(images_option("--train-images", data.train_images, group, "Training images (synthetic)", "N")));
+  list.push_back(agreed(images_option("--test-images", data.test_images, group, "Test images (synthetic)", "N")));
+}
+
+void add_machine(List& list, MachineOptions& machine, std::string threads, std::string threads_otherwise) {
+  const std::string group = "Machine";
+  list.push_back({.name = "--device",
+                  .field = &machine.device,
+                  .group = group,
+                  .unit = "cpu|cuda",
+                  .help = "Where kernels run",
+                  .may_be_empty = true});
+  list.push_back({.name = "--threads",
+                  .field = &machine.threads,
+                  .group = group,
+                  .unit = "N",
+                  .help = std::move(threads),
+                  .otherwise = std::move(threads_otherwise),
+                  .least = 1,
+                  .most = kMostThreads});
+  list.push_back({.name = "--kernels",
+                  .field = &machine.kernels,
+                  .group = group,
+                  .unit = "SPEC",
+                  .help =
+                      "Providers of the kernels: PROVIDER or OP[.PASS]=PROVIDER[,...]; auto: the first provider, or another "
+                      "that is faster by more than 5 %, timed once per machine",
+                  .may_be_empty = true});
+  list.push_back({.name = "--kernel-cache",
+                  .field = &machine.kernel_cache,
+                  .group = group,
+                  .unit = "DIR",
+                  .help = "Folder of those timings, '' to keep none",
+                  .otherwise = "$APAM_CACHE_DIR or ~/.cache/apam",
+                  .may_be_empty = true});
+}
+
+void add_optimizer(List& list, TrainOptions& options) {
+  const std::string group = "Optimizer";
+  list.push_back(agreed({.name = "--optimizer",
+                         .field = &options.optimizer,
+                         .group = group,
+                         .help = "Update rule",
+                         .choices = {"amsgrad", "adam", "sgd"}}));
+  list.push_back(agreed(number_option("--lr", options.learning_rate, group, "Learning rate")));
+  list.push_back(agreed(number_option("--beta1", options.beta1, group, "Decay of the mean of gradients")));
+  list.push_back(agreed(number_option("--beta2", options.beta2, group, "Decay of the mean of squared gradients")));
+  list.push_back(agreed(number_option("--eps", options.eps, group, "Added to the root in the denominator")));
+  list.push_back(agreed(number_option("--weight-decay", options.weight_decay, group, "L2 penalty, added to gradients")));
+}
+
+void add_schedule(List& list, TrainOptions& options) {
+  const std::string group = "Schedule";
+  list.push_back(agreed(images_option("--batch", options.batch, group, "Images per update, over all workers in sync")));
+  list.push_back(agreed({.name = "--epochs",
+                         .field = &options.epochs,
+                         .group = group,
+                         .unit = "N",
+                         .help = "Passes over the training images, by all workers together",
+                         .otherwise = "1; no limit with --max-updates",
+                         .least = 1}));
+  list.push_back(agreed({.name = "--max-updates",
+                         .field = &options.max_updates,
+                         .group = group,
+                         .unit = "UPDATES",
+                         .help = "Stop after this many updates; 0: no limit"}));
+  list.push_back(agreed({.name = "--keep-going",
+                         .field = &options.keep_going,
+                         .group = group,
+                         .help = "Continue when the loss or a weight is no longer finite",
+                         .otherwise = "stop with exit code 3"}));
+  list.push_back(agreed({.name = "--seed",
+                         .field = &options.seed,
+                         .group = group,
+                         .unit = "N",
+                         .help = "Seed of initial weights, order and augmentation"}));
+  list.push_back(agreed({.name = "--order",
+                         .field = &options.order,
+                         .group = group,
+                         .help = "Order of the images in an epoch",
+                         .choices = {"shuffled", "sequential"}}));
+  list.push_back(agreed({.name = "--augment",
+                         .field = &options.augment,
+                         .group = group,
+                         .help = "standard: crop from a 4-pixel border, flip",
+                         .choices = {"standard", "none"}}));
+  list.push_back({.name = "--loader-threads",
+                  .field = &options.loader_threads,
+                  .group = group,
+                  .unit = "N",
+                  .help = "Threads per worker that prefetch batches; 0: no prefetching",
+                  .most = kMostThreads});
+}
+
+void add_evaluation(List& list, TrainOptions& options) {
+  const std::string group = "Evaluation";
+  list.push_back(agreed({.name = "--eval-every",
+                         .field = &options.eval_every,
+                         .group = group,
+                         .unit = "UPDATES",
+                         .help = "Updates between evaluations on the test images; 0: one epoch. The last update is always "
+                                 "evaluated"}));
+  list.push_back(images_option("--eval-batch", options.eval_batch, group, "Images per batch"));
+  list.push_back({.name = "--eval-threads",
+                  .field = &options.eval_threads,
+                  .group = group,
+                  .unit = "N",
+                  .help = "Threads",
+                  .otherwise = "local: --threads; async, sync: 1 next to the workers",
+                  .least = 1,
+                  .most = kMostThreads});
+}
+
+void add_output(List& list, TrainOptions& options) {
+  const std::string group = "Output";
+  list.push_back({.name = "--out",
+                  .field = &options.out,
+                  .group = group,
+                  .unit = "DIR",
+                  .help = "Run folder, empty or new",
+                  .otherwise = "runs/NET-DATA-EXCHANGE-TIME"});
+  list.push_back(
+      {.name = "--overwrite", .field = &options.overwrite, .group = group, .help = "Replace the run in that folder"});
+  list.push_back({.name = "--log-every",
+                  .field = &options.log_every,
+                  .group = group,
+                  .unit = "UPDATES",
+                  .help = "Updates per training line of metrics.jsonl",
+                  .least = 1});
+}
+
+}  // namespace
+
+std::string Option::key() const {
+  std::string key = name.substr(2);
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+List describe(TrainOptions& options) {
+  List list{agreed(net_option(options.net)), agreed(classes_option(options.net, "as many as the data set has"))};
+  Option init = file_option("--init", options.init, "Network", "Initial weights");
+  init.required = false;
+  init.otherwise = "drawn from the seed";
+  list.push_back(std::move(init));
+  add_data(list, options.data);
+  list.push_back(
+      agreed({.name = "--exchange",
+              .field = &options.exchange,
+              .group = "Exchange",
+              .help = "local: one process; async: rank 0 is the master, the others are workers; sync: all ranks share "
+                      "each batch",
+              .choices = {"local", "async", "sync"}}));
+  add_optimizer(list, options);
+  add_schedule(list, options);
+  add_evaluation(list, options);
+  add_machine(list, options.machine, "Threads per rank that computes", "its cores, divided among the ranks that share them");
+  add_output(list, options);
+  return list;
+}
+
+List describe(EvalOptions& options) {
+  List list{required(net_option(options.net)), classes_option(options.net, "as many as the data set has"),
+            file_option("--weights", options.weights, "Network", "The model to evaluate")};
+  add_data(list, options.data);
+  list.push_back(images_option("--batch", options.batch, "Data", "Images per batch"));
+  add_machine(list, options.machine, "Threads", "all cores");
+  list.push_back({.name = "--json",
+                  .field = &options.json,
+                  .group = "Output",
+                  .unit = "FILE",
+                  .help = "Also write the scores to this file"});
+  return list;
+}
+
+List describe(GradientsOptions& options) {
+  List list{required(net_option(options.net)), classes_option(options.net, "10"),
+            file_option("--weights", options.weights, "Network", "Weights"),
+            file_option("--batch", options.batch, "Data", "input (N, 3, 32, 32) F32, normalised, and target (N) I64"),
+            file_option("--out", options.out, "Output", "Receives the loss and one gradient per parameter")};
+  add_machine(list, options.machine, "Threads", "all cores");
+  return list;
+}
+
+List describe(InfoOptions& options) {
+  List list{{.name = "--json", .field = &options.json, .group = "Output", .help = "Print JSON"}};
+  Option net = net_option(options.net);
+  net.help = "Run one step of this network and list the kernels chosen for it";
+  list.push_back(std::move(net));
+  list.push_back(classes_option(options.net, "10"));
+  list.push_back(images_option("--batch", options.batch, "Network", "Images of that step"));
+  add_machine(list, options.machine, "Threads", "all cores");
+  list.push_back({.name = "--retime",
+                  .field = &options.retime,
+                  .group = "Machine",
+                  .help = "Time the kernels of that step again and replace the stored timings, except by doubtful ones",
+                  .needs = "--net"});
+  return list;
+}
+
+}  // namespace apam::training

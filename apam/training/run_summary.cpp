@@ -1,0 +1,103 @@
+#include "apam/training/run_summary.h"
+
+#include <algorithm>
+
+#include "apam/training/progress.h"
+
+namespace apam::training {
+namespace {
+
+Json scores_of(const Evaluation& evaluation) {
+  return {{"test_accuracy", evaluation.scores.accuracy},
+          {"test_top5", evaluation.scores.top5},
+          {"test_loss", evaluation.scores.loss}};
+}
+
+/// Each (operation, problem, pass, provider) once, in order of first use over all processes.
+Json kernels_of(const std::vector<ProcessReport>& processes) {
+  Json list = Json::array();
+  for (const ProcessReport& process : processes) {
+    for (const KernelReport& kernel : process.kernels) {
+      Json entry = {{"op", kernel.op}, {"problem", kernel.problem}, {"pass", kernel.pass}, {"provider", kernel.provider}};
+      if (std::find(list.begin(), list.end(), entry) == list.end()) list.push_back(std::move(entry));
+    }
+  }
+  return list;
+}
+
+}  // namespace
+
+const Evaluation* RunSummary::final_evaluation() const {
+  return last_evaluation && last_evaluation->update == updates ? &*last_evaluation : nullptr;
+}
+
+int exit_code(const exchange::Ending& ending) {
+  switch (ending.why) {
+    case exchange::Ending::Why::complete:
+      return 0;
+    case exchange::Ending::Why::interrupted:
+      return 128 + ending.signal;
+    case exchange::Ending::Why::diverged:
+      return 3;
+  }
+  return 1;
+}
+
+Json describe_summary(const RunSummary& summary, const TrainOptions& options, const RunPlan& plan) {
+  Json json{{"test_accuracy", nullptr}, {"test_top5", nullptr}, {"test_loss", nullptr}};
+  if (const Evaluation* last = summary.final_evaluation()) json.update(scores_of(*last));
+  json["train_loss"] = summary.train_loss;
+  json["train_accuracy"] = summary.train_accuracy;
+  json["updates"] = summary.updates;
+  json["epochs"] = static_cast<double>(summary.updates) / static_cast<double>(plan.train->per_epoch());
+  json["seconds"] = summary.seconds;
+  json["images_per_second"] = summary.images_per_second;
+  const exchange::Staleness& staleness = summary.staleness;
+  json["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
+  json["updates_by_worker"] = staleness.by_worker();
+  json["weights_sha256"] = summary.weights_sha256;
+  json["state_sha256"] = summary.state_sha256;
+  json["interrupted"] = summary.exchange.ending.why == exchange::Ending::Why::interrupted;
+  const auto& divergence = summary.exchange.divergence;
+  json["diverged"] = divergence.has_value();
+  json["divergence"] = nullptr;
+  if (divergence) {
+    json["divergence"] = {{"update", divergence->update}, {"worker", divergence->worker}, {"what", divergence->what}};
+  }
+  json["last_evaluation"] = nullptr;
+  if (const auto& last = summary.last_evaluation) {
+    json["last_evaluation"] = {{"update", last->update}};
+    json["last_evaluation"].update(scores_of(*last));
+  }
+  json["net"] = options.net.name;
+  json["data"] = options.data.name;
+  json["exchange"] = options.exchange;
+  json["transport"] = summary.exchange.transport;
+  json["ranks"] = plan.budget.ranks;
+  json["threads"] = plan.budget.threads;
+  json["seed"] = options.seed;
+  json["peak_memory_mib"] = Json::array();
+  for (const ProcessReport& process : summary.processes) json["peak_memory_mib"].push_back(process.peak_memory_mib);
+  json["kernels"] = kernels_of(summary.processes);
+  return json;
+}
+
+std::string describe(const RunSummary& summary, const RunPlan& plan, const std::filesystem::path& folder) {
+  std::string text;
+  if (const Evaluation* last = summary.final_evaluation()) {
+    text = fmt::format("test accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images)\n", 100 * last->scores.accuracy,
+                       100 * last->scores.top5, last->scores.loss, last->scores.images);
+  }
+  text += fmt::format("{} updates in {}  {:.1f} images/s  train loss {:.4f}", summary.updates,
+                      describe_duration(summary.seconds), summary.images_per_second, summary.train_loss);
+  const exchange::Staleness& staleness = summary.staleness;
+  if (plan.budget.workers > 1) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
+  return text + fmt::format("\nrun folder {}", folder.string());
+}
+
+std::string describe(const exchange::Divergence& divergence, bool keep_going) {
+  return fmt::format("training diverged at update {} (worker {}): {}{}", divergence.update, divergence.worker, divergence.what,
+                     keep_going ? "" : "; a smaller --lr may help, --keep-going continues anyway");
+}
+
+}  // namespace apam::training
