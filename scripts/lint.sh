@@ -32,7 +32,7 @@ else
   base="$(git merge-base HEAD main 2>/dev/null || git rev-parse HEAD)"
   mapfile -t files < <({ git diff --name-only --diff-filter=d "$base"; git ls-files --others --exclude-standard; } | sort -u | sources)
 fi
-if (( ${#files[@]} == 0 )); then say "no sources have changed"; exit; fi
+if (( ${#files[@]} == 0 )); then say "no changed sources"; exit; fi
 
 format="$(tool clang-format)"
 "$format" --dry-run -Werror "${files[@]}"
