@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Checks which file may include which, and that the preprocessor decides nothing.
+"""Checks the allowed includes of each folder, and that the preprocessor contains no logic.
 
 usage: check_includes.py [ROOT]        checks the sources below ROOT (default: this repository)
-       check_includes.py --self-test   checks that forbidden lines are found
+       check_includes.py --self-test   checks the rules on sample lines
 
-The arrows are those of docs/architecture.md:
+The allowed directions are those of docs/architecture.md:
 
     kernels/runtime <- kernels/ops <- kernels/PROVIDER       providers do not include each other
     kernels <- engine <- {nets, data, apam}                  these three do not include each other
     apam/main.cpp, apam/commands, apam/run                   the program: the only place that knows all of them
 
-A vendor's headers are seen by the folders named in VENDORS alone. Ends with 1 and one line for each offence.
+A vendor's headers may only be included by the folders listed in VENDORS. Prints one line per violation and ends with exit code
+1 if there are any.
 """
 import pathlib
 import re
@@ -20,7 +21,7 @@ import tempfile
 TOP = ("kernels", "engine", "nets", "data", "apam", "tests", "bench")
 PROVIDERS = ("reference", "cpu", "onednn", "cudnn", "cuda")
 
-# Room -> rooms that it may include, itself apart. A file belongs to the first room whose prefix it has.
+# Room -> other rooms that it may include. A file belongs to the first room that is a prefix of its path.
 ROOMS = [
     ("kernels/runtime/", ()),
     ("kernels/ops/", ("kernels/runtime/",)),
@@ -39,7 +40,7 @@ ROOMS = [
     ("tests/", TOP),
     ("bench/", TOP),
 ]
-# What the library's own files in apam/ may not reach although they share its prefix.
+# The program. The library's files in apam/ may not include it, although they share the prefix.
 PROGRAM = ("apam/main.cpp", "apam/commands/", "apam/run/")
 
 # Header -> folders that may include it.
@@ -62,7 +63,7 @@ def room_of(path):
 
 
 def allowed(path, target):
-    """Whether the file `path` may include the file `target`, both from the root."""
+    """Whether the file `path` may include the file `target` (both relative to the root)."""
     room = room_of(path)
     if room is None:
         return False
@@ -70,26 +71,26 @@ def allowed(path, target):
     if target.startswith(PROGRAM):
         return program or path.startswith(("tests/", "bench/"))
     target_room = room_of(target)
-    if target_room is None:  # generated headers have the place that their template has
+    if target_room is None:  # generated headers have the path of their template
         return False
     return target_room[0] == room[0] or target.startswith(tuple(room[1]))
 
 
-def offences_of(path, text):
+def violations_of(path, text):
     for number, line in enumerate(text.splitlines(), 1):
         if CONDITIONAL.match(line):
-            yield f"{path}:{number}: {line.strip()}: what is built is chosen by file, in CMake, not by the preprocessor"
+            yield f"{path}:{number}: {line.strip()}: CMake selects files; the preprocessor selects nothing"
         match = INCLUDE.match(line)
         if not match:
             continue
         target = match.group(1) or match.group(2)
         for pattern, folders in VENDORS:
             if re.fullmatch(pattern, target) and not path.startswith(folders):
-                yield f"{path}:{number}: <{target}> is for {' and '.join(folders)} alone"
+                yield f"{path}:{number}: <{target}> may only be included by {' and '.join(folders)}"
         if match.group(1) and not allowed(path, target):
             yield f"{path}:{number}: \"{target}\" may not be included here"
         if match.group(2) and target.startswith(tuple(f"{top}/" for top in TOP)):
-            yield f"{path}:{number}: <{target}> is a file of ours: write it in quotes"
+            yield f"{path}:{number}: <{target}> is part of this repository: use quotes"
 
 
 def sources(root):
@@ -100,14 +101,14 @@ def sources(root):
 
 
 def check(root):
-    count, offences = 0, []
+    count, violations = 0, []
     for name, path in sources(root):
         count += 1
-        offences += offences_of(name, path.read_text(encoding="utf-8"))
-    return count, offences
+        violations += violations_of(name, path.read_text(encoding="utf-8"))
+    return count, violations
 
 
-SELF_TEST = [  # file, line, whether it is an offence
+SELF_TEST = [  # file, line, whether it is a violation
     ("kernels/runtime/a.h", '#include "kernels/ops/conv2d.h"', True),
     ("kernels/runtime/a.h", '#include "kernels/runtime/error.h"', False),
     ("kernels/runtime/a.cpp", "#include <omp.h>", False),
@@ -153,29 +154,29 @@ SELF_TEST = [  # file, line, whether it is an offence
 
 def self_test():
     wrong = []
-    for name, line, offends in SELF_TEST:
+    for name, line, is_violation in SELF_TEST:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / name
             path.parent.mkdir(parents=True)
             path.write_text(f"// A file.\n{line}\n", encoding="utf-8")
-            count, offences = check(pathlib.Path(folder))
-        if count != 1 or bool(offences) != offends:
-            wrong.append(f"{name}: {line}: {'not found' if offends else 'held against it: ' + str(offences)}")
+            count, violations = check(pathlib.Path(folder))
+        if count != 1 or bool(violations) != is_violation:
+            wrong.append(f"{name}: {line}: {'not found' if is_violation else 'wrongly found: ' + str(violations)}")
     return wrong
 
 
 def main(arguments):
     if arguments == ["--self-test"]:
         wrong = self_test()
-        print("\n".join(wrong) if wrong else f"check_includes: {len(SELF_TEST)} lines judged as they should be")
+        print("\n".join(wrong) if wrong else f"check_includes: {len(SELF_TEST)} sample lines checked")
         return 1 if wrong else 0
     if len(arguments) > 1 or (arguments and arguments[0].startswith("-")):
         print(__doc__, file=sys.stderr)
         return 2
     root = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parent.parent)
-    count, offences = check(root)
-    print("\n".join(offences) if offences else f"check_includes: {count} files, nothing to object to")
-    return 1 if offences or count == 0 else 0
+    count, violations = check(root)
+    print("\n".join(violations) if violations else f"check_includes: {count} files, no violations")
+    return 1 if violations or count == 0 else 0
 
 
 if __name__ == "__main__":
