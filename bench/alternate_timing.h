@@ -1,5 +1,4 @@
-// Times alternatives against each other: in rounds, each alternative once a round, so that what disturbs the machine for a
-// while disturbs all of them.
+// Times alternatives in rounds: every round runs each alternative once, so a disturbance of the machine affects all of them.
 #pragma once
 
 #include <algorithm>
@@ -9,30 +8,33 @@
 
 namespace apam::bench {
 
-/// When enough rounds have been run. The first, which warms up, is not counted.
+/// How many rounds are timed.
 struct Rounds {
-  int least = 3;            ///< run at least so many,
-  double milliseconds = 0;  ///< and on until every alternative has run for so long,
-  int most = 100;           ///< but not more than so many
+  int min_rounds = 3;
+  double min_milliseconds = 0;  ///< of timed runs, for every alternative
+  int max_rounds = 100;         ///< upper limit, even if min_milliseconds is not reached
 };
 
-/// Milliseconds of every round of each alternative 0 .. count-1; run(i) runs the i-th once, to its end.
+/// Times `count` alternatives; run(i) runs alternative i once, synchronously. Returns milliseconds as
+/// result[alternative][round], without the warm-up round.
 template <class Run>
 std::vector<std::vector<double>> time_alternately(std::size_t count, const Rounds& rounds, Run run) {
+  for (std::size_t i = 0; i < count; ++i) run(i);  // warm-up
+
   std::vector<std::vector<double>> times(count);
-  std::vector<double> total(count, 0.0);
+  std::vector<double> totals(count, 0.0);
   const auto enough = [&](int done) {
-    if (done < rounds.least) return false;
-    return done >= rounds.most || *std::min_element(total.begin(), total.end()) >= rounds.milliseconds;
+    if (done < rounds.min_rounds) return false;
+    if (done >= rounds.max_rounds) return true;
+    return std::all_of(totals.begin(), totals.end(), [&](double total) { return total >= rounds.min_milliseconds; });
   };
-  for (int round = 0; round == 0 || !enough(round - 1); ++round) {
+  for (int done = 0; !enough(done); ++done) {
     for (std::size_t i = 0; i < count; ++i) {
       const auto start = std::chrono::steady_clock::now();
       run(i);
       const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-      if (round == 0) continue;
       times[i].push_back(elapsed.count());
-      total[i] += elapsed.count();
+      totals[i] += elapsed.count();
     }
   }
   return times;

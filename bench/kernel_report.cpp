@@ -14,7 +14,7 @@ std::string title(const KernelRow& row) { return fmt::format("{}/{}/{}", row.op,
 
 std::string in_words(const Comparison& comparison) {
   return fmt::format(
-      "{:.2f} (geometric mean of {} rows), {:.2f} (of {} layers' passes), {:.2f} (of the time of all), least {:.2f} ({})",
+      "{:.2f} (geometric mean over {} rows), {:.2f} (over {} layer passes), {:.2f} (total time), worst {:.2f} ({})",
       comparison.geometric_mean, comparison.rows, comparison.of_layers, comparison.layers, comparison.of_time, comparison.worst,
       comparison.worst_row);
 }
@@ -37,10 +37,10 @@ std::optional<double> KernelRow::speedup(std::string_view provider, std::string_
 }
 
 std::string heading(const KernelRow& row, const Limits& limits) {
-  const std::string limit =
-      row.arithmetic ? fmt::format("GFLOP/s of the direct method and their share of the FMA peak, {:.0f} GFLOP/s ({})",
-                                   limits.gflops, limits.fastest)
-                     : fmt::format("GB/s that must move at least and their share of memcpy's, {:.1f} GB/s", limits.gbytes);
+  const std::string limit = row.arithmetic
+                                ? fmt::format("GFLOP/s of the direct method and share of the FMA peak, {:.0f} GFLOP/s ({})",
+                                              limits.gflops, limits.fastest)
+                                : fmt::format("GB/s of compulsory traffic and share of memcpy, {:.1f} GB/s", limits.gbytes);
   return fmt::format("\n{}: {}\n", row.op, limit);
 }
 

@@ -1,6 +1,5 @@
-// What bench/kernels prints and writes: a line for each problem and pass with the rates of all providers, and at the end
-// how ours and `auto` stand against oneDNN over all convolutions: problem by problem, layer by layer, and by the time that all
-// layers take together.
+// The report of bench/kernels: one line per problem and pass with the rates of all providers, then a summary that compares our
+// kernels and `auto` with oneDNN over all convolutions: per problem, per layer, and by the total time of all layers.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,55 +9,55 @@
 
 namespace apam::bench {
 
-/// What the machine can do at most (bench/machine).
+/// Peak rates of the machine (bench/machine).
 struct Limits {
   double gflops = 0;           ///< multiply-adds
-  double gbytes = 0;           ///< memcpy, read + written
+  double gbytes = 0;           ///< memcpy, bytes read + bytes written
   std::string_view fastest{};  ///< the instruction set that reaches `gflops`
 };
 
 struct ProviderTime {
   std::string provider;
-  double best = 0, median = 0;  ///< milliseconds, over rounds in which the providers alternate
-  std::string objection{};      ///< why it was not timed
+  double best = 0, median = 0;  ///< milliseconds per call
+  std::string objection{};      ///< why it was not timed; empty if it was
 };
 
 /// One pass of one problem.
 struct KernelRow {
   std::string op, name, problem, pass;
-  double flops = 0, bytes = 0;  ///< operations of the direct method; bytes that must move at least
-  bool arithmetic = false;      ///< limited by multiply-adds, else by memory
-  int layers = 1;               ///< of the nets that have the problem
+  double flops = 0, bytes = 0;  ///< operations of the direct method; compulsory memory traffic
+  bool arithmetic = false;      ///< bound by multiply-adds, otherwise by memory
+  int layers = 1;               ///< number of layers with this problem, over all nets
   std::vector<ProviderTime> times{};
-  std::string chosen{};  ///< what `auto` takes; empty where there is nothing to choose
+  std::string chosen{};  ///< the provider that `auto` chooses; empty if there is only one
 
-  /// Milliseconds of a provider (or of "auto": of what it takes); nothing where it was not timed.
+  /// Milliseconds of a provider ("auto": of the chosen one); nullopt if it was not timed.
   std::optional<double> best(std::string_view provider) const;
-  /// How many times as fast as `base` a provider is; nothing where one of them was not timed.
+  /// Time of `base` / time of `provider`; nullopt if either was not timed.
   std::optional<double> speedup(std::string_view provider, std::string_view base) const;
-  /// 10^9 operations (or bytes) a second, and as a share of what the machine can do.
+  /// GFLOP/s (memory bound: GB/s), and as a share of the peak.
   double rate(const ProviderTime& time) const { return (arithmetic ? flops : bytes) / time.best * 1e-6; }
   double share(const ProviderTime& time, const Limits& limits) const {
     return rate(time) / (arithmetic ? limits.gflops : limits.gbytes);
   }
 };
 
-/// One line of the table, and the lines above the first of an operation.
+/// The heading of an operation's table, and one line of it.
 std::string heading(const KernelRow& row, const Limits& limits);
 std::string line(const KernelRow& row, const Limits& limits);
 
-/// Speedups of one provider over another: all rows of `op` that have both.
+/// Speedups of one provider over another, over all rows of `op` with timings of both.
 struct Comparison {
-  int rows = 0, layers = 0;   ///< a layer counts once for each pass
-  double geometric_mean = 0;  ///< every row once
-  double of_layers = 0;       ///< geometric mean, every row as often as there are layers
-  double of_time = 0;         ///< ratio of the times that all layers take, one after the other
+  int rows = 0, layers = 0;   ///< a layer counts once per pass
+  double geometric_mean = 0;  ///< over rows
+  double of_layers = 0;       ///< geometric mean over layers: a row counts `layers` times
+  double of_time = 0;         ///< ratio of the total times of all layers
   double worst = 0;
   std::string worst_row{};
 };
 Comparison compare(const std::vector<KernelRow>& rows, std::string_view op, std::string_view provider, std::string_view base);
 
-/// The lines at the end: ours and `auto` against oneDNN, and `auto` against the fastest.
+/// The summary: our kernels and `auto` compared with oneDNN.
 std::string summary(const std::vector<KernelRow>& rows);
 
 nlohmann::ordered_json to_json(const std::vector<KernelRow>& rows, const Limits& limits);

@@ -1,9 +1,11 @@
-// Times every operation x problem of the nets x pass x provider, at the batch that each net is trained with, and prints
-// rates, shares of what the machine can do, and ratios to oneDNN (bench/kernel_report.h). The providers of a problem take
-// turns, round by round, and the fastest round of each counts: on a shared machine what lasts longer was disturbed. An
-// implementation that does not compute what it should is not timed: its line says what is wrong, and the program ends with
-// 1. `auto` chooses anew in every run, on an Exec of its own, unless --kernel-cache tells where it finds timings; where its
-// choice looks slower than oneDNN, the row is timed again for longer, and that counts.
+// Times every operation x problem of the nets x pass x provider at the batch size each net is trained with. Prints rates,
+// shares of the machine's peak, and ratios to oneDNN (bench/kernel_report.h).
+//
+// The providers of a problem alternate in rounds, and the fastest round of each is reported: on a shared machine slower rounds
+// were disturbed. An implementation with wrong results is not timed: its line reports the fault, and the exit code is 1.
+//
+// `auto` chooses from scratch in every run, on a separate Exec, unless --kernel-cache names a folder with timings. If its
+// choice looks slower than oneDNN, the row is timed again for longer, and the longer timing is reported.
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
@@ -25,8 +27,8 @@ namespace {
 using namespace apam;
 using namespace apam::kernels;
 
-/// A choice of `auto` may be slower than the vendor's kernel by this much before it is held against it: `auto` takes the first
-/// of those that lead it by less, and what is measured here is told apart no better.
+/// A choice of `auto` counts as slower than another kernel above this ratio: `auto` keeps the first provider of the table
+/// unless another leads by more than `lead`, and repeated timings differ by up to `guard`.
 constexpr double kTolerance = ComparisonRules{}.guard * ComparisonRules{}.lead;
 
 struct Options {
@@ -35,7 +37,7 @@ struct Options {
   std::vector<std::string> nets, ops, passes, providers;
   bool with_reference = false;
   bool check_auto = false;
-  bench::Rounds rounds{.least = 7, .milliseconds = 30, .most = 2000};
+  bench::Rounds rounds{.min_rounds = 7, .min_milliseconds = 30, .max_rounds = 2000};
   std::string kernel_cache, json;
 
   static bool wants(const std::vector<std::string>& wanted, std::string_view name) {
@@ -46,14 +48,14 @@ struct Options {
 template <class Op>
 constexpr bool kArithmetic = std::is_same_v<Op, Conv2d> || std::is_same_v<Op, Linear>;
 
-/// Whether a net asks for it: nobody needs the gradient of images.
+/// Whether training runs this pass: the gradient of the images is not used.
 template <class Op>
 bool runs_in_a_net(const typename Op::Problem& problem, typename Op::Pass pass) {
   if constexpr (std::is_same_v<Op, Conv2d>) return problem.c > 3 || pass != Conv2d::Pass::backward_input;
   return true;
 }
 
-/// What `auto` takes for a pass of a problem.
+/// The provider that `auto` chooses.
 template <class Op>
 std::string choice_of_auto(const Options& options, const typename Op::Problem& problem, typename Op::Pass pass) {
   Exec exec({.threads = options.threads, .tuning_cache = options.kernel_cache});
@@ -61,15 +63,15 @@ std::string choice_of_auto(const Options& options, const typename Op::Problem& p
   return exec.report().back().provider;
 }
 
-/// The kernels of one pass that are timed.
+/// The providers of one pass, and the kernels of those that passed verification.
 template <class Op>
 struct TimedKernels {
-  std::vector<bench::ProviderTime> providers;                 // those that were refused, too
-  std::vector<std::unique_ptr<typename Op::Kernel>> kernels;  // of those that are timed,
-  std::vector<std::size_t> places;                            // and their places in `providers`
+  std::vector<bench::ProviderTime> providers;  // including refused ones
+  std::vector<std::unique_ptr<typename Op::Kernel>> kernels;
+  std::vector<std::size_t> places;  // kernels[i] belongs to providers[places[i]]
 };
 
-/// Verifies the implementations of one pass, and makes a kernel of each that is right.
+/// Verifies the implementations of one pass and makes a kernel of each correct one.
 template <class Op>
 TimedKernels<Op> verified_kernels(const Options& options, Exec& exec, bench::Verifier<Op>& verifier,
                                   const typename Op::Problem& problem, typename Op::Pass pass) {
@@ -100,16 +102,16 @@ void time_kernels(const bench::Rounds& rounds, Exec& exec, Trial<Op>& trial, typ
   }
 }
 
-/// To tell what a first look leaves in doubt.
+/// For rows whose first timing is inconclusive.
 bench::Rounds longer(bench::Rounds rounds) {
   constexpr int kFactor = 8;
-  rounds.least *= kFactor;
-  rounds.most *= kFactor;
-  rounds.milliseconds *= kFactor;
+  rounds.min_rounds *= kFactor;
+  rounds.max_rounds *= kFactor;
+  rounds.min_milliseconds *= kFactor;
   return rounds;
 }
 
-/// The rows of one operation; each is printed as soon as it is there.
+/// Times and appends the rows of one operation; prints each row once it is complete.
 template <class Op>
 void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, std::vector<bench::KernelRow>& rows) {
   if (!Options::wants(options.ops, Op::name)) return;
@@ -154,8 +156,7 @@ bench::Limits measure_limits(int threads) {
   return limits;
 }
 
-/// Prints the choices of `auto` that are slower than oneDNN's kernel, or than the fastest one. Returns how many are slower
-/// than oneDNN's.
+/// Prints every choice of `auto` that is slower than another provider. Returns how many are slower than oneDNN.
 int check_auto(const std::vector<bench::KernelRow>& rows) {
   int slower = 0, checked = 0;
   for (const bench::KernelRow& row : rows) {
@@ -164,12 +165,12 @@ int check_auto(const std::vector<bench::KernelRow>& rows) {
     for (const bench::ProviderTime& other : row.times) {
       const auto ratio = row.speedup(other.provider, "auto");
       if (!ratio || *ratio <= kTolerance) continue;
-      std::cout << fmt::format("auto takes {} for {}/{}/{}, where {} is {:.2f} times as fast\n", row.chosen, row.op, row.name,
+      std::cout << fmt::format("auto chose {} for {}/{}/{}, but {} is {:.2f} times as fast\n", row.chosen, row.op, row.name,
                                row.pass, other.provider, *ratio);
       if (other.provider == "onednn") ++slower;
     }
   }
-  std::cout << fmt::format("auto: {} choices, {} slower than onednn alone by more than {:.0f} %\n", checked, slower,
+  std::cout << fmt::format("auto: {} choices, {} slower than onednn by more than {:.0f} %\n", checked, slower,
                            (kTolerance - 1) * 100);
   return slower;
 }
@@ -209,22 +210,22 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("kernels: times every provider on the problems of the nets", "kernels");
   const std::vector<std::string> nets{"allcnn", "resnet18", "wrn28-5"};
-  app.add_option("--net", options.nets, "allcnn, resnet18 or wrn28-5, or several [all]")->check(CLI::IsMember(nets));
-  app.add_option("--op", options.ops, "An operation, e.g. conv2d, or several [all]")->check(CLI::IsMember(operation_names()));
-  app.add_option("--pass", options.passes, "A pass, e.g. backward_weight, or several [all]");
+  app.add_option("--net", options.nets, "One or more of allcnn, resnet18, wrn28-5 [all]")->check(CLI::IsMember(nets));
+  app.add_option("--op", options.ops, "One or more operations, e.g. conv2d [all]")->check(CLI::IsMember(operation_names()));
+  app.add_option("--pass", options.passes, "One or more passes, e.g. backward_weight [all]");
   app.add_option("--provider", options.providers, "ours or onednn [all]");
   app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
-  app.add_option("--batch", options.batch, "Images [the batch that each net is trained with]")->check(CLI::Range(1, 1 << 16));
-  app.add_option("--rounds", options.rounds.least, "Rounds that each provider runs at least")
+  app.add_option("--batch", options.batch, "Batch size [that of each net's training]")->check(CLI::Range(1, 1 << 16));
+  app.add_option("--rounds", options.rounds.min_rounds, "Minimum number of rounds")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
-  app.add_option("--milliseconds", options.rounds.milliseconds, "Time that each provider runs at least")
+  app.add_option("--milliseconds", options.rounds.min_milliseconds, "Minimum total time per provider, in milliseconds")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1e6));
-  app.add_flag("--reference", options.with_reference, "Time the naive loops too (slow)");
-  app.add_flag("--check-auto", options.check_auto, "End with 1 where auto is slower than onednn alone");
-  app.add_option("--kernel-cache", options.kernel_cache, "Folder of timings that auto decides by [none: it times anew]");
-  app.add_option("--json", options.json, "Write the result there too");
+  app.add_flag("--reference", options.with_reference, "Also time the naive loops (slow)");
+  app.add_flag("--check-auto", options.check_auto, "Exit code 1 if a choice of auto is slower than onednn");
+  app.add_option("--kernel-cache", options.kernel_cache, "Folder of kernel timings for auto [none: always time again]");
+  app.add_option("--json", options.json, "Also write the results to this file");
   try {
     app.parse(argc, argv);
     if (options.nets.empty()) options.nets = nets;

@@ -1,6 +1,6 @@
-// Where the time of a step goes, by operation, pass and problem. The engine asks for a kernel right before it runs it, so
-// the time from one request to the next is the first kernel's, with the little that the engine does in between; what
-// comes before the first request of a step is nobody's ("other").
+// Breaks the time of a step down by operation, pass and problem. The engine requests each kernel right before it runs it, so
+// the time between two requests is attributed to the first kernel, including the engine's overhead. Time before the first
+// request of a step is listed as "other".
 #pragma once
 
 #include <chrono>
@@ -16,25 +16,25 @@ namespace apam::bench {
 
 class Profile {
  public:
-  /// Listens to the kernel requests of `exec` as long as it lives.
+  /// Receives the kernel requests of `exec` until destroyed.
   explicit Profile(Exec& exec);
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
 
-  /// Around each step.
+  /// Call these around each step.
   void begin_step();
   void end_step();
 
-  /// Milliseconds a step of every operation and pass, the longest first: the median over the steps. Each holds its
-  /// problems with the provider that computed them.
+  /// Milliseconds per step (median over steps) of each operation and pass, longest first, with its problems and their
+  /// providers.
   nlohmann::ordered_json breakdown() const;
 
  private:
   using Key = std::tuple<std::string, std::string, std::string>;  // operation, pass, problem
   struct Entry {
-    int calls = 0;                     // in a step
-    std::vector<double> milliseconds;  // of every step
+    int calls = 0;                     // in the current step
+    std::vector<double> milliseconds;  // per step
   };
   void close_interval();
 
@@ -45,7 +45,7 @@ class Profile {
   std::chrono::steady_clock::time_point since_;
 };
 
-/// The breakdown as lines of text.
+/// The breakdown as text, one line per operation and pass.
 std::string in_words(const nlohmann::ordered_json& breakdown);
 
 }  // namespace apam::bench

@@ -1,11 +1,11 @@
-// Times whole training steps of a net on random images: forward, backward, AMSGrad and the running statistics; no data set,
-// no exchange. What is reported:
-//   images_per_second   batch / median step
-//   gflops              effective: the operations of the direct method, whatever a kernel does in their place,
-//                       forward + both backward passes of every convolution and linear layer, but for the first
-//                       convolution's backward_input, which nobody needs; per second of the median step
-//   breakdown           where the time goes, of a few more steps with a clock read at every kernel (bench/profile.h)
-//   fma_peak_gflops     what the cores can do at most, measured after the steps (bench/machine)
+// Times whole training steps of a net on random images: forward, backward, AMSGrad and running statistics, without a data set
+// or an exchange. Reports:
+//   images_per_second   batch / median step time
+//   gflops              effective rate: the direct method's operations / median step time, for the forward and both backward
+//                       passes of every convolution and linear layer, except the first convolution's backward_input (not
+//                       used), regardless of each kernel's actual method
+//   breakdown           time per kernel, from a few additional steps with a clock read at every kernel (bench/profile.h)
+//   fma_peak_gflops     FMA peak of the cores, measured after the steps (bench/machine)
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -45,7 +45,7 @@ struct Options {
   training::MachineOptions machine;
 };
 
-/// Operations of a step for one image, in 10^9.
+/// GFLOP per image of a step.
 struct Work {
   double forward = 0, training = 0;
 };
@@ -72,7 +72,7 @@ Work work_of(const Options& options) {
   return work;
 }
 
-/// Random images and labels for one step, the same every time.
+/// Random images and labels of one step, the same in every run.
 struct Batch {
   explicit Batch(const Options& options)
       : images(static_cast<std::size_t>(options.batch) * 32 * 32 * 3), labels(static_cast<std::size_t>(options.batch)) {
@@ -88,8 +88,8 @@ struct Measured {
   std::vector<double> milliseconds;  // sorted
   double last_loss = 0;
   double fma_peak = 0;            // GFLOP/s
-  double resident_peak_mib = 0;   // largest resident set of this process, over the steps and what came before
-  std::uint64_t allocations = 0;  // of buffers, during the timed steps
+  double resident_peak_mib = 0;   // largest resident set of this process until after the timed steps
+  std::uint64_t allocations = 0;  // number of buffers allocated during the timed steps
   std::size_t activations_peak = 0, activations_reserved = 0;
   nlohmann::ordered_json breakdown = nlohmann::ordered_json::array();
 
@@ -192,7 +192,7 @@ int run(const Options& options) {
     write_file(options.json, json.dump(2) + "\n");
   }
   std::cout << fmt::format(
-      "{}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms a step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s ({:.2f} of the FMA "
+      "{}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms per step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s ({:.2f} of the FMA "
       "peak), "
       "{:.0f} MiB\n",
       options.net, options.batch, threads, json["images_per_second"].get<double>(), measured.median(),
@@ -208,20 +208,20 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("step: times training steps (forward, backward, AMSGrad) on random images", "step");
   app.add_option("--net", options.net, "allcnn, resnet18 or wrn28-5")->capture_default_str();
-  app.add_option("--classes", options.classes, "Classes that it tells apart")
+  app.add_option("--classes", options.classes, "Number of classes")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  app.add_option("--batch", options.batch, "Batch size")->capture_default_str()->check(CLI::Range(1, 1 << 16));
+  app.add_option("--steps", options.steps, "Timed steps")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  app.add_option("--warm-up", options.warm_up, "Warm-up steps, not timed")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--batch", options.batch, "Images a step")->capture_default_str()->check(CLI::Range(1, 1 << 16));
-  app.add_option("--steps", options.steps, "Steps timed")->capture_default_str()->check(CLI::Range(1, 1 << 20));
-  app.add_option("--warm-up", options.warm_up, "Steps before, not timed")->capture_default_str()->check(CLI::Range(0, 1 << 20));
-  app.add_option("--profile", options.profiled, "Steps after, for the breakdown by operation")
+      ->check(CLI::Range(0, 1 << 20));
+  app.add_option("--profile", options.profiled, "Additional steps for the breakdown by operation")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
   app.add_option("--threads", options.machine.threads, "[all cores]")->check(CLI::Range(1, 4096));
   app.add_option("--kernels", options.machine.kernels, "Providers, e.g. conv2d=onednn,*=auto")->capture_default_str();
   app.add_option("--device", options.machine.device, "cpu, cuda or cuda:INDEX")->capture_default_str();
-  app.add_option("--kernel-cache", options.machine.kernel_cache, "Folder of kernel timings; '' keeps none");
-  app.add_option("--json", options.json, "Write the result there too");
+  app.add_option("--kernel-cache", options.machine.kernel_cache, "Folder of kernel timings; '' disables it");
+  app.add_option("--json", options.json, "Also write the result to this file");
   try {
     app.parse(argc, argv);
     return run(options);

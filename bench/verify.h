@@ -1,4 +1,4 @@
-// Whether an implementation computes what it should: asked before it is timed.
+// Checks that an implementation is correct before it is timed.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace apam::bench {
 
-/// The problem with few images, rows or elements: the naive loops in double finish it at once.
+/// The same problem with few images, rows or elements, so that the naive loops in double are fast.
 template <class Problem>
 Problem small(Problem problem) {
   if constexpr (requires { problem.n; }) problem.n = std::min(problem.n, 2);
@@ -19,16 +19,16 @@ Problem small(Problem problem) {
   return problem;
 }
 
-/// Verifies implementations on the small problem against the naive loops in double, which run once a pass.
+/// Verifies implementations on the small problem against the naive loops in double, which run once per pass.
 template <class Op>
 class Verifier {
  public:
   Verifier(Exec& exec, const typename Op::Problem& problem) : exec_(exec), problem_(small(problem)), trial_(exec, problem_) {}
 
-  /// What is wrong with a pass, or nothing.
+  /// The first fault found in a pass; empty if there is none.
   std::string objection(const kernels::Implementation<Op>& implementation, typename Op::Pass pass) {
     if (!implementation.supports(problem_, pass)) {
-      return fmt::format("cannot be verified: it does not do {}", problem_.describe());
+      return fmt::format("cannot be verified: {} is not supported", problem_.describe());
     }
     auto& expected = expected_[pass];
     if (expected.empty()) expected = trial_.expected(pass);

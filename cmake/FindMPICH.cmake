@@ -1,6 +1,6 @@
 # Finds MPICH, and no other MPI: target MPI::MPI_CXX, variables MPICH_FOUND, MPICH_VERSION and MPIEXEC_EXECUTABLE. Another MPI
 # may be the machine's default (on Debian the plain names mpicxx and mpiexec are alternatives), so MPICH's own names come
-# first, the launcher is looked for beside the compiler wrapper, and the header has the last word.
+# first, the launcher is searched next to the compiler wrapper, and the header decides.
 find_program(MPI_CXX_COMPILER NAMES mpicxx.mpich mpicxx DOC "MPICH's C++ compiler wrapper")
 if(MPI_CXX_COMPILER)
   get_filename_component(folder ${MPI_CXX_COMPILER} DIRECTORY)

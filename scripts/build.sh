@@ -3,7 +3,7 @@
 #
 #   scripts/build.sh [CMAKE ARGUMENT...]     e.g. -DAPAM_ONEDNN=OFF
 #
-# On Debian it first installs what is missing (as root, or with sudo).
+# On Debian, missing packages are installed first (as root or with sudo).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 case "${1:-}" in -h | --help) usage; exit ;; esac
@@ -11,7 +11,7 @@ case "${1:-}" in -h | --help) usage; exit ;; esac
 "$root/scripts/install_packages.sh" build
 cd "$root"
 options=(-DAPAM_BENCH=ON)
-[[ -f build/CMakeCache.txt ]] || options+=(-DAPAM_TESTS=OFF)  # a folder that has tests keeps them
+[[ -f build/CMakeCache.txt ]] || options+=(-DAPAM_TESTS=OFF)  # an existing build keeps its setting
 cmake --preset release "${options[@]}" "$@"
 cmake --build --preset release --target apam benches
-say "build/apam and build/bench/{$(cd build/bench && find . -maxdepth 1 -type f -executable -printf '%f\n' | sort | paste -sd,)} are built"
+say "build/apam and build/bench/{$(cd build/bench && find . -maxdepth 1 -type f -executable -printf '%f\n' | sort | paste -sd,)} are up to date"

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Checks which file may include which, and that the preprocessor decides nothing.
+"""Checks the allowed includes of each folder, and that the preprocessor contains no logic.
 
 usage: check_includes.py [ROOT]        checks the sources below ROOT (default: this repository)
-       check_includes.py --self-test   checks that forbidden lines are found
+       check_includes.py --self-test   checks the rules on sample lines
 
-The arrows are those of docs/architecture.md:
+The allowed directions are those of docs/architecture.md:
 
     kernels/runtime <- kernels/ops <- kernels/PROVIDER           providers do not include each other
     kernels <- engine <- {nets, data, apam/exchange}             these three do not include each other
     apam/exchange <- {apam/exchange/local, apam/exchange/mpi}    nor do these two
     all of them <- apam/training <- apam/cli                     only tests of apam/cli and the program include apam/cli
 
-The headers of a vendor are only for the folders in VENDORS. Exit code 1 and one line per offence if there are any.
+A vendor's headers may only be included by the folders listed in VENDORS. Prints one line per violation and ends with exit code
+1 if there are any.
 """
 import pathlib
 import re
@@ -25,7 +26,7 @@ RUNTIME, OPS = "kernels/runtime/", "kernels/ops/"
 EXCHANGE = ("apam/exchange/", "apam/exchange/local/", "apam/exchange/mpi/")
 BELOW_TRAINING = ("kernels/", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
 
-# Room -> other rooms that it may include. A file belongs to the first room whose prefix it has.
+# Room -> other rooms that it may include. A file belongs to the first room that is a prefix of its path.
 ROOMS = {
     RUNTIME: (),
     OPS: (RUNTIME,),
@@ -66,26 +67,26 @@ def room_of(path):
 
 
 def allowed(path, target):
-    """Whether the file `path` may include the file `target`, both from the root."""
+    """Whether the file `path` may include the file `target`, both relative to the root."""
     room, target_room = room_of(path), room_of(target)  # a generated header belongs to the folder of its template
     return room is not None and target_room is not None and (target_room == room or target_room in ROOMS[room])
 
 
-def offences_of(path, text):
+def violations_of(path, text):
     for number, line in enumerate(text.splitlines(), 1):
         if CONDITIONAL.match(line):
-            yield f"{path}:{number}: {line.strip()}: what is built is chosen by file, in CMake, not by the preprocessor"
+            yield f"{path}:{number}: {line.strip()}: CMake selects files; the preprocessor selects nothing"
         match = INCLUDE.match(line)
         if not match:
             continue
         target = match.group(1) or match.group(2)
         for pattern, folders in VENDORS:
             if re.fullmatch(pattern, target) and not path.startswith(folders):
-                yield f"{path}:{number}: <{target}> is for {' and '.join(folders)} alone"
+                yield f"{path}:{number}: <{target}> may only be included by {' and '.join(folders)}"
         if match.group(1) and not allowed(path, target):
             yield f"{path}:{number}: \"{target}\" may not be included here"
         if match.group(2) and target.startswith(tuple(f"{top}/" for top in TOP)):
-            yield f"{path}:{number}: <{target}> is a file of ours: write it in quotes"
+            yield f"{path}:{number}: <{target}> is part of this repository: use quotes"
 
 
 def sources(root):
@@ -96,14 +97,14 @@ def sources(root):
 
 
 def check(root):
-    count, offences = 0, []
+    count, violations = 0, []
     for name, path in sources(root):
         count += 1
-        offences += offences_of(name, path.read_text(encoding="utf-8"))
-    return count, offences
+        violations += violations_of(name, path.read_text(encoding="utf-8"))
+    return count, violations
 
 
-SELF_TEST = [  # file, line, whether it is an offence
+SELF_TEST = [  # file, line, whether it is a violation
     ("kernels/runtime/a.h", '#include "kernels/ops/conv2d.h"', True),
     ("kernels/runtime/a.h", '#include "kernels/runtime/error.h"', False),
     ("kernels/runtime/a.cpp", "#include <omp.h>", False),
@@ -160,29 +161,29 @@ SELF_TEST = [  # file, line, whether it is an offence
 
 def self_test():
     wrong = []
-    for name, line, offends in SELF_TEST:
+    for name, line, is_violation in SELF_TEST:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / name
             path.parent.mkdir(parents=True)
             path.write_text(f"// A file.\n{line}\n", encoding="utf-8")
-            count, offences = check(pathlib.Path(folder))
-        if count != 1 or bool(offences) != offends:
-            wrong.append(f"{name}: {line}: {'not found' if offends else 'held against it: ' + str(offences)}")
+            count, violations = check(pathlib.Path(folder))
+        if count != 1 or bool(violations) != is_violation:
+            wrong.append(f"{name}: {line}: {'not found' if is_violation else 'wrongly found: ' + str(violations)}")
     return wrong
 
 
 def main(arguments):
     if arguments == ["--self-test"]:
         wrong = self_test()
-        print("\n".join(wrong) if wrong else f"check_includes: {len(SELF_TEST)} lines judged as they should be")
+        print("\n".join(wrong) if wrong else f"check_includes: {len(SELF_TEST)} sample lines checked")
         return 1 if wrong else 0
     if len(arguments) > 1 or (arguments and arguments[0].startswith("-")):
         print(__doc__, file=sys.stderr)
         return 2
     root = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parent.parent)
-    count, offences = check(root)
-    print("\n".join(offences) if offences else f"check_includes: {count} files, nothing to object to")
-    return 1 if offences or count == 0 else 0
+    count, violations = check(root)
+    print("\n".join(violations) if violations else f"check_includes: {count} files, no violations")
+    return 1 if violations or count == 0 else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Turns the PNG form of CIFAR-10 into the original binary files.
+"""Converts CIFAR-10 as PNG files to the original binary files.
 
 usage: cifar10_from_png.py FROM TO
 
-FROM holds data_batch_1.png .. data_batch_5.png, test_batch.png, train_lables.json and test_lables.json: row i of a picture
-(1024 x 10000, 8-bit RGB) is image i with its 1024 pixels in order. TO receives data_batch_1.bin .. data_batch_5.bin and
-test_batch.bin: records of one label byte and 3072 pixel bytes, channel after channel. Plain Python, no packages.
+FROM has data_batch_1.png .. data_batch_5.png, test_batch.png, train_lables.json and test_lables.json. Row i of a PNG file
+(1024 x 10000, 8-bit RGB) has the 1024 pixels of image i in order. TO receives data_batch_1.bin .. data_batch_5.bin and
+test_batch.bin: records of one label byte and 3072 pixel bytes, channel by channel. Needs only Python's standard library.
 """
 
 import itertools
@@ -20,7 +20,7 @@ IMAGES = 10000
 
 
 def chunks(data):
-    """Yields (type, content) of a PNG file's chunks."""
+    """Yields (type, content) of each chunk of a PNG file."""
     if data[:8] != b"\x89PNG\r\n\x1a\n":
         raise ValueError("no PNG signature")
     at = 8
@@ -35,17 +35,17 @@ def chunks(data):
 
 
 def paeth(left, up, corner):
-    """PNG's predictor: of the three neighbours the one nearest to left + up - corner."""
+    """PNG's Paeth predictor: the neighbour closest to left + up - corner; ties go to left, then up."""
     guess = left + up - corner
     distances = (abs(guess - left), abs(guess - up), abs(guess - corner))
     return (left, up, corner)[distances.index(min(distances))]
 
 
 def unfilter(kind, line, above):
-    """One channel of a row: `line` as stored under filter `kind`, `above` the finished row before it."""
+    """Decodes one channel of a row: `line` is stored with filter `kind`, `above` is the decoded previous row."""
     if kind == 0:
         return line
-    if kind == 1:  # nearly all rows of these files: sums are the fast way in plain Python
+    if kind == 1:  # nearly all rows of these files; accumulate() is fast
         return bytes([value & 255 for value in itertools.accumulate(line)])
     if kind == 2:
         return bytes([(a + b) & 255 for a, b in zip(line, above)])
@@ -64,7 +64,7 @@ def unfilter(kind, line, above):
 
 
 def images(path):
-    """Yields the red, green and blue plane of every image, one after another in one string of 3072 bytes."""
+    """Yields 3072 bytes per image: its red, green and blue plane."""
     parts = list(chunks(path.read_bytes()))
     header = struct.unpack(">IIBBBBB", dict(parts)[b"IHDR"])
     expected = (PIXELS, IMAGES, 8, 2, 0, 0, 0)  # width, height, bits, RGB, deflate, adaptive filters, not interlaced
@@ -95,7 +95,7 @@ def main():
         sys.exit(__doc__.strip())
     source, target = map(pathlib.Path, sys.argv[1:])
     target.mkdir(parents=True, exist_ok=True)
-    training = json.loads((source / "train_lables.json").read_text())  # the name is spelt so
+    training = json.loads((source / "train_lables.json").read_text())  # sic
     jobs = {f"data_batch_{n + 1}": training[n * IMAGES : (n + 1) * IMAGES] for n in range(5)}
     jobs["test_batch"] = json.loads((source / "test_lables.json").read_text())
     for name, labels in jobs.items():

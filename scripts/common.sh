@@ -1,4 +1,4 @@
-# Shared by the scripts of this folder, which source it: `root`, the repository's folder, and a few questions to the machine.
+# Sourced by the scripts of this folder: `root`, the repository's folder, and a few helper functions.
 # shellcheck shell=bash
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -6,11 +6,11 @@ say() { echo "$(basename "$0"): $*"; }
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# usage: the comment at the head of the calling script.
+# usage: prints the comment at the top of the calling script.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
-# python_with MODULE...: an interpreter that can import all of them. The system's comes first, since its packages are the
-# ones that install_packages.sh installs; the python3 of PATH may be another.
+# python_with MODULE...: prints a Python that can import all of these modules. The system's Python is tried first, because
+# install_packages.sh installs packages for it; python3 on PATH may be a different one.
 python_with() {
   local python imports
   imports="$(printf 'import %s; ' "$@")"
@@ -20,10 +20,10 @@ python_with() {
       return
     fi
   done
-  die "neither /usr/bin/python3 nor python3 has: $*"
+  die "neither /usr/bin/python3 nor python3 can import all of: $*"
 }
 
-# mpich_launcher: MPICH's mpiexec. Another MPI's would start every rank as a world of its own.
+# mpich_launcher: prints MPICH's mpiexec. The mpiexec of another MPI would start each rank as a separate world of size 1.
 mpich_launcher() {
   local launcher
   for launcher in mpiexec.mpich mpiexec.hydra mpiexec; do

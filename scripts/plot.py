@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Draws test accuracy and loss of one or several runs, over epochs and over time.
+"""Plots test accuracy and loss of one or more runs over epochs and over time.
 
     scripts/plot.py runs/a runs/b --out curves.png
 
-Each RUN is a folder that `apam train` has left (or is still writing): metrics.jsonl is read, and config.json for the title.
+Each RUN is a run folder of `apam train`, finished or still running. Reads metrics.jsonl, and config.json for the title.
 Needs matplotlib (Debian: python3-matplotlib).
 """
 
@@ -17,22 +17,22 @@ import sys
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first)
+import matplotlib.pyplot as plt  # noqa: E402  (after the backend is set)
 from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
 
-# Colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
+# A colour-blind safe palette (Okabe and Ito, 2008).
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
 
 class Run:
-    """The evaluations and training lines of one run folder."""
+    """The metrics of one run folder: its lines of type evaluation and train."""
 
     def __init__(self, folder, label):
         self.label = label
         self.evaluations, self.training = [], []
         self.title = describe_config(folder / "config.json")
         path = folder / "metrics.jsonl"
-        lines = path.read_bytes().split(b"\n")  # behind the last newline: nothing, unless a write was cut short
+        lines = path.read_bytes().split(b"\n")  # the last one is empty, unless a write was interrupted
         for number, text in enumerate(lines, 1):
             if number == len(lines) and not text:
                 break
@@ -40,11 +40,11 @@ class Run:
                 self.add(json.loads(text.decode()))
             except (ValueError, KeyError, TypeError, OverflowError) as error:
                 if number < len(lines):
-                    raise ValueError(f"{path}, line {number}: not a line of metrics ({error})") from None
-                print(f"plot: {path}, line {number}: skipped, its end is missing", file=sys.stderr)
+                    raise ValueError(f"{path}, line {number}: invalid metrics ({error})") from None
+                print(f"plot: {path}, line {number}: skipped, incomplete", file=sys.stderr)
         if not self.evaluations and not self.training:
-            raise ValueError(f"{path}: holds no metrics yet")
-        # Evaluations that run beside the training are written when they are done, which may be out of order.
+            raise ValueError(f"{path}: no metrics yet")
+        # Concurrent evaluations are written when they finish, possibly out of order.
         self.evaluations.sort(key=lambda line: line["update"])
 
     def add(self, line):
@@ -55,13 +55,13 @@ class Run:
 
 
 def checked(line, *values):
-    """The line, whose places are finite numbers, with NaN for each of its `values` that is missing or not finite."""
+    """Returns the line, with NaN for each of `values` that is missing or not finite. Its position must be finite."""
     for key in ("update", "epoch", "seconds"):
         if not is_number(line[key]) or not math.isfinite(line[key]):
-            raise TypeError(f"{key} is no finite number")
+            raise TypeError(f"{key} is not a finite number")
     for key in values:
         if line.get(key) is not None and not is_number(line[key]):
-            raise TypeError(f"{key} is no number")
+            raise TypeError(f"{key} is not a number")
         line[key] = line[key] if line.get(key) is not None and math.isfinite(line[key]) else math.nan
     return line
 
@@ -71,22 +71,22 @@ def is_number(value):
 
 
 def describe_config(path):
-    """allcnn on cifar10, async, 3 ranks, batch 100, lr 0.001"""
+    """E.g. "allcnn on cifar10, async, 3 ranks, batch 100, amsgrad, lr 0.001"."""
     try:
         config = json.loads(path.read_text())
         ranks = f", {config['ranks']} ranks" if config["ranks"] > 1 else ""
         return "{net} on {data}, {exchange}{0}, batch {batch}, {optimizer}, lr {lr:g}".format(ranks, **config)
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # a title is a courtesy
+        return None  # plot without a title
 
 
 def series(lines, x, y):
-    """The points of a curve; a value that was not finite is a gap."""
+    """The points of a curve. NaN leaves a gap."""
     return [line[x] for line in lines], [line[y] for line in lines]
 
 
 def plain(text):
-    """The text as matplotlib takes it to mean itself: no formula between two dollars, no bytes that are not UTF-8."""
+    """Escapes text for matplotlib: "$" does not start a formula, and bytes that are not UTF-8 are replaced."""
     return os.fsencode(text).decode(errors="replace").replace("$", r"\$")
 
 
@@ -133,7 +133,7 @@ def draw(runs, title):
     ]
     axes[1][1].legend(handles=handles, loc="upper right", frameon=False)
     if len(runs) > 1:
-        # The texts come after the legend: it would leave out those that begin with an underscore.
+        # Set the texts afterwards, because legend() drops labels that start with an underscore.
         legend = axes[0][0].legend(axes[0][0].lines, ["run"] * len(runs), loc="lower right", fontsize="small", framealpha=0.85,
                                    edgecolor="none")
         for text, run in zip(legend.get_texts(), runs):
@@ -147,11 +147,11 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="run folder")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("curves.png"), metavar="FILE",
-                        help="picture to write: .png, .svg or .pdf (default: %(default)s)")
-    parser.add_argument("--labels", nargs="+", metavar="TEXT", help="names in the legend (default: the folders' names)")
-    parser.add_argument("--title", metavar="TEXT", help="title of the picture")
+                        help="output file: .png, .svg or .pdf (default: %(default)s)")
+    parser.add_argument("--labels", nargs="+", metavar="TEXT", help="legend labels (default: the folder names)")
+    parser.add_argument("--title", metavar="TEXT", help="title of the figure")
     arguments = parser.parse_args()
     labels = arguments.labels or [folder.resolve().name for folder in arguments.runs]
     if len(labels) != len(arguments.runs):

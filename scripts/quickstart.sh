@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From a fresh clone to a trained network: builds the program, trains AllCNN on the sample of real CIFAR-10 images that comes
-# with it (2,500 to learn from, 500 to test on) with 1 master and 2 workers, draws the curve and prints the test accuracy.
+# From a fresh clone to a trained network: builds the program, trains AllCNN with 1 master and 2 workers on the bundled sample
+# of CIFAR-10 (2,500 training and 500 test images), plots the curves and prints the test accuracy.
 #
 #   scripts/quickstart.sh
 #
-# Takes a few minutes on two cores. On Debian it first installs what is missing (as root, or with sudo).
+# Takes a few minutes on two cores. On Debian, missing packages are installed first (as root or with sudo).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 case "${1:-}" in "") ;; -h | --help) usage; exit ;; *) usage >&2; exit 2 ;; esac
@@ -15,11 +15,11 @@ scripts/install_packages.sh build plot
 SECONDS=0
 say "building build/apam (about two minutes on two cores)"
 options=()
-[[ -f build/CMakeCache.txt ]] || options=(-DAPAM_TESTS=OFF -DAPAM_BENCH=OFF)  # a folder that has them keeps them
+[[ -f build/CMakeCache.txt ]] || options=(-DAPAM_TESTS=OFF -DAPAM_BENCH=OFF)  # an existing build keeps its settings
 mkdir -p build
 if ! { cmake --preset release "${options[@]}" && cmake --build --preset release --target apam; } >build/quickstart.log 2>&1; then
   tail -n 30 build/quickstart.log >&2
-  die "the build failed; all of its output is in build/quickstart.log"
+  die "the build failed; its full output is in build/quickstart.log"
 fi
 say "built in $SECONDS s"
 
@@ -34,6 +34,6 @@ python="$(python_with matplotlib numpy)"
 import json, sys
 summary = json.load(open(sys.argv[1]))
 print(f"quickstart.sh: test accuracy {summary['test_accuracy']:.1%} after {summary['updates']} updates "
-      "(guessing among 10 classes: 10.0%)")
+      "(random guessing: 10.0%)")
 PYTHON
-say "the curve is $run/curve.png, the model $run/model.safetensors; build and training took $SECONDS s"
+say "curves: $run/curve.png, model: $run/model.safetensors; build and training took $SECONDS s"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds everything and runs every test; ends with CTest's summary.
+# Builds everything and runs all tests. The output ends with CTest's summary.
 #
 #   scripts/test.sh [CTEST ARGUMENT...]     e.g. -R conv2d, -L mpi
 #
-# On Debian it first installs what is missing (as root, or with sudo).
+# On Debian, missing packages are installed first (as root or with sudo).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 case "${1:-}" in -h | --help) usage; exit ;; esac

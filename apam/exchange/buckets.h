@@ -2,7 +2,7 @@
 //
 // A bucket is a contiguous range of whole parameters, of about the requested size; a larger parameter is its own bucket.
 // Backward finishes the last layers first, so buckets are numbered from the end of the flat vector. They are sent strictly in
-// that order: every rank starts the same sums in the same order, whatever the order in which its gradients finish.
+// that order: every rank starts the same sums in the same order, regardless of the order in which its gradients finish.
 #pragma once
 
 #include <cstddef>

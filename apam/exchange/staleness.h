@@ -1,6 +1,6 @@
 // The staleness tau of every update: the number of updates between the weights that its gradient was computed on and itself
 // (APAM, section 2). With N workers and one gradient in flight per worker, tau + 1 summed over a worker's updates telescopes
-// to the number of its last update, so the mean over a long run is N - 1 whatever the workers' speeds.
+// to the number of its last update, so the mean over a long run is N - 1 at any speeds of the workers.
 #pragma once
 
 #include <cstdint>

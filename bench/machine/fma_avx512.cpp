@@ -1,4 +1,4 @@
-// The multiply-add loop of one instruction set; compiled with its options.
+// The multiply-add loop of one instruction set, compiled with its options.
 #include "bench/machine/fma_loop.h"
 #include "kernels/cpu/vector/avx512.h"
 

@@ -1,8 +1,10 @@
-// sums[i] = sums[i] / 2 + 1 in kChains registers: nothing but multiply-adds, once for each instruction set. Every chain
-// waits for itself alone: a multiply-add takes 4 cycles on today's processors and two start in each, so 8 chains would do;
-// 12 leave room, and fit 16 registers together with both factors. The sums tend to 2: no overflow, no denormal numbers.
-// Compiled with the options of an instruction set, so, as kernels/cpu/isa.h demands, the template has no external linkage
-// and nothing of the standard library is included but <cstdint>.
+// sums[i] = sums[i] / 2 + 1 in kChains registers: only multiply-adds, compiled once per instruction set.
+//
+// The chains are independent. With a latency of 4 cycles and two multiply-adds issued per cycle, 8 chains reach the peak; 12
+// leave a margin and still fit in 16 registers with the two constants. The sums converge to 2: no overflow, no denormals.
+//
+// Compiled with the options of an instruction set. As kernels/cpu/isa.h requires, the template has internal linkage and the
+// only standard header is <cstdint>.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +13,9 @@ namespace apam::bench {
 
 struct FmaLoop {
   const char* isa;
-  /// Does `rounds` rounds and leaves something that depends on all of them in `result` (16 floats).
+  /// Runs `rounds` rounds. `result` (16 floats) depends on all of them, so none can be optimised away.
   void (*run)(std::int64_t rounds, float* result);
-  double flops;  ///< of one round
+  double flops;  ///< per round
 };
 
 FmaLoop portable_fma_loop();

@@ -1,4 +1,4 @@
-// The multiply-add loops of this build; fma_loops_*.cpp list those of a processor.
+// The multiply-add loops of this build, listed per architecture in fma_loops_*.cpp.
 #pragma once
 
 #include <span>
@@ -7,7 +7,7 @@
 
 namespace apam::bench {
 
-/// The processor need not be able to run them all.
+/// Includes loops that this processor may not support.
 std::span<const FmaLoop> fma_loops();
 
 }  // namespace apam::bench

@@ -1,4 +1,4 @@
-// A processor that we have no vector type for: what the compiler makes of portable vectors.
+// Architectures without a vector type of ours: only the compiler's portable vectors.
 #include <array>
 
 #include "bench/machine/fma_loops.h"

@@ -13,7 +13,7 @@
 namespace apam::bench {
 namespace {
 
-/// The shortest of `rounds` calls, in seconds.
+/// Seconds of the fastest of `rounds` calls.
 template <class Work>
 double shortest(int rounds, Work work) {
   double best = 1e9;
@@ -30,7 +30,7 @@ double shortest(int rounds, Work work) {
 
 std::vector<FmaRate> fma_rates(int threads) {
   constexpr int kCalls = 80;
-  constexpr std::int64_t kRounds = 1 << 20;  // about 2 ms: long beside the start of the threads
+  constexpr std::int64_t kRounds = 1 << 20;  // about 2 ms, so that starting the threads is negligible
   std::vector<std::array<float, 16>> results(static_cast<std::size_t>(threads));
   std::vector<FmaRate> rates;
   const auto available = kernels::cpu::available_isas();
@@ -55,8 +55,8 @@ double copy_bandwidth(int threads) {
   constexpr std::int64_t kBytes = std::int64_t{256} << 20;
   constexpr int kRounds = 8;
   const Buffer from(Device{}, kBytes), to(Device{}, kBytes);
-  std::memset(from.data(), 1, kBytes);                // pages that were never written would all be read from one page of zeros
-  const double seconds = shortest(kRounds + 1, [&] {  // the first round is the first touch of `to`
+  std::memset(from.data(), 1, kBytes);                // unwritten pages would all map to one page of zeros
+  const double seconds = shortest(kRounds + 1, [&] {  // the first round is the warm-up: it touches the pages of `to`
     parallel_for(threads, kBytes, 4096, [&](std::int64_t begin, std::int64_t end) {
       std::memcpy(to.data() + begin, from.data() + begin, static_cast<std::size_t>(end - begin));
     });

@@ -1,4 +1,4 @@
-// What the machine can do at most, measured when it is asked: the yardsticks of the other benchmarks.
+// Peak rates of the machine, measured at each call. The other benchmarks report their results as shares of these.
 #pragma once
 
 #include <string_view>
@@ -8,18 +8,18 @@ namespace apam::bench {
 
 struct FmaRate {
   std::string_view isa;  ///< "avx2", as in kernels/cpu/isa.h
-  double gflops;         ///< 2 operations for each lane of a multiply-add
+  double gflops;         ///< 2 operations per lane and multiply-add
 };
 
-/// Multiply-adds on independent registers, on all `threads` at once: the best of many short rounds, for each instruction
-/// set up to the one in use (APAM_ISA may name a lesser one than the processor runs). Takes about 0.2 s each.
+/// Multiply-adds on independent registers, on `threads` threads: the best of many short rounds, for each instruction set up to
+/// the one in use (APAM_ISA can select a lower one than the processor supports). About 0.2 s per instruction set.
 std::vector<FmaRate> fma_rates(int threads);
 
-/// The highest of fma_rates(), in GFLOP/s: what direct methods cannot pass.
+/// The highest of fma_rates(), in GFLOP/s: the upper bound of direct methods.
 double fma_peak(int threads);
 
-/// memcpy between two buffers far larger than any cache, each thread its part; GB/s, read and written bytes both counted.
-/// The best of several rounds.
+/// memcpy between two buffers far larger than any cache, split among `threads` threads. GB/s, counting bytes read and bytes
+/// written; the best of several rounds.
 double copy_bandwidth(int threads);
 
 }  // namespace apam::bench

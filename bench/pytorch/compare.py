@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Compares a training step of ours (build/bench/step) with the same step in PyTorch (step.py beside this file), side by side.
+"""Compares a training step of apam (build/bench/step) with the same step in PyTorch (step.py in this folder).
 
-Each run is a process of its own. Runs alternate in pairs, ours and PyTorch, then PyTorch and ours, so that what else the
-machine does and how warm it is meets both alike. Printed are the ratio of images/s pair by pair, its median and spread, the
-median rates and the largest resident memory of both, and our effective GFLOP/s (operations of the direct method) beside the
-rate of multiply-adds that the cores reach at most, as build/bench/step measured it.
+Each run is a separate process. Runs alternate in pairs (apam, PyTorch, then PyTorch, apam), so that other load and the
+temperature of the machine affect both sides alike. Prints the ratio of images/s of every pair, its median and range, the
+median rates and peak resident memory of both sides, and apam's effective GFLOP/s (operations of the direct method) as a
+share of the cores' FMA peak, which build/bench/step measures.
 
-A Python with PyTorch is looked for; --python names another, in several words where it takes a launcher, as in
---python 'chroot /srv/other python3'. It gets its program over standard input and need not see these files.
+By default a Python with PyTorch is searched for. --python selects one and may include a launcher:
+--python 'chroot /srv/other python3'. It reads its program from standard input and needs no access to these files.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# net -> images a step, classes: those of the published runs.
+# net -> batch size, classes: those of the published runs.
 NETS = {"allcnn": (100, 10), "resnet18": (80, 10), "wrn28-5": (100, 1000)}
 
 
@@ -30,14 +30,14 @@ class CompareError(Exception):
 
 
 def run(command, text=""):
-    """Runs a command, `text` on its standard input. Returns its output; an error holds the last line of what it said."""
+    """Runs a command with `text` on its standard input and returns its output. An error has the last line of its output."""
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True)
     except OSError as error:
         raise CompareError(f"cannot run {shlex.join(command)}: {error.strerror}") from None
     if done.returncode != 0:
-        said = (done.stderr + done.stdout).strip().splitlines() or ["nothing"]
-        raise CompareError(f"{shlex.join(command)} ended with status {done.returncode}: {said[-1]}")
+        lines = (done.stderr + done.stdout).strip().splitlines() or ["no output"]
+        raise CompareError(f"{shlex.join(command)} failed with exit code {done.returncode}: {lines[-1]}")
     return done.stdout
 
 
@@ -50,16 +50,16 @@ def has_torch(python):
 
 
 def find_python(named):
-    """The command, in words, of a Python that has PyTorch."""
+    """The command of a Python with PyTorch, as a list of words."""
     candidates = [named] if named else [sys.executable, "python3", "/usr/bin/python3"]
     for candidate in candidates:
         if has_torch(shlex.split(candidate)):
             return shlex.split(candidate)
-    raise CompareError(f"no PyTorch in {', '.join(candidates)}; name a Python that has it with --python")
+    raise CompareError(f"no PyTorch in {', '.join(candidates)}; select a Python that has it with --python")
 
 
 def pytorch_program():
-    """models.py and step.py as one text, which a Python anywhere can read from its standard input."""
+    """models.py and step.py as one program, to be read from standard input."""
     models = (ROOT / "tests" / "pytorch" / "models.py").read_text()
     step = (ROOT / "bench" / "pytorch" / "step.py").read_text()
     as_module = f"import sys, types\nmodels = types.ModuleType('models')\nexec({models!r}, models.__dict__)\n"
@@ -67,7 +67,7 @@ def pytorch_program():
 
 
 class Comparison:
-    """One net: its problem, and how both sides run it."""
+    """The runs of one net."""
 
     def __init__(self, options, net, python):
         batch, classes = NETS[net]
@@ -89,7 +89,7 @@ class Comparison:
         return json.loads(text.strip().splitlines()[-1])
 
     def measure(self):
-        self.ours(steps=1, warm_up=0)  # `auto` times its kernels here, and finds the times in its cache from then on
+        self.ours(steps=1, warm_up=0)  # fills the kernel cache of `auto`
         for pair in range(self.options.pairs):
             order = ["apam", "pytorch"] if pair % 2 == 0 else ["pytorch", "apam"]
             sides = {side: self.ours() if side == "apam" else self.pytorch() for side in order}
@@ -103,7 +103,7 @@ class Comparison:
     def print_heading(self):
         theirs = self.pairs[0]["pytorch"]
         print(f"{self.net}, batch {self.batch}, {self.classes} classes, {self.options.threads} threads, "
-              f"{self.options.steps} steps a run; kernels {self.options.kernels}; PyTorch {theirs['pytorch']}, {theirs['layout']}")
+              f"{self.options.steps} steps per run; kernels {self.options.kernels}; PyTorch {theirs['pytorch']}, {theirs['layout']}")
         print(f"{'pair':>6}{'first':>10}{'apam images/s':>18}{'PyTorch images/s':>18}{'ratio':>10}")
 
     def summary(self):
@@ -145,23 +145,23 @@ def print_summary(result):
 def count(text):
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"at least 1 is needed, got {value}")
+        raise argparse.ArgumentTypeError(f"got {value}, expected at least 1")
     return value
 
 
 def parse(arguments):
     description, _, epilog = __doc__.partition("\n\n")
     parser = argparse.ArgumentParser(description=description, epilog=epilog)
-    parser.add_argument("--net", action="append", choices=NETS, help="may be given several times [all three]")
+    parser.add_argument("--net", action="append", choices=NETS, help="may be repeated [all three]")
     parser.add_argument("--threads", type=count, default=len(os.sched_getaffinity(0)), help="[all cores]")
     parser.add_argument("--pairs", type=count, default=3, help="runs of each side [3]")
-    parser.add_argument("--steps", type=count, default=5, help="steps timed in a run, after 2 that are not [5]")
-    parser.add_argument("--batch", type=count, help="images a step [allcnn 100, resnet18 80, wrn28-5 100]")
-    parser.add_argument("--kernels", default="auto", help="our providers, as of build/bench/step [auto]")
-    parser.add_argument("--contiguous", action="store_true", help="PyTorch with (N, C, H, W) in memory, not channels last")
+    parser.add_argument("--steps", type=count, default=5, help="timed steps per run, after 2 warm-up steps [5]")
+    parser.add_argument("--batch", type=count, help="batch size [allcnn 100, resnet18 80, wrn28-5 100]")
+    parser.add_argument("--kernels", default="auto", help="providers of apam's kernels, as for build/bench/step [auto]")
+    parser.add_argument("--contiguous", action="store_true", help="PyTorch with memory layout (N, C, H, W) instead of channels last")
     parser.add_argument("--python", metavar="COMMAND", help="a Python with PyTorch [this one, python3 or /usr/bin/python3]")
     parser.add_argument("--step", type=pathlib.Path, default=ROOT / "build" / "bench" / "step", help="[build/bench/step]")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all results there too")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write all results to this file")
     return parser.parse_args(arguments)
 
 

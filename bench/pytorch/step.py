@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Times whole training steps of a net in PyTorch on random images, as build/bench/step does with ours: forward, backward,
-AMSGrad. Prints one line of JSON. The nets are those of tests/pytorch/models.py.
+"""Times whole training steps of a net in PyTorch on random images, like build/bench/step: forward, backward and AMSGrad.
 
-compare.py sends this file, with models.py before it, over the standard input of a Python that need not see our files.
+Prints one line of JSON. The nets are in tests/pytorch/models.py. compare.py passes both files as one program on standard
+input, so the Python that runs it needs no access to them.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import models
 
 
 def time_steps(options):
-    """Milliseconds of each timed step, the number of parameters, and the last loss."""
+    """Returns the milliseconds of each timed step, the number of parameters, and the last loss."""
     torch.manual_seed(0)
     layout = torch.contiguous_format if options.contiguous else torch.channels_last
     net = models.NETS[options.net](options.classes).to(memory_format=layout).train()
@@ -43,12 +43,12 @@ def time_steps(options):
 def main():
     parser = argparse.ArgumentParser(prog="step.py", description="Times training steps in PyTorch on random images.")
     parser.add_argument("--net", required=True, choices=models.NETS)
-    parser.add_argument("--classes", type=int, default=10, help="classes that it tells apart [10]")
-    parser.add_argument("--batch", type=int, default=100, help="images a step [100]")
-    parser.add_argument("--steps", type=int, default=10, help="steps timed [10]")
-    parser.add_argument("--warm-up", type=int, default=2, help="steps before, not timed [2]")
+    parser.add_argument("--classes", type=int, default=10, help="number of classes [10]")
+    parser.add_argument("--batch", type=int, default=100, help="batch size [100]")
+    parser.add_argument("--steps", type=int, default=10, help="timed steps [10]")
+    parser.add_argument("--warm-up", type=int, default=2, help="warm-up steps, not timed [2]")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="[PyTorch's default]")
-    parser.add_argument("--contiguous", action="store_true", help="keep images as (N, C, H, W) in memory, not channels last")
+    parser.add_argument("--contiguous", action="store_true", help="memory layout (N, C, H, W) instead of channels last")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     milliseconds, parameters, last_loss = time_steps(options)

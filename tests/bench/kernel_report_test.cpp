@@ -1,4 +1,4 @@
-// What bench/kernels makes of given timings.
+// The report of bench/kernels on given timings.
 #include "bench/kernel_report.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@ namespace {
 
 constexpr Limits kLimits{.gflops = 200, .gbytes = 20, .fastest = "avx2"};
 
-/// 1 GFLOP and 0.01 GB; ours takes `ours` milliseconds, oneDNN `vendor`.
+/// 1 GFLOP and 0.01 GB; our kernel takes `ours` milliseconds, oneDNN's `vendor`.
 KernelRow row(const std::string& name, double ours, double vendor, const std::string& chosen) {
   return {.op = "conv2d",
           .name = name,
@@ -21,7 +21,7 @@ KernelRow row(const std::string& name, double ours, double vendor, const std::st
           .chosen = chosen};
 }
 
-TEST(KernelReport, rates_are_shares_of_what_limits_them) {
+TEST(KernelReport, rates_are_shares_of_the_limiting_peak) {
   KernelRow arithmetic = row("a", 10, 20, "ours");
   EXPECT_DOUBLE_EQ(arithmetic.rate(arithmetic.times[0]), 100);
   EXPECT_DOUBLE_EQ(arithmetic.share(arithmetic.times[0], kLimits), 0.5);
@@ -31,7 +31,7 @@ TEST(KernelReport, rates_are_shares_of_what_limits_them) {
   EXPECT_DOUBLE_EQ(memory.share(memory.times[0], kLimits), 0.05);
 }
 
-TEST(KernelReport, auto_is_what_was_chosen) {
+TEST(KernelReport, auto_is_the_chosen_provider) {
   EXPECT_EQ(row("a", 10, 20, "onednn").best("auto"), 20);
   EXPECT_EQ(row("a", 10, 20, "ours").speedup("auto", "onednn"), 2);
   EXPECT_EQ(row("a", 10, 20, "").best("auto"), std::nullopt);
@@ -49,7 +49,7 @@ TEST(KernelReport, compares_by_the_geometric_mean) {
   EXPECT_NEAR(compare(rows, "conv2d", "auto", "onednn").geometric_mean, 1.587401, 1e-6);
 }
 
-TEST(KernelReport, compares_by_layers_and_by_their_time) {
+TEST(KernelReport, compares_by_layers_and_by_total_time) {
   std::vector<KernelRow> rows{row("a", 10, 40, "ours"), row("b", 30, 15, "ours")};
   rows[0].layers = 3;
   const Comparison ours = compare(rows, "conv2d", "ours", "onednn");
@@ -57,7 +57,7 @@ TEST(KernelReport, compares_by_layers_and_by_their_time) {
   EXPECT_NEAR(ours.geometric_mean, 1.414214, 1e-6);  // square root of 4 * 1/2
   EXPECT_NEAR(ours.of_layers, 2.378414, 1e-6);       // fourth root of 4^3 * 1/2
   EXPECT_DOUBLE_EQ(ours.of_time, 135.0 / 60);
-  EXPECT_NE(summary(rows).find("1.41 (geometric mean of 2 rows), 2.38 (of 4 layers' passes), 2.25 (of the time of all)"),
+  EXPECT_NE(summary(rows).find("1.41 (geometric mean over 2 rows), 2.38 (over 4 layer passes), 2.25 (total time)"),
             std::string::npos);
   const auto json = to_json(rows, kLimits);
   EXPECT_EQ(json["conv2d"]["ours_to_onednn"]["layers"], 4);
@@ -66,7 +66,7 @@ TEST(KernelReport, compares_by_layers_and_by_their_time) {
   EXPECT_EQ(json["rows"][0]["layers"], 3);
 }
 
-TEST(KernelReport, counts_nothing_that_was_refused) {
+TEST(KernelReport, does_not_count_refused_kernels) {
   KernelRow refused = row("a", 10, 40, "ours");
   refused.times[0] = {.provider = "ours", .objection = "is wrong: y"};
   EXPECT_EQ(refused.best("ours"), std::nullopt);
@@ -80,7 +80,7 @@ TEST(KernelReport, counts_nothing_that_was_refused) {
   EXPECT_EQ(json["rows"][1]["gflops"], 25);
 }
 
-TEST(KernelReport, without_the_vendor_there_is_nothing_to_compare) {
+TEST(KernelReport, has_no_comparison_without_the_vendor) {
   KernelRow alone = row("a", 10, 40, "");
   alone.times.pop_back();
   EXPECT_EQ(summary({alone}), "");

@@ -1,4 +1,4 @@
-// What the machine can do is measured with the instruction sets that the kernels use.
+// The FMA peak is measured with the same instruction sets that the kernels use.
 #include "bench/machine/machine.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Whose time is whose.
+// Attribution of time to kernels.
 #include "bench/profile.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@ using kernels::Relu;
 
 void pass_time(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 
-/// Two ReLUs forward of different sizes, one addition; sleeps in place of what they do.
+/// Forward passes of two different ReLUs and one addition, with sleeps in place of the work.
 void step(Exec& exec) {
   pass_time(3);
   kernels::kernel<Relu>(exec, {1000}, Relu::Pass::forward);
@@ -28,7 +28,7 @@ void step(Exec& exec) {
   pass_time(10);
 }
 
-TEST(Profile, gives_each_kernel_the_time_until_the_next_is_asked_for) {
+TEST(Profile, attributes_time_until_the_next_request_to_a_kernel) {
   Exec exec({.kernels = KernelSelection::parse("reference")});
   step(exec);  // chooses and makes the kernels
   Profile profile(exec);
@@ -36,7 +36,7 @@ TEST(Profile, gives_each_kernel_the_time_until_the_next_is_asked_for) {
     profile.begin_step();
     step(exec);
     profile.end_step();
-    pass_time(30);  // between the steps: nobody's
+    pass_time(30);  // between steps: not counted
   }
   const auto breakdown = profile.breakdown();
   ASSERT_EQ(breakdown.size(), 3U);
@@ -46,7 +46,7 @@ TEST(Profile, gives_each_kernel_the_time_until_the_next_is_asked_for) {
   EXPECT_EQ(relu["calls"], 3);
   EXPECT_EQ(breakdown[1]["op"], "add");
   EXPECT_EQ(breakdown[2]["op"], "other");
-  // A sleep lasts at least as long as it is told to.
+  // Sleeps never end early.
   EXPECT_GE(relu["milliseconds"].get<double>(), 100);
   EXPECT_GE(breakdown[1]["milliseconds"].get<double>(), 10);
   EXPECT_GE(breakdown[2]["milliseconds"].get<double>(), 3);
@@ -62,7 +62,7 @@ TEST(Profile, gives_each_kernel_the_time_until_the_next_is_asked_for) {
   EXPECT_NE(in_words(breakdown).find("relu.forward"), std::string::npos);
 }
 
-TEST(Profile, listens_no_longer_than_it_lives) {
+TEST(Profile, stops_listening_when_destroyed) {
   Exec exec({.kernels = KernelSelection::parse("reference")});
   { const Profile profile(exec); }
   EXPECT_FALSE(exec.request_listener());

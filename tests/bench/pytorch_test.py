@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""bench/pytorch/compare.py: what it makes of given timings, in which order it runs, and what it says when it cannot.
+"""bench/pytorch/compare.py: the report on given timings, the order of runs, and error messages.
 
-The given timings come from two small programs that stand in for build/bench/step and for a Python with PyTorch. The last
-test runs both in earnest, on a small batch, where there is PyTorch.
+Two small programs stand in for build/bench/step and for a Python with PyTorch, and return given timings. The last test runs
+both real programs on a small batch; it is skipped without PyTorch.
 """
 
 import importlib.util
@@ -18,11 +18,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPARE = ROOT / "bench" / "pytorch" / "compare.py"
 STEP = os.environ.get("APAM_BENCH_STEP", str(ROOT / "build" / "bench" / "step"))
 
-# Each notes in LOG that it ran; the n-th run of a side makes the n-th of its rates, in images/s.
+# Appends a letter to `log` per run; the n-th run of a side returns the n-th of its rates, in images/s.
 STAND_IN = """#!{python}
 import json, pathlib, sys
 sys.stdin.read() if {reads} else None
-if "-c" in sys.argv: sys.exit()  # asked whether it has PyTorch
+if "-c" in sys.argv: sys.exit()  # the probe for PyTorch
 log = pathlib.Path({log!r})
 runs = log.read_text() if log.exists() else ""
 log.write_text(runs + {letter!r})
@@ -51,8 +51,8 @@ class CompareTest(unittest.TestCase):
         path.chmod(0o755)
         return path
 
-    def test_pairs_alternate_and_the_median_of_their_ratios_counts(self):
-        step = self.stand_in("step", "o", [1, 100, 80, 120], False)  # the first run is not counted
+    def test_pairs_alternate_and_the_median_ratio_is_reported(self):
+        step = self.stand_in("step", "o", [1, 100, 80, 120], False)  # the first run only fills the kernel cache
         python = self.stand_in("python", "t", [50, 20, 40], True)
         out = self.folder / "out.json"
         done = compare("--net", "resnet18", "--pairs", 3, "--step", step, "--python", f"env A=b {python}", "--json", out)
@@ -68,7 +68,7 @@ class CompareTest(unittest.TestCase):
         self.assertEqual((result["batch"], result["classes"]), (80, 10))
         self.assertIn("ratio: median 3.00, 2.00 .. 4.00; images/s 100.0, PyTorch 40.0", done.stdout)
 
-    def test_all_nets_at_their_batches(self):
+    def test_all_nets_with_their_batch_sizes(self):
         step = self.stand_in("step", "o", [100] * 6, False)
         python = self.stand_in("python", "t", [50] * 3, True)
         out = self.folder / "out.json"
@@ -85,16 +85,16 @@ class CompareTest(unittest.TestCase):
     def test_without_pytorch(self):
         self.assert_refused(compare("--python", "env A=b no-such-python"), "no PyTorch in env A=b no-such-python", "--python")
 
-    def test_without_a_step(self):
+    def test_without_the_step_program(self):
         python = self.stand_in("python", "t", [50], True)
         self.assert_refused(compare("--python", python, "--step", self.folder / "none"), "cannot run", "No such file")
 
-    def test_a_step_that_fails(self):
+    def test_a_failing_step_program(self):
         python = self.stand_in("python", "t", [50], True)
-        self.assert_refused(compare("--python", python, "--step", "/bin/false"), "/bin/false", "ended with status 1")
+        self.assert_refused(compare("--python", python, "--step", "/bin/false"), "/bin/false", "exit code 1")
 
-    @unittest.skipUnless(importlib.util.find_spec("torch"), "there is no PyTorch")
-    def test_a_small_net_in_earnest(self):
+    @unittest.skipUnless(importlib.util.find_spec("torch"), "PyTorch is not installed")
+    def test_real_programs_on_a_small_batch(self):
         out = self.folder / "out.json"
         done = compare("--net", "allcnn", "--batch", 2, "--pairs", 1, "--steps", 1, "--kernels", "ours", "--step", STEP,
                        "--python", sys.executable, "--json", out)
@@ -103,7 +103,7 @@ class CompareTest(unittest.TestCase):
         (pair,) = result["pairs"]
         self.assertEqual(pair["apam"]["parameters"], pair["pytorch"]["parameters"])
         self.assertEqual(pair["pytorch"]["layout"], "channels_last")
-        # What a net knows of random images before it has learnt: both losses are near log(10).
+        # An untrained net guesses among 10 classes: both losses are near log(10).
         for side in ("apam", "pytorch"):
             self.assertLess(abs(pair[side]["last_loss"] - 2.3), 1.0)
             self.assertGreater(result["resident_peak_mib"][side], 1)

@@ -1,4 +1,4 @@
-// The benchmark's check must let right kernels pass and hold wrong ones back.
+// The benchmark's verification accepts correct kernels and refuses wrong ones.
 #include "bench/verify.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ using kernels::Implementation;
 using kernels::Relu;
 using kernels::Write;
 
-/// Loses small values going forward, and cuts nothing going backward.
+/// Wrong twice: forward drops small positive values, backward passes the whole gradient through.
 class CarelessRelu final : public Relu::Kernel {
  public:
   void forward(Exec&, In x, Out y) override {
@@ -30,13 +30,13 @@ std::unique_ptr<Relu::Kernel> make_careless(Exec&, const Relu::Problem&, Relu::P
   return std::make_unique<CarelessRelu>();
 }
 
-TEST(VerifyTest, EveryReluOfThisBuildPasses) {
+TEST(VerifyTest, AcceptsEveryReluOfThisBuild) {
   Exec exec;
   int checked = 0;
   for (const auto& implementation : kernels::implementations<Relu>()) {
     if (implementation.device != DeviceKind::cpu) continue;
     for (const auto pass : {Relu::Pass::forward, Relu::Pass::backward}) {
-      if (!implementation.supports({1000}, pass)) continue;  // oneDNN's forward pass swallows NaN
+      if (!implementation.supports({1000}, pass)) continue;  // oneDNN's forward pass turns NaN into 0
       EXPECT_EQ(Verifier<Relu>(exec, {1000}).objection(implementation, pass), "") << implementation.provider;
       ++checked;
     }
@@ -44,21 +44,21 @@ TEST(VerifyTest, EveryReluOfThisBuildPasses) {
   EXPECT_GE(checked, 2);
 }
 
-TEST(VerifyTest, WrongResultsAreNamed) {
+TEST(VerifyTest, ReportsWrongResults) {
   Exec exec;
   const Implementation<Relu> careless{"careless", DeviceKind::cpu, always, make_careless};
   EXPECT_NE(Verifier<Relu>(exec, {1000}).objection(careless, Relu::Pass::forward).find("is wrong: y: "), std::string::npos);
   EXPECT_NE(Verifier<Relu>(exec, {1000}).objection(careless, Relu::Pass::backward).find("is wrong: dx: "), std::string::npos);
 }
 
-TEST(VerifyTest, WhatCannotBeVerifiedIsRefused) {
+TEST(VerifyTest, RefusesUnsupportedProblems) {
   Exec exec;
   const Implementation<Relu> picky{"picky", DeviceKind::cpu, only_large, make_careless};
   EXPECT_NE(Verifier<Relu>(exec, {2'000'000}).objection(picky, Relu::Pass::forward).find("cannot be verified"),
             std::string::npos);
 }
 
-TEST(VerifyTest, ProblemsAreMadeSmall) {
+TEST(VerifyTest, ShrinksProblems) {
   const kernels::Relu::Problem elements{10'000'000};
   EXPECT_LE(small(elements).size, 100'000);
   const kernels::Conv2d::Problem images{.n = 80, .h = 32, .w = 32, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1};

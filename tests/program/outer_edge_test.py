@@ -220,14 +220,14 @@ class Ranks(ProgramTest):
     def test_only_rank_0_runs_the_other_commands(self):
         model = self.train("a", "--max-updates", "1").path / "model.safetensors"
         out = self.folder / "scores.json"
-        alone = call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", self.folder / "alone.json")
+        single = call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", self.folder / "single.json")
         for _ in range(3):
             process = call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", out, ranks=3)
             self.assertEqual((process.returncode, process.stderr), (0, ""))
             self.assertEqual(process.stdout.count("test accuracy"), 1)
-            self.assertEqual(process.stdout.split(" (")[0], alone.stdout.split(" (")[0])
-            self.assertEqual(json.loads(out.read_text())["state_sha256"], json.loads((self.folder / "alone.json").read_text())["state_sha256"])
-        self.assertEqual({p.name for p in self.folder.iterdir()}, {"a", "alone.json", "scores.json"})
+            self.assertEqual(process.stdout.split(" (")[0], single.stdout.split(" (")[0])
+            self.assertEqual(json.loads(out.read_text())["state_sha256"], json.loads((self.folder / "single.json").read_text())["state_sha256"])
+        self.assertEqual({p.name for p in self.folder.iterdir()}, {"a", "single.json", "scores.json"})
         process = call("info", "--json", ranks=3)
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertGreaterEqual(json.loads(process.stdout)["cores"], 1)

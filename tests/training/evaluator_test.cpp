@@ -113,7 +113,7 @@ TEST_F(EvaluatorTest, IsAbandonedBeforeKernelsAreChosen) {
 
 TEST_F(EvaluatorTest, ErrorsInTheBackgroundAreThrownByTheNextCall) {
   ExecOptions broken;
-  broken.kernels = KernelSelection::parse("linear=nobody");  // unknown to all tables; detected at the first choice
+  broken.kernels = KernelSelection::parse("linear=unknown");  // unknown to all tables; detected at the first choice
   BackgroundEvaluator background({.exec = broken, .final_threads = 1}, net_, batches());
   EXPECT_THROW(background.collect(), KernelError);
 }

@@ -57,7 +57,7 @@ class MpiMasterTransport final : public MasterTransport {
     const auto host = weights.host();
     require<ExchangeError>(host.size() == sizes_.weights, "mpi: {} weights for messages of {}", host.size(), sizes_.weights);
     Slot& slot = slots_->at(static_cast<std::size_t>(worker));
-    wait_for_sends(worker);  // no waiting in truth: the worker has answered them
+    wait_for_sends(worker);  // returns at once: the worker has replied to them
     slot.reply = reply;
     if (reply.verdict == Verdict::proceed) {
       post_receives(worker);
