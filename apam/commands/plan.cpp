@@ -8,7 +8,7 @@
 
 #include "apam/commands/report.h"
 #include "apam/commands/setup.h"
-#include "data/suspicions.h"
+#include "data/sanity_check.h"
 #include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
 
@@ -84,7 +84,7 @@ Plan make_plan(const TrainOptions& options, const Crew& crew) {
   });
   const auto dataset = open_data(options.data, options.net);
   plan.net = make_net(options.net, *dataset);
-  plan.warnings = data::suspicions(*dataset);
+  plan.warnings = data::sanity_warnings(*dataset);
   const data::DatasetInfo& info = dataset->info();
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);

@@ -40,7 +40,7 @@ Op::Problem problem_of(const Shape& x, const Shape& w, ConvolutionOptions option
   require<ShapeError>(options.padding >= 0, "conv2d: the padding must not be negative, got {}", options.padding);
   const int padded_h = x[1] + 2 * options.padding;
   const int padded_w = x[2] + 2 * options.padding;
-  require<ShapeError>(padded_h >= w[1] && padded_w >= w[2], "conv2d: a {}x{} filter does not fit into a padded image of {}x{}",
+  require<ShapeError>(padded_h >= w[1] && padded_w >= w[2], "conv2d: a {}x{} filter does not fit in a padded image of {}x{}",
                       w[1], w[2], padded_h, padded_w);
   return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], options.stride, options.padding};
 }
@@ -54,7 +54,7 @@ Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, true);
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward).forward(tape.exec(), x.data(), w.data, y.tensor().data);
   if (tape.recording()) {
-    tape.uses(weight);
+    tape.add_use(weight);
     tape.record<Conv2dNode>(problem, x, weight, y);
   }
   return y;

@@ -9,7 +9,7 @@ namespace {
 
 using Op = kernels::SoftmaxCrossEntropy;
 
-/// The root of backward: needs no gradient of its own.
+/// The root of backward: has no output gradient.
 class SoftmaxCrossEntropyNode final : public Node {
  public:
   SoftmaxCrossEntropyNode(const Op::Problem& problem, const Var& logits, Var probabilities, Labels labels, float gradient_scale)
@@ -23,7 +23,7 @@ class SoftmaxCrossEntropyNode final : public Node {
     if (!d_logits_.needs_gradient()) return;
     const auto d_logits = tape.sink(d_logits_);
     require<KernelError>(d_logits.write == kernels::Write::overwrite,
-                         "softmax_cross_entropy: the logits of {} rows have another use", problem_.n);
+                         "softmax_cross_entropy: logits of {} rows must have no other use", problem_.n);
     kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
         .backward(tape.exec(), probabilities_.data(), labels_, scale_, d_logits.data);
   }

@@ -34,13 +34,13 @@ MISTAKES = [
     (["train", "--lr", "1e-46"], "the learning rate must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e-46"),
     (["train", "--lr", "1e-40", "--optimizer", "sgd"], "the learning rate must be a normal float32 number"),
     (["train", "--lr", "1e39"], "the learning rate must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e+39"),
-    (["train", "--lr", "1e38"], "the rates of all steps must be normal float32 numbers, 1.18e-38 to 3.4e+38, got "
+    (["train", "--lr", "1e38"], "the learning rates of all steps must be normal float32 numbers, 1.18e-38 to 3.4e+38, got "
                                 "3.16e+36 to 1e+39"),
-    (["train", "--lr", "2e-38"], "the rates of all steps must be normal float32 numbers"),
+    (["train", "--lr", "2e-38"], "the learning rates of all steps must be normal float32 numbers"),
     (["train", "--lr", "1", "--lr", "2"], "--lr: At Most 1 required but received 2"),
     (["train", "--beta1", "1"], "beta1 must be in [0, 1), got 1"),
-    (["train", "--beta1", "0.99999999"], "beta1 must stay below 1 in float32, at most 0.99999994, got 0.99999999"),
-    (["train", "--beta2", "0.99999999"], "beta2 must stay below 1 in float32, at most 0.99999994, got 0.99999999"),
+    (["train", "--beta1", "0.99999999"], "beta1 must be below 1 in float32, at most 0.99999994, got 0.99999999"),
+    (["train", "--beta2", "0.99999999"], "beta2 must be below 1 in float32, at most 0.99999994, got 0.99999999"),
     (["train", "--beta1", "1e-46"], "beta1 must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e-46"),
     (["train", "--beta2", "-0.1"], "beta2 must be in [0, 1), got -0.1"),
     (["train", "--eps", "0"], "eps must be above 0, got 0"),

@@ -1,4 +1,4 @@
-#include "data/embedded_sample.h"
+#include "data/bundled_sample.h"
 
 #include <array>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace apam::data {
 
-std::filesystem::path embedded_sample() {
+std::filesystem::path bundled_sample() {
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
@@ -19,8 +19,7 @@ std::filesystem::path embedded_sample() {
   for (const fs::path& place : places) {
     if (fs::is_directory(place, error)) return place;
   }
-  fail<InputError>("data: the embedded sample is in none of {}, {}, {}", places[0].string(), places[1].string(),
-                   places[2].string());
+  fail<InputError>("data: no bundled sample in {}, {} or {}", places[0].string(), places[1].string(), places[2].string());
 }
 
 }  // namespace apam::data

@@ -1,4 +1,4 @@
-#include "data/suspicions.h"
+#include "data/sanity_check.h"
 
 #include <fmt/format.h>
 
@@ -7,53 +7,53 @@
 namespace apam::data {
 namespace {
 
-constexpr std::int64_t kMostLabels = std::int64_t{1} << 20U, kMostImages = 32;
+constexpr std::int64_t kMaxLabels = std::int64_t{1} << 20U, kMaxImages = 32;
 
-/// Calls visit(index) for at most `most` indices, evenly spaced over 0 .. images-1, until it returns false.
+/// Calls visit(index) for at most `limit` indices, evenly spaced over 0 .. images-1, until it returns false.
 template <class Visit>
-void visit_some(std::int64_t images, std::int64_t most, Visit&& visit) {
-  const std::int64_t step = (images + most - 1) / most;
+void visit_some(std::int64_t images, std::int64_t limit, Visit&& visit) {
+  const std::int64_t step = (images + limit - 1) / limit;
   for (std::int64_t i = 0; i < images && visit(i); i += step) {
   }
 }
 
-void judge_labels(const Dataset& dataset, Split split, std::string_view name, std::vector<std::string>& lines) {
+void check_labels(const Dataset& dataset, Split split, std::string_view name, std::vector<std::string>& lines) {
   const DatasetInfo& info = dataset.info();
   if (info.classes() < 2) return;
   const std::int32_t first = dataset.label(split, 0);
   bool same = true;
-  visit_some(info.images(split), kMostLabels, [&](std::int64_t i) { return same = dataset.label(split, i) == first; });
+  visit_some(info.images(split), kMaxLabels, [&](std::int64_t i) { return same = dataset.label(split, i) == first; });
   if (!same) return;
   lines.push_back(fmt::format("{}: all {} {} images have label {}, of {} classes", info.name, info.images(split), name, first,
                               info.classes()));
 }
 
-void judge_pixels(const Dataset& dataset, Split split, std::string_view name, std::vector<std::string>& lines) {
+void check_pixels(const Dataset& dataset, Split split, std::string_view name, std::vector<std::string>& lines) {
   const DatasetInfo& info = dataset.info();
   std::vector<std::uint8_t> scratch(info.shape.count());
   std::vector<std::uint8_t> first;
-  std::int64_t seen = 0;
+  std::int64_t checked = 0;
   bool same = true, flat = true;
-  visit_some(info.images(split), kMostImages, [&](std::int64_t i) {
+  visit_some(info.images(split), kMaxImages, [&](std::int64_t i) {
     const auto pixels = dataset.read(split, i, scratch).pixels;
-    if (seen++ == 0) first.assign(pixels.begin(), pixels.end());
+    if (checked++ == 0) first.assign(pixels.begin(), pixels.end());
     same = same && std::equal(pixels.begin(), pixels.end(), first.begin(), first.end());
     flat = flat && std::all_of(pixels.begin(), pixels.end(), [&](std::uint8_t value) { return value == first[0]; });
-    return same;  // where one image differs from the first, not all have one value
+    return same;  // unequal images cannot all be flat with one value
   });
   if (!same) return;
   const std::string what = flat ? fmt::format("have the value {} in all pixels", first[0]) : "are the same image";
-  lines.push_back(fmt::format("{}: {} {} images looked at, all {}", info.name, seen, name, what));
+  lines.push_back(fmt::format("{}: {} {} images checked, all {}", info.name, checked, name, what));
 }
 
 }  // namespace
 
-std::vector<std::string> suspicions(const Dataset& dataset) {
+std::vector<std::string> sanity_warnings(const Dataset& dataset) {
   std::vector<std::string> lines;
   for (const auto& [split, name] : {std::pair{Split::train, "training"}, std::pair{Split::test, "test"}}) {
     if (dataset.info().images(split) < 2) continue;
-    judge_labels(dataset, split, name, lines);
-    judge_pixels(dataset, split, name, lines);
+    check_labels(dataset, split, name, lines);
+    check_pixels(dataset, split, name, lines);
   }
   return lines;
 }
