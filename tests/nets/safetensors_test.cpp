@@ -77,7 +77,7 @@ TEST(Safetensors, say_why_they_cannot_be_written) {
   const auto message = [&](std::string_view name) {
     return error_of([&] { write_safetensors(folder.path() / name, some_tensors()); });
   };
-  EXPECT_TRUE(message("missing/t").ends_with(" cannot be made: No such file or directory")) << message("missing/t");
+  EXPECT_TRUE(message("missing/t").ends_with(": No such file or directory")) << message("missing/t");
   std::filesystem::create_directory(folder.path() / "t");
   EXPECT_TRUE(message("t").ends_with("/t is a folder, expected a file")) << message("t");
   EXPECT_EQ(error_of([&] { write_safetensors(folder.path() / "u", std::array{named("a", "F31", {6}, kFloats)}); }),
