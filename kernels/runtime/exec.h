@@ -21,7 +21,7 @@ namespace apam {
 
 /// Which provider computes which operation, parsed from `conv2d=onednn,batch_norm=ours,*=auto`.
 /// `op=provider` (or `op.pass=provider`) is mandatory: a problem that the provider does not support is an error.
-/// `*=provider` (or only the provider's name) is a preference: `auto` decides what it does not support; see the report.
+/// `*=provider` (or only its name) is a preference: `auto` decides the problems that it does not support, see the report.
 class KernelSelection {
  public:
   KernelSelection() = default;

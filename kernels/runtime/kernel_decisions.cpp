@@ -74,8 +74,7 @@ std::string KernelDecisions::to_text() const {
 
 KernelDecisions KernelDecisions::from_text(std::string_view text) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  require<InputError>(json.is_object(), "kernel decisions: expected a JSON object, got {} bytes of other text",
-                      text.size());
+  require<InputError>(json.is_object(), "kernel decisions: expected a JSON object, got {} bytes of other text", text.size());
   KernelDecisions decisions;
   for (const auto& [key, value] : json.items()) {
     auto decision = decision_from_json(value);

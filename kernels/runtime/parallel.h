@@ -10,7 +10,7 @@
 namespace apam {
 
 namespace detail {
-/// As parallel().
+/// The contract is that of parallel().
 void run_on_threads(int threads, void (*body)(void* context, int thread), void* context);
 }  // namespace detail
 
