@@ -1,4 +1,4 @@
-// The table of this folder: hand-written kernels for every problem, on the processor's best instruction set.
+// The table of this provider: hand-written kernels that support every problem and pass, on default_isa().
 #include "kernels/cpu/make.h"
 #include "kernels/providers.h"
 

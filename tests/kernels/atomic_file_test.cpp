@@ -45,6 +45,12 @@ std::string error_of(Action&& action) {
   return support::message_of<InputError>(action);
 }
 
+/// Expects the operation, the path and `detail` in an error message.
+void expect_error(const std::string& message, const std::string& path, const std::string& detail) {
+  EXPECT_TRUE(message.starts_with("write: " + path)) << message;
+  EXPECT_NE(message.find(detail), std::string::npos) << message;
+}
+
 ::mode_t permissions(const fs::path& path) {
   struct stat facts {};
   EXPECT_EQ(::stat(path.c_str(), &facts), 0);
@@ -130,8 +136,7 @@ TEST(AtomicFile, FollowsLinksAndKeepsThem) {
 
   const fs::path ring = folder.path() / "ring";
   fs::create_symlink(ring, ring);
-  EXPECT_EQ(error_of([&] { write_file(ring, "x"); }),
-            "write: " + ring.string() + ": more than 40 symbolic links follow one another");
+  expect_error(error_of([&] { write_file(ring, "x"); }), ring, "40 symbolic links");
 }
 
 TEST(AtomicFile, WritesThroughDevices) {
@@ -141,8 +146,9 @@ TEST(AtomicFile, WritesThroughDevices) {
   fs::create_symlink("/dev/null", null);
   fs::create_symlink("/dev/full", full);
   write_file(null, "gone");
-  EXPECT_EQ(error_of([&] { write_file(full, "123"); }),
-            "write: " + full.string() + " does not take 3 bytes more: No space left on device");
+  const std::string message = error_of([&] { write_file(full, "123"); });
+  expect_error(message, full, "3 bytes");
+  expect_error(message, full, "No space left on device");
   EXPECT_EQ(names_in(folder.path()).size(), 2U);
   EXPECT_TRUE(fs::is_symlink(null) && fs::is_symlink(full));
 }
@@ -170,8 +176,8 @@ TEST(AtomicFile, AddsToAnOpenDescriptorWhereItStands) {
   ASSERT_EQ(::write(out, "after", 5), 5);
   EXPECT_EQ(read(path), "before middle after");
   ::close(out);
-  EXPECT_EQ(error_of([&] { write_file(fmt::format("/dev/fd/{}", out), "x"); }),
-            fmt::format("write: /dev/fd/{} cannot be opened: Bad file descriptor", out));
+  const std::string closed = fmt::format("/dev/fd/{}", out);
+  expect_error(error_of([&] { write_file(closed, "x"); }), closed, "Bad file descriptor");
 }
 
 TEST(AtomicFile, WritesThroughAPipeOfAnotherProcess) {
@@ -201,13 +207,11 @@ TEST(AtomicFile, ErrorsSayOperationPathAndReason) {
   const auto at = [&](const char* name) { return (folder.path() / name).string(); };
   write_file(at("file"), "x");
   fs::create_directory(at("folder"));
-  EXPECT_EQ(error_of([&] { write_file(at("none/file"), ""); }),
-            "write: " + at("none/file") + " cannot be made: No such file or directory");
-  EXPECT_EQ(error_of([&] { write_file(at("file/file"), ""); }),
-            "write: " + at("file/file") + " cannot be examined: Not a directory");
-  EXPECT_EQ(error_of([&] { write_file(at("folder"), ""); }), "write: " + at("folder") + " is a folder, expected a file");
-  EXPECT_EQ(error_of([&] { write_file(folder.path() / std::string(256, 'n'), ""); }),
-            "write: " + at("") + std::string(256, 'n') + " cannot be examined: File name too long");
+  const std::string long_name(256, 'n');
+  expect_error(error_of([&] { write_file(at("none/file"), ""); }), at("none/file"), "No such file or directory");
+  expect_error(error_of([&] { write_file(at("file/file"), ""); }), at("file/file"), "Not a directory");
+  expect_error(error_of([&] { write_file(at("folder"), ""); }), at("folder"), "folder, expected a file");
+  expect_error(error_of([&] { write_file(at("") + long_name, ""); }), at("") + long_name, "File name too long");
 }
 
 TEST(AtomicFile, AFullDiskLeavesTheOldFileWhole) {
@@ -235,7 +239,8 @@ TEST(AtomicFile, ALimitOnFilesLeavesTheOldFileWhole) {
   const std::string message = error_of([&] { write_file(path, std::string(3000, 'n')); });
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   ::signal(SIGXFSZ, handler);
-  EXPECT_EQ(message, "write: " + path.string() + " does not take 2000 bytes more: File too large");
+  expect_error(message, path, "2000 bytes");
+  expect_error(message, path, "File too large");
   EXPECT_EQ(read(path), "old");
   EXPECT_EQ(names_in(folder.path()), Names{"file"});
 }

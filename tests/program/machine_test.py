@@ -98,7 +98,7 @@ class Threads(ProgramTest):
         # oneDNN's kernels would wait for them for ever.
         for variables in ({"OMP_THREAD_LIMIT": "1"}, {"OMP_MAX_ACTIVE_LEVELS": "0"}):
             process = run(*self.OPTIONS, "--threads", "2", "--out", self.folder / "a", environment=variables)
-            self.assert_refused(process, "threads: 2 asked for, OpenMP grants at most 1", 2)
+            self.assert_refused(process, "threads: 2 requested, OpenMP grants at most 1", 2)
         self.assertFalse((self.folder / "a").exists())
 
     def test_are_as_many_as_asked_for_whatever_openmp_is_told(self):

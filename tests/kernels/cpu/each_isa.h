@@ -1,4 +1,4 @@
-// Test suites that run once for each instruction set of this processor.
+// Test suites that run once per available instruction set.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Our kernels on every instruction set: what one thread computes lies within tolerance of the naive loops in double, and
-// any number of threads computes the same, bit for bit.
+// Our kernels on every instruction set: the results of one thread are within tolerance of the naive loops in double, and any
+// number of threads gives the same results, bit for bit.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -13,7 +13,7 @@
 namespace apam::kernels::cpu {
 namespace {
 
-/// Large enough for every way of cutting work up: several blocks of rows, chunks of a weight gradient, groups of panels.
+/// Large enough for every way of dividing the work: several blocks of rows, chunks of a weight gradient, groups of panels.
 template <class Op>
 std::vector<cases::Case<Op>> large_cases() {
   return {};
@@ -24,7 +24,7 @@ std::vector<cases::Case<Conv2d>> large_cases() {
       {"several_chunks", {.n = 9, .h = 17, .w = 17, .c = 20, .k = 24, .r = 3, .s = 3, .padding = 1}},
       {"several_chunks_stride_2", {.n = 16, .h = 32, .w = 31, .c = 5, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 1}},
       {"deep_sum_few_pixels", {.n = 1, .h = 4, .w = 4, .c = 520, .k = 200, .r = 3, .s = 3, .padding = 1}},
-      // Winograd's: many tiles in chunks and groups; few tiles of many channels, by panels; all paddings; odd channels.
+      // Winograd: many tiles in chunks and groups; few tiles with many channels, by panels; all paddings; odd channel counts.
       {"tiles", {.n = 10, .h = 32, .w = 30, .c = 20, .k = 18, .r = 3, .s = 3, .padding = 1}},
       {"tiles_unpadded", {.n = 7, .h = 21, .w = 23, .c = 33, .k = 17, .r = 3, .s = 3}},
       {"small_tiles", {.n = 60, .h = 9, .w = 6, .c = 35, .k = 18, .r = 3, .s = 3, .padding = 1}},
@@ -38,7 +38,7 @@ std::vector<cases::Case<Conv2d>> large_cases() {
       {"tiles_stride_2_padded_by_2", {.n = 9, .h = 9, .w = 12, .c = 16, .k = 70, .r = 3, .s = 3, .stride = 2, .padding = 2}},
       {"tiles_stride_2_many_channels",
        {.n = 18, .h = 8, .w = 7, .c = 150, .k = 200, .r = 3, .s = 3, .stride = 2, .padding = 1}},
-      // Weight gradients in several blocks, partial ones among them, and several groups of several chunks.
+      // Weight gradients with several blocks, some of them partial, and several groups of several chunks.
       {"tiles_blocks_and_groups", {.n = 12, .h = 20, .w = 20, .c = 100, .k = 130, .r = 3, .s = 3, .padding = 1}},
       {"tiles_blocks_and_groups_stride_2",
        {.n = 25, .h = 24, .w = 24, .c = 100, .k = 130, .r = 3, .s = 3, .stride = 2, .padding = 1}},
@@ -60,7 +60,7 @@ std::vector<cases::Case<Op>> all_cases() {
 
 using Values = std::vector<std::vector<float>>;
 
-/// What a kernel on `threads` threads leaves in the outputs of a pass.
+/// The outputs of a pass on `threads` threads.
 template <class Op>
 Values run(Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa, int threads,
            Write write = Write::overwrite) {
@@ -130,20 +130,20 @@ void check(const cases::Case<Op>& named, std::uint64_t seed) {
   }
 }
 
-TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
+TYPED_TEST(EachIsa, matches_the_reference_for_any_number_of_threads) {
   for (const std::uint64_t seed : {0, 1, 2}) {
     for (const auto& named : cases::awkward_cases<TypeParam>()) check<TypeParam>(named, seed);
   }
   for (const auto& named : large_cases<TypeParam>()) check<TypeParam>(named, 0);
 }
 
-/// Sums of several groups of tiles that are added to something.
-TEST(WeightGradient, is_added_alike_on_any_number_of_threads) {
+/// Sums over several groups of tiles with Write::add.
+TEST(WeightGradient, accumulates_the_same_for_any_number_of_threads) {
   for (const auto& named : large_cases<Conv2d>()) {
     if (!named.name.starts_with("tiles_blocks_and_groups")) continue;
     const auto gradient = [&](const Isa& isa, int threads, Write write) {
       Exec exec;
-      Trial<Conv2d> trial(exec, named.problem);  // a new one draws what is added to anew, the same
+      Trial<Conv2d> trial(exec, named.problem);  // a fresh one: the same initial dw each time
       return run<Conv2d>(trial, named.problem, Conv2d::Pass::backward_weight, isa, threads, write);
     };
     for (const Isa* isa : available_isas()) {
@@ -155,7 +155,7 @@ TEST(WeightGradient, is_added_alike_on_any_number_of_threads) {
   }
 }
 
-/// Results that are written past the caches, and the same added to something, which are not.
+/// Results written with non-temporal stores, and accumulated results, which are not.
 template <class Op>
 void check_streamed(const std::vector<cases::Case<Op>>& named_cases) {
   for (const auto& named : named_cases) {
@@ -176,7 +176,7 @@ void check_streamed(const std::vector<cases::Case<Op>>& named_cases) {
   }
 }
 
-TEST(Streaming, convolutions_are_right) {
+TEST(Streaming, convolutions_match_the_reference) {
   check_streamed<Conv2d>(
       {{"gathered", {.n = 16, .h = 32, .w = 32, .c = 8, .k = 64, .r = 3, .s = 3, .padding = 1}},
        {"gathered_gradient", {.n = 16, .h = 32, .w = 32, .c = 64, .k = 8, .r = 3, .s = 3, .padding = 1}},
@@ -188,21 +188,21 @@ TEST(Streaming, convolutions_are_right) {
        {"narrow", {.n = 16, .h = 32, .w = 32, .c = 3, .k = 64, .r = 3, .s = 3, .padding = 1}}});
 }
 
-TEST(Streaming, batch_norm_is_right) {
+TEST(Streaming, batch_norm_matches_the_reference) {
   check_streamed<BatchNorm>(
       {{"residual_relu", {.rows = 33001, .c = 32, .residual = true, .relu = true}}, {"bare", {.rows = 33001, .c = 32}}});
 }
 
-TEST(Streaming, is_for_many_rows_of_whole_lines) {
+TEST(Streaming, requires_a_large_result_of_whole_cache_lines) {
   alignas(64) static float values[32];
-  constexpr std::int64_t kRows = kLeastStreamedFloats / 16;
+  constexpr std::int64_t kRows = kMinStreamedFloats / 16;
   EXPECT_TRUE(worth_streaming(values, kRows, 16));
   EXPECT_FALSE(worth_streaming(values, kRows - 1, 16));
   EXPECT_FALSE(worth_streaming(values, kRows, 24));
   EXPECT_FALSE(worth_streaming(values + 4, kRows, 16));
 }
 
-TEST(Workspace, is_reserved_when_a_kernel_is_made) {
+TEST(Workspace, is_reserved_on_construction) {
   for (const auto& named : all_cases<Conv2d>()) {
     for (const auto pass : {Conv2d::Pass::forward, Conv2d::Pass::backward_input, Conv2d::Pass::backward_weight}) {
       Exec exec({.threads = 3});

@@ -1,5 +1,5 @@
-// Winograd convolution loses digits in its transforms: how many, against the naive loops in double, on the channels and
-// images of the nets. It grows with the channels: 4e-7 to 1.8e-6 with fma, 2.4e-6 without. A wrong constant is far off.
+// Accuracy of Winograd convolution, whose transforms lose digits: error against the naive loops in double, for the channels and
+// images of the nets. It grows with the channels: 4e-7 to 1.8e-6 with fma, 2.4e-6 without. A wrong constant gives far more.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -86,9 +86,9 @@ std::string name_of(const testing::TestParamInfo<Conv2d::Problem>& test) {
   return fmt::format("{}x{}_{}_to_{}_padding_{}", p.h, p.w, p.c, p.k, p.padding);
 }
 
-/// A sanitizer tells when it reads beyond its workspace, of which it needs the very last byte here: two chunks of 25 tiles of
-/// 80 channels of dy are an odd number of cache lines, and with 64 of x no whole number of register tiles.
-TEST(WinogradWeight, alone_in_its_workspace) {
+/// For AddressSanitizer, which detects reads beyond the workspace. This problem needs its very last byte: two chunks of 25
+/// tiles with 80 channels of dy are an odd number of cache lines, and 64 channels of x are no multiple of a register tile.
+TEST(WinogradWeight, stays_inside_its_workspace) {
   const Conv2d::Problem problem = square(2, 20, 64, 80);
   const Operands operands(problem, Inputs::normal);
   const auto x = widen(operands.x), dy = widen(operands.dy);
