@@ -1,5 +1,5 @@
 // What bench/kernels prints and writes: a line for each problem and pass with the rates of all providers, and at the end
-// how ours and `auto` stand against oneDNN over all convolutions: problem by problem, layer by layer, and by the time that all
+// how `native` and `auto` stand against oneDNN over all convolutions: problem by problem, layer by layer, and by the time that all
 // layers take together.
 #pragma once
 
@@ -58,7 +58,7 @@ struct Comparison {
 };
 Comparison compare(const std::vector<KernelRow>& rows, std::string_view op, std::string_view provider, std::string_view base);
 
-/// The lines at the end: ours and `auto` against oneDNN, and `auto` against the fastest.
+/// The lines at the end: `native` and `auto` against oneDNN, and `auto` against the fastest.
 std::string summary(const std::vector<KernelRow>& rows);
 
 nlohmann::ordered_json to_json(const std::vector<KernelRow>& rows, const Limits& limits);

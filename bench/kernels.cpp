@@ -212,7 +212,7 @@ int main(int argc, char** argv) {
   app.add_option("--net", options.nets, "allcnn, resnet18 or wrn28-5, or several [all]")->check(CLI::IsMember(nets));
   app.add_option("--op", options.ops, "An operation, e.g. conv2d, or several [all]")->check(CLI::IsMember(operation_names()));
   app.add_option("--pass", options.passes, "A pass, e.g. backward_weight, or several [all]");
-  app.add_option("--provider", options.providers, "ours or onednn [all]");
+  app.add_option("--provider", options.providers, "native or onednn [all]");
   app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
   app.add_option("--batch", options.batch, "Images [the batch that each net is trained with]")->check(CLI::Range(1, 1 << 16));
   app.add_option("--rounds", options.rounds.least, "Rounds that each provider runs at least")

@@ -7,7 +7,7 @@ namespace {
 
 template <class Op>
 constexpr std::array<Implementation<Op>, 1> kTable{
-    Implementation<Op>{"ours", DeviceKind::cpu, [](const typename Op::Problem&, typename Op::Pass) { return true; },
+    Implementation<Op>{"native", DeviceKind::cpu, [](const typename Op::Problem&, typename Op::Pass) { return true; },
                        [](Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
                          return make(exec, problem, pass, default_isa());
                        }}};

@@ -33,7 +33,7 @@ enum class Write : std::uint8_t { overwrite, add };
 /// One provider's implementation of `Op`.
 template <class Op>
 struct Implementation {
-  std::string_view provider;  ///< "ours", "onednn", "cudnn", "reference"
+  std::string_view provider;  ///< "native", "onednn", "cudnn", "reference"
   DeviceKind device;
   bool (*supports)(const typename Op::Problem&, typename Op::Pass);
   /// Makes a kernel for one pass of a problem: descriptors, plans and workspace are settled here, once, for that pass only.

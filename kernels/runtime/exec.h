@@ -19,7 +19,7 @@
 
 namespace apam {
 
-/// Which provider computes which operation, read from `conv2d=onednn,batch_norm=ours,*=auto`.
+/// Which provider computes which operation, read from `conv2d=onednn,batch_norm=native,*=auto`.
 /// `op=provider` (or `op.pass=provider`) is a demand: a problem that the provider cannot do is an error.
 /// `*=provider` (or the provider's name alone) is a preference: where it cannot, `auto` decides, and says so in the report.
 class KernelSelection {

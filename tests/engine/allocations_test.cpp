@@ -129,7 +129,7 @@ Counts later_allocations(std::string_view kernels) {
 }
 
 TEST(Steps, allocate_nothing_after_the_first) {
-  const auto counts = later_allocations("ours");
+  const auto counts = later_allocations("native");
   EXPECT_EQ(counts.buffers, 0U);
   EXPECT_EQ(counts.allocations, 0U);
 }

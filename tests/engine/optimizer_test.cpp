@@ -74,7 +74,7 @@ TEST(Optimizer, amsgrad_keeps_the_largest_second_moment) {
 // rounded from double. From beta2 rounded to float32 first, 1 - beta2 would be off by 1.3e-5, and the step by half of that.
 TEST(Optimizer, complements_of_the_betas_are_formed_in_double) {
   for (const auto rule : {Rule::adam, Rule::amsgrad}) {
-    for (const auto kernels : {"reference", "ours"}) {
+    for (const auto kernels : {"reference", "native"}) {
       Stepper stepper({.rule = rule, .learning_rate = 0.5, .eps = 1e-30}, 0.0F, kernels);
       EXPECT_NEAR(stepper.step(2.0F), -0.5, kRounding) << to_string(rule) << ' ' << kernels;
     }
@@ -83,7 +83,7 @@ TEST(Optimizer, complements_of_the_betas_are_formed_in_double) {
 
 TEST(Optimizer, shows_a_second_moment_that_overflows) {
   for (const auto rule : {Rule::adam, Rule::amsgrad}) {
-    for (const auto kernels : {"reference", "ours"}) {
+    for (const auto kernels : {"reference", "native"}) {
       Stepper stepper({.rule = rule}, 1.0F, kernels);
       EXPECT_TRUE(std::isnan(stepper.step(1e30F))) << to_string(rule) << ' ' << kernels;
     }

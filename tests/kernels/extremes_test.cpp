@@ -1,5 +1,5 @@
 // NaN, infinities, huge and denormal numbers in every operand of every operation, pass and awkward case: every provider, and
-// ours on every instruction set, against the rule in kernels/ops/operation.h.
+// native on every instruction set, against the rule in kernels/ops/operation.h.
 #include "tests/support/extremes.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ std::vector<cases::Case<Conv2d>> more_cases() {
           {"tiles_stride_2", {.n = 5, .h = 12, .w = 13, .c = 17, .k = 16, .r = 3, .s = 3, .stride = 2, .padding = 1}}};
 }
 
-/// Calls try_one(who, what runs it) for every provider that can do the pass, and for ours on every instruction set.
+/// Calls try_one(who, what runs it) for every provider that can do the pass, and for native on every instruction set.
 template <class Op, class TryOne>
 void for_all_kernels(Exec& exec, Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass,
                      const TryOne& try_one) {

@@ -26,7 +26,7 @@ KernelDecisions decided_by(Exec& exec) {
 
 TEST(KernelDecisions, travel_as_text) {
   KernelDecisions decisions;
-  decisions.set("a", decision("ours", 2.5));
+  decisions.set("a", decision("native", 2.5));
   decisions.set("b", {"reference", {}});
   EXPECT_EQ(KernelDecisions::from_text(decisions.to_text()), decisions);
   EXPECT_EQ(decisions.to_text().find('\n'), std::string::npos);
@@ -35,20 +35,20 @@ TEST(KernelDecisions, travel_as_text) {
 
 TEST(KernelDecisions, of_two_the_merged_ones_win) {
   KernelDecisions first, second;
-  first.set("a", decision("ours", 1));
-  first.set("b", decision("ours", 2));
+  first.set("a", decision("native", 1));
+  first.set("b", decision("native", 2));
   second.set("b", decision("onednn", 3));
   first.merge(second);
   EXPECT_EQ(first.size(), 2U);
-  EXPECT_EQ(*first.find("a"), decision("ours", 1));
+  EXPECT_EQ(*first.find("a"), decision("native", 1));
   EXPECT_EQ(*first.find("b"), decision("onednn", 3));
   EXPECT_EQ(first.find("c"), nullptr);
 }
 
 TEST(KernelDecisions, refuse_other_text) {
-  const std::string good = R"("provider": "ours", "date": "", "doubtful": false, "load": 0)";
+  const std::string good = R"("provider": "native", "date": "", "doubtful": false, "load": 0)";
   for (const std::string& text : {std::string(), std::string("[]"), std::string("{\"a\": "), std::string("{\"a\": 7}"),
-                                  R"({"a": {)" + good + "}}", R"({"a": {)" + good + R"(, "milliseconds": {"ours": -1}}})"}) {
+                                  R"({"a": {)" + good + "}}", R"({"a": {)" + good + R"(, "milliseconds": {"native": -1}}})"}) {
     const auto message = error_of<InputError>([&] { KernelDecisions::from_text(text); });
     EXPECT_TRUE(message.starts_with("kernel decisions: ")) << text << ": " << message;
   }

@@ -48,26 +48,26 @@ std::size_t workspace(const Implementation<Op>& implementation, const typename O
   return exec.workspace_bytes();
 }
 
-const auto& ours(const auto implementations) {
+const auto& native(const auto implementations) {
   for (const auto& implementation : implementations) {
-    if (implementation.provider == "ours") return implementation;
+    if (implementation.provider == "native") return implementation;
   }
   return implementations.back();
 }
 
 TEST(OnePass, only_what_runs_needs_workspace) {
-  const auto& conv2d = ours(implementations<Conv2d>());
+  const auto& conv2d = native(implementations<Conv2d>());
   constexpr Conv2d::Problem kFewOutputs{.n = 1, .h = 32, .w = 32, .c = 256, .k = 1, .r = 1, .s = 1};
   EXPECT_NE(workspace(conv2d, kFewOutputs, Conv2d::Pass::forward),
             workspace(conv2d, kFewOutputs, Conv2d::Pass::backward_input));
-  const auto& batch_norm = ours(implementations<BatchNorm>());
+  const auto& batch_norm = native(implementations<BatchNorm>());
   constexpr BatchNorm::Problem kNormalised{.rows = 10'000, .c = 64, .relu = true};
   const auto inference = workspace(batch_norm, kNormalised, BatchNorm::Pass::forward_inference);
   const auto training = workspace(batch_norm, kNormalised, BatchNorm::Pass::forward_training);
   const auto backward = workspace(batch_norm, kNormalised, BatchNorm::Pass::backward);
   EXPECT_LT(inference, training);
   EXPECT_LT(training, backward);
-  const auto& loss = ours(implementations<SoftmaxCrossEntropy>());
+  const auto& loss = native(implementations<SoftmaxCrossEntropy>());
   constexpr SoftmaxCrossEntropy::Problem kLoss{.n = 100, .classes = 10};
   EXPECT_GT(workspace(loss, kLoss, SoftmaxCrossEntropy::Pass::forward), 0U);
   EXPECT_EQ(workspace(loss, kLoss, SoftmaxCrossEntropy::Pass::backward), 0U);

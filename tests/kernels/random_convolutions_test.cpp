@@ -90,7 +90,7 @@ void check(std::uint64_t number) {
     };
     for (const cpu::Isa* isa : cpu::available_isas()) verify(isa->name, *cpu::make(exec, problem, pass, *isa));
     for (const auto& implementation : implementations<Conv2d>()) {
-      const bool other = implementation.provider != "ours" && implementation.provider != "reference";
+      const bool other = implementation.provider != "native" && implementation.provider != "reference";
       if (implementation.device != DeviceKind::cpu || !other || !implementation.supports(problem, pass)) continue;
       verify(implementation.provider, *implementation.make(exec, problem, pass));
     }

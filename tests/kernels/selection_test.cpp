@@ -17,23 +17,35 @@ bool contains(const std::string& text, std::string_view part) { return text.find
 Exec exec_with(std::string_view kernels) { return Exec({.kernels = KernelSelection::parse(kernels)}); }
 
 TEST(KernelSelection, reads_demands_and_a_preference) {
-  const auto selection = KernelSelection::parse("conv2d=onednn,conv2d.backward_weight=ours,batch_norm=auto,*=reference");
+  const auto selection = KernelSelection::parse("conv2d=onednn,conv2d.backward_weight=native,batch_norm=auto,*=reference");
   const auto expect = [&](std::string_view op, std::string_view pass, std::string_view provider, bool demanded) {
     const auto choice = selection.choice(op, pass);
     EXPECT_EQ(choice.provider, provider) << op << "." << pass;
     EXPECT_EQ(choice.demanded, demanded) << op << "." << pass;
   };
   expect("conv2d", "forward", "onednn", true);
-  expect("conv2d", "backward_weight", "ours", true);  // the pass wins over the operation
+  expect("conv2d", "backward_weight", "native", true);  // the pass wins over the operation
   expect("batch_norm", "backward", "auto", false);
   expect("linear", "forward", "reference", false);
-  EXPECT_EQ(selection.text(), "conv2d=onednn,conv2d.backward_weight=ours,batch_norm=auto,*=reference");
+  EXPECT_EQ(selection.text(), "conv2d=onednn,conv2d.backward_weight=native,batch_norm=auto,*=reference");
 }
 
 TEST(KernelSelection, a_name_alone_is_a_preference) {
-  const auto choice = KernelSelection::parse("ours").choice("relu", "forward");
-  EXPECT_EQ(choice.provider, "ours");
+  const auto choice = KernelSelection::parse("native").choice("relu", "forward");
+  EXPECT_EQ(choice.provider, "native");
   EXPECT_FALSE(choice.demanded);
+}
+
+TEST(KernelSelection, takes_ours_for_native) {
+  EXPECT_EQ(KernelSelection::parse("ours").text(), "native");
+  EXPECT_EQ(KernelSelection::parse("*=ours").choice("relu", "forward").provider, "native");
+  const auto selection = KernelSelection::parse("conv2d=ours,relu.forward=onednn,*=ours");
+  EXPECT_EQ(selection.text(), "conv2d=native,relu.forward=onednn,*=native");
+  EXPECT_EQ(selection.choice("conv2d", "forward").provider, "native");
+  EXPECT_TRUE(selection.choice("conv2d", "forward").demanded);
+  Exec exec({.kernels = selection});
+  kernel<Add>(exec, {.size = 10}, Add::Pass::forward);
+  EXPECT_EQ(exec.report().at(0).provider, "native");
 }
 
 TEST(KernelSelection, is_auto_by_default) {
@@ -43,8 +55,8 @@ TEST(KernelSelection, is_auto_by_default) {
 }
 
 TEST(KernelSelection, refuses_other_text) {
-  for (const char* text : {"", ",", "conv2d=", "=ours", "conv2d==ours", "a=b=c", "conv2d=ours,", ",conv2d=ours",
-                           "conv2d=ours,,relu=ours", "conv2d=ours,conv2d=reference", "ours,reference"}) {
+  for (const char* text : {"", ",", "conv2d=", "=native", "conv2d==native", "a=b=c", "conv2d=native,", ",conv2d=native",
+                           "conv2d=native,,relu=native", "conv2d=native,conv2d=reference", "native,reference"}) {
     const auto message = error_of<InputError>([&] { KernelSelection::parse(text); });
     EXPECT_TRUE(message.starts_with("kernels: ")) << text << ": " << message;
     EXPECT_FALSE(contains(message, "\n"));

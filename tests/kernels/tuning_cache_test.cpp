@@ -26,9 +26,9 @@ nlohmann::json read(const std::filesystem::path& file) { return nlohmann::json::
 /// The one file of timings in a folder.
 std::filesystem::path file_in(const std::filesystem::path& folder) { return TuningCache(folder).file(); }
 
-/// A decision for "ours", which took so many milliseconds.
-KernelDecision ours(double milliseconds) {
-  return {"ours", {{{"onednn", milliseconds + 1, 0.25}, {"ours", milliseconds, 0.5}}, 0.75, "2026-01-31T12:00:00Z", false}};
+/// A decision for "native", which took so many milliseconds.
+KernelDecision native(double milliseconds) {
+  return {"native", {{{"onednn", milliseconds + 1, 0.25}, {"native", milliseconds, 0.5}}, 0.75, "2026-01-31T12:00:00Z", false}};
 }
 
 void store(const std::filesystem::path& folder, const std::string& key, const KernelDecision& decision) {
@@ -42,22 +42,22 @@ std::optional<KernelDecision> find(const std::filesystem::path& folder, const st
 
 TEST(TuningCache, finds_what_was_stored) {
   const support::TemporaryFolder folder;
-  store(folder.path(), "a", ours(1.5));
-  store(folder.path(), "b", ours(3));
-  EXPECT_EQ(find(folder.path(), "a"), ours(1.5));
-  EXPECT_EQ(find(folder.path(), "b"), ours(3));
+  store(folder.path(), "a", native(1.5));
+  store(folder.path(), "b", native(3));
+  EXPECT_EQ(find(folder.path(), "a"), native(1.5));
+  EXPECT_EQ(find(folder.path(), "b"), native(3));
   EXPECT_FALSE(find(folder.path(), "c"));
 }
 
 TEST(TuningCache, makes_its_folder) {
   const support::TemporaryFolder folder;
-  store(folder.path() / "deep" / "er", "a", ours(1));
+  store(folder.path() / "deep" / "er", "a", native(1));
   EXPECT_TRUE(find(folder.path() / "deep" / "er", "a"));
 }
 
 TEST(TuningCache, keeps_instruction_sets_apart) {
   const support::TemporaryFolder folder;
-  store(folder.path(), "a", ours(1));
+  store(folder.path(), "a", native(1));
   const char* before = std::getenv("APAM_ISA");
   const std::string isa = before == nullptr ? "" : before;
   setenv("APAM_ISA", (isa + "x").c_str(), 1);
@@ -67,36 +67,36 @@ TEST(TuningCache, keeps_instruction_sets_apart) {
 }
 
 TEST(TuningCache, survives_a_damaged_file) {
-  for (const char* damage : {"", "{\"a\": {\"ours\": 1", "[1, 2]", "null", "{\"a\": 7}", "\xff\xfe"}) {
+  for (const char* damage : {"", "{\"a\": {\"native\": 1", "[1, 2]", "null", "{\"a\": 7}", "\xff\xfe"}) {
     SCOPED_TRACE(damage);
     const support::TemporaryFolder folder;
     std::ofstream(file_in(folder.path())) << damage;
     EXPECT_FALSE(find(folder.path(), "a"));
-    store(folder.path(), "a", ours(2));
-    EXPECT_EQ(find(folder.path(), "a"), ours(2));
+    store(folder.path(), "a", native(2));
+    EXPECT_EQ(find(folder.path(), "a"), native(2));
   }
 }
 
 TEST(TuningCache, a_malformed_entry_is_none) {
   const support::TemporaryFolder folder;
-  store(folder.path(), "a", ours(1));
-  store(folder.path(), "b", ours(2));
+  store(folder.path(), "a", native(1));
+  store(folder.path(), "b", native(2));
   const auto good = read(file_in(folder.path()));
   const auto found_with = [&](const char* member, const nlohmann::json& value) {
     auto content = good;
     content["a"][nlohmann::json::json_pointer(member)] = value;
     std::ofstream(file_in(folder.path())) << content;
-    EXPECT_EQ(find(folder.path(), "b"), ours(2)) << "other entries count";
+    EXPECT_EQ(find(folder.path(), "b"), native(2)) << "other entries count";
     return find(folder.path(), "a").has_value();
   };
-  EXPECT_TRUE(found_with("/milliseconds/ours", 1.0));
-  EXPECT_FALSE(found_with("/milliseconds/ours", -1.0));
-  EXPECT_FALSE(found_with("/milliseconds/ours", 0.0));
-  EXPECT_FALSE(found_with("/milliseconds/ours", "fast"));
-  EXPECT_FALSE(found_with("/milliseconds/ours", nullptr));  // how JSON writes a NaN
+  EXPECT_TRUE(found_with("/milliseconds/native", 1.0));
+  EXPECT_FALSE(found_with("/milliseconds/native", -1.0));
+  EXPECT_FALSE(found_with("/milliseconds/native", 0.0));
+  EXPECT_FALSE(found_with("/milliseconds/native", "fast"));
+  EXPECT_FALSE(found_with("/milliseconds/native", nullptr));  // how JSON writes a NaN
   EXPECT_FALSE(found_with("/milliseconds/third", 1.0)) << "it has no spread";
   EXPECT_FALSE(found_with("/milliseconds", 1.0));
-  EXPECT_FALSE(found_with("/spread/ours", -0.5));
+  EXPECT_FALSE(found_with("/spread/native", -0.5));
   EXPECT_FALSE(found_with("/spread", nlohmann::json::array()));
   EXPECT_FALSE(found_with("/provider", 1));
   EXPECT_FALSE(found_with("/provider", "third"));
@@ -107,7 +107,7 @@ TEST(TuningCache, a_malformed_entry_is_none) {
 }
 
 TEST(TuningCache, without_a_folder_keeps_nothing) {
-  store("", "a", ours(1));
+  store("", "a", native(1));
   EXPECT_FALSE(find("", "a"));
 }
 
@@ -128,7 +128,7 @@ TEST(TuningCache, without_a_place_to_write_says_so_once_and_keeps_nothing) {
   for (int i = 0; i < 2; ++i) {
     const auto turn = cache.take_turn();
     EXPECT_FALSE(turn.held());
-    cache.store(turn, "a", ours(1));
+    cache.store(turn, "a", native(1));
   }
   EXPECT_FALSE(cache.find("a"));
   ASSERT_EQ(said.lines.size(), 1U);
@@ -155,13 +155,13 @@ class FullDisk {
 
 TEST(TuningCache, a_full_disk_leaves_the_file_whole) {
   const support::TemporaryFolder folder;
-  for (const char* key : {"a", "b", "c", "d"}) store(folder.path(), key, ours(1));
+  for (const char* key : {"a", "b", "c", "d"}) store(folder.path(), key, native(1));
   const auto before = read(file_in(folder.path()));
   Said said;
   TuningCache cache(folder.path(), said.patience(1000, 1000));
   {
     const FullDisk full(200);
-    for (const char* key : {"e", "f"}) cache.store(cache.take_turn(), key, ours(2));
+    for (const char* key : {"e", "f"}) cache.store(cache.take_turn(), key, native(2));
   }
   EXPECT_EQ(read(file_in(folder.path())), before);
   ASSERT_EQ(said.lines.size(), 1U);
@@ -181,10 +181,10 @@ TEST(TuningCache, lets_one_user_at_a_time_look_time_and_store) {
     TuningCache waiting(folder.path());
     EXPECT_TRUE(waiting.take_turn().held());
     EXPECT_TRUE(released);
-    EXPECT_EQ(waiting.find("a"), ours(1));
+    EXPECT_EQ(waiting.find("a"), native(1));
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));  // time enough for the second to come to the lock
-  first.store(*turn, "a", ours(1));
+  first.store(*turn, "a", native(1));
   released = true;
   turn.reset();
   second.join();
@@ -192,7 +192,7 @@ TEST(TuningCache, lets_one_user_at_a_time_look_time_and_store) {
 
 TEST(TuningCache, who_looks_up_waits_for_no_turn) {
   const support::TemporaryFolder folder;
-  store(folder.path(), "a", ours(1));
+  store(folder.path(), "a", native(1));
   TuningCache first(folder.path());
   const auto turn = first.take_turn();
   EXPECT_TRUE(find(folder.path(), "a"));
@@ -207,7 +207,7 @@ TEST(TuningCache, patience_ends_with_a_word_about_who_holds_the_lock) {
   for (int i = 0; i < 3; ++i) {
     const auto none = second.take_turn();  // only the first of them waits
     EXPECT_FALSE(none.held());
-    second.store(none, "a", ours(1));
+    second.store(none, "a", native(1));
   }
   EXPECT_FALSE(second.find("a"));
   ASSERT_EQ(said.lines.size(), 2U);

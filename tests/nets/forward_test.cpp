@@ -37,7 +37,7 @@ class Running {
  public:
   Running(std::string_view name, int classes, int rows)
       : net(make_net(name, classes)),
-        exec({.kernels = KernelSelection::parse("ours")}),
+        exec({.kernels = KernelSelection::parse("native")}),
         arena(Device{}, net->layout()),
         tape(exec, arena),
         rows_(rows),
@@ -165,7 +165,7 @@ class GradientFilesTest : public testing::Test {
   TemporaryFolder folder;
   GradientFiles files{folder.path() / "w", folder.path() / "b", folder.path() / "g"};
   std::unique_ptr<Net> net = make_net("allcnn", 10);
-  Exec exec{{.kernels = KernelSelection::parse("ours")}};
+  Exec exec{{.kernels = KernelSelection::parse("native")}};
 };
 
 TEST_F(GradientFilesTest, have_the_loss_and_one_gradient_a_parameter) {
