@@ -1,5 +1,4 @@
-// Times alternatives against each other: in rounds, each alternative once a round, so that what disturbs the machine for a
-// while disturbs all of them.
+// Times alternatives round-robin, each once per round, so that a disturbance of the machine affects all of them alike.
 #pragma once
 
 #include <algorithm>
@@ -9,30 +8,30 @@
 
 namespace apam::bench {
 
-/// When enough rounds have been run. The first, which warms up, is not counted.
+/// How many rounds to time, after one round of warm-up.
 struct Rounds {
-  int least = 3;            ///< run at least so many,
-  double milliseconds = 0;  ///< and on until every alternative has run for so long,
-  int most = 100;           ///< but not more than so many
+  int least = 3;
+  double milliseconds = 0;  ///< run time that each alternative needs in all,
+  int most = 100;           ///< unless this many rounds are done
 };
 
-/// Milliseconds of every round of each alternative 0 .. count-1; run(i) runs the i-th once, to its end.
+/// Milliseconds of each alternative 0 .. count-1 in each round; run(i) runs alternative i once, to completion.
 template <class Run>
 std::vector<std::vector<double>> time_alternately(std::size_t count, const Rounds& rounds, Run run) {
+  using Milliseconds = std::chrono::duration<double, std::milli>;
   std::vector<std::vector<double>> times(count);
-  std::vector<double> total(count, 0.0);
-  const auto enough = [&](int done) {
-    if (done < rounds.least) return false;
-    return done >= rounds.most || *std::min_element(total.begin(), total.end()) >= rounds.milliseconds;
-  };
-  for (int round = 0; round == 0 || !enough(round - 1); ++round) {
+  std::vector<double> totals(count);
+  if (count == 0) return times;
+  for (std::size_t i = 0; i < count; ++i) run(i);  // warm-up
+  for (int done = 0;
+       done < rounds.least || (done < rounds.most && *std::min_element(totals.begin(), totals.end()) < rounds.milliseconds);
+       ++done) {
     for (std::size_t i = 0; i < count; ++i) {
       const auto start = std::chrono::steady_clock::now();
       run(i);
-      const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-      if (round == 0) continue;
+      const Milliseconds elapsed = std::chrono::steady_clock::now() - start;
       times[i].push_back(elapsed.count());
-      total[i] += elapsed.count();
+      totals[i] += elapsed.count();
     }
   }
   return times;

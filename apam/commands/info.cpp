@@ -14,7 +14,7 @@
 #include "apam/run/text.h"
 #include "apam/updater.h"
 #include "apam/version.h"
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
 

@@ -1,5 +1,5 @@
-// What this folder offers: a kernel for every problem and pass of every operation, on any instruction set that the processor
-// has.
+// What this folder offers: for every operation below, a kernel for each problem and pass, on any instruction set that the
+// processor has.
 #pragma once
 
 #include <memory>
@@ -20,6 +20,12 @@ std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec&, const SoftmaxCrossEntro
                                                   const Isa&);
 std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass, const Isa&);
 std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, RunningAverage::Pass, const Isa&);
+
+/// Whether this folder has kernels for `Op`: an overload of make().
+template <class Op>
+concept Offered = requires(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa) {
+  make(exec, problem, pass, isa);
+};
 
 /// Elements below which a thread of its own does not pay in a loop bound by memory, and a multiple of every vector width.
 inline constexpr std::int64_t kPointwiseGrain = 4096;

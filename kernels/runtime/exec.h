@@ -62,10 +62,27 @@ struct KernelReport {
   Measurement measured;  ///< without times where nothing was compared
 };
 
-/// A kernel is asked for, and will run next.
+/// A kernel is requested, and runs next. Valid during the call of the listener.
 struct KernelRequest {
+  template <class Problem>
+  KernelRequest(std::string_view op_name, std::string_view pass_name, const Problem& of)
+      : op(op_name), pass(pass_name), address_(&of), type_(typeid(Problem)), describe_([](const void* address) {
+          return static_cast<const Problem*>(address)->describe();
+        }) {}
+
   std::string_view op, pass;
-  std::string problem;
+
+  std::string problem() const { return describe_(address_); }
+  /// The problem, or null if it is of another type.
+  template <class Problem>
+  const Problem* problem_as() const {
+    return type_ == typeid(Problem) ? static_cast<const Problem*>(address_) : nullptr;
+  }
+
+ private:
+  const void* address_;
+  std::type_index type_;
+  std::string (*describe_)(const void*);
 };
 
 class Exec {
@@ -115,6 +132,9 @@ class Exec {
   void tell_requests(RequestListener listener) { listener_ = std::move(listener); }
   const RequestListener& request_listener() const { return listener_; }
 
+  /// Whether every call of a kernel is printed: APAM_VERBOSE was set, to something other than 0, when this Exec was made.
+  bool verbose() const { return verbose_; }
+
  private:
   ExecOptions options_;
   Buffer workspace_;
@@ -122,6 +142,7 @@ class Exec {
   std::vector<KernelReport> report_;
   KernelDecisions decisions_, adopted_;
   RequestListener listener_;
+  bool verbose_;
 };
 
 /// Copies all elements in the order of the work that `exec` is given: after what came before, before what comes next. On the

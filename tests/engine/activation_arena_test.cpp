@@ -21,7 +21,7 @@ bool overlap(const Block& a, const Block& b) {
 class Walk {
  public:
   Walk(ActivationArena& arena, std::uint64_t stream, std::uint32_t most)
-      : arena_(arena), random_(5, Purpose::trial, stream), most_(most) {}
+      : arena_(arena), random_(5, Purpose::sample, stream), most_(most) {}
 
   void run(int steps) {
     for (int step = 0; step < steps; ++step) {

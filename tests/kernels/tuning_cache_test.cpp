@@ -1,4 +1,4 @@
-// Timings of providers on disk: kept, shared, and never in the way.
+// Decisions on disk: stored, shared between processes, and never an obstacle.
 #include "kernels/tuning_cache.h"
 
 #include <fmt/format.h>
@@ -26,7 +26,7 @@ nlohmann::json read(const std::filesystem::path& file) { return nlohmann::json::
 /// The one file of timings in a folder.
 std::filesystem::path file_in(const std::filesystem::path& folder) { return TuningCache(folder).file(); }
 
-/// A decision for "native", which took so many milliseconds.
+/// A decision for "native" with this time.
 KernelDecision native(double milliseconds) {
   return {"native", {{{"onednn", milliseconds + 1, 0.25}, {"native", milliseconds, 0.5}}, 0.75, "2026-01-31T12:00:00Z", false}};
 }
@@ -77,7 +77,7 @@ TEST(TuningCache, survives_a_damaged_file) {
   }
 }
 
-TEST(TuningCache, a_malformed_entry_is_none) {
+TEST(TuningCache, ignores_a_malformed_entry) {
   const support::TemporaryFolder folder;
   store(folder.path(), "a", native(1));
   store(folder.path(), "b", native(2));
@@ -86,7 +86,7 @@ TEST(TuningCache, a_malformed_entry_is_none) {
     auto content = good;
     content["a"][nlohmann::json::json_pointer(member)] = value;
     std::ofstream(file_in(folder.path())) << content;
-    EXPECT_EQ(find(folder.path(), "b"), native(2)) << "other entries count";
+    EXPECT_EQ(find(folder.path(), "b"), native(2)) << "other entries are valid";
     return find(folder.path(), "a").has_value();
   };
   EXPECT_TRUE(found_with("/milliseconds/native", 1.0));
@@ -106,21 +106,21 @@ TEST(TuningCache, a_malformed_entry_is_none) {
   EXPECT_FALSE(found_with("/doubtful", 0));
 }
 
-TEST(TuningCache, without_a_folder_keeps_nothing) {
+TEST(TuningCache, stores_nothing_without_a_folder) {
   store("", "a", native(1));
   EXPECT_FALSE(find("", "a"));
 }
 
-/// What a cache says, line by line.
+/// The lines that a cache reports.
 struct Said {
   std::vector<std::string> lines;
-  CachePatience patience(int limit, int word_after) {
-    return {std::chrono::milliseconds(limit), std::chrono::milliseconds(word_after),
+  CachePatience patience(int limit, int report_after) {
+    return {std::chrono::milliseconds(limit), std::chrono::milliseconds(report_after),
             [this](const std::string& line) { lines.push_back(line); }};
   }
 };
 
-TEST(TuningCache, without_a_place_to_write_says_so_once_and_keeps_nothing) {
+TEST(TuningCache, reports_once_that_it_cannot_write) {
   const support::TemporaryFolder folder;
   std::ofstream(folder.path() / "file") << "not a folder";
   Said said;
@@ -135,7 +135,7 @@ TEST(TuningCache, without_a_place_to_write_says_so_once_and_keeps_nothing) {
   EXPECT_NE(said.lines[0].find("Not a directory"), std::string::npos) << said.lines[0];
 }
 
-/// While it lives, files of this process cannot grow beyond so many bytes, as on a full disk.
+/// During its lifetime, files of this process cannot grow beyond this many bytes, as on a full disk.
 class FullDisk {
  public:
   explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -153,7 +153,7 @@ class FullDisk {
   rlimit before_{};
 };
 
-TEST(TuningCache, a_full_disk_leaves_the_file_whole) {
+TEST(TuningCache, a_full_disk_keeps_the_old_file) {
   const support::TemporaryFolder folder;
   for (const char* key : {"a", "b", "c", "d"}) store(folder.path(), key, native(1));
   const auto before = read(file_in(folder.path()));
@@ -171,7 +171,7 @@ TEST(TuningCache, a_full_disk_leaves_the_file_whole) {
   }
 }
 
-TEST(TuningCache, lets_one_user_at_a_time_look_time_and_store) {
+TEST(TuningCache, gives_turns_to_one_process_at_a_time) {
   const support::TemporaryFolder folder;
   std::atomic<bool> released = false;
   TuningCache first(folder.path());
@@ -190,7 +190,7 @@ TEST(TuningCache, lets_one_user_at_a_time_look_time_and_store) {
   second.join();
 }
 
-TEST(TuningCache, who_looks_up_waits_for_no_turn) {
+TEST(TuningCache, a_lookup_does_not_wait) {
   const support::TemporaryFolder folder;
   store(folder.path(), "a", native(1));
   TuningCache first(folder.path());
@@ -198,7 +198,7 @@ TEST(TuningCache, who_looks_up_waits_for_no_turn) {
   EXPECT_TRUE(find(folder.path(), "a"));
 }
 
-TEST(TuningCache, patience_ends_with_a_word_about_who_holds_the_lock) {
+TEST(TuningCache, reports_which_process_holds_the_lock) {
   const support::TemporaryFolder folder;
   TuningCache first(folder.path());
   const auto turn = first.take_turn();
@@ -234,7 +234,7 @@ TEST(TuningCache, a_short_wait_is_silent) {
   EXPECT_TRUE(said.lines.empty());
 }
 
-TEST(TuningCache, a_wish_to_stop_ends_the_wait) {
+TEST(TuningCache, give_up_ends_the_wait) {
   const support::TemporaryFolder folder;
   TuningCache first(folder.path());
   const auto turn = first.take_turn();
@@ -272,7 +272,7 @@ TEST(TuningCache, a_signal_ends_the_wait) {
   sender.join();
   ::sigaction(SIGUSR1, &before, nullptr);
   ASSERT_EQ(said.lines.size(), 1U);
-  EXPECT_NE(said.lines[0].find("a signal came"), std::string::npos) << said.lines[0];
+  EXPECT_NE(said.lines[0].find("signal"), std::string::npos) << said.lines[0];
 }
 
 TEST(TuningCache, machine_has_a_name) { EXPECT_FALSE(cpu_model().empty()); }
