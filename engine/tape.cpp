@@ -155,7 +155,7 @@ void Tape::pass_on(const Edge& output, const Edge& input) {
   }
   const Out sum = sink(input).data;
   const kernels::Add::Problem problem{static_cast<std::int64_t>(sum.size())};
-  kernels::kernel<kernels::Add>(exec_, problem, kernels::Add::Pass::forward).forward(exec_, sum, dy, sum);
+  kernels::kernel<kernels::Add>(exec_, problem, kernels::Add::Pass::forward)->forward(exec_, sum, dy, sum);
 }
 
 void Tape::backward() {

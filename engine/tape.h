@@ -16,7 +16,7 @@
 
 #include "engine/activation_arena.h"
 #include "engine/parameters.h"
-#include "kernels/ops/operation.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/exec.h"
 
 namespace apam::engine {

@@ -4,7 +4,7 @@
 #include <cctype>
 #include <cstdlib>
 
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::commands {

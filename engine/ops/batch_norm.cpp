@@ -54,7 +54,7 @@ class BatchNormNode final : public Node {
     if (d_residual_) std::tie(gradients.d_residual, gradients.write_residual) = target(tape, *d_residual_, unused_residual);
     std::tie(gradients.dx, gradients.write_x) = target_in_place(tape, dx_, unused_x);
     const In gamma = tape.parameters().weight(parameters_.gamma).data;
-    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward).backward(tape.exec(), dy, saved, gamma, gradients);
+    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)->backward(tape.exec(), dy, saved, gamma, gradients);
   }
 
  private:
@@ -110,7 +110,7 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
   if (!tape.recording() && parameters.statistics.valid()) {
     const auto running = arena.running(parameters.statistics);
     kernels::kernel<Op>(exec, problem, Op::Pass::forward_inference)
-        .forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);
+        ->forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);
     return y;
   }
   require<KernelError>(!parameters.statistics.valid() || tape.use_count(parameters.gamma) == 0,
@@ -118,8 +118,8 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
                        arena.layout()[parameters.gamma].name, tape.use_count(parameters.gamma) + 1);
   BatchMoments moments = batch_moments(tape, parameters, channels);
   kernels::kernel<Op>(exec, problem, Op::Pass::forward_training)
-      .forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,
-                        {moments.mean, moments.variance, moments.inv_std.tensor().data});
+      ->forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,
+                         {moments.mean, moments.variance, moments.inv_std.tensor().data});
   if (tape.recording()) {
     tape.add_use(parameters.gamma);
     tape.add_use(parameters.beta);

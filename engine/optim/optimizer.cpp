@@ -83,7 +83,7 @@ void Optimizer::step(Exec& exec, In gradients, Out weights) {
   }
   const Step::Scalars scalars{static_cast<float>(rate), Step::Decay(options_.beta1), Step::Decay(options_.beta2),
                               static_cast<float>(options_.eps), static_cast<float>(options_.weight_decay)};
-  kernels::kernel<Step>(exec, problem(), Step::Pass::update).update(exec, scalars, gradients, weights, moments);
+  kernels::kernel<Step>(exec, problem(), Step::Pass::update)->update(exec, scalars, gradients, weights, moments);
 }
 
 void Optimizer::choose_kernel(Exec& exec) const { kernels::kernel<Step>(exec, problem(), Step::Pass::update); }
@@ -94,7 +94,7 @@ void update_running_statistics(Exec& exec, In batch, Out running, float momentum
   if (batch.empty()) return;
   using Average = kernels::RunningAverage;
   const Average::Problem problem{static_cast<std::int64_t>(batch.size())};
-  kernels::kernel<Average>(exec, problem, Average::Pass::update).update(exec, momentum, batch, running);
+  kernels::kernel<Average>(exec, problem, Average::Pass::update)->update(exec, momentum, batch, running);
 }
 
 }  // namespace apam::engine

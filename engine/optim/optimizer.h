@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "kernels/ops/optimizer_step.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/exec.h"
 

@@ -20,6 +20,12 @@ std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec&, const SoftmaxCrossEntro
 std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass, const Isa&);
 std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, RunningAverage::Pass, const Isa&);
 
+/// Whether this folder has kernels for `Op`: an overload of make().
+template <class Op>
+concept Offered = requires(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa) {
+  make(exec, problem, pass, isa);
+};
+
 /// Minimum number of elements per thread in a memory-bound loop; a multiple of every vector width.
 inline constexpr std::int64_t kPointwiseGrain = 4096;
 

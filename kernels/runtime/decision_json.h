@@ -1,5 +1,5 @@
 // A kernel decision as JSON, for the tuning cache and for messages between processes:
-//   {"provider": "ours", "milliseconds": {"ours": 1.5, "onednn": 2.5}, "spread": {"ours": 0.02, "onednn": 0.01},
+//   {"provider": "native", "milliseconds": {"native": 1.5, "onednn": 2.5}, "spread": {"native": 0.02, "onednn": 0.01},
 //    "load": 0.3, "date": "2026-01-31T12:00:00Z", "doubtful": false}
 #pragma once
 

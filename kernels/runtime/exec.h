@@ -19,7 +19,7 @@
 
 namespace apam {
 
-/// Which provider computes which operation, parsed from `conv2d=onednn,batch_norm=ours,*=auto`.
+/// Which provider computes which operation, parsed from `conv2d=onednn,batch_norm=native,*=auto`.
 /// `op=provider` (or `op.pass=provider`) is mandatory: a problem that the provider does not support is an error.
 /// `*=provider` (or only its name) is a preference: `auto` decides the problems that it does not support, see the report.
 class KernelSelection {
@@ -62,10 +62,27 @@ struct KernelReport {
   Measurement measured;  ///< no times if nothing was compared
 };
 
-/// A request for a kernel that is about to run.
+/// A request for a kernel that runs next. Valid during the call of the listener.
 struct KernelRequest {
+  template <class Problem>
+  KernelRequest(std::string_view op_name, std::string_view pass_name, const Problem& of)
+      : op(op_name), pass(pass_name), address_(&of), type_(typeid(Problem)), describe_([](const void* address) {
+          return static_cast<const Problem*>(address)->describe();
+        }) {}
+
   std::string_view op, pass;
-  std::string problem;
+
+  std::string problem() const { return describe_(address_); }
+  /// The problem, or null if it is of another type.
+  template <class Problem>
+  const Problem* problem_as() const {
+    return type_ == typeid(Problem) ? static_cast<const Problem*>(address_) : nullptr;
+  }
+
+ private:
+  const void* address_;
+  std::type_index type_;
+  std::string (*describe_)(const void*);
 };
 
 class Exec {
@@ -115,6 +132,9 @@ class Exec {
   void tell_requests(RequestListener listener) { listener_ = std::move(listener); }
   const RequestListener& request_listener() const { return listener_; }
 
+  /// Whether every call of a kernel is printed: APAM_VERBOSE was set, to something other than 0, when this Exec was made.
+  bool verbose() const { return verbose_; }
+
  private:
   ExecOptions options_;
   Buffer workspace_;
@@ -122,6 +142,7 @@ class Exec {
   std::vector<KernelReport> report_;
   KernelDecisions decisions_, adopted_;
   RequestListener listener_;
+  bool verbose_;
 };
 
 /// Copies all elements, in order with the other work of `exec`. Blocks on the CPU; asynchronous on a GPU, where

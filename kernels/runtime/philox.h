@@ -28,7 +28,7 @@ enum class Purpose : std::uint32_t {
   shuffle = 2,
   augmentation = 3,
   synthetic_data = 4,
-  trial = 5,
+  sample = 5,  ///< operands of kernels, for timing and for tests
   delay = 6
 };
 

@@ -129,7 +129,7 @@ Allocations allocations_after_warm_up(std::string_view kernels) {
 }
 
 TEST(Steps, allocate_nothing_after_the_first) {
-  const auto counts = allocations_after_warm_up("ours");
+  const auto counts = allocations_after_warm_up("native");
   EXPECT_EQ(counts.buffers, 0U);
   EXPECT_EQ(counts.allocations, 0U);
 }

@@ -93,7 +93,7 @@ void check_along_gradient(SmallNet& net, std::span<float> values, const std::vec
 }
 
 class SmallNetGradient : public testing::TestWithParam<std::string_view> {};
-INSTANTIATE_TEST_SUITE_P(Kernels, SmallNetGradient, testing::Values("reference", "ours", "auto"),
+INSTANTIATE_TEST_SUITE_P(Kernels, SmallNetGradient, testing::Values("reference", "native", "auto"),
                          [](const testing::TestParamInfo<std::string_view>& test) { return std::string(test.param); });
 
 TEST_P(SmallNetGradient, matches_finite_differences) {

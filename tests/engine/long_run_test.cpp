@@ -114,7 +114,7 @@ Bounded rate_of(const OptimizerOptions& options, std::int64_t t) {
 }
 
 void check(const OptimizerOptions& options) {
-  Model model({}, "ours");
+  Model model({}, "native");
   Optimizer optimizer({}, Gradients::kCount, options);
   std::vector<float> weights{0, 0.05F, -0.3F, 0, 1, 0.01F, -0.05F, 2};
   std::vector<Trajectory> trajectories;

@@ -37,7 +37,7 @@ inline std::vector<float> values_of(In span) { return {span.host().begin(), span
 
 /// `count` samples of N(0, 1).
 inline std::vector<float> normals(std::size_t count, std::uint64_t stream) {
-  const Random random(1, Purpose::trial, stream);
+  const Random random(1, Purpose::sample, stream);
   std::vector<float> values(count);
   for (std::size_t i = 0; i < count; ++i) values[i] = random.normal(i);
   return values;

@@ -74,7 +74,7 @@ TEST(Optimizer, amsgrad_keeps_the_maximum_of_the_second_moment) {
 // in double. With beta2 rounded to float32 first, 1 - beta2 has a relative error of 1.3e-5 and the step half of that.
 TEST(Optimizer, one_minus_beta_is_computed_in_double) {
   for (const auto rule : {Rule::adam, Rule::amsgrad}) {
-    for (const auto kernels : {"reference", "ours"}) {
+    for (const auto kernels : {"reference", "native"}) {
       Stepper stepper({.rule = rule, .learning_rate = 0.5, .eps = 1e-30}, 0.0F, kernels);
       EXPECT_NEAR(stepper.step(2.0F), -0.5, kRounding) << to_string(rule) << ' ' << kernels;
     }
@@ -83,7 +83,7 @@ TEST(Optimizer, one_minus_beta_is_computed_in_double) {
 
 TEST(Optimizer, overflow_of_the_second_moment_gives_nan) {
   for (const auto rule : {Rule::adam, Rule::amsgrad}) {
-    for (const auto kernels : {"reference", "ours"}) {
+    for (const auto kernels : {"reference", "native"}) {
       Stepper stepper({.rule = rule}, 1.0F, kernels);
       EXPECT_TRUE(std::isnan(stepper.step(1e30F))) << to_string(rule) << ' ' << kernels;
     }

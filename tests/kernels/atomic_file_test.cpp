@@ -1,4 +1,4 @@
-// Files that appear whole or not at all, whatever stands in the way: full disks, links, devices, names of any bytes.
+// Files appear complete or not at all, even with full disks, links, devices and names of any bytes.
 #include "kernels/runtime/atomic_file.h"
 
 #include <fcntl.h>
@@ -59,7 +59,7 @@ void expect_error(const std::string& message, const std::string& path, const std
 
 using Names = std::vector<std::string>;
 
-TEST(AtomicFile, ReplacesWholeFilesAndLeavesNothingElse) {
+TEST(AtomicFile, ReplacesFilesAndLeavesNoTemporaries) {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "file";
   write_file(path, "first, and longer");
@@ -69,7 +69,7 @@ TEST(AtomicFile, ReplacesWholeFilesAndLeavesNothingElse) {
   EXPECT_EQ(names_in(folder.path()), Names{"file"});
 }
 
-TEST(AtomicFile, ShowsNothingBeforeItIsCommitted) {
+TEST(AtomicFile, IsInvisibleUntilCommitted) {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "file";
   write_file(path, "old");
@@ -103,7 +103,7 @@ TEST(AtomicFile, WritersOfOneFileDoNotDisturbEachOther) {
   EXPECT_EQ(names_in(folder.path()), Names{"file"});
 }
 
-TEST(AtomicFile, KeepsPermissionsAndObeysTheUmask) {
+TEST(AtomicFile, KeepsPermissionsAndTheUmask) {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "file";
   const ::mode_t before = ::umask(0027);
@@ -140,7 +140,7 @@ TEST(AtomicFile, FollowsLinksAndKeepsThem) {
 }
 
 TEST(AtomicFile, WritesThroughDevices) {
-  // Through links: a writer that replaces what it is given must not harm the machine.
+  // Through links, so that a writer that replaces its target does not harm the machine.
   const TemporaryFolder folder;
   const fs::path null = folder.path() / "null", full = folder.path() / "full";
   fs::create_symlink("/dev/null", null);
@@ -166,7 +166,7 @@ TEST(AtomicFile, WritesThroughAFifo) {
   EXPECT_TRUE(fs::is_fifo(fifo));
 }
 
-TEST(AtomicFile, AddsToAnOpenDescriptorWhereItStands) {
+TEST(AtomicFile, WritesToAnOpenDescriptorAtItsOffset) {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "out";
   const int out = ::open(path.c_str(), O_RDWR | O_CREAT, 0600);
@@ -202,7 +202,7 @@ TEST(AtomicFile, NamesMayHaveAnyBytesAndAnyLength) {
   EXPECT_EQ(names_in(folder.path()).size(), 3U);
 }
 
-TEST(AtomicFile, ErrorsSayOperationPathAndReason) {
+TEST(AtomicFile, ErrorsNameOperationPathAndReason) {
   const TemporaryFolder folder;
   const auto at = [&](const char* name) { return (folder.path() / name).string(); };
   write_file(at("file"), "x");
@@ -214,7 +214,7 @@ TEST(AtomicFile, ErrorsSayOperationPathAndReason) {
   expect_error(error_of([&] { write_file(at("") + long_name, ""); }), at("") + long_name, "File name too long");
 }
 
-TEST(AtomicFile, AFullDiskLeavesTheOldFileWhole) {
+TEST(AtomicFile, AFullDiskKeepsTheOldFile) {
   const support::SmallDisk disk;
   if (!disk.mounted()) GTEST_SKIP() << "a small disk cannot be mounted here: " << disk.reason();
   const fs::path path = disk.path() / "file";
@@ -227,7 +227,7 @@ TEST(AtomicFile, AFullDiskLeavesTheOldFileWhole) {
   EXPECT_EQ(read(path), "fits");
 }
 
-TEST(AtomicFile, ALimitOnFilesLeavesTheOldFileWhole) {
+TEST(AtomicFile, AFileSizeLimitKeepsTheOldFile) {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "file";
   write_file(path, "old");

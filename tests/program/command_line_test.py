@@ -58,7 +58,7 @@ MISTAKES = [
     (["train", "--augment", "heavy"], "--augment: expected one of standard, none, got 'heavy'"),
     (["train", "--device", "tpu"], "device: expected cpu, cuda or cuda:INDEX, got 'tpu'"),
     (["train", "--kernels", "conv2d=magic"], "this build has no provider 'magic' for 'conv2d'"),
-    (["train", "--kernels", "bake=ours"], "no operation 'bake'"),
+    (["train", "--kernels", "bake=native"], "no operation 'bake'"),
     (["train", "--kernels", "conv2d="], "expected PROVIDER or OP=PROVIDER"),
     (["train", "--exchange", "async"], "--exchange async: needs a master and at least one worker"),
     (["eval", "--net", "allcnn"], "--weights is required"),
@@ -112,7 +112,7 @@ class CommandLine(ProgramTest):
 
     def test_info_lists_the_kernels_of_a_net(self):
         kernels = json.loads(call("info", "--json", "--net", "allcnn", "--batch", "1", *MACHINE).stdout)["kernels"]
-        self.assertEqual({k["provider"] for k in kernels}, {"ours"})
+        self.assertEqual({k["provider"] for k in kernels}, {"native"})
         convolutions = [k["problem"] for k in kernels if k["op"] == "conv2d" and k["pass"] == "forward"]
         self.assertEqual(len(convolutions), 9)
         self.assertIn("optimizer_step", {k["op"] for k in kernels})
@@ -120,7 +120,7 @@ class CommandLine(ProgramTest):
     def test_info_times_again_when_asked(self):
         cache = self.folder / "cache"
         step = ["info", "--json", "--net", "allcnn", "--batch", "1", "--threads", "1", "--kernel-cache", cache]
-        step += ["--kernels", "conv2d.forward=auto,*=ours"]
+        step += ["--kernels", "conv2d.forward=auto,*=native"]
 
         def compared(*more):
             kernels = json.loads(call(*step, *more).stdout)["kernels"]

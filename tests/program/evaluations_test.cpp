@@ -46,7 +46,7 @@ using Need = Evaluations::Need;
 
 TEST_F(EvaluationsTest, BesideTheTrainingSaysWhatOneOnTheSpotSays) {
   ExecOptions options;
-  options.kernels = KernelSelection::parse("ours");  // `auto` may choose otherwise for more threads
+  options.kernels = KernelSelection::parse("native");  // `auto` may choose otherwise for more threads
   Exec exec(options);
   EvaluationsOnTheSpot here(exec, net_, batches(), [] { return false; });
   EvaluationsBeside beside({.exec = options, .final_threads = 2}, net_, batches());

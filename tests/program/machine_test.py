@@ -61,7 +61,7 @@ class Cores(ProgramTest):
 
 class Threads(ProgramTest):
     # As TRAIN, but each rank finds its number of threads itself.
-    OPTIONS = ["train", *DATA, "--kernels", "ours", "--batch", "4", "--max-updates", "1"]
+    OPTIONS = ["train", *DATA, "--kernels", "native", "--batch", "4", "--max-updates", "1"]
 
     def config(self, name, *arguments, **how):
         process = run(*replace(self.OPTIONS, arguments), "--out", self.folder / name, **how)
@@ -104,7 +104,7 @@ class Threads(ProgramTest):
     def test_are_as_many_as_asked_for_whatever_openmp_is_told(self):
         digests = set()
         for number, variables in enumerate(({}, {"OMP_NUM_THREADS": "1"}, {"OMP_DYNAMIC": "true"}, {"OMP_PROC_BIND": "true"})):
-            for kernels in ("ours", "onednn"):
+            for kernels in ("native", "onednn"):
                 name = f"{kernels}{number}"
                 config = self.config(name, "--threads", "2", "--kernels", kernels, environment=variables)
                 self.assertEqual(config["threads"], 2)

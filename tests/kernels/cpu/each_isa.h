@@ -1,4 +1,4 @@
-// Test suites that run once per available instruction set.
+// Test suites that run once per instruction set of this processor.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,46 +1,16 @@
-// Trial<BatchNorm>: every channel of x has a mean (deviation 1/2) and a deviation (1/2 to 3/2) of its own; gamma is around 1,
-// beta around 0. What backward needs of the forward pass (y, mean, inv_std) comes from the naive loops.
-#include <algorithm>
-#include <cmath>
+// Batch norm: edge cases; per pass, the operands, the expected values, and the work.
+#include "kernels/reference/batch_norm_sample.h"
+#include "tests/cases/cases.h"
+#include "tests/support/kernel_check_impl.h"
 
-#include "kernels/reference/batch_norm.h"
-#include "kernels/reference/trial_impl.h"
+namespace apam {
 
-namespace apam::kernels {
+using namespace kernels;
 
 template <>
-struct Trial<BatchNorm>::Operands {
-  using Pass = BatchNorm::Pass;
-
-  Operands(Exec& exec, const BatchNorm::Problem& p, std::uint64_t seed)
-      : problem(p),
-        channels(static_cast<std::size_t>(p.c)),
-        store(exec, seed),
-        x(store.normal(p.size())),
-        residual(p.residual ? store.normal(p.size()) : Out()),
-        dy(store.normal(p.size())),
-        gamma(store.normal(channels, 0.25, 1)),
-        beta(store.normal(channels, 0.25)),
-        running_mean(store.normal(channels, 0.5)),
-        running_variance(store.normal(channels)),
-        saved_y(p.relu ? store.unwritten(p.size()) : Out()),
-        saved_mean(store.unwritten(channels)),
-        saved_inv_std(store.unwritten(channels)),
-        y(store.unwritten(p.size())),
-        mean(store.unwritten(channels)),
-        variance(store.unwritten(channels)),
-        inv_std(store.unwritten(channels)),
-        dx(store.unwritten(p.size())),
-        d_residual(p.residual ? store.unwritten(p.size()) : Out()),
-        dgamma(store.unwritten(channels)),
-        dbeta(store.unwritten(channels)) {
-    store.edit(running_variance, [](double z, std::size_t) { return 0.25 + z * z; });
-    const auto centres = doubles(store.normal(channels, 0.5)), spreads = doubles(store.normal(channels));
-    store.edit(x, [&](double z, std::size_t e) {
-      const std::size_t c = e % channels;
-      return centres[c] + (0.5 + std::min(std::abs(spreads[c]), 1.0)) * z;
-    });
-    save_forward_pass();
+struct support::KernelCheck<BatchNorm>::Rules : Operands<BatchNorm> {
+  Rules(Exec& exec, const BatchNorm::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
+      : Operands(exec, p, seed, std::move(memory)) {
     const auto gammas = doubles(gamma), means = doubles(saved_mean), inv_stds = doubles(saved_inv_std);
     for (std::size_t c = 0; c < channels; ++c) {
       offset = std::max(offset, std::abs(means[c] * inv_stds[c]));
@@ -48,35 +18,12 @@ struct Trial<BatchNorm>::Operands {
     }
   }
 
-  /// Fills saved_mean, saved_inv_std and saved_y; uses y (prepared afterwards) where saved_y is not wanted.
-  void save_forward_pass() {
-    OnHost xs(x), residuals(residual), gammas(gamma), betas(beta), ys(problem.relu ? saved_y : y);
-    OnHost means(saved_mean), inv_stds(saved_inv_std);
-    std::vector<float> variances(channels);
-    reference::batch_norm_forward_training<float>(
-        problem, {xs.values().data(), residuals.values().data(), gammas.values().data(), betas.values().data()},
-        ys.values().data(), {means.values().data(), variances.data(), inv_stds.values().data()});
-    for (const auto* host : {&ys, &means, &inv_stds}) host->put_back();
-  }
-
-  void run(Exec& exec, BatchNorm::Kernel& kernel, Pass pass, Write write) const {
-    switch (pass) {
-      case Pass::forward_training:
-        return kernel.forward_training(exec, x, residual, gamma, beta, y, {mean, variance, inv_std});
-      case Pass::forward_inference:
-        return kernel.forward_inference(exec, x, residual, gamma, beta, running_mean, running_variance, y);
-      case Pass::backward:
-        return kernel.backward(exec, dy, {x, saved_y, saved_mean, saved_inv_std}, gamma,
-                               {dx, d_residual, dgamma, dbeta, write, write, write});
-    }
-  }
-
   static bool accumulates(Pass pass) { return pass == Pass::backward; }
 
-  /// Magnitudes: x - mean is the difference of numbers that are `offset` times as large as what remains of a row alone;
-  /// the three addends of dx are of size 1 before they cancel. dbeta sums `rows` numbers of size 1 and of either sign, which
-  /// makes numbers of size sqrt(rows); dgamma as many of size `normalised`.
-  std::vector<TrialOutput> outputs(Pass pass) const {
+  /// Magnitudes: x - mean cancels numbers that are `offset` times as large as the difference. The three terms of dx are of size
+  /// 1 before they cancel. dbeta is the sum of `rows` numbers of size 1 and mixed signs, so of size sqrt(rows); dgamma sums as
+  /// many of size `normalised`.
+  std::vector<CheckedOutput> outputs(Pass pass) const {
     const std::int64_t rows = problem.rows;
     const double normalised = 1 + offset;
     switch (pass) {
@@ -87,7 +34,7 @@ struct Trial<BatchNorm>::Operands {
         return {{"y", y, 4, 2 * normalised}};
       case Pass::backward: {
         const double sum = std::sqrt(double(rows));
-        std::vector<TrialOutput> gradients{
+        std::vector<CheckedOutput> gradients{
             {"dx", dx, rows, slope}, {"dgamma", dgamma, rows, sum * normalised}, {"dbeta", dbeta, rows, sum}};
         if (problem.residual) gradients.insert(gradients.begin() + 1, {"d_residual", d_residual, 0});
         return gradients;
@@ -96,8 +43,8 @@ struct Trial<BatchNorm>::Operands {
     return {};
   }
 
-  std::vector<TrialInput> inputs(Pass pass) const {
-    std::vector<TrialInput> all{{"x", x}, {"gamma", gamma}};
+  std::vector<CheckedInput> inputs(Pass pass) const {
+    std::vector<CheckedInput> all{{"x", x}, {"gamma", gamma}};
     if (pass == Pass::backward) {
       all.insert(all.end(), {{"dy", dy}, {"mean", saved_mean}, {"inv_std", saved_inv_std}});
       if (problem.relu) all.push_back({"y", saved_y});
@@ -110,11 +57,11 @@ struct Trial<BatchNorm>::Operands {
     return all;
   }
 
-  /// d_residual is dy where the activation let it pass, element by element; so is inference, but for the parameters of a
-  /// channel. All else sums over the rows of a channel.
+  /// d_residual is elementwise in dy; so is inference, except for the parameters of a channel. Everything else sums over the
+  /// rows of a channel.
   std::vector<Reached> reached(Pass pass) const {
     Reached of_channel(channels), of_element(problem.size());
-    for (const TrialInput& input : inputs(pass)) {
+    for (const CheckedInput& input : inputs(pass)) {
       const Reached marks = extremes(input.values);
       const bool elementwise = pass == Pass::forward_inference && marks.size() == problem.size();
       for (std::size_t e = 0; e < marks.size(); ++e) {
@@ -123,7 +70,7 @@ struct Trial<BatchNorm>::Operands {
       }
     }
     std::vector<Reached> all;
-    for (const TrialOutput& output : outputs(pass)) {
+    for (const CheckedOutput& output : outputs(pass)) {
       const bool of_dy = output.values.data() == d_residual.data();
       Reached reached(output.values.size());
       for (std::size_t e = 0; e < reached.size(); ++e) {
@@ -164,8 +111,9 @@ struct Trial<BatchNorm>::Operands {
   }
 
   double flops(Pass pass) const { return (pass == Pass::forward_inference ? 4.0 : 8.0) * double(problem.size()); }
+
   double bytes(Pass pass) const {
-    // Statistics must be complete before anything is written: training reads its operands twice.
+    // Statistics must be complete before anything is written, so training reads its operands twice.
     const double reads = pass == Pass::forward_inference  ? 1 + problem.residual
                          : pass == Pass::forward_training ? 2 + problem.residual
                                                           : 2 * (2 + problem.relu);
@@ -173,21 +121,36 @@ struct Trial<BatchNorm>::Operands {
     return sizeof(float) * (reads + writes) * double(problem.size());
   }
 
-  BatchNorm::Problem problem;
-  std::size_t channels;
   double offset = 0;  // largest |mean| * inv_std
   double slope = 0;   // largest |gamma| * inv_std
-  OperandStore store;
-  Out x, residual, dy;                              // (rows, C); residual is empty unless the problem has one
-  Out gamma, beta, running_mean, running_variance;  // (C)
-  Out saved_y;                                      // (rows, C); empty unless relu
-  Out saved_mean, saved_inv_std;                    // (C)
-  Out y;                                            // (rows, C)
-  Out mean, variance, inv_std;                      // (C)
-  Out dx, d_residual;                               // (rows, C)
-  Out dgamma, dbeta;                                // (C)
 };
 
-template class Trial<BatchNorm>;
+template class support::KernelCheck<BatchNorm>;
 
-}  // namespace apam::kernels
+template <>
+std::vector<cases::Case<BatchNorm>> cases::edge_cases<BatchNorm>() {
+  std::vector<Case<BatchNorm>> cases;
+  const struct {
+    const char* name;
+    int rows, c;
+  } shapes[] = {{"one_row", 1, 20},
+                {"one_channel", 33, 1},
+                {"3_channels", 49, 3},
+                {"10_channels", 72, 10},
+                {"odd", 135, 7},
+                {"17_channels", 1001, 17},
+                {"few_rows_many_channels", 11, 515},
+                {"many_rows", 20011, 5}};
+  for (const auto& shape : shapes) {
+    for (const bool residual : {false, true}) {
+      for (const bool relu : {false, true}) {
+        cases.push_back({fmt::format("edge/{}{}{}", shape.name, residual ? "_residual" : "", relu ? "_relu" : ""),
+                         {shape.rows, shape.c, residual, relu}});
+      }
+    }
+  }
+  cases.push_back({"edge/large_eps", {64, 24, false, true, 0.5F}});
+  return cases;
+}
+
+}  // namespace apam

@@ -1,6 +1,6 @@
-// What contracts promise beyond right results, for every provider on the CPU: element-wise steps do not depend on the number
-// of threads, outputs may be inputs where the contract says so, each gradient follows its own Write, batch norm bears a mean
-// far from zero, and a label is right only where its logit is finite and first.
+// What contracts guarantee beyond right results, for every provider on the CPU: element-wise steps do not depend on the number
+// of threads, operations run in place if the contract allows it, each gradient follows its own Write, batch norm tolerates a
+// mean far from zero, and a label counts only if its logit is finite and ranks first.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 using Vector = std::vector<float>;
 
 Vector normals(std::size_t size, std::uint64_t stream, float mean = 0) {
-  const Random random(3, Purpose::trial, stream);
+  const Random random(3, Purpose::sample, stream);
   Vector values(size);
   for (std::size_t i = 0; i < size; ++i) values[i] = mean + random.normal(i);
   return values;
@@ -26,7 +26,7 @@ Vector normals(std::size_t size, std::uint64_t stream, float mean = 0) {
 In in(const Vector& values) { return {values.data(), values.size()}; }
 Out out(Vector& values) { return {values.data(), values.size()}; }
 
-/// Calls visit(implementation) for every provider on the CPU that does `pass` of `problem`, and names it in failures.
+/// Calls visit(implementation) for every provider on the CPU that supports `pass` of `problem`, and names it in failures.
 template <class Op, class Visit>
 void for_providers(const typename Op::Problem& problem, typename Op::Pass pass, Visit visit) {
   for (const auto& implementation : implementations<Op>()) {
@@ -36,21 +36,21 @@ void for_providers(const typename Op::Problem& problem, typename Op::Pass pass, 
   }
 }
 
-/// The bits that an update leaves behind, on a number of threads.
+/// The results of an update on a number of threads.
 template <class Op>
 std::vector<Vector> updated(const Implementation<Op>& implementation, const typename Op::Problem& problem, int threads) {
   Exec exec({.threads = threads});
-  Trial<Op> trial(exec, problem);
+  support::KernelCheck<Op> samples(exec, problem);
   const auto kernel = implementation.make(exec, problem, Op::Pass::update);
-  trial.run(exec, *kernel, Op::Pass::update);
+  samples.run(exec, *kernel, Op::Pass::update);
   std::vector<Vector> all;
-  for (const auto& output : trial.outputs(Op::Pass::update)) all.push_back(support::on_host(output.values));
+  for (const auto& output : samples.outputs(Op::Pass::update)) all.push_back(support::on_host(output.values));
   return all;
 }
 
 template <class Op>
 void expect_same_on_any_number_of_threads() {
-  for (const auto& named : cases::awkward_cases<Op>()) {
+  for (const auto& named : cases::edge_cases<Op>()) {
     for_providers<Op>(named.problem, Op::Pass::update, [&](const auto& implementation) {
       const auto one = updated(implementation, named.problem, 1);
       EXPECT_EQ(one, updated(implementation, named.problem, 2));
@@ -59,11 +59,11 @@ void expect_same_on_any_number_of_threads() {
   }
 }
 
-TEST(Promises, optimizer_steps_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<OptimizerStep>(); }
-TEST(Promises, running_averages_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<RunningAverage>(); }
+TEST(Contract, optimizer_steps_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<OptimizerStep>(); }
+TEST(Contract, running_averages_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<RunningAverage>(); }
 
-TEST(Promises, add_may_write_over_either_operand) {
-  for (const auto& named : cases::awkward_cases<Add>()) {
+TEST(Contract, add_may_write_over_either_operand) {
+  for (const auto& named : cases::edge_cases<Add>()) {
     for_providers<Add>(named.problem, Add::Pass::forward, [&](const auto& implementation) {
       const auto size = static_cast<std::size_t>(named.problem.size);
       const Vector a = normals(size, 1), b = normals(size, 2);
@@ -81,8 +81,8 @@ TEST(Promises, add_may_write_over_either_operand) {
   }
 }
 
-TEST(Promises, scale_may_write_over_its_operand) {
-  for (const auto& named : cases::awkward_cases<Scale>()) {
+TEST(Contract, scale_may_write_over_its_operand) {
+  for (const auto& named : cases::edge_cases<Scale>()) {
     for_providers<Scale>(named.problem, Scale::Pass::forward, [&](const auto& implementation) {
       const Vector x = normals(static_cast<std::size_t>(named.problem.size), 1);
       Exec exec({.threads = 2});
@@ -95,7 +95,7 @@ TEST(Promises, scale_may_write_over_its_operand) {
   }
 }
 
-/// A training forward pass in double, and what a backward pass needs of it in float.
+/// A training forward pass in double.
 struct BatchNormRun {
   BatchNormRun(const BatchNorm::Problem& p, const Vector& x, const Vector& residual, const Vector& gamma, const Vector& beta)
       : y(p.size()), mean(gamma.size()), variance(gamma.size()), inv_std(gamma.size()) {
@@ -113,7 +113,7 @@ Vector floats(const std::vector<double>& values) {
   return result;
 }
 
-TEST(Promises, each_batch_norm_gradient_follows_its_own_write) {
+TEST(Contract, each_batch_norm_gradient_follows_its_own_write) {
   constexpr BatchNorm::Problem kProblem{.rows = 50, .c = 12, .residual = true, .relu = true};
   const Vector x = normals(600, 1), residual = normals(600, 2), dy = normals(600, 3), gamma = normals(12, 4, 1), beta(12);
   const BatchNormRun run(kProblem, x, residual, gamma, beta);
@@ -124,7 +124,6 @@ TEST(Promises, each_batch_norm_gradient_follows_its_own_write) {
     struct Result {
       Vector dx, d_residual, dgamma, dbeta;
     };
-    // Old values 0 where they are overwritten or added to; so both must give the same up to the sign of zero.
     const auto gradients = [&](float old, Write write_x, Write write_residual, Write write_parameters) {
       Result r{Vector(600, old), Vector(600, old), Vector(12, old), Vector(12, old)};
       kernel->backward(exec, in(dy), {in(x), in(y), in(mean), in(inv_std)}, in(gamma),
@@ -132,7 +131,7 @@ TEST(Promises, each_batch_norm_gradient_follows_its_own_write) {
       return r;
     };
     constexpr Write kOver = Write::overwrite, kAdd = Write::add;
-    constexpr float kOld = 1024;  // adding shifts a result by it, and rounds it to 2^-13 at most
+    constexpr float kOld = 1024;  // adding it rounds a result by at most 2^-13
     const Result plain = gradients(0, kOver, kOver, kOver);
     const auto expect_shifted = [&](const char* name, const Vector& base, const Vector& got, Write write) {
       for (std::size_t i = 0; i < base.size(); ++i) {
@@ -152,7 +151,7 @@ TEST(Promises, each_batch_norm_gradient_follows_its_own_write) {
   });
 }
 
-TEST(Promises, batch_norm_may_write_its_gradient_over_dy) {
+TEST(Contract, batch_norm_may_write_its_gradient_over_dy) {
   constexpr int kRows = 700, kChannels = 41;
   for (const bool residual : {false, true}) {
     for (const bool relu : {false, true}) {
@@ -182,11 +181,11 @@ TEST(Promises, batch_norm_may_write_its_gradient_over_dy) {
   }
 }
 
-// A mean of kappa = 1000 deviations. A sum of `rows` such numbers rounds by rho = 4 eps sqrt(rows) of itself (see
-// tests/support/tolerance.h), so the mean is off by rho * kappa deviations. Squares of deviations from a mean that is off by
-// delta sum to rows * delta^2 more: the variance is off by rho + (rho * kappa)^2 of itself. y carries the error of the mean.
-// The formula E[x^2] - E[x]^2 in float would be off by rho * kappa^2, beyond any sense.
-TEST(Promises, batch_norm_bears_a_mean_far_from_zero) {
+// A mean of kappa = 1000 deviations. A sum of `rows` such numbers has the relative error rho = 4 eps sqrt(rows) (see
+// tests/support/tolerance.h), so the error of the mean is rho * kappa deviations. An error of delta in the mean adds rows *
+// delta^2 to the sum of squares: the relative error of the variance is rho + (rho * kappa)^2. y has the error of the mean. The
+// formula E[x^2] - E[x]^2 in float would have an error of rho * kappa^2, larger than the variance.
+TEST(Contract, batch_norm_tolerates_a_mean_far_from_zero) {
   constexpr BatchNorm::Problem kProblem{.rows = 1024, .c = 24};
   constexpr double kKappa = 1000;
   const Vector x = normals(kProblem.size(), 1, 1000), gamma(24, 1.0F), beta(24);
@@ -213,7 +212,7 @@ enum class Loss : std::uint8_t { finite, infinite, nan };
 
 Loss kind_of(float loss) { return std::isnan(loss) ? Loss::nan : std::isinf(loss) && loss > 0 ? Loss::infinite : Loss::finite; }
 
-TEST(Promises, a_label_is_right_only_where_its_logit_is_finite_and_first) {
+TEST(Contract, a_label_counts_only_if_its_logit_is_finite_and_ranks_first) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
   const struct {
     const char* name;

@@ -1,39 +1,19 @@
-// Trial<SoftmaxCrossEntropy>: normal logits of deviation 2, cut to multiples of 1/4 so that rows hold ties.
-#include <algorithm>
-#include <cmath>
+// Softmax cross-entropy: edge cases; per pass, the operands, the expected values, and the work.
+#include "kernels/reference/softmax_cross_entropy_sample.h"
+#include "tests/cases/cases.h"
+#include "tests/support/kernel_check_impl.h"
 
-#include "kernels/reference/softmax_cross_entropy.h"
-#include "kernels/reference/trial_impl.h"
+namespace apam {
 
-namespace apam::kernels {
+using namespace kernels;
 
 template <>
-struct Trial<SoftmaxCrossEntropy>::Operands {
-  using Pass = SoftmaxCrossEntropy::Pass;
-
-  Operands(Exec& exec, const SoftmaxCrossEntropy::Problem& p, std::uint64_t seed)
-      : problem(p),
-        scale(1.0F / static_cast<float>(p.n)),
-        store(exec, seed),
-        logits(store.normal(p.size(), 2)),
-        labels(store.labels(std::size_t(p.n), p.classes)),
-        saved_probabilities(store.unwritten(p.size())),
-        probabilities(store.unwritten(p.size())),
-        sums(store.unwritten(SoftmaxCrossEntropy::sum_count)),
-        dlogits(store.unwritten(p.size())) {
-    store.edit(logits, [](float z, std::size_t) { return std::round(4 * z) / 4; });
-    const auto saved = expected(Pass::forward).front();
-    store.edit(saved_probabilities, [&](float, std::size_t e) { return saved[e]; });
-  }
-
-  void run(Exec& exec, SoftmaxCrossEntropy::Kernel& kernel, Pass pass, Write) const {
-    if (pass == Pass::forward) return kernel.forward(exec, logits, labels, probabilities, sums);
-    kernel.backward(exec, saved_probabilities, labels, scale, dlogits);
-  }
+struct support::KernelCheck<SoftmaxCrossEntropy>::Rules : Operands<SoftmaxCrossEntropy> {
+  using Operands::Operands;
 
   static bool accumulates(Pass) { return false; }
 
-  std::vector<TrialOutput> outputs(Pass pass) const {
+  std::vector<CheckedOutput> outputs(Pass pass) const {
     if (pass == Pass::backward) return {{"dlogits", dlogits, 2}};
     const std::int64_t classes = problem.classes;
     // Counts are exact: whole numbers far below 2^24.
@@ -42,12 +22,12 @@ struct Trial<SoftmaxCrossEntropy>::Operands {
             {"counts", sums.subspan(SoftmaxCrossEntropy::top1_count, 2), 0}};
   }
 
-  std::vector<TrialInput> inputs(Pass pass) const {
+  std::vector<CheckedInput> inputs(Pass pass) const {
     if (pass == Pass::forward) return {{"logits", logits}};
     return {{"probabilities", saved_probabilities}};
   }
 
-  /// A row, and the loss; never the counts.
+  /// The row and the loss, but not the counts.
   std::vector<Reached> reached(Pass pass) const {
     const Reached marks = extremes(inputs(pass).front().values);
     if (pass == Pass::backward) return {marks};
@@ -76,18 +56,19 @@ struct Trial<SoftmaxCrossEntropy>::Operands {
   }
 
   double flops(Pass pass) const { return (pass == Pass::forward ? 4.0 : 2.0) * double(problem.size()); }
-  double bytes(Pass) const { return sizeof(float) * 2.0 * double(problem.size()); }
 
-  SoftmaxCrossEntropy::Problem problem;
-  float scale;
-  OperandStore store;
-  Out logits;                              // (N, classes)
-  Labels labels;                           // (N)
-  Out saved_probabilities, probabilities;  // (N, classes)
-  Out sums;                                // (3)
-  Out dlogits;                             // (N, classes)
+  double bytes(Pass) const { return sizeof(float) * 2.0 * double(problem.size()); }
 };
 
-template class Trial<SoftmaxCrossEntropy>;
+template class support::KernelCheck<SoftmaxCrossEntropy>;
 
-}  // namespace apam::kernels
+template <>
+std::vector<cases::Case<SoftmaxCrossEntropy>> cases::edge_cases<SoftmaxCrossEntropy>() {
+  return {
+      {"edge/one_class", {.n = 3, .classes = 1}},   {"edge/2_classes", {.n = 5, .classes = 2}},
+      {"edge/batch_1", {.n = 1, .classes = 10}},    {"edge/odd", {.n = 33, .classes = 7}},
+      {"edge/17_classes", {.n = 4, .classes = 17}}, {"edge/many_rows", {.n = 1025, .classes = 11}},
+  };
+}
+
+}  // namespace apam
