@@ -56,7 +56,7 @@ std::string line(const KernelRow& row, const Limits& limits) {
       objections += fmt::format("    {}: {}\n", time.provider, time.objection);
     }
   }
-  if (const auto ratio = row.speedup("ours", kVendor)) text += fmt::format(" ours/{} {:>5.2f}", kVendor, *ratio);
+  if (const auto ratio = row.speedup("native", kVendor)) text += fmt::format(" native/{} {:>5.2f}", kVendor, *ratio);
   if (!row.chosen.empty()) text += fmt::format("  auto: {}", row.chosen);
   return fmt::format("{}  {}\n{}", text, row.problem, objections);
 }
@@ -87,7 +87,7 @@ Comparison compare(const std::vector<KernelRow>& rows, std::string_view op, std:
 
 std::string summary(const std::vector<KernelRow>& rows) {
   std::string text;
-  for (const std::string_view provider : {"ours", "auto"}) {
+  for (const std::string_view provider : {"native", "auto"}) {
     const auto comparison = compare(rows, "conv2d", provider, kVendor);
     if (comparison.rows > 0) text += fmt::format("conv2d, {} / {}: {}\n", provider, kVendor, in_words(comparison));
   }
@@ -98,7 +98,7 @@ nlohmann::ordered_json to_json(const std::vector<KernelRow>& rows, const Limits&
   using Json = nlohmann::ordered_json;
   Json json{{"fma_peak_gflops", limits.gflops}, {"isa", limits.fastest}, {"memcpy_gbytes_per_second", limits.gbytes}};
   json["conv2d"] = Json::object();
-  for (const std::string_view provider : {"ours", "auto"}) {
+  for (const std::string_view provider : {"native", "auto"}) {
     const auto comparison = compare(rows, "conv2d", provider, kVendor);
     if (comparison.rows == 0) continue;
     json["conv2d"][fmt::format("{}_to_{}", provider, kVendor)] = {{"rows", comparison.rows},

@@ -1,5 +1,5 @@
-// The report of bench/kernels: one line per problem and pass with the rates of all providers, then a summary that compares our
-// kernels and `auto` with oneDNN over all convolutions: per problem, per layer, and by the total time of all layers.
+// The report of bench/kernels: one line per problem and pass with the rates of all providers, then a summary that compares the
+// native kernels and `auto` with oneDNN over all convolutions: per problem, per layer, and by the total time of all layers.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -57,7 +57,7 @@ struct Comparison {
 };
 Comparison compare(const std::vector<KernelRow>& rows, std::string_view op, std::string_view provider, std::string_view base);
 
-/// The summary: our kernels and `auto` compared with oneDNN.
+/// The summary: native kernels and `auto` compared with oneDNN.
 std::string summary(const std::vector<KernelRow>& rows);
 
 nlohmann::ordered_json to_json(const std::vector<KernelRow>& rows, const Limits& limits);

@@ -48,13 +48,6 @@ struct Options {
 template <class Op>
 constexpr bool kArithmetic = std::is_same_v<Op, Conv2d> || std::is_same_v<Op, Linear>;
 
-/// Whether training runs this pass: the gradient of the images is not used.
-template <class Op>
-bool runs_in_a_net(const typename Op::Problem& problem, typename Op::Pass pass) {
-  if constexpr (std::is_same_v<Op, Conv2d>) return problem.c > 3 || pass != Conv2d::Pass::backward_input;
-  return true;
-}
-
 /// The provider that `auto` chooses.
 template <class Op>
 std::string choice_of_auto(const Options& options, const typename Op::Problem& problem, typename Op::Pass pass) {
@@ -90,10 +83,11 @@ TimedKernels<Op> verified_kernels(const Options& options, Exec& exec, bench::Ver
 }
 
 template <class Op>
-void time_kernels(const bench::Rounds& rounds, Exec& exec, Trial<Op>& trial, typename Op::Pass pass, TimedKernels<Op>& timed) {
-  trial.prepare(pass);
+void time_kernels(const bench::Rounds& rounds, Exec& exec, support::KernelCheck<Op>& samples, typename Op::Pass pass,
+                  TimedKernels<Op>& timed) {
+  samples.prepare(pass);
   auto times = bench::time_alternately(timed.kernels.size(), rounds, [&](std::size_t i) {
-    trial.run(exec, *timed.kernels[i], pass);
+    samples.run(exec, *timed.kernels[i], pass);
     exec.synchronize();
   });
   for (std::size_t i = 0; i < times.size(); ++i) {
@@ -115,26 +109,26 @@ bench::Rounds longer(bench::Rounds rounds) {
 template <class Op>
 void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, std::vector<bench::KernelRow>& rows) {
   if (!Options::wants(options.ops, Op::name)) return;
-  for (const auto& [name, problem, layers] : cases::net_cases<Op>(options.batch, options.nets)) {
+  for (const auto& [name, problem, layers, passes] : cases::net_cases<Op>(options.batch, options.nets)) {
     bench::Verifier<Op> verifier(exec, problem);
-    Trial<Op> trial(exec, problem);
-    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
-      const auto pass = static_cast<typename Op::Pass>(index);
-      if (!Options::wants(options.passes, Op::pass_names[index]) || !runs_in_a_net<Op>(problem, pass)) continue;
+    support::KernelCheck<Op> samples(exec, problem);
+    for (const auto pass : passes) {
+      const auto index = static_cast<std::size_t>(pass);
+      if (!Options::wants(options.passes, Op::pass_names[index])) continue;
       bench::KernelRow row{.op = std::string(Op::name),
                            .name = name,
                            .problem = problem.describe(),
                            .pass = std::string(Op::pass_names[index]),
-                           .flops = trial.flops(pass),
-                           .bytes = trial.bytes(pass),
+                           .flops = samples.flops(pass),
+                           .bytes = samples.bytes(pass),
                            .arithmetic = kArithmetic<Op>,
                            .layers = layers};
       auto timed = verified_kernels<Op>(options, exec, verifier, problem, pass);
-      time_kernels<Op>(options.rounds, exec, trial, pass, timed);
+      time_kernels<Op>(options.rounds, exec, samples, pass, timed);
       row.times = timed.providers;
       if (row.times.size() > 1) row.chosen = choice_of_auto<Op>(options, problem, pass);
       if (row.speedup("onednn", "auto").value_or(1) > kTolerance) {
-        time_kernels<Op>(longer(options.rounds), exec, trial, pass, timed);
+        time_kernels<Op>(longer(options.rounds), exec, samples, pass, timed);
         row.times = timed.providers;
       }
       if (rows.empty() || rows.back().op != row.op) std::cout << bench::heading(row, limits);
@@ -209,11 +203,12 @@ std::vector<std::string> operation_names() {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app("kernels: times every provider on the problems of the nets", "kernels");
-  const std::vector<std::string> nets{"allcnn", "resnet18", "wrn28-5"};
+  std::vector<std::string> nets;
+  for (const cases::TrainedNet& net : cases::trained_nets()) nets.emplace_back(net.name);
   app.add_option("--net", options.nets, "One or more of allcnn, resnet18, wrn28-5 [all]")->check(CLI::IsMember(nets));
   app.add_option("--op", options.ops, "One or more operations, e.g. conv2d [all]")->check(CLI::IsMember(operation_names()));
   app.add_option("--pass", options.passes, "One or more passes, e.g. backward_weight [all]");
-  app.add_option("--provider", options.providers, "ours or onednn [all]");
+  app.add_option("--provider", options.providers, "native or onednn [all]");
   app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
   app.add_option("--batch", options.batch, "Batch size [that of each net's training]")->check(CLI::Range(1, 1 << 16));
   app.add_option("--rounds", options.rounds.min_rounds, "Minimum number of rounds")

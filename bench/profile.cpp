@@ -18,7 +18,7 @@ bool longer(const nlohmann::ordered_json& a, const nlohmann::ordered_json& b) {
 Profile::Profile(Exec& exec) : exec_(exec) {
   exec_.tell_requests([this](const KernelRequest& request) {
     close_interval();
-    running_ = {std::string(request.op), std::string(request.pass), request.problem};
+    running_ = {std::string(request.op), std::string(request.pass), request.problem()};
     ++entries_[running_].calls;
     since_ = std::chrono::steady_clock::now();
   });

@@ -1,9 +1,8 @@
 // Times whole training steps of a net on random images: forward, backward, AMSGrad and running statistics, without a data set
 // or an exchange. Reports:
 //   images_per_second   batch / median step time
-//   gflops              effective rate: the direct method's operations / median step time, for the forward and both backward
-//                       passes of every convolution and linear layer, except the first convolution's backward_input (not
-//                       used), regardless of each kernel's actual method
+//   gflops              effective rate: the direct method's operations, regardless of each kernel's actual method, for all
+//                       passes of convolutions and linear layers that a step runs / median step time
 //   breakdown           time per kernel, from a few additional steps with a clock read at every kernel (bench/profile.h)
 //   fma_peak_gflops     FMA peak of the cores, measured after the steps (bench/machine)
 #include <sys/resource.h>
@@ -12,7 +11,6 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "apam/exchange/updater.h"
@@ -28,7 +26,7 @@
 #include "kernels/runtime/philox.h"
 #include "kernels/tuning_cache.h"
 #include "nets/net.h"
-#include "tests/cases/nets.h"
+#include "tests/cases/net_requests.h"
 
 namespace {
 
@@ -51,24 +49,18 @@ struct Work {
 };
 
 Work work_of(const Options& options) {
-  const std::map<std::string, cases::NetLayers (*)(int)> nets{
-      {"allcnn", cases::allcnn}, {"resnet18", cases::resnet18}, {"wrn28-5", cases::wide_resnet}};
-  const auto found = nets.find(options.net);
-  require<InputError>(found != nets.end(), "step: the layers of net '{}' are not listed in tests/cases/nets.h", options.net);
-  const cases::NetLayers layers = found->second(options.classes);
+  const cases::NetRequests requests = cases::requests_of({.name = options.net, .classes = options.classes}, 1);
   Work work;
-  bool first = true;
-  const auto add = [&](double flops) {
-    work.forward += flops * 1e-9;
-    work.training += (first ? 2 : 3) * flops * 1e-9;
-    first = false;
+  const auto add = [&]<class Op>() {
+    for (const auto& request : requests.of<Op>()) {
+      if (request.phase != cases::Phase::training) continue;
+      const double gflop = request.problem.flops() * 1e-9;
+      work.training += gflop;
+      if (request.pass == Op::Pass::forward) work.forward += gflop;
+    }
   };
-  for (const auto& conv : layers.convs) {
-    add(kernels::Conv2d::Problem{1, conv.size, conv.size, conv.in, conv.out, conv.window, conv.window, conv.stride,
-                                 conv.padding}
-            .flops());
-  }
-  if (layers.linear) add(kernels::Linear::Problem{1, layers.features, layers.classes}.flops());
+  add.operator()<kernels::Conv2d>();
+  add.operator()<kernels::Linear>();
   return work;
 }
 

@@ -23,7 +23,7 @@ Problem small(Problem problem) {
 template <class Op>
 class Verifier {
  public:
-  Verifier(Exec& exec, const typename Op::Problem& problem) : exec_(exec), problem_(small(problem)), trial_(exec, problem_) {}
+  Verifier(Exec& exec, const typename Op::Problem& problem) : exec_(exec), problem_(small(problem)), samples_(exec, problem_) {}
 
   /// The first fault found in a pass; empty if there is none.
   std::string objection(const kernels::Implementation<Op>& implementation, typename Op::Pass pass) {
@@ -31,16 +31,16 @@ class Verifier {
       return fmt::format("cannot be verified: {} is not supported", problem_.describe());
     }
     auto& expected = expected_[pass];
-    if (expected.empty()) expected = trial_.expected(pass);
+    if (expected.empty()) expected = samples_.expected(pass);
     const auto kernel = implementation.make(exec_, problem_, pass);
-    const std::string faults = support::verify<Op>(exec_, trial_, *kernel, pass, expected);
+    const std::string faults = support::verify<Op>(exec_, samples_, *kernel, pass, expected);
     return faults.empty() ? "" : fmt::format("is wrong: {}", faults.substr(0, faults.find('\n')));
   }
 
  private:
   Exec& exec_;
   typename Op::Problem problem_;
-  kernels::Trial<Op> trial_;
+  support::KernelCheck<Op> samples_;
   std::map<typename Op::Pass, std::vector<std::vector<double>>> expected_;
 };
 

@@ -1,4 +1,4 @@
-# Language level, warnings, sanitizers and output folders, the same for every target of this project.
+# Language standard, warnings and sanitizers of all targets.
 
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
@@ -21,10 +21,10 @@ target_compile_options(apam_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
     -Woverloaded-virtual $<$<BOOL:${APAM_WERROR}>:-Werror>>)
 
-# GCC warns of its own header for AVX-512, and of what AddressSanitizer adds; clang does not know the second of these flags.
+# GCC warns about its own AVX-512 header and about code added by AddressSanitizer. Clang rejects -Wno-maybe-uninitialized.
 set(APAM_NO_UNINITIALIZED_WARNINGS $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 
-# apam_library(name SOURCES...): static library apam_<name>, alias apam::<name>, in-tree include path, our warnings.
+# apam_library(name sources...): static library apam_<name> with alias apam::<name>, include path and warnings.
 function(apam_library name)
   add_library(apam_${name} STATIC ${ARGN})
   add_library(apam::${name} ALIAS apam_${name})

@@ -1,4 +1,4 @@
-# What the targets link. A library that is optional sets APAM_WITH_<NAME>; docs/architecture.md says why each is here.
+# External libraries. Optional ones set APAM_WITH_<NAME>. docs/architecture.md lists the purpose of each.
 
 find_package(Threads REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
@@ -7,7 +7,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(MPICH 3.2 REQUIRED)
 
-# apam_optional(NAME target args...): honours APAM_<NAME> = AUTO | ON | OFF and sets APAM_WITH_<NAME>.
+# apam_optional(NAME arguments...): calls find_package as APAM_<NAME> = AUTO | ON | OFF requires; sets APAM_WITH_<NAME>.
 macro(apam_optional name)
   set(APAM_WITH_${name} OFF)
   if(NOT APAM_${name} STREQUAL "OFF")

@@ -1,6 +1,7 @@
-# Finds MPICH, and no other MPI: target MPI::MPI_CXX, variables MPICH_FOUND, MPICH_VERSION and MPIEXEC_EXECUTABLE. Another MPI
-# may be the machine's default (on Debian the plain names mpicxx and mpiexec are alternatives), so MPICH's own names come
-# first, the launcher is searched next to the compiler wrapper, and the header decides.
+# Finds MPICH; rejects other implementations of MPI. Target MPI::MPI_CXX; variables MPICH_FOUND, MPICH_VERSION and
+# MPIEXEC_EXECUTABLE.
+# Another MPI may be the default (on Debian, mpicxx and mpiexec are alternatives). So MPICH's own names are tried first, the
+# launcher is searched next to the compiler wrapper, and the header must define MPICH_VERSION.
 find_program(MPI_CXX_COMPILER NAMES mpicxx.mpich mpicxx DOC "MPICH's C++ compiler wrapper")
 if(MPI_CXX_COMPILER)
   get_filename_component(folder ${MPI_CXX_COMPILER} DIRECTORY)
@@ -23,6 +24,6 @@ endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(MPICH REQUIRED_VARS MPI_CXX_COMPILER MPIEXEC_EXECUTABLE MPICH_VERSION
   VERSION_VAR MPICH_VERSION REASON_FAILURE_MESSAGE
-  "This project is built on MPICH.\n   On Debian and Ubuntu: apt-get install mpich libmpich-dev\n   \
-Another copy of MPICH: -DMPI_CXX_COMPILER=/path/to/mpicxx (in a fresh build folder)\n   \
-Found so far: compiler wrapper ${MPI_CXX_COMPILER}, header ${MPICH_HEADER}, MPICH version '${MPICH_VERSION}'\n")
+  "This project requires MPICH.\n   On Debian and Ubuntu: apt-get install mpich libmpich-dev\n   \
+For another installation of MPICH: -DMPI_CXX_COMPILER=/path/to/mpicxx (in a fresh build folder)\n   \
+Found: compiler wrapper ${MPI_CXX_COMPILER}, header ${MPICH_HEADER}, MPICH version '${MPICH_VERSION}'\n")

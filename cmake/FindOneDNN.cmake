@@ -1,5 +1,5 @@
 # Finds oneDNN 2.6 or newer by header and library: target OneDNN::OneDNN, variables OneDNN_FOUND, OneDNN_VERSION and
-# OneDNN_VERSION_MAJOR. (Debian's own dnnl-config.cmake insists on OpenCL's headers, which nothing here needs.)
+# OneDNN_VERSION_MAJOR. (Debian's dnnl-config.cmake requires the OpenCL headers, which are not needed here.)
 find_path(OneDNN_INCLUDE_DIR NAMES oneapi/dnnl/dnnl.hpp)
 find_library(OneDNN_LIBRARY NAMES dnnl)
 mark_as_advanced(OneDNN_INCLUDE_DIR OneDNN_LIBRARY)

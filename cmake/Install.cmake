@@ -1,5 +1,5 @@
-# Installs headers (below include/apam, in their folders), libraries, the program and the package for find_package(apam):
-# targets apam::kernels, apam::engine, apam::nets, apam::data, apam::exchange, apam::mpi.
+# Installs headers (in include/apam), libraries, the program and a package for find_package(apam) with the targets
+# apam::kernels, apam::engine, apam::nets, apam::data, apam::exchange, apam::mpi.
 include(CMakePackageConfigHelpers)
 
 get_property(installed GLOBAL PROPERTY APAM_INSTALLED_TARGETS)

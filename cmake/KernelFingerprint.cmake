@@ -1,6 +1,5 @@
-# apam_kernel_fingerprint(VARIABLE FOLDER): twelve digits that stand for what timings of the kernels in FOLDER depend on
-# besides the machine. They name the file that keeps the timings (kernels/tuning_cache.cpp): another compiler, other flags,
-# another library or other sources must not be judged by them.
+# apam_kernel_fingerprint(VARIABLE FOLDER): a hash (12 hex digits) of everything but the machine that kernel timings depend on:
+# compiler, flags, libraries and the sources in FOLDER. Part of the file name of the tuning cache (kernels/tuning_cache.cpp).
 function(apam_kernel_fingerprint variable folder)
   string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
   string(JOIN "|" content
@@ -9,7 +8,7 @@ function(apam_kernel_fingerprint variable folder)
     "${APAM_OPENMP}" "${OpenMP_CXX_FLAGS}" "${OpenMP_CXX_LIBRARIES}"
     "${APAM_WITH_ONEDNN}" "${OneDNN_VERSION}" "${APAM_WITH_CUDA}" "${CUDAToolkit_VERSION}")
   set(depends CONFIGURE_DEPENDS)
-  if(CMAKE_SCRIPT_MODE_FILE)  # a test
+  if(CMAKE_SCRIPT_MODE_FILE)  # run by a test
     set(depends "")
   endif()
   file(GLOB_RECURSE sources ${depends} RELATIVE "${folder}"

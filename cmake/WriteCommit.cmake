@@ -1,9 +1,9 @@
-# Runs in every build: writes OUTPUT, a source that defines kCommit, for the commit that SOURCE has checked out. The file
-# changes only when the commit does, so that otherwise nothing is compiled again.
+# Runs in every build. Writes the source file OUTPUT, which defines kCommit as the checked-out commit of SOURCE. An unchanged
+# commit leaves the file untouched, so nothing is recompiled.
 #   cmake -DGIT=... -DSOURCE=... -DTEMPLATE=... -DOUTPUT=... -P WriteCommit.cmake
 set(APAM_COMMIT unknown)
 
-# git ARGUMENT...: sets `answer`, empty when git is absent or fails.
+# git(arguments...): sets `answer`; empty if git is missing or fails.
 function(git)
   set(answer "")
   if(GIT)
@@ -16,7 +16,7 @@ function(git)
   set(answer "${answer}" PARENT_SCOPE)
 endfunction()
 
-# A copy without history inside another repository must not take that one's commit for its own.
+# A source tree without history inside another repository must not use that repository's commit.
 git(rev-parse --show-toplevel)
 file(REAL_PATH "${SOURCE}" source)
 if(answer STREQUAL source)

@@ -1,11 +1,10 @@
-// From an image's bytes to the network's input: pad, crop, flip, normalise, in one pass.
+// From the bytes of an image to the input of a net: pad, crop, flip and normalise in one pass.
 //
 //   out[y][x][c] = norm(image[y + dy - p][x' + dx - p][c]),   x' = x, or W-1-x when flipped
 //
-// where p is the padding, 0 <= dy, dx <= 2p, and norm(v) = (v / 255 - subtract) / divide. Pixels outside the image are black
-// BEFORE normalisation, so they become (0 - subtract) / divide, as torchvision's RandomCrop followed by Normalize has it.
-// With a mean image in place of a number per channel there is no mean outside the image: padding is then 0 after
-// normalisation, as when an image with its mean already taken off is padded.
+// where p is the padding, 0 <= dy, dx <= 2p, and norm(v) = (v / 255 - subtract) / divide. Padding is black before
+// normalisation, so it becomes (0 - subtract) / divide, as with torchvision's RandomCrop followed by Normalize. With a mean
+// image instead of a mean per channel, padding is 0 after normalisation, as if the mean had been subtracted before padding.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +17,7 @@
 namespace apam::data {
 
 struct Augmentation {
-  int padding = 0;    ///< pixels of black border on each side, from which an image of the old size is cut
+  int padding = 0;    ///< black pixels added on each side before a random crop to the original size
   bool flip = false;  ///< mirror left-right with probability 1/2
 
   friend bool operator==(const Augmentation&, const Augmentation&) = default;
@@ -27,10 +26,10 @@ struct Augmentation {
 inline constexpr Augmentation kNoAugmentation{};
 inline constexpr Augmentation kStandardAugmentation{.padding = 4, .flip = true};
 
-/// Reads "standard" or "none". Throws InputError otherwise.
+/// Parses "standard" or "none". Throws InputError otherwise.
 Augmentation parse_augmentation(std::string_view text);
 
-/// Where one image is cut, and whether it is mirrored.
+/// The crop offset of an image, and whether it is mirrored.
 struct Placement {
   int dy = 0;  ///< 0 .. 2 * padding
   int dx = 0;
@@ -39,26 +38,26 @@ struct Placement {
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
-/// The placement of `image` in `epoch`: a pure function of its arguments (Philox, Purpose::augmentation), so that it does not
-/// matter which thread or process asks. `image` is below 2^32.
+/// The placement of `image` (< 2^32) in `epoch`: a pure function of the arguments (Philox, Purpose::augmentation), independent
+/// of thread and process.
 Placement draw_placement(const Augmentation& augmentation, std::uint64_t seed, std::int64_t epoch, std::int64_t image);
 
-/// Applies placements and a normalisation to images of one shape. Immutable: any number of threads may use one.
+/// Applies placement and normalisation to images of one shape. Immutable and thread-safe.
 class ImageWriter {
  public:
-  /// Throws ShapeError unless `normalisation` has (C) or (H, W, C) numbers to subtract and (C) non-zero ones to divide by.
+  /// Throws ShapeError unless normalisation.subtract is (C) or (H, W, C), and normalisation.divide is (C) and non-zero.
   ImageWriter(ImageShape shape, const Normalisation& normalisation, int padding);
 
-  /// `pixels` (H, W, C) to `out` (H, W, C). `row` is scratch of shape.row() values.
+  /// Writes `pixels` (H, W, C) to `out` (H, W, C). `row` is scratch memory (W, C).
   void write(std::span<const std::uint8_t> pixels, Placement placement, std::span<float> row, std::span<float> out) const;
 
  private:
   ImageShape shape_;
   int padding_;
-  std::size_t subtract_stride_;  // values of subtract_ from one image row to the next: 0 without a mean image
+  std::size_t subtract_stride_;  // stride of image rows in subtract_: 0 without a mean image
   std::vector<float> subtract_;  // (1 or H, W, C)
   std::vector<float> divide_;    // (W, C)
-  std::vector<float> border_;    // (W, C): a row of padding
+  std::vector<float> border_;    // (W, C): a normalised row of padding
 };
 
 }  // namespace apam::data

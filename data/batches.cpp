@@ -34,7 +34,7 @@ Batches::Batches(std::shared_ptr<const Dataset> dataset, const BatchOptions& opt
       images_(dataset_->info().images(options.split)),
       per_epoch_(0),
       writer_(dataset_->info().shape, dataset_->info().normalisation, options.augmentation.padding) {
-  require<InputError>(options.batch >= 1, "batches: {} images a batch, expected at least 1", options.batch);
+  require<InputError>(options.batch >= 1, "batches: {} images per batch, expected at least 1", options.batch);
   per_epoch_ = images_ / options.batch + (images_ % options.batch != 0 ? 1 : 0);
   if (options.order == Order::shuffled) permutations_ = std::make_unique<Permutations>(images_, options.seed);
 }
@@ -45,11 +45,11 @@ std::int64_t Batches::rows(std::int64_t batch) const {
 }
 
 void Batches::check(const Request& request) const {
-  require<ShapeError>(request.batch >= 0, "batches: batch {} asked for, expected 0 or more", request.batch);
-  const std::int64_t held = rows(request.batch);
-  require<ShapeError>(0 <= request.rows.begin && request.rows.begin <= request.rows.end && request.rows.end <= held,
-                      "batches: rows {} to {} asked for of batch {}, which has {}", request.rows.begin, request.rows.end,
-                      request.batch, held);
+  require<ShapeError>(request.batch >= 0, "batches: batch {} requested, expected 0 or more", request.batch);
+  const std::int64_t available = rows(request.batch);
+  require<ShapeError>(0 <= request.rows.begin && request.rows.begin <= request.rows.end && request.rows.end <= available,
+                      "batches: rows {} to {} requested of batch {}, which has {}", request.rows.begin, request.rows.end,
+                      request.batch, available);
 }
 
 template <class Body>
@@ -65,7 +65,7 @@ void Batches::for_each_image(const Request& request, Body&& body) const {
 void Batches::prepare(const Request& request, Batch& out) const {
   check(request);
   require<ShapeError>(request.count() <= out.capacity() && out.shape() == dataset_->info().shape,
-                      "batches: {} images of {} asked for, the batch has room for {} of {}", request.count(),
+                      "batches: {} images of {} requested, the target has room for {} of {}", request.count(),
                       to_string(dataset_->info().shape), out.capacity(), to_string(out.shape()));
   out.request_ = request;
   const auto images = out.images_.as<float>().host();         // (N, H, W, C)

@@ -1,9 +1,9 @@
-// Batches, defined by their number alone.
+// Batches, identified by a number.
 //
-// Batches are counted over all epochs: batch b is part of epoch e = b / B, where B = ceil(n / batch) is the number of batches
-// in an epoch of n images, and holds the images at positions (b mod B) * batch .. of that epoch's order. An epoch covers
-// every image exactly once; its last batch may be short. Order and augmentation are pure functions of (seed, epoch, image),
-// so the content of a batch does not depend on which process or thread prepares it, nor when.
+// Numbers run over all epochs. Batch b belongs to epoch e = b / B, where B = ceil(n / batch) is the number of batches per epoch
+// of n images. It contains the images from position (b mod B) * batch of that epoch's order. An epoch covers every image
+// exactly once; its last batch may be short. Order and augmentation are pure functions of (seed, epoch, image), so the content
+// of a batch does not depend on the process, thread or time that it is prepared in.
 #pragma once
 
 #include <cstdint>
@@ -22,28 +22,28 @@ namespace apam::data {
 
 enum class Order : std::uint8_t { shuffled, sequential };
 
-/// Reads "shuffled" or "sequential". Throws InputError otherwise.
+/// Parses "shuffled" or "sequential". Throws InputError otherwise.
 Order parse_order(std::string_view text);
 
 struct BatchOptions {
   Split split = Split::train;
-  std::int64_t batch = 100;  ///< images a batch
+  std::int64_t batch = 100;  ///< images per batch
   Order order = Order::shuffled;
   Augmentation augmentation = kStandardAugmentation;
   std::uint64_t seed = 0;
 };
 
-/// The test images in order, as they are: for evaluation.
+/// Options for evaluation: the test images in order, without augmentation.
 BatchOptions evaluation_batches(std::int64_t batch);
 
-/// A batch, or the part of it that one of several processes computes: its rows [begin, end).
+/// A batch, or the rows [begin, end) of a batch that is split between processes.
 struct Request {
   std::int64_t batch = 0;  ///< counted over all epochs
   Range rows{};
   std::int64_t count() const { return rows.end - rows.begin; }
 };
 
-/// A prepared batch in memory that is used again and again. Move-only.
+/// Reusable memory for a prepared batch. Move-only.
 class Batch {
  public:
   Batch() = default;
@@ -69,34 +69,33 @@ class Batch {
   std::vector<float> row_;            // (W, C): scratch for the writer
 };
 
-/// Knows what every batch holds, and prepares it.
+/// Determines the content of every batch, and prepares batches.
 class Batches {
  public:
-  /// Throws InputError unless 1 <= options.batch.
+  /// Throws InputError unless options.batch >= 1.
   Batches(std::shared_ptr<const Dataset> dataset, const BatchOptions& options);
 
   const Dataset& dataset() const { return *dataset_; }
   const BatchOptions& options() const { return options_; }
-  std::int64_t images() const { return images_; }        ///< in an epoch
-  std::int64_t per_epoch() const { return per_epoch_; }  ///< batches in an epoch
+  std::int64_t images() const { return images_; }        ///< images per epoch
+  std::int64_t per_epoch() const { return per_epoch_; }  ///< batches per epoch
   std::int64_t epoch(std::int64_t batch) const { return batch / per_epoch_; }
-  std::int64_t rows(std::int64_t batch) const;  ///< images in this batch: options().batch, or less at an epoch's end
+  std::int64_t rows(std::int64_t batch) const;  ///< images in this batch: options().batch, or fewer at the end of an epoch
 
   /// All of batch `batch` (>= 0).
   Request whole(std::int64_t batch) const { return {batch, {0, rows(batch)}}; }
 
-  /// The rows that `part` of `parts` computes. Together the parts are the whole batch; their sizes differ by at most one, and
-  /// some are empty when there are more parts than rows.
+  /// The rows of part `part` of `parts`. The parts partition the batch; their sizes differ by at most one. Some are empty if
+  /// there are more parts than rows.
   Request share(std::int64_t batch, std::int64_t part, std::int64_t parts) const {
     return {batch, split(rows(batch), part, parts)};
   }
 
-  /// Throws ShapeError unless the batch exists and has the rows.
+  /// Throws ShapeError unless the batch number is valid and the batch has these rows.
   void check(const Request& request) const;
 
-  /// Prepares the requested rows into `out`. Allocates nothing but the order of an epoch not met yet. Safe to call from
-  /// several threads with different `out`. Throws ShapeError for rows that the batch does not have or `out` has no room
-  /// for, and whatever Dataset::read throws.
+  /// Writes the requested rows to `out`. Allocates only the order of a new epoch. Thread-safe for distinct `out`. Throws what
+  /// check() and Dataset::read throw, and ShapeError if `out` is too small.
   void prepare(const Request& request, Batch& out) const;
 
   /// The image indices of the requested rows, in order.
@@ -104,14 +103,14 @@ class Batches {
 
  private:
   template <class Body>
-  void for_each_image(const Request& request, Body&& body) const;  // body(row of the request, image)
+  void for_each_image(const Request& request, Body&& body) const;  // body(row within the request, image)
 
   std::shared_ptr<const Dataset> dataset_;
   BatchOptions options_;
   std::int64_t images_;
   std::int64_t per_epoch_;
   ImageWriter writer_;
-  std::unique_ptr<Permutations> permutations_;  // none for sequential order
+  std::unique_ptr<Permutations> permutations_;  // null for sequential order
 };
 
 }  // namespace apam::data

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/embedded_sample.h"
+#include "data/bundled_sample.h"
 #include "data/file_reader.h"
 #include "kernels/runtime/error.h"
 
@@ -27,20 +27,20 @@ constexpr std::array kClasses = {"airplane", "automobile", "bird", "cat", "deer"
 
 constexpr const char* kTestFile = "test_batch.bin";
 
-/// The records of one split: those of several files, one behind the other. Labels are kept, pixels are read when asked for.
+/// The records of a split: the concatenation of several files. Labels are in memory; pixels are read on demand.
 class Records {
  public:
-  /// Opens a file and checks its records.
+  /// Appends the records of a file. Checks its size and labels.
   void append(const fs::path& path) {
     FileReader file(kName, path);
-    require<InputError>(file.size() % kRecord == 0, "{}: {} has {} bytes, which is not a multiple of a record's {}", kName,
-                        path.string(), file.size(), kRecord);
+    require<InputError>(file.size() % kRecord == 0, "{}: {} has {} bytes, expected a multiple of {}", kName, path.string(),
+                        file.size(), kRecord);
     const std::size_t first = labels_.size(), count = file.size() / kRecord;
-    std::vector<std::uint8_t> piece(std::min(count, kAtOnce) * kRecord);
+    std::vector<std::uint8_t> chunk(std::min(count, kChunk) * kRecord);
     for (std::size_t record = 0; record < count; ++record) {
-      const std::size_t place = record % kAtOnce;
-      if (place == 0) file.read(record * kRecord, std::span(piece).first(std::min(count - record, kAtOnce) * kRecord));
-      const std::uint8_t label = piece[place * kRecord];
+      const std::size_t place = record % kChunk;
+      if (place == 0) file.read(record * kRecord, std::span(chunk).first(std::min(count - record, kChunk) * kRecord));
+      const std::uint8_t label = chunk[place * kRecord];
       require<InputError>(label < kClasses.size(), "{}: {} record {} has label {}, expected 0 to {}", kName, path.string(),
                           record, label, kClasses.size() - 1);
       labels_.push_back(label);
@@ -54,18 +54,18 @@ class Records {
   /// The pixels of a record, (C, H, W).
   void read(std::int64_t index, std::span<std::uint8_t, 3 * kPlane> pixels) const {
     const auto record = static_cast<std::size_t>(index);
-    const auto behind =
+    const auto next =
         std::upper_bound(files_.begin(), files_.end(), record, [](std::size_t r, const File& file) { return r < file.first; });
-    const File& file = *std::prev(behind);
+    const File& file = *std::prev(next);
     file.reader.read((record - file.first) * kRecord + 1, pixels);
   }
 
  private:
   struct File {
     FileReader reader;
-    std::size_t first;  // record of the split that it begins with
+    std::size_t first;  // index in the split of its first record
   };
-  static constexpr std::size_t kAtOnce = 256;  // records
+  static constexpr std::size_t kChunk = 256;  // records read at once by append()
 
   std::vector<File> files_;
   std::vector<std::uint8_t> labels_;
@@ -77,12 +77,12 @@ class Cifar10 final : public Dataset {
       : Dataset(std::move(info)), train_(std::move(train)), test_(std::move(test)) {}
 
   Sample read(Split split, std::int64_t index, std::span<std::uint8_t> scratch) const override {
-    std::array<std::uint8_t, 3 * kPlane> red;  // (H, W), followed by green and blue
-    records(split).read(index, red);
+    std::array<std::uint8_t, 3 * kPlane> planes;  // (C, H, W)
+    records(split).read(index, planes);
     for (std::size_t i = 0; i < kPlane; ++i) {
-      scratch[3 * i] = red[i];
-      scratch[3 * i + 1] = red[kPlane + i];
-      scratch[3 * i + 2] = red[2 * kPlane + i];
+      scratch[3 * i] = planes[i];
+      scratch[3 * i + 1] = planes[kPlane + i];
+      scratch[3 * i + 2] = planes[2 * kPlane + i];
     }
     return {scratch.first(3 * kPlane), label(split, index)};
   }
@@ -95,7 +95,7 @@ class Cifar10 final : public Dataset {
   Records train_, test_;
 };
 
-/// N of "data_batch_N.bin", written without leading zeros.
+/// The N of "data_batch_N.bin", without leading zeros.
 std::optional<int> training_file_number(std::string_view name) {
   constexpr std::string_view kPrefix = "data_batch_";
   constexpr std::string_view kSuffix = ".bin";
@@ -121,8 +121,8 @@ std::vector<int> training_files(const fs::path& folder) {
   return numbers;
 }
 
-bool holds_files(const fs::path& folder) {
-  std::error_code ignored;  // what cannot be looked at holds nothing
+bool has_files(const fs::path& folder) {
+  std::error_code ignored;  // an inaccessible folder has no files
   return fs::is_directory(folder, ignored) && (fs::exists(folder / kTestFile, ignored) || !training_files(folder).empty());
 }
 
@@ -131,19 +131,19 @@ fs::path find_folder(const fs::path& root) {
   require<InputError>(fs::exists(root, ignored), "{}: {} does not exist", kName, root.string());
   require<InputError>(fs::is_directory(root, ignored), "{}: {} is not a directory", kName, root.string());
   for (const fs::path& folder : {root, root / kName, root / "cifar-10-batches-bin"}) {
-    if (holds_files(folder)) return folder;
+    if (has_files(folder)) return folder;
   }
-  fail<InputError>("{}: {} holds neither {} nor {}, and neither do {}/ and cifar-10-batches-bin/ in it", kName, root.string(),
-                   training_file(1), kTestFile, kName);
+  fail<InputError>("{}: neither {} nor its folders {} and cifar-10-batches-bin have {} or {}", kName, root.string(), kName,
+                   training_file(1), kTestFile);
 }
 
-/// The training files of `folder`, in order of their numbers, which run from 1 without gaps.
+/// The training files of `folder`, in order. Throws InputError unless they are numbered from 1 without gaps.
 std::vector<fs::path> training_paths(const fs::path& folder) {
   std::vector<fs::path> paths;
   for (const int number : training_files(folder)) {
     const auto expected = static_cast<int>(paths.size()) + 1;
-    require<InputError>(number == expected, "{}: {} has {} but no {}: numbers run from 1 without gaps", kName, folder.string(),
-                        training_file(number), training_file(expected));
+    require<InputError>(number == expected, "{}: {} has {} but no {}, expected numbers from 1 without gaps", kName,
+                        folder.string(), training_file(number), training_file(expected));
     paths.push_back(folder / training_file(number));
   }
   require<InputError>(!paths.empty(), "{}: {} has no {}", kName, folder.string(), training_file(1));
@@ -153,13 +153,13 @@ std::vector<fs::path> training_paths(const fs::path& folder) {
 }  // namespace
 
 std::shared_ptr<const Dataset> open_cifar10(const fs::path& root) {
-  const fs::path folder = find_folder(root.empty() ? embedded_sample() : root);
+  const fs::path folder = find_folder(root.empty() ? bundled_sample() : root);
   Records train, test;
   for (const fs::path& path : training_paths(folder)) train.append(path);
   test.append(folder / kTestFile);
 
   DatasetInfo info{.name = kName,
-                   .source = root.empty() ? fmt::format("the embedded sample in {}", folder.string()) : folder.string(),
+                   .source = root.empty() ? fmt::format("the bundled sample in {}", folder.string()) : folder.string(),
                    .shape = kShape,
                    .train_images = train.count(),
                    .test_images = test.count(),

@@ -19,8 +19,7 @@ struct Opener {
 };
 
 std::shared_ptr<const Dataset> open_synthetic(const DatasetOptions& options) {
-  require<InputError>(options.root.empty(), "data: synthetic images are computed, so the data root {} has no meaning",
-                      options.root.string());
+  require<InputError>(options.root.empty(), "data: synthetic has no data root, got {}", options.root.string());
   return make_synthetic(options.synthetic);
 }
 
@@ -57,9 +56,9 @@ std::int32_t Dataset::label(Split split, std::int64_t index) const {
 }
 
 std::uint64_t hash_of_labels(const Dataset& dataset, Split split) {
-  constexpr std::int64_t kMost = std::int64_t{1} << 24;
+  constexpr std::int64_t kMaxLabels = std::int64_t{1} << 24;
   const std::int64_t images = dataset.info().images(split);
-  const std::int64_t step = (images + kMost - 1) / kMost;
+  const std::int64_t step = (images + kMaxLabels - 1) / kMaxLabels;
   Fnv1a hash;
   for (std::int64_t i = 0; i < images; i += step) {
     hash.add_bytes(static_cast<std::uint32_t>(dataset.label(split, i)), sizeof(std::uint32_t));
@@ -73,7 +72,7 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
   for (const Opener& opener : kOpeners) {
     if (opener.name == options.name) return opener.open(options);
   }
-  fail<InputError>("data: no dataset is named '{}', expected one of {}", options.name, fmt::join(kNames, ", "));
+  fail<InputError>("data: unknown dataset '{}', expected one of {}", options.name, fmt::join(kNames, ", "));
 }
 
 }  // namespace apam::data

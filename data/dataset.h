@@ -1,8 +1,7 @@
-// Labelled images, split into training and test images, of one shape, as 8-bit values.
+// Labelled 8-bit images of one shape, split into training and test images.
 //
-// A dataset hands out one image at a time and may be asked by several threads at once. Whether the images lie in memory,
-// are read from files or are computed when asked for is its own affair: an image that is not at hand as (H, W, C) is written
-// into scratch memory that the caller brings. Nothing is kept as float.
+// Images are read one at a time, from any thread. A dataset keeps them in memory, reads them from files, or computes them. An
+// image that is not in memory as (H, W, C) is written to scratch memory of the caller.
 #pragma once
 
 #include <cstdint>
@@ -19,20 +18,20 @@ namespace apam::data {
 
 enum class Split : std::uint8_t { train, test };
 
-/// One labelled image. `pixels` lies in the dataset's own memory or in the scratch memory given to Dataset::read.
+/// A labelled image. `pixels` is in the dataset's memory or in the scratch memory passed to Dataset::read.
 struct Sample {
   std::span<const std::uint8_t> pixels;  // (H, W, C)
   std::int32_t label = 0;                ///< 0 .. classes-1
 };
 
-/// What is known of a dataset before any image is read.
+/// Metadata of a dataset.
 struct DatasetInfo {
   std::string name;    ///< as in `--data`
-  std::string source;  ///< where the images come from, for people
+  std::string source;  ///< where the images come from, for display
   ImageShape shape;
   std::int64_t train_images = 0;
   std::int64_t test_images = 0;
-  std::vector<std::string> class_names;  ///< one a class
+  std::vector<std::string> class_names;  ///< one per class
   Normalisation normalisation;
 
   int classes() const { return static_cast<int>(class_names.size()); }
@@ -47,15 +46,15 @@ class Dataset {
 
   const DatasetInfo& info() const { return info_; }
 
-  /// Image `index` (0 .. images(split)-1) of `split`. `scratch` has room for shape.count() bytes and must outlive the use
-  /// of the answer. Safe to call from several threads. Throws InputError when the image cannot be read.
+  /// Image `index` (0 .. images(split)-1) of `split`. `scratch` (H, W, C) must outlive the result. Thread-safe. Throws
+  /// InputError if the image cannot be read.
   virtual Sample read(Split split, std::int64_t index, std::span<std::uint8_t> scratch) const = 0;
 
-  /// The label of that image. Reads the image, unless a dataset knows better.
+  /// The label of an image. Reads the image unless overridden.
   virtual std::int32_t label(Split split, std::int64_t index) const;
 
  protected:
-  /// Throws InputError when the shape, a split or the classes are empty.
+  /// Throws InputError if the shape, a split or the list of classes is empty.
   explicit Dataset(DatasetInfo info);
 
  private:
@@ -65,11 +64,11 @@ class Dataset {
 /// One line: "cifar10: 2500 training and 500 test images of 32x32x3 in 10 classes, from DIR".
 std::string describe(const Dataset& dataset);
 
-/// A hash of the labels of a split, to tell whether two processes train on the same images in the same order. Of more than
-/// 2^24 images it takes as many, evenly spaced.
+/// A hash of the labels of a split, to check that processes train on the same images in the same order. Uses at most 2^24
+/// labels, evenly spaced.
 std::uint64_t hash_of_labels(const Dataset& dataset, Split split);
 
-/// Images that are computed instead of read; data/synthetic.h says how.
+/// Options of computed images (data/synthetic.h).
 struct SyntheticOptions {
   ImageShape shape{32, 32, 3};
   int classes = 10;
@@ -80,14 +79,14 @@ struct SyntheticOptions {
 
 struct DatasetOptions {
   std::string name = "cifar10";
-  std::filesystem::path root{};  ///< folder of the files; empty: the sample that comes with the program (cifar10)
+  std::filesystem::path root{};  ///< folder of the files; empty: the bundled sample (cifar10)
   SyntheticOptions synthetic{};
 };
 
-/// The names that open_dataset knows.
+/// The valid DatasetOptions::name.
 std::span<const std::string_view> dataset_names();
 
-/// Opens and checks a dataset. Throws InputError for an unknown name, and for files that are missing or malformed.
+/// Opens and validates a dataset. Throws InputError for an unknown name and for missing or malformed files.
 std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
 
 }  // namespace apam::data

@@ -14,17 +14,17 @@ namespace apam::data {
 FileReader::FileReader(const char* operation, std::filesystem::path path)
     : operation_(operation),
       path_(std::move(path)),
-      file_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // a pipe must not hold us up
+      file_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // do not block on a FIFO
   int reason = errno;
   require<InputError>(file_.is_open(), "{}: {} cannot be opened: {}", operation_, path_.string(), reason_of(reason));
-  struct stat facts {};
-  const bool examined = ::fstat(file_.get(), &facts) == 0;
+  struct stat status {};
+  const bool examined = ::fstat(file_.get(), &status) == 0;
   reason = errno;
   require<InputError>(examined, "{}: {} cannot be examined: {}", operation_, path_.string(), reason_of(reason));
-  require<InputError>(S_ISREG(facts.st_mode), "{}: {} is {}, expected a regular file", operation_, path_.string(),
-                      S_ISDIR(facts.st_mode) ? "a directory" : "a special file");
-  require<InputError>(facts.st_size > 0, "{}: {} is empty", operation_, path_.string());
-  size_ = static_cast<std::size_t>(facts.st_size);
+  require<InputError>(S_ISREG(status.st_mode), "{}: {} is {}, expected a regular file", operation_, path_.string(),
+                      S_ISDIR(status.st_mode) ? "a directory" : "a special file");
+  require<InputError>(status.st_size > 0, "{}: {} is empty", operation_, path_.string());
+  size_ = static_cast<std::size_t>(status.st_size);
 }
 
 void FileReader::read(std::size_t offset, std::span<std::uint8_t> bytes) const {
@@ -35,8 +35,8 @@ void FileReader::read(std::size_t offset, std::span<std::uint8_t> bytes) const {
       if (reason == EINTR) continue;
       fail<InputError>("{}: {} cannot be read at byte {}: {}", operation_, path_.string(), offset, reason_of(reason));
     }
-    require<InputError>(got > 0, "{}: {} ends at byte {}, it had {} bytes when it was opened", operation_, path_.string(),
-                        offset, size_);
+    require<InputError>(got > 0, "{}: {} ends at byte {}, it had {} bytes when opened", operation_, path_.string(), offset,
+                        size_);
     offset += static_cast<std::size_t>(got);
     bytes = bytes.subspan(static_cast<std::size_t>(got));
   }

@@ -1,9 +1,8 @@
-// A data file, read piece by piece while training runs.
+// Random access to a data file while training runs.
 //
-// Pieces are read with pread, not mapped: where a mapped file is shortened, or its disk or server fails, the process ends by
-// SIGBUS without a word; a read says what happened, in an exception that reaches every rank. The pages are the system's file
-// cache either way, so all processes of a host share one copy, and a read of an image is a small part of what preparing it
-// costs. An open file stays the same when its name is given to another one.
+// Uses pread, not mmap. If a mapped file is truncated, or its disk or server fails, the process dies silently by SIGBUS; a
+// failed read throws, and every rank can report the error. Either way the processes of a host share one copy in the page cache,
+// and reading an image costs little compared to preparing it. Replacing the file does not affect an open FileReader.
 #pragma once
 
 #include <cstddef>
@@ -15,16 +14,16 @@
 
 namespace apam::data {
 
-/// Owns one open file. Move-only. Safe to use from several threads at once.
+/// Owns an open file. Move-only. Thread-safe.
 class FileReader {
  public:
-  /// Opens `path`. Throws InputError, beginning with `operation`, unless it is a regular file, not empty, and can be read.
+  /// Throws InputError unless `path` is a readable, non-empty regular file. All messages start with `operation`.
   FileReader(const char* operation, std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
-  std::size_t size() const { return size_; }  ///< bytes when it was opened
+  std::size_t size() const { return size_; }  ///< in bytes, when opened
 
-  /// Fills `bytes` from byte `offset` on. Throws InputError when the file ends before, or cannot be read.
+  /// Fills `bytes` from byte `offset`. Throws InputError if the file ends early or cannot be read.
   void read(std::size_t offset, std::span<std::uint8_t> bytes) const;
 
  private:

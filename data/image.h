@@ -1,4 +1,4 @@
-// What an image is, and the numbers that turn its bytes into the network's input.
+// The shape of images and their normalisation.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@ std::string to_string(ImageShape shape);
 
 /// x = (byte / 255 - subtract) / divide. All values are in units of byte / 255.
 struct Normalisation {
-  std::vector<float> subtract;  ///< (C): one number a channel; or (H, W, C): a mean image
-  std::vector<float> divide;    ///< (C); 1 where nothing is to be divided
+  std::vector<float> subtract;  ///< (C): one value per channel; or (H, W, C): a mean image
+  std::vector<float> divide;    ///< (C)
 };
 
 }  // namespace apam::data

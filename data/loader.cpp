@@ -14,19 +14,19 @@ Loader::Loader(std::shared_ptr<const Batches> batches, LoaderOptions options)
   require<InputError>(options_.threads >= 0, "loader: {} threads, expected 0 or more", options_.threads);
   require<InputError>(options_.threads == 0 || options_.ahead >= 1,
                       "loader: {} batches ahead with {} threads, expected 1 or more", options_.ahead, options_.threads);
-  require<InputError>(options_.rows >= 0, "loader: {} rows a request, expected 0 or more", options_.rows);
+  require<InputError>(options_.rows >= 0, "loader: {} rows per request, expected 0 or more", options_.rows);
   if (options_.rows == 0) options_.rows = std::min(batches_->options().batch, batches_->images());
-  const int places = options_.threads == 0 ? 1 : options_.ahead + 1;
-  for (int i = 0; i < places; ++i) ring_.emplace_back().batch = Batch(batches_->dataset().info().shape, options_.rows);
+  const int slots = options_.threads == 0 ? 1 : options_.ahead + 1;
+  for (int i = 0; i < slots; ++i) ring_.emplace_back().batch = Batch(batches_->dataset().info().shape, options_.rows);
   for (int i = 0; i < options_.threads; ++i) {
-    threads_.push_back(start_thread("loader", i + 1, options_.threads, [this](const std::stop_token& stop) { serve(stop); }));
+    threads_.push_back(start_thread("loader", i + 1, options_.threads, [this](const std::stop_token& stop) { run(stop); }));
   }
 }
 
 void Loader::submit(const Request& request) {
   batches_->check(request);
-  require<ShapeError>(request.count() <= options_.rows, "loader: {} rows asked for, this loader has room for {}",
-                      request.count(), options_.rows);
+  require<ShapeError>(request.count() <= options_.rows, "loader: {} rows requested, expected at most {}", request.count(),
+                      options_.rows);
   {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(request);
@@ -48,25 +48,25 @@ std::int64_t Loader::pending() const {
 const Batch& Loader::next() {
   const auto begin = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
-  require<ShapeError>(taken_ < submitted_, "loader: batch {} taken, but only {} were submitted", taken_ + 1, submitted_);
-  released_ = taken_;  // the batch given out before is free again
-  Place& answer = place(taken_++);
+  require<ShapeError>(taken_ < submitted_, "loader: request {} taken, but only {} submitted", taken_ + 1, submitted_);
+  released_ = taken_;  // frees the slot of the previous batch
+  Slot& oldest = slot(taken_++);
   if (threads_.empty()) {
     start_next(lock);
   } else {
     work_.notify_one();
-    ready_.wait(lock, [&] { return answer.ready; });
+    ready_.wait(lock, [&] { return oldest.ready; });
   }
-  answer.ready = false;
+  oldest.ready = false;
   seconds_waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (answer.error) std::rethrow_exception(std::exchange(answer.error, nullptr));
-  return answer.batch;
+  if (oldest.error) std::rethrow_exception(std::exchange(oldest.error, nullptr));
+  return oldest.batch;
 }
 
 void Loader::start_next(std::unique_lock<std::mutex>& lock) {
   const Request request = waiting_.front();
   waiting_.pop_front();
-  Place& target = place(started_++);
+  Slot& target = slot(started_++);
   lock.unlock();
   try {
     batches_->prepare(request, target.batch);
@@ -77,7 +77,7 @@ void Loader::start_next(std::unique_lock<std::mutex>& lock) {
   target.ready = true;
 }
 
-void Loader::serve(const std::stop_token& stop) {
+void Loader::run(const std::stop_token& stop) {
   const auto can_start = [this] { return !waiting_.empty() && started_ < released_ + static_cast<std::int64_t>(ring_.size()); };
   std::unique_lock lock(mutex_);
   while (work_.wait(lock, stop, can_start) && !stop.stop_requested()) {

@@ -13,13 +13,13 @@ using Permutation = std::vector<std::int32_t>;
 /// Fisher-Yates with numbers from Philox (Purpose::shuffle, stream = epoch): for i = n-1 .. 1, swap i with one of 0 .. i.
 Permutation shuffled(std::int64_t n, std::uint64_t seed, std::int64_t epoch);
 
-/// Permutations of the epochs in use, each computed once and shared by all who ask: threads that prepare batches of one epoch
-/// wait for the first of them. The two epochs asked for last are kept, since prefetching looks across an epoch's end.
+/// Cache of the permutations of the two most recently used epochs: prefetching crosses the end of an epoch. A permutation is
+/// computed by the first thread that requests it; the others wait.
 class Permutations {
  public:
   Permutations(std::int64_t n, std::uint64_t seed) : n_(n), seed_(seed) {}
 
-  /// Safe to call from several threads.
+  /// Thread-safe.
   std::shared_ptr<const Permutation> of(std::int64_t epoch);
 
  private:
@@ -31,7 +31,7 @@ class Permutations {
   std::int64_t n_;
   std::uint64_t seed_;
   std::mutex mutex_;
-  Entry recent_;  // asked for last
+  Entry recent_;  // most recently used
   Entry older_;
 };
 

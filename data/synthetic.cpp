@@ -16,13 +16,13 @@ namespace {
 constexpr float kContrast = 32.0F;
 constexpr int kFrequencies = 4;
 
-// Streams of Purpose::synthetic_data: a class's pattern, an image's noise. The two top bits keep them apart.
+// Streams of Purpose::synthetic_data: patterns by class, noise by image. The top two bits distinguish them.
 constexpr std::uint64_t pattern_stream(int class_index) { return static_cast<std::uint64_t>(class_index); }
 constexpr std::uint64_t noise_stream(Split split, std::int64_t index) {
   return (split == Split::train ? 1ULL << 62U : 2ULL << 62U) | static_cast<std::uint64_t>(index);
 }
 
-/// Writes the pattern of one class to `out` (H, W, C).
+/// Writes the pattern of a class to `out` (H, W, C).
 void draw_pattern(const Random& random, ImageShape shape, std::span<std::uint8_t> out) {
   const auto at = [&](int y, int x, int c) {
     return static_cast<std::size_t>(y) * shape.row() + static_cast<std::size_t>(x * shape.channels + c);
@@ -48,8 +48,8 @@ class Synthetic final : public Dataset {
   Synthetic(DatasetInfo info, std::uint64_t seed) : Dataset(std::move(info)), seed_(seed), values_(this->info().shape.count()) {
     const std::size_t bytes = values_ * classes();
     patterns_ = allocating([&] { return std::vector<std::uint8_t>(bytes); },
-                           "synthetic: the patterns of {} classes, each {}, take {} bytes; so much memory is not left",
-                           classes(), to_string(this->info().shape), bytes);
+                           "synthetic: not enough memory for the patterns of {} classes of {}, {} bytes", classes(),
+                           to_string(this->info().shape), bytes);
     for (std::size_t k = 0; k < classes(); ++k) {
       const Random random(seed_, Purpose::synthetic_data, pattern_stream(static_cast<int>(k)));
       draw_pattern(random, this->info().shape, std::span(patterns_).subspan(k * values_, values_));
@@ -60,7 +60,7 @@ class Synthetic final : public Dataset {
     const std::int32_t label = this->label(split, index);
     const std::uint8_t* pattern = patterns_.data() + static_cast<std::size_t>(label) * values_;
     const Random random(seed_, Purpose::synthetic_data, noise_stream(split, index));
-    for (std::size_t i = 0; i < values_; i += 16) {  // one block of Philox is noise for 16 values
+    for (std::size_t i = 0; i < values_; i += 16) {  // one Philox block has the noise of 16 values
       const auto words = random.words(static_cast<std::uint32_t>(i / 16));
       const std::size_t count = std::min<std::size_t>(16, values_ - i);
       for (std::size_t j = 0; j < count; ++j) {
@@ -79,23 +79,23 @@ class Synthetic final : public Dataset {
   std::size_t classes() const { return info().class_names.size(); }
 
   std::uint64_t seed_;
-  std::size_t values_;                  // of one image
+  std::size_t values_;                  // per image
   std::vector<std::uint8_t> patterns_;  // (K, H, W, C)
 };
 
 }  // namespace
 
 std::shared_ptr<const Dataset> make_synthetic(const SyntheticOptions& options) {
-  constexpr double kMostValues = 1U << 28U;
+  constexpr double kMaxValues = 1U << 28U;
   const ImageShape shape = options.shape;
   const double values = static_cast<double>(shape.height) * shape.width * shape.channels;
-  require<InputError>(shape.height > 0 && shape.width > 0 && shape.channels > 0 && values < kMostValues,
+  require<InputError>(shape.height > 0 && shape.width > 0 && shape.channels > 0 && values < kMaxValues,
                       "synthetic: images of {}, expected at least 1x1x1 and fewer than {:.0f} values", to_string(shape),
-                      kMostValues);
-  constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();  // as many as can be shuffled
-  require<InputError>(options.train_images <= kMostImages && options.test_images <= kMostImages,
+                      kMaxValues);
+  constexpr std::int64_t kMaxImages = std::numeric_limits<std::int32_t>::max();  // limit of shuffled()
+  require<InputError>(options.train_images <= kMaxImages && options.test_images <= kMaxImages,
                       "synthetic: {} training and {} test images, expected at most {} of each", options.train_images,
-                      options.test_images, kMostImages);
+                      options.test_images, kMaxImages);
   require<InputError>(options.classes > 0, "synthetic: {} classes, expected at least 1", options.classes);
 
   DatasetInfo info{.name = "synthetic",
@@ -111,7 +111,7 @@ std::shared_ptr<const Dataset> make_synthetic(const SyntheticOptions& options) {
         for (int k = 0; k < options.classes; ++k) names.push_back(fmt::format("class {}", k));
         return names;
       },
-      "synthetic: the names of {} classes take more memory than is left", options.classes);
+      "synthetic: not enough memory for the names of {} classes", options.classes);
   info.normalisation.subtract.assign(static_cast<std::size_t>(shape.channels), 0.5F);
   info.normalisation.divide.assign(static_cast<std::size_t>(shape.channels), 0.25F);
   return std::make_shared<Synthetic>(std::move(info), options.seed);

@@ -6,7 +6,7 @@ namespace apam::engine {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-// Large, so that few blocks are cut off by a chunk's end. Pages never written cost no memory on the CPU.
+// Large, to waste little at the end of a chunk. On the CPU, pages that are never written use no memory.
 constexpr std::size_t kChunkBytes = std::size_t{256} << 20U;
 constexpr std::size_t kFreeListCapacity = 256;
 

@@ -1,5 +1,5 @@
-// Memory for activations and their gradients: blocks come and go in the same order every step, so after the first step the
-// memory at hand is enough and nothing more is allocated. First fit by address with coalescing inside large chunks.
+// Memory for activations and their gradients. Every step takes and returns the same blocks in the same order, so nothing is
+// allocated after the first step. Large chunks; first fit by address, free neighbours coalesced.
 #pragma once
 
 #include <cstddef>
@@ -25,13 +25,13 @@ class ActivationArena {
   Out memory(const Block& block, std::size_t count) const;
 
   std::size_t bytes_in_use() const { return in_use_; }
-  std::size_t peak_bytes() const { return peak_; }  ///< the most that was in use at once
-  std::size_t reserved_bytes() const;               ///< in chunks, used or not
+  std::size_t peak_bytes() const { return peak_; }  ///< high-water mark of bytes_in_use()
+  std::size_t reserved_bytes() const;               ///< size of all chunks
 
  private:
   struct Chunk {
     Buffer buffer;
-    std::vector<Block> free;  // by offset; neighbours are merged
+    std::vector<Block> free;  // sorted by offset; no two are adjacent
   };
 
   Device device_;

@@ -17,7 +17,7 @@ std::size_t aligned(std::size_t size) { return (size + kAlignment - 1) / kAlignm
 
 ParameterId ParameterLayout::add(std::string name, const Shape& shape, Initializer initial) {
   for (const auto& known : parameters_) {
-    require<InputError>(known.name != name, "parameters: the name '{}' is taken", name);
+    require<InputError>(known.name != name, "parameters: duplicate name '{}'", name);
   }
   parameters_.push_back({std::move(name), shape, initial, weights_size_});
   weights_size_ += aligned(shape.size());
@@ -26,7 +26,7 @@ ParameterId ParameterLayout::add(std::string name, const Shape& shape, Initializ
 
 StatisticsId ParameterLayout::add_statistics(std::string name, int channels) {
   for (const auto& known : statistics_) {
-    require<InputError>(known.name != name, "statistics: the name '{}' is taken", name);
+    require<InputError>(known.name != name, "statistics: duplicate name '{}'", name);
   }
   const std::size_t window = aligned(static_cast<std::size_t>(channels));
   statistics_.push_back({std::move(name), channels, statistics_size_, statistics_size_ + window, parameters_.size()});
@@ -65,17 +65,17 @@ Tensor ParameterArena::gradient(ParameterId id) const {
 }
 
 ParameterArena::Moments ParameterArena::running(StatisticsId id) const {
-  const auto& place = layout_[id];
-  const auto channels = static_cast<std::size_t>(place.channels);
+  const auto& entry = layout_[id];
+  const auto channels = static_cast<std::size_t>(entry.channels);
   const Out all = running_statistics();
-  return {all.subspan(place.mean_offset, channels), all.subspan(place.variance_offset, channels)};
+  return {all.subspan(entry.mean_offset, channels), all.subspan(entry.variance_offset, channels)};
 }
 
 ParameterArena::Moments ParameterArena::batch(StatisticsId id) const {
-  const auto& place = layout_[id];
-  const auto channels = static_cast<std::size_t>(place.channels);
+  const auto& entry = layout_[id];
+  const auto channels = static_cast<std::size_t>(entry.channels);
   const Out all = batch_statistics();
-  return {all.subspan(place.mean_offset, channels), all.subspan(place.variance_offset, channels)};
+  return {all.subspan(entry.mean_offset, channels), all.subspan(entry.variance_offset, channels)};
 }
 
 void ParameterArena::initialize(std::uint64_t seed) const {
@@ -111,10 +111,10 @@ std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& 
     if (!all_finite(exec, state.subspan(parameter.offset, parameter.shape.size()))) return parameter.name;
   }
   const In statistics = state.subspan(layout.weights_size(), layout.statistics_size());
-  for (const auto& place : layout.statistics()) {
-    const auto channels = static_cast<std::size_t>(place.channels);
-    if (!all_finite(exec, statistics.subspan(place.mean_offset, channels))) return place.name + ".running_mean";
-    if (!all_finite(exec, statistics.subspan(place.variance_offset, channels))) return place.name + ".running_var";
+  for (const auto& entry : layout.statistics()) {
+    const auto channels = static_cast<std::size_t>(entry.channels);
+    if (!all_finite(exec, statistics.subspan(entry.mean_offset, channels))) return entry.name + ".running_mean";
+    if (!all_finite(exec, statistics.subspan(entry.variance_offset, channels))) return entry.name + ".running_var";
   }
   return "padding between tensors";
 }

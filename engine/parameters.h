@@ -1,10 +1,10 @@
-// The flat memory of a model. All weights are one span, all gradients one, all batch-norm statistics one; layers hold ids
-// of windows into them. So an optimizer step, a checkpoint, a message or an all-reduce is one call over one span.
+// The flat memory of a model. Weights, gradients and batch norm statistics are one span each; layers hold ids of windows in
+// them. So an optimizer step, a checkpoint, a message or an all-reduce is one call on one span.
 //
-//   state    = [ weights | running statistics ]      what a checkpoint holds and an evaluation needs
-//   outgoing = [ gradients | batch statistics ]      what one mini-batch contributes; what a worker sends
+//   state    = [ weights | running statistics ]      in checkpoints; all that evaluation needs
+//   outgoing = [ gradients | batch statistics ]      the contribution of one mini-batch; sent by workers
 //
-// Every window starts at a multiple of 64 bytes; the padding between is zero and stays zero.
+// Windows are aligned to 64 bytes. The padding between them is always zero.
 #pragma once
 
 #include <cstdint>
@@ -23,40 +23,40 @@ struct ParameterId {
   friend bool operator==(ParameterId, ParameterId) = default;
 };
 
-/// The running mean and variance of one batch norm. An invalid id: the layer keeps none.
+/// The running mean and variance of one batch norm. Invalid for a layer without running statistics.
 struct StatisticsId {
   int index = -1;
   bool valid() const { return index >= 0; }
 };
 
-/// How a parameter starts out.
+/// The initial distribution of a parameter.
 struct Initializer {
   enum class Kind : std::uint8_t { constant, uniform, normal };
   Kind kind = Kind::constant;
-  float scale = 0.0F;  ///< the constant, the bound of U(-scale, scale), or the deviation of N(0, scale^2)
+  float scale = 0.0F;  ///< the constant, the bound of U(-scale, scale), or the standard deviation of N(0, scale^2)
 
   static Initializer constant(float value) { return {Kind::constant, value}; }
   static Initializer uniform(float bound) { return {Kind::uniform, bound}; }
   static Initializer normal(float deviation) { return {Kind::normal, deviation}; }
 };
 
-/// The names, shapes and places of a model's parameters, in the order of PyTorch's state_dict; no memory.
+/// Names, shapes and offsets of a model's parameters, in the order of PyTorch's state_dict. Owns no memory.
 class ParameterLayout {
  public:
   struct Parameter {
-    std::string name;  ///< PyTorch's: "layer1.0.conv1.weight"
-    Shape shape;       ///< ours: convolutions (K, R, S, C), linear (K, C), vectors (C)
+    std::string name;  ///< as in PyTorch: "layer1.0.conv1.weight"
+    Shape shape;       ///< convolutions (K, R, S, C), linear (K, C), vectors (C)
     Initializer initial;
     std::size_t offset;  ///< in floats from the start of the weights
   };
   struct Statistics {
-    std::string name;  ///< PyTorch's prefix: "layer1.0.bn1"; holds .running_mean and .running_var
+    std::string name;  ///< prefix of .running_mean and .running_var: "layer1.0.bn1"
     int channels;
     std::size_t mean_offset, variance_offset;  ///< in floats from the start of the statistics
-    std::size_t after;                         ///< parameters that come before it in the state_dict
+    std::size_t parameters_before;             ///< number of parameters that precede it in the state_dict
   };
 
-  /// Names must be unique: throws InputError otherwise.
+  /// Both throw InputError for a name that already exists.
   ParameterId add(std::string name, const Shape& shape, Initializer initial);
   StatisticsId add_statistics(std::string name, int channels);
 
@@ -65,9 +65,9 @@ class ParameterLayout {
   const Parameter& operator[](ParameterId id) const { return parameters_.at(static_cast<std::size_t>(id.index)); }
   const Statistics& operator[](StatisticsId id) const { return statistics_.at(static_cast<std::size_t>(id.index)); }
 
-  /// Elements of all parameters, without padding: what a paper calls the size of the model.
+  /// Number of parameters as papers count them, without padding.
   std::size_t parameter_count() const;
-  /// Floats of the flat spans, padding included.
+  /// Size of the flat spans in floats, padding included.
   std::size_t weights_size() const { return weights_size_; }
   std::size_t statistics_size() const { return statistics_size_; }
 
@@ -90,7 +90,7 @@ class ParameterArena {
   Device device() const { return state_.device(); }
 
   Out state() const { return state_.as<float>(); }        // (weights_size + statistics_size)
-  Out outgoing() const { return outgoing_.as<float>(); }  // the same size; empty when the arena holds state alone
+  Out outgoing() const { return outgoing_.as<float>(); }  // the same size; empty for Contents::state
   Out weights() const { return state().subspan(0, layout_.weights_size()); }
   Out running_statistics() const { return state().subspan(layout_.weights_size(), layout_.statistics_size()); }
   Out gradients() const { return outgoing().subspan(0, layout_.weights_size()); }
@@ -104,8 +104,8 @@ class ParameterArena {
   Moments running(StatisticsId id) const;
   Moments batch(StatisticsId id) const;
 
-  /// Draws every parameter from its initializer: Philox keyed by seed and the parameter's place, so that the values depend
-  /// on nothing else. Running statistics return to 0 and 1.
+  /// Draws every parameter from its initializer, with Philox. The values depend only on the seed and the parameter's index in
+  /// the layout. Resets running means to 0 and variances to 1.
   void initialize(std::uint64_t seed) const;
 
  private:
@@ -113,8 +113,8 @@ class ParameterArena {
   Buffer state_, outgoing_;
 };
 
-/// What in a state, [ weights | running statistics ] of `layout`, is NaN or infinite: the name of the first such tensor, in
-/// PyTorch's words ("conv1.weight", "bn1.running_var"), or nothing. Memory of the CPU only.
+/// The PyTorch name ("conv1.weight", "bn1.running_var") of the first tensor of `state` = [ weights | running statistics ] that
+/// contains NaN or an infinity, if any. CPU memory only.
 std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, In state);
 
 }  // namespace apam::engine

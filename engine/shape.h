@@ -1,4 +1,4 @@
-// The extents of a tensor: up to four dimensions, outermost first.
+// The shape of a tensor: up to four extents, outermost first.
 #pragma once
 
 #include <fmt/ranges.h>
@@ -19,7 +19,7 @@ class Shape {
 
   Shape() = default;
   Shape(std::initializer_list<int> extents) : rank_(static_cast<int>(extents.size())) {
-    require<ShapeError>(rank_ <= kMaxRank, "shape: {} dimensions, at most {} are possible", rank_, kMaxRank);
+    require<ShapeError>(rank_ <= kMaxRank, "shape: {} dimensions, expected at most {}", rank_, kMaxRank);
     std::copy(extents.begin(), extents.end(), extents_.begin());
     for (const int extent : extents) require<ShapeError>(extent >= 0, "shape: extent {} is negative", extent);
   }
@@ -46,7 +46,7 @@ class Shape {
 
 }  // namespace apam::engine
 
-/// A shape in a message, written only when the message is: checks that pass format nothing.
+/// Formats a shape in error messages. Checks that pass do no formatting.
 template <>
 struct fmt::formatter<apam::engine::Shape> {
   constexpr auto parse(format_parse_context& context) { return context.begin(); }

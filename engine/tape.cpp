@@ -5,7 +5,7 @@
 namespace apam::engine {
 namespace {
 
-constexpr int kAnnounced = -1;  // stands in for the expected contributions of a gradient that is complete
+constexpr int kReported = -1;  // in Usage::expected: on_gradient_ready has been called
 
 }  // namespace
 
@@ -102,7 +102,7 @@ Var Tape::make(const Shape& shape, bool needs_gradient) {
   return Var(variable);
 }
 
-void Tape::uses(ParameterId id) { ++usage_.at(static_cast<std::size_t>(id.index)).expected; }
+void Tape::add_use(ParameterId id) { ++usage_.at(static_cast<std::size_t>(id.index)).expected; }
 
 Out Tape::gradient_memory(const detail::Variable& variable) const {
   return arena_.memory(variable.gradient->block, variable.value.shape.size());
@@ -120,7 +120,7 @@ Tape::Sink Tape::sink(const Edge& input) {
     variable.gradient = new_shared_block(count);
     return {gradient_memory(variable), kernels::Write::overwrite};
   }
-  if (variable.gradient->owners > 1) {  // somebody else's gradient too: write to a copy
+  if (variable.gradient->owners > 1) {  // copy on write
     const In shared = gradient_memory(variable);
     detail::SharedBlock* own = new_shared_block(count);
     copy(exec_, shared, arena_.memory(own->block, count));
@@ -129,10 +129,10 @@ Tape::Sink Tape::sink(const Edge& input) {
   return {gradient_memory(variable), kernels::Write::add};
 }
 
-Tape::Sink Tape::sink_over(const Edge& output, const Edge& input) {
+Tape::Sink Tape::sink_in_place(const Edge& output, const Edge& input) {
   detail::Variable &from = *output.variable_, &to = *input.variable_;
-  const bool free = from.gradient != nullptr && from.gradient->owners == 1;
-  if (!free || to.gradient != nullptr || !(to.value.shape == from.value.shape)) return sink(input);
+  const bool sole_owner = from.gradient != nullptr && from.gradient->owners == 1;
+  if (!sole_owner || to.gradient != nullptr || !(to.value.shape == from.value.shape)) return sink(input);
   to.gradient = std::exchange(from.gradient, nullptr);
   return {gradient_memory(to), kernels::Write::overwrite};
 }
@@ -155,11 +155,11 @@ void Tape::pass_on(const Edge& output, const Edge& input) {
   }
   const Out sum = sink(input).data;
   const kernels::Add::Problem problem{static_cast<std::int64_t>(sum.size())};
-  kernels::kernel<kernels::Add>(exec_, problem, kernels::Add::Pass::forward).forward(exec_, sum, dy, sum);
+  kernels::kernel<kernels::Add>(exec_, problem, kernels::Add::Pass::forward)->forward(exec_, sum, dy, sum);
 }
 
 void Tape::backward() {
-  require<KernelError>(recording(), "backward: the pass did not begin in training mode");
+  require<KernelError>(recording(), "backward: the pass was not started in training mode");
   while (!nodes_.empty()) {
     nodes_.back().node->backward(*this);
     destroy(nodes_.back());
@@ -168,15 +168,15 @@ void Tape::backward() {
     for (std::size_t i = 0; i < usage_.size(); ++i) {
       auto& usage = usage_[i];
       if (usage.written == 0 || usage.written != usage.expected) continue;
-      usage.expected = kAnnounced;
+      usage.expected = kReported;
       ready_({static_cast<int>(i)});
     }
   }
-  // What is left was used by nothing that the loss depends on, or less often than announced.
+  // The remaining parameters have uses that the loss does not depend on.
   for (std::size_t i = 0; i < usage_.size(); ++i) {
     const ParameterId id{static_cast<int>(i)};
     if (usage_[i].written == 0) zero(exec_, parameters_.gradient(id).data);
-    if (ready_ && usage_[i].expected != kAnnounced) ready_(id);
+    if (ready_ && usage_[i].expected != kReported) ready_(id);
   }
 }
 

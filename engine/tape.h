@@ -1,7 +1,11 @@
-// Reverse-mode differentiation. Operations record nodes as they run; backward() walks the nodes in reverse and deletes each
-// when it has run. A Var is a counted handle: a value's memory returns to the arena when neither the net's code nor a node
-// that needs it for backward holds it any longer. So the peak of a step is what backward truly needs, and the same blocks
-// serve every step. The gradient of a parameter goes straight to its window in the flat arena.
+// Reverse-mode automatic differentiation.
+//
+// Forward: each operation computes its output and records a Node. Backward: backward() runs the nodes in reverse order and
+// deletes each after it has run.
+//
+// Memory: a Var is a reference-counted handle to a value, held by the net's code and by nodes whose backward reads the value.
+// The last Var returns the memory to the arena, so the peak of a step is what backward needs. A node that needs only a gradient
+// holds an Edge, which keeps no value alive. Parameter gradients are written directly to the flat ParameterArena.
 #pragma once
 
 #include <functional>
@@ -12,7 +16,7 @@
 
 #include "engine/activation_arena.h"
 #include "engine/parameters.h"
-#include "kernels/ops/operation.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/exec.h"
 
 namespace apam::engine {
@@ -21,25 +25,26 @@ class Tape;
 
 namespace detail {
 
-/// Memory of the arena that several gradients may share until one of them is written to.
+/// A block that several gradients share until one of them is written to (copy on write).
 struct SharedBlock {
   ActivationArena::Block block;
   int owners = 0;
 };
 
+/// A value and its gradient: the target of Vars and Edges.
 struct Variable {
   Tape* tape = nullptr;
   Tensor value;
-  ActivationArena::Block block;     // invalid: the memory belongs to the caller
-  SharedBlock* gradient = nullptr;  // during backward, from the first contribution on
-  int handles = 0;                  // Vars: they keep the value
-  int edges = 0;                    // Edges: they keep the gradient's place alone
+  ActivationArena::Block block;     // of the value; invalid: the caller owns the memory
+  SharedBlock* gradient = nullptr;  // null until the first contribution in backward
+  int handles = 0;                  // Vars; the value is freed with the last one
+  int edges = 0;                    // Edges; they keep the gradient, not the value
   bool needs_gradient = false;
 };
 
 }  // namespace detail
 
-/// A handle to a value on a tape. Copies share the value. Must not outlive its tape.
+/// A handle to a value on a tape. Copies share the value. Must not outlive the tape.
 class Var {
  public:
   Var() = default;
@@ -65,7 +70,7 @@ class Var {
   detail::Variable* variable_ = nullptr;
 };
 
-/// A node's link to the gradient of its output or of an input. Unlike a Var it does not keep the value's memory. Move-only.
+/// A node's reference to the gradient of its output or of an input. Does not keep the value alive. Move-only.
 class Edge {
  public:
   explicit Edge(const Var& value);
@@ -80,29 +85,28 @@ class Edge {
   detail::Variable* variable_;
 };
 
-/// One recorded operation. It holds Vars whose values its backward reads, and Edges for the gradients it reads and writes.
+/// A recorded operation. Holds a Var for each value and an Edge for each gradient that its backward accesses.
 class Node {
  public:
   virtual ~Node() = default;
-  /// Reads the gradient of its output, writes the gradients of its inputs and parameters.
+  /// Reads the gradient of the output; writes the gradients of inputs and parameters.
   virtual void backward(Tape& tape) = 0;
 };
 
-/// What a forward pass is for.
 enum class Mode : std::uint8_t {
-  training,   ///< batch statistics; records nodes
-  inference,  ///< running statistics; records nothing
+  training,   ///< batch norm uses batch statistics; nodes are recorded
+  inference,  ///< batch norm uses running statistics; nothing is recorded
 };
 
 class Tape {
  public:
-  /// Exec and parameters must outlive the tape.
+  /// `exec` and `parameters` must outlive the tape.
   Tape(Exec& exec, const ParameterArena& parameters);
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// Starts a pass: drops what an unfinished one left behind.
+  /// Starts a pass. Drops the nodes of an unfinished one.
   void begin(Mode mode);
   Mode mode() const { return mode_; }
   bool recording() const { return mode_ == Mode::training; }
@@ -110,53 +114,53 @@ class Tape {
   const ParameterArena& parameters() const { return parameters_; }
   const ActivationArena& arena() const { return arena_; }
 
-  // ---- for operations, going forward
-  /// A value of the caller's memory, which must stay as it is until backward has run. No gradient flows to it unless asked.
+  // ---- for operations, in forward
+  /// A value in the caller's memory, which must stay unchanged until backward has run.
   Var input(const Tensor& value, bool needs_gradient = false);
-  /// A new value with memory from the arena, not initialised.
+  /// A value in uninitialised arena memory. Needs a gradient only while recording().
   Var make(const Shape& shape, bool needs_gradient);
-  /// Memory for a tensor that a node keeps to itself (saved statistics, probabilities).
+  /// Private memory of a node (saved statistics, probabilities).
   Var scratch(const Shape& shape) { return make(shape, false); }
 
-  /// Adds a node. Call only while recording().
+  /// Appends a node. Call only while recording().
   template <class N, class... Args>
   void record(Args&&... args) {
     std::pmr::polymorphic_allocator<> memory(&node_memory_);
     nodes_.push_back({memory.new_object<N>(std::forward<Args>(args)...), sizeof(N), alignof(N)});
   }
-  /// Announces that the node about to be recorded will write this parameter's gradient.
-  void uses(ParameterId id);
-  /// How many nodes of this pass have announced that they will.
-  int uses_of(ParameterId id) const { return usage_.at(static_cast<std::size_t>(id.index)).expected; }
+  /// Declares that the next node contributes to this parameter's gradient, which is complete after all declared contributions.
+  void add_use(ParameterId id);
+  /// Calls of add_use() in this pass.
+  int use_count(ParameterId id) const { return usage_.at(static_cast<std::size_t>(id.index)).expected; }
 
-  // ---- for operations, going backward
+  // ---- for operations, in backward
+  /// The destination of a gradient contribution.
   struct Sink {
     Out data;
     kernels::Write write = kernels::Write::overwrite;
   };
-  /// The gradient of a node's output. Throws KernelError when nothing contributed to it.
+  /// The gradient of a node's output. Throws KernelError if it has none.
   In gradient(const Edge& output) const { return gradient(*output.variable_); }
-  /// False where the loss does not depend on a node's output: the node then has nothing to do.
+  /// False if the loss does not depend on the output: the node's backward must return at once.
   bool has_gradient(const Edge& output) const { return output.variable_->gradient != nullptr; }
-  /// Where a contribution to the gradient of `input` goes: fresh memory to overwrite, or what others left, to add to.
+  /// The destination of a contribution to the gradient of `input`: overwrite for the first contribution, add for later ones.
   Sink sink(const Edge& input);
-  /// As sink(input), for a node that reads an element of its output's gradient for the last time before it writes that
-  /// element of its input's: the memory of the one, where nobody else needs it, becomes that of the other. `output` has no
-  /// gradient afterwards if so.
-  Sink sink_over(const Edge& output, const Edge& input);
-  /// Where a parameter's gradient goes. The first contribution of a backward pass overwrites.
+  /// Like sink(input), but reuses the memory of the output's gradient in place if this node is its only owner. The output then
+  /// has no gradient any more. Only for nodes that finish reading each element before writing it.
+  Sink sink_in_place(const Edge& output, const Edge& input);
+  /// The destination of a contribution to a parameter's gradient: overwrite for the first of a pass, add for later ones.
   Sink sink(ParameterId id);
-  /// Passes the gradient of `output` on to `input` as it is, sharing its memory until one of the two is written to.
+  /// Adds the gradient of `output` to that of `input`. A first contribution shares the memory, copy on write.
   void pass_on(const Edge& output, const Edge& input);
 
-  /// Runs backward from the recorded loss to all parameters; gradients() then holds the whole gradient, zero where a
-  /// parameter was not used. Values that only backward needed are freed on the way.
+  /// Writes d loss / d parameter to parameters().gradients() for all parameters; zero for unused ones. Frees each value as soon
+  /// as no remaining node needs it.
   void backward();
 
-  /// The gradient of an input() that asked for one, valid as long as the Var. Throws KernelError when it has none.
+  /// The gradient of an input() with needs_gradient, valid while the Var lives. Throws KernelError if it has none.
   In gradient(const Var& input) const { return gradient(*input.variable_); }
 
-  /// Called during backward() when a parameter's gradient is complete, so that an exchange can send it early.
+  /// backward() calls this once per parameter, when its gradient is complete, so that an exchange can send it early.
   void on_gradient_ready(std::function<void(ParameterId)> callback) { ready_ = std::move(callback); }
 
  private:
@@ -166,7 +170,7 @@ class Tape {
     Node* node;
     std::size_t bytes, alignment;
   };
-  struct Usage {
+  struct Usage {  // contributions to a parameter's gradient
     int expected = 0, written = 0;
   };
 

@@ -1,4 +1,4 @@
-// A float32 tensor: a shape over memory that somebody else owns. A value; copying it copies no data.
+// A float32 tensor: a shape and a non-owning view of memory. Copies share the data.
 #pragma once
 
 #include "engine/shape.h"
@@ -14,7 +14,8 @@ struct Tensor {
   Tensor() = default;
   /// Throws ShapeError unless `data` has exactly the elements of `shape`.
   Tensor(const Shape& extents, Out values) : shape(extents), data(values) {
-    require<ShapeError>(values.size() == extents.size(), "tensor: {} elements of memory for shape {}", values.size(), extents);
+    require<ShapeError>(values.size() == extents.size(), "tensor: shape {} does not match memory of {} elements", extents,
+                        values.size());
   }
 };
 

@@ -9,21 +9,34 @@ namespace apam::kernels {
 namespace {
 
 constexpr double kMillisecondsPerInterruption = 20;
-constexpr double kQuietBefore = 5;       // milliseconds
-constexpr double kLeastShare = 0.9;      // of the CPU time that a clean run has
-constexpr double kRoundsOfBudget = 1.5;  // in multiples of `least`, where a round is long
+constexpr double kQuietBefore = 5;       // milliseconds before a clean round without an interrupted round
+constexpr double kLeastShare = 0.9;      // of the CPU time that a clean run gets
+constexpr double kRoundsOfBudget = 1.5;  // in multiples of `least`: the budget of long rounds
+constexpr double kBetweenChecks = 1.1;   // results are checked whenever the total time has grown by this factor
 
 using Round = std::vector<Taken>;  // one run of each kernel
 
-/// The value below which a share of the sorted values lies.
+/// The value at a share (0 .. 1) of the sorted values.
 double quantile(const std::vector<double>& sorted, double share) {
   return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5)];
 }
 
-/// Cores that a run had to itself, on average.
+/// Average number of cores that a run got.
 double cores(const Taken& run) { return run.wall > 0 ? run.cpu / run.wall : 1; }
 
-/// How a challenger stands against another kernel.
+double wall_time(const Round& round) {
+  double sum = 0;
+  for (const Taken& run : round) sum += run.wall;
+  return sum;
+}
+
+bool interrupted(const Round& round) {
+  return std::any_of(round.begin(), round.end(), [](const Taken& run) {
+    return static_cast<double>(run.interruptions) > std::floor(run.wall / kMillisecondsPerInterruption);
+  });
+}
+
+/// How kernel `challenger` compares with kernel `other`.
 enum class Standing : std::uint8_t { ahead, behind, open };
 
 class Rounds {
@@ -31,51 +44,40 @@ class Rounds {
   Rounds(std::size_t count, const ComparisonRules& rules) : count_(count), rules_(rules) {}
 
   void add(Round round) {
-    double needed = 0;
-    for (const Taken& run : round) {
-      spent_ += run.wall;
-      needed += std::min(run.wall, run.cpu);
-    }
-    needed_ = all_.empty() ? needed : std::min(needed_, needed);
+    double idle = 0;
+    for (const Taken& run : round) idle += std::min(run.wall, run.cpu);
+    idle_round_ = all_.empty() ? idle : std::min(idle_round_, idle);
+    spent_ += wall_time(round);
     all_.push_back(std::move(round));
   }
-  double spent() const { return spent_; }
-  std::size_t size() const { return all_.size(); }
 
-  /// Picks the clean rounds, by all that is known now.
-  void sift() {
-    std::vector<double> usual(count_);
-    for (std::size_t i = 0; i < count_; ++i) {
-      std::vector<double> had;
-      for (const Round& round : all_) had.push_back(cores(round[i]));
-      std::sort(had.begin(), had.end());
-      usual[i] = quantile(had, 0.75);
-    }
+  /// Decides which of all rounds so far are clean.
+  void classify() {
+    const std::vector<double> usual = usual_cores();
     clean_.clear();
     disturbed_ = 0;
-    double undisturbed_for = kQuietBefore;  // milliseconds up to the round
+    double quiet_for = kQuietBefore;
     for (const Round& round : all_) {
-      bool clean = undisturbed_for >= kQuietBefore, interrupted = false;
-      double wall = 0;
-      for (std::size_t i = 0; i < count_; ++i) {
-        const double allowed = std::floor(round[i].wall / kMillisecondsPerInterruption);
-        interrupted = interrupted || static_cast<double>(round[i].interruptions) > allowed;
-        clean = clean && cores(round[i]) >= kLeastShare * std::max(1.0, usual[i]);
-        wall += round[i].wall;
-      }
-      undisturbed_for = interrupted ? 0 : undisturbed_for + wall;
-      if (clean && !interrupted) {
+      const bool was_interrupted = interrupted(round);
+      const double wall = wall_time(round);
+      bool clean = !was_interrupted && quiet_for >= kQuietBefore;
+      quiet_for = was_interrupted ? 0 : quiet_for + wall;
+      for (std::size_t i = 0; i < count_; ++i) clean = clean && cores(round[i]) >= kLeastShare * std::max(1.0, usual[i]);
+      if (clean) {
         clean_.push_back(&round);
       } else {
         disturbed_ += wall;
       }
     }
   }
-  int clean() const { return static_cast<int>(clean_.size()); }
-  bool has_least() const { return clean() >= rules_.least; }
 
-  /// Whether each kernel has run for so long in clean rounds.
+  double spent() const { return spent_; }
+  int size() const { return static_cast<int>(all_.size()); }
+  int clean() const { return static_cast<int>(clean_.size()); }
+
+  /// Whether there are enough clean rounds, and each kernel ran for this long in them.
   bool ran_for(double milliseconds) const {
+    if (clean() < rules_.least) return false;
     if (clean() >= rules_.most) return true;
     for (std::size_t i = 0; i < count_; ++i) {
       double sum = 0;
@@ -84,11 +86,12 @@ class Rounds {
     }
     return true;
   }
+
   bool budget_is_spent() const {
-    return disturbed_ >= std::max(rules_.budget * static_cast<double>(count_), kRoundsOfBudget * rules_.least * needed_);
+    return disturbed_ >= std::max(rules_.budget * static_cast<double>(count_), kRoundsOfBudget * rules_.least * idle_round_);
   }
 
-  /// The median ratio of n clean rounds lies between those at n/2 -+ 1.2 sqrt(n), with 98 %: z sqrt(n) / 2 with z = 2.4.
+  /// By the 98 % confidence interval of the median ratio: the order statistics n/2 -+ z sqrt(n) / 2 with z = 2.4.
   Standing standing(std::size_t challenger, std::size_t other) const {
     if (clean_.empty()) return Standing::open;
     std::vector<double> ratios;
@@ -112,27 +115,38 @@ class Rounds {
   }
 
  private:
+  /// Per kernel, the upper quartile of the cores that its runs got.
+  std::vector<double> usual_cores() const {
+    std::vector<double> usual;
+    for (std::size_t i = 0; i < count_; ++i) {
+      std::vector<double> got;
+      for (const Round& round : all_) got.push_back(cores(round[i]));
+      std::sort(got.begin(), got.end());
+      usual.push_back(quantile(got, 0.75));
+    }
+    return usual;
+  }
+
   std::size_t count_;
   const ComparisonRules& rules_;
   std::vector<Round> all_;
-  std::vector<const Round*> clean_;   // in all_, valid until the next add()
-  double spent_ = 0, disturbed_ = 0;  // milliseconds; disturbed_ as of the last sift()
-  double needed_ = 0;                 // at most what a round takes on an idle machine, whatever waiting there was
+  std::vector<const Round*> clean_;  // by the last classify(); in all_, valid until the next add()
+  double spent_ = 0;                 // wall time of all rounds, milliseconds
+  double disturbed_ = 0;             // wall time of the rounds that are not clean, by the last classify()
+  double idle_round_ = 0;            // upper bound of the time of a round on an idle machine
 };
 
-/// The first, unless a later one leads it; among those that do, the earliest that no later one leads.
 struct Ranking {
   std::size_t winner = 0;
-  bool clear = true;  // no comparison is open
+  bool clear = true;  // no comparison with the winner is open
 };
 
+/// The first kernel, unless another one is ahead of it; among those, the earliest that no later one is ahead of.
 Ranking rank(const Rounds& rounds, std::size_t count) {
   Ranking ranking;
   for (std::size_t challenger = 1; challenger < count; ++challenger) {
-    const bool ahead = rounds.standing(challenger, 0) == Standing::ahead;
-    if (ahead && (ranking.winner == 0 || rounds.standing(challenger, ranking.winner) == Standing::ahead)) {
-      ranking.winner = challenger;
-    }
+    if (rounds.standing(challenger, 0) != Standing::ahead) continue;
+    if (ranking.winner == 0 || rounds.standing(challenger, ranking.winner) == Standing::ahead) ranking.winner = challenger;
   }
   for (std::size_t challenger = 1; challenger < count; ++challenger) {
     if (challenger == ranking.winner) continue;
@@ -145,30 +159,29 @@ Ranking rank(const Rounds& rounds, std::size_t count) {
 
 Comparison compare(std::size_t count, const RunClock& clock, const std::function<void(std::size_t)>& run,
                    const ComparisonRules& rules) {
-  constexpr double kLookAgain = 1.1;  // the rounds are looked at when they have taken this many times as long as the last time
   Rounds rounds(count, rules);
-  Comparison result;
   const auto one_round = [&] {
     Round round;
     for (std::size_t i = 0; i < count; ++i) round.push_back(clock([&] { run(i); }));
     return round;
   };
-  one_round();
-  for (double look_at = 0;;) {
+  one_round();  // warm-up
+  Comparison result;
+  for (double next_check = 0;;) {
     rounds.add(one_round());
-    if (rounds.spent() < look_at) continue;
-    look_at = kLookAgain * rounds.spent();
-    rounds.sift();
+    if (rounds.spent() < next_check) continue;
+    next_check = kBetweenChecks * rounds.spent();
+    rounds.classify();
     const Ranking ranking = rank(rounds, count);
-    const bool clear = rounds.has_least() && rounds.ran_for(rules.milliseconds) && ranking.clear;
-    const bool enough = rounds.has_least() && rounds.ran_for(rules.enough);
-    if (!enough && !rounds.budget_is_spent() && !(clear && rounds.ran_for(rules.clear_after))) continue;
+    const bool clear = ranking.clear && rounds.ran_for(rules.milliseconds);
+    const bool clear_for_long = clear && rounds.ran_for(rules.clear_after);
+    if (!clear_for_long && !rounds.ran_for(rules.enough) && !rounds.budget_is_spent()) continue;
     result.doubtful = !clear;
-    result.winner = result.doubtful ? 0 : ranking.winner;
+    result.winner = clear ? ranking.winner : 0;
     break;
   }
   for (std::size_t i = 0; i < count; ++i) result.times.push_back(rounds.times(i));
-  result.rounds = static_cast<int>(rounds.size());
+  result.rounds = rounds.size();
   result.clean = rounds.clean();
   return result;
 }

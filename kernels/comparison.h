@@ -1,15 +1,17 @@
-// Which of several kernels is fastest, told on a machine that others use too.
+// Which of several kernels is fastest, measured on a machine that other processes use too.
 //
-// The kernels take turns, in rounds. A round counts when it is clean, which all of its runs must be:
-//   - involuntary context switches: at most one per 20 ms of the run, and no more within the 5 ms before the round: on a busy
-//     machine threads of a team come and go all the time, and what runs in between has its caches and cores taken away;
-//   - CPU time: at least 90 % of the wall time, and at least 90 % of what this kernel's runs usually get of the cores.
-// Kernels are compared round by round: the ratio of a challenger's time to the first's, whose median lies (with 98 %) between
-// two order statistics of the ratios. A challenger wins when all of that interval says that it leads by more than `lead`, and
-// the first wins when none of it does, each with `guard` to spare: the ratio of the same two kernels differs by as much from
-// process to process. So kernels that are about as fast as each other are chosen alike every time, whichever was ahead by
-// chance. Where the interval comes too close to the line, or too few rounds are clean, the result is doubtful: the first is
-// taken, and nothing is stored.
+// Kernels run in rounds: each once, in turn. Only clean rounds count. In a clean round
+//   - there are few involuntary context switches: at most one per 20 ms of a run, and no more than that in the 5 ms before the
+//     round, since what runs right after an interruption finds cold caches and occupied cores;
+//   - each run gets CPU time: at least 90 % of its wall time, and at least 90 % of the cores that runs of this kernel usually
+//   get.
+//
+// Two kernels are compared by the ratio of their times in the same round. The median ratio lies, with 98 % confidence, in an
+// interval between two order statistics. A challenger wins if the whole interval shows a lead of more than `lead`; the first
+// kernel, the tie-break, wins if the whole interval does not. `guard` is the distance that the interval must keep from that
+// line: the ratio of the same two kernels varies by about as much between processes. This hysteresis makes kernels of about the
+// same speed compare alike every time. If the interval is too close to the line, or too few rounds are clean, the result is
+// doubtful: the first kernel is taken, and the result is not stored.
 #pragma once
 
 #include <cstddef>
@@ -20,30 +22,31 @@
 
 namespace apam::kernels {
 
+/// When a comparison ends. Times are milliseconds per kernel, in clean rounds unless stated otherwise.
 struct ComparisonRules {
-  int least = 7;             ///< clean rounds that a result needs,
-  int most = 1000;           ///< and after which there are no more
-  double milliseconds = 10;  ///< in clean rounds that each kernel must have run for when the budget is spent,
-  double clear_after = 40;   ///< milliseconds in clean rounds that each kernel must have run for when a result is taken,
-  double enough = 150;       ///< and those after which one that is not clear yet stays doubtful
-  double budget = 100;       ///< milliseconds in disturbed rounds, per kernel, that end a comparison; more where runs are long
-  double lead = 1.05;        ///< by which a challenger must be faster than the first
-  double guard = 1.03;       ///< by which a result must keep clear of that
+  int least = 7;             ///< clean rounds that any result needs
+  int most = 1000;           ///< clean rounds after which no run time is too short
+  double milliseconds = 10;  ///< run time that any result needs
+  double clear_after = 40;   ///< run time after which a clear result is taken
+  double enough = 150;       ///< run time after which a result that is still not clear is doubtful
+  double budget = 100;       ///< run time in disturbed rounds after which the comparison ends; more for long runs
+  double lead = 1.05;        ///< speedup over the first kernel that a challenger needs
+  double guard = 1.03;       ///< distance from that line, as a factor, that a clear result needs
 };
 
 struct Comparison {
   struct Times {
-    double median = 0;  ///< milliseconds of the clean runs, or of all where none is clean
-    double spread = 0;  ///< their interquartile range as a share of the median
+    double median = 0;  ///< milliseconds of the clean runs; of all runs if none is clean
+    double spread = 0;  ///< interquartile range as a share of the median
   };
   std::size_t winner = 0;
-  bool doubtful = false;     ///< too few clean rounds, or a lead too close to the line; then the first is the winner
+  bool doubtful = false;     ///< too few clean rounds, or a lead too close to the line; then winner is 0
   std::vector<Times> times;  ///< of each kernel
   int rounds = 0, clean = 0;
 };
 
-/// Compares kernels 0 .. count-1, of which the first wins ties; run(i) runs the i-th once, to its end. The first round, which
-/// warms up, does not count.
+/// Compares kernels 0 .. count-1; 0 wins ties. run(i) runs kernel i once, to completion. The first round is a warm-up and does
+/// not count.
 Comparison compare(std::size_t count, const RunClock& clock, const std::function<void(std::size_t)>& run,
                    const ComparisonRules& rules = {});
 

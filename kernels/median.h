@@ -1,4 +1,4 @@
-// The middle of what was measured.
+// The median of measurements.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace apam::kernels {
 
-/// Of an even number of values the mean of both in the middle. There must be one at least.
+/// For an even number of values, the mean of the two in the middle. Needs at least one value.
 inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t middle = values.size() / 2;

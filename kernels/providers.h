@@ -1,31 +1,16 @@
-// The providers' tables. Each folder defines tables() of its own; a provider that is not built is replaced by absent.cpp in its
-// folder, whose tables are empty. implementations.cpp joins them in the order that `auto` starts from.
+// The providers' tables. Each provider's folder defines its tables(); a provider that is not built is replaced by the
+// absent.cpp in its folder, with empty tables. implementations.cpp joins them in the order in which `auto` ranks ties.
 #pragma once
-
-#include <tuple>
 
 #include "kernels/ops/all.h"
 
 namespace apam::kernels {
 
-namespace detail {
-template <class List>
-struct TablesOf;
-template <class... Ops>
-struct TablesOf<Operations<Ops...>> {
-  using type = std::tuple<std::span<const Implementation<Ops>>...>;
-};
-}  // namespace detail
-
-/// What one provider offers: for every operation a span of implementations, empty where it has none.
-using Tables = detail::TablesOf<AllOperations>::type;
-
-/// Tables whose span for each operation is table.template operator()<Op>().
-template <class Table>
-Tables make_tables(Table table) {
+/// Tables with table.template operator()<Op>() for each operation; a provider leaves the span empty for what it does not have.
+template <class MakeTable>
+Tables make_tables(MakeTable table) {
   Tables tables;
-  for_each_operation(
-      [&]<class Op>() { std::get<std::span<const Implementation<Op>>>(tables) = table.template operator()<Op>(); });
+  for_each_operation([&]<class Op>() { std::get<Table<Op>>(tables) = table.template operator()<Op>(); });
   return tables;
 }
 

@@ -1,210 +1,237 @@
-// kernel<Op>(): which provider computes a pass of a problem. The choice is made once, and then the kernel, for that pass only.
-// `auto` goes by a decision that was adopted, else by one in the file of timings, else it times the candidates.
+// Which implementation computes a pass of a problem. It is chosen once per Exec, and its kernel made for that pass only:
+//   1. --kernels names a provider that supports the problem: that one. A demanded provider that does not is an error.
+//   2. Else `auto`, among all that support it (`reference` only if there is no other): the decision that this Exec adopted,
+//      else the one in the tuning cache, else the result of timing them here.
 #include <fmt/chrono.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <map>
-#include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "kernels/comparison.h"
-#include "kernels/ops/all.h"
-#include "kernels/ops/trial.h"
+#include "kernels/ops/kernel.h"
+#include "kernels/ops/sample_inputs.h"
 #include "kernels/tuning_cache.h"
 
 namespace apam::kernels {
 namespace {
 
-template <class Op>
-using Candidates = std::vector<const Implementation<Op>*>;
-
-template <class Op>
-struct KernelCache {
-  std::map<std::pair<typename Op::Problem, typename Op::Pass>, std::unique_ptr<typename Op::Kernel>> kernels;
-};
-
-/// The file of timings of an Exec, opened when it is needed first.
-struct Timings {
-  std::optional<TuningCache> file;
-
+/// The tuning cache of an Exec, opened when first needed.
+class LazyTuningCache {
+ public:
   static TuningCache& of(Exec& exec) {
-    auto& file = exec.cache<Timings>().file;
-    if (!file)
-      file.emplace(exec.options().tuning_cache,
-                   CachePatience{.limit = exec.options().cache_patience, .give_up = exec.options().give_up});
-    return *file;
+    auto& cache = exec.cache<LazyTuningCache>().cache_;
+    if (!cache) {
+      const ExecOptions& options = exec.options();
+      cache.emplace(options.tuning_cache, CachePatience{.limit = options.cache_patience, .give_up = options.give_up});
+    }
+    return *cache;
   }
+
+ private:
+  std::optional<TuningCache> cache_;
 };
-
-template <class Op>
-std::string_view pass_name(typename Op::Pass pass) {
-  return Op::pass_names[static_cast<std::size_t>(pass)];
-}
-
-/// Every provider of `Op` in this build for the device, in words.
-template <class Op>
-std::string known_providers(DeviceKind device) {
-  std::string names = "auto";
-  for (const auto& candidate : implementations<Op>()) {
-    if (candidate.device == device) names += fmt::format(", {}", candidate.provider);
-  }
-  return names;
-}
 
 /// "2026-01-31T12:00:00Z"
-std::string date_of_now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+std::string utc_now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
 
-double load_of_the_machine() {
+double load_average() {
   double minute = 0;
   return ::getloadavg(&minute, 1) == 1 ? minute : 0;
 }
 
-/// Compares the candidates, in table order. They live in an Exec of their own, which takes the kernels that lose and all the
-/// workspace with it when it ends.
 template <class Op>
-KernelDecision measure(const Exec& exec, const Candidates<Op>& candidates, const typename Op::Problem& problem,
-                       typename Op::Pass pass) {
-  Exec scratch(exec.options());
-  Trial<Op> trial(scratch, problem);
-  std::vector<std::unique_ptr<typename Op::Kernel>> kernels;
-  for (const auto* candidate : candidates) kernels.push_back(candidate->make(scratch, problem, pass));
-  KernelDecision decision{{}, {{}, load_of_the_machine(), date_of_now(), false}};
-  const auto result = compare(candidates.size(), exec.options().clock, [&](std::size_t i) {
-    trial.run(scratch, *kernels[i], pass);
-    scratch.synchronize();
-  });
-  decision.provider = candidates[result.winner]->provider;
-  decision.measured.doubtful = result.doubtful;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    decision.measured.times.push_back({std::string(candidates[i]->provider), result.times[i].median, result.times[i].spread});
-  }
-  return decision;
-}
-
-/// The implementation by `provider`, or null.
-template <class Op>
-const Implementation<Op>* by(std::string_view provider, DeviceKind device) {
-  const auto all = implementations<Op>();
-  const auto found =
-      std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.provider == provider && one.device == device; });
-  return found == all.end() ? nullptr : &*found;
-}
-
-/// Whether a decision from a file is one for these candidates: it takes one of them, all were timed, and without doubt.
-template <class Op>
-bool covers(const KernelDecision& decision, const Candidates<Op>& candidates) {
-  const auto& times = decision.measured.times;
-  const auto is = [](const auto& provider) { return [&](const auto* one) { return one->provider == provider; }; };
-  return !decision.measured.doubtful && std::any_of(candidates.begin(), candidates.end(), is(decision.provider)) &&
-         std::all_of(candidates.begin(), candidates.end(), [&](const auto* candidate) {
-           return std::any_of(times.begin(), times.end(), [&](const auto& t) { return t.provider == candidate->provider; });
-         });
-}
-
-/// The adopted decision, if there is one. Throws KernelError when this build cannot follow it.
-template <class Op>
-const KernelDecision* adopted_decision(const Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass,
-                                       const std::string& key) {
-  const KernelDecision* adopted = exec.adopted().find(key);
-  if (adopted == nullptr) return nullptr;
-  const auto* taken = by<Op>(adopted->provider, exec.device().kind);
-  require<KernelError>(taken != nullptr, "{}: provider '{}' was adopted for {} of {}; this build has {}", Op::name,
-                       adopted->provider, pass_name<Op>(pass), problem.describe(), known_providers<Op>(exec.device().kind));
-  require<KernelError>(taken->supports(problem, pass), "{}: provider '{}' was adopted for {} of {}, which it cannot do",
-                       Op::name, adopted->provider, pass_name<Op>(pass), problem.describe());
-  return adopted;
-}
-
-/// What `auto` takes. The file is looked into again when its turn has come: another process may have timed meanwhile.
-template <class Op>
-KernelDecision decide(Exec& exec, const Candidates<Op>& candidates, const typename Op::Problem& problem, typename Op::Pass pass,
-                      const std::string& key) {
-  if (const auto* adopted = adopted_decision<Op>(exec, problem, pass, key)) return *adopted;
-  if (candidates.size() == 1) return {std::string(candidates.front()->provider), {}};
-  TuningCache& file = Timings::of(exec);
-  const auto stored = [&]() -> std::optional<KernelDecision> {
-    if (exec.options().retime) return {};
-    auto found = file.find(key);
-    return found && covers<Op>(*found, candidates) ? std::move(found) : std::nullopt;
-  };
-  if (auto found = stored()) return *std::move(found);
-  const auto turn = file.take_turn();
-  if (auto found = stored()) return *std::move(found);
-  auto measured = measure<Op>(exec, candidates, problem, pass);
-  if (!measured.measured.doubtful) file.store(turn, key, measured);
-  return measured;
+std::string_view name_of(typename Op::Pass pass) {
+  return Op::pass_names[static_cast<std::size_t>(pass)];
 }
 
 template <class Op>
-std::unique_ptr<typename Op::Kernel> choose(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
-  const auto wanted = exec.selection().choice(Op::name, pass_name<Op>(pass));
-  Candidates<Op> able;
-  const Implementation<Op>* taken = nullptr;
-  bool known = wanted.provider == "auto";
-  for (const auto& candidate : implementations<Op>()) {
-    if (candidate.device != exec.device().kind) continue;
-    const bool supported = candidate.supports(problem, pass);
-    if (candidate.provider == wanted.provider) {
-      known = true;
-      if (supported) taken = &candidate;
+struct Chosen {
+  std::string_view provider;
+  std::unique_ptr<typename Op::Kernel> kernel;
+};
+
+/// The choice for one pass of one problem on one Exec.
+template <class Op>
+class Choice {
+ public:
+  using Candidates = std::vector<const Implementation<Op>*>;
+
+  Choice(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass)
+      : exec_(exec), problem_(problem), pass_(pass) {
+    for (const auto& implementation : implementations<Op>()) {
+      if (implementation.device != exec.device().kind || !implementation.supports(problem, pass)) continue;
+      if (implementation.provider != "reference" || able_.empty()) able_.push_back(&implementation);
     }
-    // The naive loops are the last resort of `auto`, never timed against real kernels.
-    if (supported && (candidate.provider != "reference" || able.empty())) able.push_back(&candidate);
+    require<KernelError>(!able_.empty(), "{}: no provider supports {} of {} on {}", Op::name, name_of<Op>(pass),
+                         problem.describe(), to_string(exec.device()));
   }
-  require<KernelError>(!wanted.demanded || known, "{}: no provider '{}' in this build; known: {}", Op::name, wanted.provider,
-                       known_providers<Op>(exec.device().kind));
-  require<KernelError>(!wanted.demanded || wanted.provider == "auto" || taken != nullptr,
-                       "{}: provider '{}' cannot do {} of {}", Op::name, wanted.provider, pass_name<Op>(pass),
-                       problem.describe());
-  require<KernelError>(!able.empty(), "{}: no provider can do {} of {} on {}", Op::name, pass_name<Op>(pass),
-                       problem.describe(), to_string(exec.device()));
-  Measurement measured;
-  if (taken == nullptr) {
-    const DecisionKey about{std::string(Op::name), problem.describe(), std::string(pass_name<Op>(pass)), exec.device(),
-                            exec.threads()};
-    const std::string key = about.to_text();
-    KernelDecision decision = decide<Op>(exec, able, problem, pass, key);
-    exec.decisions().set(key, decision);
-    taken = by<Op>(decision.provider, exec.device().kind);
-    measured = std::move(decision.measured);
+
+  /// Chooses, makes the kernel, and adds a line to the report of the Exec.
+  Chosen<Op> make() {
+    const Implementation<Op>* taken = named();
+    Measurement measured;
+    if (taken == nullptr) {
+      KernelDecision decision = decide();
+      exec_.decisions().set(key(), decision);
+      taken = by(decision.provider);
+      measured = std::move(decision.measured);
+    }
+    Chosen<Op> chosen{taken->provider, taken->make(exec_, problem_, pass_)};
+    exec_.report().push_back({std::string(Op::name), problem_.describe(), std::string(name_of<Op>(pass_)),
+                              std::string(taken->provider), std::move(measured)});
+    return chosen;
   }
-  auto kernel = taken->make(exec, problem, pass);
-  exec.report().push_back({std::string(Op::name), problem.describe(), std::string(pass_name<Op>(pass)),
-                           std::string(taken->provider), std::move(measured)});
-  return kernel;
+
+ private:
+  /// The implementation that --kernels names, or null if `auto` decides.
+  const Implementation<Op>* named() const {
+    const auto wanted = exec_.selection().choice(Op::name, name_of<Op>(pass_));
+    if (wanted.provider == "auto") return nullptr;
+    const Implementation<Op>* found = by(wanted.provider);
+    const bool supported = found != nullptr && found->supports(problem_, pass_);
+    if (!wanted.demanded) return supported ? found : nullptr;
+    require<KernelError>(found != nullptr, "{}: no provider '{}' in this build; known: {}", Op::name, wanted.provider,
+                         known_providers());
+    require<KernelError>(supported, "{}: provider '{}' does not support {} of {}", Op::name, wanted.provider,
+                         name_of<Op>(pass_), problem_.describe());
+    return found;
+  }
+
+  /// The decision of `auto`.
+  KernelDecision decide() const {
+    if (const KernelDecision* adopted = this->adopted()) return *adopted;
+    if (able_.size() == 1) return {std::string(able_.front()->provider), {}};
+    TuningCache& cache = LazyTuningCache::of(exec_);
+    if (auto found = stored(cache)) return *std::move(found);
+    const auto turn = cache.take_turn();
+    if (auto found = stored(cache)) return *std::move(found);  // by the process that had the turn before
+    KernelDecision decision = measure();
+    if (!decision.measured.doubtful) cache.store(turn, key(), decision);
+    return decision;
+  }
+
+  /// The adopted decision, or null. Throws KernelError if this build cannot follow it.
+  const KernelDecision* adopted() const {
+    const KernelDecision* decision = exec_.adopted().find(key());
+    if (decision == nullptr) return nullptr;
+    const Implementation<Op>* found = by(decision->provider);
+    require<KernelError>(found != nullptr, "{}: provider '{}' was adopted for {} of {}; this build has {}", Op::name,
+                         decision->provider, name_of<Op>(pass_), problem_.describe(), known_providers());
+    require<KernelError>(found->supports(problem_, pass_),
+                         "{}: provider '{}' was adopted for {} of {}, which it does not support", Op::name, decision->provider,
+                         name_of<Op>(pass_), problem_.describe());
+    return decision;
+  }
+
+  /// The decision in the file, if it is not doubtful, takes a candidate of this build, and has times of all of them.
+  std::optional<KernelDecision> stored(const TuningCache& cache) const {
+    if (exec_.options().retime) return {};
+    auto decision = cache.find(key());
+    if (!decision || decision->measured.doubtful) return {};
+    const auto& times = decision->measured.times;
+    bool taken = false, all_timed = true;
+    for (const auto* candidate : able_) {
+      taken = taken || candidate->provider == decision->provider;
+      all_timed = all_timed && std::any_of(times.begin(), times.end(),
+                                           [&](const ProviderTime& time) { return time.provider == candidate->provider; });
+    }
+    return taken && all_timed ? std::move(decision) : std::nullopt;
+  }
+
+  /// Times the candidates, on an Exec of their own: it takes the losing kernels and all workspace with it when it ends.
+  KernelDecision measure() const {
+    Exec scratch(exec_.options());
+    SampleInputs<Op> samples(scratch, problem_);
+    std::vector<std::unique_ptr<typename Op::Kernel>> kernels;
+    for (const auto* candidate : able_) kernels.push_back(candidate->make(scratch, problem_, pass_));
+    KernelDecision decision{{}, {{}, load_average(), utc_now(), false}};
+    const Comparison result = compare(able_.size(), exec_.options().clock, [&](std::size_t i) {
+      samples.run(scratch, *kernels[i], pass_);
+      scratch.synchronize();
+    });
+    decision.provider = able_[result.winner]->provider;
+    decision.measured.doubtful = result.doubtful;
+    for (std::size_t i = 0; i < able_.size(); ++i) {
+      decision.measured.times.push_back({std::string(able_[i]->provider), result.times[i].median, result.times[i].spread});
+    }
+    return decision;
+  }
+
+  /// The implementation of a provider for the device, whether it supports the problem or not; null if there is none.
+  const Implementation<Op>* by(std::string_view provider) const {
+    for (const auto& implementation : implementations<Op>()) {
+      if (implementation.provider == provider && implementation.device == exec_.device().kind) return &implementation;
+    }
+    return nullptr;
+  }
+
+  std::string known_providers() const {
+    std::string names = "auto";
+    for (const auto& implementation : implementations<Op>()) {
+      if (implementation.device == exec_.device().kind) names += fmt::format(", {}", implementation.provider);
+    }
+    return names;
+  }
+
+  std::string key() const {
+    return DecisionKey{std::string(Op::name), problem_.describe(), std::string(name_of<Op>(pass_)), exec_.device(),
+                       exec_.threads()}
+        .to_text();
+  }
+
+  Exec& exec_;
+  const typename Op::Problem& problem_;
+  typename Op::Pass pass_;
+  Candidates able_;  // in table order
+};
+
+/// The kernels of an Exec.
+template <class Op>
+struct KernelCache {
+  std::map<std::pair<typename Op::Problem, typename Op::Pass>, Chosen<Op>> kernels;
+};
+
+template <class Op>
+KernelCall<Op> look_up(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
+  const auto request = [&] { return KernelRequest(Op::name, name_of<Op>(pass), problem); };
+  if (const auto& listener = exec.request_listener()) listener(request());
+  auto& chosen = exec.cache<KernelCache<Op>>().kernels[{problem, pass}];
+  if (!chosen.kernel) chosen = Choice<Op>(exec, problem, pass).make();
+  if (!exec.verbose()) return KernelCall<Op>(*chosen.kernel);
+  return KernelCall<Op>(*chosen.kernel, std::make_unique<KernelTrace>(exec, request(), chosen.provider));
+}
+
+template <class... Ops>
+constexpr PerOperation<KernelLookup> lookups_of(Operations<Ops...>) {
+  return {look_up<Ops>...};
 }
 
 }  // namespace
 
-template <class Op>
-typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
-  if (const auto& listener = exec.request_listener()) listener({Op::name, pass_name<Op>(pass), problem.describe()});
-  auto& slot = exec.cache<KernelCache<Op>>().kernels[{problem, pass}];
-  if (!slot) slot = choose<Op>(exec, problem, pass);
-  return *slot;
+const PerOperation<KernelLookup>& kernel_lookups() {
+  static constexpr PerOperation<KernelLookup> kLookups = lookups_of(AllOperations{});
+  return kLookups;
 }
 
 void check_selection(const KernelSelection& selection) {
-  for (const auto& entry : selection.entries()) {
-    const std::string& key = entry.first;
-    const std::string& provider = entry.second;
+  for (const auto& [key, provider] : selection.entries()) {
     bool key_known = key == "*";
     bool provider_known = provider == "auto";
     std::string keys = "*";
     std::string providers = "auto";
-    for_each_operation([&]<class Op>() {
+    for_each_operation([&, &key = key, &provider = provider]<class Op>() {
       keys += fmt::format(", {}", Op::name);
-      const bool whole = key == Op::name;
-      const bool one_pass = std::any_of(Op::pass_names.begin(), Op::pass_names.end(),
-                                        [&](auto pass) { return key == fmt::format("{}.{}", Op::name, pass); });
-      key_known = key_known || whole || one_pass;
+      const bool names_pass = std::any_of(Op::pass_names.begin(), Op::pass_names.end(),
+                                          [&](auto pass) { return key == fmt::format("{}.{}", Op::name, pass); });
+      const bool names_op = key == Op::name || names_pass;
+      key_known = key_known || names_op;
       for (const auto& candidate : implementations<Op>()) {
         if (providers.find(candidate.provider) == std::string::npos) providers += fmt::format(", {}", candidate.provider);
-        provider_known = provider_known || (provider == candidate.provider && (key == "*" || whole || one_pass));
+        provider_known = provider_known || (provider == candidate.provider && (key == "*" || names_op));
       }
     });
     require<InputError>(key_known, "kernels: no operation '{}'; known: {} (or OPERATION.PASS)", key, keys);
@@ -214,26 +241,14 @@ void check_selection(const KernelSelection& selection) {
 }
 
 void check_kernels_for(DeviceKind device) {
-  std::string lacking;
+  std::string missing;
   for_each_operation([&]<class Op>() {
     const auto all = implementations<Op>();
     const bool found = std::any_of(all.begin(), all.end(), [&](const auto& candidate) { return candidate.device == device; });
-    if (!found) lacking += fmt::format("{}{}", lacking.empty() ? "" : ", ", Op::name);
+    if (!found) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", Op::name);
   });
-  require<DeviceError>(lacking.empty(), "device: this build has no kernels on {} for {}",
-                       device == DeviceKind::cpu ? "cpu" : "cuda", lacking);
+  require<DeviceError>(missing.empty(), "device: this build has no kernels on {} for {}",
+                       device == DeviceKind::cpu ? "cpu" : "cuda", missing);
 }
-
-template Conv2d::Kernel& kernel<Conv2d>(Exec&, const Conv2d::Problem&, Conv2d::Pass);
-template BatchNorm::Kernel& kernel<BatchNorm>(Exec&, const BatchNorm::Problem&, BatchNorm::Pass);
-template Relu::Kernel& kernel<Relu>(Exec&, const Relu::Problem&, Relu::Pass);
-template Add::Kernel& kernel<Add>(Exec&, const Add::Problem&, Add::Pass);
-template Scale::Kernel& kernel<Scale>(Exec&, const Scale::Problem&, Scale::Pass);
-template AvgPool::Kernel& kernel<AvgPool>(Exec&, const AvgPool::Problem&, AvgPool::Pass);
-template Linear::Kernel& kernel<Linear>(Exec&, const Linear::Problem&, Linear::Pass);
-template SoftmaxCrossEntropy::Kernel& kernel<SoftmaxCrossEntropy>(Exec&, const SoftmaxCrossEntropy::Problem&,
-                                                                  SoftmaxCrossEntropy::Pass);
-template OptimizerStep::Kernel& kernel<OptimizerStep>(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass);
-template RunningAverage::Kernel& kernel<RunningAverage>(Exec&, const RunningAverage::Problem&, RunningAverage::Pass);
 
 }  // namespace apam::kernels

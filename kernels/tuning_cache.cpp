@@ -24,7 +24,7 @@
 namespace apam::kernels {
 namespace {
 
-/// Letters and digits, for the name of a file.
+/// The text with other characters than letters and digits replaced, for a file name.
 std::string plain(std::string text) {
   for (char& letter : text) letter = std::isalnum(static_cast<unsigned char>(letter)) != 0 ? letter : '-';
   return text;
@@ -33,12 +33,12 @@ std::string plain(std::string text) {
 nlohmann::json read(const std::filesystem::path& file) {
   std::ifstream in(file);
   auto content = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
-  return content.is_object() ? content : nlohmann::json::object();  // a damaged cache is an empty one
+  return content.is_object() ? content : nlohmann::json::object();  // a damaged cache counts as empty
 }
 
 std::string error_text(int code) { return std::generic_category().message(code); }
 
-/// What the holder of a lock wrote into it.
+/// The text that the holder of a lock wrote into it.
 std::string holder_of(int lock) {
   std::array<char, 300> text{};
   const auto size = ::pread(lock, text.data(), text.size(), 0);
@@ -57,7 +57,7 @@ std::string cpu_model() {
 }
 
 TuningCache::TuningCache(const std::filesystem::path& folder, CachePatience patience) : patience_(std::move(patience)) {
-  if (!patience_.say) patience_.say = [](const std::string& line) { std::cerr << line << std::endl; };
+  if (!patience_.report) patience_.report = [](const std::string& line) { std::cerr << line << std::endl; };
   if (folder.empty()) return;
   const char* isa = std::getenv("APAM_ISA");
   file_ = folder / fmt::format("kernels-{}-{}{}.json", kFingerprint, plain(cpu_model()), plain(isa == nullptr ? "" : isa));
@@ -80,7 +80,7 @@ TuningCache::Turn TuningCache::take_turn() {
   if (!turn.held() || !wait_for(turn.lock_)) return {};
   const std::string holder = fmt::format("process {} on {}\n", ::getpid(), host_name());
   if (::ftruncate(turn.lock_, 0) == 0) {
-    // For the messages of processes that wait; a disk too full for it is reported when the file is written.
+    // For the messages of waiting processes. A full disk is reported when the cache itself is written.
     [[maybe_unused]] const auto written = ::pwrite(turn.lock_, holder.data(), holder.size(), 0);
   }
   return turn;
@@ -94,12 +94,12 @@ int TuningCache::open_lock() {
   return lock;
 }
 
-// Polls, because a blocking flock() would neither end after a time nor for a signal that is blocked and only asked for.
+// Polls: a blocking flock() would not end after a time limit, nor for a signal that is blocked and polled.
 bool TuningCache::wait_for(int lock) {
   using Clock = std::chrono::steady_clock;
   constexpr timespec kPause{0, 20'000'000};
   const auto begin = Clock::now();
-  for (bool said = false;;) {
+  for (bool reported = false;;) {
     if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return true;
     if (errno != EWOULDBLOCK && errno != EINTR) {
       go_on_without(fmt::format("cannot lock {}: {}", file_.string(), error_text(errno)));
@@ -111,13 +111,13 @@ bool TuningCache::wait_for(int lock) {
       go_on_without(fmt::format("waited {:.1f} s for {}", std::chrono::duration<double>(waited).count(), of()));
       return false;
     }
-    if (!said && waited >= patience_.word_after) {
-      said = true;
-      patience_.say(fmt::format("kernel cache: waiting for {}, for {:.1f} s at most", of(),
-                                std::chrono::duration<double>(patience_.limit).count()));
+    if (!reported && waited >= patience_.report_after) {
+      reported = true;
+      patience_.report(fmt::format("kernel cache: waiting for {}, for {:.1f} s at most", of(),
+                                   std::chrono::duration<double>(patience_.limit).count()));
     }
     if ((patience_.give_up && patience_.give_up()) || ::nanosleep(&kPause, nullptr) != 0) {
-      go_on_without(fmt::format("a signal came while waiting for {}", of()));
+      go_on_without(fmt::format("a signal arrived while waiting for {}", of()));
       return false;
     }
   }
@@ -135,7 +135,7 @@ void TuningCache::store(const Turn& turn, const std::string& key, const KernelDe
 }
 
 void TuningCache::go_on_without(const std::string& why) {
-  if (!without_) patience_.say(fmt::format("kernel cache: {}; timings are kept in memory only", why));
+  if (!without_) patience_.report(fmt::format("kernel cache: {}; timings are kept in memory only", why));
   without_ = true;
 }
 

@@ -1,6 +1,6 @@
-// Decisions of `auto`, kept in a file so that a machine times a problem once. Processes that share the file take turns: while
-// one times and stores, the others wait, so that ranks on one host neither disturb each other's timings nor come to different
-// choices. A lookup does not wait: the file is replaced whole, and a reader never sees half of one.
+// Decisions of `auto` in a file, so that a machine times a problem once. Processes that share the file take turns: while one
+// times and stores, the others wait. So ranks on one host do not disturb each other's timings and make the same choices. A
+// lookup does not wait: the file is replaced atomically.
 #pragma once
 
 #include <chrono>
@@ -14,20 +14,20 @@
 
 namespace apam::kernels {
 
-/// How long to wait for a turn, and where to say so.
+/// How long to wait for a turn, and where to report it.
 struct CachePatience {
-  std::chrono::milliseconds limit{30'000};        ///< at most; then go on without the file
-  std::chrono::milliseconds word_after{1'000};    ///< then say which process holds the lock
-  std::function<void(const std::string&)> say{};  ///< receives one line; empty: standard error
-  std::function<bool()> give_up{};                ///< asked while waiting; true ends the wait; empty: never
+  std::chrono::milliseconds limit{30'000};           ///< after this, continue without the file
+  std::chrono::milliseconds report_after{1'000};     ///< after this, report which process holds the lock
+  std::function<void(const std::string&)> report{};  ///< receives one line; empty: standard error
+  std::function<bool()> give_up{};                   ///< polled while waiting; true ends the wait; empty: never
 };
 
-/// The file of one build on one machine (sources and flags of the kernels, compiler, libraries, CPU model, APAM_ISA) in a
-/// folder: timings of other kernels would mislead. An empty folder name keeps nothing. A folder that cannot be written to, a
-/// full disk and a wait that ends without the lock are no errors: it is said once, and from then on nothing is stored.
+/// The file in `folder` for this build and machine: sources and flags of the kernels, compiler, libraries, CPU model and
+/// APAM_ISA, since timings of other kernels do not apply. An empty folder stores nothing. A folder that is not writable, a full
+/// disk and a wait that ends without the lock are reported once; after that, nothing is stored.
 class TuningCache {
  public:
-  /// Holds the lock of the file, or says that the work goes on without it.
+  /// Holds the lock of the file; held() is false if there is no lock.
   class Turn {
    public:
     Turn() = default;
@@ -44,13 +44,13 @@ class TuningCache {
 
   explicit TuningCache(const std::filesystem::path& folder, CachePatience patience = {});
 
-  /// The decision under `key`, or nothing; a malformed one counts as none.
+  /// The decision for `key`, or nothing if there is none or it is malformed.
   std::optional<KernelDecision> find(const std::string& key) const;
 
-  /// Waits for the lock, as long as the patience lasts or until a signal arrives. After that no more: the turn is not held.
+  /// Waits for the lock, until the limit or a signal. After a wait without success, later calls do not wait.
   Turn take_turn();
 
-  /// Stores a decision, where the turn is held.
+  /// Stores a decision if the turn is held.
   void store(const Turn& turn, const std::string& key, const KernelDecision& decision);
 
   const std::filesystem::path& file() const { return file_; }
@@ -62,10 +62,10 @@ class TuningCache {
 
   std::filesystem::path file_;
   CachePatience patience_;
-  bool without_ = false;  // nothing is stored any more
+  bool without_ = false;  // nothing is stored from now on
 };
 
-/// "AMD EPYC", as the operating system calls the processor.
+/// The processor's name by the operating system: "AMD EPYC".
 std::string cpu_model();
 
 }  // namespace apam::kernels

@@ -6,7 +6,7 @@ namespace apam::nets {
 namespace {
 
 struct BlockPlan {
-  int out_channels;  // 0: as many as there are classes
+  int out_channels;  // 0: number of classes
   int stride = 1, padding = 1;
 };
 constexpr std::array<BlockPlan, 9> kBlocks{{{96},
@@ -18,8 +18,8 @@ constexpr std::array<BlockPlan, 9> kBlocks{{{96},
                                             {.out_channels = 192, .stride = 1, .padding = 0},
                                             {192},
                                             {0}}};
-constexpr int kLastExtent = 6;           // of the images that the last block makes
-constexpr float kLogitsFactor = 0.125F;  // part of the published net: it softens the first predictions
+constexpr int kFinalExtent = 6;          // height and width after the last block
+constexpr float kLogitsFactor = 0.125F;  // of the published net: softens the initial predictions
 
 }  // namespace
 
@@ -40,7 +40,7 @@ AllCnn::AllCnn(int classes) : Net(classes) {
 engine::Var AllCnn::forward(const engine::Var& images) const {
   engine::Var x = images;
   for (const auto& block : blocks_) x = block.bn.relu(block.conv(x));
-  return scale(avg_pool(x, kLastExtent), kLogitsFactor);
+  return scale(avg_pool(x, kFinalExtent), kLogitsFactor);
 }
 
 }  // namespace apam::nets

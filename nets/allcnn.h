@@ -1,8 +1,8 @@
 // All-CNN-C (Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for simplicity: the all convolutional net", 2015), with
 // batch norm. Nine blocks relu(bn(conv 3x3)):
 //   3->96, 96->96, 96->96 stride 2, 96->192, 192->192, 192->192 stride 2, 192->192 padding 0, 192->192, 192->classes
-// (32x32 -> 16x16 -> 8x8 -> 6x6), the mean over 6x6, and the logits times 0.125. 1,681,268 parameters for 10 classes.
-// Its batch norms keep no running statistics: they normalise by the batch in evaluation too.
+// (32x32 -> 16x16 -> 8x8 -> 6x6), then the mean over 6x6, times 0.125. 1,681,268 parameters for 10 classes.
+// The batch norms have no running statistics: evaluation uses batch statistics too.
 #pragma once
 
 #include <vector>

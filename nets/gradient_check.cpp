@@ -20,13 +20,13 @@ struct Batch {
   std::vector<std::int32_t> labels;  // (N)
 };
 
-/// The tensor of that name. Throws InputError when it is missing or of another dtype.
+/// Throws InputError if the tensor is missing or has another dtype.
 const NamedTensor& named(const Safetensors& file, std::string_view name, std::string_view dtype) {
   const NamedTensor* tensor = file.find(name);
-  require<InputError>(tensor != nullptr, "batch: {}: tensor {} is missing, expected {}", file.path().string(), in_quotes(name),
+  require<InputError>(tensor != nullptr, "batch: {}: tensor {} is missing, expected {}", file.path().string(), quote_name(name),
                       dtype);
-  require<InputError>(tensor->dtype == dtype, "batch: {}: tensor {} has {}, expected {}", file.path().string(), in_quotes(name),
-                      tensor->dtype, dtype);
+  require<InputError>(tensor->dtype == dtype, "batch: {}: tensor {} has {}, expected {}", file.path().string(),
+                      quote_name(name), tensor->dtype, dtype);
   return *tensor;
 }
 
@@ -36,10 +36,10 @@ Batch read_batch(const std::filesystem::path& path, int classes) {
   const NamedTensor& target = named(file, "target", "I64");
   const std::int64_t rows = input.shape.empty() ? 0 : input.shape.front();
   require<InputError>(rows >= 1 && input.shape == std::vector<std::int64_t>{rows, kChannels, kExtent, kExtent},
-                      "batch: {}: input has shape {}, expected (N, {}, {}, {}) with N from 1 on", path.string(),
+                      "batch: {}: input has shape {}, expected (N, {}, {}, {}) with N >= 1", path.string(),
                       describe_shape(input.shape), kChannels, kExtent, kExtent);
   require<InputError>(rows <= std::numeric_limits<int>::max() / (kExtent * kExtent),
-                      "batch: {}: {} images, at most {} are possible", path.string(), rows,
+                      "batch: {}: {} images, expected at most {}", path.string(), rows,
                       std::numeric_limits<int>::max() / (kExtent * kExtent));
   require<InputError>(target.shape == std::vector<std::int64_t>{rows}, "batch: {}: target has shape {}, expected ({})",
                       path.string(), describe_shape(target.shape), rows);

@@ -1,4 +1,4 @@
-// The gradients of one given mini-batch at given weights, file to file: what a comparison with another implementation needs.
+// Computes the gradients of a mini-batch from files to a file, for comparison with other implementations.
 #pragma once
 
 #include <filesystem>
@@ -11,17 +11,17 @@ namespace apam::nets {
 struct GradientFiles {
   std::filesystem::path weights;  ///< in: a weight file (nets/weight_file.h)
   std::filesystem::path batch;    ///< in: `input` (N, 3, 32, 32) F32, already normalised, and `target` (N) I64
-  std::filesystem::path out;      ///< out: `loss`, and one gradient a parameter under the parameter's name and shape
+  std::filesystem::path out;      ///< out: `loss`, and each parameter's gradient under its name and shape
 };
 
 struct GradientSummary {
   double loss = 0.0;  ///< mean cross-entropy
-  int top1 = 0;       ///< rows classified rightly
+  int top1 = 0;       ///< correctly classified rows
   int rows = 0;
 };
 
 /// Runs `net` forward and backward in training mode (batch norm by the batch) with the mean cross-entropy as loss.
-/// Throws InputError for a file that is malformed, or does not fit the net.
+/// Throws InputError for a file that is malformed or does not match the net.
 GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFiles& files);
 
 }  // namespace apam::nets

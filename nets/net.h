@@ -1,5 +1,5 @@
-// A net: structure without state. It registers its parameters in a layout when made; forward() runs on any tape whose arena
-// has that layout.
+// A net: structure without state. The constructor registers the parameters in a layout; forward() runs on any tape whose
+// parameter arena has that layout.
 #pragma once
 
 #include <memory>
@@ -30,7 +30,7 @@ class Net {
   int classes_;
 };
 
-/// One row of the table of nets.
+/// An entry of the table of nets.
 struct NetEntry {
   std::string_view name;
   std::string_view summary;
@@ -40,7 +40,7 @@ struct NetEntry {
 /// All nets: allcnn, resnet18, wrn28-5.
 std::span<const NetEntry> all_nets();
 
-/// Throws InputError for a name that is not in the table.
+/// Throws InputError for an unknown name.
 std::unique_ptr<Net> make_net(std::string_view name, int classes);
 
 }  // namespace apam::nets

@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kStemChannels = 64;
 constexpr std::array<int, 4> kStageChannels{64, 128, 256, 512};
-constexpr int kBlocksOfAStage = 2;
-constexpr int kLastExtent = 4;  // of the images that the last stage makes
+constexpr int kBlocksPerStage = 2;
+constexpr int kFinalExtent = 4;  // height and width after the last stage
 
 }  // namespace
 
@@ -35,7 +35,7 @@ ResNet18::ResNet18(int classes)
       stem_bn_(layout_, "bn1", kStemChannels) {
   int channels = kStemChannels;
   for (std::size_t stage = 0; stage < kStageChannels.size(); ++stage) {
-    for (int block = 0; block < kBlocksOfAStage; ++block) {
+    for (int block = 0; block < kBlocksPerStage; ++block) {
       const int stride = stage > 0 && block == 0 ? 2 : 1;
       blocks_.emplace_back(layout_, fmt::format("layer{}.{}", stage + 1, block), channels, kStageChannels[stage], stride);
       channels = kStageChannels[stage];
@@ -47,7 +47,7 @@ ResNet18::ResNet18(int classes)
 engine::Var ResNet18::forward(const engine::Var& images) const {
   engine::Var x = stem_bn_.relu(stem_(images));
   for (const auto& block : blocks_) x = block(x);
-  return (*linear_)(avg_pool(x, kLastExtent));
+  return (*linear_)(avg_pool(x, kFinalExtent));
 }
 
 }  // namespace apam::nets

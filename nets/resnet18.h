@@ -1,7 +1,7 @@
-// ResNet-18 in its form for 32x32 images (He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2016):
+// ResNet-18 for 32x32 images (He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2016):
 //   stem    relu(bn(conv 3x3, 3->64))
 //   stages  64, 128, 256, 512 channels, two basic blocks each; the first block of the last three has stride 2
-//   block   relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x));  shortcut: x, or bn(conv 1x1) where the shape changes
+//   block   relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x));  shortcut: x, or bn(conv 1x1) if the shape changes
 //   head    mean over 4x4, linear
 // 11,173,962 parameters for 10 classes.
 #pragma once
@@ -41,7 +41,7 @@ class ResNet18 final : public Net {
   engine::Conv2d stem_;
   engine::BatchNorm stem_bn_;
   std::vector<Block> blocks_;
-  std::optional<engine::Linear> linear_;  // made last: the layout is in PyTorch's order
+  std::optional<engine::Linear> linear_;  // constructed last, to register parameters in PyTorch's order
 };
 
 }  // namespace apam::nets

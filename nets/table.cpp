@@ -1,4 +1,4 @@
-// The table of nets, and what all nets check.
+// The table of nets, and the base class.
 #include <array>
 
 #include "nets/allcnn.h"
@@ -23,7 +23,7 @@ constexpr std::array<NetEntry, 3> kNets{{
 }  // namespace
 
 Net::Net(int classes) : classes_(classes) {
-  require<InputError>(classes >= 1, "net: at least 1 class is needed, got {}", classes);
+  require<InputError>(classes >= 1, "net: expected at least 1 class, got {}", classes);
 }
 
 std::span<const NetEntry> all_nets() { return kNets; }

@@ -1,4 +1,4 @@
-// The order of PyTorch's state_dict: the parameters as they were registered, and after each batch norm's weight and bias its
+// The order of PyTorch's state_dict: parameters in order of registration; each batch norm's weight and bias are followed by its
 // running_mean, running_var and num_batches_tracked.
 #include "nets/weight_file.h"
 
@@ -21,16 +21,16 @@ using engine::Shape;
 
 constexpr std::string_view kF32 = "F32";
 constexpr std::string_view kI64 = "I64";
-constexpr std::string_view kParallel = "module.";     // DataParallel, DistributedDataParallel
-constexpr std::string_view kCompiled = "_orig_mod.";  // torch.compile
+constexpr std::string_view kParallelPrefix = "module.";     // DataParallel, DistributedDataParallel
+constexpr std::string_view kCompiledPrefix = "_orig_mod.";  // torch.compile
 
-/// The shape under which a file has a parameter: (K, R, S, C) becomes (K, C, R, S), others stay.
+/// The shape of a parameter in a file: (K, C, R, S) for (K, R, S, C), others unchanged.
 std::vector<std::int64_t> file_shape(const Shape& shape) {
   if (shape.rank() == 4) return {shape[0], shape[3], shape[1], shape[2]};
   return {shape.begin(), shape.end()};
 }
 
-/// Calls visit(file, memory) with the two places of every element of a parameter.
+/// Calls visit(file index, memory index) for every element of a parameter.
 template <class Visit>
 void for_each_element(const Shape& shape, Visit&& visit) {
   if (shape.rank() != 4) {
@@ -53,7 +53,7 @@ std::vector<float> on_host(In values) {
   return host;
 }
 
-/// One parameter of `flat`, a host copy of all weights or all gradients, in the order of the file.
+/// One parameter in file order. `flat` (weights_size) has all weights or all gradients, in host memory.
 std::vector<float> file_order(const ParameterLayout::Parameter& parameter, std::span<const float> flat) {
   std::vector<float> values(parameter.shape.size());
   for_each_element(parameter.shape,
@@ -61,8 +61,8 @@ std::vector<float> file_order(const ParameterLayout::Parameter& parameter, std::
   return values;
 }
 
-/// Tensors on their way to a file, and what they view.
-class Collected {
+/// A list of tensors that owns their data.
+class TensorList {
  public:
   void add(std::string name, std::vector<std::int64_t> shape, std::vector<float> values) {
     floats_.push_back(std::move(values));
@@ -80,47 +80,46 @@ class Collected {
   std::vector<NamedTensor> tensors_;
 };
 
-/// Finds a net's tensors in a file; every error names the file and the tensor.
+/// Looks up a net's tensors in a file. Errors name the file and the tensor.
 class StateReader {
  public:
   explicit StateReader(const std::filesystem::path& path) : file_(Safetensors::read(path)) {}
 
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
 
-  /// The tensor's bytes. Throws InputError when it is missing or of another dtype or shape.
+  /// The tensor's bytes. Throws InputError if it is missing or has another dtype or shape.
   std::span<const std::byte> take(const std::string& name, std::string_view dtype, const std::vector<std::int64_t>& shape) {
     const NamedTensor* tensor = file_.find(name);
     if (tensor == nullptr) {
-      fail<InputError>("weights: {}: tensor {} is missing, expected {} of shape {}{}", file_.path().string(), in_quotes(name),
+      fail<InputError>("weights: {}: tensor {} is missing, expected {} of shape {}{}", file_.path().string(), quote_name(name),
                        dtype, describe_shape(shape), hint(name));
     }
     require<InputError>(tensor->dtype == dtype && tensor->shape == shape,
                         "weights: {}: tensor {} has {} of shape {}, expected {} of shape {}", file_.path().string(),
-                        in_quotes(name), tensor->dtype, describe_shape(tensor->shape), dtype, describe_shape(shape));
+                        quote_name(name), tensor->dtype, describe_shape(tensor->shape), dtype, describe_shape(shape));
     taken_.insert(name);
     return tensor->bytes;
   }
 
-  /// Throws InputError when the file has a tensor that nobody took.
+  /// Throws InputError if the file has a tensor that take() was not called for.
   void require_all_taken() const {
     for (const auto& tensor : file_.tensors()) {
-      require<InputError>(taken_.contains(tensor.name),
-                          "weights: {}: tensor {} of shape {} has no place in the net's {} tensors", file_.path().string(),
-                          in_quotes(tensor.name), describe_shape(tensor.shape), taken_.size());
+      require<InputError>(taken_.contains(tensor.name), "weights: {}: unknown tensor {} of shape {}, the net has {} tensors",
+                          file_.path().string(), quote_name(tensor.name), describe_shape(tensor.shape), taken_.size());
     }
   }
 
  private:
-  /// How the file's names can be mended, where wrappers of PyTorch have put something before them; empty where not.
+  /// How to fix the file's names if they have the prefix of a PyTorch wrapper; else empty.
   std::string hint(const std::string& name) const {
     for (const auto& tensor : file_.tensors()) {
       if (!tensor.name.ends_with(name)) continue;
       const std::string prefix = tensor.name.substr(0, tensor.name.size() - name.size());
       std::string_view rest = prefix;
-      while (rest.starts_with(kParallel) || rest.starts_with(kCompiled)) rest.remove_prefix(rest.find('.') + 1);
+      while (rest.starts_with(kParallelPrefix) || rest.starts_with(kCompiledPrefix)) rest.remove_prefix(rest.find('.') + 1);
       if (prefix.empty() || !rest.empty()) continue;
-      return fmt::format("; the file's names begin with {0}: strip it, as by {{name.removeprefix({0}): tensor ...}} in Python",
-                         in_quotes(prefix));
+      return fmt::format("; names in the file start with {0}, strip it: {{name.removeprefix({0}): tensor ...}} in Python",
+                         quote_name(prefix));
     }
     return {};
   }
@@ -135,27 +134,27 @@ float element(std::span<const std::byte> bytes, std::size_t index) {
   return value;
 }
 
-/// Reads the statistics of all batch norms, or sets them to their defaults when the file has none.
+/// Reads the statistics of all batch norms; resets them if the file has none.
 LoadedWeights read_statistics(const ParameterLayout& layout, StateReader& file, std::span<float> statistics) {
   LoadedWeights loaded;
-  for (const auto& place : layout.statistics()) {
+  for (const auto& entry : layout.statistics()) {
     loaded.running_statistics =
-        loaded.running_statistics || file.has(place.name + ".running_mean") || file.has(place.name + ".running_var");
+        loaded.running_statistics || file.has(entry.name + ".running_mean") || file.has(entry.name + ".running_var");
   }
-  for (const auto& place : layout.statistics()) {
-    const auto channels = static_cast<std::size_t>(place.channels);
-    const auto mean = statistics.subspan(place.mean_offset, channels);
-    const auto variance = statistics.subspan(place.variance_offset, channels);
+  for (const auto& entry : layout.statistics()) {
+    const auto channels = static_cast<std::size_t>(entry.channels);
+    const auto mean = statistics.subspan(entry.mean_offset, channels);
+    const auto variance = statistics.subspan(entry.variance_offset, channels);
     std::fill(mean.begin(), mean.end(), 0.0F);
     std::fill(variance.begin(), variance.end(), 1.0F);
-    if (const auto name = place.name + ".num_batches_tracked"; file.has(name)) {
+    if (const auto name = entry.name + ".num_batches_tracked"; file.has(name)) {
       std::int64_t count = 0;
       std::memcpy(&count, file.take(name, kI64, {}).data(), sizeof(count));
       loaded.batches_tracked = std::max(loaded.batches_tracked.value_or(0), count);
     }
     if (!loaded.running_statistics) continue;
-    const auto means = file.take(place.name + ".running_mean", kF32, {place.channels});
-    const auto variances = file.take(place.name + ".running_var", kF32, {place.channels});
+    const auto means = file.take(entry.name + ".running_mean", kF32, {entry.channels});
+    const auto variances = file.take(entry.name + ".running_var", kF32, {entry.channels});
     std::memcpy(mean.data(), means.data(), mean.size_bytes());
     std::memcpy(variance.data(), variances.data(), variance.size_bytes());
   }
@@ -165,23 +164,23 @@ LoadedWeights read_statistics(const ParameterLayout& layout, StateReader& file, 
 class Sha256 {
  public:
   Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    good_ = context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
+    ok_ = context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
   }
   void add(std::span<const float> values) {
-    good_ = good_ && EVP_DigestUpdate(context_.get(), values.data(), values.size_bytes()) == 1;
+    ok_ = ok_ && EVP_DigestUpdate(context_.get(), values.data(), values.size_bytes()) == 1;
   }
-  /// In lower-case hex. Ends the digest.
+  /// Finishes the digest. Lower-case hex.
   std::string hex() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned int size = 0;
-    good_ = good_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1;
-    require<DeviceError>(good_, "sha256: libcrypto refused after {} of {} bytes of the digest", size, 32);
+    ok_ = ok_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1;
+    require<DeviceError>(ok_, "sha256: libcrypto failed, digest of {} bytes, expected {}", size, 32);
     return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, ""));
   }
 
  private:
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-  bool good_ = false;
+  bool ok_ = false;
 };
 
 /// All parameters in the order and shapes of the weight file.
@@ -196,26 +195,26 @@ void save_weights(const std::filesystem::path& path, const ParameterArena& arena
   const auto& layout = arena.layout();
   const auto weights = on_host(arena.weights());
   const auto statistics = on_host(arena.running_statistics());
-  Collected collected;
+  TensorList list;
   std::size_t parameters = 0;
   const auto add_parameters = [&](std::size_t end) {
     for (; parameters < end; ++parameters) {
       const auto& parameter = layout.parameters()[parameters];
-      collected.add(parameter.name, file_shape(parameter.shape), file_order(parameter, weights));
+      list.add(parameter.name, file_shape(parameter.shape), file_order(parameter, weights));
     }
   };
-  for (const auto& place : layout.statistics()) {
-    add_parameters(place.after);
+  for (const auto& entry : layout.statistics()) {
+    add_parameters(entry.parameters_before);
     const auto window = [&](std::size_t offset) {
       const auto begin = statistics.begin() + static_cast<std::ptrdiff_t>(offset);
-      return std::vector<float>(begin, begin + place.channels);
+      return std::vector<float>(begin, begin + entry.channels);
     };
-    collected.add(place.name + ".running_mean", {place.channels}, window(place.mean_offset));
-    collected.add(place.name + ".running_var", {place.channels}, window(place.variance_offset));
-    collected.add(place.name + ".num_batches_tracked", batches_tracked);
+    list.add(entry.name + ".running_mean", {entry.channels}, window(entry.mean_offset));
+    list.add(entry.name + ".running_var", {entry.channels}, window(entry.variance_offset));
+    list.add(entry.name + ".num_batches_tracked", batches_tracked);
   }
   add_parameters(layout.parameters().size());
-  write_safetensors(path, collected.tensors(), {{"format", "pt"}});
+  write_safetensors(path, list.tensors(), {{"format", "pt"}});
 }
 
 LoadedWeights load_weights(const std::filesystem::path& path, const ParameterArena& arena) {
@@ -235,12 +234,12 @@ LoadedWeights load_weights(const std::filesystem::path& path, const ParameterAre
 
 void save_gradients(const std::filesystem::path& path, const ParameterArena& arena, float loss) {
   const auto gradients = on_host(arena.gradients());
-  Collected collected;
-  collected.add("loss", std::vector<std::int64_t>{}, {loss});
+  TensorList list;
+  list.add("loss", std::vector<std::int64_t>{}, {loss});
   for (const auto& parameter : arena.layout().parameters()) {
-    collected.add(parameter.name, file_shape(parameter.shape), file_order(parameter, gradients));
+    list.add(parameter.name, file_shape(parameter.shape), file_order(parameter, gradients));
   }
-  write_safetensors(path, collected.tensors());
+  write_safetensors(path, list.tensors());
 }
 
 std::string weights_sha256(const ParameterArena& arena) {
@@ -253,10 +252,10 @@ std::string state_sha256(const ParameterArena& arena) {
   Sha256 digest;
   add_parameters(digest, arena);
   const auto statistics = on_host(arena.running_statistics());
-  for (const auto& place : arena.layout().statistics()) {
-    const auto channels = static_cast<std::size_t>(place.channels);
-    digest.add(std::span(statistics).subspan(place.mean_offset, channels));
-    digest.add(std::span(statistics).subspan(place.variance_offset, channels));
+  for (const auto& entry : arena.layout().statistics()) {
+    const auto channels = static_cast<std::size_t>(entry.channels);
+    digest.add(std::span(statistics).subspan(entry.mean_offset, channels));
+    digest.add(std::span(statistics).subspan(entry.variance_offset, channels));
   }
   return digest.hex();
 }

@@ -1,5 +1,5 @@
-// Weights and gradients as safetensors under PyTorch's names, order and shapes: convolutions (K, C, R, S), where the arena
-// has (K, R, S, C). A state_dict goes in and out unchanged.
+// Weights and gradients as safetensors files with the names, order and shapes of PyTorch's state_dict: convolutions are
+// (K, C, R, S) in files, (K, R, S, C) in the arena.
 #pragma once
 
 #include <cstdint>
@@ -11,28 +11,28 @@
 
 namespace apam::nets {
 
-/// Writes the arena's weights and running statistics. `batches_tracked` is the number of batches behind the statistics:
-/// PyTorch's num_batches_tracked. The file appears whole or not at all. Throws InputError when it cannot be written.
+/// Writes the arena's weights and running statistics, atomically. `batches_tracked` is PyTorch's num_batches_tracked: the
+/// number of batches that contributed to the statistics. Throws InputError if the file cannot be written.
 void save_weights(const std::filesystem::path& path, const engine::ParameterArena& arena, std::int64_t batches_tracked);
 
 struct LoadedWeights {
-  bool running_statistics = false;              ///< the file had them; without, they are at their defaults, 0 and 1
-  std::optional<std::int64_t> batches_tracked;  ///< the largest num_batches_tracked, if there is any
+  bool running_statistics = false;              ///< false: not in the file, reset to means 0 and variances 1
+  std::optional<std::int64_t> batches_tracked;  ///< the largest num_batches_tracked, if any
 };
 
-/// Reads weights, and running statistics if the file has them all (it may have none), into the arena's state.
-/// Throws InputError that names the tensor, what was expected and what was found, for a malformed file and for a missing,
-/// unknown or wrongly shaped tensor; the arena is then as it was.
+/// Reads weights and running statistics into the arena's state. The file has the statistics of all batch norms or of none.
+/// Throws InputError for a malformed file and for a missing or unknown tensor or one of the wrong shape or dtype, naming
+/// tensor, expected and found value. The arena is unchanged after an error.
 LoadedWeights load_weights(const std::filesystem::path& path, const engine::ParameterArena& arena);
 
 /// Writes the arena's gradients under the names of their parameters, and the scalar `loss`.
 void save_gradients(const std::filesystem::path& path, const engine::ParameterArena& arena, float loss);
 
-/// SHA-256 of all parameters as float32, little endian, in the order and shapes of the weight file; lower-case hex.
+/// SHA-256 of all parameters as little-endian float32, in the order and shapes of the weight file. Lower-case hex.
 std::string weights_sha256(const engine::ParameterArena& arena);
 
-/// The same over parameters and then running statistics: of each batch norm, in the order of the file, the mean and the
-/// variance, without num_batches_tracked. Without statistics it equals weights_sha256().
+/// The same over all parameters, followed by the running mean and variance of each batch norm in the order of the file, without
+/// num_batches_tracked. Equals weights_sha256() if there are no statistics.
 std::string state_sha256(const engine::ParameterArena& arena);
 
 }  // namespace apam::nets

@@ -8,10 +8,10 @@ namespace {
 
 constexpr int kStemChannels = 16;
 constexpr std::array<int, 3> kGroupChannels{80, 160, 320};
-constexpr int kBlocksOfAGroup = 4;
-constexpr int kLastExtent = 8;  // of the images that the last group makes
+constexpr int kBlocksPerGroup = 4;
+constexpr int kFinalExtent = 8;  // height and width after the last group
 
-/// A convolution that starts as N(0, 2 / fan_out) (He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015).
+/// A convolution with initial weights N(0, 2 / fan_out) (He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015).
 engine::Conv2d convolution(engine::ParameterLayout& layout, const std::string& name, const engine::Conv2d::Options& options) {
   const double fan_out = double(options.out_channels) * options.kernel * options.kernel;
   return {layout, name, options, engine::Initializer::normal(static_cast<float>(std::sqrt(2.0 / fan_out)))};
@@ -44,7 +44,7 @@ WideResNet::WideResNet(int classes)
       stem_(convolution(layout_, "conv1", {.in_channels = 3, .out_channels = kStemChannels, .kernel = 3, .padding = 1})) {
   int channels = kStemChannels;
   for (std::size_t group = 0; group < kGroupChannels.size(); ++group) {
-    for (int block = 0; block < kBlocksOfAGroup; ++block) {
+    for (int block = 0; block < kBlocksPerGroup; ++block) {
       const int stride = group > 0 && block == 0 ? 2 : 1;
       blocks_.emplace_back(layout_, fmt::format("block{}.layer.{}", group + 1, block), channels, kGroupChannels[group], stride);
       channels = kGroupChannels[group];
@@ -57,7 +57,7 @@ WideResNet::WideResNet(int classes)
 engine::Var WideResNet::forward(const engine::Var& images) const {
   engine::Var x = stem_(images);
   for (const auto& block : blocks_) x = block(x);
-  return (*linear_)(avg_pool(bn_->relu(x), kLastExtent));
+  return (*linear_)(avg_pool(bn_->relu(x), kFinalExtent));
 }
 
 }  // namespace apam::nets

@@ -2,9 +2,9 @@
 //   stem    conv 3x3, 3->16
 //   groups  80, 160, 320 channels at strides 1, 2, 2, four blocks each
 //   block   o = relu(bn1(x));  conv2(relu(bn2(conv1(o)))) + shortcut
-//           shortcut: a strided 1x1 convolution of o (not of x) where the number of channels changes, else x
+//           shortcut: strided 1x1 convolution of o (not x) if the number of channels changes, else x
 //   head    relu(bn), mean over 8x8, linear
-// Convolutions start as N(0, 2 / fan_out). 9,450,424 parameters for 1000 classes.
+// Initial convolution weights: N(0, 2 / fan_out). 9,450,424 parameters for 1000 classes.
 #pragma once
 
 #include <optional>
@@ -37,7 +37,7 @@ class WideResNet final : public Net {
 
   engine::Conv2d stem_;
   std::vector<Block> blocks_;
-  std::optional<engine::BatchNorm> bn_;  // these two made last: the layout is in PyTorch's order
+  std::optional<engine::BatchNorm> bn_;  // these two constructed last, to register parameters in PyTorch's order
   std::optional<engine::Linear> linear_;
 };
 

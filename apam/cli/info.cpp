@@ -13,7 +13,7 @@
 #include "apam/training/json_text.h"
 #include "apam/training/net_gradient_source.h"
 #include "apam/training/version.h"
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
 
@@ -113,7 +113,7 @@ std::string text_of(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-/// "  ours 1.500 ms ~2 %  onednn 2.500 ms ~1 %  (load 0.3, 2026-01-31T12:00:00Z)"; the share is the interquartile range.
+/// "  native 1.500 ms ~2 %  onednn 2.500 ms ~1 %  (load 0.3, 2026-01-31T12:00:00Z)"; the share is the interquartile range.
 std::string text_of_timings(const Json& kernel) {
   if (kernel["milliseconds"].empty()) return "";
   std::string text;

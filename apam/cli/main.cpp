@@ -94,7 +94,8 @@ int run_program(const CommandLine& command_line) {
   program.footer(
       "apam COMMAND --help lists the options of a command. Several processes:\n"
       "  mpiexec.mpich -n 3 apam train --exchange async ...     1 master and 2 workers\n"
-      "Under mpiexec only rank 0 runs the other commands.");
+      "Under mpiexec only rank 0 runs the other commands.\n"
+      "APAM_VERBOSE=1 prints one line per kernel that runs.");
   const std::vector<Command> commands{
       add_command(program, "train", Ranks::all, "Train a network and write a run folder", train_options,
                   [&] { return cli::train(train_options, command_line); }),

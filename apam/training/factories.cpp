@@ -3,7 +3,7 @@
 #include <cstdlib>
 
 #include "apam/training/usage_error.h"
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::training {

@@ -111,7 +111,7 @@ void RunFolder::add_metrics(const Json& line) {
   if (missing == 0) return;
   // Half a line would spoil the file. If it cannot be removed either, the first error is still the one to report.
   [[maybe_unused]] const bool whole = ::ftruncate(metrics_.get(), length) == 0;
-  fail<InputError>("write: {} does not take {} bytes more: {}", path.string(), missing, reason_of(error));
+  fail<InputError>("write: {}: {} bytes cannot be written: {}", path.string(), missing, reason_of(error));
 }
 
 void RunFolder::write_summary(const Json& summary) {

@@ -8,7 +8,7 @@
 
 #include "apam/training/factories.h"
 #include "apam/training/usage_error.h"
-#include "data/suspicions.h"
+#include "data/sanity_check.h"
 #include "nets/weight_file.h"
 
 namespace apam::training {
@@ -58,7 +58,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget) {
   });
   const auto dataset = open_data(options.data, options.net);
   plan.net = make_net(options.net, *dataset);
-  plan.warnings = data::suspicions(*dataset);
+  plan.warnings = data::sanity_warnings(*dataset);
   const data::DatasetInfo& info = dataset->info();
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);

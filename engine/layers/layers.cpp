@@ -5,7 +5,7 @@
 namespace apam::engine {
 namespace {
 
-/// PyTorch's default for convolutions and linear layers: kaiming_uniform_(a = sqrt(5)), which is U(-b, b) with this b.
+/// PyTorch's default for convolutions and linear layers: kaiming_uniform_(a = sqrt(5)) = U(-b, b), b = 1 / sqrt(fan_in).
 Initializer fan_in_uniform(int fan_in) { return Initializer::uniform(static_cast<float>(1.0 / std::sqrt(double(fan_in)))); }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Layers: values that register parameters when made and map Var to Var afterwards. They hold ids and options, no memory.
-// Initial values follow PyTorch's defaults unless a net says otherwise.
+// Layers. A constructor registers parameters in a layout; operator() maps Var to Var. Layers hold ids and options, no memory.
+// Initial values follow PyTorch's defaults unless a net overrides them.
 #pragma once
 
 #include <string>
@@ -26,7 +26,7 @@ class Conv2d {
   ConvolutionOptions options_;
 };
 
-/// Batch norm; parameters `name`.weight (gamma, 1) and `name`.bias (beta, 0), running statistics unless switched off.
+/// Batch norm; parameters `name`.weight (gamma, initially 1) and `name`.bias (beta, initially 0), optional running statistics.
 class BatchNorm {
  public:
   enum class Track : std::uint8_t { running_statistics, nothing };

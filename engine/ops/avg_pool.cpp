@@ -13,7 +13,8 @@ class AvgPoolNode final : public Node {
   void backward(Tape& tape) override {
     if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
     const auto dx = tape.sink(dx_);
-    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward).backward(tape.exec(), tape.gradient(dy_), dx.data, dx.write);
+    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
+        ->backward(tape.exec(), tape.gradient(dy_), dx.data, dx.write);
   }
 
  private:
@@ -27,11 +28,11 @@ Var avg_pool(const Var& x, int window) {
   const Shape& shape = x.shape();
   require<ShapeError>(shape.rank() == 4, "avg_pool: x must be (N, H, W, C), got {}", shape);
   require<ShapeError>(window >= 1 && window <= shape[1] && window <= shape[2],
-                      "avg_pool: a window of {} does not fit into an image of {}x{}", window, shape[1], shape[2]);
+                      "avg_pool: a window of {} does not fit in an image of {}x{}", window, shape[1], shape[2]);
   const Op::Problem problem{shape[0], shape[1], shape[2], shape[3], window};
   Tape& tape = x.tape();
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.c}, x.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward).forward(tape.exec(), x.data(), y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<AvgPoolNode>(problem, x, y);
   return y;
 }

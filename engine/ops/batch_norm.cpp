@@ -10,11 +10,11 @@ namespace {
 
 using Op = kernels::BatchNorm;
 
-/// The batch's statistics, where backward finds them again.
+/// The batch statistics, kept for backward.
 struct BatchMoments {
-  Var mean_memory, variance_memory;  // (C) each; used when the arena has no window for them
+  Var mean_memory, variance_memory;  // (C) each; used if the parameter arena has no window
   Var inv_std;                       // (C)
-  Out mean, variance;                // (C): the arena's window, or the memory above
+  Out mean, variance;                // (C): the parameter arena's window, or the memory above
 };
 
 BatchMoments batch_moments(Tape& tape, const BatchNormParameters& parameters, int channels) {
@@ -52,13 +52,13 @@ class BatchNormNode final : public Node {
     const In dy = tape.gradient(dy_);
     Var unused_x, unused_residual;
     if (d_residual_) std::tie(gradients.d_residual, gradients.write_residual) = target(tape, *d_residual_, unused_residual);
-    std::tie(gradients.dx, gradients.write_x) = target_over(tape, dx_, unused_x);
+    std::tie(gradients.dx, gradients.write_x) = target_in_place(tape, dx_, unused_x);
     const In gamma = tape.parameters().weight(parameters_.gamma).data;
-    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward).backward(tape.exec(), dy, saved, gamma, gradients);
+    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)->backward(tape.exec(), dy, saved, gamma, gradients);
   }
 
  private:
-  /// The input's gradient, or memory to be thrown away when nobody asked for it.
+  /// The input's gradient, or scratch memory if the input needs none.
   std::pair<Out, kernels::Write> target(Tape& tape, const Edge& input, Var& unused) const {
     if (input.needs_gradient()) {
       const auto sink = tape.sink(input);
@@ -67,10 +67,10 @@ class BatchNormNode final : public Node {
     unused = tape.scratch(x_.shape());
     return {unused.tensor().data, kernels::Write::overwrite};
   }
-  /// The same, over dy where that is free.
-  std::pair<Out, kernels::Write> target_over(Tape& tape, const Edge& input, Var& unused) const {
+  /// The same, in place of dy if possible.
+  std::pair<Out, kernels::Write> target_in_place(Tape& tape, const Edge& input, Var& unused) const {
     if (!input.needs_gradient()) return target(tape, input, unused);
-    const auto sink = tape.sink_over(dy_, input);
+    const auto sink = tape.sink_in_place(dy_, input);
     return {sink.data, sink.write};
   }
 
@@ -97,32 +97,32 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
     residual = options.residual->data();
     require<ShapeError>(options.residual->shape() == x.shape(), "batch_norm: the residual has shape {}, x has {}",
                         options.residual->shape(), x.shape());
-    require<KernelError>(residual.data() != x.data().data(), "batch_norm: the residual and x are one value of shape {}",
+    require<KernelError>(residual.data() != x.data().data(), "batch_norm: residual and x are the same value, of shape {}",
                          x.shape());
   }
-  constexpr int kMostRows = std::numeric_limits<int>::max();
+  constexpr int kMaxRows = std::numeric_limits<int>::max();
   const std::size_t rows = x.shape().size() / static_cast<std::size_t>(channels);
-  require<ShapeError>(rows <= kMostRows, "batch_norm: x of shape {} has {} rows, at most {} are possible", x.shape(), rows,
-                      kMostRows);
+  require<ShapeError>(rows <= kMaxRows, "batch_norm: x of shape {} has {} rows, expected at most {}", x.shape(), rows,
+                      kMaxRows);
   const Op::Problem problem{static_cast<int>(rows), channels, options.residual != nullptr, options.relu, parameters.eps};
   const In beta = arena.weight(parameters.beta).data;
   Var y = tape.make(x.shape(), true);
   if (!tape.recording() && parameters.statistics.valid()) {
     const auto running = arena.running(parameters.statistics);
     kernels::kernel<Op>(exec, problem, Op::Pass::forward_inference)
-        .forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);
+        ->forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);
     return y;
   }
-  require<KernelError>(!parameters.statistics.valid() || tape.uses_of(parameters.gamma) == 0,
-                       "batch_norm: {} is used {} times in one pass, its batch statistics have room for 1",
-                       arena.layout()[parameters.gamma].name, tape.uses_of(parameters.gamma) + 1);
+  require<KernelError>(!parameters.statistics.valid() || tape.use_count(parameters.gamma) == 0,
+                       "batch_norm: {} is used {} times in one pass, running statistics allow only 1",
+                       arena.layout()[parameters.gamma].name, tape.use_count(parameters.gamma) + 1);
   BatchMoments moments = batch_moments(tape, parameters, channels);
   kernels::kernel<Op>(exec, problem, Op::Pass::forward_training)
-      .forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,
-                        {moments.mean, moments.variance, moments.inv_std.tensor().data});
+      ->forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,
+                         {moments.mean, moments.variance, moments.inv_std.tensor().data});
   if (tape.recording()) {
-    tape.uses(parameters.gamma);
-    tape.uses(parameters.beta);
+    tape.add_use(parameters.gamma);
+    tape.add_use(parameters.beta);
     tape.record<BatchNormNode>(problem, parameters, x, options.residual, y, std::move(moments));
   }
   return y;

@@ -17,11 +17,11 @@ class Conv2dNode final : public Node {
     Exec& exec = tape.exec();
     const In dy = tape.gradient(dy_);  // (N, P, Q, K)
     const auto dw = tape.sink(weight_);
-    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight).backward_weight(exec, x_.data(), dy, dw.data, dw.write);
+    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)->backward_weight(exec, x_.data(), dy, dw.data, dw.write);
     if (!dx_.needs_gradient()) return;
     const In w = tape.parameters().weight(weight_).data;  // (K, R, S, C)
     const auto dx = tape.sink(dx_);
-    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input).backward_input(exec, dy, w, dx.data, dx.write);
+    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)->backward_input(exec, dy, w, dx.data, dx.write);
   }
 
  private:
@@ -40,7 +40,7 @@ Op::Problem problem_of(const Shape& x, const Shape& w, ConvolutionOptions option
   require<ShapeError>(options.padding >= 0, "conv2d: the padding must not be negative, got {}", options.padding);
   const int padded_h = x[1] + 2 * options.padding;
   const int padded_w = x[2] + 2 * options.padding;
-  require<ShapeError>(padded_h >= w[1] && padded_w >= w[2], "conv2d: a {}x{} filter does not fit into a padded image of {}x{}",
+  require<ShapeError>(padded_h >= w[1] && padded_w >= w[2], "conv2d: a {}x{} filter does not fit in a padded image of {}x{}",
                       w[1], w[2], padded_h, padded_w);
   return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], options.stride, options.padding};
 }
@@ -52,9 +52,9 @@ Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
   const Tensor w = tape.parameters().weight(weight);
   const Op::Problem problem = problem_of(x.shape(), w.shape, options);
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, true);
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward).forward(tape.exec(), x.data(), w.data, y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), w.data, y.tensor().data);
   if (tape.recording()) {
-    tape.uses(weight);
+    tape.add_use(weight);
     tape.record<Conv2dNode>(problem, x, weight, y);
   }
   return y;

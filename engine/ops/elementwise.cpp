@@ -18,7 +18,7 @@ class ReluNode final : public Node {
     using Op = kernels::Relu;
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(tape.exec(), {elements(y_)}, Op::Pass::backward)
-        .backward(tape.exec(), tape.gradient(dy_), y_.data(), dx.data, dx.write);
+        ->backward(tape.exec(), tape.gradient(dy_), y_.data(), dx.data, dx.write);
   }
 
  private:
@@ -50,14 +50,16 @@ class ScaleNode final : public Node {
     Exec& exec = tape.exec();
     const In dy = tape.gradient(dy_);
     const auto dx = tape.sink(dx_);
-    auto& scale_kernel = kernels::kernel<kernels::Scale>(exec, {size_, factor_}, kernels::Scale::Pass::forward);
+    const auto scale_by_factor = [&](Out to) {
+      kernels::kernel<kernels::Scale>(exec, {size_, factor_}, kernels::Scale::Pass::forward)->forward(exec, dy, to);
+    };
     if (dx.write == kernels::Write::overwrite) {
-      scale_kernel.forward(exec, dy, dx.data);
+      scale_by_factor(dx.data);
       return;
     }
     const Var scaled = tape.scratch(shape_);
-    scale_kernel.forward(exec, dy, scaled.tensor().data);
-    kernels::kernel<kernels::Add>(exec, {size_}, kernels::Add::Pass::forward).forward(exec, dx.data, scaled.data(), dx.data);
+    scale_by_factor(scaled.tensor().data);
+    kernels::kernel<kernels::Add>(exec, {size_}, kernels::Add::Pass::forward)->forward(exec, dx.data, scaled.data(), dx.data);
   }
 
  private:
@@ -73,7 +75,7 @@ Var relu(const Var& x) {
   using Op = kernels::Relu;
   Tape& tape = x.tape();
   Var y = tape.make(x.shape(), x.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(x)}, Op::Pass::forward).forward(tape.exec(), x.data(), y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), {elements(x)}, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<ReluNode>(x, y);
   return y;
 }
@@ -83,7 +85,7 @@ Var add(const Var& a, const Var& b) {
   require<ShapeError>(a.shape() == b.shape(), "add: a has shape {}, b has {}", a.shape(), b.shape());
   Tape& tape = a.tape();
   Var y = tape.make(a.shape(), a.needs_gradient() || b.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(a)}, Op::Pass::forward).forward(tape.exec(), a.data(), b.data(), y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), {elements(a)}, Op::Pass::forward)->forward(tape.exec(), a.data(), b.data(), y.tensor().data);
   if (tape.recording()) tape.record<AddNode>(a, b, y);
   return y;
 }
@@ -92,7 +94,7 @@ Var scale(const Var& x, float factor) {
   using Op = kernels::Scale;
   Tape& tape = x.tape();
   Var y = tape.make(x.shape(), x.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(x), factor}, Op::Pass::forward).forward(tape.exec(), x.data(), y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), {elements(x), factor}, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<ScaleNode>(x, factor, y);
   return y;
 }

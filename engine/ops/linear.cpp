@@ -18,14 +18,14 @@ class LinearNode final : public Node {
     const In dy = tape.gradient(dy_);  // (N, K)
     const auto dw = tape.sink(weight_);
     const auto db = tape.sink(bias_);
-    require<KernelError>(dw.write == db.write, "linear: weight {} and bias {} are not used together",
+    require<KernelError>(dw.write == db.write, "linear: weight {} and bias {} must always be used as a pair",
                          tape.parameters().layout()[weight_].name, tape.parameters().layout()[bias_].name);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)
-        .backward_weight(exec, x_.data(), dy, dw.data, db.data, dw.write);
+        ->backward_weight(exec, x_.data(), dy, dw.data, db.data, dw.write);
     if (!dx_.needs_gradient()) return;
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)
-        .backward_input(exec, dy, tape.parameters().weight(weight_).data, dx.data, dx.write);
+        ->backward_input(exec, dy, tape.parameters().weight(weight_).data, dx.data, dx.write);
   }
 
  private:
@@ -49,10 +49,10 @@ Var linear(const Var& x, ParameterId weight, ParameterId bias) {
   require<ShapeError>(b.shape[0] == w.shape[0], "linear: the bias has {} elements, w has {} outputs", b.shape[0], w.shape[0]);
   const Op::Problem problem{shape[0], features, w.shape[0]};
   Var y = tape.make({problem.n, problem.k}, true);
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward).forward(tape.exec(), x.data(), w.data, b.data, y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), w.data, b.data, y.tensor().data);
   if (tape.recording()) {
-    tape.uses(weight);
-    tape.uses(bias);
+    tape.add_use(weight);
+    tape.add_use(bias);
     tape.record<LinearNode>(problem, x, weight, bias, y);
   }
   return y;

@@ -9,7 +9,7 @@ namespace {
 
 using Op = kernels::SoftmaxCrossEntropy;
 
-/// The root of backward: needs no gradient of its own.
+/// The root of backward: has no output gradient.
 class SoftmaxCrossEntropyNode final : public Node {
  public:
   SoftmaxCrossEntropyNode(const Op::Problem& problem, const Var& logits, Var probabilities, Labels labels, float gradient_scale)
@@ -23,9 +23,9 @@ class SoftmaxCrossEntropyNode final : public Node {
     if (!d_logits_.needs_gradient()) return;
     const auto d_logits = tape.sink(d_logits_);
     require<KernelError>(d_logits.write == kernels::Write::overwrite,
-                         "softmax_cross_entropy: the logits of {} rows have another use", problem_.n);
+                         "softmax_cross_entropy: logits of {} rows must have no other use", problem_.n);
     kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
-        .backward(tape.exec(), probabilities_.data(), labels_, scale_, d_logits.data);
+        ->backward(tape.exec(), probabilities_.data(), labels_, scale_, d_logits.data);
   }
 
  private:
@@ -54,7 +54,7 @@ BatchScore softmax_cross_entropy(const Var& logits, Labels labels, float gradien
   std::array<float, Op::sum_count> sums{};
   const Var device_sums = tape.scratch({Op::sum_count});
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
-      .forward(tape.exec(), logits.data(), labels, probabilities.tensor().data, device_sums.tensor().data);
+      ->forward(tape.exec(), logits.data(), labels, probabilities.tensor().data, device_sums.tensor().data);
   copy(tape.exec(), device_sums.data(), Out(sums.data(), sums.size()));
   tape.exec().synchronize();
   if (tape.recording()) tape.record<SoftmaxCrossEntropyNode>(problem, logits, std::move(probabilities), labels, gradient_scale);

@@ -21,12 +21,13 @@ std::string_view to_string(Step::Rule rule) {
 
 namespace {
 
-constexpr double kLeast = std::numeric_limits<float>::min(), kLargest = std::numeric_limits<float>::max();
+constexpr double kSmallest = std::numeric_limits<float>::min(), kLargest = std::numeric_limits<float>::max();
 
-/// Kernels get float32: what it would round to zero, to a denormal number or to infinity is not what was meant.
+/// Kernels take float32: rejects values that would round to zero, a denormal number or infinity.
 void require_float32(std::string_view what, double value) {
-  require<InputError>(value >= kLeast && value <= kLargest,
-                      "optimizer: {} must be a normal float32 number, {:.3g} to {:.3g}, got {}", what, kLeast, kLargest, value);
+  require<InputError>(value >= kSmallest && value <= kLargest,
+                      "optimizer: {} must be a normal float32 number, {:.3g} to {:.3g}, got {}", what, kSmallest, kLargest,
+                      value);
 }
 void require_zero_or_float32(std::string_view what, double value) {
   if (value != 0) require_float32(what, value);
@@ -34,20 +35,20 @@ void require_zero_or_float32(std::string_view what, double value) {
 
 void require_beta(std::string_view name, double beta) {
   require<InputError>(beta >= 0 && beta < 1, "optimizer: {} must be in [0, 1), got {}", name, beta);
-  require<InputError>(static_cast<float>(beta) < 1, "optimizer: {} must stay below 1 in float32, at most {}, got {}", name,
+  require<InputError>(static_cast<float>(beta) < 1, "optimizer: {} must be below 1 in float32, at most {}, got {}", name,
                       std::nextafter(1.0F, 0.0F), beta);
   require_zero_or_float32(name, beta);
 }
 
-/// The rate of step t is learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t): with a numerator and a denominator that grow
-/// with t up to 1, it lies between learning_rate * sqrt(1 - beta2) and learning_rate / (1 - beta1).
+/// The rate of step t is learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t). Numerator and denominator both grow to 1 with t, so
+/// it is between learning_rate * sqrt(1 - beta2) and learning_rate / (1 - beta1).
 void require_rates(const OptimizerOptions& options) {
-  const double least = options.learning_rate * std::sqrt(1 - options.beta2);
+  const double smallest = options.learning_rate * std::sqrt(1 - options.beta2);
   const double largest = options.learning_rate / (1 - options.beta1);
   require<InputError>(
-      least >= kLeast && largest <= kLargest,
-      "optimizer: the rates of all steps must be normal float32 numbers, {:.3g} to {:.3g}, got {:.3g} to {:.3g}", kLeast,
-      kLargest, least, largest);
+      smallest >= kSmallest && largest <= kLargest,
+      "optimizer: the learning rates of all steps must be normal float32 numbers, {:.3g} to {:.3g}, got {:.3g} to {:.3g}",
+      kSmallest, kLargest, smallest, largest);
 }
 
 }  // namespace
@@ -69,7 +70,7 @@ Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& op
 
 void Optimizer::step(Exec& exec, In gradients, Out weights) {
   require<ShapeError>(gradients.size() == size_ && weights.size() == size_,
-                      "optimizer: {} gradients and {} weights for an optimizer of {}", gradients.size(), weights.size(), size_);
+                      "optimizer: {} gradients and {} weights, expected {} of each", gradients.size(), weights.size(), size_);
   ++steps_;
   const auto t = static_cast<double>(steps_);
   double rate = options_.learning_rate;
@@ -82,18 +83,18 @@ void Optimizer::step(Exec& exec, In gradients, Out weights) {
   }
   const Step::Scalars scalars{static_cast<float>(rate), Step::Decay(options_.beta1), Step::Decay(options_.beta2),
                               static_cast<float>(options_.eps), static_cast<float>(options_.weight_decay)};
-  kernels::kernel<Step>(exec, problem(), Step::Pass::update).update(exec, scalars, gradients, weights, moments);
+  kernels::kernel<Step>(exec, problem(), Step::Pass::update)->update(exec, scalars, gradients, weights, moments);
 }
 
 void Optimizer::choose_kernel(Exec& exec) const { kernels::kernel<Step>(exec, problem(), Step::Pass::update); }
 
 void update_running_statistics(Exec& exec, In batch, Out running, float momentum) {
-  require<ShapeError>(batch.size() == running.size(), "running statistics: {} of the batch for {} running", batch.size(),
+  require<ShapeError>(batch.size() == running.size(), "running statistics: {} batch values, expected {}", batch.size(),
                       running.size());
   if (batch.empty()) return;
   using Average = kernels::RunningAverage;
   const Average::Problem problem{static_cast<std::int64_t>(batch.size())};
-  kernels::kernel<Average>(exec, problem, Average::Pass::update).update(exec, momentum, batch, running);
+  kernels::kernel<Average>(exec, problem, Average::Pass::update)->update(exec, momentum, batch, running);
 }
 
 }  // namespace apam::engine

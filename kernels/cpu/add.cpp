@@ -1,4 +1,4 @@
-// y = a + b, contiguous ranges over threads.
+// y = a + b; one contiguous range per thread.
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 

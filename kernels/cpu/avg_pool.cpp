@@ -1,21 +1,21 @@
-// Average pooling: rows of output pixels (n, p) over threads, each window by a vector kernel over its channels.
+// Average pooling: threads share the rows (n, p) of output pixels; a vector kernel computes each window.
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::kernels::cpu {
 namespace {
 
-/// The windows of a problem, and how threads share them.
+/// The windows of a problem.
 class Windows {
  public:
   explicit Windows(const AvgPool::Problem& problem)
       : problem_(problem), window_{problem.window, std::int64_t{problem.w} * problem.c, problem.c} {}
 
   const Window& window() const { return window_; }
-  /// Whether they fill the image.
+  /// Whether the windows cover the whole image.
   bool cover() const { return problem_.h % problem_.window == 0 && problem_.w % problem_.window == 0; }
 
-  /// Calls body(offset of the window in x, offset of its mean in y) for every window.
+  /// Calls body(offset of the window in x, offset of its mean in y) for every window, in parallel.
   template <class Body>
   void for_each(Exec& exec, const Body& body) const {
     const std::int64_t rows = std::int64_t{problem_.n} * problem_.out_h();
@@ -58,7 +58,7 @@ class BackwardKernel final : public AvgPool::Kernel {
   BackwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(isa.pool) {}
 
   void backward(Exec& exec, In dy, Out dx, Write write) override {
-    // Windows that fill the image cover dx; otherwise what they leave out has gradient zero.
+    // Pixels outside all windows have gradient zero.
     if (!windows_.cover() && write == Write::overwrite) zero(exec, dx);
     windows_.for_each(exec, [&](std::int64_t x_at, std::int64_t y_at) {
       kernels_.spread(windows_.window(), dy.data() + y_at, write == Write::add, dx.data() + x_at);

@@ -1,9 +1,9 @@
-// Batch norm. Training takes two sweeps over x, statistics and normalisation; backward two over dy and x, sums and dx. Where
-// there is a ReLU the first of these reads y too, and leaves a bit for each element that passed, so that the second need not.
+// Batch norm. Training makes two passes over x: statistics, then normalisation. Backward makes two passes over dy and x: sums,
+// then dx. With ReLU, the first of these also reads y and stores one bit per element, so that the second need not read y.
 //
-// Sums over rows are made block by block (vector/batch_norm.h) and joined in double, always in the order of the blocks.
-// What a block is depends on the problem alone, so results do not depend on the number of threads. Blocks go over threads.
-// Variance is joined from the blocks' own as in Chan, Golub, LeVeque 1979:
+// Sums over rows are taken block by block (vector/batch_norm.h) and joined in double, in the order of the blocks. Blocks depend
+// only on the problem, so results do not depend on the number of threads. Each thread takes a contiguous range of blocks.
+// Variances are joined as in Chan, Golub, LeVeque 1979:
 //   mean = sum_b n_b mean_b / n,   m2 = sum_b [ m2_b + n_b (mean_b - mean)^2 ]
 #include <algorithm>
 #include <cmath>
@@ -18,24 +18,24 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlockFloats = 16384;  // 64 KiB of each operand
-constexpr std::int64_t kFewestRows = 64;      // of a block, so that joining blocks is little beside summing them
-constexpr std::int64_t kChannelGrain = 16;    // channels of one cache line of sums
+constexpr std::int64_t kBlockFloats = 16384;  // 64 KiB per operand
+constexpr std::int64_t kMinRows = 64;         // per block, so that joining blocks costs little compared with summing them
+constexpr std::int64_t kChannelGrain = 16;    // channels per cache line of sums
 
-std::int64_t rows_of_a_block(const BatchNorm::Problem& problem) {
-  return std::max(kFewestRows, kBlockFloats / std::max<std::int64_t>(1, problem.c));
+std::int64_t rows_per_block(const BatchNorm::Problem& problem) {
+  return std::max(kMinRows, kBlockFloats / std::max<std::int64_t>(1, problem.c));
 }
 
-/// NaN for a variance that float32 cannot hold, see the contract.
+/// NaN if the variance overflows float32, as the contract requires.
 double inverse_deviation(double variance, double eps) {
   constexpr double kLargest = std::numeric_limits<float>::max();
   return variance <= kLargest ? 1.0 / std::sqrt(variance + eps) : std::numeric_limits<double>::quiet_NaN();
 }
 
-/// Blocks of rows, and room for the sums of each.
+/// Blocks of rows, and workspace for the sums of each.
 class BlockKernel : public BatchNorm::Kernel {
  protected:
-  /// Two sums of (C) over a block, and scratch of (C).
+  /// Two sums over a block, and scratch; (C) each.
   struct Sums {
     float *first, *second, *scratch;
   };
@@ -49,11 +49,11 @@ class BlockKernel : public BatchNorm::Kernel {
         rows_(problem.rows),
         c_(problem.c),
         padded_c_(round_up(c_, 16)),
-        block_rows_(rows_of_a_block(problem)),
+        block_rows_(rows_per_block(problem)),
         blocks_(ceil_div(rows_, block_rows_)),
         kernels_(isa.batch_norm) {}
 
-  /// Plans room for the sums; a pass that takes none does without.
+  /// Plans workspace for the sums, for passes that need them.
   void plan_sums() {
     sums_ = workspace_.add<float>(3 * blocks_ * padded_c_);
     joined_ = workspace_.add<double>(2 * padded_c_);
@@ -63,7 +63,7 @@ class BlockKernel : public BatchNorm::Kernel {
     float* first = sums_.in(workspace) + 3 * block * padded_c_;
     return {first, first + padded_c_, first + 2 * padded_c_};
   }
-  /// Where both are joined: set to zero at `channels`, to be added to.
+  /// The joined sums, set to zero for `channels`.
   Joined joined(std::byte* workspace, Range channels) const {
     const Joined to{joined_.in(workspace), joined_.in(workspace) + padded_c_};
     std::fill(to.first + channels.begin, to.first + channels.end, 0.0);
@@ -72,7 +72,7 @@ class BlockKernel : public BatchNorm::Kernel {
   }
   Range rows_of(std::int64_t block) const { return {block * block_rows_, std::min(rows_, (block + 1) * block_rows_)}; }
 
-  /// Calls body(block, rows) for every block, contiguous runs of blocks over threads.
+  /// Calls body(block, rows) for every block, in parallel.
   template <class Body>
   void for_each_block(Exec& exec, const Body& body) const {
     parallel_for(exec.threads(), blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -82,7 +82,7 @@ class BlockKernel : public BatchNorm::Kernel {
 
   BatchNorm::Problem problem_;
   std::int64_t rows_, c_;
-  std::int64_t padded_c_;  // whole cache lines, so that threads do not share one
+  std::int64_t padded_c_;  // whole cache lines, to avoid false sharing
   std::int64_t block_rows_, blocks_;
   const BatchNormKernels& kernels_;
   WorkspacePlan workspace_;
@@ -92,7 +92,7 @@ class BlockKernel : public BatchNorm::Kernel {
   Region<double> joined_;  // (2, C)
 };
 
-/// y from x by a factor and an offset of each channel: the last sweep of both forward passes.
+/// Normalisation, the last step of both forward passes: y from x with a factor and shift per channel.
 class ForwardKernel : public BlockKernel {
  protected:
   ForwardKernel(const BatchNorm::Problem& problem, const Isa& isa)
@@ -143,7 +143,7 @@ class ForwardTrainingKernel final : public ForwardKernel {
   }
 
  private:
-  /// Mean and m2 of some channels from those of the blocks.
+  /// Joins the blocks' mean and m2 for some channels.
   Joined join_moments(std::byte* workspace, Range channels) const {
     const Joined to = joined(workspace, channels);
     for (std::int64_t block = 0; block < blocks_; ++block) {
@@ -217,7 +217,7 @@ class BackwardKernel final : public BlockKernel {
   }
 
  private:
-  /// Adds up both sums of some channels over the blocks.
+  /// Adds both sums over the blocks for some channels.
   Joined join_sums(std::byte* workspace, Range channels) const {
     const Joined to = joined(workspace, channels);
     for (std::int64_t block = 0; block < blocks_; ++block) {
@@ -228,7 +228,7 @@ class BackwardKernel final : public BlockKernel {
     return to;
   }
 
-  /// dgamma and dbeta of some channels, and their coefficients of dx: factor, mean_g and slope.
+  /// Computes dgamma, dbeta and the coefficients of dx (factor, mean_g, slope) for some channels.
   void join_gradients(std::byte* workspace, Range channels, const BatchNorm::Saved& saved, In gamma,
                       const BatchNorm::Gradients& out) const {
     const Joined sum = join_sums(workspace, channels);

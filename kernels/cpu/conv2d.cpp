@@ -1,5 +1,5 @@
-// Convolution: which of our methods computes which pass of a problem. The direct products serve every problem; Winograd's
-// serve filters of 3x3 that move by 1 or 2, where there are enough channels and tiles for its transforms to pay.
+// Convolution: the method for each problem and pass. Direct products support every problem. Winograd is used for 3x3 filters
+// with stride 1 or 2 if there are enough channels and tiles for its transforms to pay.
 #include <algorithm>
 #include <variant>
 
@@ -12,13 +12,13 @@
 namespace apam::kernels::cpu {
 namespace {
 
-// Below these, transforms cost more than the products that they save: those of x and y with few channels on the other
-// side; those of the filters with few tiles to share them.
-constexpr int kFewestChannels = 16;
-constexpr std::int64_t kFewestTiles = 16;
+// Below these, Winograd's transforms cost more than the products they save: those of x and y if the other side has few
+// channels, those of the filters if few tiles share them.
+constexpr int kMinChannels = 16;
+constexpr std::int64_t kMinTiles = 16;
 
 bool winograd_pays(const Conv2d::Problem& problem, const TileGrid& grid) {
-  return winograd_can(problem) && std::min(problem.c, problem.k) >= kFewestChannels && grid.count() >= kFewestTiles;
+  return winograd_supports(problem) && std::min(problem.c, problem.k) >= kMinChannels && grid.count() >= kMinTiles;
 }
 
 using Product = std::variant<GatherProduct, WinogradProduct>;
@@ -39,7 +39,7 @@ Product backward_input_product(Exec& exec, const Conv2d::Problem& problem, const
 Weight backward_weight_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
   const TileGrid grid = forward_grid(problem);
   if (winograd_pays(problem, grid)) return WinogradWeight(exec, grid, isa);
-  if (NarrowWeight::can(problem, isa)) return NarrowWeight(exec, problem, isa);
+  if (NarrowWeight::supports(problem, isa)) return NarrowWeight(exec, problem, isa);
   return WeightProduct(exec, backward_weight_shape(problem), isa);
 }
 

@@ -3,9 +3,9 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr int kNarrow = 8;  // channels; a tap of one pixel of fewer costs more in pointers than in products
+constexpr int kNarrow = 8;  // channels; with fewer, one-pixel taps cost more in pointers than in arithmetic
 
-/// All taps of the filter, as a forward pass sees them: output pixel p meets x at p * stride + r - padding.
+/// The taps of a forward pass, one per filter position: output pixel p reads x at p * stride + r - padding.
 std::vector<Tap> forward_taps(const Conv2d::Problem& problem) {
   std::vector<Tap> taps;
   for (int r = 0; r < problem.r; ++r) {
@@ -16,12 +16,12 @@ std::vector<Tap> forward_taps(const Conv2d::Problem& problem) {
   return taps;
 }
 
-/// One dimension of a phase of dx: which of its pixels it holds, and which filter positions they meet.
+/// One dimension of a phase of dx: its pixels, and the filter positions that reach them.
 struct PhaseAxis {
   int pixels;  // i = phase + stride * u for u in 0 .. pixels-1
   struct Position {
     int filter;  // r
-    int offset;  // meets dy at p = u + offset
+    int offset;  // reads dy at p = u + offset
   };
   std::vector<Position> positions;
 };
@@ -42,7 +42,7 @@ GatherShape forward_shape(const Conv2d::Problem& problem) {
   const int p = problem.out_h(), q = problem.out_w();
   std::vector<Tap> taps = forward_taps(problem);
   const int span = problem.c < kNarrow ? problem.s : 1;
-  if (span > 1) std::erase_if(taps, [&](const Tap& tap) { return tap.dw != -problem.padding; });  // each takes its row
+  if (span > 1) std::erase_if(taps, [&](const Tap& tap) { return tap.dw != -problem.padding; });  // one per filter row
   GatherShape shape{.images = problem.n,
                     .in = {problem.h, problem.w, problem.c, problem.stride},
                     .span = span,

@@ -7,10 +7,10 @@
 
 namespace apam::kernels::cpu {
 
-/// x -> y: each output pixel meets all taps of the filter.
+/// x -> y: each output pixel reads all taps of the filter.
 GatherShape forward_shape(const Conv2d::Problem& problem);
 
-/// dy -> dx: input pixels fall into stride * stride phases, each of which meets its own taps.
+/// dy -> dx: the pixels of dx are split into stride * stride phases, each with its own taps.
 GatherShape backward_input_shape(const Conv2d::Problem& problem);
 
 WeightShape backward_weight_shape(const Conv2d::Problem& problem);

@@ -1,5 +1,5 @@
-// A parallel loop over work items that differ in size, or on cores that others use too: threads take the next item when
-// they are done with one. Which thread computes an item must not change its result.
+// A parallel loop with dynamic scheduling, for work items of different sizes and for cores that are shared with other work. The
+// result of an item must not depend on the thread that computes it.
 #pragma once
 
 #include <atomic>
@@ -9,8 +9,8 @@
 
 namespace apam::kernels::cpu {
 
-/// Calls body(item, thread) for item in 0 .. items-1, in about that order, on `threads` threads. As parallel_for, it calls
-/// them all even where there are fewer items, and none but the caller for one item.
+/// Calls body(item, thread) for item in 0 .. items-1, started in this order, on `threads` threads. Like parallel_for, it starts
+/// all of them even for fewer items; a single item runs on the calling thread.
 template <class Body>
 void dynamic_loop(int threads, std::int64_t items, const Body& body) {
   std::atomic<std::int64_t> next{0};

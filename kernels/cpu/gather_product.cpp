@@ -11,14 +11,14 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 8192;    // of a panel: what is read of x beside it passes by
-constexpr std::int64_t kPieceRows = 256;       // with which results are rarely enough added to what was written
-constexpr std::int64_t kBlockRows = 192;       // with 64 to 512 channels their input fits a second-level cache of 512 KiB
-constexpr std::int64_t kShallowFloats = 3072;  // weights of an item that stay in the first-level cache all together
-constexpr std::int64_t kShallowTiles = 4;      // that pass through all panels at once, while the next are fetched,
-constexpr std::int64_t kDeepTiles = 8;         // and where panels pass one after the other
-constexpr std::int64_t kFewestTiles = 8;       // below this, listing rows costs more than sharing them out brings
-constexpr int kItemsPerThread = 4;             // so that the last items end at about the same time
+constexpr std::int64_t kPieceFloats = 8192;    // of a panel in the L1 cache, while x streams through
+constexpr std::int64_t kPieceRows = 256;       // maximum depth of a piece; deep enough that y is rarely re-read
+constexpr std::int64_t kBlockRows = 192;       // input of 64 to 512 channels then fits a 512 KiB L2 cache
+constexpr std::int64_t kShallowFloats = 3072;  // weights of an item up to which all its panels stay in the L1 cache
+constexpr std::int64_t kShallowTiles = 4;      // row tiles per step through all panels, if these stay in L1
+constexpr std::int64_t kDeepTiles = 8;         // row tiles per step otherwise
+constexpr std::int64_t kMinTiles = 8;          // per block; below, listing rows costs more than the parallelism gains
+constexpr int kItemsPerThread = 4;             // so that all threads finish at about the same time
 
 }  // namespace
 
@@ -47,14 +47,14 @@ GatherProduct::GatherProduct(Exec& exec, GatherShape shape, const Isa& isa)
   for (int thread = 0; thread < exec.threads(); ++thread) {
     in_.push_back(workspace_.add<const float*>(rows * max_taps_));
     out_.push_back(workspace_.add<float*>(rows));
-    junk_.push_back(workspace_.add<float>(shape_.columns));
+    discarded_.push_back(workspace_.add<float>(shape_.columns));
     starts_.push_back(workspace_.add<const float*>(max_taps_));
     edges_.push_back(workspace_.add<float>(shape_.span > 1 ? rows * max_taps_ * piece_ : 0));
   }
   exec.reserve_workspace(workspace_.bytes());
 }
 
-/// Cuts the sum into ranges of about equal depth: several taps, or a part of one.
+/// Splits the sum into ranges of about equal depth: several taps, or a part of one.
 void GatherProduct::plan_ranges(const Phase& phase, PhasePlan& plan) const {
   const auto taps = static_cast<int>(phase.taps.size());
   const std::int64_t deepest = std::min(kPieceFloats / kernels_.panel, kPieceRows);
@@ -75,7 +75,7 @@ void GatherProduct::plan_ranges(const Phase& phase, PhasePlan& plan) const {
   }
 }
 
-/// Blocks of rows as large as the caches like; smaller ones, and groups of panels, where the threads want more items.
+/// Blocks of rows fill the caches. If that gives too few items for the threads, blocks are smaller and panels are grouped.
 void GatherProduct::plan_items(int threads) {
   const std::int64_t wanted = threads == 1 ? 1 : std::int64_t{kItemsPerThread} * threads;
   for (int phase = 0; phase < static_cast<int>(plans_.size()); ++phase) {
@@ -83,7 +83,7 @@ void GatherProduct::plan_items(int threads) {
     if (tiles == 0) continue;
     const std::int64_t share = std::max<std::int64_t>(1, ceil_div(wanted, static_cast<std::int64_t>(plans_.size())));
     const std::int64_t cached = ceil_div(tiles * kernels_.rows, kBlockRows);
-    const std::int64_t blocks = std::max(cached, std::min(share, std::max<std::int64_t>(1, tiles / kFewestTiles)));
+    const std::int64_t blocks = std::max(cached, std::min(share, std::max<std::int64_t>(1, tiles / kMinTiles)));
     const std::int64_t groups = std::min<std::int64_t>(panels_, ceil_div(share, blocks));
     for (std::int64_t block = 0; block < blocks; ++block) {
       const Range range = split(tiles, block, blocks);
@@ -125,7 +125,7 @@ void GatherProduct::pack_weights(Exec& exec, const float* w, std::byte* workspac
   });
 }
 
-/// to: (taps, piece, panel), zero beyond the last column.
+/// to: (taps, piece, panel), padded columns are zero.
 void GatherProduct::pack_panel(const Phase& phase, const float* w, int panel, float* to) const {
   const int width = kernels_.panel;
   const int first = panel * width;
@@ -169,17 +169,17 @@ void GatherProduct::run_item(const Item& item, const Operands& operands, int thr
       accumulate = true;
     }
   }
-  if (operands.stream) isa_.drain();
+  if (operands.stream) isa_.store_fence();
 }
 
-/// `count` tiles of a list from `first` on, fewer or none at its end.
+/// Up to `count` tiles of a list, starting with `first`.
 RowTiles GatherProduct::part(const RowTiles& listed, std::int64_t first, std::int64_t count) const {
   const auto left = static_cast<int>(std::clamp<std::int64_t>(listed.count - first, 0, count));
   if (left == 0) return {listed.rows, listed.out, 0, listed.taps};
   return {listed.rows + first * listed.taps * kernels_.rows, listed.out + first * kernels_.rows, left, listed.taps};
 }
 
-/// Asks for what some rows of a list will read and write. With several taps rows share their pixels, and find most of them.
+/// Prefetches input and output of some rows. With several taps only the output: neighbouring rows share most of their input.
 void GatherProduct::prefetch(const RowTiles& tiles, Range rows, const Item& item, bool stream) const {
   const std::int64_t first = std::int64_t{item.first_panel} * kernels_.panel;
   const std::int64_t last = std::min<std::int64_t>(shape_.columns, first + std::int64_t{item.panels} * kernels_.panel);
@@ -192,12 +192,12 @@ void GatherProduct::prefetch(const RowTiles& tiles, Range rows, const Item& item
   }
 }
 
-/// Fills this thread's table of pointers with the input of every row at every tap.
+/// Fills this thread's table with pointers to the input of each row at each tap.
 RowTiles GatherProduct::list_rows(const Item& item, const Operands& operands, int thread) const {
   const Phase& phase = shape_.phases[item.phase];
   const PhasePlan& plan = plans_[item.phase];
   const auto taps = static_cast<int>(phase.taps.size());
-  const int last = shape_.in.w - shape_.span;  // column from which a tap still finds all its pixels
+  const int last = shape_.in.w - shape_.span;  // last column at which a tap is inside the image
   const float** in = in_[thread].in(operands.workspace);
   float** out = out_[thread].in(operands.workspace);
   const float** starts = starts_[thread].in(operands.workspace);
@@ -211,7 +211,7 @@ RowTiles GatherProduct::list_rows(const Item& item, const Operands& operands, in
     for (int i = 0; i < kernels_.rows; ++i, ++row) {
       if (row >= plan.rows) {
         for (int tap = 0; tap < taps; ++tap) in[tap * kernels_.rows + i] = zeros;
-        out[i] = junk_[thread].in(operands.workspace);
+        out[i] = discarded_[thread].in(operands.workspace);
         continue;
       }
       for (int tap = 0; tap < taps; ++tap) {
@@ -236,7 +236,7 @@ RowTiles GatherProduct::list_rows(const Item& item, const Operands& operands, in
   return {in_[thread].in(operands.workspace), out_[thread].in(operands.workspace), static_cast<int>(item.tiles), taps};
 }
 
-/// The input lines that a line of output pixels meets; null above and below the image.
+/// The input line of each tap for a line of output pixels; null outside the image.
 void GatherProduct::start_line(const Phase& phase, const Place& at, const float* x, const float** starts) const {
   const float* image = x + at.image * shape_.in.image_size();
   for (std::size_t tap = 0; tap < phase.taps.size(); ++tap) {
@@ -246,7 +246,7 @@ void GatherProduct::start_line(const Phase& phase, const Place& at, const float*
   }
 }
 
-/// The pixels from a column on, some of which lie beyond the image and are zero.
+/// Copies the pixels of a tap at the image's edge, zero outside the image.
 void GatherProduct::copy_edge(const float* start, int column, float* to) const {
   const int channels = shape_.in.channels;
   for (int s = 0; s < shape_.span; ++s, to += channels) {

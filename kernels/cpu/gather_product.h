@@ -1,14 +1,13 @@
-// The product behind a convolution's forward and backward-input pass, and behind a linear layer:
+// Forward and backward-input of convolution and linear layer:
 //   y[row, j] (+)= sum over taps t, channels l of x[pixel(row, t), l] * w_t[l, j]
-// A row is a pixel of the output; tap t finds its input pixel at (u * step + dh_t, v * step + dw_t), zero outside x. No
-// im2col: a block of rows lists pointers to its input pixels, and the micro-kernel reads x where it lies (Dukhan, "The
-// Indirect Convolution Algorithm", 2019). The weights are packed into panels once a call. Where x has few channels a tap is
-// a whole row of the filter: the pixels side by side that it meets are one piece of memory, copied at the image's edge only.
+// A row is an output pixel. Tap t reads input pixel (u * step + dh_t, v * step + dw_t), zero outside x. There is no im2col: a
+// block of rows has a table of pointers to its input pixels, and the micro-kernel gathers x through them (Dukhan, "The Indirect
+// Convolution Algorithm", 2019). The weights are packed into panels once per call. If x has few channels, a tap is a whole row
+// of the filter: its pixels are contiguous in memory, and only those at the image's edges are copied.
 //
-// Blocking: an item of work is a block of row tiles and a group of panels. Inside it the sum is cut so that the piece of a
-// panel (at most 32 KiB) stays in the first-level cache while the block's input, in the second level, passes by.
-// Threads take items as they come. A sum is always added up in the same order, so results depend neither on how rows and
-// columns are cut nor on the number of threads.
+// Cache blocking: a work item is a block of row tiles and a group of panels; scheduling is dynamic. Within an item the sum is
+// split so that the current piece of a panel (at most 32 KiB) stays in the L1 cache while the block's input streams from L2.
+// The order of summation is fixed, so results depend neither on the blocking of rows and columns nor on the number of threads.
 #pragma once
 
 #include <vector>
@@ -20,18 +19,18 @@
 
 namespace apam::kernels::cpu {
 
-/// Output pixels that share their taps: all of them in a forward pass; one parity of rows and columns in a backward pass
-/// with stride 2. Pixel (u, v) of the grid starts at first + u * row + v * column floats in an output image.
+/// Output pixels with the same taps: all pixels in a forward pass; with stride 2, one parity of rows and columns in a backward
+/// pass. Pixel (u, v) of the grid is at offset first + u * row + v * column in an output image.
 struct Phase {
   int grid_h, grid_w;
   std::int64_t first, row, column;
-  std::vector<Tap> taps;  ///< none: what is summed is zero
+  std::vector<Tap> taps;  ///< empty: the sum is zero
 };
 
 struct GatherShape {
   int images;
   PixelMap in;                                 ///< x: (images, h, w, channels)
-  int span;                                    ///< pixels side by side that a tap meets, whose weights follow each other
+  int span;                                    ///< adjacent pixels per tap; their weights are contiguous
   int columns;                                 ///< of y
   std::int64_t out_image;                      ///< floats in an output image
   std::int64_t channel_stride, column_stride;  ///< of w_t
@@ -45,13 +44,13 @@ class GatherProduct {
   void run(Exec& exec, const float* x, const float* w, bool accumulate, float* y) const;
 
  private:
-  /// Row tiles and panels that a thread takes at once.
+  /// A work item: row tiles and panels.
   struct Item {
     int phase;
     std::int64_t first_tile, tiles;
     int first_panel, panels;
   };
-  /// What is settled for a phase: where its packed weights lie, and how its sum is cut.
+  /// Packed weights of a phase, and the ranges of its sum.
   struct PhasePlan {
     std::int64_t rows;     // output pixels in all images
     std::int64_t depth;    // taps * channels
@@ -65,7 +64,7 @@ class GatherProduct {
     std::byte* workspace;
   };
 
-  /// A row of the list: an output pixel.
+  /// An output pixel.
   struct Place {
     std::int64_t image;
     int u, v;
@@ -86,18 +85,18 @@ class GatherProduct {
   const Isa& isa_;
   const TileKernels& kernels_;
   int panels_;
-  std::int64_t piece_;  // floats that a tap meets: span * channels
-  bool zeros_first_;    // some output pixels meet no tap
+  std::int64_t piece_;  // floats per tap: span * channels
+  bool zeros_first_;    // some output pixels have no taps
   std::vector<PhasePlan> plans_;
   std::vector<Item> items_;
   std::int64_t block_tiles_ = 0, max_taps_ = 0;
   WorkspacePlan workspace_;
   Region<float> zeros_;                       // (piece)
-  std::vector<Region<const float*>> in_;      // each thread's: (block tiles, taps, tile rows)
-  std::vector<Region<float*>> out_;           // each thread's: (block tiles, tile rows)
-  std::vector<Region<float>> junk_;           // each thread's: (columns), where rows beyond the last one are written
-  std::vector<Region<const float*>> starts_;  // each thread's: (taps), the input line that each tap meets
-  std::vector<Region<float>> edges_;          // each thread's, where span > 1: (block tiles, tile rows, taps, piece)
+  std::vector<Region<const float*>> in_;      // per thread: (block tiles, taps, tile rows)
+  std::vector<Region<float*>> out_;           // per thread: (block tiles, tile rows)
+  std::vector<Region<float>> discarded_;      // per thread: (columns), output of padded rows
+  std::vector<Region<const float*>> starts_;  // per thread: (taps), the input line of each tap
+  std::vector<Region<float>> edges_;          // per thread, if span > 1: (block tiles, tile rows, taps, piece)
 };
 
 }  // namespace apam::kernels::cpu

@@ -1,4 +1,4 @@
-// Whole numbers of blocks.
+// Integer division and rounding.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@ const Isa& find_isa(std::string_view name) {
     if (isa->name == name) return *isa;
     known += (known.empty() ? "" : ", ") + std::string(isa->name);
   }
-  fail<InputError>("APAM_ISA: no instruction set '{}' on this processor; available: {}", name, known);
+  fail<InputError>("APAM_ISA: instruction set '{}' is not available; available: {}", name, known);
 }
 
 const Isa& default_isa() {

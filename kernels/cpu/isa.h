@@ -1,18 +1,22 @@
-// Instruction sets: one binary carries the vector kernels once for each instruction set and picks one at run time.
+// Run-time choice of the instruction set. The binary contains the vector kernels once per instruction set; the program uses
+// the best set that its processor supports.
 //
-// How it is built. A vector type (vector/portable.h, avx2.h, avx512.h) wraps one instruction set; the kernels in vector/
-// are templates on it. For each instruction set one file (vector/build_*.cpp), and nothing else, is compiled with its
-// compiler options: it includes the vector type and the templates, and exports one table of function pointers (struct Isa).
-// Everything else of this folder is ordinary code: it deals with shapes, threads and workspace and calls through the table.
+//   vector/portable.h, avx2.h, avx512.h   one vector type per instruction set: width, load, store, fma, ...
+//   vector/*.h                            the kernels, templates on the vector type
+//   vector/build_*.cpp                    one per instruction set, compiled with its flags: instantiates the kernels and
+//                                         exports them as one table of function pointers (struct Isa)
+//   all other files in this folder        shapes, threads and workspace; they call the kernels through the table
 //
-// What must not happen: an inline function of the standard library or of ours, compiled in build_avx512.cpp, being kept by
-// the linker for everyone, so that a machine without AVX-512 dies in code that has nothing to do with it. Therefore the
-// vector types live in unnamed namespaces, which gives every template made for them internal linkage; headers in vector/
-// include nothing but <cstdint> and the compiler's intrinsics; and a test checks that the objects define no weak symbol.
+// No weak symbols. An inline function that is compiled in build_avx512.cpp may contain AVX-512 instructions. If it were a weak
+// symbol, the linker could keep this copy for the whole program, which would then crash on processors without AVX-512. So
+// build_*.cpp must not define weak symbols:
+// - vector types are in unnamed namespaces, which gives templates instantiated with them internal linkage;
+// - headers in vector/ include only each other, <cstdint> and the compiler's intrinsics;
+// - a test inspects the object files (tests/kernels/cpu/symbols.cmake).
 //
-// How it rounds. These files are compiled without floating-point contraction: a fused multiply-add stands where the code
-// says fma, everywhere else each operation rounds on its own. Element-wise results are thus the same in any position,
-// for any number of threads, and for all instruction sets that have fma.
+// Rounding. build_*.cpp are compiled with -ffp-contract=off: a fused multiply-add is used only where the code calls fma. The
+// result of an element-wise kernel is therefore the same, bit for bit, at any position in the array, for any number of
+// threads, and on all instruction sets with fma.
 #pragma once
 
 #include <span>
@@ -22,17 +26,18 @@
 
 namespace apam::kernels::cpu {
 
-/// Instruction sets of this build that the processor can run, best last. The first is "portable", which always runs.
+/// The instruction sets of this build that the processor supports, best last. The first is always "portable".
 std::span<const Isa* const> available_isas();
 
-/// The available instruction set of that name. Throws InputError when there is none.
+/// The available instruction set of that name. Throws InputError if there is none.
 const Isa& find_isa(std::string_view name);
 
-/// The best available one, or the one that the environment variable APAM_ISA names. Settled at the first call.
+/// The best available instruction set, or the one named by the environment variable APAM_ISA. Fixed at the first call. Throws
+/// InputError as find_isa() does.
 const Isa& default_isa();
 
-/// The register tile for a product of so many columns: the one that takes the fewest cycles a row, counting columns that are
-/// computed in vain, and as many multiply-adds a cycle as loads; of those that tie, the first.
+/// The register tile with the fewest cycles per row for a product with `columns` columns. Model: one vector multiply-add and
+/// one load per cycle, charging padded columns; ties go to the first tile in the list.
 const TileKernels& best_tile(const Isa& isa, std::int64_t columns);
 
 }  // namespace apam::kernels::cpu

@@ -1,4 +1,4 @@
-// The instruction sets of a processor that we have no vector type for: what the compiler makes of portable vectors.
+// Instruction sets of processors for which there is no vector type: only the portable one.
 #include <array>
 
 #include "kernels/cpu/isa.h"

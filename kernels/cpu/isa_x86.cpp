@@ -1,4 +1,4 @@
-// The instruction sets of x86-64, asked of the processor (and of the operating system, which must save the registers).
+// Instruction sets of x86-64. __builtin_cpu_supports also checks that the operating system saves the vector registers.
 #include <vector>
 
 #include "kernels/cpu/isa.h"

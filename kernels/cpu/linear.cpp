@@ -1,4 +1,4 @@
-// Fully connected layer: a 1x1 convolution on images of one pixel, by the same products. The bias is what y starts from.
+// Fully connected layer, computed as a 1x1 convolution of one-pixel images. y is initialised with the bias.
 #include <algorithm>
 
 #include "kernels/cpu/conv2d_direct.h"

@@ -1,5 +1,4 @@
-// What this folder offers: a kernel for every problem and pass of every operation, on any instruction set that the processor
-// has.
+// Factories of this provider: a kernel for every problem and pass of every operation, on any available instruction set.
 #pragma once
 
 #include <memory>
@@ -21,7 +20,13 @@ std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec&, const SoftmaxCrossEntro
 std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass, const Isa&);
 std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, RunningAverage::Pass, const Isa&);
 
-/// Elements below which a thread of its own does not pay in a loop bound by memory, and a multiple of every vector width.
+/// Whether this folder has kernels for `Op`: an overload of make().
+template <class Op>
+concept Offered = requires(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa) {
+  make(exec, problem, pass, isa);
+};
+
+/// Minimum number of elements per thread in a memory-bound loop; a multiple of every vector width.
 inline constexpr std::int64_t kPointwiseGrain = 4096;
 
 }  // namespace apam::kernels::cpu

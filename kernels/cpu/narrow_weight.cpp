@@ -8,14 +8,14 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kMostColumns = 32;   // with more of them, packing dy costs less than reading it so often
-constexpr std::int64_t kStripPixels = 128;  // with 64 channels 32 KiB of dy, read once for each tile of columns
-constexpr std::int64_t kMostChunks = 32;
+constexpr std::int64_t kMaxColumns = 32;    // with more, packing dy costs less than reading it once per tile
+constexpr std::int64_t kStripPixels = 128;  // with 64 channels, 32 KiB of dy; read once per tile of columns
+constexpr std::int64_t kMaxChunks = 32;
 
 }  // namespace
 
-bool NarrowWeight::can(const Conv2d::Problem& problem, const Isa& isa) {
-  return std::int64_t{problem.r} * problem.s * problem.c <= kMostColumns && problem.k % isa.width == 0;
+bool NarrowWeight::supports(const Conv2d::Problem& problem, const Isa& isa) {
+  return std::int64_t{problem.r} * problem.s * problem.c <= kMaxColumns && problem.k % isa.width == 0;
 }
 
 NarrowWeight::NarrowWeight(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
@@ -26,7 +26,7 @@ NarrowWeight::NarrowWeight(Exec& exec, const Conv2d::Problem& problem, const Isa
       strip_lines_(static_cast<int>(
           std::clamp<std::int64_t>(kStripPixels / std::max(1, problem.out_w()), 1, std::max(1, problem.out_h())))),
       strips_(ceil_div(problem.out_h(), strip_lines_)),
-      chunks_(std::clamp<std::int64_t>(problem.n * strips_, 1, kMostChunks)),
+      chunks_(std::clamp<std::int64_t>(problem.n * strips_, 1, kMaxChunks)),
       sums_(workspace_.add<float>(chunks_ * columns_ * problem.k)) {
   const std::int64_t lines = (strip_lines_ - 1) * std::int64_t{problem.stride} + problem.r;
   for (int thread = 0; thread < exec.threads(); ++thread) {
@@ -56,7 +56,7 @@ void NarrowWeight::sum_chunk(std::int64_t chunk, const Operands& operands, int t
   float* lines = lines_[thread].in(operands.workspace);
   const float** starts = starts_[thread].in(operands.workspace);
   for (std::int64_t j = 0; j < round_up(columns_, gemm.window_rows); ++j) {
-    starts[j] = j < columns_ ? lines + j / run * line_ + j % run : lines;  // what comes of the last ones is dropped
+    starts[j] = j < columns_ ? lines + j / run * line_ + j % run : lines;  // padded columns are discarded
   }
   float* sum = sums_.in(operands.workspace) + chunk * columns_ * k;
   const Range strips = split(problem_.n * strips_, chunk, chunks_);
@@ -83,7 +83,7 @@ void NarrowWeight::sum_chunk(std::int64_t chunk, const Operands& operands, int t
   }
 }
 
-/// The input lines that `count` output lines from `first` on meet, with zeros where they lie beyond the image.
+/// Copies the input lines of output lines first .. first + count - 1, with zeros outside the image.
 void NarrowWeight::copy_lines(const float* image, int first, int count, float* to) const {
   const std::int64_t floats = std::int64_t{problem_.w} * problem_.c, side = std::int64_t{problem_.padding} * problem_.c;
   const int begin = first * problem_.stride - problem_.padding;

@@ -1,12 +1,12 @@
-// The weight gradient of a convolution whose filters are small, as those of a net's first layer (3 x 3 x 3 floats) are:
+// Weight gradient of a convolution with small filters, such as a net's first layer (3 x 3 x 3 floats):
 //   dw[k, j] (+)= sum over output pixels p of x_j[p] * dy[p, k]
-// Weight j = (r, s, c) meets the floats x_j, one a pixel: from one output pixel to the next they lie stride * C floats apart
-// in a line of the image. Nothing but these lines is copied, with zeros around them. dy is read where it lies, in panels of
-// output channels; the sum comes out turned, (j, k), and is turned back at the end.
+// Weight j = (r, s, c) reads one float x_j per output pixel, at a stride of stride * C floats along a line of the image. Only
+// these lines are copied, with zeros around them. dy is read in place, in panels of output channels. The sum is accumulated
+// transposed, (j, k), and transposed back at the end.
 //
-// A strip is some output lines of an image. An item of work is a chunk of strips; chunks are summed apart, each into a copy of
-// its own, and the copies are added in order. How many there are depends on the problem alone, so the result does not depend
-// on the number of threads.
+// A strip is a few output lines of an image, and a work item is a chunk of strips. Each chunk has its own copy of the sum, and
+// the copies are added in order. The number of chunks depends only on the problem, so the result does not depend on the number
+// of threads.
 #pragma once
 
 #include <vector>
@@ -20,8 +20,8 @@ namespace apam::kernels::cpu {
 
 class NarrowWeight {
  public:
-  /// Few enough weights in a filter, and output channels in whole vectors.
-  static bool can(const Conv2d::Problem& problem, const Isa& isa);
+  /// Filters with few weights, and output channels that are a multiple of the vector width.
+  static bool supports(const Conv2d::Problem& problem, const Isa& isa);
 
   NarrowWeight(Exec& exec, const Conv2d::Problem& problem, const Isa& isa);
 
@@ -39,15 +39,15 @@ class NarrowWeight {
 
   Conv2d::Problem problem_;
   const Isa& isa_;
-  std::int64_t columns_;  // weights in a filter
-  std::int64_t line_;     // floats of an input line with zeros on both sides
+  std::int64_t columns_;  // weights per filter
+  std::int64_t line_;     // floats per input line, padding included
   int strip_lines_;
-  std::int64_t strips_;  // of an image
+  std::int64_t strips_;  // per image
   std::int64_t chunks_;
   WorkspacePlan workspace_;
   Region<float> sums_;                        // (chunks, columns, k)
-  std::vector<Region<float>> lines_;          // each thread's: the input lines that a strip meets
-  std::vector<Region<const float*>> starts_;  // each thread's: (columns), x_j of the strip's first pixel
+  std::vector<Region<float>> lines_;          // per thread: the input lines of a strip
+  std::vector<Region<const float*>> starts_;  // per thread: (columns), x_j of the strip's first pixel
 };
 
 }  // namespace apam::kernels::cpu

@@ -1,4 +1,4 @@
-// One fused pass of sgd, adam or amsgrad over the flat vectors, contiguous ranges over threads; and the running average.
+// sgd, adam and amsgrad, each one fused pass over the flat vectors, and the running average. One contiguous range per thread.
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 

@@ -1,4 +1,4 @@
-// y = max(0, x), and dx = 0 where y <= 0, else dy; contiguous ranges over threads.
+// y = max(0, x); dx = 0 where y <= 0, else dy; one contiguous range per thread.
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 

@@ -1,4 +1,4 @@
-// y = factor * x, contiguous ranges over threads.
+// y = factor * x; one contiguous range per thread.
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 

@@ -1,5 +1,5 @@
-// Softmax with cross-entropy. A row is 10 to 1000 logits and a batch 100 rows: nothing beside a convolution, so this is
-// plain scalar code, rows over threads. The largest logit is subtracted first; sums are in double and in the order of rows.
+// Softmax with cross-entropy. A batch of 100 rows with 10 to 1000 logits is negligible compared with a convolution, so this is
+// plain scalar code; threads share the rows. The largest logit is subtracted first; sums are in double, in the order of rows.
 #include <algorithm>
 #include <cmath>
 
@@ -9,12 +9,12 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kCounted = 5;  // ranks that count at all
+constexpr std::int64_t kTopRanks = 5;  // top5_count counts ranks 0 .. 4
 
-/// What one row adds to the sums.
+/// Contribution of one row to the sums.
 struct RowResult {
   double loss;
-  std::int64_t rank;  // of the label; more than all classes where it has none
+  std::int64_t rank;  // of the label, 0: best; above all classes if its logit is not finite
 };
 
 RowResult forward_row(const float* logits, std::int32_t label, std::int64_t classes, float* probabilities) {
@@ -26,22 +26,23 @@ RowResult forward_row(const float* logits, std::int32_t label, std::int64_t clas
     const float exponential = std::exp(logits[j] - largest);
     probabilities[j] = exponential;
     sum += double{exponential};
-    if (!(logits[j] <= own) || (logits[j] == own && j < label)) ++rank;  // NaN is not below anything
+    if (!(logits[j] <= own) || (logits[j] == own && j < label)) ++rank;  // NaN ranks above the label
   }
-  if (!std::isfinite(own)) rank = classes + kCounted;
+  if (!std::isfinite(own)) rank = classes + kTopRanks;
   const double inverse = 1.0 / sum;
   for (std::int64_t j = 0; j < classes; ++j) probabilities[j] = static_cast<float>(double{probabilities[j]} * inverse);
   return {std::log(sum) - (double{own} - double{largest}), rank};
 }
 
-/// Rows that a thread takes at least.
-std::int64_t rows_at_least(const SoftmaxCrossEntropy::Problem& problem) {
+/// Minimum number of rows per thread.
+std::int64_t min_rows_per_thread(const SoftmaxCrossEntropy::Problem& problem) {
   return std::max(1, 1024 / std::max(1, problem.classes));
 }
 
 class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
  public:
-  ForwardKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem) : problem_(problem), grain_(rows_at_least(problem)) {
+  ForwardKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem)
+      : problem_(problem), grain_(min_rows_per_thread(problem)) {
     exec.reserve_workspace(workspace_bytes());
   }
 
@@ -58,7 +59,7 @@ class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
     for (int i = 0; i < problem_.n; ++i) {
       loss += rows[i].loss;
       top1 += rows[i].rank < 1 ? 1 : 0;
-      top5 += rows[i].rank < kCounted ? 1 : 0;
+      top5 += rows[i].rank < kTopRanks ? 1 : 0;
     }
     sums.data()[SoftmaxCrossEntropy::loss_sum] = static_cast<float>(loss);
     sums.data()[SoftmaxCrossEntropy::top1_count] = static_cast<float>(top1);
@@ -74,7 +75,8 @@ class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
 
 class BackwardKernel final : public SoftmaxCrossEntropy::Kernel {
  public:
-  BackwardKernel(Exec&, const SoftmaxCrossEntropy::Problem& problem) : problem_(problem), grain_(rows_at_least(problem)) {}
+  BackwardKernel(Exec&, const SoftmaxCrossEntropy::Problem& problem)
+      : problem_(problem), grain_(min_rows_per_thread(problem)) {}
 
   void backward(Exec& exec, In probabilities, Labels labels, float scale, Out dlogits) override {
     const std::int64_t classes = problem_.classes;

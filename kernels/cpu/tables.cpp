@@ -1,4 +1,6 @@
-// The table of this folder: hand-written kernels for every problem, on the processor's best instruction set.
+// The table of this provider: hand-written kernels that support every problem and pass, on default_isa().
+#include <array>
+
 #include "kernels/cpu/make.h"
 #include "kernels/providers.h"
 
@@ -6,16 +8,22 @@ namespace apam::kernels::cpu {
 namespace {
 
 template <class Op>
-constexpr std::array<Implementation<Op>, 1> kTable{
-    Implementation<Op>{"ours", DeviceKind::cpu, [](const typename Op::Problem&, typename Op::Pass) { return true; },
-                       [](Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
-                         return make(exec, problem, pass, default_isa());
-                       }}};
+Table<Op> table() {
+  if constexpr (Offered<Op>) {
+    static constexpr std::array<Implementation<Op>, 1> kTable{
+        Implementation<Op>{"native", DeviceKind::cpu, [](const typename Op::Problem&, typename Op::Pass) { return true; },
+                           [](Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
+                             return make(exec, problem, pass, default_isa());
+                           }}};
+    return kTable;
+  }
+  return {};
+}
 
 }  // namespace
 
 Tables tables() {
-  return make_tables([]<class Op>() { return std::span<const Implementation<Op>>(kTable<Op>); });
+  return make_tables([]<class Op>() { return table<Op>(); });
 }
 
 }  // namespace apam::kernels::cpu

@@ -10,13 +10,13 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPanelFloats = 4096;  // of a packed panel: half of a first-level cache of 32 KiB
-constexpr std::int64_t kMostBlockRows = 256;
-constexpr int kGroupChannels = 192;          // of dy in an item: with 256 rows 192 KiB of the second-level cache
+constexpr std::int64_t kPanelFloats = 4096;  // per packed panel: half of a 32 KiB L1 cache
+constexpr std::int64_t kMaxBlockRows = 256;
+constexpr int kGroupChannels = 192;          // of dy per item: with 256 rows, 192 KiB of the L2 cache
 constexpr std::int64_t kSumBytes = 4 << 20;  // for the sums of all chunks
-constexpr std::int64_t kMostChunks = 16;
-constexpr std::int64_t kFewestBlocks = 4;     // in a chunk
-constexpr std::int64_t kFewestColumns = 128;  // in an item, so that packing dy is little beside the product
+constexpr std::int64_t kMaxChunks = 16;
+constexpr std::int64_t kMinBlocks = 4;     // per chunk
+constexpr std::int64_t kMinColumns = 128;  // per item: packing dy then costs little compared with the product
 constexpr int kItemsPerThread = 4;
 
 }  // namespace
@@ -28,11 +28,11 @@ WeightProduct::WeightProduct(Exec& exec, WeightShape shape, const Isa& isa)
       rows_(std::int64_t{shape_.images} * shape_.grid_h * shape_.grid_w),
       columns_(static_cast<std::int64_t>(shape_.taps.size()) * shape_.in.channels),
       panels_(ceil_div(columns_, kernels_.panel)),
-      block_rows_(std::min(kPanelFloats / kernels_.panel, kMostBlockRows)) {
+      block_rows_(std::min(kPanelFloats / kernels_.panel, kMaxBlockRows)) {
   const std::int64_t blocks = ceil_div(rows_, block_rows_);
   const std::int64_t sum_floats = std::int64_t{shape_.k} * columns_;
   const auto fitting = static_cast<std::int64_t>(kSumBytes / (static_cast<std::int64_t>(sizeof(float)) * sum_floats));
-  chunks_ = std::clamp<std::int64_t>(std::min(fitting, blocks / kFewestBlocks), 1, kMostChunks);
+  chunks_ = std::clamp<std::int64_t>(std::min(fitting, blocks / kMinBlocks), 1, kMaxChunks);
   const std::int64_t groups = ceil_div(shape_.k, kGroupChannels);
   group_k_ = static_cast<int>(round_up(ceil_div(shape_.k, groups), kernels_.rows));
   plan_items(exec.threads());
@@ -50,8 +50,8 @@ void WeightProduct::plan_items(int threads) {
   const std::int64_t blocks = ceil_div(rows_, block_rows_);
   const std::int64_t groups = ceil_div(shape_.k, group_k_);
   const std::int64_t wanted = threads == 1 ? 1 : std::int64_t{kItemsPerThread} * threads;
-  const std::int64_t most = std::clamp<std::int64_t>(columns_ / kFewestColumns, 1, panels_);
-  const std::int64_t slices = std::clamp<std::int64_t>(ceil_div(wanted, chunks_ * groups), 1, most);
+  const std::int64_t max_slices = std::clamp<std::int64_t>(columns_ / kMinColumns, 1, panels_);
+  const std::int64_t slices = std::clamp<std::int64_t>(ceil_div(wanted, chunks_ * groups), 1, max_slices);
   for (int chunk = 0; chunk < static_cast<int>(chunks_); ++chunk) {
     for (int first_k = 0; first_k < shape_.k; first_k += group_k_) {
       for (std::int64_t slice = 0; slice < slices; ++slice) {
@@ -100,7 +100,7 @@ void WeightProduct::run_item(const Item& item, const Operands& operands, int thr
   }
 }
 
-/// While a panel is multiplied, asks for its share of dy's next block.
+/// Prefetches this panel's share of the next block of dy.
 void WeightProduct::prefetch_block(std::int64_t block, std::int64_t panel, const Item& item, const Operands& operands) const {
   if (block >= item.blocks.end) return;
   const std::int64_t first = block * block_rows_, count = std::min(rows_, first + block_rows_) - first;
@@ -111,7 +111,7 @@ void WeightProduct::prefetch_block(std::int64_t block, std::int64_t panel, const
   }
 }
 
-/// Fills this thread's table with the input pixel that each row meets at each tap.
+/// Fills this thread's table with pointers to the input pixel of each row at each tap.
 void WeightProduct::list_pixels(Range rows, const Operands& operands, int thread) const {
   const float* zeros = zeros_.in(operands.workspace);
   const float** pixels = pixels_[thread].in(operands.workspace);
@@ -130,7 +130,7 @@ void WeightProduct::list_pixels(Range rows, const Operands& operands, int thread
   }
 }
 
-/// Packs columns panel * width ... of the block; where a panel spans several taps, piece by piece.
+/// Packs one panel of the block, in one piece per tap that it spans.
 void WeightProduct::pack_panel(std::int64_t panel, std::int64_t rows, const Operands& operands, int thread) const {
   const int width = kernels_.panel;
   const std::int64_t begin = panel * width, end = std::min(columns_, begin + width);
@@ -145,7 +145,7 @@ void WeightProduct::pack_panel(std::int64_t panel, std::int64_t rows, const Oper
   }
 }
 
-/// dw (+)= the sums of the chunks, in their order.
+/// dw (+)= the sums of the chunks, added in order.
 void WeightProduct::add_chunks(Exec& exec, const Operands& operands) const {
   const std::int64_t size = std::int64_t{shape_.k} * columns_;
   const float* sums = sums_.in(operands.workspace);

@@ -1,11 +1,11 @@
-// The product behind a convolution's and a linear layer's weight gradient:
+// Weight gradient of convolution and linear layer:
 //   dw[k, t, l] (+)= sum over rows of dy[row, k] * x[pixel(row, t), l]
-// Rows are the output pixels, taken in blocks: a block of dy is packed into tiles, and of x one panel of columns (t, l)
-// at a time, which stays in the first-level cache while the tiles of dy pass by.
+// Rows are output pixels, processed in blocks. A block of dy is packed into tiles, and x into one panel of columns (t, l) at a
+// time, which stays in the L1 cache while all tiles of dy are multiplied with it.
 //
-// An item of work is a chunk of rows, a group of output channels and a group of panels. Chunks are summed apart, each
-// into a copy of dw of its own, and then added in order; how many there are depends on the problem alone, so the result
-// does not depend on the number of threads. Threads take items as they come.
+// A work item is a chunk of rows, a group of output channels and a group of panels; scheduling is dynamic. Each chunk has its
+// own copy of dw, and the copies are added in order. The number of chunks depends only on the problem, so the result does not
+// depend on the number of threads.
 #pragma once
 
 #include <vector>
@@ -61,14 +61,14 @@ class WeightProduct {
   std::int64_t panels_;
   std::int64_t block_rows_;
   std::int64_t chunks_;
-  int group_k_;  // output channels of an item, at most
+  int group_k_;  // maximum number of output channels per item
   std::vector<Item> items_;
   WorkspacePlan workspace_;
   Region<float> zeros_;                       // (channels)
-  Region<float> sums_;                        // (chunks, k, columns) when there are several
-  std::vector<Region<const float*>> pixels_;  // each thread's: (taps, block rows)
-  std::vector<Region<float>> tiles_;          // each thread's: block of dy, packed
-  std::vector<Region<float>> panel_;          // each thread's: (block rows, panel)
+  Region<float> sums_;                        // (chunks, k, columns); empty for one chunk
+  std::vector<Region<const float*>> pixels_;  // per thread: (taps, block rows)
+  std::vector<Region<float>> tiles_;          // per thread: block of dy, packed
+  std::vector<Region<float>> panel_;          // per thread: (block rows, panel)
 };
 
 }  // namespace apam::kernels::cpu

@@ -11,18 +11,18 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 8192;                      // of a panel of U, 32 KiB; shorter pieces add to M more often
-constexpr std::int64_t kFewTiles = 128;                          // at most, to go by panels
-constexpr std::int64_t kManyChannels = 128;                      // at least, to go by panels
+constexpr std::int64_t kPieceFloats = 8192;                      // of a panel of U: 32 KiB; shorter pieces re-read M more often
+constexpr std::int64_t kMaxPanelTiles = 128;                     // to divide the work by panels
+constexpr std::int64_t kMinPanelChannels = 128;                  // to divide the work by panels
 constexpr std::int64_t kSliceColumns = 64;                       // of M
-constexpr std::int64_t kNarrowChannels = 96;                     // up to which a block is small enough with kSmallBlock tiles
+constexpr std::int64_t kNarrowChannels = 96;                     // up to this many, blocks are small
 constexpr std::int64_t kSmallBlock = 24 * 36, kBlock = 48 * 36;  // points of a block's tiles
 constexpr std::int64_t kStridedBlock = 32 * 36;                  // with stride 2; 48 * 36 was 2 to 8 % slower
-constexpr std::int64_t kFilterItems = 4;                         // for each thread, of U
+constexpr std::int64_t kFilterItems = 4;                         // per thread, to compute U
 
-/// Tiles of a block: about `most`, so that every thread gets the same number of blocks of the same size.
-std::int64_t even_block(std::int64_t tiles, std::int64_t most, int threads, int rows) {
-  const std::int64_t rounds = ceil_div(tiles, most * threads);
+/// Tiles per block: about `target`, such that every thread gets the same number of blocks of the same size.
+std::int64_t even_block(std::int64_t tiles, std::int64_t target, int threads, int rows) {
+  const std::int64_t rounds = ceil_div(tiles, target * threads);
   return round_up(ceil_div(tiles, rounds * threads), rows);
 }
 
@@ -38,15 +38,15 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
       channels_(grid.in.channels),
       columns_(grid.out.channels),
       panels_(ceil_div(columns_, gemm_.panel)),
-      by_panels_(grid.count() <= kFewTiles && std::min(channels_, columns_) >= kManyChannels),
+      by_panels_(grid.count() <= kMaxPanelTiles && std::min(channels_, columns_) >= kMinPanelChannels),
       slice_panels_(by_panels_ ? 1 : std::max<std::int64_t>(1, kSliceColumns / gemm_.panel)),
       v_row_(odd_lines(channels_)),
       m_row_(odd_lines(slice_panels_ * gemm_.panel)),
       piece_(ceil_div(channels_, ceil_div(channels_, kPieceFloats / gemm_.panel))),
       u_plane_(odd_lines((by_panels_ ? piece_ : channels_) * gemm_.panel)) {
   const std::int64_t large = scheme_.largest_group() > 1 ? kStridedBlock : kBlock;
-  const std::int64_t most = (channels_ <= kNarrowChannels ? kSmallBlock : large) / scheme_.points();
-  block_tiles_ = by_panels_ ? round_up(grid.count(), gemm_.rows) : even_block(grid.count(), most, exec.threads(), gemm_.rows);
+  const std::int64_t target = (channels_ <= kNarrowChannels ? kSmallBlock : large) / scheme_.points();
+  block_tiles_ = by_panels_ ? round_up(grid.count(), gemm_.rows) : even_block(grid.count(), target, exec.threads(), gemm_.rows);
   v_plane_ = odd_lines(block_tiles_ * v_row_);
   m_plane_ = odd_lines(block_tiles_ * m_row_);
   zeros_ = workspace_.add<float>(channels_);
@@ -55,9 +55,9 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
   for (int thread = 0; thread < exec.threads(); ++thread) {
     input_.push_back(workspace_.add<float>(by_panels_ ? 0 : scheme_.points() * v_plane_));
     products_.push_back(workspace_.add<float>(scheme_.points() * m_plane_));
-    turned_.push_back(
+    transposed_.push_back(
         workspace_.add<float>(use_ == FilterUse::forward ? 9 * (by_panels_ ? piece_ : channels_) * gemm_.panel : 0));
-    junk_.push_back(workspace_.add<float>(columns_));
+    discarded_.push_back(workspace_.add<float>(columns_));
     rows_in_.push_back(workspace_.add<const float*>(scheme_.largest_group() * block_tiles_));
     rows_out_.push_back(workspace_.add<float*>(scheme_.largest_group() * block_tiles_));
   }
@@ -110,8 +110,8 @@ void WinogradProduct::run_panels(Exec& exec, const Operands& operands) const {
   });
 }
 
-/// The points of some channels of one panel of filters. The transform runs along output columns: dx's channels, which lie side
-/// by side in w (K, 3, 3, C), or y's channels, for which the panel is transposed first.
+/// Transforms some channels of one panel of filters. Vectors run along the output columns: the channels of dx, which are
+/// contiguous in w (K, 3, 3, C), or those of y, for which the panel is transposed first.
 void WinogradProduct::transform_filter(std::int64_t panel, Range channels, const Operands& operands, int thread,
                                        float* to) const {
   const std::int64_t width = gemm_.panel, first = panel * width;
@@ -121,17 +121,17 @@ void WinogradProduct::transform_filter(std::int64_t panel, Range channels, const
     transforms_.filter({w, -columns_, 9 * columns_, count, columns}, width, to, u_plane_);
     return;
   }
-  float* turned = turned_[thread].in(operands.workspace);
+  float* transposed = transposed_[thread].in(operands.workspace);
   for (std::int64_t tap = 0; tap < 9; ++tap) {
     const float* w = operands.w + (first * 9 + tap) * channels_ + channels.begin;
-    isa_.transpose({w, 9 * channels_, columns, count}, turned + tap * count * width, width);
+    isa_.transpose({w, 9 * channels_, columns, count}, transposed + tap * count * width, width);
   }
-  transforms_.filter({turned, count * width, width, count, columns}, width, to, u_plane_);
+  transforms_.filter({transposed, count * width, width, count, columns}, width, to, u_plane_);
 }
 
 void WinogradProduct::transform_input(Range tiles, const Operands& operands, float* to) const {
   const float* zeros = zeros_.in(operands.workspace);
-  std::array<std::array<const float*, kMostTilePixels>, 2> pixels;
+  std::array<std::array<const float*, kMaxTilePixels>, 2> pixels;
   grid_.input(operands.in, tiles.begin, zeros, pixels[0].data());
   for (std::int64_t tile = tiles.begin, i = 0; tile < tiles.end; ++tile, ++i, to += v_row_) {
     grid_.input(operands.in, std::min(tile + 1, grid_.count() - 1), zeros, pixels[(i + 1) % 2].data());
@@ -139,8 +139,8 @@ void WinogradProduct::transform_input(Range tiles, const Operands& operands, flo
   }
 }
 
-/// M = V U for the tiles and panels of an item, by filter points; of some channels, added to what those before them gave. Rows
-/// beyond the last tile are multiplied too and dropped.
+/// M (+)= V U for the tiles and panels of an item and some channels; the first channels overwrite M, the others accumulate.
+/// Padded rows are computed too and discarded.
 void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const Factors& factors, int thread,
                                std::byte* workspace) const {
   const std::int64_t rows = round_up(tiles.end - tiles.begin, gemm_.rows), count = panels.end - panels.begin;
@@ -158,7 +158,7 @@ void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const 
     const RowTiles block{in, out, static_cast<int>(scheme_.group_size(point) * rows / gemm_.rows), 1};
     for (std::int64_t panel = 0; panel < count; ++panel) {
       const float* filter = factors.u + panel * panel_points() + point * u_plane_;
-      // What follows: the same point of the slice's next panel, its first panel's next point, the next slice.
+      // Next: the same point of the slice's next panel, else the next point of its first panel, else the next slice.
       const bool last_panel = panel + 1 == count, last_point = point + 1 == scheme_.filters();
       const float* next_filter = factors.u + (last_panel ? (last_point ? count * panel_points() : (point + 1) * u_plane_)
                                                          : (panel + 1) * panel_points() + point * u_plane_);
@@ -179,12 +179,12 @@ void WinogradProduct::transform_output(Range tiles, Range panels, const Operands
   const std::int64_t first = panels.begin * gemm_.panel;
   const auto columns = static_cast<int>(std::min(columns_, panels.end * gemm_.panel) - first);
   const float* m = products_[thread].in(operands.workspace);
-  std::array<float*, kMostTilePixels> pixels;
+  std::array<float*, kMaxTilePixels> pixels;
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, m += m_row_) {
-    grid_.output(operands.out, tile, junk_[thread].in(operands.workspace), pixels.data());
+    grid_.output(operands.out, tile, discarded_[thread].in(operands.workspace), pixels.data());
     transforms_.output(m, m_plane_, {first, columns, operands.accumulate, operands.stream}, pixels.data());
   }
-  if (operands.stream) isa_.drain();
+  if (operands.stream) isa_.store_fence();
 }
 
 }  // namespace apam::kernels::cpu

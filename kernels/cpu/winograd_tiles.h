@@ -1,4 +1,4 @@
-// How images are cut into Winograd tiles, row by row and image by image; their sizes are in vector/winograd_scheme.h.
+// Division of images into Winograd tiles, numbered row by row and image by image. Tile sizes: vector/winograd_scheme.h.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +9,15 @@
 
 namespace apam::kernels::cpu {
 
-/// Floats between planes of transformed tiles, and between rows where one holds many channels: an odd number of cache lines.
-/// Addresses 4 KiB, 64 lines, apart compete for a place in the first-level cache; 64 planes an odd number of lines apart each
-/// have a place of their own.
+/// Pads a stride (between planes of transformed tiles, or between long rows) to an odd number of cache lines. Addresses 64
+/// lines (4 KiB) apart map to the same L1 set; with an odd stride, 64 planes map to 64 different sets.
 constexpr std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, kLineFloats) | 1) * kLineFloats; }
 
-/// Images of pixels of some channels, (images, h, w, channels).
+/// Images (images, h, w, channels).
 struct Pixels {
   int h, w, channels;
 
-  /// Pointers to the size x size pixels from (row, column) of an image on; `outside` for those beyond it.
+  /// Pointers to the size x size pixels that start at (row, column) of an image; `outside` for pixels outside it.
   template <class T>
   void window(T* images, std::int64_t image, int row, int column, int size, T* outside, T** pointers) const {
     const bool whole = row >= 0 && column >= 0 && row + size <= h && column + size <= w;
@@ -41,14 +40,14 @@ struct TileGrid {
   Tiling tiling;
   int images;
   Pixels in, out;
-  int in_begin, out_begin;  ///< row and column of the first tile's first pixel; may lie before the image
+  int in_begin, out_begin;  ///< row and column of the first tile's first pixel; may be negative
 
   const TileScheme& scheme() const { return kTileSchemes[static_cast<int>(tiling)]; }
   int tiles_h() const { return (out.h - out_begin + scheme().out - 1) / scheme().out; }
   int tiles_w() const { return (out.w - out_begin + scheme().out - 1) / scheme().out; }
   std::int64_t count() const { return std::int64_t{images} * tiles_h() * tiles_w(); }
 
-  /// Whether the tiles have no pixel beyond the output.
+  /// Whether all pixels of the tiles are inside the output.
   bool covers_output() const { return out_begin == 0 && out.h % scheme().out == 0 && out.w % scheme().out == 0; }
 
   /// The input pixels of a tile.
@@ -76,13 +75,12 @@ struct TileGrid {
   }
 };
 
-/// Whether there is a method for a problem.
-constexpr bool winograd_can(const Conv2d::Problem& problem) {
+/// Whether there is a Winograd method for a problem.
+constexpr bool winograd_supports(const Conv2d::Problem& problem) {
   return problem.r == 3 && problem.s == 3 && problem.stride <= 2 && problem.padding <= 2;
 }
 
-/// Stride 1, in the tiles that have fewer points: an image of 6x6 is four tiles of 3x3, but little more than half of four
-/// tiles of 4x4.
+/// Stride 1, with the tile size that takes fewer points: a 6x6 image is four tiles of either size, so small ones take fewer.
 inline TileGrid same_grid(int images, const Pixels& in, const Pixels& out, int padding) {
   const auto points = [](const TileGrid& grid) { return grid.count() * grid.scheme().points(); };
   const TileGrid large{Tiling::same, images, in, out, -padding, 0}, small{Tiling::same_small, images, in, out, -padding, 0};
@@ -96,8 +94,8 @@ inline TileGrid forward_grid(const Conv2d::Problem& problem) {
   return {Tiling::down, problem.n, x, y, -problem.padding, 0};
 }
 
-/// dy -> dx, tiles over dx: a convolution of dy with the rotated filter and what padding the first one left. With stride 2
-/// tiles begin with a pixel that met the middle of the filter: row j of dx met it at dy's row (j + padding - 1) / 2.
+/// dy -> dx, tiles over dx: a convolution of dy with the rotated filter and padding 2 - padding. With stride 2, tiles begin
+/// with a pixel under the filter's centre: row j of dx is under the centre for row (j + padding - 1) / 2 of dy.
 inline TileGrid backward_input_grid(const Conv2d::Problem& problem) {
   const Pixels dy{problem.out_h(), problem.out_w(), problem.k}, dx{problem.h, problem.w, problem.c};
   if (problem.stride == 1) return same_grid(problem.n, dy, dx, 2 - problem.padding);

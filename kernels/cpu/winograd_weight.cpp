@@ -11,21 +11,21 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kItemFloats = 400 << 10;                  // of V, D and S together, 1.6 MiB
-constexpr std::int64_t kBlockFloats = 80 * 80;                   // of a point of S, which then takes 900 KiB
-constexpr std::int64_t kLeastBlock = 48;                         // channels, where there are so many
-constexpr std::int64_t kMostBlockC = 80;                         // the widest panel of a register tile
-constexpr std::int64_t kMostBlockK = 128;                        // which kBlockFloats allows with the least of c
-constexpr std::int64_t kShortestChunk = 16, kLongestChunk = 48;  // tiles, about
-constexpr std::int64_t kItems = 64;                              // wanted, by groups of
-constexpr std::int64_t kGroupChunks = 2;                         // chunks at least, and
-constexpr std::int64_t kMostGroups = 16;                         // at most, since each group's S must be turned into weights
+constexpr std::int64_t kItemFloats = 400 << 10;         // of V, D and S together: 1.6 MiB
+constexpr std::int64_t kBlockFloats = 80 * 80;          // per point of S, which then takes 900 KiB
+constexpr std::int64_t kMinBlock = 48;                  // channels, if there are that many
+constexpr std::int64_t kMaxBlockC = 80;                 // the widest panel of a register tile
+constexpr std::int64_t kMaxBlockK = 128;                // allowed by kBlockFloats with the smallest block of C
+constexpr std::int64_t kMinChunk = 16, kMaxChunk = 48;  // tiles, approximately
+constexpr std::int64_t kItems = 64;                     // target; if there are fewer blocks, tiles are split into groups
+constexpr std::int64_t kMinGroupChunks = 2;             // chunks per group
+constexpr std::int64_t kMaxGroups = 16;                 // limits the cost of transforming each group's S to weights
 
-/// Channels of a block: whole cache lines, at most `most`, so that blocks hold few channels that are none; the more, the less
-/// often the other operand is transformed.
-std::int64_t block_channels(std::int64_t channels, std::int64_t most) {
-  std::int64_t best = std::min(kLeastBlock, round_up(channels, kLineFloats));
-  for (std::int64_t block = best; block <= most; block += kLineFloats) {
+/// Channels per block: whole cache lines, at most `max`. Minimises padded channels; ties go to the largest block, with which
+/// the other operand is transformed least often.
+std::int64_t block_channels(std::int64_t channels, std::int64_t max) {
+  std::int64_t best = std::min(kMinBlock, round_up(channels, kLineFloats));
+  for (std::int64_t block = best; block <= max; block += kLineFloats) {
     if (round_up(channels, block) <= round_up(channels, best)) best = block;
   }
   return best;
@@ -36,20 +36,20 @@ std::int64_t block_channels(std::int64_t channels, std::int64_t most) {
 WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
     : grid_(grid),
       scheme_(grid.scheme()),
-      gemm_(best_tile(isa, block_channels(grid.in.channels, kMostBlockC))),
+      gemm_(best_tile(isa, block_channels(grid.in.channels, kMaxBlockC))),
       transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
       weight_transforms_(isa.winograd.weight[static_cast<std::size_t>(grid.tiling)]),
       pointwise_(isa.pointwise),
       c_(grid.in.channels),
       k_(grid.out.channels),
-      block_c_(block_channels(c_, kMostBlockC)),
-      block_k_(block_channels(k_, std::min(kMostBlockK, kBlockFloats / block_c_))),
+      block_c_(block_channels(c_, kMaxBlockC)),
+      block_k_(block_channels(k_, std::min(kMaxBlockK, kBlockFloats / block_c_))),
       c_blocks_(ceil_div(c_, block_c_)),
       k_blocks_(ceil_div(k_, block_k_)) {
   const std::int64_t s_floats = scheme_.filters() * block_k_ * block_c_, tile_floats = scheme_.points() * (block_k_ + block_c_);
-  const std::int64_t chunk = std::clamp((kItemFloats - s_floats) / tile_floats, kShortestChunk, kLongestChunk);
-  const std::int64_t most_groups = std::clamp<std::int64_t>(grid.count() / (kGroupChunks * chunk), 1, kMostGroups);
-  groups_ = std::clamp<std::int64_t>(ceil_div(kItems, blocks()), 1, most_groups);
+  const std::int64_t chunk = std::clamp((kItemFloats - s_floats) / tile_floats, kMinChunk, kMaxChunk);
+  const std::int64_t max_groups = std::clamp<std::int64_t>(grid.count() / (kMinGroupChunks * chunk), 1, kMaxGroups);
+  groups_ = std::clamp<std::int64_t>(ceil_div(kItems, blocks()), 1, max_groups);
   const std::int64_t group_tiles = ceil_div(grid.count(), groups_);
   chunk_tiles_ = ceil_div(group_tiles, ceil_div(group_tiles, chunk));
   v_plane_ = odd_lines(chunk_tiles_ * block_c_);
@@ -58,7 +58,7 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
   zeros_ = workspace_.add<float>(std::max(c_, k_));
   copies_ = workspace_.add<float>((groups_ - 1) * weights());
   for (int thread = 0; thread < exec.threads(); ++thread) {
-    // A whole register tile may read beyond the last row of V and of D; what comes of that is dropped.
+    // A full register tile may read beyond the last row of V and of D; those results are discarded.
     v_.push_back(workspace_.add<float>(scheme_.points() * v_plane_ + gemm_.panel));
     s_.push_back(workspace_.add<float>(scheme_.filters() * s_plane_));
     d_.push_back(workspace_.add<float>(scheme_.points() * d_plane_ + gemm_.rows));
@@ -70,7 +70,7 @@ void WinogradWeight::run(Exec& exec, const float* x, const float* dy, bool accum
   std::byte* workspace = exec.workspace(workspace_.bytes());
   std::memset(zeros_.in(workspace), 0, static_cast<std::size_t>(std::max(c_, k_)) * sizeof(float));
   float* copies = copies_.in(workspace);
-  // Blocks of one group follow each other: they read the same images.
+  // The blocks of a group are consecutive items, since they read the same images.
   dynamic_loop(exec.threads(), groups_ * blocks(), [&](std::int64_t item, int thread) {
     const std::int64_t group = item / blocks();
     float* to = group == 0 ? dw : copies + (group - 1) * weights();
@@ -101,7 +101,7 @@ void WinogradWeight::run_item(const Block& block, std::int64_t group, const Oper
 void WinogradWeight::transform(Range tiles, const Block& block, const Operands& operands, const Scratch& to) const {
   const float* zeros = zeros_.in(operands.workspace);
   const float *images = operands.x + block.first_c, *gradients = operands.dy + block.first_k;
-  std::array<std::array<const float*, kMostTilePixels>, 2> x, dy;
+  std::array<std::array<const float*, kMaxTilePixels>, 2> x, dy;
   grid_.input(images, tiles.begin, zeros, x[0].data());
   grid_.output(gradients, tiles.begin, zeros, dy[0].data());
   for (std::int64_t tile = tiles.begin, row = 0; tile < tiles.end; ++tile, ++row) {

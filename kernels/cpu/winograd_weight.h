@@ -1,14 +1,14 @@
-// Winograd weight gradient, the forward method transposed (the transforms are in vector/winograd.h):
-//   points of the input tiles V (points, tiles, C), of the tiles of dy D (points, tiles, K), products S = D' V summed over
-//   tiles and over the points of a filter point (filter points, K, C), dw (K, 3, 3, C) from S.
+// Winograd weight gradient, the forward method transposed (transforms: vector/winograd.h):
+//   V (points, tiles, C): transformed input tiles;  D (points, tiles, K): transformed tiles of dy
+//   S (filter points, K, C) = D' V, summed over tiles and over the points of a filter point;  dw (K, 3, 3, C): transformed S
 //
-// An item of work is a block of S, some 64 x 64 (k, c), over a group of tiles. V and D of a chunk of tiles are made for the
-// channels of the block alone, and multiplied; S adds up over the chunks and becomes a block of dw at the end. All three stay
-// in the second-level cache of the thread. Each of V and D is thus made as often as there are blocks on its other side; sharing
-// them between blocks costs more, since they would travel through the next level (docs/results.md).
+// A work item is a block of S, about 64 x 64 (k, c), over a group of tiles. For each chunk of tiles, V and D are computed for
+// the block's channels only and multiplied. S accumulates over the chunks and is transformed to a block of dw at the end. All
+// three stay in the thread's L2 cache. V is recomputed for every block of K, and D for every block of C; sharing them between
+// blocks is slower, since they would pass through the next cache level (docs/results.md).
 //
-// The first group's blocks make up dw, those of every other group a copy of dw; copies are added in order. Which groups and
-// chunks there are depends on the problem alone, and so results do not depend on the number of threads.
+// The first group writes dw, every other group its own copy of dw; the copies are added in order. Groups and chunks depend only
+// on the problem, so results do not depend on the number of threads.
 #pragma once
 
 #include <vector>
@@ -34,11 +34,11 @@ class WinogradWeight {
     bool accumulate;
     std::byte* workspace;
   };
-  /// A block of S: `k` output channels from first_k on, `c` input channels from first_c on.
+  /// A block of S: `k` output channels starting with first_k, `c` input channels starting with first_c.
   struct Block {
     std::int64_t first_k, k, first_c, c;
   };
-  /// What a thread makes for a block.
+  /// A thread's buffers for one block.
   struct Scratch {
     float* v;  // (points, chunk tiles, block c)
     float* d;  // (points, chunk tiles, block k)
@@ -68,8 +68,8 @@ class WinogradWeight {
   std::int64_t s_plane_;  // S: (filter points, block k, block c)
   WorkspacePlan workspace_;
   Region<float> zeros_;                   // (max(C, K))
-  Region<float> copies_;                  // (K, 3, 3, C) of each group but the first
-  std::vector<Region<float>> v_, d_, s_;  // each thread's
+  Region<float> copies_;                  // (K, 3, 3, C) per group except the first
+  std::vector<Region<float>> v_, d_, s_;  // per thread
 };
 
 }  // namespace apam::kernels::cpu

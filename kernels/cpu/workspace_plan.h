@@ -1,4 +1,4 @@
-// Laying out several arrays in one workspace: planned when a kernel is made, resolved in each call.
+// Several arrays in one workspace: laid out when a kernel is constructed, resolved to pointers in each call.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace apam::kernels::cpu {
 
-/// Where an array of T lies in the workspace; every array starts on a cache line.
+/// Offset of an array of T in the workspace, aligned to a cache line.
 template <class T>
 struct Region {
   std::size_t offset = 0;

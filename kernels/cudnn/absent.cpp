@@ -1,4 +1,4 @@
-// Takes the place of this folder's kernels in a build without them: empty tables.
+// Empty tables, for builds without this provider.
 #include "kernels/providers.h"
 
 namespace apam::kernels {

@@ -1,4 +1,4 @@
-// Average pooling by oneDNN, on (N, H, W, C).
+// Average pooling with oneDNN, on (N, H, W, C).
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
 

@@ -1,15 +1,15 @@
-// Batch normalisation by oneDNN.
+// Batch normalisation with oneDNN.
 //
-// Rows stand as the batch of 1x1 images (rows, 1, 1, C). As one image of `rows` pixels large problems take up to twice the
-// time (smaller ones gain, only on AVX-512 with oneDNN 3); for a plain matrix oneDNN 2 has but its loops for channels-first
-// data, tens of times slower.
+// The rows are passed as a batch of 1x1 images, (rows, 1, 1, C). As one image of `rows` pixels, large problems take up to twice
+// as long (smaller ones are faster, but only on AVX-512 with oneDNN 3). For a plain matrix, oneDNN 2 has only its loops for
+// channels-first data, which are tens of times slower.
 //
-// Offered without residual, which oneDNN cannot add, and without ReLU: fused into the forward pass, oneDNN's ReLU
-// makes 0 of NaN, and what its backward pass needs lies in a workspace that would not outlive another pass of the problem.
+// Not supported: residual, which oneDNN cannot add, and ReLU. oneDNN's fused ReLU turns NaN into 0 in the forward pass, and its
+// backward pass needs a workspace that another pass of the same problem would overwrite.
 //
-// oneDNN gives the biased variance and reads it back with eps; our contract has the unbiased variance and inv_std instead.
-// Backward passes oneDNN the variance 1 / inv_std^2 with eps = 0, which is the same function.
-// A variance beyond float32 would make y = beta; such channels become NaN afterwards, as the contract has it.
+// oneDNN computes the biased variance and reads it back with eps; our contract has the unbiased variance and inv_std. Backward
+// passes oneDNN the variance 1 / inv_std^2 with eps = 0, which is equivalent. A variance that overflows float32 gives y = beta
+// in oneDNN; such channels are then set to NaN, as the contract requires.
 #include <cmath>
 #include <limits>
 
@@ -30,8 +30,8 @@ dnnl::memory::desc data_layout(const BatchNorm::Problem& problem) {
   return layout({problem.rows, problem.c, 1, 1}, dnnl::memory::format_tag::nhwc);
 }
 
-/// Makes NaN of a channel of y (rows, C).
-void spoil(std::size_t channel, const BatchNorm::Problem& problem, Out y) {
+/// Sets a channel of y (rows, C) to NaN.
+void fill_with_nan(std::size_t channel, const BatchNorm::Problem& problem, Out y) {
   for (std::size_t e = channel; e < y.size(); e += static_cast<std::size_t>(problem.c)) {
     y.data()[e] = std::numeric_limits<float>::quiet_NaN();
   }
@@ -57,7 +57,7 @@ class ForwardTraining final : public BatchNorm::Kernel {
       const bool finite = std::isfinite(variance);
       statistics.inv_std.data()[c] =
           finite ? 1.0F / std::sqrt(variance + problem_.eps) : std::numeric_limits<float>::quiet_NaN();
-      if (!finite) spoil(c, problem_, y);
+      if (!finite) fill_with_nan(c, problem_, y);
       variance *= unbiased;
     }
   }
@@ -86,7 +86,7 @@ class ForwardInference final : public BatchNorm::Kernel {
                          Out y) override {
     call_.run(exec, {x, gamma, beta, running_mean, running_variance}, {{y}});
     for (std::size_t c = 0; c < running_variance.size(); ++c) {
-      if (!std::isfinite(running_variance.data()[c])) spoil(c, problem_, y);
+      if (!std::isfinite(running_variance.data()[c])) fill_with_nan(c, problem_, y);
     }
   }
 
@@ -107,7 +107,7 @@ class Backward final : public BatchNorm::Kernel {
                                 {DNNL_ARG_MEAN, channels},
                                 {DNNL_ARG_VARIANCE, channels},
                                 {DNNL_ARG_SCALE, channels}};
-    if (batch_norm_backward_wants_shift()) inputs.push_back({DNNL_ARG_SHIFT, channels});
+    if (batch_norm_backward_takes_shift()) inputs.push_back({DNNL_ARG_SHIFT, channels});
     call_ =
         Call(exec, what<BatchNorm>(problem, Pass::backward), batch_norm_backward(engine, {data, 0.0F, affine()}, hint), inputs,
              {{DNNL_ARG_DIFF_SRC, data}, {DNNL_ARG_DIFF_SCALE, channels}, {DNNL_ARG_DIFF_SHIFT, channels}}, Accumulates::yes);
@@ -119,7 +119,7 @@ class Backward final : public BatchNorm::Kernel {
       const float inv_std = saved.inv_std.data()[c];
       variance.data()[c] = 1.0F / (inv_std * inv_std);
     }
-    const In shift = gamma;  // not read, where it is wanted at all
+    const In shift = gamma;  // an argument of oneDNN 2 only, which does not read it
     call_.run(exec, {dy, saved.x, saved.mean, variance, gamma, shift},
               {{out.dx, out.write_x}, {out.dgamma, out.write_parameters}, {out.dbeta, out.write_parameters}});
   }
@@ -134,7 +134,8 @@ class Backward final : public BatchNorm::Kernel {
 bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass) { return !problem.residual && !problem.relu; }
 
 std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass) {
-  require<KernelError>(supports(problem, pass), "{}: onednn does neither residual nor relu", what<BatchNorm>(problem, pass));
+  require<KernelError>(supports(problem, pass), "{}: onednn supports neither residual nor relu",
+                       what<BatchNorm>(problem, pass));
   return make_kernel<BatchNorm, ForwardTraining, ForwardInference, Backward>(exec, problem, pass);
 }
 

@@ -9,7 +9,7 @@ constexpr std::size_t kLine = 64;  // parts of the workspace start on cache line
 
 std::size_t whole_lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
-// oneDNN has one type of handle for what is read and for what is written.
+// oneDNN's handles are not const, not even those of inputs.
 void* handle(In values) { return const_cast<float*>(values.data()); }
 
 dnnl::memory unbound(const dnnl::memory::desc& layout, const dnnl::engine& engine) {
@@ -23,18 +23,18 @@ Call::Call(Exec& exec, std::string what, const dnnl::primitive_desc_base& descri
     : what_(std::move(what)), library_(exec.cache<Library>()), threads_(exec.threads()) {
   main_ = step(description, {});
   const auto slot_of = [this](const Operand& operand) {
-    Slot slot{unbound(operand.ours, library_.engine), unbound(operand.theirs, library_.engine), 0, {}, {}};
-    main_.arguments.insert({operand.argument, slot.theirs});
+    Slot slot{unbound(operand.caller, library_.engine), unbound(operand.internal, library_.engine), 0, {}, {}};
+    main_.arguments.insert({operand.argument, slot.internal});
     return slot;
   };
   for (const Operand& operand : inputs) {
     Slot& slot = inputs_.emplace_back(slot_of(operand));
-    if (operand.ours != operand.theirs) slot.convert = conversion(slot.ours, slot.theirs, false);
+    if (operand.caller != operand.internal) slot.convert = conversion(slot.caller, slot.internal, false);
   }
   for (const Operand& operand : outputs) {
     Slot& slot = outputs_.emplace_back(slot_of(operand));
-    if (operand.ours != operand.theirs) slot.convert = conversion(slot.theirs, slot.ours, false);
-    if (accumulates == Accumulates::yes) slot.add = conversion(slot.theirs, slot.ours, true);
+    if (operand.caller != operand.internal) slot.convert = conversion(slot.internal, slot.caller, false);
+    if (accumulates == Accumulates::yes) slot.add = conversion(slot.internal, slot.caller, true);
   }
 
   for (const auto& scratch : scratches_) {
@@ -42,7 +42,7 @@ Call::Call(Exec& exec, std::string what, const dnnl::primitive_desc_base& descri
   }
   const auto place = [this](Slot& slot) {
     slot.offset = workspace_bytes_;
-    workspace_bytes_ += whole_lines(slot.theirs.get_desc().get_size());
+    workspace_bytes_ += whole_lines(slot.internal.get_desc().get_size());
   };
   for (auto* slots : {&inputs_, &outputs_}) {
     for (Slot& slot : *slots) {
@@ -83,8 +83,8 @@ void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std
 
   const In* input = inputs.begin();
   for (const Slot& slot : inputs_) {
-    slot.ours.set_data_handle(handle(*input));
-    slot.theirs.set_data_handle(slot.convert ? workspace + slot.offset : handle(*input));
+    slot.caller.set_data_handle(handle(*input));
+    slot.internal.set_data_handle(slot.convert ? workspace + slot.offset : handle(*input));
     if (slot.convert) execute(*slot.convert);
     ++input;
   }
@@ -93,8 +93,8 @@ void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std
   };
   const Result* output = outputs.begin();
   for (const Slot& slot : outputs_) {
-    slot.ours.set_data_handle(output->values.data());
-    slot.theirs.set_data_handle(after(slot, output->write) ? workspace + slot.offset : handle(output->values));
+    slot.caller.set_data_handle(output->values.data());
+    slot.internal.set_data_handle(after(slot, output->write) ? workspace + slot.offset : handle(output->values));
     ++output;
   }
   execute(main_);

@@ -1,7 +1,7 @@
-// One oneDNN primitive as our kernels use it: made once for a problem together with its argument objects, then run on plain
-// pointers. Where the primitive wants an operand in a layout of its own, or where a result is added to what is there (oneDNN
-// only overwrites), the conversion before or after belongs to the call. A call keeps no data between runs: packed operands,
-// results on their way, and the scratch memory of primitives lie in the workspace of the Exec.
+// A oneDNN primitive with its argument objects, made once for a problem and then run on plain pointers. If the primitive needs
+// an operand in another layout, or if a result is accumulated (oneDNN only overwrites), the call includes the conversion before
+// or after. A call keeps no data between runs: packed operands, intermediate results and the scratch memory of primitives are
+// in the workspace of the Exec.
 #pragma once
 
 #include <initializer_list>
@@ -16,51 +16,51 @@
 
 namespace apam::kernels::onednn {
 
-/// oneDNN's handles, one pair in each Exec: exec.cache<Library>().
+/// oneDNN's engine and stream, one pair per Exec: exec.cache<Library>().
 struct Library {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
 };
 
-/// An argument of a primitive (DNNL_ARG_...), and its layouts at the caller and at the primitive where they may differ.
+/// An argument of a primitive (DNNL_ARG_...), with its layouts at the caller and in the primitive.
 struct Operand {
   Operand(int id, const dnnl::memory::desc& layout) : Operand(id, layout, layout) {}
   Operand(int id, const dnnl::memory::desc& at_caller, const dnnl::memory::desc& at_primitive)
-      : argument(id), ours(at_caller), theirs(at_primitive) {}
+      : argument(id), caller(at_caller), internal(at_primitive) {}
 
   int argument;
-  dnnl::memory::desc ours, theirs;
+  dnnl::memory::desc caller, internal;
 };
 
-/// Where a result goes, and how.
+/// The destination of a result.
 struct Result {
   Out values;
   Write write = Write::overwrite;
 };
 
-/// Whether the results of a call may be asked for with Write::add.
+/// Whether a call supports Write::add.
 enum class Accumulates : bool { no, yes };
 
 class Call {
  public:
   Call() = default;
-  /// `what` names operation and problem in errors. Throws dnnl::error, which make_kernel() translates.
+  /// `what` names operation and problem in errors. Throws dnnl::error, which make_kernel() converts.
   Call(Exec& exec, std::string what, const dnnl::primitive_desc_base& description, const std::vector<Operand>& inputs,
        const std::vector<Operand>& outputs, Accumulates accumulates = Accumulates::no);
 
-  /// Runs on the operands, in the order in which they were listed. Throws DeviceError when oneDNN refuses.
+  /// Runs on operands in the order given to the constructor. Throws DeviceError if oneDNN fails.
   void run(Exec& exec, std::initializer_list<In> inputs, std::initializer_list<Result> outputs);
 
  private:
-  /// A primitive with its arguments; copies of a memory object are the same object.
+  /// A primitive with its arguments; copies of a memory object refer to the same object.
   struct Step {
     dnnl::primitive primitive;
     std::unordered_map<int, dnnl::memory> arguments;
   };
   struct Slot {
-    dnnl::memory ours, theirs;
-    std::size_t offset = 0;            // of `theirs` in the workspace, when it lies there
-    std::optional<Step> convert, add;  // between `ours` and `theirs`; convert: none when the layouts are the same
+    dnnl::memory caller, internal;
+    std::size_t offset = 0;            // of `internal` in the workspace, if it is there
+    std::optional<Step> convert, add;  // between `caller` and `internal`; convert: empty if the layouts are the same
   };
 
   Step step(const dnnl::primitive_desc_base& description, std::unordered_map<int, dnnl::memory> arguments);
@@ -69,14 +69,14 @@ class Call {
 
   std::string what_;
   Library library_;
-  int threads_ = 1;  // for which the primitives are made: their scratch memory is no larger than these need
+  int threads_ = 1;  // the primitives and their scratch memory are made for this number
   Step main_;
   std::vector<Slot> inputs_, outputs_;
-  std::vector<dnnl::memory> scratches_;  // of all steps; they run one after the other, so all lie at the workspace's start
+  std::vector<dnnl::memory> scratches_;  // of all steps; these run one after the other, so all use the workspace's start
   std::size_t workspace_bytes_ = 0;
 };
 
-/// A layout of float32 from dimensions as oneDNN orders them, and their order in memory.
+/// A float32 layout: dimensions in oneDNN's order, and their order in memory.
 inline dnnl::memory::desc layout(const dnnl::memory::dims& dimensions, dnnl::memory::format_tag order) {
   return {dimensions, dnnl::memory::data_type::f32, order};
 }
@@ -88,15 +88,15 @@ std::string what(const typename Op::Problem& problem, typename Op::Pass pass) {
   return fmt::format("{}: {} of {}", Op::name, Op::pass_names[static_cast<std::size_t>(pass)], problem.describe());
 }
 
-/// Makes a kernel of the class in `ByPass` for `pass`, for as many threads as the Exec has: oneDNN settles how to divide the
-/// work when it makes a primitive. Throws DeviceError when oneDNN refuses.
+/// Makes a kernel of the class in `ByPass` for `pass`, for the Exec's number of threads: oneDNN decides how to divide the work
+/// when it creates a primitive. Throws DeviceError if oneDNN fails.
 template <class Op, class... ByPass>
 std::unique_ptr<typename Op::Kernel> make_kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
   const LibraryThreads threads(exec.threads());
   try {
     return make_by_pass<Op, ByPass...>(pass, exec, problem);
   } catch (const dnnl::error& error) {
-    fail<DeviceError>("{}: oneDNN cannot prepare it: {}", what<Op>(problem, pass), error.what());
+    fail<DeviceError>("{}: oneDNN cannot create the primitive: {}", what<Op>(problem, pass), error.what());
   }
 }
 

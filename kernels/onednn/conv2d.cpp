@@ -1,11 +1,11 @@
-// Convolution by oneDNN, parallel inside each primitive. Activations stay (N, H, W, C). Weights are (K, R, S, C) at the
-// caller, and inside in whatever blocked layout the primitive picks: held to (K, R, S, C), oneDNN 2.6 and 3.7 have nothing
-// to offer but their reference loops. Packing takes a small part of a convolution (0.01 % of 64 -> 64 on 32x32 images, 2 %
-// of 512 -> 512 on 4x4, batch 80, one thread), and every call packs, since weights change in every step and forward and
-// backward_input mostly want different layouts.
+// Convolution with oneDNN, parallel inside each primitive. Activations stay (N, H, W, C). Weights are (K, R, S, C) at the
+// caller and in a blocked layout chosen by the primitive inside: for (K, R, S, C), oneDNN 2.6 and 3.7 have only their reference
+// loops. Every call packs the weights, since they change in every step, and forward and backward_input mostly need different
+// layouts. Packing is a small part of a convolution (0.01 % of 64 -> 64 on 32x32 images, 2 % of 512 -> 512 on 4x4, batch 80,
+// one thread).
 //
-// oneDNN's first choice of implementation is kept. Tried one by one (3.7, AVX2 and AVX-512, shapes of the nets), others win
-// in a few places, by a third of the time at most, and not in the same places on both instruction sets.
+// oneDNN's first choice of implementation is kept. In a comparison of all (3.7, AVX2 and AVX-512, shapes of the nets), others
+// were faster in a few cases, by at most a third, and not in the same cases on both instruction sets.
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
 
@@ -23,7 +23,7 @@ ConvolutionShape shape_of(const Conv2d::Problem& p) {
           {p.padding, p.padding}};
 }
 
-/// Weights at the caller.
+/// Layout of the weights at the caller.
 dnnl::memory::desc weights(const Conv2d::Problem& p) { return layout({p.k, p.c, p.r, p.s}, Tag::ohwi); }
 
 class Forward final : public Conv2d::Kernel {

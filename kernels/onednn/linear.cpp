@@ -1,5 +1,5 @@
-// Fully connected layer by oneDNN, with w as it stands, (K, C), where oneDNN multiplies plain matrices. A layout of its own
-// choice is no faster at the sizes of a classifier (512 -> 10, 320 -> 1000) and would have to be packed in every call.
+// Fully connected layer with oneDNN. w stays (K, C), for which oneDNN uses a plain matrix product. A layout chosen by oneDNN is
+// no faster for the sizes of a classifier (512 -> 10, 320 -> 1000), and w would have to be packed in every call.
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
 

@@ -1,5 +1,5 @@
-// What this folder offers: kernels for the operations that have an overload of make(), for the problems and passes that its
-// supports() admits; without one, all.
+// Factories of this provider: kernels for the operations with an overload of make(), for the problems and passes accepted by
+// supports(); for all problems and passes if there is no overload of supports().
 #pragma once
 
 #include <memory>

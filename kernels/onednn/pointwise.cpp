@@ -1,18 +1,17 @@
-// relu, add and scale by oneDNN: element by element over one long vector. Of relu only the gradient: oneDNN's forward pass
-// makes 0 of NaN.
+// relu, add and scale with oneDNN, element-wise over one long vector. Only relu's gradient: oneDNN's forward turns NaN into 0.
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
 
 namespace apam::kernels::onednn {
 namespace {
 
-constexpr auto kRelu = dnnl::algorithm::eltwise_relu_use_dst_for_bwd;  // the gradient from y, as our contract has it
+constexpr auto kRelu = dnnl::algorithm::eltwise_relu_use_dst_for_bwd;  // gradient from y, as in our contract
 
-/// Not offered, see supports(): it has no function.
+/// Not supported, see supports().
 class NoReluForward final : public Relu::Kernel {
  public:
   NoReluForward(Exec&, const Relu::Problem& problem) {
-    fail<KernelError>("{}: onednn has no such kernel", what<Relu>(problem, Relu::Pass::forward));
+    fail<KernelError>("{}: onednn does not support this pass", what<Relu>(problem, Relu::Pass::forward));
   }
 };
 
@@ -40,7 +39,7 @@ class OnednnAdd final : public Add::Kernel {
   }
 
   void forward(Exec& exec, In a, In b, Out y) override {
-    if (y.data() == b.data()) std::swap(a, b);  // oneDNN lets y be the first operand only
+    if (y.data() == b.data()) std::swap(a, b);  // in oneDNN y may alias only the first operand
     forward_.run(exec, {a, b}, {{y}});
   }
 

@@ -1,6 +1,6 @@
-// Primitive descriptors, whose making differs between oneDNN 2 (through operation descriptors: primitives_v2.cpp) and
-// oneDNN 3 (direct: primitives_v3.cpp); CMake builds one of the two. All else that the kernels use is the same in both.
-// Every primitive takes its scratch memory from the caller, which lets kernels share the workspace of their Exec.
+// Primitive descriptors. oneDNN 2 creates them from operation descriptors (primitives_v2.cpp), oneDNN 3 directly
+// (primitives_v3.cpp); CMake builds one of the two. The rest of oneDNN's API that the kernels use is the same in both.
+// Primitives take their scratch memory from the caller, so that kernels share the workspace of their Exec.
 #pragma once
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -13,7 +13,7 @@ struct ConvolutionShape {
   dnnl::memory::dims strides, padding;
 };
 dnnl::convolution_forward::primitive_desc convolution_forward(const dnnl::engine& engine, const ConvolutionShape& shape);
-/// The backward passes take a forward descriptor as a hint; it need not agree in the layout of w.
+/// The backward passes take a forward descriptor as a hint; its layout of w may differ.
 dnnl::convolution_backward_data::primitive_desc convolution_backward_data(
     const dnnl::engine& engine, const ConvolutionShape& shape, const dnnl::convolution_forward::primitive_desc& forward);
 dnnl::convolution_backward_weights::primitive_desc convolution_backward_weights(
@@ -29,7 +29,7 @@ dnnl::inner_product_backward_data::primitive_desc inner_product_backward_data(
 dnnl::inner_product_backward_weights::primitive_desc inner_product_backward_weights(
     const dnnl::engine& engine, const InnerProductShape& shape, const dnnl::inner_product_forward::primitive_desc& forward);
 
-/// Batch normalisation of `data` (x, y and their gradients alike), with scale and shift as two vectors.
+/// Batch normalisation. `data` is the layout of x, y and their gradients; scale and shift are two vectors.
 struct BatchNormShape {
   dnnl::memory::desc data;
   float eps;
@@ -39,8 +39,8 @@ dnnl::batch_normalization_forward::primitive_desc batch_norm_forward(const dnnl:
                                                                      const BatchNormShape& shape);
 dnnl::batch_normalization_backward::primitive_desc batch_norm_backward(
     const dnnl::engine& engine, const BatchNormShape& shape, const dnnl::batch_normalization_forward::primitive_desc& forward);
-/// Whether the backward pass wants DNNL_ARG_SHIFT, though it has no use for the values; else it refuses to be given it.
-bool batch_norm_backward_wants_shift();
+/// Whether the backward pass requires DNNL_ARG_SHIFT (oneDNN 2, which does not read it) or rejects it (oneDNN 3).
+bool batch_norm_backward_takes_shift();
 
 /// Average pooling without padding.
 struct PoolingShape {

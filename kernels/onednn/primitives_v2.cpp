@@ -1,4 +1,4 @@
-// Primitive descriptors with oneDNN 2: an operation descriptor first.
+// Primitive descriptors with oneDNN 2, created from operation descriptors.
 #include "kernels/onednn/primitives.h"
 
 namespace apam::kernels::onednn {
@@ -62,7 +62,7 @@ dnnl::batch_normalization_backward::primitive_desc batch_norm_backward(
   return {{dnnl::prop_kind::backward, shape.data, shape.data, shape.eps, shape.flags}, caller_scratch(), engine, forward};
 }
 
-bool batch_norm_backward_wants_shift() { return true; }
+bool batch_norm_backward_takes_shift() { return true; }
 
 dnnl::pooling_forward::primitive_desc pooling_forward(const dnnl::engine& engine, const PoolingShape& shape) {
   const dnnl::memory::dims none(shape.window.size(), 0);

@@ -58,7 +58,7 @@ dnnl::batch_normalization_backward::primitive_desc batch_norm_backward(
           forward, caller_scratch()};
 }
 
-bool batch_norm_backward_wants_shift() { return false; }
+bool batch_norm_backward_takes_shift() { return false; }
 
 dnnl::pooling_forward::primitive_desc pooling_forward(const dnnl::engine& engine, const PoolingShape& shape) {
   const dnnl::memory::dims none(shape.window.size(), 0);

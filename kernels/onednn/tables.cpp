@@ -1,4 +1,4 @@
-// The table of this folder. oneDNN has no primitive for the loss (a softmax that takes labels) nor for optimizer steps.
+// The table of this provider. oneDNN has no primitives for the loss (softmax with labels) and for optimizer steps.
 #include "kernels/onednn/make.h"
 #include "kernels/providers.h"
 

@@ -1,4 +1,4 @@
-// y = a + b. y may be a or b itself, which is also how gradients of a value that was used twice are summed.
+// y = a + b. y may be a or b: gradients of a value that is used twice are summed in place.
 #pragma once
 
 #include <array>

@@ -1,5 +1,8 @@
-// Every operation, for code that walks them all.
+// The list of operations, and what follows from it.
 #pragma once
+
+#include <span>
+#include <tuple>
 
 #include "kernels/ops/add.h"
 #include "kernels/ops/avg_pool.h"
@@ -8,6 +11,7 @@
 #include "kernels/ops/linear.h"
 #include "kernels/ops/optimizer_step.h"
 #include "kernels/ops/relu.h"
+#include "kernels/ops/running_average.h"
 #include "kernels/ops/scale.h"
 #include "kernels/ops/softmax_cross_entropy.h"
 
@@ -16,7 +20,8 @@ namespace apam::kernels {
 template <class... Ops>
 struct Operations {};
 
-/// The one list of operations.
+/// The one list of operations: tables of kernels, reports and tests follow from it. Its order is that of benchmarks and of
+/// `apam info`.
 using AllOperations =
     Operations<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, OptimizerStep, RunningAverage>;
 
@@ -30,10 +35,22 @@ void for_each_operation(Visitor&& visit) {
   for_each_operation(visit, AllOperations{});
 }
 
-/// Throws InputError when a selection names an operation, pass or provider that no table of this build has.
-void check_selection(const KernelSelection& selection);
+namespace detail {
+template <template <class> class Value, class List>
+struct PerOperation;
+template <template <class> class Value, class... Ops>
+struct PerOperation<Value, Operations<Ops...>> {
+  using type = std::tuple<Value<Ops>...>;
+};
+}  // namespace detail
 
-/// Throws DeviceError, naming the operations, when some have no kernel for this kind of device in this build.
-void check_kernels_for(DeviceKind device);
+/// A tuple of one Value<Op> per operation.
+template <template <class> class Value>
+using PerOperation = typename detail::PerOperation<Value, AllOperations>::type;
+
+/// The implementations of `Op`, in the order in which `auto` ranks ties.
+template <class Op>
+using Table = std::span<const Implementation<Op>>;
+using Tables = PerOperation<Table>;
 
 }  // namespace apam::kernels

@@ -1,5 +1,6 @@
-// Average pooling with a square window that moves by its own size (rows and columns that do not fill a window are dropped):
-//   y[n,p,q,c] = mean over i,j < window of x[n, p*window + i, q*window + j, c];   dx spreads dy / window^2 back, 0 elsewhere.
+// Average pooling with a square window and a stride of the same size; rows and columns that do not fill a window are dropped.
+//   y[n,p,q,c] = mean over i,j < window of x[n, p*window + i, q*window + j, c];   dx is dy / window^2 of its window, 0 outside
+//   all windows.
 #pragma once
 
 #include <array>
@@ -27,7 +28,7 @@ struct AvgPool {
   enum class Pass : std::uint8_t { forward, backward };
   static constexpr std::array<std::string_view, 2> pass_names{"forward", "backward"};
 
-  /// Each function throws KernelError in a kernel that was made for another pass.
+  /// A function throws KernelError if the kernel was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;

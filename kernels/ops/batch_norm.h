@@ -1,10 +1,9 @@
-// Batch normalisation over rows, each channel on its own (Ioffe, Szegedy 2015), with an optional residual and ReLU fused:
-//   y[i,c] = act( gamma[c] * (x[i,c] - mean[c]) * inv_std[c] + beta[c]  (+ residual[i,c]) ),   act = identity or max(0, .),
-//   which keeps NaN
-// Training: mean and biased variance of the batch, inv_std = 1 / sqrt(variance + eps); the unbiased variance goes out for
-// running statistics. Inference: running statistics in their place. Of a channel whose variance is not a finite float32,
-// inv_std and y are NaN (the limit, y = beta, would hide that the net has diverged). With g = 0 where act closed (y <= 0), else
-// dy:
+// Batch normalisation over rows, per channel (Ioffe, Szegedy 2015), with optional fused residual and ReLU:
+//   y[i,c] = act( gamma[c] * (x[i,c] - mean[c]) * inv_std[c] + beta[c]  (+ residual[i,c]) )
+//   act = identity, or max(0, .), which keeps NaN
+// Training: mean and biased variance of the batch, inv_std = 1 / sqrt(variance + eps); the unbiased variance is returned for
+// the running statistics. Inference: running statistics. A channel whose variance is not a finite float32 gets inv_std and y of
+// NaN (the limit, y = beta, would hide that the net has diverged). With g = dy, but 0 for a ReLU with y <= 0:
 //   d_residual = g,  dbeta = sum_i g,  dgamma = sum_i g * xhat,  xhat = (x - mean) * inv_std
 //   dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows)
 #pragma once
@@ -34,21 +33,21 @@ struct BatchNorm {
   enum class Pass : std::uint8_t { forward_training, forward_inference, backward };
   static constexpr std::array<std::string_view, 3> pass_names{"forward_training", "forward_inference", "backward"};
 
-  /// What a training forward pass leaves behind, each (C).
+  /// Outputs of a training forward pass besides y, each (C).
   struct BatchStatistics {
     Out mean;
     Out variance;  ///< unbiased: divided by rows - 1 (by 1 when rows is 1); feeds the running variance
     Out inv_std;   ///< from the biased variance; feeds backward
   };
-  /// What backward needs of the forward pass. `y` is empty unless relu.
+  /// What backward reads of the forward pass. `y` is empty unless relu.
   struct Saved {
     In x;        // (rows, C)
     In y;        // (rows, C)
     In mean;     // (C)
     In inv_std;  // (C)
   };
-  /// What backward writes. dx may be dy itself where it is overwritten. `d_residual` is empty unless the problem has a
-  /// residual. dx and d_residual follow `write_x` and `write_residual`; dgamma and dbeta follow `write_parameters`.
+  /// What backward writes. dx may be dy if it is overwritten. `d_residual` is empty unless the problem has a residual. dx and
+  /// d_residual follow `write_x` and `write_residual`; dgamma and dbeta follow `write_parameters`.
   struct Gradients {
     Out dx;          // (rows, C)
     Out d_residual;  // (rows, C)
@@ -59,7 +58,7 @@ struct BatchNorm {
     Write write_parameters = Write::overwrite;
   };
 
-  /// Each function throws KernelError in a kernel that was made for another pass.
+  /// A function throws KernelError if the kernel was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;

@@ -1,4 +1,4 @@
-// 2-D convolution (cross-correlation, as in every deep learning library), no bias, groups 1, dilation 1.
+// 2-D convolution (cross-correlation), no bias, groups 1, dilation 1.
 //   y[n,p,q,k]  = sum over r,s,c of x[n, p*stride + r - padding, q*stride + s - padding, c] * w[k,r,s,c]
 //   dx[n,i,j,c] = sum over k,r,s with p*stride + r - padding = i, q*stride + s - padding = j of dy[n,p,q,k] * w[k,r,s,c]
 //   dw[k,r,s,c] = sum over n,p,q of dy[n,p,q,k] * x[n, p*stride + r - padding, q*stride + s - padding, c]
@@ -25,7 +25,7 @@ struct Conv2d {
     std::size_t x_size() const { return std::size_t(n) * h * w * c; }
     std::size_t w_size() const { return std::size_t(k) * r * s * c; }
     std::size_t y_size() const { return std::size_t(n) * out_h() * out_w() * k; }  ///< y: (N, P, Q, K)
-    /// Operations of any pass by the direct method: 2 for each multiply-add, padding included.
+    /// Operations of any pass by the direct method: 2 per multiply-add, including padding.
     double flops() const { return 2.0 * double(y_size()) * r * s * c; }
     std::string describe() const;  ///< "80x32x32x64 -> 128, 3x3, stride 2, padding 1"
     friend auto operator<=>(const Problem&, const Problem&) = default;
@@ -34,7 +34,7 @@ struct Conv2d {
   enum class Pass : std::uint8_t { forward, backward_input, backward_weight };
   static constexpr std::array<std::string_view, 3> pass_names{"forward", "backward_input", "backward_weight"};
 
-  /// Each function throws KernelError in a kernel that was made for another pass.
+  /// A function throws KernelError if the kernel was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;

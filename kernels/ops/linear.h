@@ -24,7 +24,7 @@ struct Linear {
   enum class Pass : std::uint8_t { forward, backward_input, backward_weight };
   static constexpr std::array<std::string_view, 3> pass_names{"forward", "backward_input", "backward_weight"};
 
-  /// Each function throws KernelError in a kernel that was made for another pass.
+  /// A function throws KernelError if the kernel was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;

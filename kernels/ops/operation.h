@@ -1,21 +1,22 @@
-// What all operations share: how outputs are written, how a provider is listed, and how kernels are chosen.
+// What all operations share: how outputs are written, and how a provider lists its kernels.
 //
-// An operation `Op` is a struct (one file each in this folder) with
+// An operation `Op` is a struct (one file per operation in this folder) with
 //   name            its name in --kernels and in reports
 //   Problem         a value that fixes shapes and variants; ordered, so that it can be a key; has describe()
-//   Pass            an enum of what it computes (forward, backward_input, ...), and pass_names in that order
+//   Pass            an enum of what it computes (forward, backward_input, ...), and pass_names in the same order
 //   Kernel          the abstract kernel: one virtual function per pass. A kernel is made for one pass; its other functions
 //                   throw KernelError
-// A provider implements Kernel and lists itself in its folder's table; kernels/implementations.cpp joins the tables.
+// A provider implements Kernel and adds an Implementation to the table in its folder; kernels/implementations.cpp joins the
+// tables.
 //
-// Operands that are not finite, huge or tiny. What `reference` gives is the rule, its results rounded to float32:
-//   - Where it gives NaN or +-Inf, every provider gives NaN or +-Inf, never a finite number: divergence is not hidden.
-//   - Where it gives a finite number, so does every provider, the right one, except within reach of an operand that is NaN,
-//     +-Inf or so large that its square overflows: NaN and +-Inf are allowed there, and what such an operand rounds by. What
-//     it reaches: the element at its own place; in a conv2d its image (of x or dy), its filter or its channel, whichever the
-//     output has; in a batch_norm that sums over rows its channel; in a softmax_cross_entropy its row and the loss, but
-//     never the counts.
-//   - A number whose magnitude is below FLT_MIN (a denormal) may count as zero, operand or result.
+// Extreme operands (not finite, huge or denormal). The results of `reference`, rounded to float32, define what is right:
+//   - If `reference` gives NaN or +-Inf, every provider gives NaN or +-Inf: divergence stays visible.
+//   - If it gives a finite number, so does every provider, within tolerance. Exception: elements within reach of an operand
+//     that is NaN, +-Inf, or so large that its square overflows may be NaN or +-Inf, or carry the rounding error of that
+//     operand. Reach is the element at the same index, except: in conv2d the image (of x or dy), the filter or the channel,
+//     whichever the output has; in a batch_norm that sums over rows the channel; in softmax_cross_entropy the row and the
+//     loss, but not the counts.
+//   - Denormal numbers (magnitude below FLT_MIN) may be treated as zero, as operands and as results.
 #pragma once
 
 #include <memory>
@@ -27,20 +28,20 @@
 
 namespace apam::kernels {
 
-/// How a gradient output is written: in place of what is there, or added to it.
+/// How a gradient output is written: over its old value, or added to it.
 enum class Write : std::uint8_t { overwrite, add };
 
 /// One provider's implementation of `Op`.
 template <class Op>
 struct Implementation {
-  std::string_view provider;  ///< "ours", "onednn", "cudnn", "reference"
+  std::string_view provider;  ///< "native", "onednn", "cudnn", "reference"
   DeviceKind device;
   bool (*supports)(const typename Op::Problem&, typename Op::Pass);
-  /// Makes a kernel for one pass of a problem: descriptors, plans and workspace are settled here, once, for that pass only.
+  /// Makes a kernel for one pass of a problem. Sets up descriptors, plans and workspace, for that pass only.
   std::unique_ptr<typename Op::Kernel> (*make)(Exec&, const typename Op::Problem&, typename Op::Pass);
 };
 
-/// Makes a kernel of the class that has in `ByPass` the place that `pass` has in Op::Pass.
+/// Makes a kernel of the class in `ByPass` that corresponds to `pass`: one class per pass, in the order of Op::Pass.
 template <class Op, class... ByPass, class... Args>
 std::unique_ptr<typename Op::Kernel> make_by_pass(typename Op::Pass pass, Args&... args) {
   static_assert(sizeof...(ByPass) == Op::pass_names.size(), "one class per pass");
@@ -51,13 +52,11 @@ std::unique_ptr<typename Op::Kernel> make_by_pass(typename Op::Pass pass, Args&.
   return kernel;
 }
 
-/// All implementations in this build, `reference` last.
+/// Throws KernelError: a kernel was called for a pass that it was not made for.
 template <class Op>
-std::span<const Implementation<Op>> implementations();
-
-/// The kernel chosen for a problem and pass; made at the first call, looked up afterwards. Ask for it right before it runs.
-/// Throws KernelError for a provider that is unknown, not built, or demanded for a problem that it cannot do.
-template <class Op>
-typename Op::Kernel& kernel(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass);
+[[noreturn]] void fail_other_pass(typename Op::Pass pass) {
+  fail<KernelError>("{}: the kernel was made for another pass, not for {}", Op::name,
+                    Op::pass_names[static_cast<std::size_t>(pass)]);
+}
 
 }  // namespace apam::kernels

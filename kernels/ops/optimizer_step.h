@@ -1,13 +1,12 @@
-// Optimizer steps over flat vectors, each one fused pass. Element by element, in this order:
+// Optimizer step over flat vectors, in one fused pass. Per element, in this order:
 //   g' = g + weight_decay * w
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
-// A new m or v below FLT_MIN in magnitude is zero, there and in w: without gradient the moments decay for ever, and with
-// denormal numbers processors are slow. Where v or vh has overflowed w is NaN, not at rest.
+// A new m or v below FLT_MIN in magnitude is flushed to zero, also for w: without a gradient the moments decay forever, and
+// arithmetic on denormal numbers is slow. If v or vh has overflowed, w becomes NaN rather than stop moving.
 // `rate` is alpha * sqrt(1 - beta2^t) / (1 - beta1^t) for adam and amsgrad (Reddi, Kale, Kumar 2018; APAM, algorithm 1),
-// and alpha for sgd. Also the running average of batch-norm statistics:  running += momentum * (batch - running).
-// Every element is on its own, so a result does not depend on the number of threads.
+// and alpha for sgd. Elements are independent: the result is the same for any number of threads.
 #pragma once
 
 #include <array>
@@ -31,7 +30,7 @@ struct OptimizerStep {
   enum class Pass : std::uint8_t { update };
   static constexpr std::array<std::string_view, 1> pass_names{"update"};
 
-  /// A moving average keeps beta of what it is and takes 1 - beta of what comes, each rounded to float32 once.
+  /// The weights of a moving average: beta for its old value, 1 - beta for the new one, each rounded to float32 once.
   struct Decay {
     explicit constexpr Decay(double beta) : kept(static_cast<float>(beta)), taken(static_cast<float>(1.0 - beta)) {}
     float kept, taken;
@@ -42,7 +41,7 @@ struct OptimizerStep {
     float eps = 1e-8F;
     float weight_decay = 0.0F;
   };
-  /// Moments of adam (m, v) and amsgrad (m, v, vh); empty where the rule has none.
+  /// Moments of adam (m, v) and amsgrad (m, v, vh); empty if the rule has none.
   struct Moments {
     Out m, v, vh;
   };
@@ -51,25 +50,6 @@ struct OptimizerStep {
    public:
     virtual ~Kernel() = default;
     virtual void update(Exec&, const Scalars&, In g, Out w, const Moments&) = 0;
-  };
-};
-
-struct RunningAverage {
-  static constexpr std::string_view name = "running_average";
-
-  struct Problem {
-    std::int64_t size;
-    std::string describe() const;
-    friend auto operator<=>(const Problem&, const Problem&) = default;
-  };
-
-  enum class Pass : std::uint8_t { update };
-  static constexpr std::array<std::string_view, 1> pass_names{"update"};
-
-  class Kernel {
-   public:
-    virtual ~Kernel() = default;
-    virtual void update(Exec&, float momentum, In batch, Out running) = 0;
   };
 };
 

@@ -1,4 +1,4 @@
-// y = max(0, x), NaN where x is NaN;  dx = 0 where y <= 0, else dy: a NaN of y lets dy pass, as in PyTorch.
+// y = max(0, x), NaN where x is NaN;  dx = 0 where y <= 0, else dy: for y = NaN, dx = dy, as in PyTorch.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ struct Relu {
   enum class Pass : std::uint8_t { forward, backward };
   static constexpr std::array<std::string_view, 2> pass_names{"forward", "backward"};
 
-  /// Each function throws KernelError in a kernel that was made for another pass.
+  /// A function throws KernelError if the kernel was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;

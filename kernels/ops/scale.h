@@ -1,4 +1,4 @@
-// y = factor * x. y may be x itself. Its gradient is the same operation on dy.
+// y = factor * x. y may be x. The gradient is the same operation on dy.
 #pragma once
 
 #include <array>

@@ -1,8 +1,8 @@
-// Log-softmax with the negative log-likelihood of one label a row (equally: cross-entropy of the softmax):
+// Log-softmax with the negative log-likelihood of one label per row (cross-entropy of the softmax):
 //   p[i,:] = softmax(logits[i,:]);   loss_i = -log p[i, label_i];   d loss_i / d logits[i,j] = p[i,j] - [j == label_i]
-// One forward pass gives the loss, the counts that accuracy needs, and the probabilities that backward starts from.
-// A row with a logit that is NaN or +Inf, or with -Inf throughout, has a loss of NaN and probabilities of NaN. A label whose
-// logit is -Inf has a loss of +Inf. Other logits of -Inf are impossible classes: their probability is 0.
+// Forward computes the loss, the counts for accuracy, and the probabilities that backward reads.
+// A row with a NaN or +Inf logit, or with only -Inf logits, has loss and probabilities of NaN. A label with logit -Inf has a
+// loss of +Inf. Other logits of -Inf have probability 0.
 #pragma once
 
 #include <array>
@@ -23,19 +23,19 @@ struct SoftmaxCrossEntropy {
     friend auto operator<=>(const Problem&, const Problem&) = default;
   };
 
-  /// What forward writes to `sums` (3), over all rows: the sum of losses, rows whose label is first, rows whose label is
-  /// among the first five. Rank of a label: classes whose logit is larger or NaN, plus those as large with a lower index (the
-  /// tie-break: the lower index comes first). A label whose logit is not finite has no rank, and counts in neither.
+  /// What forward writes to `sums` (3), over all rows: the sum of losses, the number of rows whose label ranks first, and the
+  /// number whose label ranks among the first five. The rank of a label is the number of classes with a larger or NaN logit,
+  /// plus those with an equal logit and a lower index. A label whose logit is not finite has no rank and counts in neither.
   enum Sum : std::uint8_t { loss_sum, top1_count, top5_count, sum_count };
 
   enum class Pass : std::uint8_t { forward, backward };
   static constexpr std::array<std::string_view, 2> pass_names{"forward", "backward"};
 
-  /// Each function throws KernelError in a kernel that was made for another pass.
+  /// A function throws KernelError if the kernel was made for another pass.
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    /// Labels must lie in 0 .. classes-1; the engine checks them before.
+    /// Labels must be in 0 .. classes-1; the engine checks them.
     virtual void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums);
     /// dlogits = scale * (probabilities - onehot(labels)); scale is 1 / rows for a mean over the batch.
     virtual void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits);

@@ -1,5 +1,5 @@
-// What the naive loops share. They are templated on the scalar T of their operands: double is what every provider is
-// checked against, float is the provider of last resort. Sums are kept in double in both.
+// Shared by the naive loops, which are templated on the scalar T of their operands: double is the reference for every other
+// provider, float is the fallback provider. Both sum in double.
 #pragma once
 
 #include "kernels/ops/operation.h"

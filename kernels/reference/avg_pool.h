@@ -1,5 +1,5 @@
-// y[n,i,j,c] = mean over a, b < window of x[n, i*window + a, j*window + b, c];  dx is dy / window^2 of the window that the
-// pixel lies in, 0 for pixels of rows and columns that fill no window.
+// y[n,i,j,c] = mean over a, b < window of x[n, i*window + a, j*window + b, c];  dx is dy / window^2 of the pixel's window, 0
+// for pixels outside all windows.
 #pragma once
 
 #include "kernels/ops/avg_pool.h"

@@ -1,6 +1,6 @@
-// Batch normalisation; the statistics of each channel in two passes over the rows (mean first, then squared deviations):
-//   y = act(gamma * (x - mean) * inv_std + beta + residual),  inv_std = 1 / sqrt(variance + eps), NaN where the variance
-// is not a finite float32. With g = 0 where act closed, else dy, and xhat = (x - mean) * inv_std:
+// Batch normalisation; the statistics of each channel in two passes over the rows (mean, then squared deviations):
+//   y = act(gamma * (x - mean) * inv_std + beta + residual),  inv_std = 1 / sqrt(variance + eps), NaN if the variance is not a
+// finite float32. With g = dy, but 0 for a ReLU with y <= 0, and xhat = (x - mean) * inv_std:
 //   d_residual = g,  dbeta = sum g,  dgamma = sum g * xhat,  dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows)
 #pragma once
 
@@ -30,7 +30,7 @@ struct BatchNormGradients {
   T *dgamma, *dbeta;   // (C)
   Write write_x, write_residual, write_parameters;
 };
-/// What both forward passes read.
+/// Inputs of both forward passes.
 template <class T>
 struct BatchNormInputs {
   const T *x, *residual;  // (rows, C); residual is null unless the problem has one

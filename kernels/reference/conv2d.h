@@ -1,6 +1,6 @@
 // 2-D convolution by its definition:
 //   y[n,i,j,k]  = sum over r,s,c of x[n, i*stride + r - padding, j*stride + s - padding, c] * w[k,r,s,c]
-// Every product x * w that adds to a y adds, by the chain rule, dy * w to that x and dy * x to that w.
+// By the chain rule, each product x * w in a sum adds dy * w to dx and dy * x to dw.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace apam::kernels::reference {
 
-/// Calls visit(tap, pixel) for every tap r*S + s of the window at output (i, j) that falls on a pixel row*W + column.
+/// Calls visit(tap, pixel) for the taps r*S + s of the window at output (i, j) that meet a pixel row*W + column.
 template <class Visit>
 void for_window(const Conv2d::Problem& p, int i, int j, Visit visit) {
   for (int r = 0; r < p.r; ++r) {

@@ -1,22 +1,35 @@
-// The memory of a trial: operands on one device, each between two fences, and the drawing of their values.
+// The values of sample operands: memory for them, and how they are drawn.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "kernels/ops/sample_inputs.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/exec.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::kernels {
 
-/// An operand where host code can reach it: the operand itself on the CPU, else a copy.
+/// A buffer per operand.
+class Buffers final : public OperandMemory {
+ public:
+  explicit Buffers(Device device) : device_(device) {}
+  std::byte* allocate(std::size_t bytes) override { return buffers_.emplace_back(device_, bytes).data(); }
+
+ private:
+  Device device_;
+  std::vector<Buffer> buffers_;
+};
+
+/// An operand where host code can access it: the operand itself on the CPU, else a copy.
 class OnHost {
  public:
   explicit OnHost(Out operand);
   std::span<float> values() { return copied_.empty() ? operand_.host() : std::span<float>(copied_); }
-  /// Brings changes back to the operand.
+  /// Copies changes back to the operand.
   void put_back() const;
 
  private:
@@ -27,20 +40,16 @@ class OnHost {
 /// The values of an operand in double.
 std::vector<double> doubles(In values);
 
-/// Which elements of an operand are extreme: NaN, +-Inf, or so large that a product of two overflows.
-std::vector<bool> extremes(In values);
-
-/// Marks what is marked in `more`, of the same size.
-void mark(std::vector<bool>& marks, const std::vector<bool>& more);
-
 class OperandStore {
  public:
-  OperandStore(Exec& exec, std::uint64_t seed);
+  OperandStore(Exec& exec, std::uint64_t seed, std::unique_ptr<OperandMemory> memory);
 
   /// A new operand, all NaN.
   Out unwritten(std::size_t size);
   /// A new operand, normally distributed.
   Out normal(std::size_t size, double deviation = 1, double mean = 0);
+  /// A new operand with the values of another one.
+  Out copy_of(In values);
   /// New labels, uniform in 0 .. classes-1.
   Labels labels(std::size_t size, int classes);
 
@@ -60,22 +69,15 @@ class OperandStore {
     host.put_back();
   }
 
-  /// True while the fences around all operands hold what they were built with.
-  bool fences_intact() const;
-
  private:
-  std::byte* fenced(std::size_t bytes);
+  Out floats(std::size_t size);
 
-  struct Fenced {
-    Buffer buffer;
-    std::size_t bytes;  // of the operand inside
-  };
   Device device_;
   int threads_;
   std::uint64_t seed_;
-  std::uint64_t streams_ = 0;   // drawn from so far
-  std::vector<float> normals_;  // operands are pieced together from this pool
-  std::vector<Fenced> operands_;
+  std::unique_ptr<OperandMemory> memory_;
+  std::uint64_t streams_ = 0;   // number of streams drawn from so far
+  std::vector<float> normals_;  // the pool that operands are pieced together from
 };
 
 }  // namespace apam::kernels

@@ -2,8 +2,7 @@
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)
-// where a new m or v below FLT_MIN is zero, and w is NaN where v or vh is beyond float32; and the running average  running +=
-// momentum * (batch - running).
+// A new m or v below FLT_MIN is zero; w is NaN if v or vh exceeds float32.
 #pragma once
 
 #include <algorithm>
@@ -15,13 +14,13 @@
 
 namespace apam::kernels::reference {
 
-/// OptimizerStep::Moments for any scalar; null where the rule has none.
+/// OptimizerStep::Moments for any scalar; null if the rule has none.
 template <class T>
 struct Moments {
   T *m, *v, *vh;  // (size)
 };
 
-/// 0 for what is no normal float32 number but smaller; a NaN stays.
+/// Flushes what is denormal in float32 to zero; keeps NaN.
 inline double without_denormals(double moment) {
   return std::abs(moment) < double(std::numeric_limits<float>::min()) ? 0 : moment;
 }
@@ -41,7 +40,7 @@ void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalar
     const double v = without_denormals(double(beta2.kept) * moments.v[e] + double(beta2.taken) * gradient * gradient);
     double second = v;
     if (p.rule == OptimizerStep::Rule::amsgrad) {
-      second = std::max(v, double(moments.vh[e]));  // in this order a NaN of v stays
+      second = std::max(v, double(moments.vh[e]));  // this order of arguments keeps a NaN of v
       moments.vh[e] = static_cast<T>(second);
     }
     moments.m[e] = static_cast<T>(m);
@@ -50,11 +49,6 @@ void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalar
     w[e] =
         second <= double(std::numeric_limits<float>::max()) ? static_cast<T>(w[e] - step) : std::numeric_limits<T>::quiet_NaN();
   }
-}
-
-template <class T>
-void running_average(const RunningAverage::Problem& p, double momentum, const T* batch, T* running) {
-  for (std::int64_t e = 0; e < p.size; ++e) running[e] = static_cast<T>(running[e] + momentum * (batch[e] - running[e]));
 }
 
 }  // namespace apam::kernels::reference

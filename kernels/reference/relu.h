@@ -10,7 +10,7 @@ namespace apam::kernels::reference {
 
 template <class T>
 void relu_forward(const Relu::Problem& p, const T* x, T* y) {
-  for (std::int64_t e = 0; e < p.size; ++e) y[e] = std::max(x[e], T(0));  // in this order NaN stays NaN
+  for (std::int64_t e = 0; e < p.size; ++e) y[e] = std::max(x[e], T(0));  // this order of arguments keeps NaN
 }
 
 template <class T>

@@ -1,5 +1,5 @@
 // p[i,:] = softmax(logits[i,:]);   loss_i = -log p[i, label_i];   dlogits[i,j] = scale * (p[i,j] - [j == label_i]).
-// The largest logit is taken off first, so that no exponential overflows. Logits that are not finite: kernels/ops.
+// The largest logit is subtracted first, so that no exponential overflows. For logits that are not finite see kernels/ops.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,4 @@
-// Containers of the standard library say "std::bad_alloc" when memory is short. Where a size comes from outside, the error
-// names it.
+// For allocations whose size comes from user input: replaces a bare "std::bad_alloc" by an error that names the size.
 #pragma once
 
 #include <new>
@@ -10,13 +9,13 @@
 
 namespace apam {
 
-/// Returns what `make` makes; throws DeviceError with a formatted message when its memory is not there.
+/// Returns make(). Throws DeviceError with a formatted message if memory runs out.
 template <class Make, class... Args>
 auto allocating(Make&& make, fmt::format_string<Args...> format, Args&&... args) {
   try {
     return make();
   } catch (const std::bad_alloc&) {
-  } catch (const std::length_error&) {  // more elements than a container can count
+  } catch (const std::length_error&) {  // above the container's max_size()
   }
   fail<DeviceError>(format, std::forward<Args>(args)...);
 }

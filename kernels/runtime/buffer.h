@@ -9,24 +9,23 @@
 
 namespace apam {
 
-/// What a kind of device must offer for memory. The CPU's is in cpu_memory.cpp, the GPU's in cuda_memory.cpp, or in
-/// no_cuda_memory.cpp where CUDA is not built.
+/// Memory operations of one kind of device: cpu_memory.cpp; cuda_memory.cpp, or no_cuda_memory.cpp in builds without CUDA.
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
-  virtual void* allocate(std::size_t bytes, int index) = 0;  ///< Throws DeviceError when there is not enough.
+  virtual void* allocate(std::size_t bytes, int index) = 0;  ///< Throws DeviceError if memory runs out.
   virtual void release(void* data, int index) noexcept = 0;
-  /// Returns when the bytes have arrived.
+  /// Blocks until the copy is complete.
   virtual void copy(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) = 0;
   virtual void zero(void* data, int index, std::size_t bytes) = 0;
 };
 
-/// The memory of `kind`. Throws DeviceError when this build has none.
+/// Throws DeviceError if this build does not support `kind`.
 DeviceMemory& device_memory(DeviceKind kind);
 DeviceMemory& cpu_memory();
 DeviceMemory& cuda_memory();
 
-/// Owns uninitialised memory on one device: aligned to 64 bytes, to 2 MiB pages when it is that large. Move-only.
+/// Owns uninitialised memory on one device. CPU memory is aligned to 64 bytes, from 4 MiB on to 2 MiB. Move-only.
 class Buffer {
  public:
   Buffer() = default;
@@ -42,7 +41,7 @@ class Buffer {
     return {reinterpret_cast<T*>(data_.get()), bytes_ / sizeof(T), device_};
   }
 
-  /// Buffers allocated in this process so far. A training step must not move it after the first.
+  /// Number of buffers allocated in this process so far. Must not grow after the first training step.
   static std::uint64_t allocations();
 
  private:
@@ -55,20 +54,19 @@ class Buffer {
   Device device_{};
 };
 
-/// Copies bytes between devices, or inside one; returns when they have arrived.
+/// Copies bytes between or within devices; blocks until the copy is complete.
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes);
 
-/// Copies all elements and returns when they have arrived: for memory that no Exec works on, as files that are read or
-/// messages under way. Where there is an Exec use copy(exec, ...), in kernels/runtime/exec.h. Throws ShapeError unless both
-/// sides have the same number.
+/// Copies all elements; blocks until the copy is complete. For memory that no Exec works on, such as file and message buffers;
+/// otherwise use copy(exec, ...) of kernels/runtime/exec.h. Throws ShapeError if the sizes differ.
 template <class T>
 void copy(DeviceSpan<const T> from, DeviceSpan<T> to) {
-  require<ShapeError>(from.size() == to.size(), "copy: {} elements into room for {}", from.size(), to.size());
+  require<ShapeError>(from.size() == to.size(), "copy: source has {} elements, destination {}", from.size(), to.size());
   copy_bytes(to.data(), to.device(), from.data(), from.device(), from.size_bytes());
 }
 inline void copy(In from, Out to) { copy<float>(from, to); }
 
-/// Sets every byte to zero, likewise; with an Exec: zero(exec, ...).
+/// Sets every byte to zero; blocks. With an Exec use zero(exec, ...).
 void zero(Out values);
 
 }  // namespace apam

@@ -1,6 +1,6 @@
 // /proc/self/cgroup       "0::/user.slice/a" (v2), "4:cpu,cpuacct:/user.slice/a" (v1): number, controllers, path of the group
-// /proc/self/mountinfo    "32 31 0:29 ROOT MOUNT rw,relatime - cgroup NAME rw,cpu": the group ROOT of a hierarchy is at MOUNT
-// A group's folder is MOUNT / (path below ROOT). In a container the path may lie outside ROOT: then it is MOUNT itself.
+// /proc/self/mountinfo    "32 31 0:29 ROOT MOUNT rw,relatime - cgroup NAME rw,cpu": group ROOT is mounted at MOUNT
+// A group's folder is MOUNT / (path relative to ROOT). In a container the path may be outside ROOT: the folder is then MOUNT.
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -16,7 +16,7 @@ struct Mount {
   std::string type, options, root, point;
 };
 
-/// The words of a line of mountinfo; nothing unless it has the form.
+/// Parses a line of mountinfo; empty if it is malformed.
 std::optional<Mount> read_mount(const std::string& line) {
   std::istringstream words(line);
   Mount mount;
@@ -28,7 +28,7 @@ std::optional<Mount> read_mount(const std::string& line) {
   return {};
 }
 
-bool lists(std::string_view names, std::string_view name) {
+bool list_contains(std::string_view names, std::string_view name) {
   while (!names.empty()) {
     const auto comma = names.find(',');
     if (names.substr(0, comma) == name) return true;
@@ -44,33 +44,33 @@ std::optional<double> number(std::string_view text) {
   return value;
 }
 
-std::string word_of(const fs::path& file) {
+std::string first_word(const fs::path& file) {
   std::ifstream in(file);
   std::string word;
   in >> word;
   return word;
 }
 
-/// quota / period of one group; "max" and -1 limit nothing.
+/// quota / period of one group; "max" and -1 mean no limit.
 std::optional<double> limit(const fs::path& folder, bool unified) {
   std::string quota, period;
   if (unified) {
     std::ifstream in(folder / "cpu.max");
     in >> quota >> period;
   } else {
-    quota = word_of(folder / "cpu.cfs_quota_us");
-    period = word_of(folder / "cpu.cfs_period_us");
+    quota = first_word(folder / "cpu.cfs_quota_us");
+    period = first_word(folder / "cpu.cfs_period_us");
   }
-  const auto granted = number(quota), of = number(period);
-  if (!granted || !of || *granted <= 0 || *of <= 0) return {};
-  return *granted / *of;
+  const auto quota_us = number(quota), period_us = number(period);
+  if (!quota_us || !period_us || *quota_us <= 0 || *period_us <= 0) return {};
+  return *quota_us / *period_us;
 }
 
 void tighten(std::optional<double>& quota, const std::optional<double>& other) {
   if (other && (!quota || *other < *quota)) quota = other;
 }
 
-/// The tightest limit of the group at `path` and its ancestors, down to what is mounted.
+/// The tightest limit of the group at `path` and its ancestors, up to the mount point.
 std::optional<double> tightest(const fs::path& base, const Mount& mount, const fs::path& path, bool unified) {
   std::optional<double> quota;
   fs::path folder = base / fs::path(mount.point).relative_path();
@@ -100,9 +100,9 @@ std::optional<double> detail::cgroup_quota(const fs::path& root) {
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const bool unified = controllers.empty();
-    if (!unified && !lists(controllers, "cpu")) continue;
+    if (!unified && !list_contains(controllers, "cpu")) continue;
     for (const Mount& mount : mounts) {
-      const bool fits = unified ? mount.type == "cgroup2" : mount.type == "cgroup" && lists(mount.options, "cpu");
+      const bool fits = unified ? mount.type == "cgroup2" : mount.type == "cgroup" && list_contains(mount.options, "cpu");
       if (fits) tighten(quota, tightest(root, mount, line.substr(second + 1), unified));
     }
   }

@@ -1,4 +1,4 @@
-// Starts as many threads as are asked for, at once, and lets them end.
+// Starts the requested number of threads at the same time, then ends them.
 #include <condition_variable>
 #include <mutex>
 #include <vector>
@@ -12,7 +12,7 @@ namespace apam {
 void check_threads(int threads) {
   const int limit = detail::openmp_thread_limit();
   require<InputError>(threads <= limit,
-                      "threads: {} asked for, OpenMP grants at most {} (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS)", threads,
+                      "threads: {} requested, OpenMP grants at most {} (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS)", threads,
                       limit);
   std::mutex mutex;
   std::condition_variable_any changed;

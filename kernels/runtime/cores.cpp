@@ -15,12 +15,12 @@
 namespace apam {
 namespace {
 
-/// The number at the front of `text`, which loses it.
+/// Parses and removes the number at the front of `text`; `all` is for the error message.
 int take_number(std::string_view& text, std::string_view all) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   require<InputError>(error == std::errc{} && value >= 0 && value <= CpuSet::kLast,
-                      "cpus: '{}' is no list of numbers and ranges from 0 to {}", all, CpuSet::kLast);
+                      "cpus: expected a list of numbers and ranges from 0 to {}, got '{}'", CpuSet::kLast, all);
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return value;
 }
@@ -45,7 +45,7 @@ CpuSet CpuSet::parse(std::string_view text) {
     const bool more = text.starts_with(',');
     if (more) text.remove_prefix(1);
     require<InputError>(first <= last && (more ? !text.empty() : text.empty()),
-                        "cpus: '{}' is no list of numbers and ranges from 0 to {}", all, kLast);
+                        "cpus: expected a list of numbers and ranges from 0 to {}, got '{}'", kLast, all);
     for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
   }
   return CpuSet(std::move(cpus));
@@ -81,9 +81,9 @@ CpuSet detail::affinity(const AffinityQuery& query) {
   struct Free {
     void operator()(cpu_set_t* set) const { CPU_FREE(set); }
   };
-  for (int most = CPU_SETSIZE; most <= CpuSet::kLast + 1; most *= 2) {
-    const std::unique_ptr<cpu_set_t, Free> set(CPU_ALLOC(static_cast<std::size_t>(most)));
-    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(most));
+  for (int bits = CPU_SETSIZE; bits <= CpuSet::kLast + 1; bits *= 2) {
+    const std::unique_ptr<cpu_set_t, Free> set(CPU_ALLOC(static_cast<std::size_t>(bits)));
+    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(bits));
     if (!set) return {};
     CPU_ZERO_S(bytes, set.get());
     if (query(bytes, set.get()) != 0) {
@@ -91,7 +91,7 @@ CpuSet detail::affinity(const AffinityQuery& query) {
       return {};
     }
     std::vector<int> cpus;
-    for (int cpu = 0; cpu < most; ++cpu) {
+    for (int cpu = 0; cpu < bits; ++cpu) {
       if (CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes, set.get())) cpus.push_back(cpu);
     }
     return CpuSet(std::move(cpus));
@@ -100,8 +100,8 @@ CpuSet detail::affinity(const AffinityQuery& query) {
 }
 
 int Cores::count() const {
-  const int most = std::max(1, std::min(cpus.count(), limit));
-  if (!quota || *quota >= most) return most;
+  const int threads = std::max(1, std::min(cpus.count(), limit));
+  if (!quota || *quota >= threads) return threads;
   return std::max(1, static_cast<int>(std::ceil(*quota)));
 }
 

@@ -2,10 +2,10 @@
 //
 //   cores = min(|CPUs|, max(1, ceil(quota)), limit)
 //
-// CPUs: the affinity mask of the process, and where OpenMP binds threads (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY) all of
-// its places, since it has narrowed the mask of the main thread to the first of them before main() begins.
-// Quota: CPU seconds per second that the control groups of the process grant; the tightest of the group and its ancestors.
-// Limit: the most threads that OpenMP gives a loop (OMP_THREAD_LIMIT; 1 where OMP_MAX_ACTIVE_LEVELS is 0).
+// CPUs: the affinity mask of the process. If OpenMP binds threads (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY), all of its
+// places too, because it restricts the main thread's mask to the first place before main() begins.
+// Quota: CPU seconds per second granted by the control groups of the process: the tightest of the group and its ancestors.
+// Limit: the maximum number of threads in an OpenMP loop (OMP_THREAD_LIMIT; 1 if OMP_MAX_ACTIVE_LEVELS is 0).
 #pragma once
 
 #include <sched.h>
@@ -21,14 +21,14 @@
 
 namespace apam {
 
-/// Any number of CPUs, by the number that the operating system gives them. As text: "0-3,8"; "" for none.
+/// A set of CPUs, by the operating system's numbers. As text: "0-3,8"; "" if empty.
 class CpuSet {
  public:
   CpuSet() = default;
-  /// In any order, with repetitions; none is negative.
+  /// In any order, duplicates allowed; no negative numbers.
   explicit CpuSet(std::vector<int> cpus);
 
-  /// Throws InputError for text that is not of that form, or numbers above kLast.
+  /// Throws InputError for malformed text or numbers above kLast.
   static CpuSet parse(std::string_view text);
   std::string to_text() const;
 
@@ -44,12 +44,12 @@ class CpuSet {
   static constexpr int kLast = (1 << 20) - 1;
 
  private:
-  std::vector<int> cpus_;  // ascending, each once
+  std::vector<int> cpus_;  // ascending, no duplicates
 };
 
 struct Cores {
   CpuSet cpus;
-  std::optional<double> quota{};  ///< CPUs' worth of time; none: no limit
+  std::optional<double> quota{};  ///< CPU seconds per second; empty: no limit
   int limit = kNoLimit;           ///< threads
 
   static constexpr int kNoLimit = std::numeric_limits<int>::max();
@@ -66,23 +66,22 @@ int available_cores();
 
 namespace detail {
 
-/// sched_getaffinity(2) for a set of that many bytes: 0, or -1 with errno.
+/// Like sched_getaffinity(2), for a set of `bytes` bytes: returns 0, or -1 and sets errno.
 using AffinityQuery = std::function<int(std::size_t bytes, cpu_set_t* set)>;
 
-/// The mask that `query` tells. It is asked with larger and larger sets while it answers EINVAL (the kernel has more CPUs
-/// than the set has bits); empty when it fails otherwise.
+/// The mask that `query` returns. Retries with a larger set on EINVAL (the kernel has more CPUs than the set has bits); empty
+/// on any other error.
 CpuSet affinity(const AffinityQuery& query);
 
-/// The tightest limit of the control groups that root/proc/self/cgroup names, and of their ancestors: cpu.max (v2),
-/// cpu.cfs_quota_us / cpu.cfs_period_us (v1). Where they are mounted is read in root/proc/self/mountinfo. What cannot be read
-/// limits nothing.
+/// The tightest limit of the control groups in root/proc/self/cgroup and of their ancestors: cpu.max (v2), cpu.cfs_quota_us /
+/// cpu.cfs_period_us (v1). Mount points are read from root/proc/self/mountinfo. Files that cannot be read set no limit.
 std::optional<double> cgroup_quota(const std::filesystem::path& root);
 
-/// The CPUs of all places that OpenMP binds threads to; empty when it does not bind, or binds all threads to the place of the
-/// calling thread. In parallel_openmp.cpp; always empty in parallel_threads.cpp.
+/// The CPUs of all places that OpenMP binds threads to; empty if it does not bind, or binds all threads to the place of the
+/// calling thread. Defined in parallel_openmp.cpp; always empty in parallel_threads.cpp.
 CpuSet openmp_places();
 
-/// The most threads that OpenMP gives a loop, or Cores::kNoLimit.
+/// The maximum number of threads in an OpenMP loop, or Cores::kNoLimit.
 int openmp_thread_limit();
 
 }  // namespace detail

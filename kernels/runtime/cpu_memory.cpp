@@ -17,8 +17,8 @@ class CpuMemory final : public DeviceMemory {
     const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* data = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-    require<DeviceError>(data != nullptr, "allocate: the CPU has no {} bytes left", bytes);
-    if (alignment == kHugePage) ::madvise(data, rounded, MADV_HUGEPAGE);  // advice: works without
+    require<DeviceError>(data != nullptr, "allocate: out of CPU memory, {} bytes requested", bytes);
+    if (alignment == kHugePage) ::madvise(data, rounded, MADV_HUGEPAGE);  // only a hint
     return data;
   }
   void release(void* data, int /*index*/) noexcept override { std::free(data); }
@@ -29,7 +29,7 @@ class CpuMemory final : public DeviceMemory {
 }  // namespace
 
 DeviceMemory& cpu_memory() {
-  static auto* const memory = new CpuMemory;  // never destroyed: a Buffer in a static object may be released after it
+  static auto* const memory = new CpuMemory;  // never destroyed: a static Buffer may be released later
   return *memory;
 }
 

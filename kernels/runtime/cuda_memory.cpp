@@ -1,5 +1,5 @@
-// GPU memory by the CUDA runtime. A block is one plain cudaMalloc, so that one IPC handle exports it whole. Copies and
-// fills run on the device's default stream and are waited for.
+// GPU memory through the CUDA runtime. Each block is one cudaMalloc, so that one IPC handle exports all of it. Copies and fills
+// run on the device's default stream and block until they are complete.
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -12,18 +12,18 @@ namespace {
 template <class... Args>
 void check(cudaError_t status, fmt::format_string<Args...> operation, Args&&... args) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // an error of one call must not be found again by the next
+  cudaGetLastError();  // clear the error: the next call must not report it again
   fail<DeviceError>("cuda: {}: {}", fmt::format(operation, std::forward<Args>(args)...), cudaGetErrorString(status));
 }
 
-/// Makes a GPU the calling thread's current one, for a scope.
+/// Sets the calling thread's current GPU for a scope.
 class Current {
  public:
   explicit Current(int index) {
-    check(cudaGetDevice(&before_), "asking for the current GPU");
-    check(cudaSetDevice(index), "choosing GPU {}", index);
+    check(cudaGetDevice(&before_), "querying the current GPU");
+    check(cudaSetDevice(index), "selecting GPU {}", index);
   }
-  ~Current() { cudaSetDevice(before_); }  // was the current one a moment ago, so it can be again
+  ~Current() { cudaSetDevice(before_); }  // cannot fail: it was current before
   Current(const Current&) = delete;
   Current& operator=(const Current&) = delete;
 
@@ -35,8 +35,8 @@ class CudaMemory final : public DeviceMemory {
  public:
   CudaMemory() {
     int count = 0;
-    check(cudaGetDeviceCount(&count), "looking for GPUs");
-    require<DeviceError>(count > 0, "cuda: looking for GPUs: there are none");
+    check(cudaGetDeviceCount(&count), "counting GPUs");
+    require<DeviceError>(count > 0, "cuda: no GPU found");
   }
 
   void* allocate(std::size_t bytes, int index) override {
@@ -47,7 +47,7 @@ class CudaMemory final : public DeviceMemory {
   }
 
   void release(void* data, int index) noexcept override {
-    const cudaError_t status = cudaFree(data);  // finds the block's GPU itself
+    const cudaError_t status = cudaFree(data);  // finds the GPU by the address
     if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;
     fmt::print(stderr, "cuda: releasing memory on GPU {}: {}\n", index, cudaGetErrorString(status));
   }
@@ -70,7 +70,7 @@ class CudaMemory final : public DeviceMemory {
 }  // namespace
 
 DeviceMemory& cuda_memory() {
-  static auto* const memory = new CudaMemory;  // never destroyed: a Buffer in a static object may be released after it
+  static auto* const memory = new CudaMemory;  // never destroyed: a static Buffer may be released later
   return *memory;
 }
 

@@ -1,5 +1,5 @@
-// A decision as JSON, in the file of timings and in what processes tell each other:
-//   {"provider": "ours", "milliseconds": {"ours": 1.5, "onednn": 2.5}, "spread": {"ours": 0.02, "onednn": 0.01},
+// A kernel decision as JSON, for the tuning cache and for messages between processes:
+//   {"provider": "native", "milliseconds": {"native": 1.5, "onednn": 2.5}, "spread": {"native": 0.02, "onednn": 0.01},
 //    "load": 0.3, "date": "2026-01-31T12:00:00Z", "doubtful": false}
 #pragma once
 
@@ -12,8 +12,8 @@ namespace apam {
 
 nlohmann::json to_json(const KernelDecision& decision);
 
-/// Nothing for JSON of any other form: a member that is missing or of another type, a time that is not positive and finite,
-/// a spread or load that is negative or not finite, a provider that was not among those timed.
+/// Empty for malformed JSON: a member that is missing or of the wrong type, a time that is not positive and finite, a spread or
+/// load that is negative or not finite, a provider that is not among those timed.
 std::optional<KernelDecision> decision_from_json(const nlohmann::json& json);
 
 }  // namespace apam

@@ -7,7 +7,7 @@
 
 namespace apam {
 
-/// Owns what open() and its like return. Move-only; negative: nothing.
+/// Negative: no file. Move-only.
 class Descriptor {
  public:
   Descriptor() = default;

@@ -1,4 +1,4 @@
-// Where memory lives and kernels run.
+// A device: a place for memory and kernels.
 #pragma once
 
 #include <compare>
@@ -12,7 +12,7 @@ enum class DeviceKind : std::uint8_t { cpu, cuda };
 
 struct Device {
   DeviceKind kind = DeviceKind::cpu;
-  int index = 0;  ///< which GPU; 0 for the CPU
+  int index = 0;  ///< of the GPU; 0 for the CPU
 
   friend auto operator<=>(const Device&, const Device&) = default;
 };
@@ -20,7 +20,7 @@ struct Device {
 /// "cpu", "cuda:1".
 std::string to_string(Device device);
 
-/// Reads "cpu", "cuda" or "cuda:INDEX". Throws InputError otherwise.
+/// Parses "cpu", "cuda" or "cuda:INDEX". Throws InputError otherwise.
 Device parse_device(std::string_view text);
 
 }  // namespace apam

@@ -1,4 +1,4 @@
-// A view of typed memory that knows which device it lives on.
+// A view of typed memory on a device.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace apam {
 
-/// `size` elements at `data` on `device`. A value: it owns nothing and copies freely.
+/// `size` elements at `data` on `device`. Does not own them.
 template <class T>
 class DeviceSpan {
  public:
@@ -34,16 +34,16 @@ class DeviceSpan {
   bool empty() const { return size_ == 0; }
   Device device() const { return device_; }
 
-  /// `count` elements from `offset`. Throws ShapeError when they do not lie inside.
+  /// `count` elements from `offset`. Throws ShapeError if out of range.
   DeviceSpan subspan(std::size_t offset, std::size_t count) const {
     require<ShapeError>(offset <= size_ && count <= size_ - offset, "subspan: elements {} to {} of a span of {}", offset,
                         offset + count, size_);
     return {data_ + offset, count, device_};
   }
 
-  /// The same memory for host code. Throws DeviceError when it lives on a GPU.
+  /// The same memory for host code. Throws DeviceError if it is on a GPU.
   std::span<T> host() const {
-    require<DeviceError>(device_.kind == DeviceKind::cpu, "host access: the memory lives on {}", to_string(device_));
+    require<DeviceError>(device_.kind == DeviceKind::cpu, "host access: the memory is on {}", to_string(device_));
     return {data_, size_};
   }
 

@@ -11,31 +11,31 @@
 
 namespace apam {
 
-/// Base of everything this project throws. what() is one line, fit to be shown to a user as it stands.
+/// Base of all exceptions of this project. what() is one line that can be shown to users.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// Shapes or sizes that do not go together.
+/// Shapes or sizes that do not match.
 class ShapeError : public Error {
  public:
   using Error::Error;
 };
 
-/// Bad input from outside: a file, an option, a message.
+/// Invalid input: a file, an option, a message.
 class InputError : public Error {
  public:
   using Error::Error;
 };
 
-/// A provider that is unknown, not built, or cannot do what it was named for.
+/// A provider that is unknown, not built, or does not support what is requested.
 class KernelError : public Error {
  public:
   using Error::Error;
 };
 
-/// A device, its memory, or a vendor library that refused.
+/// A failure of a device, its memory, or a vendor library.
 class DeviceError : public Error {
  public:
   using Error::Error;
@@ -53,8 +53,8 @@ void require(bool condition, fmt::format_string<Args...> format, Args&&... args)
   if (!condition) throw E(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// What the operating system says of an `errno`: "No space left on device". Take errno right after the call that set it: any
-/// other call may set it again, and the arguments of a function are evaluated in no given order.
+/// The operating system's text for an errno: "No space left on device". Save errno right after the failing call: any other call
+/// may overwrite it, and function arguments are evaluated in unspecified order.
 inline std::string reason_of(int error) { return std::generic_category().message(error); }
 
 }  // namespace apam

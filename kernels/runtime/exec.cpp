@@ -1,12 +1,21 @@
 #include "kernels/runtime/exec.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "kernels/runtime/parallel.h"
 
 namespace apam {
+namespace {
 
-Exec::Exec(ExecOptions options) : options_(std::move(options)) {
+bool verbose_is_set() {
+  const char* value = std::getenv("APAM_VERBOSE");
+  return value != nullptr && *value != '\0' && std::string_view(value) != "0";
+}
+
+}  // namespace
+
+Exec::Exec(ExecOptions options) : options_(std::move(options)), verbose_(verbose_is_set()) {
   require<InputError>(options_.threads >= 1, "threads: at least 1 is needed, got {}", options_.threads);
   check_threads(options_.threads);
   device_memory(options_.device.kind);  // throws at once when this build has no such device

@@ -1,5 +1,5 @@
-// What a kernel runs with: device, threads, workspace, and which providers were asked for. Every call that does work
-// takes an Exec; there is no global one. An Exec serves one host thread at a time.
+// Execution context of kernels: device, threads, workspace and selected providers. Every call that computes takes an Exec;
+// there is no global one. An Exec must not be used by several host threads at the same time.
 #pragma once
 
 #include <chrono>
@@ -19,14 +19,14 @@
 
 namespace apam {
 
-/// Which provider computes which operation, read from `conv2d=onednn,batch_norm=ours,*=auto`.
-/// `op=provider` (or `op.pass=provider`) is a demand: a problem that the provider cannot do is an error.
-/// `*=provider` (or the provider's name alone) is a preference: where it cannot, `auto` decides, and says so in the report.
+/// Which provider computes which operation, parsed from `conv2d=onednn,batch_norm=native,*=auto`.
+/// `op=provider` (or `op.pass=provider`) is mandatory: a problem that the provider does not support is an error.
+/// `*=provider` (or only its name) is a preference: `auto` decides the problems that it does not support, see the report.
 class KernelSelection {
  public:
   KernelSelection() = default;
 
-  /// Throws InputError for text that is not of that form. Names are checked when an operation first asks.
+  /// Throws InputError for malformed text. Names are checked when an operation first requests a kernel.
   static KernelSelection parse(std::string_view text);
 
   struct Choice {
@@ -47,25 +47,42 @@ struct ExecOptions {
   Device device{};
   int threads = 1;
   KernelSelection kernels{};
-  /// Where `auto` keeps its timings between runs; empty: every process times for itself.
+  /// Where `auto` stores its timings; empty: every process measures again.
   std::filesystem::path tuning_cache{};
-  /// How long to wait for another process that times for the same file, before timing without the file.
+  /// How long to wait for another process that is measuring for the same file; then `auto` measures without the file.
   std::chrono::milliseconds cache_patience{30'000};
-  std::function<bool()> give_up{};  ///< asked while waiting for it; true ends the wait
-  bool retime = false;              ///< `auto` times again, whatever the file has, and replaces it
+  std::function<bool()> give_up{};  ///< polled during that wait; true ends it
+  bool retime = false;              ///< `auto` measures again and replaces the stored timings
   RunClock clock = take_time;
 };
 
-/// One line of the report on what ran: operation, problem, pass, provider, and how the providers compared.
+/// One line of the report: the provider chosen for a pass of a problem, and how the providers compared.
 struct KernelReport {
   std::string op, problem, pass, provider;
-  Measurement measured;  ///< without times where nothing was compared
+  Measurement measured;  ///< no times if nothing was compared
 };
 
-/// A kernel is asked for, and will run next.
+/// A request for a kernel that runs next. Valid during the call of the listener.
 struct KernelRequest {
+  template <class Problem>
+  KernelRequest(std::string_view op_name, std::string_view pass_name, const Problem& of)
+      : op(op_name), pass(pass_name), address_(&of), type_(typeid(Problem)), describe_([](const void* address) {
+          return static_cast<const Problem*>(address)->describe();
+        }) {}
+
   std::string_view op, pass;
-  std::string problem;
+
+  std::string problem() const { return describe_(address_); }
+  /// The problem, or null if it is of another type.
+  template <class Problem>
+  const Problem* problem_as() const {
+    return type_ == typeid(Problem) ? static_cast<const Problem*>(address_) : nullptr;
+  }
+
+ private:
+  const void* address_;
+  std::type_index type_;
+  std::string (*describe_)(const void*);
 };
 
 class Exec {
@@ -80,17 +97,17 @@ class Exec {
   const KernelSelection& selection() const { return options_.kernels; }
   const ExecOptions& options() const { return options_; }
 
-  /// Makes room for `bytes` of scratch memory; kernels call it when they are made, so that no step allocates.
+  /// Grows the workspace to at least `bytes`. Kernels call it on construction, so that training steps do not allocate.
   void reserve_workspace(std::size_t bytes);
 
-  /// Scratch memory of at least `bytes`, aligned to 64; its contents last until the next kernel runs.
+  /// Scratch memory of at least `bytes` bytes, aligned to 64; its contents are valid until the next kernel runs.
   std::byte* workspace(std::size_t bytes);
   std::size_t workspace_bytes() const { return workspace_.size_bytes(); }
 
-  /// Waits until all work given to the device is done. Nothing to wait for on the CPU.
+  /// Waits until all work submitted to the device is done. Returns at once on the CPU.
   void synchronize();
 
-  /// A store for kernels already made, one of each type; used by kernels/selection.cpp and by providers.
+  /// One object per type, created at first use: caches of kernels/selection.cpp and of providers.
   template <class Cache>
   Cache& cache() {
     auto& slot = caches_[std::type_index(typeid(Cache))];
@@ -98,22 +115,25 @@ class Exec {
     return *static_cast<Cache*>(slot.get());
   }
 
-  /// What has been chosen so far, in order of first use.
+  /// The kernels chosen so far, in order of first use.
   std::vector<KernelReport>& report() { return report_; }
   const std::vector<KernelReport>& report() const { return report_; }
 
-  /// What `auto` decided for this Exec so far: measured, looked up or adopted.
+  /// Decisions of `auto` for this Exec so far: measured, read from the cache or adopted.
   const KernelDecisions& decisions() const { return decisions_; }
   KernelDecisions& decisions() { return decisions_; }
-  /// Has `auto` go by `decisions`, before any file and without timing; of kernels that were chosen already nothing changes.
-  /// A decision for a provider that this build lacks, or that cannot do the problem, throws KernelError when it is needed.
+  /// Makes `auto` follow `decisions`, without timing and in preference to any file. Kernels already chosen do not change.
+  /// A decision for a provider that is not built or does not support the problem throws KernelError when it is used.
   void adopt(const KernelDecisions& decisions) { adopted_.merge(decisions); }
   const KernelDecisions& adopted() const { return adopted_; }
 
-  /// Has every request for a kernel told to `listener` before the kernel runs; an empty one ends that.
+  /// Calls `listener` for every kernel request, before the kernel runs; an empty listener turns this off.
   using RequestListener = std::function<void(const KernelRequest&)>;
   void tell_requests(RequestListener listener) { listener_ = std::move(listener); }
   const RequestListener& request_listener() const { return listener_; }
+
+  /// Whether every call of a kernel is printed: APAM_VERBOSE was set, to something other than 0, when this Exec was made.
+  bool verbose() const { return verbose_; }
 
  private:
   ExecOptions options_;
@@ -122,18 +142,18 @@ class Exec {
   std::vector<KernelReport> report_;
   KernelDecisions decisions_, adopted_;
   RequestListener listener_;
+  bool verbose_;
 };
 
-/// Copies all elements in the order of the work that `exec` is given: after what came before, before what comes next. On the
-/// CPU at once; a GPU's copy may still be under way on return, and exec.synchronize() waits for it. Throws ShapeError unless
-/// both sides have the same number.
+/// Copies all elements, in order with the other work of `exec`. Blocks on the CPU; asynchronous on a GPU, where
+/// exec.synchronize() waits for it. Throws ShapeError if the sizes differ.
 template <class T>
 void copy(Exec&, DeviceSpan<const T> from, DeviceSpan<T> to) {
   copy<T>(from, to);
 }
 inline void copy(Exec& exec, In from, Out to) { copy<float>(exec, from, to); }
 
-/// Sets every byte to zero, in the same order of work.
+/// Sets every byte to zero, in order with the other work.
 inline void zero(Exec&, Out values) { zero(values); }
 
 }  // namespace apam

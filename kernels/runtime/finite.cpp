@@ -1,5 +1,4 @@
-// A float is NaN or infinite if all bits of its exponent are set. The loop has no exit, so that it vectorizes; it runs at the
-// speed of memory.
+// A float is NaN or infinite if all its exponent bits are set. The loop has no early exit, so that it vectorizes.
 #include "kernels/runtime/finite.h"
 
 #include <atomic>

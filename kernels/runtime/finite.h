@@ -1,4 +1,4 @@
-// Tells whether values are numbers: how a diverged model is found out.
+// Detects NaN and infinity, the signs of a diverged model.
 #pragma once
 
 #include "kernels/runtime/exec.h"
@@ -6,7 +6,7 @@
 namespace apam {
 
 /// True unless a value is NaN or infinite. Reads every value once, on all threads of `exec`; allocates nothing.
-/// Throws DeviceError for memory that is not the CPU's.
+/// Throws DeviceError for GPU memory.
 bool all_finite(Exec& exec, In values);
 
 }  // namespace apam

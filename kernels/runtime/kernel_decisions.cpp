@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// A member that is a number of at least 0.
+/// A member that is a finite number >= 0.
 std::optional<double> amount(const Json& json, const std::string& name) {
   const auto found = json.find(name);
   if (found == json.end() || !found->is_number()) return {};
@@ -74,8 +74,7 @@ std::string KernelDecisions::to_text() const {
 
 KernelDecisions KernelDecisions::from_text(std::string_view text) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  require<InputError>(json.is_object(), "kernel decisions: expected a JSON object, got {} bytes of something else",
-                      text.size());
+  require<InputError>(json.is_object(), "kernel decisions: expected a JSON object, got {} bytes of other text", text.size());
   KernelDecisions decisions;
   for (const auto& [key, value] : json.items()) {
     auto decision = decision_from_json(value);

@@ -1,5 +1,5 @@
-// What `auto` decided, as a value: one process times, exports its decisions as text, and others adopt them, so that processes
-// agree and do not disturb each other's timings.
+// Decisions of `auto` as a value. One process measures and exports its decisions as text, the others adopt them: all processes
+// agree, and none disturbs another's timings.
 #pragma once
 
 #include <map>
@@ -11,21 +11,21 @@
 
 namespace apam {
 
-/// What one provider took.
+/// Timings of one provider.
 struct ProviderTime {
   std::string provider;
   double milliseconds = 0;  ///< median of its runs
-  double spread = 0;        ///< interquartile range of its runs as a share of the median
+  double spread = 0;        ///< interquartile range of its runs / median
 
   friend bool operator==(const ProviderTime&, const ProviderTime&) = default;
 };
 
-/// How providers compared; without times where there was nothing to compare.
+/// Comparison of providers; no times if nothing was compared.
 struct Measurement {
   std::vector<ProviderTime> times;
-  double load = 0;        ///< of the machine when it was measured: average over a minute, as getloadavg(3) has it
+  double load = 0;        ///< of the machine during the measurement: 1-minute average of getloadavg(3)
   std::string date;       ///< UTC, "2026-01-31T12:00:00Z"
-  bool doubtful = false;  ///< the machine was too busy, or the lead too close, to tell; the table's first able one was taken
+  bool doubtful = false;  ///< too busy a machine or too close a lead: the table's first provider with support was taken
 
   friend bool operator==(const Measurement&, const Measurement&) = default;
 };
@@ -37,7 +37,7 @@ struct KernelDecision {
   friend bool operator==(const KernelDecision&, const KernelDecision&) = default;
 };
 
-/// What a decision is about.
+/// Identifies a decision.
 struct DecisionKey {
   std::string op, problem, pass;
   Device device;
@@ -49,11 +49,11 @@ struct DecisionKey {
 /// Decisions by DecisionKey::to_text().
 class KernelDecisions {
  public:
-  /// Replaces an earlier decision about the same.
+  /// Replaces an earlier decision for the same key.
   void set(const std::string& key, KernelDecision decision) { decisions_[key] = std::move(decision); }
-  /// Those of `other` win.
+  /// Adds all decisions of `other`; they replace decisions for the same keys.
   void merge(const KernelDecisions& other);
-  /// Null when nothing was decided.
+  /// Null if there is no decision.
   const KernelDecision* find(const std::string& key) const;
 
   std::size_t size() const { return decisions_.size(); }
@@ -62,7 +62,7 @@ class KernelDecisions {
 
   /// One line of JSON.
   std::string to_text() const;
-  /// Throws InputError for what to_text() cannot have written.
+  /// Throws InputError for text that to_text() cannot have written.
   static KernelDecisions from_text(std::string_view text);
 
   friend bool operator==(const KernelDecisions&, const KernelDecisions&) = default;

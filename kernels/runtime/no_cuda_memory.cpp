@@ -1,4 +1,4 @@
-// Takes the place of cuda_memory.cpp in a build without CUDA.
+// Replaces cuda_memory.cpp in builds without CUDA.
 #include "kernels/runtime/buffer.h"
 
 namespace apam {

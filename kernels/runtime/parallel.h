@@ -1,5 +1,5 @@
-// Parallel loops on the CPU. parallel_openmp.cpp runs them on OpenMP, parallel_threads.cpp on a pool of our own (for
-// ThreadSanitizer, and for compilers without OpenMP); CMake builds one of the two.
+// Parallel loops on the CPU. parallel_openmp.cpp uses OpenMP, parallel_threads.cpp our own thread pool (for ThreadSanitizer,
+// and for compilers without OpenMP); CMake builds one of the two.
 #pragma once
 
 #include <algorithm>
@@ -10,13 +10,12 @@
 namespace apam {
 
 namespace detail {
-/// Calls body(context, thread) once for every thread in 0 .. threads-1 and returns when all have. They run concurrently
-/// where cores are to be had, so none may wait for another; none may throw.
+/// The contract is that of parallel().
 void run_on_threads(int threads, void (*body)(void* context, int thread), void* context);
 }  // namespace detail
 
-/// Calls body(thread) for thread in 0 .. threads-1, concurrently where it can, and returns when all have. Allocates
-/// nothing. The bodies must neither throw nor wait for one another.
+/// Calls body(thread) for thread in 0 .. threads-1 and returns when all calls have. Bodies may or may not run concurrently: a
+/// body must not wait for another body and must not throw. Allocates nothing.
 template <class Body>
 void parallel(int threads, Body&& body) {
   if (threads <= 1) {
@@ -41,9 +40,9 @@ constexpr Range split(std::int64_t count, std::int64_t part, std::int64_t parts,
   return {std::min(count, grains * part / parts * grain), std::min(count, grains * (part + 1) / parts * grain)};
 }
 
-/// Calls body(begin, end) on disjoint ranges that cover 0 .. count-1, each cut at multiples of `grain`, one a thread.
-/// With fewer parts than threads some threads come for nothing, because OpenMP ends the threads that a smaller team leaves
-/// out and starts new ones for the next larger team. A single part runs on the calling thread.
+/// Calls body(begin, end) on disjoint ranges that cover 0 .. count-1, cut at multiples of `grain`, at most one per thread.
+/// With fewer ranges than threads the whole team still starts, because OpenMP destroys the threads that a smaller team does not
+/// use and creates new ones for the next larger team. A single range runs on the calling thread.
 template <class Body>
 void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& body) {
   const auto parts = static_cast<int>(std::min<std::int64_t>(threads, (count + grain - 1) / grain));
@@ -58,12 +57,12 @@ void parallel_for(int threads, std::int64_t count, std::int64_t grain, Body&& bo
   });
 }
 
-/// Throws InputError when OpenMP does not grant a loop so many threads, DeviceError when the system does not start so many now.
-/// Our loops run every index all the same; kernels of a library wait for as many threads as they were made for.
+/// Throws InputError if OpenMP grants fewer threads to a loop, DeviceError if the system cannot start that many now. Our own
+/// loops run every index even with fewer threads; a library's kernels wait for all threads that they were made for.
 void check_threads(int threads);
 
-/// The number of threads that a library built on OpenMP (oneDNN) uses when called from this thread, set for a scope; exactly
-/// that many, whatever OMP_DYNAMIC says.
+/// Sets, for a scope, the number of threads that an OpenMP-based library (oneDNN) uses when called from this thread: exactly
+/// that many, regardless of OMP_DYNAMIC.
 class LibraryThreads {
  public:
   explicit LibraryThreads(int threads);

@@ -11,7 +11,7 @@ namespace apam {
 void detail::run_on_threads(int threads, void (*body)(void* context, int thread), void* context) {
 #pragma omp parallel num_threads(threads)
   {
-    // OpenMP may grant fewer threads than asked for; every index must run all the same.
+    // OpenMP may grant fewer threads than requested; every index must still run.
     for (int thread = omp_get_thread_num(); thread < threads; thread += omp_get_num_threads()) body(context, thread);
   }
 }

@@ -1,4 +1,4 @@
-// Parallel loops on threads of our own: one pool for each calling thread, whose helpers sleep between loops.
+// Parallel loops on our own threads: one pool per calling thread, whose helpers sleep between loops.
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -28,7 +28,7 @@ class Pool {
   }
 
   void run(int threads, void (*body)(void*, int), void* context) {
-    if (running_) {  // a loop inside a loop's body runs on the thread that came to it
+    if (running_) {  // a nested loop runs serially
       for (int thread = 0; thread < threads; ++thread) body(context, thread);
       return;
     }
@@ -51,7 +51,7 @@ class Pool {
   }
 
  private:
-  /// Where the system grants fewer helpers, these run more of the indices, as in OpenMP.
+  /// If the system refuses a helper, the existing threads run more indices each, as in OpenMP.
   void grow(int threads) {
     try {
       while (static_cast<int>(helpers_.size()) < threads - 1) {
@@ -90,7 +90,7 @@ class Pool {
   int pending_ = 0;
   std::uint64_t loop_ = 0;
   bool stopping_ = false;
-  bool running_ = false;  // touched by the owner alone
+  bool running_ = false;  // used only by the owner
 };
 
 }  // namespace

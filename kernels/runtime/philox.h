@@ -22,18 +22,17 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
   return counter;
 }
 
-/// What a stream of numbers is for. Streams of different purposes never meet.
+/// Purpose of a stream. Streams of different purposes never overlap.
 enum class Purpose : std::uint32_t {
   initial_weights = 1,
   shuffle = 2,
   augmentation = 3,
   synthetic_data = 4,
-  trial = 5,
+  sample = 5,  ///< operands of kernels, for timing and for tests
   delay = 6
 };
 
-/// A stream of random numbers under (seed, purpose, stream); number `index` can be asked for at any time.
-/// A stream holds 2^32 blocks of four words.
+/// The stream of random numbers for (seed, purpose, stream), with random access by index. It has 2^32 blocks of four words.
 class Random {
  public:
   constexpr Random(std::uint64_t seed, Purpose purpose, std::uint64_t stream = 0)

@@ -17,14 +17,14 @@ double milliseconds(clockid_t clock) {
   return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
 }
 
-/// The CPU clock of a thread of this process, as pthread_getcpuclockid(3) makes it (Linux: posix-timers_types.h).
+/// The CPU clock of a thread of this process, encoded as by pthread_getcpuclockid(3) (Linux: posix-timers_types.h).
 clockid_t cpu_clock_of(int thread) {
   constexpr clockid_t kOneThread = 4, kScheduler = 2;
   return (~static_cast<clockid_t>(thread)) * 8 + (kOneThread | kScheduler);
 }
 
-/// CPU time of all threads together. CLOCK_PROCESS_CPUTIME_ID lags behind: of a thread that is running on another core it has
-/// what that thread had at its core's last tick, milliseconds ago. A clock of one thread is exact.
+/// CPU time of all threads. CLOCK_PROCESS_CPUTIME_ID lags by milliseconds: for a thread that is running on another core it has
+/// the time at that core's last tick. Per-thread clocks are exact.
 double cpu_of_all_threads() {
   const std::unique_ptr<DIR, int (*)(DIR*)> threads(::opendir("/proc/self/task"), ::closedir);
   if (!threads) return milliseconds(CLOCK_PROCESS_CPUTIME_ID);
@@ -45,7 +45,7 @@ std::int64_t interruptions() {
 
 }  // namespace
 
-// The wall clock is read last before and first after the work: the others take some microseconds.
+// The wall clock is read closest to the work, because reading the others takes some microseconds.
 Taken take_time(const std::function<void()>& work) {
   const std::int64_t interruptions_before = interruptions();
   const double cpu_before = cpu_of_all_threads();
@@ -53,7 +53,7 @@ Taken take_time(const std::function<void()>& work) {
   work();
   const double wall = milliseconds(CLOCK_MONOTONIC) - wall_before;
   const double cpu = cpu_of_all_threads() - cpu_before;
-  return {wall, cpu > 0 ? cpu : 0, interruptions() - interruptions_before};  // a thread that ended takes its time with it
+  return {wall, cpu > 0 ? cpu : 0, interruptions() - interruptions_before};  // negative if a thread has ended: its time is lost
 }
 
 }  // namespace apam

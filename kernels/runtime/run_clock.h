@@ -1,4 +1,4 @@
-// What a piece of work took: on the wall, and of the processor. Where the two differ, something else ran in between.
+// Wall time and CPU time of a piece of work. If they differ, other work ran in between.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,14 @@ namespace apam {
 
 struct Taken {
   double wall = 0;                 ///< milliseconds
-  double cpu = 0;                  ///< milliseconds, of all threads of the process together
-  std::int64_t interruptions = 0;  ///< involuntary context switches: a thread had to leave its core though it had work
+  double cpu = 0;                  ///< milliseconds, sum over all threads of the process
+  std::int64_t interruptions = 0;  ///< involuntary context switches: a running thread was preempted
 };
 
-/// Runs the work, to its end, and says what it took. A parameter of everything that times, so that tests can script it.
+/// Runs the work to completion and measures it. Passed to all code that times, so that tests can script it.
 using RunClock = std::function<Taken(const std::function<void()>& work)>;
 
-/// By the clocks of this process: CLOCK_MONOTONIC, the CPU clock of each thread, and getrusage(2).
+/// Measures with CLOCK_MONOTONIC, the CPU clock of each thread, and getrusage(2).
 Taken take_time(const std::function<void()>& work);
 
 }  // namespace apam

@@ -1,4 +1,4 @@
-// Starting a thread, where the system may refuse one.
+// Starts threads, with an error if the system refuses one.
 #pragma once
 
 #include <string_view>
@@ -11,7 +11,7 @@
 namespace apam {
 
 /// A std::jthread that runs body(arguments...). Throws DeviceError "OPERATION: thread NUMBER of COUNT cannot be started:
-/// REASON" when the system refuses. Those started before it must then be told to end, since their jthreads are waited for.
+/// REASON" if the system refuses. The threads started before must then be able to stop, since their destructors join them.
 template <class Body, class... Arguments>
 std::jthread start_thread(std::string_view operation, int number, int count, Body&& body, Arguments&&... arguments) {
   try {

@@ -8,8 +8,8 @@ namespace {
 
 constexpr Limits kLimits{.gflops = 200, .gbytes = 20, .fastest = "avx2"};
 
-/// 1 GFLOP and 0.01 GB; our kernel takes `ours` milliseconds, oneDNN's `vendor`.
-KernelRow row(const std::string& name, double ours, double vendor, const std::string& chosen) {
+/// 1 GFLOP and 0.01 GB; the native kernel takes `native` milliseconds, oneDNN's `vendor`.
+KernelRow row(const std::string& name, double native, double vendor, const std::string& chosen) {
   return {.op = "conv2d",
           .name = name,
           .problem = "1x1",
@@ -17,12 +17,12 @@ KernelRow row(const std::string& name, double ours, double vendor, const std::st
           .flops = 1e9,
           .bytes = 1e7,
           .arithmetic = true,
-          .times = {{"ours", ours, ours}, {"onednn", vendor, vendor}},
+          .times = {{"native", native, native}, {"onednn", vendor, vendor}},
           .chosen = chosen};
 }
 
 TEST(KernelReport, rates_are_shares_of_the_limiting_peak) {
-  KernelRow arithmetic = row("a", 10, 20, "ours");
+  KernelRow arithmetic = row("a", 10, 20, "native");
   EXPECT_DOUBLE_EQ(arithmetic.rate(arithmetic.times[0]), 100);
   EXPECT_DOUBLE_EQ(arithmetic.share(arithmetic.times[0], kLimits), 0.5);
   KernelRow memory = arithmetic;
@@ -33,47 +33,47 @@ TEST(KernelReport, rates_are_shares_of_the_limiting_peak) {
 
 TEST(KernelReport, auto_is_the_chosen_provider) {
   EXPECT_EQ(row("a", 10, 20, "onednn").best("auto"), 20);
-  EXPECT_EQ(row("a", 10, 20, "ours").speedup("auto", "onednn"), 2);
+  EXPECT_EQ(row("a", 10, 20, "native").speedup("auto", "onednn"), 2);
   EXPECT_EQ(row("a", 10, 20, "").best("auto"), std::nullopt);
 }
 
 TEST(KernelReport, compares_by_the_geometric_mean) {
-  std::vector<KernelRow> rows{row("a", 10, 40, "ours"), row("b", 10, 10, "ours"), row("c", 20, 10, "onednn")};
-  rows.push_back(row("another operation", 1, 100, "ours"));
+  std::vector<KernelRow> rows{row("a", 10, 40, "native"), row("b", 10, 10, "native"), row("c", 20, 10, "onednn")};
+  rows.push_back(row("another operation", 1, 100, "native"));
   rows.back().op = "linear";
-  const Comparison ours = compare(rows, "conv2d", "ours", "onednn");
-  EXPECT_EQ(ours.rows, 3);
-  EXPECT_NEAR(ours.geometric_mean, 1.259921, 1e-6);  // cube root of 4 * 1 * 1/2
-  EXPECT_DOUBLE_EQ(ours.worst, 0.5);
-  EXPECT_EQ(ours.worst_row, "conv2d/c/forward");
+  const Comparison native = compare(rows, "conv2d", "native", "onednn");
+  EXPECT_EQ(native.rows, 3);
+  EXPECT_NEAR(native.geometric_mean, 1.259921, 1e-6);  // cube root of 4 * 1 * 1/2
+  EXPECT_DOUBLE_EQ(native.worst, 0.5);
+  EXPECT_EQ(native.worst_row, "conv2d/c/forward");
   EXPECT_NEAR(compare(rows, "conv2d", "auto", "onednn").geometric_mean, 1.587401, 1e-6);
 }
 
 TEST(KernelReport, compares_by_layers_and_by_total_time) {
-  std::vector<KernelRow> rows{row("a", 10, 40, "ours"), row("b", 30, 15, "ours")};
+  std::vector<KernelRow> rows{row("a", 10, 40, "native"), row("b", 30, 15, "native")};
   rows[0].layers = 3;
-  const Comparison ours = compare(rows, "conv2d", "ours", "onednn");
-  EXPECT_EQ(ours.layers, 4);
-  EXPECT_NEAR(ours.geometric_mean, 1.414214, 1e-6);  // square root of 4 * 1/2
-  EXPECT_NEAR(ours.of_layers, 2.378414, 1e-6);       // fourth root of 4^3 * 1/2
-  EXPECT_DOUBLE_EQ(ours.of_time, 135.0 / 60);
+  const Comparison native = compare(rows, "conv2d", "native", "onednn");
+  EXPECT_EQ(native.layers, 4);
+  EXPECT_NEAR(native.geometric_mean, 1.414214, 1e-6);  // square root of 4 * 1/2
+  EXPECT_NEAR(native.of_layers, 2.378414, 1e-6);       // fourth root of 4^3 * 1/2
+  EXPECT_DOUBLE_EQ(native.of_time, 135.0 / 60);
   EXPECT_NE(summary(rows).find("1.41 (geometric mean over 2 rows), 2.38 (over 4 layer passes), 2.25 (total time)"),
             std::string::npos);
   const auto json = to_json(rows, kLimits);
-  EXPECT_EQ(json["conv2d"]["ours_to_onednn"]["layers"], 4);
-  EXPECT_EQ(json["conv2d"]["ours_to_onednn"]["geometric_mean_of_layers"], ours.of_layers);
-  EXPECT_EQ(json["conv2d"]["ours_to_onednn"]["of_time"], ours.of_time);
+  EXPECT_EQ(json["conv2d"]["native_to_onednn"]["layers"], 4);
+  EXPECT_EQ(json["conv2d"]["native_to_onednn"]["geometric_mean_of_layers"], native.of_layers);
+  EXPECT_EQ(json["conv2d"]["native_to_onednn"]["of_time"], native.of_time);
   EXPECT_EQ(json["rows"][0]["layers"], 3);
 }
 
 TEST(KernelReport, does_not_count_refused_kernels) {
-  KernelRow refused = row("a", 10, 40, "ours");
-  refused.times[0] = {.provider = "ours", .objection = "is wrong: y"};
-  EXPECT_EQ(refused.best("ours"), std::nullopt);
-  EXPECT_EQ(compare({refused}, "conv2d", "ours", "onednn").rows, 0);
+  KernelRow refused = row("a", 10, 40, "native");
+  refused.times[0] = {.provider = "native", .objection = "is wrong: y"};
+  EXPECT_EQ(refused.best("native"), std::nullopt);
+  EXPECT_EQ(compare({refused}, "conv2d", "native", "onednn").rows, 0);
   const std::string text = line(refused, kLimits);
   EXPECT_NE(text.find("refused"), std::string::npos);
-  EXPECT_NE(text.find("\n    ours: is wrong: y\n"), std::string::npos);
+  EXPECT_NE(text.find("\n    native: is wrong: y\n"), std::string::npos);
   const auto json = to_json({refused}, kLimits);
   EXPECT_EQ(json["rows"][0]["refused"], "is wrong: y");
   EXPECT_FALSE(json["rows"][0].contains("gflops"));
@@ -84,7 +84,7 @@ TEST(KernelReport, has_no_comparison_without_the_vendor) {
   KernelRow alone = row("a", 10, 40, "");
   alone.times.pop_back();
   EXPECT_EQ(summary({alone}), "");
-  EXPECT_EQ(line(alone, kLimits).find("ours/"), std::string::npos);
+  EXPECT_EQ(line(alone, kLimits).find("native/"), std::string::npos);
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ class CompareTest(unittest.TestCase):
     @unittest.skipUnless(importlib.util.find_spec("torch"), "PyTorch is not installed")
     def test_real_programs_on_a_small_batch(self):
         out = self.folder / "out.json"
-        done = compare("--net", "allcnn", "--batch", 2, "--pairs", 1, "--steps", 1, "--kernels", "ours", "--step", STEP,
+        done = compare("--net", "allcnn", "--batch", 2, "--pairs", 1, "--steps", 1, "--kernels", "native", "--step", STEP,
                        "--python", sys.executable, "--json", out)
         self.assertEqual(done.returncode, 0, done.stderr)
         (result,) = json.loads(out.read_text())

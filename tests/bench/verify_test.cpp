@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 
 namespace apam::bench {
 namespace {

@@ -1,4 +1,4 @@
-// Which images a batch holds, for every order, batch size and number of workers, and what prepare() writes.
+// The images of a batch for every order, batch size and number of parts, and the output of prepare().
 #include "data/batches.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ std::vector<std::int64_t> sorted(std::vector<std::int64_t> values) {
   return values;
 }
 
-/// The images of all batches of one epoch, in order.
+/// The images of all batches of an epoch, in order.
 std::vector<std::int64_t> epoch_images(const Batches& batches, std::int64_t epoch) {
   std::vector<std::int64_t> all;
   for (std::int64_t b = epoch * batches.per_epoch(); b < (epoch + 1) * batches.per_epoch(); ++b) {
@@ -38,7 +38,7 @@ std::vector<std::int64_t> epoch_images(const Batches& batches, std::int64_t epoc
   return all;
 }
 
-TEST(Shuffled, IsFisherYatesOnTheNumbersOfTheEpoch) {
+TEST(Shuffled, IsFisherYatesWithTheRandomNumbersOfTheEpoch) {
   for (const std::int64_t n : {1, 2, 3, 4, 5, 8, 1001}) {
     const Random random(42, Purpose::shuffle, 7);
     Permutation expected(static_cast<std::size_t>(n));
@@ -49,7 +49,7 @@ TEST(Shuffled, IsFisherYatesOnTheNumbersOfTheEpoch) {
   EXPECT_TRUE(shuffled(0, 42, 7).empty());
 }
 
-TEST(Shuffled, GivesEveryOrderOfThreeEquallyOften) {
+TEST(Shuffled, IsUniformOverPermutationsOfThree) {
   constexpr int kDraws = 60000;
   std::map<Permutation, int> counts;
   for (int epoch = 0; epoch < kDraws; ++epoch) ++counts[shuffled(3, 1, epoch)];
@@ -57,7 +57,7 @@ TEST(Shuffled, GivesEveryOrderOfThreeEquallyOften) {
   for (const auto& [order, count] : counts) EXPECT_NEAR(count, 10000, 457);  // 5 sqrt(N p (1-p))
 }
 
-TEST(Permutations, AreComputedOnceAndSharedWhileTwoEpochsAreInUse) {
+TEST(Permutations, OfTwoEpochsAreCached) {
   Permutations permutations(50, 3);
   const auto first = permutations.of(0);
   const auto second = permutations.of(1);
@@ -67,7 +67,7 @@ TEST(Permutations, AreComputedOnceAndSharedWhileTwoEpochsAreInUse) {
   }
   EXPECT_EQ(*permutations.of(2), shuffled(50, 3, 2));
   EXPECT_EQ(*permutations.of(0), shuffled(50, 3, 0));
-  EXPECT_EQ(*second, shuffled(50, 3, 1));  // still there for who holds it
+  EXPECT_EQ(*second, shuffled(50, 3, 1));  // outlives the cache entry
 }
 
 TEST(Batches, CountsBatchesAndRows) {
@@ -88,7 +88,7 @@ TEST(Batches, CountsBatchesAndRows) {
   }
 }
 
-TEST(Batches, EveryEpochCoversEveryImageOnce) {
+TEST(Batches, AnEpochCoversEveryImageOnce) {
   for (const auto& [images, batch] : {std::pair{23, 5}, {23, 23}, {23, 100}, {20, 5}, {1, 1}}) {
     const auto in_order = make_batches(images, {.batch = batch, .order = Order::sequential});
     const auto mixed = make_batches(images, {.batch = batch, .order = Order::shuffled, .seed = 8});
@@ -104,7 +104,7 @@ TEST(Batches, EveryEpochCoversEveryImageOnce) {
   }
 }
 
-TEST(Batches, SharesOfABatchAreTheBatch) {
+TEST(Batches, SharesPartitionTheBatch) {
   const auto batches = make_batches(47, {.batch = 10, .seed = 2});
   for (std::int64_t parts = 1; parts <= 13; ++parts) {
     for (std::int64_t batch = 0; batch < 2 * batches->per_epoch(); ++batch) {
@@ -124,7 +124,7 @@ TEST(Batches, SharesOfABatchAreTheBatch) {
   }
 }
 
-TEST(Batches, PreparesImagesAndLabelsOfTheRows) {
+TEST(Batches, PrepareWritesImagesAndLabels) {
   const ImageShape shape{6, 5, 3};
   const auto dataset = std::make_shared<NumberedImages>(17, shape);
   const Batches batches(dataset, {.batch = 7, .augmentation = {2, true}, .seed = 11});
@@ -148,7 +148,7 @@ TEST(Batches, PreparesImagesAndLabelsOfTheRows) {
   }
 }
 
-TEST(Batches, RowsOfAShareEqualTheRowsOfTheWhole) {
+TEST(Batches, RowsOfAShareEqualTheRowsOfTheBatch) {
   const ImageShape shape{8, 8, 3};
   const Batches batches(std::make_shared<NumberedImages>(50, shape), {.batch = 20, .seed = 4});
   Batch whole(shape, 20), part(shape, 20);
@@ -163,7 +163,7 @@ TEST(Batches, RowsOfAShareEqualTheRowsOfTheWhole) {
   }
 }
 
-TEST(Batches, EvaluationTakesTheTestImagesInOrderAsTheyAre) {
+TEST(Batches, EvaluationUsesTestImagesInOrderWithoutAugmentation) {
   const ImageShape shape{3, 3, 1};
   const auto dataset = std::make_shared<NumberedImages>(8, shape);
   const Batches batches(dataset, evaluation_batches(5));
@@ -178,20 +178,19 @@ TEST(Batches, EvaluationTakesTheTestImagesInOrderAsTheyAre) {
   }
 }
 
-TEST(Batches, RefusesWhatDoesNotExist) {
-  EXPECT_EQ(message_of<InputError>([] { make_batches(5, {.batch = 0}); }), "batches: 0 images a batch, expected at least 1");
+TEST(Batches, RejectsInvalidRequestsAndOptions) {
+  EXPECT_TRUE(throws<InputError>({"batches", "0", "images", "1"}, [] { make_batches(5, {.batch = 0}); }));
   const auto batches = make_batches(12, {.batch = 5});
   Batch batch({2, 2, 1}, 4);
-  const auto refusal = [&](const Request& request) {
-    return message_of<ShapeError>([&] { batches->prepare(request, batch); });
+  const auto rejects = [&](const Request& request, const std::vector<std::string_view>& words) {
+    return throws<ShapeError>(words, [&] { batches->prepare(request, batch); });
   };
-  EXPECT_EQ(refusal({-1, {0, 1}}), "batches: batch -1 asked for, expected 0 or more");
-  EXPECT_EQ(refusal({5, {0, 3}}), "batches: rows 0 to 3 asked for of batch 5, which has 2");
-  EXPECT_EQ(refusal({0, {-1, 3}}), "batches: rows -1 to 3 asked for of batch 0, which has 5");
-  EXPECT_EQ(refusal({0, {3, 2}}), "batches: rows 3 to 2 asked for of batch 0, which has 5");
-  EXPECT_EQ(refusal({0, {0, 5}}), "batches: 5 images of 2x2x1 asked for, the batch has room for 4 of 2x2x1");
-  EXPECT_EQ(message_of<InputError>([] { parse_order("random"); }),
-            "order: 'random' is unknown, expected shuffled or sequential");
+  EXPECT_TRUE(rejects({-1, {0, 1}}, {"batches", "batch", "-1", "0"}));
+  EXPECT_TRUE(rejects({5, {0, 3}}, {"batches", "rows", "0", "3", "batch", "5", "2"}));
+  EXPECT_TRUE(rejects({0, {-1, 3}}, {"batches", "rows", "-1", "3", "batch", "0", "5"}));
+  EXPECT_TRUE(rejects({0, {3, 2}}, {"batches", "rows", "3", "2", "batch", "0", "5"}));
+  EXPECT_TRUE(rejects({0, {0, 5}}, {"batches", "5", "images", "2x2x1", "4", "2x2x1"}));
+  EXPECT_TRUE(throws<InputError>({"order", "random", "shuffled", "sequential"}, [] { parse_order("random"); }));
   EXPECT_EQ(parse_order("sequential"), Order::sequential);
   EXPECT_EQ(parse_order("shuffled"), Order::shuffled);
 }

@@ -1,4 +1,4 @@
-// The loader: the same batches for any number of threads, in order, in bounded memory, asleep when it waits.
+// The loader: same batches for any number of threads, in order, in bounded memory, without busy-waiting.
 #include "data/loader.h"
 
 #include <fmt/format.h>
@@ -35,7 +35,7 @@ struct Content {
   friend bool operator==(const Content&, const Content&) = default;
 };
 
-/// Three epochs of batches, and shares of them, in an order that jumps about.
+/// All batches of three epochs, interleaved with parts of other batches.
 std::vector<Content> content(const std::shared_ptr<const Batches>& batches, LoaderOptions options) {
   std::vector<Request> requests;
   for (std::int64_t b = 0; b < 3 * batches->per_epoch(); ++b) {
@@ -56,16 +56,16 @@ std::vector<Content> content(const std::shared_ptr<const Batches>& batches, Load
   return result;
 }
 
-TEST(Loader, WhoseThreadsTheSystemDoesNotStartIsAnError) {
+TEST(Loader, ReportsThreadsThatCannotBeStarted) {
   const auto batches = make_batches(53, 8);
   for (const std::size_t most : {0, 3}) {
     const support::FewThreads few(most);
-    EXPECT_EQ(message_of<DeviceError>([&] { const Loader loader(batches, {.threads = 50}); }),
-              fmt::format("loader: thread {} of 50 cannot be started: Resource temporarily unavailable", most + 1));
+    EXPECT_TRUE(throws<DeviceError>({"loader", std::to_string(most + 1), "50", "Resource temporarily unavailable"},
+                                    [&] { const Loader loader(batches, {.threads = 50}); }));
   }
 }
 
-TEST(Loader, GivesTheSameBatchesForAnyNumberOfThreads) {
+TEST(Loader, DeliversTheSameBatchesForAnyNumberOfThreads) {
   const auto batches = make_batches(53, 8);
   const auto expected = content(batches, {.threads = 0});
   for (const int threads : {1, 2, 3, 7}) {
@@ -76,8 +76,8 @@ TEST(Loader, GivesTheSameBatchesForAnyNumberOfThreads) {
   }
 }
 
-// Batches are dealt to workers one at a time as these ask for them, each worker prefetching two ahead.
-TEST(Loader, AnEpochCoversEveryImageOnceOverAnyNumberOfWorkers) {
+// Workers lease batches one at a time in random order, each prefetching two.
+TEST(Loader, WorkersTogetherCoverEveryImageOncePerEpoch) {
   constexpr std::int64_t kImages = 61;
   for (const int workers : {1, 2, 3, 5, 8}) {
     const auto batches = make_batches(kImages, 7);
@@ -104,7 +104,7 @@ TEST(Loader, AnEpochCoversEveryImageOnceOverAnyNumberOfWorkers) {
   }
 }
 
-TEST(Loader, WalksAnEpochForEvaluation) {
+TEST(Loader, DeliversAnEvaluationEpochInOrder) {
   const auto dataset = std::make_shared<NumberedImages>(22, kShape);
   Loader loader(std::make_shared<Batches>(dataset, evaluation_batches(5)), {.threads = 1});
   for (int pass = 0; pass < 2; ++pass) {
@@ -119,12 +119,12 @@ TEST(Loader, WalksAnEpochForEvaluation) {
   }
 }
 
-TEST(Loader, PreparesNoMoreThanItsRingHolds) {
+TEST(Loader, PrefetchesNoMoreThanTheRingHolds) {
   std::atomic<int> reads{0};
   Loader loader(make_batches(100, 4, [&](std::int64_t) { ++reads; }), {.threads = 3, .ahead = 2});
   for (std::int64_t b = 0; b < 20; ++b) loader.submit(loader.batches().whole(b));
   for (int taken = 0; taken < 5; ++taken) {
-    const int room = 4 * (3 + std::max(0, taken - 1));  // the batch in the caller's hands still has its place
+    const int room = 4 * (3 + std::max(0, taken - 1));  // the caller still uses one slot
     EXPECT_TRUE(eventually([&] { return reads == room; })) << reads << " reads after " << taken << " batches";
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     EXPECT_EQ(reads, room) << "after " << taken << " batches";
@@ -132,7 +132,7 @@ TEST(Loader, PreparesNoMoreThanItsRingHolds) {
   }
 }
 
-TEST(Loader, AllocatesNothingAfterItWasMade) {
+TEST(Loader, AllocatesNoBufferAfterConstruction) {
   const auto batches = make_batches(30, 4);
   for (const int threads : {0, 2}) {
     Loader loader(batches, {.threads = threads});
@@ -143,7 +143,7 @@ TEST(Loader, AllocatesNothingAfterItWasMade) {
   }
 }
 
-TEST(Loader, LeavesABatchAloneUntilTheNextIsAskedFor) {
+TEST(Loader, KeepsABatchUnchangedUntilTheNextIsTaken) {
   Loader loader(make_batches(60, 5), {.threads = 2, .ahead = 1});
   loader.submit_epoch(0);
   while (loader.pending() > 0) {
@@ -151,13 +151,13 @@ TEST(Loader, LeavesABatchAloneUntilTheNextIsAskedFor) {
     const auto images = batch.images().host();
     const std::vector<float> before(images.begin(), images.end());
     const Request request = batch.request();
-    std::this_thread::sleep_for(std::chrono::milliseconds(3));  // time for the threads to run ahead
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));  // time for the threads to prefetch
     EXPECT_TRUE(std::equal(images.begin(), images.end(), before.begin()));
     EXPECT_EQ(batch.request().batch, request.batch);
   }
 }
 
-TEST(Loader, ReportsAnUnreadableImageWithItsBatchAndGoesOn) {
+TEST(Loader, ReportsAnUnreadableImageWithItsBatchAndContinues) {
   for (const int threads : {0, 1, 3}) {
     const auto batches = make_batches(24, 4, [](std::int64_t image) {
       if (image == 13) throw InputError("numbered: image 13 cannot be read");
@@ -168,7 +168,7 @@ TEST(Loader, ReportsAnUnreadableImageWithItsBatchAndGoesOn) {
     for (std::int64_t b = 0; b < batches->per_epoch(); ++b) {
       const auto images = batches->indices(batches->whole(b));
       if (std::find(images.begin(), images.end(), 13) != images.end()) {
-        EXPECT_EQ(message_of<InputError>([&] { loader.next(); }), "numbered: image 13 cannot be read");
+        EXPECT_TRUE(throws<InputError>({"numbered", "13"}, [&] { loader.next(); }));
         ++errors;
       } else {
         EXPECT_EQ(labels(loader.next()), (std::vector<std::int32_t>{images.begin(), images.end()}));
@@ -180,43 +180,40 @@ TEST(Loader, ReportsAnUnreadableImageWithItsBatchAndGoesOn) {
   }
 }
 
-TEST(Loader, StopsWithRequestsOutstanding) {
+TEST(Loader, CanBeDestroyedWithPendingRequests) {
   std::atomic<int> reads{0};
   for (int round = 0; round < 20; ++round) {
     Loader loader(make_batches(400, 4, [&](std::int64_t) { ++reads; }), {.threads = 3});
     loader.submit_epoch(0);
     if (round % 2 == 0) loader.next();
   }
-  EXPECT_LE(reads, 20 * 4 * 4);  // a ring of three batches and one more taken: the rest of the epoch was dropped
+  EXPECT_LE(reads, 20 * 4 * 4);  // three slots and one batch taken: the rest of the epoch was dropped
 }
 
-TEST(Loader, SleepsWhileItWaits) {
+TEST(Loader, SleepsWhileWaiting) {
   const auto cpu_seconds = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
   std::optional<Loader> loader;
   loader.emplace(make_batches(4, 1, [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(150)); }),
                  LoaderOptions{.threads = 2});
   const double before = cpu_seconds();
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // threads without requests
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // threads wait for requests
   loader->submit_epoch(0);
-  while (loader->pending() > 0) loader->next();  // the caller without batches
+  while (loader->pending() > 0) loader->next();  // the caller waits for batches
   EXPECT_LT(cpu_seconds() - before, 0.1);        // of 0.4 s or more
   EXPECT_GE(loader->seconds_waited(), 0.25);
 }
 
-TEST(Loader, RefusesMisuse) {
+TEST(Loader, RejectsInvalidOptionsAndRequests) {
   const auto batches = make_batches(10, 4);
-  EXPECT_EQ(message_of<InputError>([&] { Loader(batches, {.threads = -1}); }), "loader: -1 threads, expected 0 or more");
-  EXPECT_EQ(message_of<InputError>([&] { Loader(batches, {.threads = 2, .ahead = 0}); }),
-            "loader: 0 batches ahead with 2 threads, expected 1 or more");
-  EXPECT_EQ(message_of<InputError>([&] { Loader(batches, {.rows = -3}); }), "loader: -3 rows a request, expected 0 or more");
+  const auto make = [&](const LoaderOptions& options) { Loader(batches, options); };
+  EXPECT_TRUE(throws<InputError>({"loader", "-1", "threads"}, [&] { make({.threads = -1}); }));
+  EXPECT_TRUE(throws<InputError>({"loader", "0", "ahead", "2", "threads"}, [&] { make({.threads = 2, .ahead = 0}); }));
+  EXPECT_TRUE(throws<InputError>({"loader", "-3", "rows"}, [&] { make({.rows = -3}); }));
   Loader loader(batches, {.rows = 2});
-  EXPECT_EQ(message_of<ShapeError>([&] { loader.next(); }), "loader: batch 1 taken, but only 0 were submitted");
-  EXPECT_EQ(message_of<ShapeError>([&] { loader.submit(batches->whole(0)); }),
-            "loader: 4 rows asked for, this loader has room for 2");
-  EXPECT_EQ(message_of<ShapeError>([&] {
-              loader.submit({2, {0, 3}});
-            }),
-            "batches: rows 0 to 3 asked for of batch 2, which has 2");
+  EXPECT_TRUE(throws<ShapeError>({"loader", "1", "0"}, [&] { loader.next(); }));
+  EXPECT_TRUE(throws<ShapeError>({"loader", "4", "rows", "2"}, [&] { loader.submit(batches->whole(0)); }));
+  const Request beyond{2, {0, 3}};
+  EXPECT_TRUE(throws<ShapeError>({"batches", "rows", "0", "3", "batch", "2", "2"}, [&] { loader.submit(beyond); }));
   loader.submit(batches->whole(2));
   EXPECT_EQ(loader.next().count(), 2);
 }

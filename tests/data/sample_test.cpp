@@ -1,4 +1,4 @@
-// The sample that comes with the program: balanced, real, and found without being told where.
+// The bundled sample: found by default, balanced, and part of the real CIFAR-10.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,8 +7,8 @@
 #include <set>
 #include <string>
 
+#include "data/bundled_sample.h"
 #include "data/cifar10.h"
-#include "data/embedded_sample.h"
 #include "tests/data/support.h"
 
 namespace apam::data {
@@ -36,14 +36,14 @@ std::vector<Image> first_of_each(const std::vector<Image>& all, int wanted) {
   return result;
 }
 
-TEST(EmbeddedSample, IsWhatAnEmptyRootOpens) {
+TEST(BundledSample, IsOpenedForAnEmptyRoot) {
   const auto dataset = open_dataset({});
   EXPECT_EQ(describe(*dataset),
-            "cifar10: 2500 training and 500 test images of 32x32x3 in 10 classes, from the embedded sample in " +
-                embedded_sample().string());
+            "cifar10: 2500 training and 500 test images of 32x32x3 in 10 classes, from the bundled sample in " +
+                bundled_sample().string());
 }
 
-TEST(EmbeddedSample, IsBalancedAndRepeatsNoImage) {
+TEST(BundledSample, IsBalancedWithoutDuplicates) {
   const auto dataset = open_cifar10({});
   std::set<std::string> distinct;
   for (const Split split : {Split::train, Split::test}) {
@@ -58,7 +58,7 @@ TEST(EmbeddedSample, IsBalancedAndRepeatsNoImage) {
 }
 
 // The first record of the official data_batch_1.bin is a frog whose red plane begins 59, 43, 50, 68, 98.
-TEST(EmbeddedSample, BeginsAsTheOfficialFilesDo) {
+TEST(BundledSample, StartsLikeTheOfficialFiles) {
   const auto dataset = open_cifar10({});
   std::vector<std::uint8_t> scratch(3072);
   const Sample frog = dataset->read(Split::train, 0, scratch);
@@ -67,9 +67,9 @@ TEST(EmbeddedSample, BeginsAsTheOfficialFilesDo) {
   for (std::size_t x = 0; x < 5; ++x) EXPECT_EQ(frog.pixels[3 * x], red[x]);
 }
 
-// The full set's mean is (0.4914, 0.4822, 0.4465); the mean of an image varies by about 0.12 from image to image (its standard
-// deviation), so that of 2500 images by 0.0024: five of these.
-TEST(EmbeddedSample, HasTheMeanOfTheFullSet) {
+// The mean of the full set is (0.4914, 0.4822, 0.4465). The standard deviation of the mean of one image is about 0.12, that of
+// 2500 images 0.0024. The tolerance is five standard deviations.
+TEST(BundledSample, HasTheMeanOfTheFullSet) {
   const auto dataset = open_cifar10({});
   std::array<double, 3> sum{};
   for (const auto& [label, bytes] : images(*dataset, Split::train)) {
@@ -79,11 +79,11 @@ TEST(EmbeddedSample, HasTheMeanOfTheFullSet) {
   for (std::size_t c = 0; c < 3; ++c) EXPECT_NEAR(sum[c] / (2500.0 * 1024.0), mean[c], 0.012) << c;
 }
 
-// Needs the full set: in $APAM_CIFAR10, or where scripts/get_data.sh puts it.
-TEST(EmbeddedSample, IsTheFirstImagesOfEachClassOfTheFullSet) {
+// Requires the full set, in $APAM_CIFAR10 or in the folder used by scripts/get_data.sh.
+TEST(BundledSample, HasTheFirstImagesOfEachClassOfTheFullSet) {
   const char* named = std::getenv("APAM_CIFAR10");
   const std::filesystem::path root =
-      named != nullptr ? std::filesystem::path(named) : embedded_sample() / ".." / ".." / "data-root" / "cifar10";
+      named != nullptr ? std::filesystem::path(named) : bundled_sample() / ".." / ".." / "data-root" / "cifar10";
   if (!std::filesystem::exists(root / "test_batch.bin")) GTEST_SKIP() << "no full CIFAR-10 in " << root;
   const auto full = open_cifar10(root);
   ASSERT_EQ(full->info().train_images, 50000);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of scripts/cifar10_from_png.py and scripts/make_sample.py on small made-up files. Plain Python."""
+"""Tests of scripts/cifar10_from_png.py and scripts/make_sample.py on small generated files."""
 
 import contextlib
 import io
@@ -17,18 +17,18 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import cifar10_from_png  # noqa: E402
 import make_sample  # noqa: E402
 
-ROWS = 10  # images in a picture here, twice through the five filters
+ROWS = 10  # images per picture: two for each filter
 
 
 def filtered(kind, row, above):
-    """A row of RGB bytes under filter `kind`, as the PNG standard (section 9.2) defines it: bytes 3 apart are neighbours."""
+    """A row of RGB bytes under filter `kind` (PNG specification, section 9.2). Neighbouring bytes are 3 apart."""
     out = bytearray()
     for i, value in enumerate(row):
         left = row[i - 3] if i >= 3 else 0
         up = above[i]
         corner = above[i - 3] if i >= 3 else 0
         estimate = left + up - corner
-        nearest = min((left, up, corner), key=lambda v: abs(estimate - v))  # the first of equals
+        nearest = min((left, up, corner), key=lambda v: abs(estimate - v))  # ties go to the first
         out.append((value - (0, left, up, (left + up) // 2, nearest)[kind]) % 256)
     return bytes([kind]) + bytes(out)
 
@@ -38,7 +38,7 @@ def chunk(kind, content):
 
 
 def picture(rows, width=1024, kinds=range(5)):
-    """A PNG file of these rows of RGB bytes, filters in turn, its data in two chunks."""
+    """A PNG file of rows of RGB bytes, with filters `kinds` in round-robin order and two data chunks."""
     kinds = list(kinds)
     above = bytes(len(rows[0]))
     stored = b""
@@ -75,7 +75,7 @@ class FromPng(unittest.TestCase):
         cifar10_from_png.IMAGES = ROWS
 
     def convert(self):
-        """Runs the script; returns what it exits with, None when it succeeds."""
+        """Runs the script. Returns its error message, or None on success."""
         arguments, sys.argv = sys.argv, ["cifar10_from_png.py", str(self.source), str(self.target)]
         try:
             with contextlib.redirect_stdout(io.StringIO()):

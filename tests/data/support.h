@@ -1,4 +1,4 @@
-// What the tests of data/ share: a temporary folder, CIFAR-10 records, and a small dataset in memory.
+// Helpers for the tests of data/: a temporary folder, CIFAR-10 records, and a small dataset in memory.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,15 +18,18 @@
 
 #include "data/dataset.h"
 #include "kernels/runtime/error.h"
+#include "tests/support/throws.h"
 
 namespace apam::data {
 
-/// A folder of its own, gone at the end of the scope.
+using support::throws;
+
+/// A temporary folder, removed by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "apam_data_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw InputError("no temporary folder " + name);
+    if (::mkdtemp(name.data()) == nullptr) throw InputError("cannot create temporary folder " + name);
     path_ = name;
   }
   ~TemporaryFolder() {
@@ -49,7 +52,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// The byte that record `index` of `cifar10_records` has at position `i` of its pixels.
+/// Byte `i` of the pixels of record `index` of cifar10_records().
 inline std::uint8_t cifar10_byte(std::size_t index, std::size_t i) {
   return static_cast<std::uint8_t>(i * 7 + i / 256 + index);
 }
@@ -64,27 +67,12 @@ inline std::vector<std::uint8_t> cifar10_records(const std::vector<int>& labels)
   return bytes;
 }
 
-/// The message of the `E` that `body` throws; a failure when it throws nothing or something else.
-template <class E, class Body>
-std::string message_of(Body&& body) {
-  try {
-    body();
-  } catch (const E& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "an error of another type: " << error.what();
-    return "";
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
-
-/// `n` training images (and as many test images), whose label is their index, so that a batch's labels tell which images it
-/// holds. `on_read`, when given, is called with the index before an image is handed out.
+/// `n` training and `n` test images, each with its index as label, so that labels identify images. `on_read`, if given, is
+/// called with the index of each image that is read.
 class NumberedImages final : public Dataset {
  public:
   explicit NumberedImages(std::int64_t n, ImageShape shape = {8, 8, 3}, std::function<void(std::int64_t)> on_read = {})
-      : Dataset(facts(n, shape)), on_read_(std::move(on_read)) {}
+      : Dataset(make_info(n, shape)), on_read_(std::move(on_read)) {}
 
   Sample read(Split split, std::int64_t index, std::span<std::uint8_t> scratch) const override {
     if (on_read_) on_read_(index);
@@ -98,7 +86,7 @@ class NumberedImages final : public Dataset {
   }
 
  private:
-  static DatasetInfo facts(std::int64_t n, ImageShape shape) {
+  static DatasetInfo make_info(std::int64_t n, ImageShape shape) {
     DatasetInfo info{.name = "numbered",
                      .source = "memory",
                      .shape = shape,
@@ -117,7 +105,7 @@ class NumberedImages final : public Dataset {
   std::function<void(std::int64_t)> on_read_;
 };
 
-/// Waits until `condition` holds, asleep; false when it does not within ten seconds.
+/// Polls until `condition` holds; false after ten seconds.
 template <class Condition>
 bool eventually(Condition&& condition) {
   for (int i = 0; i < 10000; ++i) {

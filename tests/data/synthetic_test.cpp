@@ -1,4 +1,4 @@
-// Synthetic images: balanced, reproducible, and learnable even by the nearest class mean.
+// Synthetic images: balanced, reproducible, and easy to learn.
 #include "data/synthetic.h"
 
 #include <gtest/gtest.h>
@@ -17,19 +17,19 @@ std::vector<std::uint8_t> pixels(const Dataset& dataset, Split split, std::int64
   return {sample.pixels.begin(), sample.pixels.end()};
 }
 
-TEST(Synthetic, IsAFunctionOfSeedSplitAndIndex) {
+TEST(Synthetic, DependsOnlyOnSeedSplitAndIndex) {
   const SyntheticOptions options{.shape = {5, 7, 3}, .classes = 4, .train_images = 40, .test_images = 8, .seed = 9};
   const auto one = make_synthetic(options);
   const auto other = make_synthetic(options);
   EXPECT_EQ(pixels(*one, Split::train, 33), pixels(*other, Split::train, 33));
-  EXPECT_NE(pixels(*one, Split::train, 1), pixels(*one, Split::train, 5));  // one class, other noise
+  EXPECT_NE(pixels(*one, Split::train, 1), pixels(*one, Split::train, 5));  // same class, other noise
   EXPECT_NE(pixels(*one, Split::train, 1), pixels(*one, Split::test, 1));
   auto reseeded = options;
   reseeded.seed = 10;
   EXPECT_NE(pixels(*one, Split::train, 1), pixels(*make_synthetic(reseeded), Split::train, 1));
 }
 
-TEST(Synthetic, HasTheShapeSizesAndBalancedClassesAskedFor) {
+TEST(Synthetic, HasTheRequestedShapeSizesAndBalancedClasses) {
   const auto dataset = make_synthetic({.shape = {3, 17, 2}, .classes = 6, .train_images = 60, .test_images = 12, .seed = 1});
   const DatasetInfo& info = dataset->info();
   EXPECT_EQ(info.shape, (ImageShape{3, 17, 2}));
@@ -45,7 +45,7 @@ TEST(Synthetic, HasTheShapeSizesAndBalancedClassesAskedFor) {
   }
 }
 
-TEST(Synthetic, NearestMeanOfTheTrainingImagesNamesMostTestImages) {
+TEST(Synthetic, NearestClassMeanClassifiesMostTestImages) {
   constexpr int kClasses = 10;
   const auto dataset =
       make_synthetic({.shape = {16, 16, 3}, .classes = kClasses, .train_images = 500, .test_images = 200, .seed = 3});
@@ -55,7 +55,7 @@ TEST(Synthetic, NearestMeanOfTheTrainingImagesNamesMostTestImages) {
     const auto image = pixels(*dataset, Split::train, i);
     for (std::size_t v = 0; v < values; ++v) mean[static_cast<std::size_t>(i % kClasses) * values + v] += image[v] / 50.0;
   }
-  int right = 0;
+  int correct = 0;
   for (int i = 0; i < 200; ++i) {
     const auto image = pixels(*dataset, Split::test, i);
     std::vector<double> distance(kClasses, 0.0);
@@ -63,20 +63,20 @@ TEST(Synthetic, NearestMeanOfTheTrainingImagesNamesMostTestImages) {
       for (std::size_t v = 0; v < values; ++v)
         distance[k] += (image[v] - mean[k * values + v]) * (image[v] - mean[k * values + v]);
     }
-    right += std::min_element(distance.begin(), distance.end()) - distance.begin() == i % kClasses ? 1 : 0;
+    correct += std::min_element(distance.begin(), distance.end()) - distance.begin() == i % kClasses ? 1 : 0;
   }
-  EXPECT_GE(right, 190);  // chance: 20
+  EXPECT_GE(correct, 190);  // chance: 20
 }
 
-TEST(Synthetic, RefusesEmptyAndOversizedRequests) {
-  const auto refusal = [](const SyntheticOptions& options) { return message_of<InputError>([&] { make_synthetic(options); }); };
-  EXPECT_EQ(refusal({.shape = {0, 4, 3}}),
-            "synthetic: images of 0x4x3, expected at least 1x1x1 and fewer than 268435456 values");
-  EXPECT_EQ(refusal({.shape = {1 << 20, 1 << 20, 3}}),
-            "synthetic: images of 1048576x1048576x3, expected at least 1x1x1 and fewer than 268435456 values");
-  EXPECT_EQ(refusal({.classes = 0}), "synthetic: 0 classes, expected at least 1");
-  EXPECT_EQ(refusal({.train_images = 0}), "synthetic: 0 training and 1000 test images, expected at least one of each");
-  EXPECT_EQ(refusal({.test_images = -1}), "synthetic: 5000 training and -1 test images, expected at least one of each");
+TEST(Synthetic, RejectsInvalidSizes) {
+  const auto rejects = [](const SyntheticOptions& options, const std::vector<std::string_view>& words) {
+    return throws<InputError>(words, [&] { make_synthetic(options); });
+  };
+  EXPECT_TRUE(rejects({.shape = {0, 4, 3}}, {"synthetic", "0x4x3", "1x1x1", "268435456"}));
+  EXPECT_TRUE(rejects({.shape = {1 << 20, 1 << 20, 3}}, {"synthetic", "1048576x1048576x3", "1x1x1", "268435456"}));
+  EXPECT_TRUE(rejects({.classes = 0}, {"synthetic", "0", "classes", "1"}));
+  EXPECT_TRUE(rejects({.train_images = 0}, {"synthetic", "0", "training", "1000", "test"}));
+  EXPECT_TRUE(rejects({.test_images = -1}, {"synthetic", "5000", "training", "-1", "test"}));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// A step allocates nothing after the first: neither device memory (Buffer) nor host memory. Every operator new of this program
-// is counted.
+// After the first step, training and evaluation allocate neither device memory (Buffer) nor host memory. All calls of operator
+// new are counted.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -48,7 +48,7 @@ void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free
 namespace apam::engine {
 namespace {
 
-/// Every operation of the engine, in residual blocks, and the optimizer.
+/// A residual net that uses every operation, and an optimizer.
 class Training {
  public:
   explicit Training(std::string_view kernels) : model_(layout_, kernels, 2), optimizer_({}, layout_.weights_size(), {}) {
@@ -108,37 +108,37 @@ class Training {
   ParameterId last_ready_;
 };
 
-struct Counts {
+struct Allocations {
   std::uint64_t buffers, allocations;
 };
 
-/// What five steps and evaluations allocate after a first of each.
-Counts later_allocations(std::string_view kernels) {
+/// Allocations of five steps and evaluations after a warm-up of one each.
+Allocations allocations_after_warm_up(std::string_view kernels) {
   Training training(kernels);
   const double first = training.step();
   training.evaluate();
-  const Counts before{Buffer::allocations(), allocation_count};
+  const Allocations before{Buffer::allocations(), allocation_count};
   double last = first;
   for (int step = 0; step < 5; ++step) {
     last = training.step();
     training.evaluate();
   }
-  const Counts counts{Buffer::allocations() - before.buffers, allocation_count - before.allocations};
-  EXPECT_NE(last, first) << "the steps did nothing";
+  const Allocations counts{Buffer::allocations() - before.buffers, allocation_count - before.allocations};
+  EXPECT_NE(last, first) << "the weights did not change";
   return counts;
 }
 
 TEST(Steps, allocate_nothing_after_the_first) {
-  const auto counts = later_allocations("ours");
+  const auto counts = allocations_after_warm_up("native");
   EXPECT_EQ(counts.buffers, 0U);
   EXPECT_EQ(counts.allocations, 0U);
 }
 
-TEST(Steps, on_the_naive_kernels_allocate_no_buffer_after_the_first) {
-  EXPECT_EQ(later_allocations("reference").buffers, 0U);  // the naive loops keep their sums in vectors
+TEST(Steps, on_reference_kernels_allocate_no_buffer_after_the_first) {
+  EXPECT_EQ(allocations_after_warm_up("reference").buffers, 0U);  // these kernels do allocate host vectors
 }
 
-TEST(Counting, sees_an_allocation) {
+TEST(AllocationCounter, counts_operator_new) {
   const auto before = allocation_count.load();
   const auto memory = std::make_unique<std::vector<int>>(100);
   EXPECT_EQ(allocation_count.load(), before + 2) << memory->size();

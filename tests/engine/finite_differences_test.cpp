@@ -1,9 +1,9 @@
-// The gradient of a small residual net against finite differences of its loss. The kernels' arithmetic is tested in double
-// elsewhere; here the question is whether the tape brings every contribution to its place.
+// The gradient of a small residual net against finite differences of its loss. Tests how the tape routes and accumulates
+// gradients; the kernels' arithmetic is tested in double with the kernels.
 //
-// Along a direction v the central difference D(h) = (L(w + h v) - L(w - h v)) / 2h misses the derivative by h^2/6 L''' and by
-// the rounding of L, a float of about 2, over h. The first is a third of D(2h) - D(h); the whole of that difference, and 16
-// eps L / h for the second, make the tolerance. Everything in the net is smooth, so that the expansion holds.
+// Along a direction v, the error of the central difference D(h) = (L(w + h v) - L(w - h v)) / 2h is h^2/6 L''', plus the
+// rounding of L (about 2, in float32) divided by h. The first term is (D(2h) - D(h)) / 3. The tolerance is |D(2h) - D(h)| + 16
+// eps L / h. The net has no ReLU, so the loss is smooth.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -25,7 +25,7 @@ class SmallNet {
  public:
   explicit SmallNet(std::string_view kernels) : model_(layout_, kernels, 2) {
     model_.arena.initialize(11);
-    // Batch norms away from 1 and 0, so that their gradients take part.
+    // Move the batch norms' gamma and beta away from 1 and 0.
     const auto scales = normals(model_.arena.weights().size(), 3);
     for (std::size_t i = 0; i < layout_.parameters().size(); ++i) {
       if (layout_.parameters()[i].shape.rank() > 1) continue;
@@ -68,12 +68,12 @@ class SmallNet {
   Var image_;
 };
 
-/// Compares the derivative along `gradient` with finite differences, moving `values`.
+/// Compares the derivative by `values` along `gradient` with finite differences. Restores `values`.
 void check_along_gradient(SmallNet& net, std::span<float> values, const std::vector<float>& gradient, const std::string& name) {
   double squares = 0;
   for (const float g : gradient) squares += double{g} * g;
   const double norm = std::sqrt(squares);
-  ASSERT_GT(norm, 1e-3) << name << ": a gradient this small would test nothing";
+  ASSERT_GT(norm, 1e-3) << name << ": gradient too small for a meaningful test";
   const std::vector<float> start(values.begin(), values.end());
   const auto difference = [&](double step) {
     const auto moved = [&](double distance) {
@@ -88,15 +88,15 @@ void check_along_gradient(SmallNet& net, std::span<float> values, const std::vec
   const double fine = difference(kStep);
   const double coarse = difference(2 * kStep);
   const double tolerance = std::abs(coarse - fine) + 16 * std::numeric_limits<float>::epsilon() * 2 / kStep;
-  EXPECT_LT(tolerance, 0.05 * norm) << name << ": too coarse to tell";
+  EXPECT_LT(tolerance, 0.05 * norm) << name << ": tolerance too large for a meaningful test";
   EXPECT_NEAR(fine, norm, tolerance) << name;
 }
 
 class SmallNetGradient : public testing::TestWithParam<std::string_view> {};
-INSTANTIATE_TEST_SUITE_P(Kernels, SmallNetGradient, testing::Values("reference", "ours", "auto"),
+INSTANTIATE_TEST_SUITE_P(Kernels, SmallNetGradient, testing::Values("reference", "native", "auto"),
                          [](const testing::TestParamInfo<std::string_view>& test) { return std::string(test.param); });
 
-TEST_P(SmallNetGradient, agrees_with_finite_differences_of_the_loss) {
+TEST_P(SmallNetGradient, matches_finite_differences) {
   SmallNet net(GetParam());
   net.loss(true);
   const auto image_gradient = net.image_gradient();

@@ -1,6 +1,6 @@
-// A million optimizer steps of a few weights against the formulas of kernels/ops/optimizer_step.h in long double, which carry
-// a bound of what float32 can have rounded so far (running error analysis: Higham, "Accuracy and stability of numerical
-// algorithms", 2002, section 3.3). Both get the same gradients; those of the weight decay are taken at the float weights.
+// A million optimizer steps of a few weights against the formulas of kernels/ops/optimizer_step.h in long double. The reference
+// carries a bound on the accumulated float32 rounding (running error analysis: Higham, "Accuracy and stability of numerical
+// algorithms", 2002, section 3.3). Both sides get the same gradients; weight decay uses the float32 weights on both.
 //
 //   engine_long_run [STEPS]
 #include <gtest/gtest.h>
@@ -18,14 +18,14 @@ namespace {
 using Rule = kernels::OptimizerStep::Rule;
 using Real = long double;
 
-constexpr Real kUnit = 0x1p-24L;                                 // what one operation rounds by, relatively
-constexpr Real kTiny = Real(std::numeric_limits<float>::min());  // and absolutely, where it comes near zero
+constexpr Real kUnit = 0x1p-24L;                                 // relative rounding error of one operation
+constexpr Real kTiny = Real(std::numeric_limits<float>::min());  // absolute error near zero
 
-/// A number, and how far the float that stands for it can be off.
+/// An exact value and a bound on the error of its float32 counterpart.
 struct Bounded {
   Real value = 0, error = 0;
 
-  Real largest() const { return std::abs(value) + error; }
+  Real magnitude() const { return std::abs(value) + error; }
 };
 
 Bounded rounded(Real value, Real error) { return {value, error + kUnit * (std::abs(value) + error) + kTiny}; }
@@ -34,23 +34,23 @@ Bounded constant(Real value) { return {value, std::abs(Real(static_cast<float>(v
 
 Bounded operator+(const Bounded& a, const Bounded& b) { return rounded(a.value + b.value, a.error + b.error); }
 Bounded operator*(const Bounded& a, const Bounded& b) {
-  return rounded(a.value * b.value, a.largest() * b.largest() - std::abs(a.value * b.value));
+  return rounded(a.value * b.value, a.magnitude() * b.magnitude() - std::abs(a.value * b.value));
 }
-/// b is positive, and known well enough to tell.
+/// Requires b.value > b.error.
 Bounded operator/(const Bounded& a, const Bounded& b) {
-  return rounded(a.value / b.value, a.largest() / (b.value - b.error) - std::abs(a.value) / b.value);
+  return rounded(a.value / b.value, a.magnitude() / (b.value - b.error) - std::abs(a.value) / b.value);
 }
 Bounded square_root(const Bounded& a) {
   return rounded(std::sqrt(a.value), std::sqrt(a.value) - std::sqrt(std::max<Real>(0, a.value - a.error)));
 }
 Bounded larger(const Bounded& a, const Bounded& b) { return {std::max(a.value, b.value), std::max(a.error, b.error)}; }
 
-/// The moments of one weight and where its steps have led.
-class Followed {
+/// The exact trajectory of one weight and its moments.
+class Trajectory {
  public:
-  Followed(const OptimizerOptions& options, float start) : options_(options), weight_(exactly(start)) {}
+  Trajectory(const OptimizerOptions& options, float start) : options_(options), weight_(exactly(start)) {}
 
-  /// What step t adds to the weight.
+  /// Applies one step; returns the change of the weight.
   Bounded step(const Bounded& rate, float gradient, float weight) {
     Bounded g = exactly(gradient) + constant(Real(options_.weight_decay)) * exactly(weight);
     Bounded quotient = g;
@@ -64,12 +64,12 @@ class Followed {
     change.value = -change.value;
     path_ += std::abs(change.value);
     const Bounded sum = weight_ + change;
-    // What the sum rounds by is known from the float itself.
-    weight_ = {sum.value, weight_.error + change.error + kUnit * (Real(std::abs(weight)) + change.largest())};
+    // The rounding of the sum follows from the float32 weight itself.
+    weight_ = {sum.value, weight_.error + change.error + kUnit * (Real(std::abs(weight)) + change.magnitude())};
     return change;
   }
   const Bounded& weight() const { return weight_; }
-  Real path() const { return path_; }  ///< the lengths of all steps
+  Real path() const { return path_; }  ///< sum of the lengths of all steps
 
  private:
   OptimizerOptions options_;
@@ -77,8 +77,8 @@ class Followed {
   Real path_ = 0;
 };
 
-/// Gradients as training makes them: constant, noise, noise around something, decaying to nothing, rare, ending, decaying
-/// slowly, and those of a noisy parabola.
+/// Typical gradients, one kind per weight: constant, noise, noise with a mean, exponential decay, sparse, zero after 1000
+/// steps, slow decay, and those of a noisy parabola.
 class Gradients {
  public:
   static constexpr std::size_t kCount = 8;
@@ -110,15 +110,15 @@ Bounded rate_of(const OptimizerOptions& options, std::int64_t t) {
   if (options.rule != Rule::sgd) {
     rate *= std::sqrt(1 - std::pow(Real(options.beta2), Real(t))) / (1 - std::pow(Real(options.beta1), Real(t)));
   }
-  return {rate, kUnit * rate * (1 + 1e-3L)};  // rounded from double, which is off by far less than a thousandth of that
+  return {rate, kUnit * rate * (1 + 1e-3L)};  // rounded from double, whose own error is far below 1e-3 of that
 }
 
-void follow(const OptimizerOptions& options) {
-  Model model({}, "ours");
+void check(const OptimizerOptions& options) {
+  Model model({}, "native");
   Optimizer optimizer({}, Gradients::kCount, options);
   std::vector<float> weights{0, 0.05F, -0.3F, 0, 1, 0.01F, -0.05F, 2};
-  std::vector<Followed> followed;
-  for (const float weight : weights) followed.emplace_back(options, weight);
+  std::vector<Trajectory> trajectories;
+  for (const float weight : weights) trajectories.emplace_back(options, weight);
   const Gradients gradients;
   for (std::int64_t t = 1; t <= step_count(); ++t) {
     const auto g = gradients.at(t, weights);
@@ -126,24 +126,24 @@ void follow(const OptimizerOptions& options) {
     optimizer.step(model.exec, In(g.data(), g.size()), Out(weights.data(), weights.size()));
     const Bounded rate = rate_of(options, t);
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      const Bounded change = followed[i].step(rate, g[i], before[i]);
+      const Bounded change = trajectories[i].step(rate, g[i], before[i]);
       const Real off = std::abs(Real(weights[i]) - Real(before[i]) - change.value);
-      ASSERT_LE(off, change.error + kUnit * (Real(std::abs(before[i])) + change.largest()))
+      ASSERT_LE(off, change.error + kUnit * (Real(std::abs(before[i])) + change.magnitude()))
           << "step " << t << " of weight " << i;
-      const Bounded& target = followed[i].weight();
+      const Bounded& target = trajectories[i].weight();
       ASSERT_LE(std::abs(Real(weights[i]) - target.value), target.error) << "weight " << i << " after step " << t;
     }
   }
-  // The bounds say something: what they allow is a small part of the way.
-  for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_LT(followed[i].weight().error, followed[i].path() / 2) << i;
+  // The bounds are meaningful: well below the distance travelled.
+  for (std::size_t i = 0; i < weights.size(); ++i) EXPECT_LT(trajectories[i].weight().error, trajectories[i].path() / 2) << i;
 }
 
-TEST(LongRun, sgd_follows_its_formula) { follow({.rule = Rule::sgd, .learning_rate = 1e-2, .weight_decay = 1e-4}); }
-TEST(LongRun, adam_follows_its_formula) { follow({.rule = Rule::adam, .learning_rate = 1e-3}); }
+TEST(LongRun, sgd_follows_its_formula) { check({.rule = Rule::sgd, .learning_rate = 1e-2, .weight_decay = 1e-4}); }
+TEST(LongRun, adam_follows_its_formula) { check({.rule = Rule::adam, .learning_rate = 1e-3}); }
 TEST(LongRun, adam_with_weight_decay_follows_its_formula) {
-  follow({.rule = Rule::adam, .learning_rate = 1e-4, .beta1 = 0.8, .beta2 = 0.99, .weight_decay = 5e-4});
+  check({.rule = Rule::adam, .learning_rate = 1e-4, .beta1 = 0.8, .beta2 = 0.99, .weight_decay = 5e-4});
 }
-TEST(LongRun, amsgrad_follows_its_formula) { follow({.rule = Rule::amsgrad, .learning_rate = 1e-3, .weight_decay = 1e-4}); }
+TEST(LongRun, amsgrad_follows_its_formula) { check({.rule = Rule::amsgrad, .learning_rate = 1e-3, .weight_decay = 1e-4}); }
 
 }  // namespace
 }  // namespace apam::engine

@@ -1,15 +1,17 @@
-// What a test of the engine runs on: one Exec, one arena and one tape, on the naive kernels unless it says otherwise.
+// The fixture of engine tests: Exec, parameter arena and tape. Uses the reference kernels by default.
 #pragma once
 
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "engine/ops/ops.h"
 #include "kernels/runtime/philox.h"
+#include "tests/support/throws.h"
 
 namespace apam::engine {
+
+using support::throws;
 
 struct Model {
   explicit Model(ParameterLayout layout = {}, std::string_view kernels = "reference", int threads = 1)
@@ -26,30 +28,19 @@ struct Model {
   Tape tape;
 };
 
-/// A tensor over the vector's memory.
+/// A view of the vector.
 inline Tensor tensor_over(const Shape& shape, std::vector<float>& values) { return {shape, Out(values.data(), values.size())}; }
 
 inline Labels labels_over(std::span<const std::int32_t> labels) { return labels; }
 
 inline std::vector<float> values_of(In span) { return {span.host().begin(), span.host().end()}; }
 
-/// `count` unit normal numbers.
+/// `count` samples of N(0, 1).
 inline std::vector<float> normals(std::size_t count, std::uint64_t stream) {
-  const Random random(1, Purpose::trial, stream);
+  const Random random(1, Purpose::sample, stream);
   std::vector<float> values(count);
   for (std::size_t i = 0; i < count; ++i) values[i] = random.normal(i);
   return values;
-}
-
-/// The message of the error that `action` throws.
-template <class E, class Action>
-std::string error_of(Action&& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace apam::engine

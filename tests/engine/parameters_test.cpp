@@ -1,4 +1,4 @@
-// The flat memory of a model: places, alignment, initial values.
+// The flat memory of a model: offsets, alignment, initial values.
 #include "engine/parameters.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kLine = 16;  // floats: 64 bytes
 
-ParameterLayout three_odd_parameters() {
+ParameterLayout three_parameters() {
   ParameterLayout layout;
   layout.add("a", {3, 3, 3, 5}, Initializer::uniform(0.25F));
   layout.add("b", {17}, Initializer::constant(2.0F));
@@ -21,13 +21,13 @@ ParameterLayout three_odd_parameters() {
   return layout;
 }
 
-TEST(ParameterLayout, gives_every_parameter_its_own_aligned_window) {
-  const ParameterLayout layout = three_odd_parameters();
+TEST(ParameterLayout, parameters_have_separate_aligned_windows) {
+  const ParameterLayout layout = three_parameters();
   std::size_t end = 0;
   for (const auto& parameter : layout.parameters()) {
     EXPECT_EQ(parameter.offset % kLine, 0U) << parameter.name;
     EXPECT_GE(parameter.offset, end) << parameter.name;
-    EXPECT_LT(parameter.offset - end, kLine) << parameter.name << ": no more padding than alignment needs";
+    EXPECT_LT(parameter.offset - end, kLine) << parameter.name << ": more padding than needed";
     end = parameter.offset + parameter.shape.size();
   }
   EXPECT_GE(layout.weights_size(), end);
@@ -35,7 +35,7 @@ TEST(ParameterLayout, gives_every_parameter_its_own_aligned_window) {
   EXPECT_EQ(layout.parameter_count(), 135U + 17U + 20000U);
 }
 
-TEST(ParameterLayout, gives_means_and_variances_their_own_aligned_windows) {
+TEST(ParameterLayout, statistics_have_separate_aligned_windows) {
   ParameterLayout layout;
   layout.add("bn1.weight", {5}, Initializer::constant(1.0F));
   const auto first = layout.add_statistics("bn1", 5);
@@ -45,18 +45,18 @@ TEST(ParameterLayout, gives_means_and_variances_their_own_aligned_windows) {
   EXPECT_EQ(layout[second].mean_offset, 2 * kLine);
   EXPECT_EQ(layout[second].variance_offset, 3 * kLine);
   EXPECT_EQ(layout.statistics_size(), 4 * kLine);
-  EXPECT_EQ(layout[second].after, 1U);
+  EXPECT_EQ(layout[second].parameters_before, 1U);
 }
 
-TEST(ParameterLayout, has_each_name_once) {
-  ParameterLayout layout = three_odd_parameters();
-  EXPECT_EQ(error_of<InputError>([&] { layout.add("b", {1}, {}); }), "parameters: the name 'b' is taken");
+TEST(ParameterLayout, rejects_duplicate_names) {
+  ParameterLayout layout = three_parameters();
+  EXPECT_TRUE(throws<InputError>({"parameters", "b"}, [&] { layout.add("b", {1}, {}); }));
   layout.add_statistics("bn", 4);
-  EXPECT_EQ(error_of<InputError>([&] { layout.add_statistics("bn", 4); }), "statistics: the name 'bn' is taken");
+  EXPECT_TRUE(throws<InputError>({"statistics", "bn"}, [&] { layout.add_statistics("bn", 4); }));
 }
 
-TEST(ParameterArena, shows_one_memory_as_a_whole_and_in_windows) {
-  ParameterLayout layout = three_odd_parameters();
+TEST(ParameterArena, windows_are_views_of_the_flat_memory) {
+  ParameterLayout layout = three_parameters();
   const auto statistics = layout.add_statistics("bn", 7);
   const ParameterArena arena(Device{}, layout);
   EXPECT_EQ(arena.state().size(), layout.weights_size() + layout.statistics_size());
@@ -72,14 +72,14 @@ TEST(ParameterArena, shows_one_memory_as_a_whole_and_in_windows) {
   }
 }
 
-TEST(ParameterArena, of_state_alone_has_nothing_outgoing) {
-  const ParameterArena arena(Device{}, three_odd_parameters(), ParameterArena::Contents::state);
+TEST(ParameterArena, of_state_only_has_no_outgoing_memory) {
+  const ParameterArena arena(Device{}, three_parameters(), ParameterArena::Contents::state);
   EXPECT_TRUE(arena.outgoing().empty());
   EXPECT_EQ(arena.weights().size(), arena.layout().weights_size());
 }
 
-TEST(ParameterArena, starts_at_zero_with_variances_of_one) {
-  ParameterLayout layout = three_odd_parameters();
+TEST(ParameterArena, starts_with_zeros_and_unit_variances) {
+  ParameterLayout layout = three_parameters();
   const auto statistics = layout.add_statistics("bn", 7);
   const ParameterArena arena(Device{}, layout);
   EXPECT_EQ(values_of(arena.weights()), std::vector<float>(layout.weights_size()));
@@ -89,7 +89,7 @@ TEST(ParameterArena, starts_at_zero_with_variances_of_one) {
 }
 
 TEST(ParameterArena, draws_each_parameter_from_its_distribution) {
-  const ParameterArena arena(Device{}, three_odd_parameters());
+  const ParameterArena arena(Device{}, three_parameters());
   arena.initialize(3);
   double sum = 0;
   for (const float value : arena.weight({0}).data.host()) {
@@ -109,30 +109,30 @@ TEST(ParameterArena, draws_each_parameter_from_its_distribution) {
   EXPECT_NEAR(squares / 20000, 0.25, 5 * 0.25 * std::sqrt(2.0 / 20000));
 }
 
-TEST(ParameterArena, leaves_the_padding_zero) {
-  const ParameterArena arena(Device{}, three_odd_parameters());
+TEST(ParameterArena, initialize_leaves_the_padding_zero) {
+  const ParameterArena arena(Device{}, three_parameters());
   arena.initialize(3);
   const auto weights = arena.weights().host();
   for (std::size_t i = 135; i < arena.layout().parameters()[1].offset; ++i) EXPECT_EQ(weights[i], 0.0F) << i;
 }
 
-TEST(ParameterArena, draws_the_same_for_a_seed_and_place_and_other_values_for_others) {
-  const ParameterArena first(Device{}, three_odd_parameters());
-  const ParameterArena second(Device{}, three_odd_parameters());
+TEST(ParameterArena, initial_values_depend_only_on_seed_and_index) {
+  const ParameterArena first(Device{}, three_parameters());
+  const ParameterArena second(Device{}, three_parameters());
   first.initialize(3);
   second.initialize(3);
   EXPECT_EQ(values_of(first.state()), values_of(second.state()));
   second.initialize(4);
   EXPECT_NE(values_of(first.weight({0}).data), values_of(second.weight({0}).data));
 
-  ParameterLayout shorter;  // the values depend on the parameter's place alone, not on what follows
+  ParameterLayout shorter;  // parameters that follow make no difference
   shorter.add("a", {3, 3, 3, 5}, Initializer::uniform(0.25F));
   const ParameterArena third(Device{}, shorter);
   third.initialize(3);
   EXPECT_EQ(values_of(first.weight({0}).data), values_of(third.weight({0}).data));
 }
 
-TEST(ParameterArena, initialize_returns_statistics_to_their_defaults) {
+TEST(ParameterArena, initialize_resets_the_running_statistics) {
   ParameterLayout layout;
   const auto statistics = layout.add_statistics("bn", 2);
   const ParameterArena arena(Device{}, layout);

@@ -1,5 +1,5 @@
-// The tape: when values live, how gradients meet, what is announced. Gradients are exact numbers here: with logits all zero,
-// two classes and label 0, d loss / d logits is (-1/2, 1/2) times the scale.
+// The tape: lifetimes of values, accumulation of gradients, on_gradient_ready. All gradients are exact: for two zero logits and
+// label 0, d loss / d logits = gradient_scale * (-1/2, 1/2).
 #include "engine/tape.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@ namespace {
 
 using Values = std::vector<float>;
 
-/// One row of two zero logits, whose gradients are wanted.
+/// One row of two zero logits that need gradients.
 class TwoLogits : public testing::Test {
  protected:
   void SetUp() override { model.tape.begin(Mode::training); }
@@ -37,19 +37,19 @@ TEST_F(TwoLogits, receive_the_gradient_of_the_loss) {
   EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
 }
 
-TEST_F(TwoLogits, added_to_themselves_receive_it_twice) {
+TEST_F(TwoLogits, added_to_themselves_receive_the_gradient_twice) {
   const Var a = leaf();
   backward_from(add(a, a));
   EXPECT_EQ(gradient(a), (Values{-1.0F, 1.0F}));
 }
 
-TEST_F(TwoLogits, added_three_times_receive_it_three_times) {
+TEST_F(TwoLogits, added_three_times_receive_the_gradient_three_times) {
   const Var a = leaf();
   backward_from(add(add(a, a), a));
   EXPECT_EQ(gradient(a), (Values{-1.5F, 1.5F}));
 }
 
-TEST_F(TwoLogits, sum_over_both_ways_of_a_diamond) {
+TEST_F(TwoLogits, accumulate_over_both_paths_of_a_diamond) {
   const Var a = leaf();
   backward_from(add(scale(a, 3.0F), a));
   EXPECT_EQ(gradient(a), (Values{-2.0F, 2.0F}));
@@ -59,7 +59,7 @@ TEST_F(TwoLogits, sum_over_both_ways_of_a_diamond) {
   EXPECT_EQ(gradient(b), (Values{-2.0F, 2.0F}));
 }
 
-TEST_F(TwoLogits, share_one_memory_for_one_gradient) {
+TEST_F(TwoLogits, share_the_memory_of_equal_gradients) {
   const Var a = leaf();
   const Var b = leaf();
   backward_from(add(a, b));
@@ -67,16 +67,16 @@ TEST_F(TwoLogits, share_one_memory_for_one_gradient) {
   EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
 }
 
-TEST_F(TwoLogits, copy_a_shared_gradient_before_they_add_to_it) {
+TEST_F(TwoLogits, copy_a_shared_gradient_on_write) {
   const Var a = leaf();
   const Var b = leaf();
-  backward_from(add(scale(a, 2.0F), add(a, b)));  // b's gradient is what a's starts as
+  backward_from(add(scale(a, 2.0F), add(a, b)));  // a and b share a gradient until scale adds to a's
   EXPECT_EQ(gradient(a), (Values{-1.5F, 1.5F}));
   EXPECT_EQ(gradient(b), (Values{-0.5F, 0.5F}));
   EXPECT_NE(model.tape.gradient(a).data(), model.tape.gradient(b).data());
 }
 
-TEST_F(TwoLogits, copy_a_shared_gradient_before_passing_on_adds_to_it) {
+TEST_F(TwoLogits, copy_a_shared_gradient_on_write_by_pass_on) {
   const Var a = leaf();
   const Var b = leaf();
   const Var c = leaf();
@@ -86,22 +86,22 @@ TEST_F(TwoLogits, copy_a_shared_gradient_before_passing_on_adds_to_it) {
   EXPECT_EQ(gradient(c), (Values{-0.5F, 0.5F}));
 }
 
-TEST_F(TwoLogits, ignore_what_the_loss_does_not_depend_on) {
+TEST_F(TwoLogits, ignore_uses_that_the_loss_does_not_depend_on) {
   const Var a = leaf();
   const Var dead_end = relu(add(scale(a, 5.0F), a));
   backward_from(a);
   EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
 }
 
-TEST_F(TwoLogits, leave_inputs_alone_that_ask_for_no_gradient) {
+TEST_F(TwoLogits, have_no_gradient_unless_requested) {
   const Var a = leaf();
   const Var constant = model.tape.input(tensor_over({1, 2}, zeros));
   backward_from(add(add(a, constant), constant));
   EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
-  EXPECT_EQ(error_of<KernelError>([&] { gradient(constant); }), "backward: a value of shape (1, 2) has no gradient");
+  EXPECT_TRUE(throws<KernelError>({"(1, 2)", "gradient"}, [&] { gradient(constant); }));
 }
 
-TEST_F(TwoLogits, have_one_gradient_for_each_pass) {
+TEST_F(TwoLogits, start_each_pass_without_a_gradient) {
   for (int pass = 0; pass < 3; ++pass) {
     model.tape.begin(Mode::training);
     const Var a = leaf();
@@ -110,7 +110,7 @@ TEST_F(TwoLogits, have_one_gradient_for_each_pass) {
   }
 }
 
-TEST_F(TwoLogits, give_all_memory_back) {
+TEST_F(TwoLogits, return_all_memory) {
   {
     const Var a = leaf();
     backward_from(add(relu(scale(a, 3.0F)), a));
@@ -119,14 +119,14 @@ TEST_F(TwoLogits, give_all_memory_back) {
   EXPECT_EQ(model.tape.arena().bytes_in_use(), 0U);
 }
 
-TEST_F(TwoLogits, are_dropped_by_a_new_pass_when_backward_never_ran) {
+TEST_F(TwoLogits, of_an_unfinished_pass_are_freed_by_begin) {
   softmax_cross_entropy(relu(scale(leaf(), 3.0F)), labels, 1.0F);
   EXPECT_GT(model.tape.arena().bytes_in_use(), 0U);
   model.tape.begin(Mode::training);
   EXPECT_EQ(model.tape.arena().bytes_in_use(), 0U);
 }
 
-constexpr std::size_t kBlock = 64 * sizeof(float);  // an image of 64 elements, an aligned block
+constexpr std::size_t kBlock = 64 * sizeof(float);  // an image of 64 elements: one aligned block
 
 class Lifetimes : public testing::Test {
  protected:
@@ -137,7 +137,7 @@ class Lifetimes : public testing::Test {
   Values values = Values(64, 1.0F);
 };
 
-TEST_F(Lifetimes, a_value_that_backward_does_not_need_is_freed_with_its_last_handle) {
+TEST_F(Lifetimes, values_not_needed_by_backward_are_freed_with_the_last_handle) {
   model.tape.begin(Mode::training);
   Var y = scale(image(), 2.0F);
   EXPECT_EQ(in_use(), kBlock);
@@ -149,7 +149,7 @@ TEST_F(Lifetimes, a_value_that_backward_does_not_need_is_freed_with_its_last_han
   EXPECT_EQ(values_of(copy_of_y.data()), Values(64, 4.0F));
 }
 
-TEST_F(Lifetimes, a_value_that_backward_needs_lives_until_then) {
+TEST_F(Lifetimes, values_needed_by_backward_outlive_their_handles) {
   model.tape.begin(Mode::training);
   Var y = relu(image());  // backward of relu reads y
   y = relu(y);
@@ -170,10 +170,10 @@ TEST_F(Lifetimes, inference_records_nothing) {
   y = Var();
   EXPECT_EQ(in_use(), 0U);
   EXPECT_LE(model.tape.arena().peak_bytes(), 2 * kBlock);
-  EXPECT_EQ(error_of<KernelError>([&] { model.tape.backward(); }), "backward: the pass did not begin in training mode");
+  EXPECT_TRUE(throws<KernelError>({"backward", "training"}, [&] { model.tape.backward(); }));
 }
 
-/// Linear layers of two features over two logits: their gradients can be worked out by hand.
+/// Linear layers with two inputs and two outputs, with exact gradients.
 class LinearLayers : public testing::Test {
  protected:
   LinearLayers() {
@@ -207,7 +207,7 @@ class LinearLayers : public testing::Test {
   std::vector<Values> at_ready;
 };
 
-TEST_F(LinearLayers, a_parameter_that_is_used_twice_collects_both_contributions) {
+TEST_F(LinearLayers, gradient_of_a_parameter_used_twice_is_the_sum) {
   // y = W (W x + b) + b with W = [[0, 1], [0, 0]], b = 0: h = W x = (2, 0), y = (0, 0), dy = (-1/2, 1/2).
   // dh = W' dy = (0, -1/2); dW = dy h' + dh x', db = dy + dh.
   model.set(first.weight, {0, 1, 0, 0});
@@ -219,7 +219,7 @@ TEST_F(LinearLayers, a_parameter_that_is_used_twice_collects_both_contributions)
   EXPECT_EQ(values_of(model.tape.gradient(input)), (Values{0.0F, 0.0F}));  // W' dh
 }
 
-TEST_F(LinearLayers, a_parameter_that_is_not_used_has_a_gradient_of_zero) {
+TEST_F(LinearLayers, gradient_of_an_unused_parameter_is_zero) {
   model.tape.begin(Mode::training);
   backward_from(linear(model.tape.input(tensor_over({1, 2}, x)), first.weight, first.bias));
   EXPECT_EQ(gradient(first.weight), (Values{-0.5F, -1.0F, 0.5F, 1.0F}));
@@ -227,7 +227,7 @@ TEST_F(LinearLayers, a_parameter_that_is_not_used_has_a_gradient_of_zero) {
   EXPECT_EQ(gradient(unused.bias), Values(2));
 }
 
-TEST_F(LinearLayers, every_gradient_is_announced_once_when_it_is_complete_last_layer_first) {
+TEST_F(LinearLayers, gradients_are_reported_once_when_complete_last_layer_first) {
   for (int pass = 0; pass < 2; ++pass) {
     ready.clear();
     at_ready.clear();
@@ -241,7 +241,7 @@ TEST_F(LinearLayers, every_gradient_is_announced_once_when_it_is_complete_last_l
   }
 }
 
-TEST_F(LinearLayers, a_gradient_with_two_contributions_is_announced_after_the_second) {
+TEST_F(LinearLayers, gradient_with_two_contributions_is_reported_after_the_second) {
   model.tape.begin(Mode::training);
   const Var input = model.tape.input(tensor_over({1, 2}, x));
   const Var h = linear(linear(input, first.weight, first.bias), second.weight, second.bias);
@@ -251,7 +251,7 @@ TEST_F(LinearLayers, a_gradient_with_two_contributions_is_announced_after_the_se
   for (std::size_t i = 0; i < ready.size(); ++i) EXPECT_EQ(at_ready[i], gradient({ready[i]})) << ready[i];
 }
 
-TEST_F(LinearLayers, a_gradient_that_waits_for_a_dead_end_is_announced_at_the_end) {
+TEST_F(LinearLayers, gradient_with_an_unused_contribution_is_reported_at_the_end) {
   model.tape.begin(Mode::training);
   const Var input = model.tape.input(tensor_over({1, 2}, x));
   const Var logits = linear(input, first.weight, first.bias);

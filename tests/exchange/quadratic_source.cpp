@@ -21,7 +21,7 @@ QuadraticSource::QuadraticSource(const QuadraticOptions& options) : options_(opt
 }
 
 float QuadraticSource::target(std::int64_t batch, int row, std::size_t element) const {
-  const Random random(7, Purpose::trial, static_cast<std::uint64_t>(batch));
+  const Random random(7, Purpose::sample, static_cast<std::uint64_t>(batch));
   const std::size_t stride = arena_.layout().weights_size() + static_cast<std::size_t>(options_.channels);
   return options_.spread * (2.0F * random.uniform(static_cast<std::size_t>(row) * stride + element) - 1.0F);
 }

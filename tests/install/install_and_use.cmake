@@ -1,4 +1,4 @@
-# Installs the build into a fresh prefix, then configures, builds and runs the consumer against it, and the program from it.
+# Installs the build to an empty prefix, builds and runs the consumer against it, and runs the installed program.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status)
   if(NOT status EQUAL 0)

@@ -1,4 +1,4 @@
-// What `auto` chooses by scripted clocks, what it keeps on disk, and what it does with what it finds there.
+// `auto` with scripted clocks: its choices, what it stores on disk, and how it uses stored decisions.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/tuning_cache.h"
 #include "tests/support/temporary_folder.h"
 
@@ -19,8 +19,7 @@ nlohmann::json read(const std::filesystem::path& file) { return nlohmann::json::
 /// The one file of timings in a folder.
 std::filesystem::path file_in(const std::filesystem::path& folder) { return TuningCache(folder).file(); }
 
-/// A clock that runs the work and says that the provider at `kernel` of the table took so long on an idle machine, or that
-/// other work disturbed it.
+/// A clock that runs the work and reports these times in turn: on an idle machine, or disturbed by other work.
 RunClock scripted(std::vector<double> milliseconds, bool disturbed = false) {
   return [=, call = std::make_shared<std::size_t>(0)](const std::function<void()>& work) {
     work();
@@ -31,7 +30,7 @@ RunClock scripted(std::vector<double> milliseconds, bool disturbed = false) {
 
 const RunClock kFirstWins = scripted({10, 20}), kSecondWins = scripted({20, 10});
 
-/// What `auto` says about a small convolution, the operation that most providers have.
+/// The report on a small convolution, which most providers support.
 KernelReport choose(ExecOptions options, int images = 2) {
   Exec exec(std::move(options));
   kernel<Conv2d>(exec, {.n = images, .h = 8, .w = 8, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1}, Conv2d::Pass::forward);
@@ -53,14 +52,14 @@ class Auto : public testing::Test {
   KernelReport measured;
 };
 
-TEST_F(Auto, takes_the_first_of_the_table_or_who_leads_it) {
+TEST_F(Auto, takes_the_first_of_the_table_unless_another_leads) {
   const auto first = implementations<Conv2d>().front().provider;
   EXPECT_EQ(measured.provider, first);
   EXPECT_EQ(choose("", 2, scripted({10, 9.8})).provider, first);
   EXPECT_NE(choose("", 2, kSecondWins).provider, first);
 }
 
-TEST_F(Auto, says_what_it_measured_and_when) {
+TEST_F(Auto, reports_times_load_and_date) {
   EXPECT_EQ(measured.measured.times[0].milliseconds, 10);
   EXPECT_EQ(measured.measured.times[1].milliseconds, 20);
   EXPECT_EQ(measured.measured.times[0].spread, 0);
@@ -69,17 +68,17 @@ TEST_F(Auto, says_what_it_measured_and_when) {
   EXPECT_FALSE(measured.measured.doubtful);
 }
 
-TEST_F(Auto, does_not_store_what_is_doubtful) {
+TEST_F(Auto, does_not_store_doubtful_results) {
   const auto before = stored();
   const auto doubtful = choose(folder.path(), 3, scripted({20, 10}, true));
   EXPECT_TRUE(doubtful.measured.doubtful);
   EXPECT_EQ(doubtful.provider, measured.provider) << "the table's first";
   EXPECT_EQ(doubtful.measured.times.size(), 2U);
   EXPECT_EQ(stored(), before);
-  EXPECT_FALSE(choose(folder.path(), 3).measured.doubtful) << "it is timed again as soon as the machine is quiet";
+  EXPECT_FALSE(choose(folder.path(), 3).measured.doubtful) << "the next Exec times it again";
 }
 
-TEST_F(Auto, takes_no_doubtful_entry_for_an_answer) {
+TEST_F(Auto, ignores_doubtful_entries) {
   auto content = stored();
   content.begin().value().at("doubtful") = true;
   std::ofstream(file_in(folder.path())) << content;
@@ -87,19 +86,19 @@ TEST_F(Auto, takes_no_doubtful_entry_for_an_answer) {
   EXPECT_FALSE(stored().begin().value().at("doubtful"));
 }
 
-TEST_F(Auto, retimes_when_asked) {
+TEST_F(Auto, retimes_on_request) {
   const auto retime = [&](const RunClock& clock) {
     return choose({.tuning_cache = folder.path(), .retime = true, .clock = clock});
   };
-  EXPECT_EQ(choose(folder.path(), 2, kSecondWins).provider, measured.provider) << "the file has it";
+  EXPECT_EQ(choose(folder.path(), 2, kSecondWins).provider, measured.provider) << "the decision is in the file";
   const auto again = retime(kSecondWins);
   EXPECT_NE(again.provider, measured.provider);
   EXPECT_EQ(stored().begin().value().at("provider"), again.provider);
   EXPECT_TRUE(retime(scripted({1, 1}, true)).measured.doubtful);
-  EXPECT_EQ(stored().begin().value().at("provider"), again.provider) << "what is doubtful replaces nothing";
+  EXPECT_EQ(stored().begin().value().at("provider"), again.provider) << "a doubtful result replaces nothing";
 }
 
-TEST_F(Auto, times_in_memory_when_the_file_is_not_free) {
+TEST_F(Auto, times_in_memory_if_the_file_is_locked) {
   TuningCache other(folder.path());
   const auto turn = other.take_turn();
   const auto before = stored();
@@ -115,7 +114,7 @@ TEST_F(Auto, times_in_memory_when_the_file_is_not_free) {
   EXPECT_EQ(stored(), before);
 }
 
-TEST_F(Auto, leaves_nothing_of_those_that_lost) {
+TEST_F(Auto, keeps_nothing_of_the_losers) {
   constexpr Conv2d::Problem kProblem{.n = 8, .h = 16, .w = 16, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1};
   for (const auto& implementation : implementations<Conv2d>()) {
     if (implementation.provider == "reference" || implementation.device != DeviceKind::cpu) continue;
@@ -138,8 +137,8 @@ TEST_F(Auto, keeps_its_timings) {
   }
 }
 
-TEST_F(Auto, does_not_time_again_what_it_finds) {
-  // With another decision in the file, a second run goes by it. It cannot have measured seconds itself.
+TEST_F(Auto, does_not_time_stored_problems) {
+  // A second run follows another decision in the file. Its times of seconds show that it did not measure.
   auto content = stored();
   auto& entry = content.begin().value();
   for (auto& [provider, milliseconds] : entry.at("milliseconds").items()) {
@@ -155,7 +154,7 @@ TEST_F(Auto, does_not_time_again_what_it_finds) {
   EXPECT_EQ(stored(), content);
 }
 
-TEST_F(Auto, times_again_where_a_provider_is_missing) {
+TEST_F(Auto, times_again_if_a_provider_is_missing) {
   auto content = stored();
   content.begin().value().at("milliseconds").erase(measured.provider);
   std::ofstream(file_in(folder.path())) << content;
@@ -163,13 +162,13 @@ TEST_F(Auto, times_again_where_a_provider_is_missing) {
   EXPECT_TRUE(stored().begin().value().at("milliseconds").contains(measured.provider));
 }
 
-TEST_F(Auto, times_again_what_a_damaged_file_lost) {
+TEST_F(Auto, times_again_if_the_file_is_damaged) {
   std::ofstream(file_in(folder.path())) << "{ damaged";
   EXPECT_EQ(choose(folder.path()).measured.times.size(), measured.measured.times.size());
   EXPECT_EQ(stored().size(), 1U);
 }
 
-TEST_F(Auto, times_each_problem_of_its_own) {
+TEST_F(Auto, times_each_problem_separately) {
   choose(folder.path(), 3);
   EXPECT_EQ(stored().size(), 2U);
 }

@@ -1,4 +1,4 @@
-// Which kernel wins a comparison on a machine whose disturbances are scripted.
+// compare() with scripted run times and disturbances.
 #include "kernels/comparison.h"
 
 #include <gtest/gtest.h>
@@ -14,18 +14,18 @@ namespace {
 
 constexpr double kThreads = 2;
 
-/// What a run takes of two cores that nothing else uses.
+/// A run on two idle cores.
 Taken quiet(double milliseconds) { return {milliseconds, kThreads * milliseconds, 0}; }
 
-/// The same run where other work takes half of the cores' time, in slices of some milliseconds.
+/// The same run if other work takes half of the time, in slices of some milliseconds.
 Taken loaded(double milliseconds) {
   return {2 * milliseconds, kThreads * milliseconds, 1 + static_cast<std::int64_t>(milliseconds)};
 }
 
-/// What run `round` of kernel `kernel` takes; round 0 warms up.
+/// The result of the clock for a kernel in a round; round 0 is the warm-up.
 using Script = std::function<Taken(std::size_t kernel, int round)>;
 
-/// Plays a script, and checks that kernels take turns.
+/// Compares by a script, and checks that kernels run in turn.
 Comparison play(std::size_t count, const Script& script, const ComparisonRules& rules = {}) {
   std::size_t calls = 0, ran = 0;
   const auto clock = [&](const std::function<void()>& work) {
@@ -41,9 +41,9 @@ Comparison play(std::size_t count, const Script& script, const ComparisonRules& 
   return result;
 }
 
-/// Times around `milliseconds`, by at most a share to either side.
+/// `milliseconds` with uniform noise of at most this share.
 double jittered(double milliseconds, double share, std::size_t kernel, int round, std::uint64_t seed) {
-  const Random random(seed, Purpose::trial, kernel);
+  const Random random(seed, Purpose::sample, kernel);
   return milliseconds * (1 + share * (2 * random.uniform(static_cast<std::uint64_t>(round)) - 1));
 }
 
@@ -65,7 +65,7 @@ TEST(Comparison, the_first_wins_ties) {
   }
 }
 
-TEST(Comparison, a_lead_of_about_five_percent_is_doubtful) {
+TEST(Comparison, a_lead_close_to_the_line_is_doubtful) {
   for (const double challenger : {4.85, 4.7}) {
     const auto result = play(2, [&](std::size_t kernel, int) { return quiet(kernel == 0 ? 5 : challenger); });
     EXPECT_EQ(result.winner, 0U) << challenger;
@@ -74,24 +74,24 @@ TEST(Comparison, a_lead_of_about_five_percent_is_doubtful) {
   }
 }
 
-TEST(Comparison, near_ties_always_go_the_same_way) {
+TEST(Comparison, near_ties_go_to_the_first) {
   int doubtful = 0;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const auto result = play(2, [&](std::size_t kernel, int round) { return quiet(jittered(1, 0.05, kernel, round, seed)); });
     EXPECT_EQ(result.winner, 0U) << seed;
     doubtful += result.doubtful ? 1 : 0;
   }
-  EXPECT_LT(doubtful, 10) << "two in a hundred intervals miss the median";
+  EXPECT_LT(doubtful, 10) << "2 % of the intervals miss the median";
 }
 
-TEST(Comparison, near_the_line_a_result_is_one_way_or_doubtful) {
+TEST(Comparison, near_the_line_the_challenger_wins_or_the_result_is_doubtful) {
   int ahead = 0, doubtful = 0;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const auto result = play(
         2, [&](std::size_t kernel, int round) { return quiet(jittered(kernel == 0 ? 1 : 0.918, 0.05, kernel, round, seed)); });
     ahead += static_cast<int>(result.winner);
     doubtful += result.doubtful ? 1 : 0;
-    EXPECT_TRUE(result.winner == 1 || result.doubtful) << seed << ": the first does not win without doubt";
+    EXPECT_TRUE(result.winner == 1 || result.doubtful) << seed << ": the first does not win a clear result";
   }
   EXPECT_GT(ahead, 0);
   EXPECT_GT(doubtful, 0);
@@ -107,8 +107,8 @@ TEST(Comparison, a_clear_lead_wins_through_noise) {
   }
 }
 
-TEST(Comparison, a_provider_that_is_disturbed_is_not_held_back) {
-  // By wall time the faster kernel loses every third round by far, and its mean is above the other's.
+TEST(Comparison, disturbed_rounds_do_not_hurt_a_kernel) {
+  // By wall time the faster kernel loses every third round, and its mean is higher.
   const auto result = play(2, [](std::size_t kernel, int round) {
     return kernel == 1 && round % 3 == 0 ? Taken{12, 8, 3} : quiet(kernel == 0 ? 5 : 4);
   });
@@ -118,16 +118,16 @@ TEST(Comparison, a_provider_that_is_disturbed_is_not_held_back) {
   EXPECT_DOUBLE_EQ(result.times[1].median, 4);
 }
 
-TEST(Comparison, a_provider_whose_rival_is_disturbed_is_not_favoured) {
-  // Most rounds of the first are disturbed, which by wall time makes a challenger of the same speed twice as fast.
+TEST(Comparison, disturbed_rounds_do_not_help_the_other_kernel) {
+  // Most rounds of the first are disturbed: by wall time an equally fast challenger looks twice as fast.
   const auto result =
       play(2, [](std::size_t kernel, int round) { return kernel == 0 && round % 10 < 6 ? loaded(2) : quiet(2); });
   EXPECT_EQ(result.winner, 0U);
   EXPECT_DOUBLE_EQ(result.times[0].median, 2);
 }
 
-TEST(Comparison, lost_cpu_time_disturbs_without_a_switch) {
-  // A thread of the team that has not come back yet was switched out in an earlier run.
+TEST(Comparison, lost_cpu_time_is_a_disturbance_without_a_switch) {
+  // A thread of the team was switched out in an earlier run and is not back yet.
   const auto result = play(2, [](std::size_t kernel, int round) {
     return kernel == 0 && round % 3 == 0 ? Taken{4, 5, 0} : quiet(2);
   });
@@ -144,26 +144,26 @@ TEST(Comparison, a_steadily_loaded_machine_is_doubtful_within_the_budget) {
     return taken;
   });
   EXPECT_TRUE(result.doubtful);
-  EXPECT_EQ(result.winner, 0U) << "the table's first, though the other looks faster";
+  EXPECT_EQ(result.winner, 0U) << "the first, although the other looks faster";
   EXPECT_EQ(result.clean, 0);
-  EXPECT_DOUBLE_EQ(result.times[0].median, 10) << "of disturbed runs, where there are no others";
+  EXPECT_DOUBLE_EQ(result.times[0].median, 10) << "of disturbed runs, since there are no others";
   EXPECT_LT(spent, 2 * rules.budget + 30);
 }
 
 TEST(Comparison, the_budget_of_long_runs_does_not_grow_with_the_load) {
   double spent = 0;
   const auto result = play(2, [&](std::size_t, int) {
-    const Taken taken{1000, 60, 40};  // 30 ms of two threads, which wait for the cores most of the time
+    const Taken taken{1000, 60, 40};  // 30 ms on two threads, which mostly wait for cores
     spent += taken.wall;
     return taken;
   });
   EXPECT_TRUE(result.doubtful);
   EXPECT_EQ(result.winner, 0U);
-  EXPECT_LE(spent, 2 * 2 * 1000) << "the first round, and one that says enough";
+  EXPECT_LE(spent, 2 * 2 * 1000) << "the warm-up and one more round";
 }
 
 TEST(Comparison, short_runs_between_interruptions_are_not_clean) {
-  // Every 4 ms something else runs; in between the team of the first kernel never has both cores.
+  // Other work runs every 4 ms; in between the first kernel never gets both cores.
   const auto result = play(2, [](std::size_t kernel, int round) {
     return round % 40 == 0 ? Taken{3, 3, 2} : kernel == 0 ? Taken{0.06, 0.06, 0} : Taken{0.04, 0.04, 0};
   });
@@ -171,7 +171,7 @@ TEST(Comparison, short_runs_between_interruptions_are_not_clean) {
   EXPECT_EQ(result.winner, 0U);
 }
 
-TEST(Comparison, a_loaded_machine_with_quiet_spells_is_not_doubtful) {
+TEST(Comparison, a_loaded_machine_with_quiet_phases_is_clear) {
   const auto result = play(2, [](std::size_t kernel, int round) {
     const double milliseconds = kernel == 0 ? 1 : 0.5;
     return round % 20 < 12 ? quiet(milliseconds) : loaded(milliseconds);
@@ -180,16 +180,16 @@ TEST(Comparison, a_loaded_machine_with_quiet_spells_is_not_doubtful) {
   EXPECT_FALSE(result.doubtful);
 }
 
-TEST(Comparison, a_bimodal_challenger_wins_nothing) {
+TEST(Comparison, a_bimodal_challenger_does_not_win) {
   const auto result = play(2, [](std::size_t kernel, int round) {
     return quiet(kernel == 0 ? 1 : round % 2 == 0 ? 0.7 : 1.3);
   });
   EXPECT_EQ(result.winner, 0U);
-  EXPECT_TRUE(result.doubtful) << "it leads in every other round";
+  EXPECT_TRUE(result.doubtful) << "it leads in half of the rounds";
   EXPECT_GT(result.times[1].spread, 0.4);
 }
 
-TEST(Comparison, long_runs_may_be_interrupted_now_and_then) {
+TEST(Comparison, long_runs_may_be_interrupted_sometimes) {
   const auto result = play(2, [](std::size_t kernel, int) {
     const double wall = kernel == 0 ? 100 : 60;
     return Taken{wall, kThreads * wall - 0.2, 2};
@@ -199,7 +199,7 @@ TEST(Comparison, long_runs_may_be_interrupted_now_and_then) {
   EXPECT_EQ(result.rounds, ComparisonRules{}.least);
 }
 
-TEST(Comparison, a_result_needs_its_least_number_of_clean_rounds) {
+TEST(Comparison, a_result_needs_the_least_number_of_clean_rounds) {
   const auto result = play(2, [](std::size_t kernel, int round) {
     const double milliseconds = kernel == 0 ? 50 : 30;
     return round <= 6 ? quiet(milliseconds) : loaded(milliseconds);
@@ -208,7 +208,7 @@ TEST(Comparison, a_result_needs_its_least_number_of_clean_rounds) {
   EXPECT_EQ(result.clean, 6);
 }
 
-TEST(Comparison, of_many_the_earliest_that_none_leads_wins) {
+TEST(Comparison, among_many_the_earliest_that_no_other_leads_wins) {
   const auto winner = [](std::vector<double> milliseconds) {
     return play(milliseconds.size(), [&](std::size_t kernel, int) { return quiet(milliseconds[kernel]); }).winner;
   };
@@ -219,7 +219,7 @@ TEST(Comparison, of_many_the_earliest_that_none_leads_wins) {
   EXPECT_EQ(winner({5, 6, 4}), 2U);
 }
 
-TEST(RunClock, tells_wall_time_from_cpu_time) {
+TEST(RunClock, measures_wall_time_and_cpu_time) {
   const Taken slept = take_time([] {
     const timespec nap{0, 30'000'000};
     ::nanosleep(&nap, nullptr);
@@ -235,8 +235,8 @@ TEST(RunClock, tells_wall_time_from_cpu_time) {
   EXPECT_GE(worked.interruptions, 0);
 }
 
-TEST(RunClock, counts_the_time_of_other_threads_to_the_millisecond) {
-  // The clock of the process would know of the other thread only what it had at the last tick of its core.
+TEST(RunClock, includes_the_current_time_of_other_threads) {
+  // The process clock would include the other thread only up to the last tick of its core.
   std::atomic<double> cpu = 0;
   std::atomic<bool> started = false, finish = false;
   std::thread other([&] {

@@ -19,13 +19,13 @@ TEST(CpuSet, text_has_numbers_and_ranges) {
   EXPECT_EQ(CpuSet({5, 3, 5, 4}).to_text(), "3-5");
 }
 
-TEST(CpuSet, other_text_is_refused) {
+TEST(CpuSet, rejects_other_text) {
   for (const char* text : {",", "1,", "-1", "1-", "2-1", "a", "1 ", "1--2", "1-2-3", "1048576", "99999999999"}) {
     EXPECT_THROW(CpuSet::parse(text), InputError) << text;
   }
 }
 
-TEST(CpuSet, sets_are_joined_and_cut) {
+TEST(CpuSet, union_and_intersection) {
   const CpuSet a = CpuSet::parse("0-3,8"), b = CpuSet::parse("2-5");
   EXPECT_EQ((a | b).to_text(), "0-5,8");
   EXPECT_EQ((a & b).to_text(), "2-3");
@@ -34,7 +34,7 @@ TEST(CpuSet, sets_are_joined_and_cut) {
   EXPECT_EQ((a & CpuSet()).count(), 0);
 }
 
-/// A kernel with room for `cpus` CPUs, of which this process may use some.
+/// A kernel that supports `cpus` CPUs, some of which this process may use.
 detail::AffinityQuery kernel_of(std::size_t cpus, const CpuSet& allowed) {
   return [=](std::size_t bytes, cpu_set_t* set) {
     if (bytes * 8 < cpus) {
@@ -52,7 +52,7 @@ TEST(Affinity, is_read_on_machines_of_any_size) {
   EXPECT_EQ(detail::affinity(kernel_of(8192, CpuSet::parse("0-5000"))).count(), 5001);
 }
 
-TEST(Affinity, that_cannot_be_read_is_empty) {
+TEST(Affinity, is_empty_if_it_cannot_be_read) {
   EXPECT_TRUE(detail::affinity([](std::size_t, cpu_set_t*) {
                 errno = EPERM;
                 return -1;
@@ -103,7 +103,7 @@ class CgroupQuota : public testing::Test {
   support::TemporaryFolder folder;
 };
 
-TEST_F(CgroupQuota, none_where_nothing_says_so) {
+TEST_F(CgroupQuota, is_none_without_limits) {
   EXPECT_EQ(quota(), std::nullopt);
   v2("/");
   EXPECT_EQ(quota(), std::nullopt);
@@ -139,7 +139,7 @@ TEST_F(CgroupQuota, of_version_1_is_the_tightest_of_the_group_and_its_ancestors)
   EXPECT_EQ(quota(), 0.5);
 }
 
-TEST_F(CgroupQuota, in_a_container_the_group_is_where_it_is_mounted) {
+TEST_F(CgroupQuota, in_a_container_is_read_at_the_mount_point) {
   v1("/docker/abc", "/docker/abc");
   write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
   write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
@@ -155,7 +155,7 @@ TEST_F(CgroupQuota, in_a_container_the_group_is_where_it_is_mounted) {
   EXPECT_EQ(quota(), 4.0);
 }
 
-TEST_F(CgroupQuota, that_is_no_number_limits_nothing) {
+TEST_F(CgroupQuota, is_none_if_it_is_no_number) {
   v2("/a");
   for (const char* text : {"", "x 100000", "100000", "100000 0", "0 100000", "-5 100000", "1e5x 100000"}) {
     write("sys/fs/cgroup/a/cpu.max", text);

@@ -1,4 +1,4 @@
-// Devices, spans, buffers and what an Exec owns.
+// Devices, spans, buffers, and the resources of an Exec.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -15,7 +15,7 @@ TEST(Device, is_read_as_it_is_written) {
   EXPECT_EQ(parse_device("cuda"), (Device{DeviceKind::cuda, 0}));
 }
 
-TEST(Device, refuses_other_text) {
+TEST(Device, rejects_other_text) {
   for (const char* text : {"", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda:99999999999", "cpu:0"}) {
     EXPECT_THROW(parse_device(text), InputError) << text;
   }
@@ -36,14 +36,14 @@ TEST(DeviceSpan, subspans_stay_inside) {
   EXPECT_THROW(span.subspan(5, static_cast<std::size_t>(-1)), ShapeError);  // offset + count would wrap around
 }
 
-TEST(DeviceSpan, host_code_is_kept_off_the_gpu) {
+TEST(DeviceSpan, is_not_accessible_to_host_code_on_a_gpu) {
   float value = 0;
   const Out remote(&value, 1, {DeviceKind::cuda, 0});
   EXPECT_THROW(remote.host(), DeviceError);
   EXPECT_EQ(In(remote).device(), remote.device());
 }
 
-TEST(Buffer, is_aligned_to_lines_and_large_ones_to_huge_pages) {
+TEST(Buffer, is_aligned_to_cache_lines_or_huge_pages) {
   for (const std::size_t bytes : {1U, 63U, 64U, 1000U, 1U << 20U}) {
     const Buffer buffer(Device{}, bytes);
     EXPECT_EQ(buffer.size_bytes(), bytes);
@@ -69,7 +69,7 @@ TEST(Buffer, of_no_bytes_is_harmless) {
   zero(empty.as<float>());
 }
 
-TEST(Copy, brings_all_elements_or_none) {
+TEST(Copy, copies_all_elements_or_none) {
   const std::vector<float> from{1, 2, 3};
   std::vector<float> to(3), small(2);
   copy(In(from.data(), 3), Out(to.data(), 3));
@@ -80,7 +80,7 @@ TEST(Copy, brings_all_elements_or_none) {
   EXPECT_EQ(to, std::vector<float>(3));
 }
 
-TEST(Copy, by_an_exec_is_done_before_what_the_exec_does_next) {
+TEST(Copy, by_an_exec_is_ordered_with_its_work) {
   Exec exec;
   const std::vector<float> from{1, 2, 3};
   std::vector<float> to(3), small(2);
@@ -126,7 +126,7 @@ TEST(Exec, keeps_one_cache_of_each_type) {
   EXPECT_EQ(other.cache<First>().value, 1);
 }
 
-TEST(Error, is_one_line_of_the_type_that_was_asked_for) {
+TEST(Error, is_one_line_of_the_given_type) {
   try {
     fail<ShapeError>("conv2d: x has {} channels, w expects {}", 64, 128);
   } catch (const Error& error) {

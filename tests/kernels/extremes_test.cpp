@@ -1,16 +1,17 @@
-// NaN, infinities, huge and denormal numbers in every operand of every operation, pass and awkward case: every provider, and
-// ours on every instruction set, against the rule in kernels/ops/operation.h.
+// NaN, infinities, huge and denormal numbers in every operand of every operation, pass and edge case: every provider, and
+// native on every instruction set, must follow the rule in kernels/ops/operation.h.
 #include "tests/support/extremes.h"
 
 #include <gtest/gtest.h>
 
 #include "kernels/cpu/make.h"
 #include "tests/cases/cases.h"
+#include "tests/support/operation_types.h"
 
 namespace apam::kernels {
 namespace {
 
-/// Besides the awkward cases: problems that take Winograd's products, in several images.
+/// In addition to the edge cases: problems for Winograd convolution, with several images.
 template <class Op>
 std::vector<cases::Case<Op>> more_cases() {
   return {};
@@ -22,39 +23,41 @@ std::vector<cases::Case<Conv2d>> more_cases() {
           {"tiles_stride_2", {.n = 5, .h = 12, .w = 13, .c = 17, .k = 16, .r = 3, .s = 3, .stride = 2, .padding = 1}}};
 }
 
-/// Calls try_one(who, what runs it) for every provider that can do the pass, and for ours on every instruction set.
+/// Calls try_one(kernel's name, run) for every provider that supports the pass, and for native on every instruction set.
 template <class Op, class TryOne>
-void for_all_kernels(Exec& exec, Trial<Op>& trial, const typename Op::Problem& problem, typename Op::Pass pass,
+void for_all_kernels(Exec& exec, support::KernelCheck<Op>& samples, const typename Op::Problem& problem, typename Op::Pass pass,
                      const TryOne& try_one) {
   for (const auto& implementation : implementations<Op>()) {
     if (implementation.device != DeviceKind::cpu || !implementation.supports(problem, pass)) continue;
     const auto kernel = implementation.make(exec, problem, pass);
-    try_one(std::string(implementation.provider), [&] { trial.run(exec, *kernel, pass); });
+    try_one(std::string(implementation.provider), [&] { samples.run(exec, *kernel, pass); });
   }
-  for (const cpu::Isa* isa : cpu::available_isas()) {
-    const auto kernel = cpu::make(exec, problem, pass, *isa);
-    try_one(isa->name, [&] { trial.run(exec, *kernel, pass); });
+  if constexpr (cpu::Offered<Op>) {
+    for (const cpu::Isa* isa : cpu::available_isas()) {
+      const auto kernel = cpu::make(exec, problem, pass, *isa);
+      try_one(isa->name, [&] { samples.run(exec, *kernel, pass); });
+    }
   }
 }
 
-/// Operands larger than this show nothing that smaller ones do not.
+/// Larger operands are not tested: they show nothing new.
 constexpr std::size_t kMostElements = 20'000;
 
 template <class Op>
-bool small(Trial<Op>& trial) {
-  const auto inputs = trial.inputs(typename Op::Pass{});
+bool small(support::KernelCheck<Op>& samples) {
+  const auto inputs = samples.inputs(typename Op::Pass{});
   return std::all_of(inputs.begin(), inputs.end(), [](const auto& input) { return input.values.size() <= kMostElements; });
 }
 
 template <class Op>
 void check(const cases::Case<Op>& named) {
   Exec exec;
-  Trial<Op> trial(exec, named.problem);
-  if (!small(trial)) return;
+  support::KernelCheck<Op> samples(exec, named.problem);
+  if (!small(samples)) return;
   for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
     const auto pass = static_cast<typename Op::Pass>(index);
     support::check_extremes(
-        trial, pass, [&](const auto& try_one) { for_all_kernels(exec, trial, named.problem, pass, try_one); },
+        samples, pass, [&](const auto& try_one) { for_all_kernels(exec, samples, named.problem, pass, try_one); },
         [&](const std::string& who, const std::string& faults) {
           EXPECT_EQ(faults, "") << named.name << ' ' << Op::pass_names[index] << ' ' << named.problem.describe() << ": " << who;
         });
@@ -63,18 +66,10 @@ void check(const cases::Case<Op>& named) {
 
 template <class Op>
 class Extremes : public testing::Test {};
-using TestedOperations =
-    testing::Types<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, OptimizerStep, RunningAverage>;
-struct OperationName {
-  template <class Op>
-  static std::string GetName(int) {
-    return std::string(Op::name);
-  }
-};
-TYPED_TEST_SUITE(Extremes, TestedOperations, OperationName);
+TYPED_TEST_SUITE(Extremes, support::OperationTypes, support::OperationName);
 
-TYPED_TEST(Extremes, are_not_hidden_and_spread_no_further_than_the_rule_says) {
-  for (const auto& named : cases::awkward_cases<TypeParam>()) check<TypeParam>(named);
+TYPED_TEST(Extremes, follow_the_rule) {
+  for (const auto& named : cases::edge_cases<TypeParam>()) check<TypeParam>(named);
   for (const auto& named : more_cases<TypeParam>()) check<TypeParam>(named);
 }
 

@@ -1,9 +1,9 @@
-// What `auto` decided, from one Exec to another: the same choices without timing, and a word where that cannot be.
+// Decisions of `auto` that another Exec adopts: the same choices without timing, or an error.
 #include "kernels/runtime/kernel_decisions.h"
 
 #include <gtest/gtest.h>
 
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 #include "tests/support/error_of.h"
 
 namespace apam::kernels {
@@ -26,35 +26,35 @@ KernelDecisions decided_by(Exec& exec) {
 
 TEST(KernelDecisions, travel_as_text) {
   KernelDecisions decisions;
-  decisions.set("a", decision("ours", 2.5));
+  decisions.set("a", decision("native", 2.5));
   decisions.set("b", {"reference", {}});
   EXPECT_EQ(KernelDecisions::from_text(decisions.to_text()), decisions);
   EXPECT_EQ(decisions.to_text().find('\n'), std::string::npos);
   EXPECT_EQ(KernelDecisions::from_text("{}"), KernelDecisions());
 }
 
-TEST(KernelDecisions, of_two_the_merged_ones_win) {
+TEST(KernelDecisions, merge_replaces_older_ones) {
   KernelDecisions first, second;
-  first.set("a", decision("ours", 1));
-  first.set("b", decision("ours", 2));
+  first.set("a", decision("native", 1));
+  first.set("b", decision("native", 2));
   second.set("b", decision("onednn", 3));
   first.merge(second);
   EXPECT_EQ(first.size(), 2U);
-  EXPECT_EQ(*first.find("a"), decision("ours", 1));
+  EXPECT_EQ(*first.find("a"), decision("native", 1));
   EXPECT_EQ(*first.find("b"), decision("onednn", 3));
   EXPECT_EQ(first.find("c"), nullptr);
 }
 
-TEST(KernelDecisions, refuse_other_text) {
-  const std::string good = R"("provider": "ours", "date": "", "doubtful": false, "load": 0)";
+TEST(KernelDecisions, reject_other_text) {
+  const std::string good = R"("provider": "native", "date": "", "doubtful": false, "load": 0)";
   for (const std::string& text : {std::string(), std::string("[]"), std::string("{\"a\": "), std::string("{\"a\": 7}"),
-                                  R"({"a": {)" + good + "}}", R"({"a": {)" + good + R"(, "milliseconds": {"ours": -1}}})"}) {
+                                  R"({"a": {)" + good + "}}", R"({"a": {)" + good + R"(, "milliseconds": {"native": -1}}})"}) {
     const auto message = error_of<InputError>([&] { KernelDecisions::from_text(text); });
     EXPECT_TRUE(message.starts_with("kernel decisions: ")) << text << ": " << message;
   }
 }
 
-TEST(Exec, says_what_auto_decided) {
+TEST(Exec, records_the_decisions_of_auto) {
   Exec exec;
   const KernelDecisions decisions = decided_by(exec);
   ASSERT_EQ(decisions.size(), 1U);
@@ -63,12 +63,12 @@ TEST(Exec, says_what_auto_decided) {
   EXPECT_EQ(decisions.find(kKey)->measured, exec.report().at(0).measured);
 }
 
-TEST(Exec, a_demand_is_no_decision_of_auto) {
+TEST(Exec, a_demand_is_not_a_decision_of_auto) {
   Exec exec({.kernels = KernelSelection::parse("relu=reference")});
   EXPECT_TRUE(decided_by(exec).empty());
 }
 
-TEST(Exec, adopts_a_decision_and_times_nothing) {
+TEST(Exec, adopts_a_decision_without_timing) {
   KernelDecisions decisions;  // `auto` itself never takes the naive loops here, nor can it have measured an hour
   decisions.set(kKey, decision("reference", 3.6e6));
   Exec exec;
@@ -90,7 +90,7 @@ TEST(Exec, adopts_nothing_for_other_problems_or_threads) {
   EXPECT_NE(threads.report().at(0).provider, "reference");
 }
 
-TEST(Exec, a_demand_wins_over_what_was_adopted) {
+TEST(Exec, a_demand_overrides_an_adopted_decision) {
   KernelDecisions decisions;
   decisions.set(kKey, decision("mkl", 1));
   Exec exec({.kernels = KernelSelection::parse("relu=reference")});
@@ -109,7 +109,7 @@ TEST(Exec, an_adopted_provider_that_this_build_lacks_is_an_error) {
   EXPECT_TRUE(exec.report().empty());
 }
 
-TEST(Exec, an_adopted_provider_that_cannot_do_the_problem_is_an_error) {
+TEST(Exec, an_adopted_provider_that_does_not_support_the_problem_is_an_error) {
   constexpr BatchNorm::Problem kResidual{.rows = 64, .c = 8, .residual = true};
   const auto all = implementations<BatchNorm>();
   for (const auto& implementation : all) {
@@ -121,10 +121,10 @@ TEST(Exec, an_adopted_provider_that_cannot_do_the_problem_is_an_error) {
     exec.adopt(decisions);
     const auto message = error_of<KernelError>([&] { kernel<BatchNorm>(exec, kResidual, BatchNorm::Pass::backward); });
     EXPECT_NE(message.find(fmt::format("'{}'", implementation.provider)), std::string::npos) << message;
-    EXPECT_NE(message.find("backward of 64x8 + residual, which it cannot do"), std::string::npos) << message;
+    EXPECT_NE(message.find("backward of 64x8 + residual, which it does not support"), std::string::npos) << message;
     return;
   }
-  GTEST_SKIP() << "every provider of this build does every batch norm";
+  GTEST_SKIP() << "every provider of this build supports every batch norm";
 }
 
 }  // namespace

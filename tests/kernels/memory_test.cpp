@@ -1,4 +1,4 @@
-// Memory of every device that this machine offers: blocks, copies in both directions, clearing.
+// Memory of every device of this machine: blocks, copies in both directions, zeroing.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/ops/all.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/buffer.h"
 
 namespace apam {

@@ -1,21 +1,21 @@
-// A kernel is made for one pass of a problem: it refuses the others, and running one pass costs that pass only.
+// A kernel is made for one pass of a problem: it rejects the others, and reserves workspace for that pass only.
 #include <gtest/gtest.h>
 
-#include "kernels/ops/trial.h"
 #include "tests/cases/cases.h"
 #include "tests/support/error_of.h"
+#include "tests/support/kernel_check.h"
 
 namespace apam::kernels {
 namespace {
 
 using support::error_of;
 
-TEST(OnePass, a_kernel_refuses_every_other_pass) {
+TEST(OnePass, a_kernel_rejects_every_other_pass) {
   int refused = 0;
   for_each_operation([&]<class Op>() {
-    const auto problem = cases::awkward_cases<Op>().front().problem;
+    const auto problem = cases::edge_cases<Op>().front().problem;
     Exec exec({.threads = 2});
-    Trial<Op> trial(exec, problem);
+    support::KernelCheck<Op> samples(exec, problem);
     for (const auto& implementation : implementations<Op>()) {
       if (implementation.device != DeviceKind::cpu) continue;
       for (std::size_t made = 0; made < Op::pass_names.size(); ++made) {
@@ -25,12 +25,12 @@ TEST(OnePass, a_kernel_refuses_every_other_pass) {
         for (std::size_t asked = 0; asked < Op::pass_names.size(); ++asked) {
           const auto other = static_cast<typename Op::Pass>(asked);
           if (asked == made) {
-            EXPECT_NO_THROW(trial.run(exec, *kernel, other));
+            EXPECT_NO_THROW(samples.run(exec, *kernel, other));
             continue;
           }
-          const auto message = error_of<KernelError>([&] { trial.run(exec, *kernel, other); });
+          const auto message = error_of<KernelError>([&] { samples.run(exec, *kernel, other); });
           EXPECT_EQ(message,
-                    fmt::format("{}: the kernel was made for another pass, and asked for {}", Op::name, Op::pass_names[asked]))
+                    fmt::format("{}: the kernel was made for another pass, not for {}", Op::name, Op::pass_names[asked]))
               << implementation.provider;
           ++refused;
         }
@@ -48,26 +48,26 @@ std::size_t workspace(const Implementation<Op>& implementation, const typename O
   return exec.workspace_bytes();
 }
 
-const auto& ours(const auto implementations) {
+const auto& native(const auto implementations) {
   for (const auto& implementation : implementations) {
-    if (implementation.provider == "ours") return implementation;
+    if (implementation.provider == "native") return implementation;
   }
   return implementations.back();
 }
 
-TEST(OnePass, only_what_runs_needs_workspace) {
-  const auto& conv2d = ours(implementations<Conv2d>());
+TEST(OnePass, workspace_is_for_that_pass_only) {
+  const auto& conv2d = native(implementations<Conv2d>());
   constexpr Conv2d::Problem kFewOutputs{.n = 1, .h = 32, .w = 32, .c = 256, .k = 1, .r = 1, .s = 1};
   EXPECT_NE(workspace(conv2d, kFewOutputs, Conv2d::Pass::forward),
             workspace(conv2d, kFewOutputs, Conv2d::Pass::backward_input));
-  const auto& batch_norm = ours(implementations<BatchNorm>());
+  const auto& batch_norm = native(implementations<BatchNorm>());
   constexpr BatchNorm::Problem kNormalised{.rows = 10'000, .c = 64, .relu = true};
   const auto inference = workspace(batch_norm, kNormalised, BatchNorm::Pass::forward_inference);
   const auto training = workspace(batch_norm, kNormalised, BatchNorm::Pass::forward_training);
   const auto backward = workspace(batch_norm, kNormalised, BatchNorm::Pass::backward);
   EXPECT_LT(inference, training);
   EXPECT_LT(training, backward);
-  const auto& loss = ours(implementations<SoftmaxCrossEntropy>());
+  const auto& loss = native(implementations<SoftmaxCrossEntropy>());
   constexpr SoftmaxCrossEntropy::Problem kLoss{.n = 100, .classes = 10};
   EXPECT_GT(workspace(loss, kLoss, SoftmaxCrossEntropy::Pass::forward), 0U);
   EXPECT_EQ(workspace(loss, kLoss, SoftmaxCrossEntropy::Pass::backward), 0U);

@@ -1,4 +1,4 @@
-// Ranges are cut without gap or overlap, and parallel loops touch every element once, on whichever pool is built.
+// Ranges are split without gap or overlap, and parallel loops visit every element once, with OpenMP and with our own pool.
 #include "kernels/runtime/parallel.h"
 
 #include <gtest/gtest.h>
@@ -38,7 +38,7 @@ std::string device_error(Body&& body) {
   return support::message_of<DeviceError>(body);
 }
 
-TEST(Threads, that_the_system_does_not_start_are_an_error) {
+TEST(Threads, that_the_system_cannot_start_are_an_error) {
   EXPECT_EQ(device_error([] { check_threads(8); }), "no error");
   const support::FewThreads none(0);
   EXPECT_EQ(device_error([] { start_thread("loader", 3, 8, [] {}); }),
@@ -48,7 +48,7 @@ TEST(Threads, that_the_system_does_not_start_are_an_error) {
   EXPECT_EQ(device_error([] { check_threads(1); }), "no error");
 }
 
-TEST(Threads, of_which_some_are_started_end_when_one_is_not) {
+TEST(Threads, end_if_one_of_them_cannot_start) {
   const support::FewThreads few(3);
   const std::string error = device_error([] { check_threads(8); });
   const auto stops_at = [&](int thread) {
@@ -74,7 +74,7 @@ TEST(Parallel, runs_every_index_once) {
   }
 }
 
-TEST(Parallel, for_touches_every_element_once) {
+TEST(Parallel, for_visits_every_element_once) {
   for (const int threads : {1, 2, 3, 8}) {
     for (const std::int64_t count : {0, 1, 2, 63, 64, 65, 10'000}) {
       std::vector<std::atomic<int>> touched(static_cast<std::size_t>(count));
@@ -92,7 +92,7 @@ TEST(Parallel, for_makes_no_part_smaller_than_the_grain) {
   EXPECT_EQ(parts, 2);
 }
 
-/// Threads that have run count_thread() so far in this process, each counted once in its life.
+/// Number of threads that have called count_thread() in this process.
 std::atomic<int>& threads_seen() {
   static std::atomic<int> seen = 0;
   return seen;
@@ -104,7 +104,7 @@ void count_thread() {
 }
 
 // Alternating teams of two sizes start new threads in every round, in OpenMP.
-TEST(Parallel, for_keeps_the_threads_that_a_short_loop_has_no_work_for) {
+TEST(Parallel, for_keeps_idle_threads_for_the_next_loop) {
   constexpr int kThreads = 5;
   parallel(kThreads, [](int) { count_thread(); });
   const int before = threads_seen();

@@ -1,4 +1,4 @@
-// Philox4x32-10 against the known answers that its authors publish with Random123 (kat_vectors), and what Random promises.
+// Philox4x32-10 against the known answers of Random123 (kat_vectors), and the contract of Random.
 #include "kernels/runtime/philox.h"
 
 #include <gtest/gtest.h>
@@ -36,12 +36,12 @@ TEST(Random, seed_purpose_and_stream_each_change_the_numbers) {
 }
 
 TEST(Random, word_walks_through_the_blocks) {
-  const Random random(7, Purpose::trial, 3);
+  const Random random(7, Purpose::sample, 3);
   for (std::uint32_t index = 0; index < 16; ++index) EXPECT_EQ(random.word(index), random.words(index / 4)[index % 4]);
 }
 
-TEST(Random, uniform_lies_in_its_interval_and_fills_it) {
-  const Random random(7, Purpose::trial);
+TEST(Random, uniform_covers_its_interval) {
+  const Random random(7, Purpose::sample);
   constexpr int kCount = 10000;
   double sum = 0;
   for (std::uint64_t index = 0; index < kCount; ++index) {

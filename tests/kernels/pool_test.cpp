@@ -1,4 +1,4 @@
-// The pool of our own, where the system starts fewer threads than a loop asks for. (OpenMP ends the process then.)
+// Our own thread pool, if the system starts fewer threads than a loop requests. (OpenMP ends the process in that case.)
 #include <gtest/gtest.h>
 
 #include <array>

@@ -1,8 +1,23 @@
-// Every provider x every case x every pass against the naive loops in double. Tests are named
-//   OPERATION.CASE/PASS/PROVIDER        e.g. conv2d.resnet18/layer2.0.conv1/backward_weight/onednn
-// so that --gtest_filter=*onednn* picks a provider. Outputs start as NaN (nothing may be left unwritten), stand between
-// fences, and are written both ways: over NaN, and added to old values. Awkward cases run on one thread and on three, with
-// operands drawn from several seeds; the nets' on two.
+// Every provider x every case x every pass against the naive loops in double.
+//
+// How it is organised
+//   Tests are registered at start-up, for what the tables of kernels and the lists of cases contain, under the names
+//     OPERATION.CASE/PASS/PROVIDER        conv2d.resnet18/layer2.0.conv1/backward_weight/onednn
+//   so --gtest_filter=*onednn* selects a provider, and conv2d.edge/* the edge cases of an operation. CTest has one entry per
+//   operation.
+//   A test runs support::verify (tests/support/verify.h) on a support::KernelCheck (tests/support/kernel_check.h): sample
+//   operands between fences, and the expected values. Outputs start as NaN, so that an unwritten element is noticed; passes
+//   that accumulate run twice, over NaN and added to old values. Edge cases run on one and on three threads, with operands from
+//   several seeds; cases of the nets on two threads.
+//
+// To add an operation
+//   Add it to AllOperations (kernels/ops/all.h) and to APAM_OPERATIONS (kernels/CMakeLists.txt), and define in
+//   tests/cases/NAME.cpp its edge_cases() and the Rules of its KernelCheck. Nothing changes here: its tests are registered for
+//   every provider that supports a case. CONTRIBUTING.md has all steps.
+//
+// To add a provider
+//   List it in its table (kernels/providers.h). Every case that its supports() admits is tested. Run
+//     build/tests/kernels/kernels_providers --gtest_filter=*/NAME
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,9 +28,9 @@
 namespace apam::kernels {
 namespace {
 
-constexpr int kBatch = 2;  // of the nets' problems: their channels and images, few of them
+constexpr int kBatch = 2;  // images per net case
 
-/// A problem, the seeds that its operands are drawn from, and the numbers of threads that it is run on.
+/// A problem, the seeds of its operands, and the numbers of threads to run it on.
 template <class Op>
 struct Subject {
   typename Op::Problem problem;
@@ -23,25 +38,24 @@ struct Subject {
   std::vector<int> threads;
 };
 
-/// One problem and seed, drawn once: its tests run one after the other for all passes and providers, and share what they
-/// expect.
+/// One problem and seed. Its tests run in sequence, for all passes and providers, and share operands and expected values.
 template <class Op>
 class Bench {
  public:
   Bench(const typename Op::Problem& problem, std::uint64_t seed)
-      : problem_(problem), seed_(seed), trial_(exec_, problem, seed), expected_(Op::pass_names.size()) {}
+      : problem_(problem), seed_(seed), samples_(exec_, problem, seed), expected_(Op::pass_names.size()) {}
 
   const typename Op::Problem& problem() const { return problem_; }
   std::uint64_t seed() const { return seed_; }
 
   void check(const Implementation<Op>& implementation, typename Op::Pass pass, int threads) {
     auto& expected = expected_[static_cast<std::size_t>(pass)];
-    if (expected.empty()) expected = trial_.expected(pass);
+    if (expected.empty()) expected = samples_.expected(pass);
     Exec exec({.threads = threads});
     const auto kernel = implementation.make(exec, problem_, pass);
-    EXPECT_EQ(support::verify(exec, trial_, *kernel, pass, expected), "") << "on " << threads << " threads, seed " << seed_;
-    if (!Trial<Op>::accumulates(pass)) return;
-    EXPECT_EQ(support::verify(exec, trial_, *kernel, pass, expected, Write::add), "")
+    EXPECT_EQ(support::verify(exec, samples_, *kernel, pass, expected), "") << "on " << threads << " threads, seed " << seed_;
+    if (!support::KernelCheck<Op>::accumulates(pass)) return;
+    EXPECT_EQ(support::verify(exec, samples_, *kernel, pass, expected, Write::add), "")
         << "adding to old values, on " << threads << " threads, seed " << seed_;
   }
 
@@ -49,12 +63,12 @@ class Bench {
   typename Op::Problem problem_;
   std::uint64_t seed_;
   Exec exec_;
-  Trial<Op> trial_;
+  support::KernelCheck<Op> samples_;
   std::vector<std::vector<std::vector<double>>> expected_;  // [pass][output][element]
 };
 
-/// The benches of the running test, one a seed; kept from the one before when that had the same problem. main() clears them,
-/// since the memory that they hold must go before the process's end takes the allocator away.
+/// The benches of the running test, one per seed; kept from the previous test if it had the same problem. main() clears them,
+/// because their memory must be freed before static objects are destroyed.
 template <class Op>
 std::vector<std::unique_ptr<Bench<Op>>>& current_benches() {
   static std::vector<std::unique_ptr<Bench<Op>>> current;
@@ -104,7 +118,7 @@ void register_tests(const std::string& name, const Subject<Op>& subject) {
 
 template <class Op>
 void register_tests() {
-  for (const auto& c : cases::awkward_cases<Op>()) register_tests<Op>(c.name, {c.problem, {0, 1, 2}, {1, 3}});
+  for (const auto& c : cases::edge_cases<Op>()) register_tests<Op>(c.name, {c.problem, {0, 1, 2}, {1, 3}});
   for (const auto& c : cases::net_cases<Op>(kBatch)) register_tests<Op>(c.name, {c.problem, {0}, {2}});
 }
 
@@ -117,5 +131,5 @@ int main(int argc, char** argv) {
   const int result = RUN_ALL_TESTS();
   apam::kernels::for_each_operation([]<class Op>() { apam::kernels::current_benches<Op>().clear(); });
   const bool found = testing::UnitTest::GetInstance()->test_to_run_count() > 0;
-  return testing::GTEST_FLAG(list_tests) || found ? result : 1;  // a filter that finds nothing fails
+  return testing::GTEST_FLAG(list_tests) || found ? result : 1;  // a filter without matches is a failure
 }

@@ -1,10 +1,10 @@
-// Convolutions drawn at random: filters, strides, paddings, channels and images of all sizes, each pass on every instruction
-// set and with every other provider, against the naive loops in double.
+// Random convolutions: filters, strides, paddings, channels and images of all sizes, each pass on every instruction set and
+// with every other provider, against the naive loops in double.
 //
 //   kernels_random_convolutions [PROBLEMS [FIRST]]
 //
-// draws problems FIRST .. FIRST + PROBLEMS - 1. What a problem is depends on its number only, so a failure, which names it,
-// is run again by `kernels_random_convolutions 1 NUMBER`.
+// draws problems FIRST .. FIRST + PROBLEMS - 1. A problem depends on its number only. A failure names the number, and
+// `kernels_random_convolutions 1 NUMBER` repeats it.
 #include <gtest/gtest.h>
 
 #include <charconv>
@@ -16,7 +16,7 @@
 namespace apam::kernels {
 namespace {
 
-constexpr double kMostFlops = 2e7;  // of a pass: what the naive loops do in some 20 ms
+constexpr double kMostFlops = 2e7;  // per pass: about 20 ms of the naive loops
 
 struct Numbers {
   std::uint64_t count = 300, first = 0;
@@ -26,15 +26,15 @@ Numbers& numbers() {
   return chosen;
 }
 
-/// Draws what a problem consists of, one number after the other.
+/// Draws the numbers of a problem in sequence.
 class Draw {
  public:
-  explicit Draw(std::uint64_t number) : random_(number, Purpose::trial, 0) {}
+  explicit Draw(std::uint64_t number) : random_(number, Purpose::sample, 0) {}
 
   int between(int least, int most) {
     return least + static_cast<int>(random_.below(static_cast<std::uint32_t>(most - least + 1), index_++));
   }
-  /// About equally often of each order of magnitude.
+  /// About equally often from each order of magnitude.
   int scaled(int most) {
     const double exponent = between(0, 1 << 20) / double(1 << 20);
     return static_cast<int>(std::pow(most + 0.99, exponent));
@@ -45,7 +45,7 @@ class Draw {
   std::uint64_t index_ = 0;
 };
 
-/// Half of the filters are 3x3 that move by 1 or 2, for which there are several methods.
+/// Half of the filters are 3x3 with stride 1 or 2, for which several methods exist.
 Conv2d::Problem draw_any(Draw& draw) {
   Conv2d::Problem p{.n = draw.scaled(24),
                     .h = draw.scaled(40),
@@ -78,19 +78,19 @@ void check(std::uint64_t number) {
   Draw draw(number);
   const Conv2d::Problem problem = draw_problem(draw);
   Exec exec({.threads = draw.between(1, 3)});
-  Trial<Conv2d> trial(exec, problem, number);
+  support::KernelCheck<Conv2d> samples(exec, problem, number);
   for (std::size_t index = 0; index < Conv2d::pass_names.size(); ++index) {
     const auto pass = static_cast<Conv2d::Pass>(index);
     const Write write = draw.between(0, 1) == 0 ? Write::overwrite : Write::add;
-    const auto expected = trial.expected(pass);
+    const auto expected = samples.expected(pass);
     const auto verify = [&](std::string_view who, Conv2d::Kernel& kernel) {
-      EXPECT_EQ(support::verify(exec, trial, kernel, pass, expected, write), "")
+      EXPECT_EQ(support::verify(exec, samples, kernel, pass, expected, write), "")
           << "problem " << number << ": " << problem.describe() << ", " << Conv2d::pass_names[index]
           << (write == Write::add ? ", added" : "") << ", " << who << " on " << exec.threads() << " threads";
     };
     for (const cpu::Isa* isa : cpu::available_isas()) verify(isa->name, *cpu::make(exec, problem, pass, *isa));
     for (const auto& implementation : implementations<Conv2d>()) {
-      const bool other = implementation.provider != "ours" && implementation.provider != "reference";
+      const bool other = implementation.provider != "native" && implementation.provider != "reference";
       if (implementation.device != DeviceKind::cpu || !other || !implementation.supports(problem, pass)) continue;
       verify(implementation.provider, *implementation.make(exec, problem, pass));
     }

@@ -1,9 +1,9 @@
-// The naive loops in double against central finite differences, and against steps worked out by hand.
+// The naive loops in double against central finite differences, and against hand-computed values.
 //
-// For random r, L = sum r * output is a number; backward with d output = r must give dL / d input. Central differences
-//   (L(x + h) - L(x - h)) / 2h  are off by  h^2 / 6 * L'''  (truncation)  and  by  eps * |L| / h  (rounding).
-// With h = eps^(1/3) both are of size eps^(2/3) = 4e-11 times the size of L; L''' exceeds that size by small factors where
-// channels have a deviation below 1. A factor of 100 covers both, and is 1e5 below any error in a formula.
+// For random r and the scalar L = sum r * output, backward with d output = r must give dL / d input. Central differences
+//   (L(x + h) - L(x - h)) / 2h  have the error  h^2 / 6 * L'''  (truncation)  plus  eps * |L| / h  (rounding).
+// With h = eps^(1/3) both are about eps^(2/3) = 4e-11 times the size of L. L''' is larger by small factors if channels have a
+// deviation below 1. A factor of 100 covers both, and is 1e5 below the effect of a wrong formula.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -27,7 +27,7 @@ namespace {
 using Vector = std::vector<double>;
 
 Vector normals(std::size_t size, std::uint64_t stream) {
-  const Random random(11, Purpose::trial, stream);
+  const Random random(11, Purpose::sample, stream);
   Vector values(size);
   for (std::size_t i = 0; i < size; ++i) values[i] = random.normal(i);
   return values;
@@ -35,7 +35,7 @@ Vector normals(std::size_t size, std::uint64_t stream) {
 
 double dot(const Vector& a, const Vector& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); }
 
-/// Compares `gradient` of `loss` with respect to `input`, element by element, with differences. `loss` reads `input`.
+/// Compares the gradient of `loss` with respect to `input`, which `loss` reads, with central differences.
 void expect_gradient(const char* name, Vector& input, const Vector& gradient, const std::function<double()>& loss) {
   const double eps = std::numeric_limits<double>::epsilon();
   const double h = std::cbrt(eps);
@@ -72,7 +72,7 @@ TEST(Reference, conv2d_gradients) {
   }
 }
 
-TEST(Reference, conv2d_by_hand) {
+TEST(Reference, conv2d_values) {
   const Conv2d::Problem p{.n = 1, .h = 2, .w = 3, .c = 1, .k = 1, .r = 2, .s = 2, .stride = 1, .padding = 1};
   const Vector x{1, 2, 3, 4, 5, 6}, w{1, 10, 100, 1000};  // the window [1 10; 100 1000] shows which pixel met which tap
   Vector y(p.y_size());
@@ -108,7 +108,7 @@ TEST(Reference, batch_norm_gradients_pass_through_the_statistics) {
   }
 }
 
-TEST(Reference, batch_norm_by_hand) {
+TEST(Reference, batch_norm_values) {
   const BatchNorm::Problem p{.rows = 4, .c = 1, .eps = 0.25F};
   const Vector x{1, 3, 5, 7}, gamma{3}, beta{10};  // mean 4, biased variance 5, unbiased 20 / 3
   Vector y(4), mean(1), variance(1), inv_std(1);
@@ -206,7 +206,7 @@ TEST(Reference, softmax_cross_entropy_gradient) {
   expect_gradient("dlogits", logits, dlogits, loss);
 }
 
-TEST(Reference, softmax_cross_entropy_by_hand) {
+TEST(Reference, softmax_cross_entropy_values) {
   const SoftmaxCrossEntropy::Problem p{.n = 3, .classes = 7};
   const double log2 = std::log(2.0);
   const Vector logits{0,   0, 0, 0, 0, 0, 0,            // ties: the label 4 ranks fifth, behind the four before it
@@ -222,18 +222,18 @@ TEST(Reference, softmax_cross_entropy_by_hand) {
   EXPECT_NEAR(probabilities[14], 1.0 / 3, 1e-12);
 }
 
-/// Scalars and moments that leave no rounding: weight_decay turns the gradient 1.75 at w = 1 into 2.
+/// Scalars and moments without rounding errors: weight_decay turns the gradient 1.75 at w = 1 into 2.
 constexpr OptimizerStep::Scalars kScalars{
     .rate = 0.5F, .beta1 = OptimizerStep::Decay(0.5), .beta2 = OptimizerStep::Decay(0.75), .eps = 1.0F, .weight_decay = 0.25F};
 
-TEST(Reference, sgd_by_hand) {
+TEST(Reference, sgd_values) {
   const double g = 1.75;
   double w = 1;
   optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::sgd}, kScalars, &g, &w, {});
   EXPECT_EQ(w, 0.0);  // 1 - 0.5 * 2
 }
 
-TEST(Reference, adam_by_hand) {
+TEST(Reference, adam_values) {
   const double g = 1.75;
   double w = 1, m = 1, v = 4;
   optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::adam}, kScalars, &g, &w, {&m, &v, nullptr});
@@ -242,7 +242,7 @@ TEST(Reference, adam_by_hand) {
   EXPECT_EQ(w, 0.75);  // 1 - 0.5 * 1.5 / (2 + 1)
 }
 
-TEST(Reference, amsgrad_by_hand) {
+TEST(Reference, amsgrad_values) {
   const Vector g{1.75, 1.75};
   Vector w{1, 1}, m{1, 1}, v{4, 4}, vh{9, 1};  // the first keeps its old maximum, the second takes the new v
   optimizer_step<double>({.size = 2, .rule = OptimizerStep::Rule::amsgrad}, kScalars, g.data(), w.data(),
@@ -253,7 +253,7 @@ TEST(Reference, amsgrad_by_hand) {
   EXPECT_EQ(w, (Vector{0.8125, 0.75}));  // 1 - 0.5 * 1.5 / (3 + 1), 1 - 0.5 * 1.5 / (2 + 1)
 }
 
-TEST(Reference, running_average_by_hand) {
+TEST(Reference, running_average_values) {
   const Vector batch{4, -4};
   Vector running{2, 0};
   running_average({.size = 2}, 0.25, batch.data(), running.data());

@@ -1,4 +1,4 @@
-// The nets' structure against published facts: parameter counts, the number and names of PyTorch's tensors, initial weights.
+// The structure of the nets: published parameter counts, number and names of PyTorch's tensors, initial weights.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "engine/parameters.h"
 #include "kernels/runtime/error.h"
 #include "nets/net.h"
+#include "tests/support/throws.h"
 
 namespace apam::nets {
 namespace {
@@ -45,17 +46,17 @@ TEST_P(EveryNet, has_the_published_number_of_parameters_and_tensors) {
   EXPECT_EQ(net->classes(), GetParam().classes);
 }
 
-TEST_P(EveryNet, has_statistics_beside_the_batch_norm_that_they_belong_to) {
+TEST_P(EveryNet, has_statistics_directly_after_weight_and_bias_of_their_batch_norm) {
   const auto net = make_net(GetParam().net, GetParam().classes);
-  for (const auto& place : net->layout().statistics()) {
-    ASSERT_GE(place.after, 2U);
-    EXPECT_EQ(net->layout().parameters()[place.after - 2].name, place.name + ".weight");
-    EXPECT_EQ(net->layout().parameters()[place.after - 1].name, place.name + ".bias");
-    EXPECT_EQ(net->layout().parameters()[place.after - 1].shape, (engine::Shape{place.channels}));
+  for (const auto& entry : net->layout().statistics()) {
+    ASSERT_GE(entry.parameters_before, 2U);
+    EXPECT_EQ(net->layout().parameters()[entry.parameters_before - 2].name, entry.name + ".weight");
+    EXPECT_EQ(net->layout().parameters()[entry.parameters_before - 1].name, entry.name + ".bias");
+    EXPECT_EQ(net->layout().parameters()[entry.parameters_before - 1].shape, (engine::Shape{entry.channels}));
   }
 }
 
-TEST_P(EveryNet, starts_linear_and_convolution_weights_at_the_bounds_of_their_fans) {
+TEST_P(EveryNet, has_initial_weights_scaled_by_fan_in_or_fan_out) {
   const auto net = make_net(GetParam().net, GetParam().classes);
   for (const auto& parameter : net->layout().parameters()) {
     const auto& shape = parameter.shape;
@@ -87,12 +88,12 @@ std::vector<std::string> names(std::string_view net, std::size_t begin, std::siz
 
 using Names = std::vector<std::string>;
 
-TEST(AllCnn, has_the_names_of_its_state_dict) {
+TEST(AllCnn, has_the_parameter_names_of_pytorch) {
   EXPECT_EQ(names("allcnn", 0, 3), (Names{"conv1.conv.weight", "conv1.bn.weight", "conv1.bn.bias"}));
   EXPECT_EQ(names("allcnn", 24, 3), (Names{"conv9.conv.weight", "conv9.bn.weight", "conv9.bn.bias"}));
 }
 
-TEST(ResNet18, has_the_names_of_its_state_dict) {
+TEST(ResNet18, has_the_parameter_names_of_pytorch) {
   EXPECT_EQ(names("resnet18", 0, 4), (Names{"conv1.weight", "bn1.weight", "bn1.bias", "layer1.0.conv1.weight"}));
   EXPECT_EQ(names("resnet18", 15, 9),
             (Names{"layer2.0.conv1.weight", "layer2.0.bn1.weight", "layer2.0.bn1.bias", "layer2.0.conv2.weight",
@@ -101,7 +102,7 @@ TEST(ResNet18, has_the_names_of_its_state_dict) {
   EXPECT_EQ(names("resnet18", 60, 2), (Names{"linear.weight", "linear.bias"}));
 }
 
-TEST(WideResNet, has_the_names_of_its_state_dict) {
+TEST(WideResNet, has_the_parameter_names_of_pytorch) {
   EXPECT_EQ(names("wrn28-5", 0, 8),
             (Names{"conv1.weight", "block1.layer.0.bn1.weight", "block1.layer.0.bn1.bias", "block1.layer.0.conv1.weight",
                    "block1.layer.0.bn2.weight", "block1.layer.0.bn2.bias", "block1.layer.0.conv2.weight",
@@ -110,21 +111,13 @@ TEST(WideResNet, has_the_names_of_its_state_dict) {
   EXPECT_EQ(names("wrn28-5", 75, 5), (Names{"block3.layer.3.conv2.weight", "bn1.weight", "bn1.bias", "fc.weight", "fc.bias"}));
 }
 
-std::string error_of(std::string_view net, int classes) {
-  try {
-    make_net(net, classes);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
+TEST(NetTable, rejects_unknown_names_and_lists_known_ones) {
+  using support::throws;
+  EXPECT_TRUE(throws<InputError>({"allcnn", "resnet18", "wrn28-5", "resnet50"}, [] { make_net("resnet50", 10); }));
+  EXPECT_TRUE(throws<InputError>({"net", "1", "class", "0"}, [] { make_net("resnet18", 0); }));
 }
 
-TEST(NetTable, names_what_it_knows_when_asked_for_something_else) {
-  EXPECT_EQ(error_of("resnet50", 10), "net: expected one of allcnn, resnet18, wrn28-5, got 'resnet50'");
-  EXPECT_EQ(error_of("resnet18", 0), "net: at least 1 class is needed, got 0");
-}
-
-TEST(NetTable, has_each_name_once) {
+TEST(NetTable, has_unique_names) {
   std::set<std::string_view> seen;
   for (const auto& entry : all_nets()) EXPECT_TRUE(seen.insert(entry.name).second) << entry.name;
   EXPECT_EQ(seen.size(), 3U);

@@ -34,13 +34,13 @@ MISTAKES = [
     (["train", "--lr", "1e-46"], "the learning rate must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e-46"),
     (["train", "--lr", "1e-40", "--optimizer", "sgd"], "the learning rate must be a normal float32 number"),
     (["train", "--lr", "1e39"], "the learning rate must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e+39"),
-    (["train", "--lr", "1e38"], "the rates of all steps must be normal float32 numbers, 1.18e-38 to 3.4e+38, got "
+    (["train", "--lr", "1e38"], "the learning rates of all steps must be normal float32 numbers, 1.18e-38 to 3.4e+38, got "
                                 "3.16e+36 to 1e+39"),
-    (["train", "--lr", "2e-38"], "the rates of all steps must be normal float32 numbers"),
+    (["train", "--lr", "2e-38"], "the learning rates of all steps must be normal float32 numbers"),
     (["train", "--lr", "1", "--lr", "2"], "--lr: At Most 1 required but received 2"),
     (["train", "--beta1", "1"], "beta1 must be in [0, 1), got 1"),
-    (["train", "--beta1", "0.99999999"], "beta1 must stay below 1 in float32, at most 0.99999994, got 0.99999999"),
-    (["train", "--beta2", "0.99999999"], "beta2 must stay below 1 in float32, at most 0.99999994, got 0.99999999"),
+    (["train", "--beta1", "0.99999999"], "beta1 must be below 1 in float32, at most 0.99999994, got 0.99999999"),
+    (["train", "--beta2", "0.99999999"], "beta2 must be below 1 in float32, at most 0.99999994, got 0.99999999"),
     (["train", "--beta1", "1e-46"], "beta1 must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e-46"),
     (["train", "--beta2", "-0.1"], "beta2 must be in [0, 1), got -0.1"),
     (["train", "--eps", "0"], "eps must be above 0, got 0"),
@@ -58,7 +58,7 @@ MISTAKES = [
     (["train", "--augment", "heavy"], "--augment: expected one of standard, none, got 'heavy'"),
     (["train", "--device", "tpu"], "device: expected cpu, cuda or cuda:INDEX, got 'tpu'"),
     (["train", "--kernels", "conv2d=magic"], "this build has no provider 'magic' for 'conv2d'"),
-    (["train", "--kernels", "bake=ours"], "no operation 'bake'"),
+    (["train", "--kernels", "bake=native"], "no operation 'bake'"),
     (["train", "--kernels", "conv2d="], "expected PROVIDER or OP=PROVIDER"),
     (["train", "--exchange", "async"], "--exchange async: needs a master and at least one worker"),
     (["eval", "--net", "allcnn"], "--weights is required"),
@@ -112,7 +112,7 @@ class CommandLine(ProgramTest):
 
     def test_info_lists_the_kernels_of_a_net(self):
         kernels = json.loads(call("info", "--json", "--net", "allcnn", "--batch", "1", *MACHINE).stdout)["kernels"]
-        self.assertEqual({k["provider"] for k in kernels}, {"ours"})
+        self.assertEqual({k["provider"] for k in kernels}, {"native"})
         convolutions = [k["problem"] for k in kernels if k["op"] == "conv2d" and k["pass"] == "forward"]
         self.assertEqual(len(convolutions), 9)
         self.assertIn("optimizer_step", {k["op"] for k in kernels})
@@ -120,7 +120,7 @@ class CommandLine(ProgramTest):
     def test_info_times_again_on_request(self):
         cache = self.folder / "cache"
         step = ["info", "--json", "--net", "allcnn", "--batch", "1", "--threads", "1", "--kernel-cache", cache]
-        step += ["--kernels", "conv2d.forward=auto,*=ours"]
+        step += ["--kernels", "conv2d.forward=auto,*=native"]
 
         def compared(*more):
             kernels = json.loads(call(*step, *more).stdout)["kernels"]

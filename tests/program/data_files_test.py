@@ -29,7 +29,7 @@ class DataFiles(ProgramTest):
         self.assertEqual(process.returncode, 0, process.stderr)
         warnings = Run(self.folder / "a").config["warnings"]
         self.assertIn("cifar10: all 50 training images have label 0, of 10 classes", warnings)
-        self.assertIn("cifar10: 5 test images looked at, all have the value 0 in all pixels", warnings)
+        self.assertIn("cifar10: 5 test images checked, all have the value 0 in all pixels", warnings)
         self.assertEqual(complaints(process), [f"apam: warning: {warning}" for warning in warnings])
 
     def test_sound_data_cause_no_warning(self):

@@ -61,7 +61,7 @@ class Cores(ProgramTest):
 
 class Threads(ProgramTest):
     # Like TRAIN, but without --threads.
-    OPTIONS = ["train", *DATA, "--kernels", "ours", "--batch", "4", "--max-updates", "1"]
+    OPTIONS = ["train", *DATA, "--kernels", "native", "--batch", "4", "--max-updates", "1"]
 
     def config(self, name, *arguments, **how):
         process = run(*replace(self.OPTIONS, arguments), "--out", self.folder / name, **how)
@@ -98,13 +98,13 @@ class Threads(ProgramTest):
         # oneDNN's kernels would wait for them forever.
         for variables in ({"OMP_THREAD_LIMIT": "1"}, {"OMP_MAX_ACTIVE_LEVELS": "0"}):
             process = run(*self.OPTIONS, "--threads", "2", "--out", self.folder / "a", environment=variables)
-            self.assert_refused(process, "threads: 2 asked for, OpenMP grants at most 1", 2)
+            self.assert_refused(process, "threads: 2 requested, OpenMP grants at most 1", 2)
         self.assertFalse((self.folder / "a").exists())
 
     def test_are_as_many_as_requested_in_spite_of_openmp_variables(self):
         digests = set()
         for number, variables in enumerate(({}, {"OMP_NUM_THREADS": "1"}, {"OMP_DYNAMIC": "true"}, {"OMP_PROC_BIND": "true"})):
-            for kernels in ("ours", "onednn"):
+            for kernels in ("native", "onednn"):
                 name = f"{kernels}{number}"
                 config = self.config(name, "--threads", "2", "--kernels", kernels, environment=variables)
                 self.assertEqual(config["threads"], 2)

@@ -85,7 +85,7 @@ class StandardOutput(ProgramTest):
         self.assertTrue(link.is_symlink() and null.is_symlink())
         self.assertEqual(json.loads(heard[0])["images"], json.loads(target.read_text())["images"])
         process = call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", full)
-        self.assertIn(f"write: {full} does not take", complaints(process)[0])
+        self.assertIn(f"write: {full}", complaints(process)[0])
         self.assertEqual(process.returncode, 1)
 
 
@@ -294,7 +294,7 @@ class Surroundings(ProgramTest):
         def limit():
             resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 
-        for data, line in ((DATA, "^apam: synthetic: .* 30000000 classes"), ([], r"^apam: allocate: the CPU has no \d+ bytes left$")):
+        for data, line in ((DATA, "^apam: synthetic: .* 30000000 classes"), ([], r"^apam: allocate: .*CPU.* \d+ bytes")):
             command = [PROGRAM, "train", *data, *MACHINE, "--batch", "2", "--classes", "30000000", "--out", str(self.folder / "a")]
             process = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
             self.assertEqual((process.returncode, process.stdout), (1, ""))

@@ -15,7 +15,7 @@ MPIEXEC = os.environ.get("APAM_MPIEXEC", "mpiexec.mpich")
 
 # Eight training images: an epoch is four updates. The provider is named, so nothing is timed and all runs use the same kernels.
 DATA = ["--data", "synthetic", "--train-images", "8", "--test-images", "6"]
-MACHINE = ["--kernels", "ours", "--threads", "1"]
+MACHINE = ["--kernels", "native", "--threads", "1"]
 TRAIN = ["train", *DATA, *MACHINE, "--batch", "2", "--lr", "1e-3", "--eval-batch", "3", "--eval-every", "2", "--log-every", "1"]
 UPDATES = 4
 

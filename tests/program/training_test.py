@@ -27,8 +27,8 @@ class Local(ProgramTest):
         self.assertIn(summary["test_accuracy"], [i / 6 for i in range(7)])
         self.assertGreaterEqual(summary["test_top5"], summary["test_accuracy"])
         ran = {(k["op"], k["pass"], k["provider"]) for k in summary["kernels"]}
-        self.assertIn(("conv2d", "backward_weight", "ours"), ran)
-        self.assertIn(("optimizer_step", "update", "ours"), ran)
+        self.assertIn(("conv2d", "backward_weight", "native"), ran)
+        self.assertIn(("optimizer_step", "update", "native"), ran)
         self.assertEqual(run.config["parameters"], 1681268)
         self.assertEqual(run.config["lr"], 1e-3)
         info = json.loads(call("info", "--json").stdout)

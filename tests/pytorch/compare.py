@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Compares a net of `apam` with the same net in PyTorch, in float64 where arithmetic is compared:
+"""Compares a net of `apam` with the same net in PyTorch, which computes in float64:
 
-gradients   of random weights and images, tensor by tensor; weights and gradients pass as files with PyTorch's names
-training    a few updates from given weights: new weights, batch norm's running statistics, and the file that
-            load_state_dict(strict=True) takes
-evaluation  loss and accuracy over test images, batch norm by the running statistics
+gradients   for random weights and images, tensor by tensor; exchanged as files with PyTorch's names
+training    a few updates from given weights: new weights and running statistics, loaded with load_state_dict(strict=True)
+evaluation  loss and accuracy on test images, with running statistics
 
-A ReLU's input next to zero may fall on the other side in another order of summation, which changes a gradient by far more
-than rounding does. Batch norms here have biases away from zero, so that this is rare, and the best of four trials counts.
-Exit status: 0 all agrees, 1 something does not, 77 there is no PyTorch.
+Rounding can change the sign of a ReLU's input near zero, which changes a gradient by far more than rounding does. To make this
+rare, the biases of batch norms are far from zero here, and the best of four trials counts.
+Exit code: 0 if everything agrees, 1 if not, 77 if PyTorch is not installed.
 """
 
 import argparse
@@ -31,8 +30,8 @@ import models
 import safetensors_file
 
 TRIALS = 4
-GRADIENT_BOUND = 1e-4  # of the relative error of a whole tensor; float32 leaves some 1e-6
-TRAINING_BOUND = 1e-3  # of the change of a tensor by a few updates
+GRADIENT_BOUND = 1e-4  # relative error of a tensor; float32 rounding gives about 1e-6
+TRAINING_BOUND = 1e-3  # relative to the change of a tensor by a few updates
 UPDATES = 3
 MEAN = torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64).view(3, 1, 1)
 DEVIATION = torch.tensor([0.2023, 0.1994, 0.2010], dtype=torch.float64).view(3, 1, 1)
@@ -58,7 +57,7 @@ def relative_error(found, expected):
 
 
 def sha256(net):
-    """Of all parameters as float32, in the order of the state_dict."""
+    """The digest of all parameters as float32, in the order of the state_dict."""
     digest = hashlib.sha256()
     for parameter in net.parameters():
         digest.update(parameter.detach().numpy().tobytes())
@@ -79,7 +78,7 @@ class Comparison:
         command = [self.options.apam, *map(str, arguments), "--threads", "2"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            sys.exit(f"{' '.join(command)}\nended with status {done.returncode}:\n{done.stdout}{done.stderr}")
+            sys.exit(f"{' '.join(command)}\nexit code {done.returncode}:\n{done.stdout}{done.stderr}")
 
     def gradients(self, classes, kernels):
         best = float("inf")
@@ -113,14 +112,14 @@ class Comparison:
         self.check(best < GRADIENT_BOUND, f"gradients, {classes} classes, kernels {kernels}: {best:.1e}")
 
     def write_images(self, count):
-        """A CIFAR-10 folder of `count` random images for training and as many for tests. Returns the folder and both sets."""
+        """Writes a CIFAR-10 folder with `count` random training and test images each. Returns the folder and both sets."""
         folder = self.folder / "cifar10"
         folder.mkdir()
         generator = numpy.random.default_rng(5)
         sets = {}
         for file in ("data_batch_1.bin", "test_batch.bin"):
             labels = generator.integers(10, size=(count, 1), dtype=numpy.uint8)
-            # Blocks of 8x8 pixels of one colour, so that images differ by more than their noise.
+            # Blocks of 8x8 pixels of one colour, so that images differ by more than noise.
             blocks = generator.integers(200, size=(count, 3, 4, 1, 4, 1), dtype=numpy.uint8)
             noise = generator.integers(56, size=(count, 3, 4, 8, 4, 8), dtype=numpy.uint8)
             pixels = (blocks + noise).reshape(count, 3072)
@@ -140,11 +139,11 @@ class Comparison:
         self.check(weights_error < TRAINING_BOUND, f"weights after training: {weights_error:.1e} of their change")
         self.check(statistics_error < TRAINING_BOUND, f"running statistics: {statistics_error:.1e} of their change")
         summary = json.loads((run / "summary.json").read_text())
-        self.check(sha256(net) == summary["weights_sha256"], "weights_sha256 is that of the parameters in PyTorch's order")
+        self.check(sha256(net) == summary["weights_sha256"], "weights_sha256 matches the parameters in PyTorch's order")
         self.evaluation(data, net, run / "model.safetensors", test_images)
 
     def training(self, trial, data, train):
-        """A few updates by both. Returns the net with the weights of `apam`, its run folder, and errors of both kinds."""
+        """Trains with both. Returns the net with the weights of `apam`, its run folder, and the two errors of state_errors()."""
         batch, rate = self.options.batch, 0.05
         images, labels = train
         net = random_net(self.options.net, 10, trial)
@@ -165,7 +164,7 @@ class Comparison:
         return net, run, *self.state_errors(net.state_dict(), expected.state_dict(), start.state_dict())
 
     def state_errors(self, found, expected, start):
-        """The worst error of a weight and of a running statistic, as a part of what training changed."""
+        """The largest errors of weights and of running statistics, relative to their change by training."""
         worst = {"weights": 0.0, "statistics": 0.0}
         for name, tensor in expected.items():
             if name.endswith("num_batches_tracked"):
@@ -173,17 +172,17 @@ class Comparison:
                     self.check(False, f"{name}: {found[name]}, expected {tensor}")
                 continue
             change = (tensor - start[name]).norm().item()
-            rounding = 1e-7 * tensor.norm().item()  # of the weights themselves, to float32 at every update
+            rounding = 1e-7 * tensor.norm().item()  # of the weights to float32 in every update
             error = max(0.0, (found[name].double() - tensor).norm().item() - rounding) / change
             kind = "statistics" if "running" in name else "weights"
             worst[kind] = max(worst[kind], error)
         return worst["weights"], worst["statistics"]
 
     def evaluation(self, data, net, weights, images):
-        batch = self.options.batch + 1  # the last batch is smaller
+        batch = self.options.batch + 1  # the last batch is short
         with torch.no_grad():
             logits = torch.cat([copy.deepcopy(net).double().eval()(part) for part in images.split(batch)])
-        # Every second image gets the label that the net gives it, the others another.
+        # Half of the images are labelled as the net predicts, the others differently.
         labels = logits.argmax(1)
         labels[::2] = (labels[::2] + 1) % 10
         self.relabel(data / "test_batch.bin", labels)
@@ -206,11 +205,11 @@ class Comparison:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--apam", required=True, help="the program")
+    parser.add_argument("--apam", required=True, help="path of the program")
     parser.add_argument("--net", required=True, choices=models.NETS)
-    parser.add_argument("--batch", type=int, default=4, help="images a batch [4]")
-    parser.add_argument("--classes", type=int, nargs="*", default=[10], help="numbers of classes for the gradients [10]")
-    parser.add_argument("--kernels", nargs="*", default=["auto"], help="selections of kernels for the gradients [auto]")
+    parser.add_argument("--batch", type=int, default=4, help="images per batch [4]")
+    parser.add_argument("--classes", type=int, nargs="*", default=[10], help="numbers of classes to compare gradients for [10]")
+    parser.add_argument("--kernels", nargs="*", default=["auto"], help="kernel selections to compare gradients for [auto]")
     options = parser.parse_args()
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory(prefix="apam-pytorch-") as folder:

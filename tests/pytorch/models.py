@@ -1,6 +1,6 @@
-"""AllCNN, ResNet18 and WRN-28-5 in PyTorch, the reference that this project's nets are compared against.
+"""AllCNN, ResNet18 and WRN-28-5 in PyTorch, as references.
 
-The attributes are named so that state_dict() has the names of the weight files. Images are (N, 3, 32, 32).
+Attributes are named to give state_dict() the names used in weight files. Images are (N, 3, 32, 32).
 """
 
 from torch import nn

@@ -1,4 +1,4 @@
-"""Reads and writes safetensors files with nothing but PyTorch and NumPy: float32 and int64 tensors."""
+"""Reads and writes safetensors files of float32 and int64 tensors, with only PyTorch and NumPy."""
 
 import json
 import struct
@@ -28,7 +28,7 @@ def read(path):
 
 def write(path, tensors):
     header, data, offset = {}, [], 0
-    # Wide elements first, so that every tensor is aligned.
+    # Sort by decreasing element size, which aligns every tensor.
     for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
         values = numpy.ascontiguousarray(tensor.detach().numpy())
         dtype = next(key for key, value in DTYPES.items() if value == values.dtype)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which commit a build says it is of: cmake/WriteCommit.cmake on small repositories of its own."""
+"""Tests of cmake/WriteCommit.cmake on temporary repositories."""
 
 import os
 import pathlib
@@ -42,13 +42,13 @@ class Commit(unittest.TestCase):
         return source
 
     @unittest.skipIf(GIT is None, "git is not installed")
-    def test_follows_the_repository_from_build_to_build(self):
+    def test_commit_is_updated_in_every_build(self):
         source = self.repository("source")
         first = git(source, "rev-parse", "HEAD")[:7]
         self.assertEqual(self.commit_of(source), first)
         written = self.output.stat().st_mtime_ns
         self.assertEqual(self.commit_of(source), first)
-        self.assertEqual(self.output.stat().st_mtime_ns, written)  # so nothing is compiled again
+        self.assertEqual(self.output.stat().st_mtime_ns, written)  # so nothing is recompiled
         (source / "new").write_text("not added")
         self.assertEqual(self.commit_of(source), first)
         (source / "file").write_text("two")
@@ -60,14 +60,14 @@ class Commit(unittest.TestCase):
         self.assertEqual(self.commit_of(source), second)
 
     @unittest.skipIf(GIT is None, "git is not installed")
-    def test_a_copy_without_history_is_unknown(self):
+    def test_commit_is_unknown_without_history(self):
         copy = self.repository("other") / "copy"
         copy.mkdir()
         self.assertEqual(self.commit_of(copy), "unknown")
         (self.folder / "plain").mkdir()
         self.assertEqual(self.commit_of(self.folder / "plain"), "unknown")
 
-    def test_without_git_it_is_unknown(self):
+    def test_commit_is_unknown_without_git(self):
         self.assertEqual(self.commit_of(ROOT, program=""), "unknown")
 
 

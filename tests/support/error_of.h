@@ -1,4 +1,4 @@
-// The message of an error that is expected.
+// The message of an expected error.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 
 namespace apam::support {
 
-/// The message of the error of type E that `action` throws; a failure of the test when it throws none.
+/// The message of the error of type E that `action` throws; the test fails if it throws none.
 template <class E, class Action>
 std::string error_of(Action action) {
   try {

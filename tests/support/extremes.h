@@ -1,5 +1,5 @@
-// Runs a pass on operands that hold NaN, infinities, huge numbers or denormal ones, one kind in one operand at a time, and
-// compares with the rule in kernels/ops/operation.h. Tests fail on what it says.
+// Runs a pass on operands that hold NaN, infinities, huge or denormal numbers, one kind in one operand at a time, and checks
+// the outputs by the rule in kernels/ops/operation.h.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace apam::support {
 
-/// What is planted in an operand, and where.
+/// A value to plant in an operand, and where.
 struct Extreme {
   const char* name;
   float value;
@@ -28,7 +28,7 @@ inline const std::vector<Extreme>& extreme_kinds() {
   return kinds;
 }
 
-/// Plants an extreme for a scope.
+/// Plants an extreme value; the destructor restores the operand.
 class Planted {
  public:
   Planted(Out operand, const Extreme& kind) : operand_(operand), before_(on_host(operand)) {
@@ -50,10 +50,10 @@ class Planted {
   std::vector<float> before_;
 };
 
-/// What the rule says of every element. Empty when all are as it says, else one line: the first that is not. A number of size
-/// `planted` rounds results within its reach.
-inline std::string extreme_difference(const kernels::TrialOutput& output, const std::vector<double>& expected,
-                                      const kernels::Reached& reached, double planted) {
+/// Checks every element by the rule. Returns an empty text if all follow it, else one line: the first that does not. Results
+/// within reach of the planted number may carry its rounding error, so `planted`, its size, widens their tolerance.
+inline std::string extreme_difference(const CheckedOutput& output, const std::vector<double>& expected, const Reached& reached,
+                                      double planted) {
   constexpr double kLargest = std::numeric_limits<float>::max(), kFlushed = std::numeric_limits<float>::min();
   const auto finite = [&](double value) { return std::abs(value) <= kLargest; };
   std::vector<double> sizes;
@@ -73,26 +73,26 @@ inline std::string extreme_difference(const kernels::TrialOutput& output, const 
   return {};
 }
 
-/// Calls run() for every operand of `pass` and every kind, with the outputs prepared, and check(fault), fault being empty
-/// when all is as the rule says.
+/// For every operand of `pass` and every kind, calls run(try_one), which calls try_one(kernel's name, compute) for each kernel
+/// to test. Reports to check(name, faults); faults are empty if all outputs follow the rule.
 template <class Op, class Run, class Check>
-void check_extremes(kernels::Trial<Op>& trial, typename Op::Pass pass, const Run& run, const Check& check) {
-  for (const kernels::TrialInput& input : trial.inputs(pass)) {
+void check_extremes(KernelCheck<Op>& samples, typename Op::Pass pass, const Run& run, const Check& check) {
+  for (const CheckedInput& input : samples.inputs(pass)) {
     for (const Extreme& kind : extreme_kinds()) {
       const Planted planted(input.values, kind);
       const double planted_size = std::isfinite(kind.value) ? std::abs(double{kind.value}) : 0;
-      const auto expected = trial.expected(pass);
-      const auto reached = trial.reached(pass);
+      const auto expected = samples.expected(pass);
+      const auto reached = samples.reached(pass);
       run([&](const std::string& who, const auto& compute) {
-        trial.prepare(pass);
+        samples.prepare(pass);
         compute();
-        const auto outputs = trial.outputs(pass);
+        const auto outputs = samples.outputs(pass);
         std::string faults;
         for (std::size_t i = 0; i < outputs.size(); ++i) {
           const auto fault = extreme_difference(outputs[i], expected.at(i), reached.at(i), planted_size);
           if (!fault.empty()) faults += fault + '\n';
         }
-        if (!trial.fences_intact()) faults += "something was written outside the operands\n";
+        if (!samples.fences_intact()) faults += "something was written outside the operands\n";
         check(fmt::format("{}, {} in {}", who, kind.name, input.name), faults);
       });
     }

@@ -1,4 +1,4 @@
-// A system that starts only a few more threads.
+// A limit on the threads that the system can start.
 #pragma once
 
 #include <pthread.h>
@@ -11,7 +11,7 @@
 
 namespace apam::support {
 
-/// While it lives new threads ask for 1 GiB of stack, and there is address space for `most` of them.
+/// During its lifetime new threads have 1 GiB of stack each, and the address space has room for `most` of them.
 class FewThreads {
  public:
   explicit FewThreads(std::size_t most) {

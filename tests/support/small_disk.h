@@ -1,4 +1,4 @@
-// A disk of a test's own that is soon full. Mounting one takes root's rights.
+// A small disk for tests with a full disk. Mounting it needs root.
 #pragma once
 
 #include <sys/mount.h>
@@ -12,7 +12,7 @@
 
 namespace apam::support {
 
-/// A disk of 64 KiB of its own.
+/// A disk of 64 KiB.
 class SmallDisk {
  public:
   SmallDisk() : mounted_(::mount("apam-test", folder_.path().c_str(), "tmpfs", 0, "size=64k") == 0), reason_(errno) {}

@@ -1,15 +1,15 @@
-// How far a float result may lie from the same computed in double: one rule for every operation and provider.
+// The allowed difference between a result in float and the same result in double: one rule for every operation and provider.
 //
-// An element is a sum of `terms` products or addends of some size s, computed in any order. Step i rounds a partial sum of
-// size about s * sqrt(i) (the addends' signs are mixed) by at most u = eps / 2 of it, a random amount of deviation
+// An element is a sum of `terms` products or addends of size s, in any order. Step i rounds a partial sum of size about
+// s * sqrt(i), since the addends have mixed signs, by a random amount of at most u = eps / 2 of it, which has deviation
 // u / sqrt(3). The sum of these errors has deviation
 //     u / sqrt(3) * s * sqrt(1 + 2 + ... + terms)  =  u * s * terms / sqrt(6),
 // and the result has size s * sqrt(terms): relative to it, u * sqrt(terms) / sqrt(6) = 0.2 * eps * sqrt(terms). Rounding each
-// product first adds u / sqrt(3) = 0.3 * eps, whatever the number of terms; addends of one sign give the same law relative to
-// their total. The largest of 10^7 normal errors is 5.4 deviations: 1.1 * eps * sqrt(terms) in long sums, below 2 * eps in
-// short ones. A factor of 4 in all leaves room for what Winograd's transforms amplify and for vectorised exponentials:
+// product first adds u / sqrt(3) = 0.3 * eps for any number of terms. Addends of equal sign follow the same law relative to
+// their total. The largest of 10^7 normal errors is 5.4 deviations: 1.1 * eps * sqrt(terms) for long sums, below 2 * eps for
+// short ones. A factor of 4 leaves room for the amplification by Winograd's transforms and for vectorised exponentials:
 //     |actual - expected| <= 4 * eps * sqrt(terms) * max(|expected|, size of the operand)
-// where the size of the operand is the root mean square of what is expected, or, where large addends cancel, their size.
+// The size of the operand is the root mean square of the expected values or, if large addends cancel, the size of the addends.
 #pragma once
 
 #include <algorithm>
@@ -30,12 +30,12 @@ class Tolerance {
  public:
   static constexpr double kEps = std::numeric_limits<float>::epsilon();
 
-  /// `terms` 0: nothing is rounded, results are equal.
+  /// `terms` 0: nothing is rounded, so results are equal.
   Tolerance(std::int64_t terms, double size) : relative_(4 * kEps * std::sqrt(static_cast<double>(terms))), size_(size) {}
 
   double of(double expected) const { return relative_ * std::max(std::abs(expected), size_); }
 
-  /// What one more rounding of `value` may move it by.
+  /// The largest error of one more rounding of `value`.
   static double rounding(double value) { return kEps / 2 * std::abs(value); }
 
  private:

@@ -1,10 +1,11 @@
-// Runs a pass of a kernel on a trial and says what is wrong with what it wrote. Tests fail on it, benchmarks refuse to time.
+// Runs a pass of a kernel on sample operands and compares its outputs with the expected values. Tests fail if they differ;
+// benchmarks do not time such a kernel.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "kernels/ops/trial.h"
+#include "tests/support/kernel_check.h"
 #include "tests/support/tolerance.h"
 
 namespace apam::support {
@@ -15,9 +16,9 @@ inline std::vector<float> on_host(In values) {
   return host;
 }
 
-/// Compares every element of an output with `before` (nothing: zeros) + `expected`. Empty when all are right, else one line:
-/// how many are wrong, and the worst of them.
-inline std::string difference(const kernels::TrialOutput& output, const std::vector<double>& expected,
+/// Compares every element of an output with `before` (empty: zeros) + `expected`. Returns an empty text if all are right, else
+/// one line: how many are wrong, and the worst of them.
+inline std::string difference(const CheckedOutput& output, const std::vector<double>& expected,
                               const std::vector<float>& before = {}) {
   const auto actual = on_host(output.values);
   if (actual.size() != expected.size()) {
@@ -43,24 +44,24 @@ inline std::string difference(const kernels::TrialOutput& output, const std::vec
                      expected[worst] + (before.empty() ? 0 : before[worst]), worst_ratio);
 }
 
-/// Runs `pass` from freshly prepared outputs. `expected` is what trial.expected(pass) gave. Empty when every output is right
-/// and nothing else was written, else one line for each fault.
+/// Runs `pass` on freshly prepared outputs. `expected` is samples.expected(pass). Returns an empty text if every output is
+/// right and nothing else was written, else one line per fault.
 template <class Op>
-std::string verify(Exec& exec, kernels::Trial<Op>& trial, typename Op::Kernel& kernel, typename Op::Pass pass,
+std::string verify(Exec& exec, KernelCheck<Op>& samples, typename Op::Kernel& kernel, typename Op::Pass pass,
                    const std::vector<std::vector<double>>& expected, kernels::Write write = kernels::Write::overwrite) {
-  const bool adds = write == kernels::Write::add && kernels::Trial<Op>::accumulates(pass);
-  trial.prepare(pass, write);
+  const bool adds = write == kernels::Write::add && KernelCheck<Op>::accumulates(pass);
+  samples.prepare(pass, write);
   std::vector<std::vector<float>> before;
-  for (const auto& output : trial.outputs(pass)) before.push_back(adds ? on_host(output.values) : std::vector<float>());
-  trial.run(exec, kernel, pass, write);
+  for (const auto& output : samples.outputs(pass)) before.push_back(adds ? on_host(output.values) : std::vector<float>());
+  samples.run(exec, kernel, pass, write);
   exec.synchronize();
   std::string faults;
-  const auto outputs = trial.outputs(pass);
+  const auto outputs = samples.outputs(pass);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto fault = difference(outputs[i], expected.at(i), before[i]);
     if (!fault.empty()) faults += fault + '\n';
   }
-  if (!trial.fences_intact()) faults += "something was written outside the operands\n";
+  if (!samples.fences_intact()) faults += "something was written outside the operands\n";
   return faults;
 }
 

@@ -46,7 +46,7 @@ using Need = Evaluator::Need;
 
 TEST_F(EvaluatorTest, BackgroundAndInlineGiveTheSameScores) {
   ExecOptions options;
-  options.kernels = KernelSelection::parse("ours");  // `auto` may choose differently for more threads
+  options.kernels = KernelSelection::parse("native");  // `auto` may choose differently for more threads
   Exec exec(options);
   InlineEvaluator inline_evaluator(exec, net_, batches(), [] { return false; });
   BackgroundEvaluator background({.exec = options, .final_threads = 2}, net_, batches());

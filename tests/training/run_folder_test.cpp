@@ -171,7 +171,7 @@ TEST_F(RunFolderTest, AFullDiskKeepsTheOldRunAndWholeLines) {
   } catch (const InputError& error) {
     message = error.what();
   }
-  EXPECT_TRUE(message.ends_with(" bytes more: No space left on device")) << message;
+  EXPECT_TRUE(message.ends_with(" bytes cannot be written: No space left on device")) << message;
   const std::string metrics = read(disk.path() / "metrics.jsonl");
   EXPECT_TRUE(metrics.ends_with("\n"));
   EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), lines);

@@ -1,4 +1,4 @@
-// The table of one instruction set: every vector kernel made for the vector type V.
+// The table of one instruction set: all vector kernels, instantiated with the vector type V.
 #pragma once
 
 #include "kernels/cpu/vector/batch_norm.h"
@@ -16,7 +16,7 @@ constexpr Isa isa_table() {
   return {V::name,
           V::width,
           V::streams,
-          V::drain,
+          V::store_fence,
           pointwise_kernels<V>(),
           optimizer_kernels<V>(),
           batch_norm_kernels<V>(),

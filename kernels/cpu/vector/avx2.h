@@ -1,4 +1,4 @@
-// Vectors of 8 floats by AVX2 and FMA. Compiled in build_avx2.cpp alone; the unnamed namespace is on purpose, see isa.h.
+// Vectors of 8 floats: AVX2 and FMA. Included only by build_avx2.cpp; the unnamed namespace is intentional, see isa.h.
 #pragma once
 
 #include <immintrin.h>
@@ -16,17 +16,17 @@ struct Avx2 {
   static constexpr bool streams = true;
   using Tiles = TileShapes<TileShape<6, 2>, TileShape<12, 1>>;
   static constexpr int window_vectors = 2;
-  static constexpr int window_rows = 6;  // of a tile whose rows each have a pointer in a register of their own
+  static constexpr int window_rows = 6;  // of window_product's tile, which keeps one pointer per row in a register
   using Float = __m256;
 
   static Float zero() { return _mm256_setzero_ps(); }
-  static Float all(float value) { return _mm256_set1_ps(value); }
+  static Float set1(float value) { return _mm256_set1_ps(value); }
   static Float load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(float* to, Float value) { _mm256_storeu_ps(to, value); }
-  /// To an aligned address, past the caches; other threads see it after drain().
+  /// Non-temporal store to an aligned address; ordered before later stores by store_fence().
   static void stream(float* to, Float value) { _mm256_stream_ps(to, value); }
-  static void drain() { _mm_sfence(); }
-  /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
+  static void store_fence() { _mm_sfence(); }
+  /// Only the first `lanes` elements (1 .. width); the other lanes read as zero, and their memory is not accessed.
   static Float load(const float* from, int lanes) { return _mm256_maskload_ps(from, mask(lanes)); }
   static void store(float* to, Float value, int lanes) { _mm256_maskstore_ps(to, mask(lanes), value); }
 
@@ -36,14 +36,14 @@ struct Avx2 {
   static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static Float sqrt(Float a) { return _mm256_sqrt_ps(a); }
-  /// Where either is NaN: b.
+  /// b if either is NaN.
   static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
-  /// 0 where |a| < bound, else a; a NaN stays a NaN.
+  /// 0 where |a| < bound, else a; NaN stays NaN.
   static Float where_at_least(Float bound, Float a) {
     const Float size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), a);
     return _mm256_and_ps(_mm256_cmp_ps(size, bound, _CMP_NLT_UQ), a);
   }
-  /// max(0, a); a NaN stays a NaN.
+  /// max(0, a); NaN stays NaN.
   static Float relu(Float a) { return _mm256_max_ps(zero(), a); }
   /// 0 where gate <= 0, else a.
   static Float where_open(Float gate, Float a) { return _mm256_and_ps(_mm256_cmp_ps(gate, zero(), _CMP_NLE_UQ), a); }

@@ -1,5 +1,5 @@
-// Batch norm over a block of rows (rows, C), channels across the lanes. Sums over rows are kept in float, in arrays of C
-// that stay in the first-level cache; a block is small (kernels/cpu/batch_norm.cpp), and blocks are joined in double.
+// Batch norm over a block of rows (rows, C), channels across the lanes. Sums over rows are float arrays of C that stay in the
+// L1 cache; blocks are small (kernels/cpu/batch_norm.cpp) and are joined in double.
 #pragma once
 
 #include "kernels/cpu/vector/lanes.h"
@@ -28,23 +28,23 @@ void clear(float* a, float* b, std::int64_t c) {
   });
 }
 
-/// One sweep: sums of differences from an origin within the data, and of their squares,
+/// One pass: sums of the differences from an origin, and of their squares,
 ///   mean = origin + sum / rows,   m2 = squares - sum^2 / rows.
-/// The origin is the mean of the first few rows, itself taken as differences from the first. However far the mean lies
-/// from zero, what is subtracted is thus of the size of the deviations.
+/// The origin is the mean of the first few rows, itself computed from differences to the first row. The sums are then of the
+/// size of the deviations, however far the mean is from zero, and do not cancel.
 template <class V>
 void moments(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2) {
   constexpr std::int64_t kOriginRows = 8;
   const std::int64_t few = rows < kOriginRows ? rows : kOriginRows;
   clear<V>(mean, m2, c);
   add_moments<V>(x, few, c, x, mean, m2);
-  const auto few_inverse = V::all(1.0F / static_cast<float>(few));
+  const auto few_inverse = V::set1(1.0F / static_cast<float>(few));
   for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
     lanes.store(origin + j, V::fma(lanes.load(mean + j), few_inverse, lanes.load(x + j)));
   });
   clear<V>(mean, m2, c);
   add_moments<V>(x, rows, c, origin, mean, m2);
-  const auto divisor = V::all(static_cast<float>(rows));
+  const auto divisor = V::set1(static_cast<float>(rows));
   for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
     const auto sum = lanes.load(mean + j), shift = V::div(sum, divisor);
     lanes.store(mean + j, V::add(lanes.load(origin + j), shift));
@@ -64,7 +64,7 @@ void normalise_rows(const ChannelMap& map, const NormaliseIn& in, float* y, std:
       stream ? V::stream(y + row + j, value) : lanes.store(y + row + j, value);
     });
   }
-  if constexpr (stream) V::drain();
+  if constexpr (stream) V::store_fence();
 }
 
 template <class V, bool residual, bool relu>
@@ -86,7 +86,7 @@ void normalise(const ChannelMap& map, const NormaliseIn& in, bool relu, float* y
   }
 }
 
-/// The bits of row i from channel j on.
+/// The bits of row i, starting with channel j.
 template <class V, class Bits>
 Bits* gate_at(Bits* gate, std::int64_t i, std::int64_t j, std::int64_t c) {
   return gate + (i * ((c + V::width - 1) / V::width) + j / V::width) * gate_bytes(V::width);

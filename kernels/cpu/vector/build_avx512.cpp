@@ -1,4 +1,4 @@
-// The vector kernels for one instruction set; compiled with its options, see isa.h.
+// The vector kernels for AVX-512, compiled with its flags; see isa.h.
 #include "kernels/cpu/vector/avx512.h"
 
 #include "kernels/cpu/vector/all.h"

@@ -1,4 +1,4 @@
-// The vector kernels for one instruction set; compiled with its options, see isa.h.
+// The vector kernels for any processor; see isa.h.
 #include "kernels/cpu/vector/portable.h"
 
 #include "kernels/cpu/vector/all.h"

@@ -1,4 +1,4 @@
-// The tables that vector/build_*.cpp export, one for each instruction set. Only the portable one exists on all processors.
+// The tables exported by vector/build_*.cpp, one per instruction set. Only portable_isa() is in every build.
 #pragma once
 
 #include "kernels/cpu/vector/tables.h"

@@ -1,9 +1,9 @@
-// Matrix products in register tiles: `rows` rows by `vectors` vectors of float accumulators, of the shapes that V::Tiles lists;
-// for one broadcast of A a fused multiply-add for each vector of B. The kernels run one panel of B (a tile wide, packed,
-// zero-filled at the right edge) against all tiles of rows of a block, so that the panel stays in the first-level cache.
-//   row_product:    out[i][:] (+)= sum over taps t, channels l of rows[t][i][l] * panel[t][l][:]     A read where it lies
-//   outer_product:  out[i][:] (+)= sum over p of a[p][i] * b[p][:]                                  A and B by strides
-//   window_product: the same, where row i of A walks over the pixels of an image from a start of its own
+// Matrix products in register tiles: accumulators of `rows` rows by `vectors` vectors, in the shapes listed by V::Tiles. Each
+// step broadcasts one element of A per row and does one fused multiply-add per vector of B. A kernel multiplies one panel of B
+// (a tile wide, packed, zero-padded at the right edge) with all row tiles of a block, so that the panel stays in the L1 cache.
+//   row_product:    out[i][:] (+)= sum over taps t, channels l of rows[t][i][l] * panel[t][l][:]     A gathered by pointers
+//   outer_product:  out[i][:] (+)= sum over p of a[p][i] * b[p][:]                                  A and B strided
+//   window_product: the same, with row i of A walking over the pixels of an image from its own start
 #pragma once
 
 #include "kernels/cpu/vector/tables.h"
@@ -24,7 +24,7 @@ struct Tile {
     }
   }
 
-  /// Adds a[i] * b[:] for one step of the sum; `a(i)` gives the element of row i.
+  /// One step of the sum: adds a(i) * b[:] to row i.
   template <class Element>
   inline __attribute__((always_inline)) void step(Element a, const float* b) {
     Float column[vectors];
@@ -32,13 +32,13 @@ struct Tile {
     for (int j = 0; j < vectors; ++j) column[j] = V::load(b + j * V::width);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const Float element = V::all(a(i));
+      const Float element = V::set1(a(i));
 #pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) sum[i][j] = V::fma(element, column[j], sum[i][j]);
     }
   }
 
-  /// Writes row i to its columns of `row`, or adds it.
+  /// Epilogue: writes row i to its columns of `row`, or adds it.
   inline __attribute__((always_inline)) void finish(int i, float* row, const PanelOut& out) const {
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
@@ -52,7 +52,7 @@ struct Tile {
     }
   }
 
-  /// The same for the first `count` rows (there may be more than the tile has), `stride` floats apart.
+  /// Epilogue of the first `count` rows, `stride` floats apart; `count` may exceed the tile.
   inline __attribute__((always_inline)) void finish(int count, float* to, std::int64_t stride, const PanelOut& out) const {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
@@ -65,8 +65,8 @@ struct Tile {
 template <class V, int vectors>
 inline constexpr int kPanel = vectors* V::width;
 
-/// One tile of rows, which may ask for some of the panel that comes next: a line at every step, `ahead_step` floats apart.
-template <class V, int rows, int vectors, bool asks>
+/// One tile of rows. With `prefetches`, each step prefetches a cache line of the next panel, `ahead_step` floats apart.
+template <class V, int rows, int vectors, bool prefetches>
 inline __attribute__((always_inline)) void row_tile(const float* const* row, const TapRange& range, const float* b,
                                                     const float*& ahead, std::int64_t ahead_step,
                                                     Tile<V, rows, vectors>& tile) {
@@ -75,7 +75,7 @@ inline __attribute__((always_inline)) void row_tile(const float* const* row, con
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) a[i] = row[i] + range.first;
     for (std::int64_t l = 0; l < range.length; ++l, b += kPanel<V, vectors>) {
-      if constexpr (asks) {
+      if constexpr (prefetches) {
         __builtin_prefetch(ahead, 0, 2);
         ahead += ahead_step;
       }
@@ -84,20 +84,20 @@ inline __attribute__((always_inline)) void row_tile(const float* const* row, con
   }
 }
 
-/// A block asks for the next panel while it works: the first tile for all of it, where a row of the panel is at most a line;
-/// otherwise each tile for a share, since lines that are asked for faster than the third-level cache gives them hold up the
-/// product. A line a step is the most, so that a block of few tiles leaves some lines out.
+/// A block prefetches the next panel. If a row of the panel is at most one cache line, the first tile prefetches all of it.
+/// Otherwise each tile prefetches a share, since prefetching faster than the L3 cache delivers stalls the product. At most one
+/// line per step is prefetched, so a block with few tiles skips some lines.
 template <class V, int rows, int vectors>
 void row_product(const RowTiles& tiles, const TapRange& range, const PanelOut& out, const Panel& panel) {
   constexpr int width = kPanel<V, vectors>;
-  const int asking = width <= kLineFloats ? 1 : (tiles.count < width ? tiles.count : width);
+  const int prefetching = width <= kLineFloats ? 1 : (tiles.count < width ? tiles.count : width);
   const float* ahead = panel.next;
   for (int t = 0; t < tiles.count; ++t) {
     const float* const* row = tiles.rows + (std::int64_t{t} * tiles.taps + range.first_tap) * rows;
     Tile<V, rows, vectors> tile;
     tile.clear();
-    if (t < asking) {
-      const std::int64_t ahead_step = (width + asking - 1) / asking;
+    if (t < prefetching) {
+      const std::int64_t ahead_step = (width + prefetching - 1) / prefetching;
       row_tile<V, rows, vectors, true>(row, range, panel.at, ahead, ahead_step, tile);
     } else {
       row_tile<V, rows, vectors, false>(row, range, panel.at, ahead, 0, tile);
@@ -140,7 +140,8 @@ void window_product_tiles(const WindowTiles& window, const PanelOut& out, const 
     Tile<V, rows, vectors> tile;
     tile.clear();
     const float* column = b;
-    // Tiles take turns to ask for the rows of b that come after these, line by line; what is left over asks for what is there.
+    // Each tile prefetches its share of the lines of the next rows of b; for the other lines it prefetches the current row,
+    // which is a no-op.
     const int turn = first / rows, turns = (window.row_count + rows - 1) / rows;
     std::int64_t ahead[lines];
     for (int line = 0; line < lines; ++line) {
@@ -208,7 +209,7 @@ constexpr TileKernels tile_kernels() {
           pack_pieces<V, vectors>};
 }
 
-/// The tiles of a vector type's list, the preferred one first.
+/// The tile shapes listed by the vector type, in order of preference.
 template <class V, class... Shapes>
 constexpr GemmKernels gemm_kernels(TileShapes<Shapes...>) {
   return {{tile_kernels<V, Shapes::rows, Shapes::vectors>()...},

@@ -1,11 +1,11 @@
-// Walking over contiguous floats a vector at a time, the last vector being partial where the count does not divide.
+// Loops over contiguous floats by vectors; the last vector is partial if the count is not a multiple of the width.
 #pragma once
 
 #include <cstdint>
 
 namespace apam::kernels::cpu {
 
-/// How a step loads and stores: a whole vector, or the first few lanes of one.
+/// Loads and stores a whole vector, or its first few lanes.
 template <class V>
 struct Whole {
   typename V::Float load(const float* from) const { return V::load(from); }
@@ -18,7 +18,7 @@ struct Part {
   void store(float* to, typename V::Float value) const { V::store(to, value, lanes); }
 };
 
-/// Calls step(offset, lanes) for each vector of `count` floats; the step is the same code for whole and partial vectors.
+/// Calls step(offset, lanes) for each vector of `count` floats, with the same code for whole and partial vectors.
 template <class V, class Step>
 inline void for_each_vector(std::int64_t count, Step step) {
   std::int64_t i = 0;

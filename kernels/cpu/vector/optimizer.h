@@ -1,5 +1,5 @@
-// One optimizer step over flat vectors, element by element; formulas in kernels/ops/optimizer_step.h. Bound by memory:
-// amsgrad reads 20 bytes a parameter and writes 16.
+// One optimizer step over flat vectors, element-wise; formulas: kernels/ops/optimizer_step.h. Memory-bound: amsgrad reads
+// 20 bytes and writes 16 bytes per parameter.
 #pragma once
 
 #include "kernels/cpu/vector/lanes.h"
@@ -7,11 +7,11 @@
 
 namespace apam::kernels::cpu {
 
-inline constexpr float kLeastNormal = 0x1p-126F;  // FLT_MIN
+inline constexpr float kMinNormal = 0x1p-126F;  // FLT_MIN
 
 template <class V>
 void sgd(const StepScalars& s, const float* g, float* w, std::int64_t count) {
-  const auto minus_rate = V::all(-s.rate), decay = V::all(s.weight_decay);
+  const auto minus_rate = V::set1(-s.rate), decay = V::set1(s.weight_decay);
   for_each_vector<V>(count, [=](std::int64_t i, auto lanes) {
     const auto weight = lanes.load(w + i);
     const auto gradient = V::fma(decay, weight, lanes.load(g + i));
@@ -19,20 +19,20 @@ void sgd(const StepScalars& s, const float* g, float* w, std::int64_t count) {
   });
 }
 
-/// The moments of one vector of elements, and the new weights from them; what adam and amsgrad share.
+/// New moments and weights of one vector of elements; shared by adam and amsgrad.
 template <class V>
 struct AdamStep {
   typename V::Float minus_rate, decay, beta1, rest1, beta2, rest2, eps, least;
 
   explicit AdamStep(const StepScalars& s)
-      : minus_rate(V::all(-s.rate)),
-        decay(V::all(s.weight_decay)),
-        beta1(V::all(s.beta1)),
-        rest1(V::all(s.one_minus_beta1)),
-        beta2(V::all(s.beta2)),
-        rest2(V::all(s.one_minus_beta2)),
-        eps(V::all(s.eps)),
-        least(V::all(kLeastNormal)) {}
+      : minus_rate(V::set1(-s.rate)),
+        decay(V::set1(s.weight_decay)),
+        beta1(V::set1(s.beta1)),
+        rest1(V::set1(s.one_minus_beta1)),
+        beta2(V::set1(s.beta2)),
+        rest2(V::set1(s.one_minus_beta2)),
+        eps(V::set1(s.eps)),
+        least(V::set1(kMinNormal)) {}
 
   typename V::Float gradient(typename V::Float g, typename V::Float w) const { return V::fma(decay, w, g); }
   typename V::Float first(typename V::Float m, typename V::Float g) const {
@@ -43,7 +43,7 @@ struct AdamStep {
   }
   typename V::Float weight(typename V::Float w, typename V::Float m, typename V::Float v) const {
     const auto quotient = V::div(m, V::add(V::sqrt(v), eps));
-    return V::fma(minus_rate, V::fma(V::zero(), v, quotient), w);  // 0 * v: NaN where v has overflowed
+    return V::fma(minus_rate, V::fma(V::zero(), v, quotient), w);  // 0 * v: NaN if v has overflowed
   }
 };
 

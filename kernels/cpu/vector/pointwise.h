@@ -14,7 +14,7 @@ void add(const float* a, const float* b, float* y, std::int64_t count) {
 
 template <class V>
 void scale(float factor, const float* x, float* y, std::int64_t count) {
-  const auto factors = V::all(factor);
+  const auto factors = V::set1(factor);
   for_each_vector<V>(count, [=](std::int64_t i, auto lanes) { lanes.store(y + i, V::mul(factors, lanes.load(x + i))); });
 }
 
@@ -33,7 +33,7 @@ void relu_backward(const float* dy, const float* y, float* dx, bool accumulate, 
 
 template <class V>
 void running_average(float momentum, const float* batch, float* running, std::int64_t count) {
-  const auto momenta = V::all(momentum);
+  const auto momenta = V::set1(momentum);
   for_each_vector<V>(count, [=](std::int64_t i, auto lanes) {
     const auto old = lanes.load(running + i);
     lanes.store(running + i, V::fma(momenta, V::sub(lanes.load(batch + i), old), old));

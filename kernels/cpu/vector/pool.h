@@ -8,7 +8,7 @@ namespace apam::kernels::cpu {
 
 template <class V>
 void window_mean(const Window& window, const float* x, float* y) {
-  const auto area = V::all(static_cast<float>(window.size * window.size));
+  const auto area = V::set1(static_cast<float>(window.size * window.size));
   for_each_vector<V>(window.c, [=, &window](std::int64_t j, auto lanes) {
     auto sum = V::zero();
     for (int row = 0; row < window.size; ++row) {
@@ -21,7 +21,7 @@ void window_mean(const Window& window, const float* x, float* y) {
 
 template <class V>
 void window_spread(const Window& window, const float* dy, bool accumulate, float* dx) {
-  const auto area = V::all(static_cast<float>(window.size * window.size));
+  const auto area = V::set1(static_cast<float>(window.size * window.size));
   for_each_vector<V>(window.c, [=, &window](std::int64_t j, auto lanes) {
     const auto share = V::div(lanes.load(dy + j), area);
     for (int row = 0; row < window.size; ++row) {

@@ -1,5 +1,5 @@
-// Vectors of 4 floats in the compiler's portable vector arithmetic: SSE2 on x86-64, NEON on 64-bit ARM, whatever else
-// elsewhere. There is no fused multiply-add to count on, so fma rounds twice. The unnamed namespace is on purpose, see isa.h.
+// Vectors of 4 floats with the compiler's vector extension: SSE2 on x86-64, NEON on 64-bit ARM. fma rounds twice, since not all
+// processors have a fused multiply-add. The unnamed namespace is intentional, see isa.h.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,14 @@ namespace {
 struct Portable {
   static constexpr const char* name = "portable";
   static constexpr int width = 4;
-  static constexpr bool streams = false;  // whether there are stores past the caches
+  static constexpr bool streams = false;  // no non-temporal stores
   using Tiles = TileShapes<TileShape<4, 2>, TileShape<8, 1>>;
   static constexpr int window_vectors = 2;
-  static constexpr int window_rows = 4;  // of a tile whose rows each have a pointer in a register of their own
+  static constexpr int window_rows = 4;  // of window_product's tile, which keeps one pointer per row in a register
   using Float = float __attribute__((vector_size(16)));
 
   static Float zero() { return Float{}; }
-  static Float all(float value) { return Float{value, value, value, value}; }
+  static Float set1(float value) { return Float{value, value, value, value}; }
   static Float load(const float* from) {
     Float value;
     __builtin_memcpy(&value, from, sizeof value);
@@ -27,8 +27,8 @@ struct Portable {
   }
   static void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof value); }
   static void stream(float* to, Float value) { store(to, value); }
-  static void drain() {}
-  /// The first `lanes` elements (1 .. width); the others read as zero and are not touched in memory.
+  static void store_fence() {}
+  /// Only the first `lanes` elements (1 .. width); the other lanes read as zero, and their memory is not accessed.
   static Float load(const float* from, int lanes) {
     Float value{};
     for (int i = 0; i < lanes; ++i) value[i] = from[i];
@@ -47,11 +47,11 @@ struct Portable {
     for (int i = 0; i < width; ++i) a[i] = __builtin_sqrtf(a[i]);
     return a;
   }
-  /// Where either is NaN: b.
+  /// b if either is NaN.
   static Float max(Float a, Float b) { return a > b ? a : b; }
-  /// 0 where |a| < bound, else a; a NaN stays a NaN.
+  /// 0 where |a| < bound, else a; NaN stays NaN.
   static Float where_at_least(Float bound, Float a) { return (a < zero() ? -a : a) < bound ? zero() : a; }
-  /// max(0, a); a NaN stays a NaN.
+  /// max(0, a); NaN stays NaN.
   static Float relu(Float a) { return a < zero() ? zero() : a; }
   /// 0 where gate <= 0, else a.
   static Float where_open(Float gate, Float a) { return gate <= zero() ? zero() : a; }

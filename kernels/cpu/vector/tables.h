@@ -1,5 +1,5 @@
-// The vector kernels as plain function pointers: what one instruction set offers, see isa.h. This header is seen by the
-// files that are compiled for an instruction set, so it declares plain data only.
+// The table of vector kernels of one instruction set, see isa.h. Plain data and function pointers only, because files compiled
+// for an instruction set include this header.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,10 @@
 
 namespace apam::kernels::cpu {
 
-inline constexpr int kLineFloats = 16;  // of a cache line
+inline constexpr int kLineFloats = 16;  // per cache line
 
-/// Over `count` contiguous elements. Every element gets the same operations wherever it stands, in the body of a loop or
-/// in its last, partial vector, so that a result does not depend on how the elements are split over threads.
+/// Over `count` contiguous elements. The operations on an element are the same at any position, in whole and partial vectors,
+/// so results do not depend on how the elements are split over threads.
 struct PointwiseKernels {
   void (*add)(const float* a, const float* b, float* y, std::int64_t count);
   void (*scale)(float factor, const float* x, float* y, std::int64_t count);
@@ -28,14 +28,14 @@ struct StepScalars {
   float eps;
 };
 
-/// Element-wise as the pointwise kernels.
+/// Element-wise like PointwiseKernels.
 struct OptimizerKernels {
   void (*sgd)(const StepScalars&, const float* g, float* w, std::int64_t count);
   void (*adam)(const StepScalars&, const float* g, float* w, float* m, float* v, std::int64_t count);
   void (*amsgrad)(const StepScalars&, const float* g, float* w, float* m, float* v, float* vh, std::int64_t count);
 };
 
-/// Affine map of every channel: (x - mean) * factor + shift, each (C).
+/// Affine map per channel: (x - mean) * factor + shift; each (C).
 struct ChannelMap {
   const float* mean;
   const float* factor;
@@ -47,7 +47,7 @@ struct NormaliseIn {
   const float* residual;  // (rows, C), or null
 };
 
-/// Coefficients of the gradient of batch norm: dx = factor * (g - mean_g - (x - mean) * slope), each (C).
+/// Coefficients of batch norm's input gradient: dx = factor * (g - mean_g - (x - mean) * slope); each (C).
 struct ChannelGradient {
   const float* mean;
   const float* factor;
@@ -55,7 +55,7 @@ struct ChannelGradient {
   const float* slope;
 };
 
-/// What passed a ReLU, one bit an element: a row is as many vectors as it takes, a vector `gate_bytes(width)` bytes.
+/// Which elements passed a ReLU, one bit per element. A row is padded to whole vectors of gate_bytes(width) bytes each.
 using Gate = std::uint8_t;
 constexpr std::int64_t gate_bytes(int width) { return (width + 7) / 8; }
 
@@ -63,7 +63,7 @@ struct GradientIn {
   const float* dy;  // (rows, C)
   const float* x;   // (rows, C)
 };
-/// sum_g = sum of g, sum_gx = sum of g * (x - mean), each (C).
+/// sum_g = sum of g, sum_gx = sum of g * (x - mean); each (C).
 struct GradientSums {
   const float* mean;
   float* sum_g;
@@ -75,84 +75,83 @@ struct GradientOut {
   bool accumulate_dx, accumulate_residual;
 };
 
-/// Over a block of rows of `c` channels.
+/// Over a block (rows, c).
 struct BatchNormKernels {
-  /// mean[c], and m2[c] = sum over the rows of (x - mean)^2; `origin` is scratch of (C).
+  /// mean (C), and m2 (C) = sum over the rows of (x - mean)^2; `origin` (C) is scratch.
   void (*moments)(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2);
   /// y = act(map(x) + residual); `residual` may be null. `stream` is as in PanelOut.
   void (*normalise)(const ChannelMap&, const NormaliseIn&, bool relu, float* y, bool stream, std::int64_t rows, std::int64_t c);
-  /// The gradient's sums where g = 0 at y <= 0, else dy, which the gate is to hold; `y` and `gate` null: no ReLU, g = dy.
+  /// Sums of g, with g = 0 where y <= 0, else dy; `gate` receives the mask. Without ReLU `y` and `gate` are null, and g = dy.
   void (*gradient_sums)(const GradientIn&, const float* y, Gate* gate, const GradientSums&, std::int64_t rows, std::int64_t c);
-  /// `gate` is as gradient_sums has left it, or null.
+  /// `gate` as written by gradient_sums, or null.
   void (*gradient)(const ChannelGradient&, const GradientIn&, const Gate* gate, const GradientOut&, std::int64_t rows,
                    std::int64_t c);
 };
 
-/// One window of average pooling; a window is `size` rows of `size` pixels of `c` channels, rows `row_stride` floats apart.
+/// One window of average pooling: `size` rows of `size` pixels of `c` channels; rows are `row_stride` floats apart.
 struct Window {
   int size;
   std::int64_t row_stride, c;
 };
 
 struct PoolKernels {
-  /// y[c] = mean of the window.
+  /// y (c) = mean of the window.
   void (*mean)(const Window&, const float* x, float* y);
-  /// dx = dy / size^2 all over the window, or added to it.
+  /// dx (+)= dy / size^2 for all pixels of the window.
   void (*spread)(const Window&, const float* dy, bool accumulate, float* dx);
 };
 
-/// Where a panel's columns go in each output row, and how.
+/// How the columns of a panel are written to each output row.
 struct PanelOut {
   std::int64_t first;  ///< first column
   int columns;         ///< at most a panel
   bool accumulate;
-  bool stream = false;  ///< past the caches: whole lines, as kernels/cpu/streaming.h has it; never with `accumulate`
+  bool stream = false;  ///< non-temporal stores, see kernels/cpu/streaming.h; never with `accumulate`
 };
 
-/// A block of rows whose inputs are found through pointers: `count` tiles of TileKernels::rows rows.
+/// A block of rows with pointers to their inputs: `count` tiles of TileKernels::rows rows.
 struct RowTiles {
   const float* const* rows;  // (tiles, taps, rows in a tile): the channels of each row at each tap
   float* const* out;         // (tiles, rows in a tile): column 0 of each output row
   int count, taps;
 };
-/// A packed panel of B (depth, panel) from a range's first row on, and as a hint what a later call will read; that may lie
-/// anywhere.
+/// A packed panel of B (depth, panel), starting with the first row of a range, and the panel to prefetch for a later call;
+/// `next` may be any address.
 struct Panel {
   const float* at;
   const float* next;
 };
-/// The part of the sum that one call adds up: channels first .. first + length - 1 of taps first_tap .. first_tap + taps - 1.
+/// The part of the sum in one call: channels first .. first + length - 1 of taps first_tap .. first_tap + taps - 1.
 struct TapRange {
   int first_tap, taps;
   std::int64_t first, length;
 };
 
-/// Rows that a product sums over, in `parts` of `depth` each: row p of part q lies at q * part + p * step.
+/// Rows that a product sums over, in `parts` of `depth` each: row p of part q is at offset q * part + p * step.
 struct OuterRows {
   std::int64_t step, part = 0;
 };
-/// The tiles of such a product. Element i of tile t lies t * a_tile + i floats into a row of a.
+/// The tiles of such a product. Element i of tile t is at offset t * a_tile + i in a row of a.
 struct OuterTiles {
   std::int64_t depth, parts;
   OuterRows a, b;
   std::int64_t a_tile;
   float* out;  // (rows, out_stride)
   std::int64_t out_stride;
-  int rows;  ///< in all tiles; the last tile reads beyond them, and drops what comes of it
+  int rows;  ///< in all tiles; the last tile may read beyond them and discards the results
 };
 
-/// A product that sums over the pixels of some lines: row i's element of pixel p of line q lies at rows[i] + q * line +
-/// p * step, b's row of it at (q * pixels + p) * b_step.
+/// A product that sums over the pixels of some lines. For pixel p of line q, the element of row i is at rows[i] + q * line +
+/// p * step, and the row of b at offset (q * pixels + p) * b_step.
 struct WindowTiles {
-  const float* const* rows;  // (row_count, in whole tiles)
+  const float* const* rows;  // (row_count, padded to whole tiles)
   int row_count;
   std::int64_t lines, pixels, line, step, b_step;
   float* out;  // (rows, out_stride)
   std::int64_t out_stride;
 };
 
-/// Pieces of `length` floats to be laid side by side in a packed operand: piece p comes from rows[p] + first and goes to
-/// to + p * stride.
+/// Pieces of `length` floats that are copied to a packed operand: piece p from rows[p] + first to to + p * stride.
 struct Pieces {
   const float* const* rows;
   std::int64_t count, first;
@@ -162,60 +161,60 @@ struct Pieces {
 
 /// Matrix products in register tiles of one shape, see vector/gemm.h.
 struct TileKernels {
-  int rows, panel;  ///< of a tile
+  int rows, panel;  ///< rows and columns of a tile
   void (*row_product)(const RowTiles&, const TapRange&, const PanelOut&, const Panel&);
   void (*outer_product)(const OuterTiles&, const PanelOut&, const float* a, const float* b);
-  /// Packs `columns` columns of from (depth, stride) as outer_product's a, with zeros in the last tile.
+  /// Packs `columns` columns of from (depth, stride) as outer_product's a; the last tile is padded with zeros.
   void (*pack_tiles)(const float* from, std::int64_t stride, std::int64_t depth, int columns, float* to);
   /// Packs a part of outer_product's b.
   void (*pack_pieces)(const Pieces&, float* to);
 };
 
-/// Shapes of register tiles, the preferred ones first; best_tile() of isa.h chooses.
-inline constexpr int kMostTiles = 5;
+/// Kernels per register tile shape, in order of preference; best_tile() of isa.h chooses.
+inline constexpr int kMaxTileShapes = 5;
 struct GemmKernels {
-  TileKernels tiles[kMostTiles];
+  TileKernels tiles[kMaxTileShapes];
   int count;
   int window_rows, window_panel;  ///< of window_product's tile
   void (*window_product)(const WindowTiles&, const PanelOut&, const float* b);
 };
 
-/// The weights of a panel, as Winograd's filter transform reads them: the vector of columns of filter position tap, row i
-/// lies at from + tap * tap_stride + i * row_stride.
+/// The weights of a panel for Winograd's filter transform: the columns of filter position `tap`, row i are at from +
+/// tap * tap_stride + i * row_stride.
 struct FilterRows {
   const float* from;
   std::int64_t tap_stride, row_stride;
   std::int64_t count, columns;
 };
-/// Where Winograd's weight gradients go: 9 taps of `columns` channels.
+/// Output of Winograd's weight gradient: 9 taps of `columns` channels.
 struct WeightsOut {
   std::int64_t tap_stride, columns;
   bool accumulate;
 };
 
-/// Pointers to the (channels) of each pixel of a tile, row by row, and of the tile that will be read after it.
+/// Pointers to the (channels) of each pixel of a tile, row by row, and of the next tile, to prefetch.
 struct TilePixels {
   const float* const* pixels;
   const float* const* next;
 };
 
-/// Transforms of one of Winograd's methods. Points are planes, `plane` floats apart.
+/// Transforms of one Winograd method. Points are planes, `plane` floats apart.
 struct WinogradKernels {
   /// Pixels of an input tile to points.
   void (*input)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
-  /// 3x3 weights of a panel to filter points (planes of (rows, panel)), filled with zeros beyond the last column.
+  /// 3x3 weights of a panel to filter points, planes of (rows, panel); padded columns are zero.
   void (*filter)(const FilterRows&, std::int64_t panel, float* to, std::int64_t plane);
   /// Points to pixels of an output tile, pointers to their column 0.
   void (*output)(const float* from, std::int64_t plane, const PanelOut&, float* const* pixels);
 };
-/// What its weight gradient needs besides `input`.
+/// Further transforms of the method's weight gradient.
 struct WinogradWeightKernels {
   /// Pixels of a tile of dy to points.
   void (*gradient)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
   /// Filter points to 3x3 weight gradients.
   void (*weights)(const float* from, std::int64_t plane, const WeightsOut&, float* to);
 };
-/// See vector/winograd.h; one for each Tiling. A weight gradient has the tiles of the forward pass, never Tiling::up.
+/// One entry per Tiling, see vector/winograd.h. Weight gradients use the tiles of the forward pass, never Tiling::up.
 struct WinogradTable {
   WinogradKernels product[kTilings];
   WinogradWeightKernels weight[kTilings - 1];
@@ -227,12 +226,12 @@ struct Matrix {
   std::int64_t stride, rows, columns;
 };
 
-/// Everything that is compiled once for each instruction set.
+/// Everything that is compiled once per instruction set.
 struct Isa {
-  const char* name;  ///< "portable", "avx2", "avx512"
-  int width;         ///< floats in a vector
-  bool streams;      ///< whether there are stores past the caches
-  void (*drain)();   ///< lets other threads see what has been stored so
+  const char* name;       ///< "portable", "avx2", "avx512"
+  int width;              ///< floats in a vector
+  bool streams;           ///< whether it has non-temporal stores
+  void (*store_fence)();  ///< makes non-temporal stores visible to other threads
   PointwiseKernels pointwise;
   OptimizerKernels optimizer;
   BatchNormKernels batch_norm;

@@ -1,5 +1,4 @@
-// The shapes of register tiles that a vector type lists: rows x vectors of accumulators, which with a row of B fill the
-// registers.
+// Register tile shapes of a vector type: rows x vectors of accumulators, which fill the registers together with a row of B.
 #pragma once
 
 namespace apam::kernels::cpu {
@@ -9,7 +8,7 @@ struct TileShape {
   static constexpr int rows = tile_rows, vectors = tile_vectors;
 };
 
-/// The preferred one first.
+/// In order of preference.
 template <class... Shapes>
 struct TileShapes {};
 

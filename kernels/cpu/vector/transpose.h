@@ -1,5 +1,5 @@
-// A matrix turned over its diagonal, 4 x 4 elements at a time. A cache line of every row is done before the next one, and
-// the line after that asked for: rows far apart would be waited for one by one.
+// Matrix transpose in blocks of 4 x 4. One cache line of every row is done before the next, and the following line is
+// prefetched, since rows that are far apart would otherwise miss one by one.
 #pragma once
 
 #include "kernels/cpu/vector/tables.h"
@@ -18,11 +18,11 @@ inline __attribute__((always_inline)) void transpose_4x4(const float* from, std:
              high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
   const Quad low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
              high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-  const Quad turned[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
-                          __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
-                          __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+  const Quad transposed[4] = {
+      __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+      __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(to + i * to_stride, &turned[i], sizeof(Quad));
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(to + i * to_stride, &transposed[i], sizeof(Quad));
 }
 
 template <class V>

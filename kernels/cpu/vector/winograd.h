@@ -1,5 +1,5 @@
-// Winograd's transforms of whole tiles, channels across the lanes. In two dimensions a transform is the one of
-// vector/winograd_transforms.h in each: down the columns, then along the rows:
+// Winograd transforms of whole tiles, channels across the lanes. A two-dimensional transform applies the one-dimensional one of
+// vector/winograd_transforms.h to all columns, then to all rows:
 //   y = A' [ (G w G') * (B' x B) ] A          dw = G' [ (A dy A') * (B' x B) ] G
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace apam::kernels::cpu {
 
-/// One vector of channels through a transform in both dimensions: load(i, j) of in x in, store(i, j, value) of out x out.
+/// Transforms one vector of channels in both dimensions: load(i, j) of in x in, store(i, j, value) of out x out.
 template <class V, class T, class Load, class Store>
 inline __attribute__((always_inline)) void transform(Load load, Store store) {
   using Float = typename V::Float;
@@ -32,8 +32,8 @@ inline __attribute__((always_inline)) void transform(Load load, Store store) {
   }
 }
 
-/// A tile of pixels, T::in x T::in pointers to (channels), to the points of `scheme`, planes of `to`. The pixels of the
-/// tile that comes next are asked for a cache line at a time on the way.
+/// Transforms a tile of pixels, T::in x T::in pointers to (channels), to the points of `scheme`, planes of `to`. Prefetches the
+/// pixels of the next tile, one cache line at a time.
 template <class V, class T, Tiling tiling>
 void pixels_to_points(const TilePixels& tile, std::int64_t channels, float* to, std::int64_t plane) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
@@ -47,7 +47,7 @@ void pixels_to_points(const TilePixels& tile, std::int64_t channels, float* to, 
   });
 }
 
-/// Points to output past the caches, a line at a time: smaller vectors are gathered first.
+/// Points to output with non-temporal stores of whole cache lines; narrower vectors are buffered first.
 template <class V, class T, Tiling tiling>
 void points_to_lines(const float* from, std::int64_t plane, const PanelOut& out, float* const* pixels) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
@@ -96,7 +96,7 @@ void filter_to_points(const FilterRows& rows, std::int64_t panel, float* to, std
 #pragma GCC unroll 9
         for (int i = 0; i < 9; ++i) __builtin_prefetch(from + kRowsAhead * rows.row_stride + i * rows.tap_stride + l);
       }
-      // Beyond the last column the panel is filled with zeros: a whole vector is stored.
+      // Stores whole vectors: padded columns are zero.
       transform<V, T>([=, &rows](int i, int j) { return lanes.load(from + (i * 3 + j) * rows.tap_stride + l); },
                       [=](int i, int j, typename V::Float value) { V::store(to + scheme.filter(i, j) * plane + l, value); });
     });

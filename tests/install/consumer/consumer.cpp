@@ -1,4 +1,4 @@
-// A net of one's own, trained for a few steps on one synthetic batch: the loss must fall.
+// Trains a custom net for a few steps on one random batch. The loss must fall.
 #include <cstdint>
 #include <cstdio>
 #include <span>

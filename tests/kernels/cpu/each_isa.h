@@ -1,4 +1,4 @@
-// Test suites that run once for each instruction set of this processor.
+// Test suites that run once per instruction set of this processor.
 #pragma once
 
 #include <gtest/gtest.h>

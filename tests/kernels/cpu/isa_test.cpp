@@ -1,5 +1,5 @@
-// The vector kernels of every instruction set that this processor has: element-wise ones must give, bit for bit, what their
-// formula gives in scalar code, at every position of a vector and in every partial vector.
+// The vector kernels of every instruction set of this processor: element-wise ones must equal their formula in scalar code bit
+// for bit, at every position of a vector and in every partial vector.
 #include "kernels/cpu/isa.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ namespace apam::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kLongest = 70;  // several vectors of the widest instruction set and every partial one
-constexpr float kFence = -12345.0F;    // must stand untouched behind every output
+constexpr float kFence = -12345.0F;    // after every output; must not be overwritten
 
 constexpr StepScalars kScalars{.rate = 0.01F,
                                .weight_decay = 0.001F,
@@ -39,7 +39,7 @@ constexpr StepScalars kPlain{.rate = 0.01F,
                              .eps = 1e-8F};
 
 std::vector<float> normals(std::uint64_t stream, std::int64_t count) {
-  const Random random(1, Purpose::trial, stream);
+  const Random random(1, Purpose::sample, stream);
   std::vector<float> values(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = random.normal(i);
   return values;
@@ -47,12 +47,12 @@ std::vector<float> normals(std::uint64_t stream, std::int64_t count) {
 
 class Vectors : public testing::TestWithParam<const Isa*> {
  protected:
-  /// a * b + c as this instruction set rounds it: once, but twice where there is no fused multiply-add.
+  /// a * b + c with the rounding of this instruction set: once with fused multiply-add, twice without.
   float fma(float a, float b, float c) const {
     return std::string_view(isa().name) == "portable" ? a * b + c : std::fma(a, b, c);
   }
   static const Isa& isa() { return *GetParam(); }
-  /// Runs body(count) for every length, so that each element meets each kind of vector.
+  /// Runs body(count) for every length, so that each kind of vector is used.
   template <class Body>
   void for_each_length(const Body& body) const {
     for (std::int64_t count = 1; count <= kLongest; ++count) {
@@ -122,7 +122,7 @@ TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
   });
 }
 
-TEST_P(Vectors, nan_is_not_hidden) {
+TEST_P(Vectors, nan_propagates) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> x(kLongest, nan), ones(kLongest, 1.0F);
   std::vector<float> y(kLongest), w = ones, m = ones, v = ones, vh = ones;
@@ -135,7 +135,7 @@ TEST_P(Vectors, nan_is_not_hidden) {
   }
 }
 
-// A gate that is NaN is not closed: the gradient passes, as in PyTorch.
+// For a gate of NaN the gradient passes, as in PyTorch.
 TEST_P(Vectors, gate_is_open_at_nan) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   const float states[] = {kNan, -1.0F, 0.0F, -0.0F, 1.0F, std::numeric_limits<float>::infinity(), 1e-40F};
@@ -158,8 +158,7 @@ TEST_P(Vectors, gate_is_open_at_nan) {
   }
 }
 
-// Gradients of all sizes for some steps, none for so many that the slowest moment decays to nothing: never a denormal number
-// on the way, and once all are zero a step meets no number that processors take long over.
+// Gradients of all sizes for some steps, then none until the slowest moment has decayed to zero. No moment is ever denormal.
 TEST_P(Vectors, moments_without_gradient_decay_to_zero) {
   constexpr std::int64_t kCount = 45;
   std::vector<float> w1(kCount, 1.0F), m1(kCount), v1(kCount), w2 = w1, m2 = m1, v2 = v1, vh(kCount), g(kCount);
@@ -193,7 +192,7 @@ TEST_P(Vectors, moments_without_gradient_decay_to_zero) {
   EXPECT_EQ(std::fetestexcept(FE_UNDERFLOW), 0);
 }
 
-TEST_P(Vectors, moments_of_a_far_mean_do_not_cancel) {
+TEST_P(Vectors, moments_do_not_cancel_for_a_large_mean) {
   constexpr std::int64_t kRows = 257, kChannels = 21;
   constexpr float kMean = 4096.0F;  // spacing of floats there: 2^-11
   auto x = normals(0, kRows * kChannels);
@@ -204,8 +203,8 @@ TEST_P(Vectors, moments_of_a_far_mean_do_not_cancel) {
     double sum = 0, squares = 0;
     for (std::int64_t i = 0; i < kRows; ++i) sum += double{x[i * kChannels + j]};
     for (std::int64_t i = 0; i < kRows; ++i) squares += std::pow(double{x[i * kChannels + j]} - sum / kRows, 2);
-    // Differences from the first row are exact and below 1, their sum below 2^9 rounds by 2^-16 at most a row, and the
-    // mean itself rounds by half a spacing; m2 gains rows * error^2 from that, and its own sum rounds.
+    // Differences from the first row are exact and below 1. Their sum is below 2^9 and rounds by at most 2^-16 per row; the
+    // mean rounds by half a spacing. m2 grows by rows * error^2, and its own sum rounds.
     const double error = 0x1p-16 + 0x1p-12;
     EXPECT_NEAR(mean[j], sum / kRows, error);
     EXPECT_NEAR(m2[j], squares, kRows * error * error + squares * kRows * 0x1p-24);
@@ -218,9 +217,9 @@ INSTANTIATE_TEST_SUITE_P(each, Vectors, each_isa(), isa_name);
 
 TEST(Isa, portable_always_runs) { EXPECT_STREQ(available_isas().front()->name, "portable"); }
 
-TEST(Isa, takes_the_register_tile_that_costs_a_row_least) {
-  // Instruction set -> columns -> the panel that wins: the fewest columns in vain, but not a narrow tile that mostly loads
-  // where it saves little (216 of AVX2, 592 of AVX-512); the wide one of several that tie (64).
+TEST(Isa, takes_the_register_tile_with_the_least_cost_per_row) {
+  // Instruction set -> columns -> expected panel: the one with the fewest padded columns, except that a narrow tile, which is
+  // bound by loads, is not worth a small saving (216 for AVX2, 592 for AVX-512). The widest wins ties (64).
   const std::map<std::string_view, std::map<int, int>> expected{
       {"portable", {{4, 4}, {8, 8}, {64, 8}}},
       {"avx2", {{8, 8}, {10, 16}, {64, 16}, {216, 16}}},
@@ -232,7 +231,7 @@ TEST(Isa, takes_the_register_tile_that_costs_a_row_least) {
   }
 }
 
-TEST(Isa, is_found_by_name_or_refused) {
+TEST(Isa, is_found_by_name) {
   for (const Isa* isa : available_isas()) EXPECT_EQ(&find_isa(isa->name), isa);
   EXPECT_THROW(find_isa("mmx"), InputError);
 }

@@ -1,8 +1,8 @@
-# Checks that objects compiled for an instruction set define no weak symbol: the linker could keep such a function for the
-# whole program (kernels/cpu/isa.h). Usage: cmake -D NM=nm -D "OBJECTS=a.o;b.o" -P symbols.cmake
+# Checks that objects compiled for an instruction set define no weak symbols, which the linker could keep for the whole
+# program (kernels/cpu/isa.h). Usage: cmake -D NM=nm -D "OBJECTS=a.o;b.o" -P symbols.cmake
 foreach(object IN LISTS OBJECTS)
   execute_process(COMMAND ${NM} -C --defined-only ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
-  # The pointer to the personality routine of exceptions is data, and the same in all objects.
+  # The pointer to the exception personality routine is data, and the same in all objects.
   string(REGEX REPLACE "[^\n]* V DW\\.ref\\.__gxx_personality_v0\n" "" symbols "${symbols}")
   string(REGEX MATCHALL "[^\n]* [VWuvw] [^\n]*" weak "${symbols}")
   if(weak)
@@ -12,6 +12,6 @@ foreach(object IN LISTS OBJECTS)
   string(REGEX MATCHALL "[^\n]* T [^\n]*" strong "${symbols}")
   list(LENGTH strong count)
   if(NOT count EQUAL 1)
-    message(FATAL_ERROR "${object} must export its table and nothing else, not:\n${strong}")
+    message(FATAL_ERROR "${object} must export only its table, but exports:\n${strong}")
   endif()
 endforeach()

@@ -1,0 +1,7 @@
+#include "kernels/ops/add.h"
+
+namespace apam::kernels {
+
+std::string Add::Problem::describe() const { return fmt::format("{}", size); }
+
+}  // namespace apam::kernels

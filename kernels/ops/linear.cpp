@@ -1,0 +1,11 @@
+#include "kernels/ops/linear.h"
+
+namespace apam::kernels {
+
+std::string Linear::Problem::describe() const { return fmt::format("{}x{} -> {}", n, c, k); }
+
+void Linear::Kernel::forward(Exec&, In, In, In, Out) { fail_other_pass<Linear>(Pass::forward); }
+void Linear::Kernel::backward_input(Exec&, In, In, Out, Write) { fail_other_pass<Linear>(Pass::backward_input); }
+void Linear::Kernel::backward_weight(Exec&, In, In, Out, Out, Write) { fail_other_pass<Linear>(Pass::backward_weight); }
+
+}  // namespace apam::kernels

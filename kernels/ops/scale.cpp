@@ -1,0 +1,7 @@
+#include "kernels/ops/scale.h"
+
+namespace apam::kernels {
+
+std::string Scale::Problem::describe() const { return fmt::format("{} by {}", size, factor); }
+
+}  // namespace apam::kernels

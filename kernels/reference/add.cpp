@@ -1,0 +1,26 @@
+#include "kernels/reference/add.h"
+
+#include "kernels/reference/add_sample.h"
+#include "kernels/reference/naive.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Forward final : public Naive<Add> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In a, In b, Out y) override { add_forward(problem_, a.data(), b.data(), y.data()); }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<Add> : ByPass<Forward> {};
+template std::unique_ptr<Add::Kernel> make<Add>(const Add::Problem&, Add::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<Add>;
+
+}  // namespace apam::kernels

@@ -1,0 +1,32 @@
+#include "kernels/reference/avg_pool.h"
+
+#include "kernels/reference/avg_pool_sample.h"
+#include "kernels/reference/naive.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Forward final : public Naive<AvgPool> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, Out y) override { avg_pool_forward(problem_, x.data(), y.data()); }
+};
+
+class Backward final : public Naive<AvgPool> {
+ public:
+  using Naive::Naive;
+  void backward(Exec&, In dy, Out dx, Write write) override { avg_pool_backward(problem_, dy.data(), dx.data(), write); }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<AvgPool> : ByPass<Forward, Backward> {};
+template std::unique_ptr<AvgPool::Kernel> make<AvgPool>(const AvgPool::Problem&, AvgPool::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<AvgPool>;
+
+}  // namespace apam::kernels

@@ -1,0 +1,49 @@
+#include "kernels/reference/batch_norm.h"
+
+#include "kernels/reference/batch_norm_sample.h"
+#include "kernels/reference/naive.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class ForwardTraining final : public Naive<BatchNorm> {
+ public:
+  using Naive::Naive;
+  void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchNorm::BatchStatistics& out) override {
+    batch_norm_forward_training<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, y.data(),
+                                       {out.mean.data(), out.variance.data(), out.inv_std.data()});
+  }
+};
+
+class ForwardInference final : public Naive<BatchNorm> {
+ public:
+  using Naive::Naive;
+  void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance, Out y) override {
+    batch_norm_forward_inference<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, running_mean.data(),
+                                        running_variance.data(), y.data());
+  }
+};
+
+class Backward final : public Naive<BatchNorm> {
+ public:
+  using Naive::Naive;
+  void backward(Exec&, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
+    batch_norm_backward<float>(problem_, dy.data(), {saved.x.data(), saved.y.data(), saved.mean.data(), saved.inv_std.data()},
+                               gamma.data(),
+                               {out.dx.data(), out.d_residual.data(), out.dgamma.data(), out.dbeta.data(), out.write_x,
+                                out.write_residual, out.write_parameters});
+  }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<BatchNorm> : ByPass<ForwardTraining, ForwardInference, Backward> {};
+template std::unique_ptr<BatchNorm::Kernel> make<BatchNorm>(const BatchNorm::Problem&, BatchNorm::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<BatchNorm>;
+
+}  // namespace apam::kernels

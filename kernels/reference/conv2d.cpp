@@ -1,0 +1,42 @@
+#include "kernels/reference/conv2d.h"
+
+#include "kernels/reference/conv2d_sample.h"
+#include "kernels/reference/naive.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Forward final : public Naive<Conv2d> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, In w, Out y) override { conv2d_forward(problem_, x.data(), w.data(), y.data()); }
+};
+
+class BackwardInput final : public Naive<Conv2d> {
+ public:
+  using Naive::Naive;
+  void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
+    conv2d_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
+  }
+};
+
+class BackwardWeight final : public Naive<Conv2d> {
+ public:
+  using Naive::Naive;
+  void backward_weight(Exec&, In x, In dy, Out dw, Write write) override {
+    conv2d_backward_weight(problem_, x.data(), dy.data(), dw.data(), write);
+  }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<Conv2d> : ByPass<Forward, BackwardInput, BackwardWeight> {};
+template std::unique_ptr<Conv2d::Kernel> make<Conv2d>(const Conv2d::Problem&, Conv2d::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<Conv2d>;
+
+}  // namespace apam::kernels

@@ -1,0 +1,42 @@
+// Sample operands of a convolution: x and dy unit normal, w of deviation 1 / sqrt(R S C), so that y is about unit normal too.
+#pragma once
+
+#include "kernels/reference/conv2d.h"
+#include "kernels/reference/operand_store.h"
+
+namespace apam::kernels {
+
+template <>
+struct Operands<Conv2d> {
+  using Pass = Conv2d::Pass;
+
+  Operands(Exec& exec, const Conv2d::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
+      : problem(p),
+        store(exec, seed, std::move(memory)),
+        x(store.normal(p.x_size())),
+        w(store.normal(p.w_size(), 1 / std::sqrt(double(p.r) * p.s * p.c))),
+        dy(store.normal(p.y_size())),
+        y(store.unwritten(p.y_size())),
+        dx(store.unwritten(p.x_size())),
+        dw(store.unwritten(p.w_size())) {}
+
+  void run(Exec& exec, Conv2d::Kernel& kernel, Pass pass, Write write) const {
+    switch (pass) {
+      case Pass::forward:
+        return kernel.forward(exec, x, w, y);
+      case Pass::backward_input:
+        return kernel.backward_input(exec, dy, w, dx, write);
+      case Pass::backward_weight:
+        return kernel.backward_weight(exec, x, dy, dw, write);
+    }
+  }
+
+  Conv2d::Problem problem;
+  OperandStore store;
+  Out x;          // (N, H, W, C)
+  Out w;          // (K, R, S, C)
+  Out dy;         // (N, P, Q, K)
+  Out y, dx, dw;  // as dy, x, w
+};
+
+}  // namespace apam::kernels

@@ -1,0 +1,42 @@
+#include "kernels/reference/linear.h"
+
+#include "kernels/reference/linear_sample.h"
+#include "kernels/reference/naive.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Forward final : public Naive<Linear> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, In w, In b, Out y) override { linear_forward(problem_, x.data(), w.data(), b.data(), y.data()); }
+};
+
+class BackwardInput final : public Naive<Linear> {
+ public:
+  using Naive::Naive;
+  void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
+    linear_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
+  }
+};
+
+class BackwardWeight final : public Naive<Linear> {
+ public:
+  using Naive::Naive;
+  void backward_weight(Exec&, In x, In dy, Out dw, Out db, Write write) override {
+    linear_backward_weight(problem_, x.data(), dy.data(), dw.data(), db.data(), write);
+  }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<Linear> : ByPass<Forward, BackwardInput, BackwardWeight> {};
+template std::unique_ptr<Linear::Kernel> make<Linear>(const Linear::Problem&, Linear::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<Linear>;
+
+}  // namespace apam::kernels

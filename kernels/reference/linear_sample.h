@@ -1,0 +1,45 @@
+// Sample operands of a linear layer: x and dy unit normal, w and b of deviation 1 / sqrt(C).
+#pragma once
+
+#include "kernels/reference/linear.h"
+#include "kernels/reference/operand_store.h"
+
+namespace apam::kernels {
+
+template <>
+struct Operands<Linear> {
+  using Pass = Linear::Pass;
+
+  Operands(Exec& exec, const Linear::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
+      : problem(p),
+        store(exec, seed, std::move(memory)),
+        x(store.normal(std::size_t(p.n) * p.c)),
+        w(store.normal(std::size_t(p.k) * p.c, 1 / std::sqrt(double(p.c)))),
+        b(store.normal(std::size_t(p.k), 1 / std::sqrt(double(p.c)))),
+        dy(store.normal(std::size_t(p.n) * p.k)),
+        y(store.unwritten(dy.size())),
+        dx(store.unwritten(x.size())),
+        dw(store.unwritten(w.size())),
+        db(store.unwritten(b.size())) {}
+
+  void run(Exec& exec, Linear::Kernel& kernel, Pass pass, Write write) const {
+    switch (pass) {
+      case Pass::forward:
+        return kernel.forward(exec, x, w, b, y);
+      case Pass::backward_input:
+        return kernel.backward_input(exec, dy, w, dx, write);
+      case Pass::backward_weight:
+        return kernel.backward_weight(exec, x, dy, dw, db, write);
+    }
+  }
+
+  Linear::Problem problem;
+  OperandStore store;
+  Out x;              // (N, C)
+  Out w;              // (K, C)
+  Out b;              // (K)
+  Out dy;             // (N, K)
+  Out y, dx, dw, db;  // as dy, x, w, b
+};
+
+}  // namespace apam::kernels

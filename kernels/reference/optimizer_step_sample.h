@@ -1,0 +1,39 @@
+// Sample operands of an optimizer step, as in training: weights around 0.05, gradients and moments around 1e-3.
+#pragma once
+
+#include "kernels/reference/operand_store.h"
+#include "kernels/reference/optimizer_step.h"
+
+namespace apam::kernels {
+
+template <>
+struct Operands<OptimizerStep> {
+  using Pass = OptimizerStep::Pass;
+  using Rule = OptimizerStep::Rule;
+
+  Operands(Exec& exec, const OptimizerStep::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
+      : problem(p),
+        size(static_cast<std::size_t>(p.size)),
+        store(exec, seed, std::move(memory)),
+        g(store.normal(size, kGradient)),
+        w(store.normal(size, kWeight)),
+        m(moment(p.rule != Rule::sgd)),
+        v(moment(p.rule != Rule::sgd)),
+        vh(moment(p.rule == Rule::amsgrad)) {
+    // Second moments are positive, and each of v and vh is the larger one somewhere.
+    for (const Out second : {v, vh}) store.edit(second, [](float z, std::size_t) { return z * z; });
+  }
+
+  Out moment(bool used) { return used ? store.normal(size, kGradient) : Out(); }
+
+  void run(Exec& exec, OptimizerStep::Kernel& kernel, Pass, Write) const { kernel.update(exec, scalars, g, w, {m, v, vh}); }
+
+  static constexpr double kGradient = 1e-3, kWeight = 0.05;
+  static constexpr OptimizerStep::Scalars scalars{.rate = 1e-3F, .weight_decay = 1e-3F};
+  OptimizerStep::Problem problem;
+  std::size_t size;
+  OperandStore store;
+  Out g, w, m, v, vh;  // (size); moments are empty if the rule has none
+};
+
+}  // namespace apam::kernels

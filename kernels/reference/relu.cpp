@@ -1,0 +1,34 @@
+#include "kernels/reference/relu.h"
+
+#include "kernels/reference/naive.h"
+#include "kernels/reference/relu_sample.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Forward final : public Naive<Relu> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, Out y) override { relu_forward(problem_, x.data(), y.data()); }
+};
+
+class Backward final : public Naive<Relu> {
+ public:
+  using Naive::Naive;
+  void backward(Exec&, In dy, In y, Out dx, Write write) override {
+    relu_backward(problem_, dy.data(), y.data(), dx.data(), write);
+  }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<Relu> : ByPass<Forward, Backward> {};
+template std::unique_ptr<Relu::Kernel> make<Relu>(const Relu::Problem&, Relu::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<Relu>;
+
+}  // namespace apam::kernels

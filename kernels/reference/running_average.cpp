@@ -1,0 +1,28 @@
+#include "kernels/reference/running_average.h"
+
+#include "kernels/reference/naive.h"
+#include "kernels/reference/running_average_sample.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Update final : public Naive<RunningAverage> {
+ public:
+  using Naive::Naive;
+  void update(Exec&, float momentum, In batch, Out running) override {
+    running_average(problem_, momentum, batch.data(), running.data());
+  }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<RunningAverage> : ByPass<Update> {};
+template std::unique_ptr<RunningAverage::Kernel> make<RunningAverage>(const RunningAverage::Problem&, RunningAverage::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<RunningAverage>;
+
+}  // namespace apam::kernels

@@ -1,0 +1,29 @@
+// Sample operands of a running average: unit normal vectors.
+#pragma once
+
+#include "kernels/reference/operand_store.h"
+#include "kernels/reference/running_average.h"
+
+namespace apam::kernels {
+
+template <>
+struct Operands<RunningAverage> {
+  using Pass = RunningAverage::Pass;
+
+  Operands(Exec& exec, const RunningAverage::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
+      : problem(p),
+        size(static_cast<std::size_t>(p.size)),
+        store(exec, seed, std::move(memory)),
+        batch(store.normal(size)),
+        running(store.normal(size)) {}
+
+  void run(Exec& exec, RunningAverage::Kernel& kernel, Pass, Write) const { kernel.update(exec, kMomentum, batch, running); }
+
+  static constexpr float kMomentum = 0.1F;
+  RunningAverage::Problem problem;
+  std::size_t size;
+  OperandStore store;
+  Out batch, running;  // (size)
+};
+
+}  // namespace apam::kernels

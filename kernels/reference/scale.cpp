@@ -1,0 +1,26 @@
+#include "kernels/reference/scale.h"
+
+#include "kernels/reference/naive.h"
+#include "kernels/reference/scale_sample.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Forward final : public Naive<Scale> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In x, Out y) override { scale_forward(problem_, x.data(), y.data()); }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<Scale> : ByPass<Forward> {};
+template std::unique_ptr<Scale::Kernel> make<Scale>(const Scale::Problem&, Scale::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<Scale>;
+
+}  // namespace apam::kernels

@@ -1,0 +1,37 @@
+#include "kernels/reference/softmax_cross_entropy.h"
+
+#include "kernels/reference/naive.h"
+#include "kernels/reference/softmax_cross_entropy_sample.h"
+
+namespace apam::kernels {
+namespace reference {
+namespace {
+
+class Forward final : public Naive<SoftmaxCrossEntropy> {
+ public:
+  using Naive::Naive;
+  void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums) override {
+    softmax_cross_entropy_forward(problem_, logits.data(), labels.data(), probabilities.data(), sums.data());
+  }
+};
+
+class Backward final : public Naive<SoftmaxCrossEntropy> {
+ public:
+  using Naive::Naive;
+  void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits) override {
+    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale, dlogits.data());
+  }
+};
+
+}  // namespace
+
+template <>
+struct KernelsOf<SoftmaxCrossEntropy> : ByPass<Forward, Backward> {};
+template std::unique_ptr<SoftmaxCrossEntropy::Kernel> make<SoftmaxCrossEntropy>(const SoftmaxCrossEntropy::Problem&,
+                                                                                SoftmaxCrossEntropy::Pass);
+
+}  // namespace reference
+
+template class SampleInputs<SoftmaxCrossEntropy>;
+
+}  // namespace apam::kernels
