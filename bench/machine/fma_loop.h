@@ -28,10 +28,10 @@ constexpr int kChains = 12;
 
 template <class V>
 void run_fma_loop(std::int64_t rounds, float* result) {
-  const auto half = V::all(0.5F);
-  const auto one = V::all(1);
+  const auto half = V::set1(0.5F);
+  const auto one = V::set1(1);
   typename V::Float sums[kChains];
-  for (int i = 0; i < kChains; ++i) sums[i] = V::all(static_cast<float>(i));
+  for (int i = 0; i < kChains; ++i) sums[i] = V::set1(static_cast<float>(i));
   for (std::int64_t round = 0; round < rounds; ++round) {
     for (int i = 0; i < kChains; ++i) sums[i] = V::fma(sums[i], half, one);
   }

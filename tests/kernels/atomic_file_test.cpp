@@ -220,9 +220,7 @@ TEST(AtomicFile, AFullDiskKeepsTheOldFile) {
   const fs::path path = disk.path() / "file";
   const std::string old(20'000, 'o');
   write_file(path, old);
-  EXPECT_TRUE(error_of([&] {
-                write_file(path, std::string(100'000, 'n'));
-              }).ends_with("bytes cannot be written: No space left on device"));
+  expect_error(error_of([&] { write_file(path, std::string(100'000, 'n')); }), path, "No space left on device");
   EXPECT_EQ(read(path), old);
   EXPECT_EQ(names_in(disk.path()), Names{"file"});
   write_file(path, "fits");  // what did not fit takes no place
