@@ -1,6 +1,6 @@
 // What bench/kernels prints and writes: a line for each problem and pass with the rates of all providers, and at the end
-// how `native` and `auto` stand against oneDNN over all convolutions: problem by problem, layer by layer, and by the time that all
-// layers take together.
+// how `native` and `auto` stand against oneDNN over all convolutions: problem by problem, layer by layer, and by the time that
+// all layers take together.
 #pragma once
 
 #include <nlohmann/json.hpp>
