@@ -24,7 +24,8 @@ KernelSelection KernelSelection::parse(std::string_view text) {
                         "kernels: expected PROVIDER or OP=PROVIDER[,...], got '{}' in '{}'", part, text);
     const bool added = selection.entries_.emplace(key, provider).second;
     require<InputError>(added, "kernels: '{}' is named twice in '{}'", key, text);
-    selection.text_ += fmt::format("{}{}{}", begin == 0 ? "" : ",", equals == part.npos ? "" : part.substr(0, equals + 1), provider);
+    selection.text_ +=
+        fmt::format("{}{}{}", begin == 0 ? "" : ",", equals == part.npos ? "" : part.substr(0, equals + 1), provider);
     begin = end + 1;
   }
   return selection;
