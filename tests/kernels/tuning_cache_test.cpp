@@ -28,7 +28,7 @@ std::filesystem::path file_in(const std::filesystem::path& folder) { return Tuni
 
 /// A decision for "native" with this time.
 KernelDecision native(double milliseconds) {
-  return {"native", {{{"onednn", milliseconds + 1, 0.25}, {"native", milliseconds, 0.5}}, 0.75, "2026-01-31T12:00:00Z", false}};
+  return {"native", {{{"native", milliseconds, 0.5}, {"onednn", milliseconds + 1, 0.25}}, 0.75, "2026-01-31T12:00:00Z", false}};
 }
 
 void store(const std::filesystem::path& folder, const std::string& key, const KernelDecision& decision) {
