@@ -21,7 +21,7 @@ bool overlap(const Block& a, const Block& b) {
 class RandomSequence {
  public:
   RandomSequence(ActivationArena& arena, std::uint64_t stream, std::uint32_t max_count)
-      : arena_(arena), random_(5, Purpose::trial, stream), max_count_(max_count) {}
+      : arena_(arena), random_(5, Purpose::sample, stream), max_count_(max_count) {}
 
   void run(int steps) {
     for (int step = 0; step < steps; ++step) {

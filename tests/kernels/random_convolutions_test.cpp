@@ -10,6 +10,7 @@
 #include <charconv>
 
 #include "kernels/cpu/make.h"
+#include "kernels/ops/kernel.h"
 #include "kernels/runtime/philox.h"
 #include "tests/support/verify.h"
 

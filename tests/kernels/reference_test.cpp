@@ -17,6 +17,7 @@
 #include "kernels/reference/linear.h"
 #include "kernels/reference/optimizer_step.h"
 #include "kernels/reference/relu.h"
+#include "kernels/reference/running_average.h"
 #include "kernels/reference/scale.h"
 #include "kernels/reference/softmax_cross_entropy.h"
 #include "kernels/runtime/philox.h"
