@@ -6,12 +6,12 @@
 //   - each run gets CPU time: at least 90 % of its wall time, and at least 90 % of the cores that runs of this kernel usually
 //   get.
 //
-// Two kernels are compared by the ratio of their times in the same round. The median ratio lies, with 98 % confidence, in an
-// interval between two order statistics. A challenger wins if the whole interval shows a lead of more than `lead`; the first
-// kernel, the tie-break, wins if the whole interval does not. `guard` is the distance that the interval must keep from that
-// line: the ratio of the same two kernels varies by about as much between processes. This hysteresis makes kernels of about the
-// same speed compare alike every time. If the interval is too close to the line, or too few rounds are clean, the result is
-// doubtful: the first kernel is taken, and the result is not stored.
+// Two kernels are compared by the ratio of their times in the same round. Two order statistics of these ratios bound the median
+// with 98 % confidence. A challenger wins if the whole interval shows a lead of more than `lead`; the first kernel, the tie-
+// break, wins if the whole interval does not. `guard` is the distance that the interval must keep from that line: the ratio of
+// the same two kernels varies by about as much between processes. This hysteresis makes kernels of about the same speed compare
+// alike every time. If the interval is too close to the line, or too few rounds are clean, the result is doubtful: the first
+// kernel is taken, and the result is not stored.
 #pragma once
 
 #include <cstddef>

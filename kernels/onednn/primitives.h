@@ -7,7 +7,7 @@
 
 namespace apam::kernels::onednn {
 
-/// A convolution: x (N, C, H, W), w (K, C, R, S) and y (N, K, P, Q) as oneDNN names dimensions, whatever their layout.
+/// A convolution: x (N, C, H, W), w (K, C, R, S) and y (N, K, P, Q) as oneDNN names dimensions, in any layout.
 struct ConvolutionShape {
   dnnl::memory::desc x, w, y;
   dnnl::memory::dims strides, padding;

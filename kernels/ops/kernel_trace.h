@@ -1,6 +1,6 @@
 // APAM_VERBOSE=1: one line per kernel that runs, on stderr:
 //   apam: rank 1 | conv2d | 80x32x32x64 -> 128, 3x3, stride 2, padding 1 | forward | native | 1.234 ms
-// Outside MPI (without PMI_RANK) the process id stands in place of the rank.
+// Outside MPI (without PMI_RANK) the process id replaces the rank.
 #pragma once
 
 #include <chrono>

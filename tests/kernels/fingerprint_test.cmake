@@ -1,5 +1,5 @@
 # cmake -DFUNCTION=.../KernelFingerprint.cmake -DFOLDER=... -P fingerprint_test.cmake
-# The fingerprint of the kernels changes with whatever changes their speed, and with nothing else.
+# The fingerprint of the kernels changes if and only if something that affects their speed changes.
 cmake_minimum_required(VERSION 3.25)
 include(${FUNCTION})
 file(REMOVE_RECURSE ${FOLDER})

@@ -33,7 +33,7 @@ class KernelChoiceTest : public testing::Test {
   std::shared_ptr<const data::Batches> batches =
       std::make_shared<const data::Batches>(open(), data::BatchOptions{.batch = 2});  // of 2, 2 and 1
   std::unique_ptr<nets::Net> net = nets::make_net("resnet18", 4);
-  Exec exec{ExecOptions{}};
+  Exec exec{{.kernels = KernelSelection::parse("*=native,batch_norm=auto")}};  // to time all of ResNet18 takes long
   engine::ParameterArena arena;
   exchange::Updater updater;
   NetGradientSource source;
