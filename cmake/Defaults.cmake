@@ -24,6 +24,15 @@ target_compile_options(apam_warnings INTERFACE
 # GCC warns about its own AVX-512 header and about code added by AddressSanitizer. Clang rejects -Wno-maybe-uninitialized.
 set(APAM_NO_UNINITIALIZED_WARNINGS $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 
+# For files of tests that compute expected values by the naive loops, in one thread. In debug builds these take longer than the
+# kernels under test, so they are optimised, and ThreadSanitizer does not follow them.
+set(APAM_EXPECTED_VALUES $<$<CONFIG:Debug>:-O2>)
+if(APAM_SANITIZE MATCHES thread)
+  list(APPEND APAM_EXPECTED_VALUES -fno-sanitize=thread)
+elseif(APAM_SANITIZE)
+  list(APPEND APAM_EXPECTED_VALUES ${APAM_NO_UNINITIALIZED_WARNINGS})
+endif()
+
 # apam_library(name sources...): static library apam_<name> with alias apam::<name>, include path and warnings.
 function(apam_library name)
   add_library(apam_${name} STATIC ${ARGN})

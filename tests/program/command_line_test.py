@@ -84,7 +84,7 @@ class CommandLine(ProgramTest):
             (["--exchange", "async", "--classes", "5"], "--classes 5: cifar10 has 10 classes", 2),
             (["--exchange", "async", "--data-root", "/nowhere"], "/nowhere does not exist", 1),
             (["--exchange", "async", "--init", "/nowhere"], "/nowhere", 1),
-            (["--exchange", "sync", "--out", "/dev/null/run"], "/dev/null/run: cannot make the folder", 1),
+            (["--exchange", "sync", "--kernels", "native", "--batch", "6", "--out", "/dev/null/run"], "/dev/null/run: cannot make the folder", 1),
         ):
             with self.subTest(arguments):
                 self.assert_refused(call("train", *arguments, ranks=3, cwd=self.folder), fragment, status)
