@@ -71,8 +71,8 @@ class LibraryThreads {
   LibraryThreads& operator=(const LibraryThreads&) = delete;
 
  private:
-  int before_;
-  bool dynamic_before_;
+  [[maybe_unused]] int before_;
+  [[maybe_unused]] bool dynamic_before_;
 };
 
 }  // namespace apam
