@@ -126,11 +126,13 @@ bool has_files(const fs::path& folder) {
   return fs::is_directory(folder, ignored) && (fs::exists(folder / kTestFile, ignored) || !training_files(folder).empty());
 }
 
-fs::path find_folder(const fs::path& root) {
+std::array<fs::path, 3> folders_of(const fs::path& root) { return {root, root / kName, root / "cifar-10-batches-bin"}; }
+
+fs::path find_cifar10_folder(const fs::path& root) {
   std::error_code ignored;
   require<InputError>(fs::exists(root, ignored), "{}: {} does not exist", kName, root.string());
   require<InputError>(fs::is_directory(root, ignored), "{}: {} is not a directory", kName, root.string());
-  for (const fs::path& folder : {root, root / kName, root / "cifar-10-batches-bin"}) {
+  for (const fs::path& folder : folders_of(root)) {
     if (has_files(folder)) return folder;
   }
   fail<InputError>("{}: neither {} nor its folders {} and cifar-10-batches-bin have {} or {}", kName, root.string(), kName,
@@ -152,8 +154,19 @@ std::vector<fs::path> training_paths(const fs::path& folder) {
 
 }  // namespace
 
+bool has_cifar10_files(const fs::path& root) {
+  const auto folders = folders_of(root);
+  return std::any_of(folders.begin(), folders.end(), has_files);
+}
+
+std::vector<std::string> cifar10_classes() { return {kClasses.begin(), kClasses.end()}; }
+
+Normalisation cifar10_normalisation() {
+  return {.subtract = {0.4914F, 0.4822F, 0.4465F}, .divide = {0.2023F, 0.1994F, 0.2010F}};
+}
+
 std::shared_ptr<const Dataset> open_cifar10(const fs::path& root) {
-  const fs::path folder = find_folder(root.empty() ? bundled_sample() : root);
+  const fs::path folder = find_cifar10_folder(root.empty() ? bundled_sample() : root);
   Records train, test;
   for (const fs::path& path : training_paths(folder)) train.append(path);
   test.append(folder / kTestFile);
@@ -163,8 +176,8 @@ std::shared_ptr<const Dataset> open_cifar10(const fs::path& root) {
                    .shape = kShape,
                    .train_images = train.count(),
                    .test_images = test.count(),
-                   .class_names = {kClasses.begin(), kClasses.end()},
-                   .normalisation = {.subtract = {0.4914F, 0.4822F, 0.4465F}, .divide = {0.2023F, 0.1994F, 0.2010F}}};
+                   .class_names = cifar10_classes(),
+                   .normalisation = cifar10_normalisation()};
   return std::make_shared<Cifar10>(std::move(info), std::move(train), std::move(test));
 }
 
