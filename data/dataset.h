@@ -101,8 +101,17 @@ std::span<const std::string_view> dataset_names();
 /// for an unknown name, for missing or malformed files, and for options that the data set does not have.
 std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
 
-/// The same files, to be read once, front to back; nothing is packed. Has all parts, regardless of `train_split`.
-std::unique_ptr<Source> open_source(const DatasetOptions& options);
+class PackedFile;
+
+struct OpenedSource {
+  std::unique_ptr<Source> source;             ///< with all parts, regardless of DatasetOptions::train_split
+  std::string label_order{};                  ///< see PackOptions
+  std::string fingerprint{};                  ///< see PackOptions
+  std::shared_ptr<const PackedFile> packed{};  ///< if the root is a packed file
+};
+
+/// The same files, to be read once, front to back. Nothing is packed.
+OpenedSource open_source(const DatasetOptions& options);
 
 /// The size of a part of a full data set, as published.
 struct OfficialPart {

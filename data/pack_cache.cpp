@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr int kMaxDepth = 4;
 constexpr std::string_view kSuffix = ".apam";
+constexpr const char* kMeanImageFile = "image_mean.npy";  // may be one folder above
 
 bool counts(std::string_view name) {
   return !name.starts_with('.') && !name.ends_with(kSuffix) && name.find(".apam.partial") == std::string_view::npos;
@@ -89,6 +90,8 @@ std::string fingerprint_of(const fs::path& folder) {
     ++files;
   }
   require<InputError>(!error, "data: {} cannot be listed: {}", folder.string(), error.message());
+  const fs::path mean = folder / ".." / kMeanImageFile;
+  if (fs::exists(mean, error)) sum += hash_of_file(mean, folder);
   return fmt::format("{}-{:016x}", files, sum);
 }
 

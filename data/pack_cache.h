@@ -15,8 +15,8 @@
 
 namespace apam::data {
 
-/// A hash of the names, sizes and times of modification of all files in `folder`, at most four levels deep; packed and hidden
-/// files do not count. Throws InputError if a folder cannot be listed.
+/// A hash of the names, sizes and times of modification of all files in `folder`, at most four levels deep, and of image_mean.npy
+/// one folder above; packed and hidden files do not count. Throws InputError if a folder cannot be listed.
 std::string fingerprint_of(const std::filesystem::path& folder);
 
 struct CacheRequest {

@@ -293,7 +293,7 @@ std::string encode(const PackedHeader& header, std::uint64_t header_bytes) {
   return bytes + hash.hex() + text;
 }
 
-PackedHeader decode(const std::filesystem::path& path, std::uint64_t file_bytes, const ReadBytes& read) {
+PackedHeader decode(const std::filesystem::path& path, std::uint64_t file_bytes, const ReadAt& read) {
   const HeaderReader reader(path);
   std::array<std::uint8_t, kPrefix> prefix{};
   const std::uint64_t available = std::min<std::uint64_t>(file_bytes, kPrefix);

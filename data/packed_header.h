@@ -67,11 +67,11 @@ std::uint64_t header_space(const PackedHeader& header);
 std::string encode(const PackedHeader& header, std::uint64_t header_bytes);
 
 /// Reads `bytes` at `offset`.
-using ReadBytes = std::function<void(std::uint64_t offset, std::span<std::uint8_t> bytes)>;
+using ReadAt = std::function<void(std::uint64_t offset, std::span<std::uint8_t> bytes)>;
 
 /// Reads and validates the header of a file of `file_bytes` bytes. Throws InputError with `path`, the rule and both values.
 /// Memory is bounded by 16 MiB of text.
-PackedHeader decode(const std::filesystem::path& path, std::uint64_t file_bytes, const ReadBytes& read);
+PackedHeader decode(const std::filesystem::path& path, std::uint64_t file_bytes, const ReadAt& read);
 
 /// Identifies labels, classes and pixels, wherever they came from: SHA-256 of shape, class names, and name, size and hashes of
 /// the parts.
