@@ -187,8 +187,9 @@ std::vector<float> HeaderReader::numbers(const Json& value, const char* what, st
   std::vector<float> content;
   for (const Json& entry : list(value, what, count)) {
     check(entry.is_number(), "{} has an entry of type {}, expected a number", what, entry.type_name());
-    content.push_back(static_cast<float>(entry.get<double>()));
-    check(std::isfinite(content.back()), "{} has the value {}, expected a finite float32 number", what, entry.get<double>());
+    const auto number = entry.get<double>();
+    check(std::abs(number) <= std::numeric_limits<float>::max(), "{} has the value {}, expected a float32 number", what, number);
+    content.push_back(static_cast<float>(number));
   }
   check(content.size() == count, "{} has {} values, expected {}", what, content.size(), count);
   return content;

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <iostream>
-#include <optional>
 #include <utility>
 
 #include "apam/cli/commands.h"
@@ -21,13 +20,13 @@ namespace {
 
 int train_local(const training::TrainOptions& options, const CommandLine& command, const Interruption& interruption) {
   const std::array<exchange::RankCores, 1> this_rank{training::cores_of_this_rank(true)};
-  std::optional<PackProgressLine> packing(std::in_place, std::cerr, terminal_columns(STDERR_FILENO));
-  const auto watch_packing = [&](const data::PackProgress& progress) {
-    check_interruption(interruption);
-    packing->show(progress);
-  };
-  training::RunPlan plan = make_run_plan(options, make_thread_budget(options, this_rank, 0), watch_packing);
-  packing.reset();
+  training::RunPlan plan = [&] {
+    PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
+    return make_run_plan(options, make_thread_budget(options, this_rank, 0), [&](const data::PackProgress& packing) {
+      check_interruption(interruption);
+      line.show(packing);
+    });
+  }();
   const auto interrupted = [&] { return interruption.pending().has_value(); };
   plan.exec.give_up = interrupted;
   Exec exec(plan.exec);
