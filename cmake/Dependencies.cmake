@@ -5,6 +5,7 @@ find_package(CLI11 2.1 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(ZLIB REQUIRED)
 find_package(MPICH 3.2 REQUIRED)
 
 # apam_optional(NAME arguments...): calls find_package as APAM_<NAME> = AUTO | ON | OFF requires; sets APAM_WITH_<NAME>.
