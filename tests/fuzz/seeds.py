@@ -4,7 +4,9 @@
 usage: seeds.py NAME FOLDER      NAME: that of the target, without fuzz_
 """
 
+import hashlib
 import io
+import json
 import pathlib
 import struct
 import sys
@@ -60,7 +62,40 @@ def npz_files():
     yield b"\x80\x03}q\x00."
 
 
-SEEDS = {"npz": npz_files}
+def packed(parts, shape=(2, 2, 3), mean=False, classes=("a", "b")):
+    """A packed data set (data/packed_header.h). `parts`: name -> images."""
+    count = shape[0] * shape[1] * shape[2]
+    aligned = lambda at: -(-at // 4096) * 4096
+    contents = []
+    for images in parts.values():
+        contents.append(struct.pack(f"<{images}i", *(i % len(classes) for i in range(images))))
+        contents.append(bytes(i * 5 & 255 for i in range(images * count)))
+    if mean:
+        contents.append(struct.pack(f"<{count}f", *(i / 16 for i in range(count))))
+    at, sections, body = 4096, [], b""
+    for content in contents:
+        body += bytes(aligned(at) - at)
+        at = aligned(at)
+        sections.append({"offset": at, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+        body += content
+        at += len(content)
+    header = {"name": "cinic10", "location": "/data", "fingerprint": "", "label_order": "", "shape": shape, "class_names": classes,
+              "parts": [{"name": name, "images": images, "labels": sections[2 * i], "pixels": sections[2 * i + 1]}
+                        for i, (name, images) in enumerate(parts.items())],
+              "subtract": sections[-1] if mean else [0.5] * shape[2], "divide": [0.25] * shape[2], "notes": ["1 grey image"]}
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(4096 - 80)
+    return b"\x89APAMPK\n" + struct.pack("<II", 1, len(text)) + hashlib.sha256(text).hexdigest().encode() + text + body
+
+
+def packed_files():
+    yield packed({"train": 2, "test": 1})
+    yield packed({"train": 3, "valid": 2, "test": 1}, mean=True)
+    yield packed({"train": 1, "test": 1}, shape=(1, 1, 1), classes=("x",))
+    yield packed({"train": 2, "test": 1})[:-1]
+    yield packed({"train": 2, "test": 1})[:4096]
+
+
+SEEDS = {"npz": npz_files, "packed": packed_files}
 
 
 def main(arguments):
