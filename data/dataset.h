@@ -86,10 +86,10 @@ struct SyntheticOptions {
 
 struct DatasetOptions {
   std::string name = "cifar10";
-  std::filesystem::path root{};         ///< folder or packed file; empty: the data set's default, if it has one
-  std::string train_split = "train";    ///< parts that are the training images: "train" or "train+valid"
-  std::string label_order{};            ///< of imagenet32: "devkit" or "wnid"; empty: the order of the files
-  std::filesystem::path cache{};        ///< receives packed files of folders that are not writable; empty: none
+  std::filesystem::path root{};                         ///< folder or packed file; empty: the data set's default, if it has one
+  std::string train_split = "train";                    ///< parts that are the training images: "train" or "train+valid"
+  std::string label_order{};                            ///< of imagenet32: "devkit" or "wnid"; empty: the order of the files
+  std::filesystem::path cache{};                        ///< receives packed files of folders that are not writable; empty: none
   std::function<void(const PackProgress&)> progress{};  ///< see PackOptions
   SyntheticOptions synthetic{};
 };
@@ -104,9 +104,9 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
 class PackedFile;
 
 struct OpenedSource {
-  std::unique_ptr<Source> source;             ///< with all parts, regardless of DatasetOptions::train_split
-  std::string label_order{};                  ///< see PackOptions
-  std::string fingerprint{};                  ///< see PackOptions
+  std::unique_ptr<Source> source;              ///< with all parts, regardless of DatasetOptions::train_split
+  std::string label_order{};                   ///< see PackOptions
+  std::string fingerprint{};                   ///< see PackOptions
   std::shared_ptr<const PackedFile> packed{};  ///< if the root is a packed file
 };
 

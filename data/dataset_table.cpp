@@ -212,7 +212,8 @@ DatasetPointer open_dataset(const DatasetOptions& options) {
                         .open_source = [&] { return form_of(row, root).open(root, options); },
                         .progress = options.progress});
   }
-  const std::vector<std::string> parts = joined ? std::vector<std::string>{"train", "valid"} : std::vector<std::string>{"train"};
+  const std::vector<std::string> parts =
+      joined ? std::vector<std::string>{"train", "valid"} : std::vector<std::string>{"train"};
   return packed_dataset(std::move(file), parts);
 }
 
@@ -223,7 +224,8 @@ OpenedSource open_source(const DatasetOptions& options) {
   if (is_packed(root)) {
     auto file = open_packed(row, root, options);
     const PackedHeader& header = file->header();
-    return {.source = packed_source(file), .label_order = header.label_order, .fingerprint = header.fingerprint, .packed = file};
+    return {
+        .source = packed_source(file), .label_order = header.label_order, .fingerprint = header.fingerprint, .packed = file};
   }
   if (reads_directly(row, root)) {
     const bool computed = row.forms.empty();

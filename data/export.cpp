@@ -211,8 +211,12 @@ void Exporter::write_npz_part(std::size_t part, std::int64_t per_file, const std
   const auto values = static_cast<std::int64_t>(info().shape.count());
   std::vector<std::uint8_t> data;  // (N, C, H, W)
   std::vector<std::int64_t> labels;
-  allocating([&] { data.reserve(static_cast<std::size_t>(std::min(per_file, count(part)) * values)); return true; },
-             "export: not enough memory for {} images of a file, {} bytes", per_file, per_file * values);
+  allocating(
+      [&] {
+        data.reserve(static_cast<std::size_t>(std::min(per_file, count(part)) * values));
+        return true;
+      },
+      "export: not enough memory for {} images of a file, {} bytes", per_file, per_file * values);
   int files = 0;
   const auto write = [&] {
     const auto images = static_cast<std::int64_t>(labels.size());

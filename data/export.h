@@ -29,9 +29,9 @@ struct ExportOptions {
   std::function<void(std::int64_t images)> progress{};        ///< receives the number of images written so far
 };
 
-/// Writes `folder`, which must not exist or be empty. It appears when it is complete; until then the files are in FOLDER.partial.
-/// Returns remarks for the user, one line each. Throws InputError if the folder exists or cannot be written, the format cannot
-/// hold the images, or a part is missing or too small.
+/// Writes `folder`, which must not exist or be empty. It appears when it is complete; until then the files are in
+/// FOLDER.partial. Returns remarks for the user, one line each. Throws InputError if the folder exists or cannot be written,
+/// the format cannot hold the images, or a part is missing or too small.
 std::vector<std::string> export_images(Source& source, const std::filesystem::path& folder, const ExportOptions& options);
 
 }  // namespace apam::data

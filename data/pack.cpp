@@ -23,8 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr std::size_t kChunk = 1U << 20U;                  // bytes of pixels written at once
-constexpr std::uint64_t kCheckpoint = 64U << 20U;          // bytes of pixels between two entries of the journal
+constexpr std::size_t kChunk = 1U << 20U;          // bytes of pixels written at once
+constexpr std::uint64_t kCheckpoint = 64U << 20U;  // bytes of pixels between two entries of the journal
 constexpr std::size_t kMaxNotes = 64, kMaxNoteBytes = 200;
 
 std::int64_t total_images(const std::vector<SourcePart>& parts) {
@@ -61,7 +61,8 @@ void add_notes(std::vector<std::string>& notes, const std::vector<std::string>& 
   };
   for (const std::string& note : more) {
     const auto [count, text] = split(note);
-    const auto same = std::find_if(notes.begin(), notes.end(), [&, &kind = text](const auto& old) { return split(old).second == kind; });
+    const auto same =
+        std::find_if(notes.begin(), notes.end(), [&, &kind = text](const auto& old) { return split(old).second == kind; });
     if (same == notes.end()) {
       if (notes.size() < kMaxNotes) notes.push_back(note.substr(0, kMaxNoteBytes));
     } else if (const auto before = split(*same).first; before && count) {
@@ -99,7 +100,11 @@ struct Journal {
 class Packer {
  public:
   Packer(Source& source, ResumableFile& file, const fs::path& path, const PackOptions& options)
-      : source_(source), file_(file), journal_path_(file.partial()), options_(options), header_(header_of(source.info(), options)) {
+      : source_(source),
+        file_(file),
+        journal_path_(file.partial()),
+        options_(options),
+        header_(header_of(source.info(), options)) {
     journal_path_ += ".journal";
     header_bytes_ = header_space(header_);
     file_bytes_ = lay_out(header_, header_bytes_);

@@ -58,9 +58,10 @@ fs::path writable_place(const CacheRequest& request, const std::vector<fs::path>
     if (file.parent_path() != request.folder) fs::create_directories(file.parent_path(), ignored);
     if (is_writable(file.parent_path())) return file;
   }
-  fail<InputError>("{}: {} cannot be packed: neither it nor the cache folder '{}' is writable; apam data pack --out FILE makes a "
-                   "file for --data-root FILE",
-                   request.name, request.folder.string(), request.cache.string());
+  fail<InputError>(
+      "{}: {} cannot be packed: neither it nor the cache folder '{}' is writable; apam data pack --out FILE makes a "
+      "file for --data-root FILE",
+      request.name, request.folder.string(), request.cache.string());
 }
 
 /// Nothing if there is no packed file, or it is damaged or out of date.

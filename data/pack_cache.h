@@ -1,8 +1,8 @@
 // The packed form of a folder of small or compressed files, made on first use.
 //
 // The packed file is FOLDER/NAME.apam if the folder is writable, else NAME-HASH.apam in the cache folder, where HASH is that of
-// the folder's path. It records a fingerprint of the folder's files. If these have changed since, or the packed file is damaged,
-// it is replaced. Processes that need the same file take turns: one packs, the others wait and then open the result.
+// the folder's path. It records a fingerprint of the folder's files. If these have changed since, or the packed file is
+// damaged, it is replaced. Processes that need the same file take turns: one packs, the others wait and then open the result.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,8 @@
 
 namespace apam::data {
 
-/// A hash of the names, sizes and times of modification of all files in `folder`, at most four levels deep, and of image_mean.npy
-/// one folder above; packed and hidden files do not count. Throws InputError if a folder cannot be listed.
+/// A hash of the names, sizes and times of modification of all files in `folder`, at most four levels deep, and of
+/// image_mean.npy one folder above; packed and hidden files do not count. Throws InputError if a folder cannot be listed.
 std::string fingerprint_of(const std::filesystem::path& folder);
 
 struct CacheRequest {

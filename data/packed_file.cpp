@@ -29,8 +29,8 @@ std::string hash_of(std::span<const std::uint8_t> bytes) {
 }
 
 void check_hash(const FileReader& file, const std::string& what, const std::string& actual, const std::string& expected) {
-  require<InputError>(actual == expected, "packed: {}: the SHA-256 of {} is {}, expected {}", file.path().string(), what, actual,
-                      expected);
+  require<InputError>(actual == expected, "packed: {}: the SHA-256 of {} is {}, expected {}", file.path().string(), what,
+                      actual, expected);
 }
 
 PackedHeader read_header(const FileReader& file) {
@@ -113,8 +113,8 @@ void PackedFile::check_gap(std::uint64_t begin, std::uint64_t end) const {
   std::vector<std::uint8_t> bytes(end - begin);
   file_.read(begin, bytes);
   const bool zero = std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
-  require<InputError>(zero, "packed: {}: the bytes from {} to {} are between two sections, but not zero",
-                      file_.path().string(), begin, end);
+  require<InputError>(zero, "packed: {}: the bytes from {} to {} are between two sections, but not zero", file_.path().string(),
+                      begin, end);
 }
 
 namespace {

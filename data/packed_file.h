@@ -55,8 +55,8 @@ class PackedFile {
   Normalisation normalisation_;
 };
 
-/// A dataset whose training images are those of the parts `train`, joined in this order. Validation and test images are those of
-/// the parts "valid" (if there is one, and it is not in `train`) and "test". Throws InputError if the file lacks a part.
+/// A dataset whose training images are those of the parts `train`, joined in this order. Validation and test images are those
+/// of the parts "valid" (if there is one, and it is not in `train`) and "test". Throws InputError if the file lacks a part.
 std::shared_ptr<const Dataset> packed_dataset(std::shared_ptr<const PackedFile> file, const std::vector<std::string>& train);
 
 /// All parts, to be read once, front to back.

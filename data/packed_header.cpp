@@ -20,16 +20,19 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kMagic{"\x89" "APAMPK\n", 8};
+constexpr std::string_view kMagic{
+    "\x89"
+    "APAMPK\n",
+    8};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHashDigits = 64;
 constexpr std::size_t kPrefix = kMagic.size() + 2 * sizeof(std::uint32_t) + kHashDigits;
 constexpr std::uint64_t kMaxHeader = 16U << 20U, kRoomForNotes = 16U << 10U;
 constexpr std::size_t kMaxParts = 16, kMaxClasses = 1U << 16U, kMaxText = 4096, kMaxNotes = 64;
 constexpr std::int64_t kMaxExtent = 1U << 14U;
-constexpr std::uint64_t kMaxValues = 1U << 24U;                            // per image
+constexpr std::uint64_t kMaxValues = 1U << 24U;                                // per image
 constexpr std::int64_t kMaxImages = std::numeric_limits<std::int32_t>::max();  // limit of shuffled()
-constexpr int kMaxDepth = 4;                                               // { parts: [ { labels: { ... } } ] }
+constexpr int kMaxDepth = 4;                                                   // { parts: [ { labels: { ... } } ] }
 
 std::uint64_t aligned(std::uint64_t offset) { return (offset + kPackedAlignment - 1) / kPackedAlignment * kPackedAlignment; }
 
@@ -75,10 +78,8 @@ Json texts(const std::vector<std::string>& values) {
 std::string dump(const PackedHeader& header) {
   Json parts = Json::array();
   for (const PackedPart& part : header.parts) {
-    parts.push_back({{"name", part.name},
-                     {"images", part.images},
-                     {"labels", to_json(part.labels)},
-                     {"pixels", to_json(part.pixels)}});
+    parts.push_back(
+        {{"name", part.name}, {"images", part.images}, {"labels", to_json(part.labels)}, {"pixels", to_json(part.pixels)}});
   }
   Json json;
   json["name"] = header.name;
@@ -188,7 +189,8 @@ std::vector<float> HeaderReader::numbers(const Json& value, const char* what, st
   for (const Json& entry : list(value, what, count)) {
     check(entry.is_number(), "{} has an entry of type {}, expected a number", what, entry.type_name());
     const auto number = entry.get<double>();
-    check(std::abs(number) <= std::numeric_limits<float>::max(), "{} has the value {}, expected a float32 number", what, number);
+    check(std::abs(number) <= std::numeric_limits<float>::max(), "{} has the value {}, expected a float32 number", what,
+          number);
     content.push_back(static_cast<float>(number));
   }
   check(content.size() == count, "{} has {} values, expected {}", what, content.size(), count);
@@ -217,8 +219,9 @@ PackedPart HeaderReader::part(const Json& value) const {
 
 PackedHeader HeaderReader::read(std::string_view content) const {
   const Json json = parse(content);
-  check_keys(json, "the header",
-             {"name", "location", "fingerprint", "label_order", "shape", "class_names", "parts", "subtract", "divide", "notes"});
+  check_keys(
+      json, "the header",
+      {"name", "location", "fingerprint", "label_order", "shape", "class_names", "parts", "subtract", "divide", "notes"});
   PackedHeader header;
   header.name = name(json["name"], "the name");
   header.location = text(json["location"], "the location");
@@ -275,7 +278,8 @@ std::uint64_t header_space(const PackedHeader& header) {
   PackedHeader widest = header;
   widest.notes.clear();
   for_each_section(widest, [&](const std::string&, Section& section, std::uint64_t) {
-    section = {std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max(), std::string(kHashDigits, '0')};
+    section = {std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max(),
+               std::string(kHashDigits, '0')};
   });
   return aligned(kPrefix + dump(widest).size() + kRoomForNotes);
 }

@@ -51,8 +51,8 @@ struct PackedHeader {
   ImageShape shape;
   std::vector<std::string> class_names;
   std::vector<PackedPart> parts;
-  Normalisation normalisation;   ///< `subtract` is empty if there is a mean image
-  std::optional<Section> mean;   ///< the mean image
+  Normalisation normalisation;     ///< `subtract` is empty if there is a mean image
+  std::optional<Section> mean;     ///< the mean image
   std::vector<std::string> notes;  ///< conversions of the source, for display
 };
 

@@ -38,8 +38,8 @@ PartStatistics statistics_of_part(Source& source, std::size_t index, const std::
     pixels.add(std::as_bytes(image));
     if (++result.images % kImagesPerReport == 0 && progress) progress(kImagesPerReport);
   });
-  require<InputError>(result.images == part.images, "{}: part {} has {} images, expected {}", info.name, part.name, result.images,
-                      part.images);
+  require<InputError>(result.images == part.images, "{}: part {} has {} images, expected {}", info.name, part.name,
+                      result.images, part.images);
   if (progress) progress(result.images % kImagesPerReport);
   const double count = static_cast<double>(result.images) * static_cast<double>(info.shape.count() / channels);
   for (const Sums& sum : sums) {
@@ -74,7 +74,8 @@ std::vector<std::string> differences_from_official(std::string_view name, const 
       lines.push_back(fmt::format("{} has {} images, the full set has {}", official.name, images, official.images));
     } else if (official.images_per_class > 0) {
       const auto& counts = part->images_per_class;
-      const auto other = std::find_if(counts.begin(), counts.end(), [&](auto count) { return count != official.images_per_class; });
+      const auto other =
+          std::find_if(counts.begin(), counts.end(), [&](auto count) { return count != official.images_per_class; });
       if (other == counts.end()) continue;
       lines.push_back(fmt::format("{} has {} images of class {}, the full set has {}", official.name, *other,
                                   other - counts.begin(), official.images_per_class));

@@ -20,8 +20,8 @@ struct PartStatistics {
   std::string pixels_sha256;                   ///< of uint8 (N, H, W, C)
 };
 
-/// Reads all images. Throws what source.read() throws, and InputError for a label outside the classes or another number of images
-/// than announced. `progress`, if given, receives the number of images read so far, every few hundred images.
+/// Reads all images. Throws what source.read() throws, and InputError for a label outside the classes or another number of
+/// images than announced. `progress`, if given, receives the number of images read so far, every few hundred images.
 std::vector<PartStatistics> statistics_of(Source& source, const std::function<void(std::int64_t)>& progress = {});
 
 /// One line per difference from the full data set as published; none if there is no such set.

@@ -45,12 +45,9 @@ Json describe(const data::OpenedSource& opened, const std::vector<data::PartStat
   json["content_sha256"] = content_of(info, parts);
   json["parts"] = Json::object();
   for (const auto& part : parts) {
-    json["parts"][part.name] = {{"images", part.images},
-                                {"images_per_class", part.images_per_class},
-                                {"mean", part.mean},
-                                {"deviation", part.deviation},
-                                {"labels_sha256", part.labels_sha256},
-                                {"pixels_sha256", part.pixels_sha256}};
+    json["parts"][part.name] = {
+        {"images", part.images},       {"images_per_class", part.images_per_class}, {"mean", part.mean},
+        {"deviation", part.deviation}, {"labels_sha256", part.labels_sha256},       {"pixels_sha256", part.pixels_sha256}};
   }
   json["notes"] = opened.source->notes();
   json["differences"] = differences;
@@ -73,7 +70,8 @@ void print(const Json& json) {
     std::cout << fmt::format("  labels     SHA-256 {}\n", part["labels_sha256"].get<std::string>());
     std::cout << fmt::format("  pixels     SHA-256 {}\n", part["pixels_sha256"].get<std::string>());
     for (std::size_t label = 0; label < counts.size() && counts.size() <= kFewClasses; ++label) {
-      std::cout << fmt::format("  class {:<3} {:<16} {}\n", label, json["class_names"][label].get<std::string>(), counts[label]);
+      std::cout << fmt::format("  class {:<3} {:<16} {}\n", label, json["class_names"][label].get<std::string>(),
+                               counts[label]);
     }
   }
   for (const auto& note : json["notes"]) std::cout << "note: " << note.get<std::string>() << '\n';

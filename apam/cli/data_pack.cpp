@@ -29,7 +29,8 @@ int data_pack(const training::DataPackOptions& options) {
     std::cout << fmt::format("packed into {}", options.out) << std::endl;
     return 0;
   } catch (const Interrupted& interrupted) {
-    std::cerr << fmt::format("apam: data: interrupted by signal {}; the same command continues", interrupted.signal()) << std::endl;
+    std::cerr << fmt::format("apam: data: interrupted by signal {}; the same command continues", interrupted.signal())
+              << std::endl;
     return 128 + interrupted.signal();
   }
 }

@@ -13,8 +13,8 @@ constexpr const char* kRedraw = "\r\x1b[K";
 std::string describe(const data::PackProgress& progress, double images_per_second) {
   if (progress.waiting) return fmt::format("{}: waiting for another process to pack {}", progress.name, progress.file.string());
   const double share = 100.0 * static_cast<double>(progress.done) / static_cast<double>(progress.total);
-  return fmt::format("{}: {} of {} images packed ({:.0f} %), {:.0f} images/s", progress.name, progress.done, progress.total, share,
-                     images_per_second);
+  return fmt::format("{}: {} of {} images packed ({:.0f} %), {:.0f} images/s", progress.name, progress.done, progress.total,
+                     share, images_per_second);
 }
 
 PackProgressLine::~PackProgressLine() {
@@ -31,7 +31,8 @@ void PackProgressLine::show(const data::PackProgress& progress) {
   const bool complete = progress.done == progress.total;
   const double interval = columns_ > 0 ? kTerminalInterval : kPlainInterval;
   if (shown_ && !complete && since(*shown_) < interval) return;
-  if (!shown_ && !progress.waiting && columns_ == 0) out_ << fmt::format("{}: packing into {}", progress.name, progress.file.string()) << std::endl;
+  if (!shown_ && !progress.waiting && columns_ == 0)
+    out_ << fmt::format("{}: packing into {}", progress.name, progress.file.string()) << std::endl;
   shown_ = now;
   const double seconds = since(*begin_);
   const double rate = seconds > 0 ? static_cast<double>(progress.done - done_at_begin_) / seconds : 0;

@@ -24,8 +24,8 @@ ExecOptions exec_options(const MachineOptions& machine, int threads);
 /// See data::PackOptions.
 using PackObserver = std::function<void(const data::PackProgress&)>;
 
-/// The data set of the options. Packed files of folders that are not writable go to the folder `data` next to the kernel timings'
-/// default place.
+/// The data set of the options. Packed files of folders that are not writable go to the folder `data` next to the kernel
+/// timings' default place.
 data::DatasetOptions dataset_options(const DataOptions& options);
 
 /// Opens the data set; the first use of a folder packs it. Throws InputError for files that are missing or malformed.

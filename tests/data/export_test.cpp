@@ -113,7 +113,8 @@ TEST(Export, RefusesWhatAFormatCannotHold) {
   EXPECT_TRUE(throws<InputError>({"export", "cifar-binary", "10", "12"},
                                  [&] { export_images(*twelve, out, {.format = "cifar-binary"}); }));
   const auto small = source_of(make_synthetic({.shape = {8, 8, 3}, .train_images = 3, .test_images = 3}));
-  EXPECT_TRUE(throws<InputError>({"export", "npz", "32x32x3", "8x8x3"}, [&] { export_images(*small, out, {.format = "npz"}); }));
+  EXPECT_TRUE(
+      throws<InputError>({"export", "npz", "32x32x3", "8x8x3"}, [&] { export_images(*small, out, {.format = "npz"}); }));
   EXPECT_TRUE(throws<InputError>({"export", "tar", "png-tree"}, [&] { export_images(*source, out, {.format = "tar"}); }));
   EXPECT_TRUE(throws<InputError>({"export", "54", "train", "53"}, [&] { export_images(*source, out, {.train_images = 54}); }));
   EXPECT_TRUE(fs::is_empty(folder.path())) << "nothing is left";

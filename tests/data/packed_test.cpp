@@ -164,10 +164,10 @@ TEST(Packed, ContinuesAfterAnInterruption) {
     bool stopped = false;
     try {
       pack(source, folder.path() / "file", {.fingerprint = "f", .progress = [&](const PackProgress& progress) {
-             done = progress.done;
-             EXPECT_EQ(progress.total, 1300);
-             if (done > before) throw Stop{};  // after one more chunk
-           }});
+                                              done = progress.done;
+                                              EXPECT_EQ(progress.total, 1300);
+                                              if (done > before) throw Stop{};  // after one more chunk
+                                            }});
     } catch (const Stop&) {
       stopped = true;
     }
@@ -329,11 +329,13 @@ std::vector<Malformed> malformed_files() {
       {"shape_two", edit("[4,2,3]", "[4,2]"), {"2", "3"}},
       {"shape_other", edit("[4,2,3]", "[4,4,3]"), {"pixels of train", "72", "144"}},
       {"part_twice", edit("\"name\":\"test\"", "\"name\":\"train\""), {"train", "twice"}},
-      {"no_parts", [](auto& b) {
+      {"no_parts",
+       [](auto& b) {
          std::string text = text_of(b);
          const auto begin = text.find("\"parts\":[") + 9, end = text.find("],\"subtract\"");
          replace_text(b, text.erase(begin, end - begin));
-       }, {"0 parts"}},
+       },
+       {"0 parts"}},
       {"no_classes", edit("[\"a\",\"b\",\"c\"]", "[]"), {"0 classes"}},
       {"overlap", edit("\"offset\":24576", "\"offset\":20480"), {"pixels of train", "20480", "24576", "overlap"}},
       {"gap", edit("\"offset\":28672", "\"offset\":32768"), {"labels of test", "32768", "28672", "gap"}},
@@ -346,14 +348,16 @@ std::vector<Malformed> malformed_files() {
       {"file_short", [](auto& b) { b.pop_back(); }, {"32815", "32816"}},
       {"file_long", [](auto& b) { b += 'x'; }, {"32817", "32816"}},
       {"label_changed", [](auto& b) { b[20480] ^= 1; }, {"SHA-256", "labels of train"}},
-      {"label_above", [](auto& b) {
+      {"label_above",
+       [](auto& b) {
          b[20484] = 3;
          Sha256 hash;
          hash.add(std::string_view(b).substr(20480, 12));
          std::string text = text_of(b);
          text.replace(text.find("\"sha256\":\"") + 10, 64, hash.hex());
          replace_text(b, text);
-       }, {"image 1 of train", "label 3", "0 to 2"}},
+       },
+       {"image 1 of train", "label 3", "0 to 2"}},
   };
 }
 
