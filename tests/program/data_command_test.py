@@ -115,7 +115,7 @@ class DataCommands(ProgramTest):
 
     def test_train_and_valid_are_joined(self):
         tree = self.folder / "tree"
-        shutil.copytree(self.forms["png-tree"], tree)
+        shutil.copytree(self.forms["png-tree"], tree, ignore=shutil.ignore_patterns("*.apam"))
         shutil.copytree(tree / "test", tree / "valid")
         one, both = (self.run_on(split, tree, "--train-split", split, data="cinic10") for split in ("train", "train+valid"))
         self.assertEqual((one.config["train_images"], both.config["train_images"]), (60, 100))
@@ -137,13 +137,12 @@ class DataCommands(ProgramTest):
 
     def test_ranks_pack_a_folder_once(self):
         tree = self.folder / "tree"
-        shutil.copytree(self.forms["png-tree"], tree)
-        (tree / "cifar10.apam").unlink(missing_ok=True)
+        shutil.copytree(self.forms["png-tree"], tree, ignore=shutil.ignore_patterns("*.apam"))
         self.run_on("run", tree, "--exchange", "async", ranks=3)
         self.assertEqual({path.name for path in tree.iterdir()}, {"train", "test", "image_mean.npy", "cifar10.apam"})
 
     def test_packing_continues_after_a_signal(self):
-        options = ["--data", "synthetic", "--train-images", "400000", "--test-images", "10"]
+        options = ["--data", "synthetic", "--train-images", "60000", "--test-images", "10"]
         out = self.folder / "big.apam"
         process = subprocess.Popen([PROGRAM, "data", "pack", *options, "--out", str(out)], stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.kill)
@@ -158,6 +157,10 @@ class DataCommands(ProgramTest):
         done = json.loads((self.folder / "big.apam.partial.journal").read_text())["done"][0]
         self.assertGreater(done, 1000)
         self.assertFalse(out.exists())
+        process = self.pack(out, *options)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertEqual({path.name for path in self.folder.iterdir()}, {"big.apam"})
+        self.check(*options[:2], "--data-root", out)
 
     def test_subcommands_are_required_and_have_help(self):
         process = call("data")
