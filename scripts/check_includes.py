@@ -54,6 +54,7 @@ VENDORS = [
     (r"omp\.h", ("kernels/runtime/",)),
     (r".*intrin\.h", ("kernels/",)),
     (r"mpi\.h", ("apam/exchange/mpi/",)),
+    (r"stb/.*", ("data/",)),
     (r"nccl\.h", ("apam/exchange/nccl/",)),
     (r"CLI/.*", ("apam/cli/", "bench/", "tests/cli/", "tests/program/")),
 ]
@@ -127,6 +128,8 @@ SELF_TEST = [  # file, line, whether it is a violation
     ("nets/a.cpp", '#include "engine/tape.h"', False),
     ("data/a.cpp", '#include "engine/tape.h"', True),
     ("data/a.cpp", '#include "apam/exchange/transport.h"', True),
+    ("data/a.cpp", "#include <stb/stb_image.h>", False),
+    ("tests/data/a.cpp", "#include <stb/stb_image.h>", True),
     ("apam/exchange/a.cpp", '#include "nets/net.h"', True),
     ("apam/exchange/a.cpp", '#include "kernels/ops/conv2d.h"', True),
     ("apam/exchange/a.cpp", '#include "apam/training/a.h"', True),
