@@ -11,6 +11,7 @@ import pathlib
 import struct
 import sys
 import zipfile
+import zlib
 
 
 def npy(descr, shape, values, major=1, fortran=False):
@@ -95,7 +96,34 @@ def packed_files():
     yield packed({"train": 2, "test": 1})[:4096]
 
 
-SEEDS = {"npz": npz_files, "packed": packed_files}
+def png(colour, depth, interlaced, size=32):
+    """Rows of pseudo-random bytes with filters in round-robin order, which is a valid image of any format."""
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    adam7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    rows = b""
+    for x, y, dx, dy in adam7 if interlaced else ((0, 0, 1, 1),):
+        for row in range(len(range(y, size, dy))):
+            width = (len(range(x, size, dx)) * bits + 7) // 8
+            rows += bytes([row % 5]) + bytes((row * 31 + i * i * 7) & 255 for i in range(width))
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    palette = chunk(b"PLTE", bytes(i * 5 & 255 for i in range(3 << depth))) if colour == 3 else b""
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, depth, colour, 0, 0, interlaced))
+            + palette + chunk(b"tEXt", b"a\0b") + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def png_files():
+    for colour, depths in ((0, (1, 2, 4, 8, 16)), (2, (8, 16)), (3, (1, 2, 4, 8)), (4, (8, 16)), (6, (8, 16))):
+        for depth in depths:
+            for interlaced in (0, 1):
+                yield png(colour, depth, interlaced)
+    yield png(2, 8, 0, size=33)
+    yield png(2, 8, 0)[:-12]
+
+
+SEEDS = {"npz": npz_files, "packed": packed_files, "png": png_files}
 
 
 def main(arguments):
