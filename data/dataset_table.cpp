@@ -47,14 +47,14 @@ struct Row {
   const char* advice = nullptr;  // on getting the files, if there is no root
 };
 
-bool exists(const fs::path& path) {
+bool is_present(const fs::path& path) {
   std::error_code ignored;  // an inaccessible file does not exist
   return fs::exists(path, ignored);
 }
 
 /// Whether one of the folders `below` (or `folder` itself, for "") has an entry of this name.
 bool has(const fs::path& folder, std::initializer_list<const char*> below, const char* entry) {
-  return std::any_of(below.begin(), below.end(), [&](const char* name) { return exists(folder / name / entry); });
+  return std::any_of(below.begin(), below.end(), [&](const char* name) { return is_present(folder / name / entry); });
 }
 
 Identity cifar10_identity() { return {"cifar10", cifar10_classes(), cifar10_normalisation()}; }
@@ -138,7 +138,7 @@ fs::path root_of(const Row& row, const DatasetOptions& options) {
   if (root.empty() && row.default_root != nullptr) root = row.default_root;
   if (row.advice != nullptr) {
     require<InputError>(!root.empty(), "{}: a folder or packed file is needed as data root; {}", row.name, row.advice);
-    require<InputError>(exists(root), "{}: {} does not exist; {}", row.name, root.string(), row.advice);
+    require<InputError>(is_present(root), "{}: {} does not exist; {}", row.name, root.string(), row.advice);
   }
   return root;
 }

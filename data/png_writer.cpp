@@ -2,7 +2,7 @@
 #include "data/png_writer.h"
 
 #include <fcntl.h>
-#include <stb_image_write.h>
+#include <stb/stb_image_write.h>
 
 #include <cerrno>
 #include <string>
