@@ -17,8 +17,8 @@ inline constexpr const char* kFashionMnistFolder = "/usr/share/datasets/fashion-
 
 /// Mean and standard deviation of all values of the padded training images, in units of byte / 255. Computed from the 60,000
 /// images of Debian's package as sum(x) / n and sqrt(sum(x^2) / n - mean^2), n = 60,000 * 32 * 32 (tests/data/idx_test.cpp).
-inline constexpr float kFashionMnistMean = 0.0F;
-inline constexpr float kFashionMnistDeviation = 1.0F;
+inline constexpr float kFashionMnistMean = 0.21899983F;
+inline constexpr float kFashionMnistDeviation = 0.33181137F;
 
 /// Reads train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each with or
 /// without the suffix .gz, as parts "train" and "test". They are in the first of `folder`, `folder`/fashion-mnist and

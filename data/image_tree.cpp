@@ -157,7 +157,7 @@ fs::path find_tree(const char* operation, const fs::path& folder, std::span<cons
   return find_folder(operation, folder, below, kTrain);
 }
 
-bool exists(const fs::path& path) {
+bool has_entry(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(fs::symlink_status(path, ignored));  // a broken link exists, so that it is reported when it is listed
 }
@@ -173,7 +173,7 @@ std::unique_ptr<Source> open_cinic10_tree(const fs::path& folder) {
   std::vector<Part> parts;
   for (const char* name : {"train", "valid", "test"}) {
     const fs::path path = root / name;
-    if (name == std::string_view("valid") && !exists(path)) continue;
+    if (name == std::string_view("valid") && !has_entry(path)) continue;
     const auto present = class_folders(kName, path.string());
     for (const std::string& found : present) {
       require<InputError>(std::binary_search(classes.begin(), classes.end(), found), "{}: {} has a folder {}, expected {}",
@@ -200,7 +200,7 @@ std::unique_ptr<Source> open_imagenet32_tree(const fs::path& folder) {
   static constexpr std::array<std::string_view, 1> kBelow = {"imagenet32"};
   const fs::path root = find_tree(kName, folder, kBelow);
   const fs::path train = root / "train";
-  const bool has_test = exists(root / "test"), has_val = exists(root / "val");
+  const bool has_test = has_entry(root / "test"), has_val = has_entry(root / "val");
   require<InputError>(has_test != has_val, "{}: {} has {} of the folders test and val, expected 1", kName, root.string(),
                       has_test ? 2 : 0);
   const fs::path test = root / (has_test ? "test" : "val");

@@ -69,7 +69,9 @@ void append_big_endian(std::vector<std::uint8_t>& bytes, std::size_t value) {
   for (const int shift : {24, 16, 8, 0}) bytes.push_back(static_cast<std::uint8_t>(value >> shift));
 }
 
-void append(std::vector<std::uint8_t>& bytes, std::string_view text) { bytes.insert(bytes.end(), text.begin(), text.end()); }
+void append(std::vector<std::uint8_t>& bytes, std::string_view text) {
+  for (const char c : text) bytes.push_back(static_cast<std::uint8_t>(c));
+}
 
 /// Pixels from stb_image: `channels` values of type T each.
 template <class T>

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "data/mean_image.h"
+#include "tests/data/npz_writer.h"
 #include "tests/data/png_picture.h"
 #include "tests/data/support.h"
 
@@ -21,27 +22,23 @@ namespace fs = std::filesystem;
 
 constexpr std::array kClasses = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
+/// A valid file. Written once: compressing takes most of the time of these tests.
+const Bytes& plain_file() {
+  static const Bytes file = png_file(PngPicture{});
+  return file;
+}
+
 Bytes image(int palette_entries) {
   return png_file(PngPicture{.format = {PngColour::palette, 8}, .palette_entries = palette_entries});
 }
 
 /// A small CINIC-10: per part one image of each class, named so that the order of names is the reverse of the labels.
-void write_cinic10(const TemporaryFolder& folder, const std::string& below = "") {
+void write_cinic10_tree(const TemporaryFolder& folder, const std::string& below = "") {
   for (const char* part : {"train", "valid", "test"}) {
     for (std::size_t label = 0; label < kClasses.size(); ++label) {
-      folder.write(fmt::format("{}{}/{}/{}.png", below, part, kClasses[label], 9 - label), png_file(PngPicture{}));
+      folder.write(fmt::format("{}{}/{}/{}.png", below, part, kClasses[label], 9 - label), plain_file());
     }
   }
-}
-
-/// A .npy file of version 1.0.
-Bytes npy(const std::string& descr, const std::string& shape, const Bytes& values) {
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}", descr, shape);
-  header.append(117 - header.size(), ' ').push_back('\n');
-  Bytes file = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, 118, 0};
-  file.insert(file.end(), header.begin(), header.end());
-  file.insert(file.end(), values.begin(), values.end());
-  return file;
 }
 
 template <class T>
@@ -67,12 +64,12 @@ std::vector<T> mean_values(bool planar, double scale = 1) {
 Bytes good_mean() { return npy("<f4", "(32, 32, 3)", bytes_of(mean_values<float>(false))); }
 
 /// A small ImageNet32 of three classes, of which two are in val.
-void write_imagenet32(const TemporaryFolder& folder, const std::string& below = "", const std::string& test = "val") {
+void write_imagenet32_tree(const TemporaryFolder& folder, const std::string& below = "", const std::string& test = "val") {
   for (const char* name : {"train/n03/x.png", "train/n01/z.png", "train/n01/a.png", "train/n02/y.png"}) {
-    folder.write(below + name, png_file(PngPicture{}));
+    folder.write(below + name, plain_file());
   }
-  folder.write(below + test + "/n03/1.png", png_file(PngPicture{}));
-  folder.write(below + test + "/n01/2.png", png_file(PngPicture{}));
+  folder.write(below + test + "/n03/1.png", plain_file());
+  folder.write(below + test + "/n01/2.png", plain_file());
   folder.write(below + "image_mean.npy", good_mean());
 }
 
@@ -87,7 +84,7 @@ std::vector<int> labels(Source& source, std::size_t part, std::int64_t first = 0
 
 TEST(Cinic10Tree, ReadsImagesInTheOrderOfTheirNames) {
   const TemporaryFolder folder;
-  write_cinic10(folder);
+  write_cinic10_tree(folder);
   folder.write("train/bird/10.png", image(5));
   folder.write("train/airplane/10.png", image(7));
   const auto source = open_cinic10_tree(folder.path());
@@ -119,7 +116,7 @@ TEST(Cinic10Tree, ReadsImagesInTheOrderOfTheirNames) {
 
 TEST(Cinic10Tree, CountsConversions) {
   const TemporaryFolder folder;
-  write_cinic10(folder);
+  write_cinic10_tree(folder);
   folder.write("train/cat/6.png", png_file(PngPicture{.format = {PngColour::grey, 8}}));
   const auto source = open_cinic10_tree(folder.path());
   EXPECT_TRUE(source->notes().empty());
@@ -131,7 +128,7 @@ TEST(Cinic10Tree, CountsConversions) {
 TEST(Cinic10Tree, ReadsSubfoldersAndTreesWithoutValid) {
   for (const std::string below : {"cinic10/", "CINIC-10/"}) {
     const TemporaryFolder folder;
-    write_cinic10(folder, below);
+    write_cinic10_tree(folder, below);
     fs::remove_all(folder.path() / below / "valid");
     const auto source = open_cinic10_tree(folder.path());
     EXPECT_EQ(fs::path(source->info().location), (folder.path() / below).parent_path());
@@ -142,7 +139,7 @@ TEST(Cinic10Tree, ReadsSubfoldersAndTreesWithoutValid) {
 
 TEST(Cinic10Tree, IgnoresHiddenFilesAndFollowsLinks) {
   const TemporaryFolder folder, other;
-  write_cinic10(folder);
+  write_cinic10_tree(folder);
   folder.write("train/.DS_Store", {1});
   folder.write("train/cat/.hidden", {1});
   folder.write("README", {1});
@@ -154,7 +151,7 @@ TEST(Cinic10Tree, IgnoresHiddenFilesAndFollowsLinks) {
 
 TEST(Cinic10Tree, ReportsFilesThatChangeAfterOpening) {
   const TemporaryFolder folder;
-  write_cinic10(folder);
+  write_cinic10_tree(folder);
   const auto source = open_cinic10_tree(folder.path());
   const fs::path path = folder.path() / "train/ship/1.png";
   const auto fails = [&](const std::vector<std::string_view>& words) {
@@ -183,7 +180,7 @@ TEST(Imagenet32Tree, LabelsAreTheSortedFolders) {
   for (const std::string test : {"val", "test"}) {
     for (const std::string below : {"", "imagenet32/"}) {
       const TemporaryFolder folder;
-      write_imagenet32(folder, below, test);
+      write_imagenet32_tree(folder, below, test);
       const auto source = open_imagenet32_tree(folder.path());
       const SourceInfo& info = source->info();
       EXPECT_EQ(info.name, "imagenet32");
@@ -204,8 +201,8 @@ TEST(Imagenet32Tree, LabelsAreTheSortedFolders) {
 
 TEST(Imagenet32Tree, AcceptsAThousandClassesAndNoMore) {
   const TemporaryFolder folder;
-  write_imagenet32(folder);
-  const Bytes file = png_file(PngPicture{});
+  write_imagenet32_tree(folder);
+  const Bytes& file = plain_file();
   for (int i = 3; i < 1000; ++i) folder.write(fmt::format("train/m{:04}/a.png", i), file);
   EXPECT_EQ(open_imagenet32_tree(folder.path())->info().class_names.at(999), "n03");
   folder.write("train/m1000/a.png", file);
@@ -215,7 +212,7 @@ TEST(Imagenet32Tree, AcceptsAThousandClassesAndNoMore) {
 
 TEST(Imagenet32Tree, ReadsTheMeanImageFromTheFolderAbove) {
   const TemporaryFolder folder;
-  write_imagenet32(folder, "images/");
+  write_imagenet32_tree(folder, "images/");
   fs::rename(folder.path() / "images/image_mean.npy", folder.path() / "image_mean.npy");
   for (const char* name : {"images", "images/"}) {
     EXPECT_EQ(open_imagenet32_tree(folder.path() / name)->info().normalisation.subtract.size(), 3072U);
@@ -327,7 +324,7 @@ std::vector<Malformed> malformed_imagenet32() {
       {"train_missing", remove("train"), {"imagenet32", "train"}},
       {"no_test", remove("val"), {"0", "test", "val", "1"}},
       {"test_and_val", write("test/n01/a.png", {1}), {"2", "test", "val", "1"}},
-      {"class_only_in_test", write("val/n04/a.png", png_file(PngPicture{})), {"val", "n04", "train"}},
+      {"class_only_in_test", write("val/n04/a.png", plain_file()), {"val", "n04", "train"}},
       {"class_empty", remove("train/n02/y.png"), {"train/n02", "0", "1"}},
       {"archive_among_classes", write("train/n05.tar", {1}), {"train/n05.tar", "file", "folders"}},
       {"image_of_text", write("train/n01/b.png", {'t', 'e', 'x', 't'}), {"train/n01/b.png", "74 65 78 74"}},
@@ -359,13 +356,13 @@ class MalformedImagenet32Tree : public testing::TestWithParam<Malformed> {};
 
 TEST_P(MalformedCinic10Tree, IsRejected) {
   const TemporaryFolder folder;
-  write_cinic10(folder);
+  write_cinic10_tree(folder);
   EXPECT_TRUE(is_rejected("cinic10", GetParam(), folder, &open_cinic10_tree));
 }
 
 TEST_P(MalformedImagenet32Tree, IsRejected) {
   const TemporaryFolder folder;
-  write_imagenet32(folder);
+  write_imagenet32_tree(folder);
   EXPECT_TRUE(is_rejected("imagenet32", GetParam(), folder, &open_imagenet32_tree));
 }
 

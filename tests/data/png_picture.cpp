@@ -121,8 +121,8 @@ PngChunkList png_chunks(const PngPicture& picture) {
   PngChunkList chunks = {{"IHDR", header}};
   if (picture.format.colour == PngColour::palette) chunks.emplace_back("PLTE", picture.palette());
   if (picture.format.transparency) {
-    const bool palette = picture.format.colour == PngColour::palette;
-    chunks.emplace_back("tRNS", palette ? Bytes{0, 128} : Bytes(static_cast<std::size_t>(2 * picture.channels()), 0));
+    const PngColour colour = picture.format.colour;
+    chunks.emplace_back("tRNS", colour == PngColour::palette ? Bytes{0, 128} : Bytes(colour == PngColour::rgb ? 6 : 2));
   }
   chunks.emplace_back("IDAT", compress(picture.rows()));
   chunks.emplace_back("IEND", Bytes{});
@@ -153,7 +153,7 @@ Bytes compress(const Bytes& bytes, bool gzip) {
   stream.next_out = out.data();
   stream.avail_out = static_cast<uInt>(out.size());
   const int status = ::deflate(&stream, Z_FINISH);
-  out.resize(out.size() - stream.avail_out);
+  out.resize(stream.total_out);
   ::deflateEnd(&stream);
   if (status != Z_STREAM_END) throw std::runtime_error("deflate failed");
   return out;
