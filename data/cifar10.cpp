@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <iterator>
-#include <optional>
-#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "data/bundled_sample.h"
 #include "data/file_reader.h"
+#include "data/numbered_files.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::data {
@@ -25,6 +23,7 @@ constexpr std::size_t kPlane = 32 * 32;
 constexpr std::size_t kRecord = 1 + 3 * kPlane;  // label, then (C, H, W)
 constexpr std::array kClasses = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
+constexpr NumberedName kTrainingName{.prefix = "data_batch_", .suffix = ".bin"};
 constexpr const char* kTestFile = "test_batch.bin";
 
 /// The records of a split: the concatenation of several files. Labels are in memory; pixels are read on demand.
@@ -95,67 +94,42 @@ class Cifar10 final : public Dataset {
   Records train_, test_;
 };
 
-/// The N of "data_batch_N.bin", without leading zeros.
-std::optional<int> training_file_number(std::string_view name) {
-  constexpr std::string_view kPrefix = "data_batch_";
-  constexpr std::string_view kSuffix = ".bin";
-  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix) || name.size() <= kPrefix.size() + kSuffix.size()) return {};
-  const std::string_view digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
-  int number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (error != std::errc{} || end != digits.data() + digits.size() || digits != std::to_string(number)) return {};
-  return number;
-}
-
-std::string training_file(int number) { return fmt::format("data_batch_{}.bin", number); }
-
-/// Numbers of the training files in `folder`, ascending.
-std::vector<int> training_files(const fs::path& folder) {
-  std::vector<int> numbers;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (const auto number = training_file_number(entry->path().filename().string())) numbers.push_back(*number);
-  }
-  require<InputError>(!error, "{}: {} cannot be listed: {}", kName, folder.string(), error.message());
-  std::sort(numbers.begin(), numbers.end());
-  return numbers;
-}
-
 bool has_files(const fs::path& folder) {
   std::error_code ignored;  // an inaccessible folder has no files
-  return fs::is_directory(folder, ignored) && (fs::exists(folder / kTestFile, ignored) || !training_files(folder).empty());
+  return fs::is_directory(folder, ignored) &&
+         (fs::exists(folder / kTestFile, ignored) || !file_numbers(kName, folder, kTrainingName).empty());
 }
 
-fs::path find_folder(const fs::path& root) {
+std::array<fs::path, 3> folders_of(const fs::path& root) { return {root, root / kName, root / "cifar-10-batches-bin"}; }
+
+fs::path find_cifar10_folder(const fs::path& root) {
   std::error_code ignored;
   require<InputError>(fs::exists(root, ignored), "{}: {} does not exist", kName, root.string());
   require<InputError>(fs::is_directory(root, ignored), "{}: {} is not a directory", kName, root.string());
-  for (const fs::path& folder : {root, root / kName, root / "cifar-10-batches-bin"}) {
+  for (const fs::path& folder : folders_of(root)) {
     if (has_files(folder)) return folder;
   }
   fail<InputError>("{}: neither {} nor its folders {} and cifar-10-batches-bin have {} or {}", kName, root.string(), kName,
-                   training_file(1), kTestFile);
-}
-
-/// The training files of `folder`, in order. Throws InputError unless they are numbered from 1 without gaps.
-std::vector<fs::path> training_paths(const fs::path& folder) {
-  std::vector<fs::path> paths;
-  for (const int number : training_files(folder)) {
-    const auto expected = static_cast<int>(paths.size()) + 1;
-    require<InputError>(number == expected, "{}: {} has {} but no {}, expected numbers from 1 without gaps", kName,
-                        folder.string(), training_file(number), training_file(expected));
-    paths.push_back(folder / training_file(number));
-  }
-  require<InputError>(!paths.empty(), "{}: {} has no {}", kName, folder.string(), training_file(1));
-  return paths;
+                   kTrainingName.of(1), kTestFile);
 }
 
 }  // namespace
 
+bool has_cifar10_files(const fs::path& root) {
+  const auto folders = folders_of(root);
+  return std::any_of(folders.begin(), folders.end(), has_files);
+}
+
+std::vector<std::string> cifar10_classes() { return {kClasses.begin(), kClasses.end()}; }
+
+Normalisation cifar10_normalisation() {
+  return {.subtract = {0.4914F, 0.4822F, 0.4465F}, .divide = {0.2023F, 0.1994F, 0.2010F}};
+}
+
 std::shared_ptr<const Dataset> open_cifar10(const fs::path& root) {
-  const fs::path folder = find_folder(root.empty() ? bundled_sample() : root);
+  const fs::path folder = find_cifar10_folder(root.empty() ? bundled_sample() : root);
   Records train, test;
-  for (const fs::path& path : training_paths(folder)) train.append(path);
+  for (const fs::path& path : numbered_files(kName, folder, kTrainingName)) train.append(path);
   test.append(folder / kTestFile);
 
   DatasetInfo info{.name = kName,
@@ -163,8 +137,8 @@ std::shared_ptr<const Dataset> open_cifar10(const fs::path& root) {
                    .shape = kShape,
                    .train_images = train.count(),
                    .test_images = test.count(),
-                   .class_names = {kClasses.begin(), kClasses.end()},
-                   .normalisation = {.subtract = {0.4914F, 0.4822F, 0.4465F}, .divide = {0.2023F, 0.1994F, 0.2010F}}};
+                   .class_names = cifar10_classes(),
+                   .normalisation = cifar10_normalisation()};
   return std::make_shared<Cifar10>(std::move(info), std::move(train), std::move(test));
 }
 

@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "data/dataset.h"
 
@@ -17,5 +19,14 @@ namespace apam::data {
 /// - a file is not a regular file, cannot be opened, is empty, or does not consist of whole records;
 /// - a label is above 9.
 std::shared_ptr<const Dataset> open_cifar10(const std::filesystem::path& root);
+
+/// Whether one of these folders of `root` has a test_batch.bin or a data_batch_N.bin.
+bool has_cifar10_files(const std::filesystem::path& root);
+
+/// "airplane", "automobile", ..., in the order of the labels.
+std::vector<std::string> cifar10_classes();
+
+/// The mean and standard deviation of channels in common use.
+Normalisation cifar10_normalisation();
 
 }  // namespace apam::data

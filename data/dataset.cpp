@@ -1,35 +1,9 @@
 #include "data/dataset.h"
 
-#include <fmt/ranges.h>
-
-#include <array>
-#include <vector>
-
-#include "data/cifar10.h"
-#include "data/synthetic.h"
 #include "kernels/runtime/error.h"
 #include "kernels/runtime/fnv1a.h"
 
 namespace apam::data {
-namespace {
-
-struct Opener {
-  std::string_view name;
-  std::shared_ptr<const Dataset> (*open)(const DatasetOptions& options);
-};
-
-std::shared_ptr<const Dataset> open_synthetic(const DatasetOptions& options) {
-  require<InputError>(options.root.empty(), "data: synthetic has no data root, got {}", options.root.string());
-  return make_synthetic(options.synthetic);
-}
-
-constexpr std::array kNames = {std::string_view{"cifar10"}, std::string_view{"synthetic"}};
-constexpr std::array kOpeners = {
-    Opener{kNames[0], [](const DatasetOptions& options) { return open_cifar10(options.root); }},
-    Opener{kNames[1], open_synthetic},
-};
-
-}  // namespace
 
 std::string to_string(ImageShape shape) { return fmt::format("{}x{}x{}", shape.height, shape.width, shape.channels); }
 
@@ -46,7 +20,8 @@ Dataset::Dataset(DatasetInfo info) : info_(std::move(info)) {
 
 std::string describe(const Dataset& dataset) {
   const DatasetInfo& info = dataset.info();
-  return fmt::format("{}: {} training and {} test images of {} in {} classes, from {}", info.name, info.train_images,
+  const std::string valid = info.valid_images > 0 ? fmt::format(", {} validation", info.valid_images) : "";
+  return fmt::format("{}: {} training{} and {} test images of {} in {} classes, from {}", info.name, info.train_images, valid,
                      info.test_images, to_string(info.shape), info.classes(), info.source);
 }
 
@@ -64,15 +39,6 @@ std::uint64_t hash_of_labels(const Dataset& dataset, Split split) {
     hash.add_bytes(static_cast<std::uint32_t>(dataset.label(split, i)), sizeof(std::uint32_t));
   }
   return hash.value();
-}
-
-std::span<const std::string_view> dataset_names() { return kNames; }
-
-std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options) {
-  for (const Opener& opener : kOpeners) {
-    if (opener.name == options.name) return opener.open(options);
-  }
-  fail<InputError>("data: unknown dataset '{}', expected one of {}", options.name, fmt::join(kNames, ", "));
 }
 
 }  // namespace apam::data

@@ -1,4 +1,4 @@
-// Labelled 8-bit images of one shape, split into training and test images.
+// Labelled 8-bit images of one shape, split into training, validation and test images.
 //
 // Images are read one at a time, from any thread. A dataset keeps them in memory, reads them from files, or computes them. An
 // image that is not in memory as (H, W, C) is written to scratch memory of the caller.
@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,10 +14,12 @@
 #include <vector>
 
 #include "data/image.h"
+#include "data/pack.h"
+#include "data/source.h"
 
 namespace apam::data {
 
-enum class Split : std::uint8_t { train, test };
+enum class Split : std::uint8_t { train, valid, test };
 
 /// A labelled image. `pixels` is in the dataset's memory or in the scratch memory passed to Dataset::read.
 struct Sample {
@@ -30,12 +33,16 @@ struct DatasetInfo {
   std::string source;  ///< where the images come from, for display
   ImageShape shape;
   std::int64_t train_images = 0;
+  std::int64_t valid_images = 0;  ///< few data sets have any
   std::int64_t test_images = 0;
   std::vector<std::string> class_names;  ///< one per class
   Normalisation normalisation;
+  std::string content_sha256{};  ///< of a packed file (data/packed_header.h); empty: not known
 
   int classes() const { return static_cast<int>(class_names.size()); }
-  std::int64_t images(Split split) const { return split == Split::train ? train_images : test_images; }
+  std::int64_t images(Split split) const {
+    return split == Split::train ? train_images : split == Split::valid ? valid_images : test_images;
+  }
 };
 
 class Dataset {
@@ -54,7 +61,7 @@ class Dataset {
   virtual std::int32_t label(Split split, std::int64_t index) const;
 
  protected:
-  /// Throws InputError if the shape, a split or the list of classes is empty.
+  /// Throws InputError if the shape, the training images, the test images or the list of classes is empty.
   explicit Dataset(DatasetInfo info);
 
  private:
@@ -79,14 +86,41 @@ struct SyntheticOptions {
 
 struct DatasetOptions {
   std::string name = "cifar10";
-  std::filesystem::path root{};  ///< folder of the files; empty: the bundled sample (cifar10)
+  std::filesystem::path root{};                         ///< folder or packed file; empty: the data set's default, if it has one
+  std::string train_split = "train";                    ///< parts that are the training images: "train" or "train+valid"
+  std::string label_order{};                            ///< of imagenet32: "devkit" or "wnid"; empty: the order of the files
+  std::filesystem::path cache{};                        ///< receives packed files of folders that are not writable; empty: none
+  std::function<void(const PackProgress&)> progress{};  ///< see PackOptions
   SyntheticOptions synthetic{};
 };
 
 /// The valid DatasetOptions::name.
 std::span<const std::string_view> dataset_names();
 
-/// Opens and validates a dataset. Throws InputError for an unknown name and for missing or malformed files.
+/// Opens and validates a dataset. Folders of small or compressed files are packed first (data/pack_cache.h). Throws InputError
+/// for an unknown name, for missing or malformed files, and for options that the data set does not have.
 std::shared_ptr<const Dataset> open_dataset(const DatasetOptions& options);
+
+class PackedFile;
+
+struct OpenedSource {
+  std::unique_ptr<Source> source;              ///< with all parts, regardless of DatasetOptions::train_split
+  std::string label_order{};                   ///< see PackOptions
+  std::string fingerprint{};                   ///< see PackOptions
+  std::shared_ptr<const PackedFile> packed{};  ///< if the root is a packed file
+};
+
+/// The same files, to be read once, front to back. Nothing is packed.
+OpenedSource open_source(const DatasetOptions& options);
+
+/// The size of a part of a full data set, as published.
+struct OfficialPart {
+  std::string_view name;
+  std::int64_t images = 0;
+  std::int64_t images_per_class = 0;  ///< 0: differs between classes
+};
+
+/// Empty for data sets of any size.
+std::span<const OfficialPart> official_parts(std::string_view name);
 
 }  // namespace apam::data

@@ -50,7 +50,8 @@ void check_pixels(const Dataset& dataset, Split split, std::string_view name, st
 
 std::vector<std::string> sanity_warnings(const Dataset& dataset) {
   std::vector<std::string> lines;
-  for (const auto& [split, name] : {std::pair{Split::train, "training"}, std::pair{Split::test, "test"}}) {
+  for (const auto& [split, name] :
+       {std::pair{Split::train, "training"}, std::pair{Split::valid, "validation"}, std::pair{Split::test, "test"}}) {
     if (dataset.info().images(split) < 2) continue;
     check_labels(dataset, split, name, lines);
     check_pixels(dataset, split, name, lines);

@@ -3,13 +3,13 @@
 #include "nets/weight_file.h"
 
 #include <fmt/ranges.h>
-#include <openssl/evp.h>
 
 #include <cstring>
 #include <deque>
 #include <memory>
 #include <set>
 
+#include "kernels/runtime/sha256.h"
 #include "nets/safetensors.h"
 
 namespace apam::nets {
@@ -161,32 +161,13 @@ LoadedWeights read_statistics(const ParameterLayout& layout, StateReader& file, 
   return loaded;
 }
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    ok_ = context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
-  }
-  void add(std::span<const float> values) {
-    ok_ = ok_ && EVP_DigestUpdate(context_.get(), values.data(), values.size_bytes()) == 1;
-  }
-  /// Finishes the digest. Lower-case hex.
-  std::string hex() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned int size = 0;
-    ok_ = ok_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1;
-    require<DeviceError>(ok_, "sha256: libcrypto failed, digest of {} bytes, expected {}", size, 32);
-    return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, ""));
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-  bool ok_ = false;
-};
-
 /// All parameters in the order and shapes of the weight file.
 void add_parameters(Sha256& digest, const ParameterArena& arena) {
   const auto weights = on_host(arena.weights());
-  for (const auto& parameter : arena.layout().parameters()) digest.add(file_order(parameter, weights));
+  for (const auto& parameter : arena.layout().parameters()) {
+    const auto values = file_order(parameter, weights);
+    digest.add(std::as_bytes(std::span(values)));
+  }
 }
 
 }  // namespace
@@ -254,8 +235,8 @@ std::string state_sha256(const ParameterArena& arena) {
   const auto statistics = on_host(arena.running_statistics());
   for (const auto& entry : arena.layout().statistics()) {
     const auto channels = static_cast<std::size_t>(entry.channels);
-    digest.add(std::span(statistics).subspan(entry.mean_offset, channels));
-    digest.add(std::span(statistics).subspan(entry.variance_offset, channels));
+    digest.add(std::as_bytes(std::span(statistics).subspan(entry.mean_offset, channels)));
+    digest.add(std::as_bytes(std::span(statistics).subspan(entry.variance_offset, channels)));
   }
   return digest.hex();
 }

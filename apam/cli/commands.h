@@ -24,4 +24,13 @@ int gradients(const training::GradientsOptions& options);
 /// This build, this machine, and the kernels of a net.
 int info(const training::InfoOptions& options);
 
+/// Packs a data set into one file. 0; 128 + the signal that ended it early: the next call continues.
+int data_pack(const training::DataPackOptions& options);
+
+/// Reads a data set and prints counts, hashes and statistics. 0; 1 if it is damaged, or differs from the full set as published.
+int data_check(const training::DataCheckOptions& options);
+
+/// Writes a data set in another form. 0; 128 + the signal that ended it early: nothing is left.
+int data_export(const training::DataExportOptions& options);
+
 }  // namespace apam::cli

@@ -1,6 +1,10 @@
+#include <unistd.h>
+
 #include <iostream>
 
 #include "apam/cli/commands.h"
+#include "apam/cli/pack_progress.h"
+#include "apam/cli/terminal_progress.h"
 #include "apam/training/evaluate.h"
 #include "apam/training/factories.h"
 #include "apam/training/json_text.h"
@@ -13,7 +17,10 @@ namespace apam::cli {
 int eval(const training::EvalOptions& options) {
   const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
   Exec exec(exec_options(options.machine, threads));
-  const auto dataset = open_data(options.data, options.net);
+  const auto dataset = [&] {
+    PackProgressLine packing(std::cerr, terminal_columns(STDERR_FILENO));
+    return open_data(options.data, options.net, [&](const data::PackProgress& progress) { packing.show(progress); });
+  }();
   const auto net = make_net(options.net, *dataset);
   training::Scorer scorer(exec, *net, training::test_batches(dataset, options.batch));
   const nets::LoadedWeights loaded = nets::load_weights(options.weights, scorer.arena());

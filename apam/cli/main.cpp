@@ -88,6 +88,9 @@ int run_program(const CommandLine& command_line) {
   training::EvalOptions eval_options;
   training::GradientsOptions gradients_options;
   training::InfoOptions info_options;
+  training::DataPackOptions pack_options;
+  training::DataCheckOptions check_options;
+  training::DataExportOptions export_options;
 
   CLI::App program("apam: trains convolutional networks by asynchronous adaptive gradient methods", "apam");
   program.set_version_flag("--version", std::string(training::kVersion));
@@ -96,6 +99,8 @@ int run_program(const CommandLine& command_line) {
       "  mpiexec.mpich -n 3 apam train --exchange async ...     1 master and 2 workers\n"
       "Under mpiexec only rank 0 runs the other commands.\n"
       "APAM_VERBOSE=1 prints one line per kernel that runs.");
+  CLI::App* data = program.add_subcommand("data", "Pack, check or export a data set");
+  data->require_subcommand(1);
   const std::vector<Command> commands{
       add_command(program, "train", Ranks::all, "Train a network and write a run folder", train_options,
                   [&] { return cli::train(train_options, command_line); }),
@@ -105,7 +110,13 @@ int run_program(const CommandLine& command_line) {
                   "Compute the gradients of one given batch at given weights, from file to file", gradients_options,
                   [&] { return cli::gradients(gradients_options); }),
       add_command(program, "info", Ranks::first, "Show this build, this machine, and the kernels chosen for a network",
-                  info_options, [&] { return cli::info(info_options); })};
+                  info_options, [&] { return cli::info(info_options); }),
+      add_command(*data, "pack", Ranks::first, "Write a data set to one file, for --data-root FILE", pack_options,
+                  [&] { return cli::data_pack(pack_options); }),
+      add_command(*data, "check", Ranks::first, "Read a data set; print counts, hashes and statistics", check_options,
+                  [&] { return cli::data_check(check_options); }),
+      add_command(*data, "export", Ranks::first, "Write a data set in the form of another one", export_options,
+                  [&] { return cli::data_export(export_options); })};
   try {
     program.parse(arguments_of(command_line));
   } catch (const CLI::Success& requested) {  // --help, --version
@@ -120,7 +131,7 @@ int run_program(const CommandLine& command_line) {
     if (command.ranks == Ranks::first && !reports_for_launch()) return 0;
     return reporting(command.app->get_name(), command.run);
   }
-  return report("a command is needed: train, eval, gradients or info (see apam --help)", 2);
+  return report("a command is needed: train, eval, gradients, info or data (see apam --help)", 2);
 }
 
 }  // namespace

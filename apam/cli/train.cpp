@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "apam/cli/commands.h"
+#include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
 #include "apam/cli/train_ranks.h"
@@ -19,7 +20,13 @@ namespace {
 
 int train_local(const training::TrainOptions& options, const CommandLine& command, const Interruption& interruption) {
   const std::array<exchange::RankCores, 1> this_rank{training::cores_of_this_rank(true)};
-  training::RunPlan plan = make_run_plan(options, make_thread_budget(options, this_rank, 0));
+  training::RunPlan plan = [&] {
+    PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
+    return make_run_plan(options, make_thread_budget(options, this_rank, 0), [&](const data::PackProgress& packing) {
+      check_interruption(interruption);
+      line.show(packing);
+    });
+  }();
   const auto interrupted = [&] { return interruption.pending().has_value(); };
   plan.exec.give_up = interrupted;
   Exec exec(plan.exec);

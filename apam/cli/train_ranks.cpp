@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "apam/cli/failure.h"
+#include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
 #include "apam/exchange/master.h"
@@ -76,7 +77,13 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
   const bool first = environment.rank() == 0;
   const bool computes = synchronous || !first;
   const bool updates = synchronous || first;
-  rank.plan = make_run_plan(options, budget);
+  {
+    PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
+    rank.plan = make_run_plan(options, budget, [&](const data::PackProgress& packing) {
+      check_interruption(interruption);
+      if (first) line.show(packing);
+    });
+  }
   RunPlan& plan = rank.plan;
   if (!computes) plan.exec.threads = budget.master_threads;
   plan.exec.give_up = [&interruption] { return interruption.pending().has_value(); };

@@ -60,6 +60,7 @@ Fields data_and_model(const RunPlan& plan) {
       {"the data set", info.name},
       {"its training images", fmt::format("{}", info.train_images)},
       {"its test images", fmt::format("{}", info.test_images)},
+      {"the SHA-256 of its content", info.content_sha256.empty() ? "none" : info.content_sha256},
       {"its image shape", data::to_string(info.shape)},
       {"its classes", fmt::format("{}", fmt::join(info.class_names, " "))},
       {"the hash of its training labels", fmt::format("{:016x}", data::hash_of_labels(dataset, data::Split::train))},

@@ -8,8 +8,10 @@
 
 namespace apam::training {
 
-std::filesystem::path kernel_cache_folder(const MachineOptions& machine) {
-  if (machine.kernel_cache) return *machine.kernel_cache;
+namespace {
+
+/// $APAM_CACHE_DIR, else $XDG_CACHE_HOME/apam, else ~/.cache/apam; empty: none.
+std::filesystem::path cache_folder() {
   if (const char* folder = std::getenv("APAM_CACHE_DIR")) return folder;
   if (const char* caches = std::getenv("XDG_CACHE_HOME"); caches != nullptr && *caches != '\0') {
     return std::filesystem::path(caches) / "apam";
@@ -18,6 +20,12 @@ std::filesystem::path kernel_cache_folder(const MachineOptions& machine) {
     return std::filesystem::path(home) / ".cache" / "apam";
   }
   return {};
+}
+
+}  // namespace
+
+std::filesystem::path kernel_cache_folder(const MachineOptions& machine) {
+  return machine.kernel_cache ? std::filesystem::path(*machine.kernel_cache) : cache_folder();
 }
 
 ExecOptions exec_options(const MachineOptions& machine, int threads) {
@@ -33,11 +41,23 @@ ExecOptions exec_options(const MachineOptions& machine, int threads) {
   return options;
 }
 
-std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const NetOptions& net) {
-  data::DatasetOptions wanted{.name = options.name, .root = options.root};
-  wanted.synthetic.classes = net.classes.value_or(wanted.synthetic.classes);
+data::DatasetOptions dataset_options(const DataOptions& options) {
+  const std::filesystem::path cache = cache_folder();
+  data::DatasetOptions wanted{.name = options.name,
+                              .root = options.root,
+                              .train_split = options.train_split,
+                              .label_order = options.label_order.value_or(""),
+                              .cache = cache.empty() ? cache : cache / "data"};
   wanted.synthetic.train_images = options.train_images;
   wanted.synthetic.test_images = options.test_images;
+  return wanted;
+}
+
+std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const NetOptions& net,
+                                               const PackObserver& observer) {
+  data::DatasetOptions wanted = dataset_options(options);
+  wanted.progress = observer;
+  wanted.synthetic.classes = net.classes.value_or(wanted.synthetic.classes);
   return data::open_dataset(wanted);
 }
 

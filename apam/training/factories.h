@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,8 +21,16 @@ std::filesystem::path kernel_cache_folder(const MachineOptions& machine);
 /// machine does not have.
 ExecOptions exec_options(const MachineOptions& machine, int threads);
 
-/// Throws InputError for files that are missing or malformed.
-std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const NetOptions& net);
+/// See data::PackOptions.
+using PackObserver = std::function<void(const data::PackProgress&)>;
+
+/// The data set of the options. Packed files of folders that are not writable go to the folder `data` next to the kernel
+/// timings' default place.
+data::DatasetOptions dataset_options(const DataOptions& options);
+
+/// Opens the data set; the first use of a folder packs it. Throws InputError for files that are missing or malformed.
+std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const NetOptions& net,
+                                               const PackObserver& observer = {});
 
 /// Throws UsageError if the net would have fewer classes than the data.
 std::unique_ptr<nets::Net> make_net(const NetOptions& options, const data::Dataset& dataset);

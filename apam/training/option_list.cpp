@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "data/dataset.h"
+#include "data/export.h"
 #include "nets/net.h"
 
 namespace apam::training {
@@ -73,18 +74,39 @@ Option required(Option option) {
   return option;
 }
 
-void add_data(List& list, DataOptions& data) {
+/// Which data set, and where it is.
+void add_data_source(List& list, DataOptions& data) {
   const std::string group = "Data";
   list.push_back(
       agreed({.name = "--data", .field = &data.name, .group = group, .help = "The data set", .choices = data_names()}));
   list.push_back({.name = "--data-root",
                   .field = &data.root,
                   .group = group,
-                  .unit = "DIR",
-                  .help = "Folder of the data files",
-                  .otherwise = "cifar10: a sample that comes with apam"});
+                  .unit = "DIR|FILE",
+                  .help = "Folder of the data files, or a packed file (apam data pack)",
+                  .otherwise = "cifar10: a sample that comes with apam; fashion-mnist: Debian's package"});
+  list.push_back(agreed({.name = "--label-order",
+                         .field = &data.label_order,
+                         .group = group,
+                         .help = "imagenet32: labels numbered as in the development kit, or by sorted WordNet id",
+                         .otherwise = "npz files: devkit; a folder per class: wnid",
+                         .choices = {"devkit", "wnid"}}));
+}
+
+void add_synthetic(List& list, DataOptions& data) {
+  const std::string group = "Data";
   list.push_back(agreed(images_option("--train-images", data.train_images, group, "Training images (synthetic)", "N")));
   list.push_back(agreed(images_option("--test-images", data.test_images, group, "Test images (synthetic)", "N")));
+}
+
+void add_data(List& list, DataOptions& data) {
+  add_data_source(list, data);
+  list.push_back(agreed({.name = "--train-split",
+                         .field = &data.train_split,
+                         .group = "Data",
+                         .help = "Parts of the data set that are the training images",
+                         .choices = {"train", "train+valid"}}));
+  add_synthetic(list, data);
 }
 
 void add_machine(List& list, MachineOptions& machine, std::string threads, std::string threads_otherwise) {
@@ -280,6 +302,61 @@ List describe(InfoOptions& options) {
                   .group = "Machine",
                   .help = "Time the kernels of that step again and replace the stored timings, except by doubtful ones",
                   .needs = "--net"});
+  return list;
+}
+
+List describe(DataPackOptions& options) {
+  List list;
+  add_data_source(list, options.data);
+  add_synthetic(list, options.data);
+  list.push_back({.name = "--out",
+                  .field = &options.out,
+                  .group = "Output",
+                  .unit = "FILE",
+                  .help = "The packed file; an interrupted run is continued",
+                  .required = true});
+  return list;
+}
+
+List describe(DataCheckOptions& options) {
+  List list;
+  add_data_source(list, options.data);
+  add_synthetic(list, options.data);
+  list.push_back({.name = "--any-size",
+                  .field = &options.any_size,
+                  .group = "Data",
+                  .help = "Accept other numbers of images than those of the full data set"});
+  list.push_back({.name = "--json", .field = &options.json, .group = "Output", .help = "Print JSON"});
+  return list;
+}
+
+List describe(DataExportOptions& options) {
+  const auto formats = data::export_formats();
+  List list;
+  add_data_source(list, options.data);
+  const auto first = [&](std::string name, std::optional<std::int64_t>& images, std::string help) {
+    list.push_back({.name = std::move(name),
+                    .field = &images,
+                    .group = "Data",
+                    .unit = "N",
+                    .help = std::move(help),
+                    .otherwise = "all",
+                    .least = 1,
+                    .most = kMostImages});
+  };
+  first("--train-images", options.train_images, "Export the first N training images");
+  first("--test-images", options.test_images, "Export the first N test images");
+  list.push_back({.name = "--format",
+                  .field = &options.format,
+                  .group = "Output",
+                  .help = "Form of the exported files",
+                  .choices = {formats.begin(), formats.end()}});
+  list.push_back({.name = "--out",
+                  .field = &options.out,
+                  .group = "Output",
+                  .unit = "DIR",
+                  .help = "Folder, empty or new",
+                  .required = true});
   return list;
 }
 

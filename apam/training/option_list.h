@@ -40,5 +40,8 @@ std::vector<Option> describe(TrainOptions& options);
 std::vector<Option> describe(EvalOptions& options);
 std::vector<Option> describe(GradientsOptions& options);
 std::vector<Option> describe(InfoOptions& options);
+std::vector<Option> describe(DataPackOptions& options);
+std::vector<Option> describe(DataCheckOptions& options);
+std::vector<Option> describe(DataExportOptions& options);
 
 }  // namespace apam::training

@@ -10,6 +10,8 @@ namespace apam::training {
 struct DataOptions {
   std::string name = "cifar10";
   std::string root;
+  std::string train_split = "train";
+  std::optional<std::string> label_order{};
   std::int64_t train_images = 5000, test_images = 1000;  // synthetic
 };
 
@@ -74,6 +76,24 @@ struct InfoOptions {
   std::int64_t batch = 100;
   bool retime = false;
   bool json = false;
+};
+
+struct DataPackOptions {
+  DataOptions data;
+  std::string out;
+};
+
+struct DataCheckOptions {
+  DataOptions data;
+  bool any_size = false;
+  bool json = false;
+};
+
+struct DataExportOptions {
+  DataOptions data;
+  std::string format = "png-tree";
+  std::optional<std::int64_t> train_images, test_images;
+  std::string out;
 };
 
 }  // namespace apam::training

@@ -74,6 +74,8 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
 
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
+  config["data_sha256"] = data.content_sha256.empty() ? Json() : Json(data.content_sha256);
+  config["class_names"] = texts(data.class_names);
   config["warnings"] = plan.warnings;
   config["updates"] = plan.schedule.total_updates;
   config["updates_per_epoch"] = plan.train->per_epoch();

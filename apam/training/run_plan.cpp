@@ -6,7 +6,6 @@
 #include <ctime>
 #include <limits>
 
-#include "apam/training/factories.h"
 #include "apam/training/usage_error.h"
 #include "data/sanity_check.h"
 #include "nets/weight_file.h"
@@ -47,7 +46,7 @@ exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_e
 
 }  // namespace
 
-RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget) {
+RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, const PackObserver& observer) {
   RunPlan plan;
   plan.budget = budget;
   plan.exec = exec_options(options.machine, budget.threads);
@@ -56,7 +55,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget) {
     const engine::Optimizer check(Device{}, 0, plan.optimizer);
     return batch_options(options);
   });
-  const auto dataset = open_data(options.data, options.net);
+  const auto dataset = open_data(options.data, options.net, observer);
   plan.net = make_net(options.net, *dataset);
   plan.warnings = data::sanity_warnings(*dataset);
   const data::DatasetInfo& info = dataset->info();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apam/exchange/observer.h"
+#include "apam/training/factories.h"
 #include "apam/training/options.h"
 #include "apam/training/run_folder.h"
 #include "apam/training/thread_budget.h"
@@ -28,7 +29,8 @@ struct RunPlan {
 };
 
 /// Throws UsageError for options that contradict each other or the data, InputError for bad files.
-RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget);
+/// `observer` watches the packing of a data set on its first use, and may end it by throwing.
+RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, const PackObserver& observer = {});
 
 /// --out, or else runs/NET-DATA-EXCHANGE-TIME.
 std::string output_folder(const TrainOptions& options);

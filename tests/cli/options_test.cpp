@@ -68,7 +68,11 @@ TEST(Options, KeysAreUniqueAndEveryOptionHasHelp) {
   training::EvalOptions eval;
   training::GradientsOptions gradients;
   training::InfoOptions info;
-  for (const auto& list : {describe(train), describe(eval), describe(gradients), describe(info)}) {
+  training::DataPackOptions pack;
+  training::DataCheckOptions check;
+  training::DataExportOptions exported;
+  for (const auto& list : {describe(train), describe(eval), describe(gradients), describe(info), describe(pack),
+                           describe(check), describe(exported)}) {
     std::set<std::string> keys;
     for (const training::Option& option : list) {
       EXPECT_TRUE(keys.insert(option.key()).second) << option.name;

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Tests of scripts/cifar10_from_png.py and scripts/make_sample.py on small generated files."""
+"""Tests of scripts/cifar10_from_png.py and scripts/make_sample.py on small generated files, and of get_data.sh without network."""
 
 import contextlib
 import io
 import json
+import os
 import pathlib
 import random
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -142,6 +144,62 @@ class MakeSample(unittest.TestCase):
                 expected = [record for i, record in enumerate(everything) if labels[:i].count(labels[i]) < wanted]
                 self.assertEqual((target / file).read_bytes(), b"".join(expected), file)
                 self.assertEqual(len(expected), 10 * wanted)
+
+
+class GetData(unittest.TestCase):
+    """With a curl that fails, or delivers the wrong content."""
+
+    ARCHIVES = {"cinic10": ("CINIC-10.tar.gz", "687544992", "6ee4d0c996905fe93221de577967a372"),
+                "imagenet32": ("Imagenet32_train_npz.zip", "3580435279",
+                               "94226337ecc1b0309d9fcd0167127aaadc931587035fbcb53925235edbaec4fc")}
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_script(self, *arguments, curl="exit 7", **environment):
+        tools = self.folder / "bin"
+        tools.mkdir(exist_ok=True)
+        (tools / "curl").write_text(f"#!/bin/bash\n{curl}\n")
+        (tools / "curl").chmod(0o755)
+        script = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "get_data.sh"
+        environment = {**os.environ, **environment, "PATH": f"{tools}:{os.environ['PATH']}"}
+        return subprocess.run([script, *arguments], capture_output=True, text=True, env=environment)
+
+    def test_has_help_and_refuses_unknown_names(self):
+        for name in ("cifar10", "cinic10", "imagenet32"):
+            self.assertIn(f"get_data.sh {name}", self.run_script("--help").stdout)
+        self.assertEqual(self.run_script("mnist").returncode, 2)
+        self.assertEqual(self.run_script().returncode, 2)
+
+    def test_prints_which_file_to_put_where(self):
+        for name, facts in self.ARCHIVES.items():
+            process = self.run_script(name, self.folder / name)
+            self.assertEqual(process.returncode, 1)
+            for fact in (*facts, str(self.folder / name / facts[0])):
+                self.assertIn(fact, process.stderr)
+
+    def test_deletes_wrong_content_and_tries_the_next_source(self):
+        deliver = 'while [[ $1 != --output ]]; do shift; done; echo wrong >"$2"'
+        process = self.run_script("cinic10", self.folder / "a", curl=deliver, CINIC10_URL="file:///mirror")
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(process.stdout.count("wrong size or hash and was deleted"), 2)
+        self.assertEqual(list((self.folder / "a").iterdir()), [])
+
+    def test_keeps_an_interrupted_download(self):
+        stop = 'while [[ $1 != --output ]]; do shift; done; echo part >>"$2"; exit 18'
+        for length in (5, 10):
+            self.assertEqual(self.run_script("cinic10", self.folder / "a", curl=stop).returncode, 1)
+            self.assertEqual((self.folder / "a" / "CINIC-10.tar.gz.download").stat().st_size, length)
+
+    def test_refuses_a_wrong_file_in_its_place(self):
+        (self.folder / "a").mkdir()
+        (self.folder / "a" / "CINIC-10.tar.gz").write_bytes(b"wrong")
+        process = self.run_script("cinic10", self.folder / "a")
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("CINIC-10.tar.gz is not the expected file", process.stderr)
+        self.assertTrue((self.folder / "a" / "CINIC-10.tar.gz").exists())
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ MISTAKES = [
     (["train", "--weight-decay", "-1"], "weight decay must not be negative, got -1"),
     (["train", "--net", "vgg"], "--net: expected one of allcnn, resnet18, wrn28-5, got 'vgg'"),
     (["train", "--classes", "5"], "--classes 5: cifar10 has 10 classes"),
-    (["train", "--data", "mnist"], "--data: expected one of cifar10, synthetic, got 'mnist'"),
+    (["train", "--data", "mnist"], "--data: expected one of cifar10, cinic10, imagenet32, fashion-mnist, synthetic, got 'mnist'"),
     (["train", "--optimizer", "lion"], "--optimizer: expected one of amsgrad, adam, sgd, got 'lion'"),
     (["train", "--exchange", "ring"], "--exchange: expected one of local, async, sync, got 'ring'"),
     (["train", "--order", "random"], "--order: expected one of shuffled, sequential, got 'random'"),

@@ -35,6 +35,8 @@ TEST(Agreement, ComparesEveryOptionThatChangesResults) {
       [](auto& o) { o.net.name = "resnet18"; },
       [](auto& o) { o.net.classes = 10; },
       [](auto& o) { o.data.name = "synthetic"; },
+      [](auto& o) { o.data.train_split = "train+valid"; },
+      [](auto& o) { o.data.label_order = "wnid"; },
       [](auto& o) { o.data.train_images = 7; },
       [](auto& o) { o.data.test_images = 7; },
       [](auto& o) { o.exchange = "sync"; },
