@@ -12,8 +12,8 @@ Order parse_order(std::string_view text) {
   fail<InputError>("order: '{}' is unknown, expected shuffled or sequential", text);
 }
 
-BatchOptions evaluation_batches(std::int64_t batch) {
-  return {.split = Split::test, .batch = batch, .order = Order::sequential, .augmentation = kNoAugmentation, .seed = 0};
+BatchOptions evaluation_batches(std::int64_t batch, Split split) {
+  return {.split = split, .batch = batch, .order = Order::sequential, .augmentation = kNoAugmentation, .seed = 0};
 }
 
 Batch::Batch(ImageShape shape, std::int64_t rows)

@@ -33,8 +33,8 @@ struct BatchOptions {
   std::uint64_t seed = 0;
 };
 
-/// Options for evaluation: the test images in order, without augmentation.
-BatchOptions evaluation_batches(std::int64_t batch);
+/// Options for evaluation: the images of a split in order, without augmentation.
+BatchOptions evaluation_batches(std::int64_t batch, Split split = Split::test);
 
 /// A batch, or the rows [begin, end) of a batch that is split between processes.
 struct Request {

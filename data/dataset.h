@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,10 @@
 namespace apam::data {
 
 enum class Split : std::uint8_t { train, valid, test };
+
+/// Parses "train" or "test"; nothing for any other text.
+std::optional<Split> parse_split(std::string_view text);
+std::string_view to_string(Split split);
 
 /// A labelled image. `pixels` is in the dataset's memory or in the scratch memory passed to Dataset::read.
 struct Sample {

@@ -15,7 +15,7 @@ using CommandLine = std::vector<std::string>;
 /// ended it early.
 int train(const training::TrainOptions& options, const CommandLine& command);
 
-/// Evaluates a saved model on the test images. 0; 3 if the loss is not finite.
+/// Evaluates a saved model on the images of --eval-split. 0; 3 if the loss is not finite.
 int eval(const training::EvalOptions& options);
 
 /// Gradients of one given mini-batch at given weights, from file to file.

@@ -22,7 +22,7 @@ int eval(const training::EvalOptions& options) {
     return open_data(options.data, options.net, [&](const data::PackProgress& progress) { packing.show(progress); });
   }();
   const auto net = make_net(options.net, *dataset);
-  training::Scorer scorer(exec, *net, training::test_batches(dataset, options.batch));
+  training::Scorer scorer(exec, *net, training::evaluation_batches(dataset, options.eval_split, options.batch));
   const nets::LoadedWeights loaded = nets::load_weights(options.weights, scorer.arena());
   require<InputError>(loaded.running_statistics || net->layout().statistics().empty(),
                       "{}: has no running statistics of batch norm, without which {} cannot be evaluated", options.weights,
@@ -44,6 +44,7 @@ int eval(const training::EvalOptions& options) {
                                  {"state_sha256", nets::state_sha256(scorer.arena())},
                                  {"data", options.data.name},
                                  {"data_source", training::json_text(dataset->info().source)},
+                                 {"eval_split", options.eval_split},
                                  {"batch", options.batch},
                                  {"images", scores.images},
                                  {"test_accuracy", scores.accuracy},
@@ -52,8 +53,8 @@ int eval(const training::EvalOptions& options) {
                                  {"seconds", scores.seconds}};
     write_file(options.json, json.dump(2) + "\n");
   }
-  std::cout << fmt::format("test accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images, {:.1f} images/s)",
-                           100 * scores.accuracy, 100 * scores.top5, scores.loss, scores.images,
+  std::cout << fmt::format("{} accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images, {:.1f} images/s)",
+                           options.eval_split, 100 * scores.accuracy, 100 * scores.top5, scores.loss, scores.images,
                            static_cast<double>(scores.images) / scores.seconds)
             << std::endl;
   return 0;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <iostream>
+#include <optional>
 #include <utility>
 
 #include "apam/cli/commands.h"
@@ -30,17 +31,26 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   const auto interrupted = [&] { return interruption.pending().has_value(); };
   plan.exec.give_up = interrupted;
   Exec exec(plan.exec);
-  const engine::ParameterArena arena(exec.device(), plan.net->layout());
+  using Contents = engine::ParameterArena::Contents;
+  const engine::ParameterArena arena(exec.device(), plan.net->layout(),
+                                     plan.delayed() ? Contents::state : Contents::state_and_outgoing);
   const std::int64_t batches_before = load_initial_weights(options, exec, arena);
+  std::optional<exchange::DelayedWeights> delayed;      // only with artificial delay
+  std::optional<engine::ParameterArena> delayed_model;  // the worker's, with older weights
+  if (plan.delayed()) {
+    delayed.emplace(arena.weights(), options.max_delay, options.seed);
+    delayed_model.emplace(exec.device(), plan.net->layout());
+  }
   check_interruption(interruption);
   const auto make_evaluator = [&] {
-    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.test, interrupted);
+    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation, interrupted);
   };
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
   training::RunOutput output(options, plan, command, progress, make_evaluator);
   exchange::Updater updater(exec, arena, plan.optimizer);
-  exchange::Master master(updater, 1, plan.schedule, output.metrics());
-  training::NetGradientSource source(exec, *plan.net, arena, plan.train, {.threads = options.loader_threads});
+  exchange::Master master(updater, 1, plan.schedule, output.metrics(), delayed ? &*delayed : nullptr);
+  training::NetGradientSource source(exec, *plan.net, delayed_model ? *delayed_model : arena, plan.train,
+                                     {.threads = options.loader_threads});
 
   const training::KernelWork work{exec, &updater, &source, training::batch_sizes(*plan.train, 0, 1)};
   choose_kernels(work, [&] { check_interruption(interruption); });

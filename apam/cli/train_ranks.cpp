@@ -106,9 +106,9 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
   evaluation.exec.threads = plan.budget.eval_threads;
   evaluation.decisions = rank.exec->adopted();
   evaluation.give_up = [&interruption] { return interruption.pending().has_value(); };
-  if (plan.test->images() >= kManyImages) evaluation.final_threads = plan.budget.all_threads;
+  if (plan.evaluation->images() >= kManyImages) evaluation.final_threads = plan.budget.all_threads;
   const auto make_evaluator = [&] {
-    auto evaluator = std::make_unique<training::BackgroundEvaluator>(evaluation, *plan.net, plan.test);
+    auto evaluator = std::make_unique<training::BackgroundEvaluator>(evaluation, *plan.net, plan.evaluation);
     check_interruption(interruption);
     evaluator->collect();  // throws if its start failed
     return evaluator;

@@ -25,8 +25,8 @@ class GradientSource {
 
   /// Computes, at the arena's weights, the share's contribution to the mean gradient of the mini-batch: the sum over its
   /// rows divided by the rows of the whole batch. Writes gradients and batch statistics to arena().outgoing().
-  /// Returns a header with batch, loss_sum, rows and top1. For a share without rows (more parts than rows), rows is 0 and the
-  /// arena may stay untouched.
+  /// Returns a header with batch, loss_sum, rows, top1 and top5. For a share without rows (more parts than rows), rows is 0 and
+  /// the arena may stay untouched.
   virtual GradientHeader compute(const BatchShare& share) = 0;
 
   /// The weights that compute() uses and the gradients it writes.

@@ -4,9 +4,10 @@
 
 namespace apam::exchange {
 
-Master::Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer)
+Master::Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer, DelayedWeights* delayed)
     : updater_(updater),
       observer_(observer),
+      delayed_(delayed),
       schedule_(schedule),
       leases_(workers, schedule.total_updates),
       watch_(updater, schedule.keep_going),
@@ -15,6 +16,7 @@ Master::Master(Updater& updater, int workers, const Schedule& schedule, Observer
       active_(workers) {
   require<InputError>(schedule.total_updates >= 1, "master: at least one update is required, got {}", schedule.total_updates);
   require<InputError>(updater.version() == 0, "master: the updater has made {} updates already", updater.version());
+  require<InputError>(delayed == nullptr || workers == 1, "master: artificial delay is for 1 worker, got {}", workers);
 }
 
 Reply Master::welcome(int worker) {
@@ -42,9 +44,10 @@ void Master::apply(const GradientMessage& message, double at) {
   if (watch_.ends_before(header, message.worker)) return end(Ending::Why::diverged, 0);
   const std::int64_t staleness = updater_.version() - header.computed_at;
   updater_.apply(message.values);
+  if (delayed_ != nullptr) delayed_->add(weights());
   staleness_.record(message.worker, staleness);
   const std::int64_t update = updater_.version();
-  observer_.on_update({update, message.worker, staleness, header, at});
+  observer_.on_update({update, message.worker, staleness, header, at, updater_.rate()});
   if (watch_.ends_after(message.worker)) return end(Ending::Why::diverged, 0);
   if (schedule_.snapshot_at(update)) observer_.on_snapshot(update, at, updater_.arena().state());
   if (header.signal != 0) stop(header.signal);
@@ -73,9 +76,10 @@ void Master::check(const GradientMessage& message) const {
                          header.computed_at, state.given);
   const std::size_t expected = updater_.arena().state().size();
   require<ExchangeError>(
-      header.rows > 0 && header.top1 >= 0 && header.top1 <= header.rows && header.signal >= 0,
-      "master: worker {} reports {} correct of {} rows and signal {}, expected 0 <= correct <= rows, rows > 0 and signal >= 0",
-      worker, header.top1, header.rows, header.signal);
+      header.rows > 0 && header.top1 >= 0 && header.top1 <= header.top5 && header.top5 <= header.rows && header.signal >= 0,
+      "master: worker {} reports {} and {} of {} rows in the top 1 and top 5 and signal {}, expected 0 <= top 1 <= top 5 <= "
+      "rows, rows > 0 and signal >= 0",
+      worker, header.top1, header.top5, header.rows, header.signal);
   require<ExchangeError>(message.values.size() == expected, "master: worker {} sends {} floats, a contribution has {}", worker,
                          message.values.size(), expected);
 }
@@ -88,6 +92,8 @@ Reply Master::close(int worker, Reply reply) {
     reply.verdict = Verdict::stop;
     state.phase = Phase::stopped;
     --active_;
+  } else if (delayed_ != nullptr) {
+    reply.version = state.given = delayed_->version_for(updater_.version() + 1);
   }
   return reply;
 }
@@ -95,11 +101,15 @@ Reply Master::close(int worker, Reply reply) {
 void Master::run(MasterTransport& transport, Control& control) {
   require<ExchangeError>(transport.workers() == leases_.workers(), "master: a transport for {} workers, expected {}",
                          transport.workers(), leases_.workers());
-  for (int worker = 0; worker < leases_.workers(); ++worker) transport.reply(worker, welcome(worker), weights());
+  for (int worker = 0; worker < leases_.workers(); ++worker) {
+    const Reply first = welcome(worker);
+    transport.reply(worker, first, weights_of(first));
+  }
   while (!done()) {
     for (const GradientMessage& message : transport.wait_some()) {
       if (const int signal = control.stop_signal(); signal != 0) stop(signal);
-      transport.reply(message.worker, handle(message, control.now()), weights());
+      const Reply reply = handle(message, control.now());
+      transport.reply(message.worker, reply, weights_of(reply));
     }
   }
   transport.finish();

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "apam/exchange/artificial_delay.h"
 #include "apam/exchange/control.h"
 #include "apam/exchange/divergence.h"
 #include "apam/exchange/ending.h"
@@ -17,8 +18,9 @@ namespace apam::exchange {
 
 class Master {
  public:
-  /// The updater and the observer must outlive the master. Throws InputError without workers or updates to make.
-  Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer);
+  /// All must outlive the master. With `delayed`, replies carry older weights (artificial_delay.h); null: the current ones.
+  /// Throws InputError without workers or updates to make, or for delayed weights and more than one worker.
+  Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer, DelayedWeights* delayed = nullptr);
 
   /// The first reply to a worker: the initial weights and its first leases, or a stop if there are none for it. Once per
   /// worker.
@@ -45,7 +47,11 @@ class Master {
   Ending ending() const;
   const std::optional<Divergence>& divergence() const { return watch_.first(); }
 
+  /// The current weights.
   In weights() const { return updater_.arena().weights(); }
+  /// The weights that a reply announces, valid until the next update.
+  In weights_of(const Reply& reply) const { return delays() ? delayed_->history().at(reply.version).weights() : weights(); }
+  bool delays() const { return delayed_ != nullptr; }
   const Staleness& staleness() const { return staleness_; }
 
  private:
@@ -62,6 +68,7 @@ class Master {
 
   Updater& updater_;
   Observer& observer_;
+  DelayedWeights* delayed_;
   Schedule schedule_;
   Leases leases_;
   DivergenceWatch watch_;

@@ -14,6 +14,7 @@ struct UpdateRecord {
   std::int64_t staleness = 0;  ///< updates applied since the weights that the gradient was computed on; 0 in local and sync
   GradientHeader header;       ///< in sync training, summed over the ranks
   double at = 0;               ///< seconds since training began
+  double rate = 0;             ///< learning rate
 };
 
 /// Called by the thread that applies updates, between an update and the reply to its worker. Calls should be short.

@@ -53,7 +53,7 @@ Ending SynchronousTrainer::run(Control& control) {
     const std::int64_t update = updater_.version();
     if (schedule_.snapshot_at(update)) check_replicas(update);
     const double at = control.now();
-    observer_.on_update({update, 0, 0, header, at});
+    observer_.on_update({update, 0, 0, header, at, updater_.rate()});
     if (watch_.ends_after(0)) return {Ending::Why::diverged, update};
     if (schedule_.snapshot_at(update)) observer_.on_snapshot(update, at, source_.arena().state());
     if (stops && update < schedule_.total_updates) return {Ending::Why::interrupted, update, header.signal};
@@ -89,8 +89,8 @@ void SynchronousTrainer::start(const Bucket& bucket) {
 
 // Sums the headers (for signals, the number of ranks with one), and starts the sum of the batch statistics, weighted by rows.
 void SynchronousTrainer::sum_headers(GradientHeader& header) {
-  std::array<double, 4> sums{header.loss_sum, static_cast<double>(header.rows), static_cast<double>(header.top1),
-                             header.signal != 0 ? 1.0 : 0.0};
+  std::array<double, 5> sums{header.loss_sum, static_cast<double>(header.rows), static_cast<double>(header.top1),
+                             static_cast<double>(header.top5), header.signal != 0 ? 1.0 : 0.0};
   all_reduce_.sum(sums);
   require<ExchangeError>(sums[1] > 0, "sync: batch {} has no rows on any of {} ranks", header.batch, all_reduce_.ranks());
   const Out statistics = source_.arena().batch_statistics();
@@ -102,7 +102,8 @@ void SynchronousTrainer::sum_headers(GradientHeader& header) {
   header.loss_sum = sums[0];
   header.rows = static_cast<std::int32_t>(sums[1]);
   header.top1 = static_cast<std::int32_t>(sums[2]);
-  header.signal = static_cast<std::int32_t>(sums[3]);
+  header.top5 = static_cast<std::int32_t>(sums[3]);
+  header.signal = static_cast<std::int32_t>(sums[4]);
 }
 
 void SynchronousTrainer::check_replicas(std::int64_t update) {

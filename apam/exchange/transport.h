@@ -23,6 +23,7 @@ struct GradientHeader {
   double loss_sum = 0.0;         ///< over the rows of the batch
   std::int32_t rows = 0;
   std::int32_t top1 = 0;    ///< rows classified correctly
+  std::int32_t top5 = 0;    ///< rows whose label has one of the five largest logits
   std::int32_t signal = 0;  ///< stops the run; 0: none
 };
 

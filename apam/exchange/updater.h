@@ -33,6 +33,7 @@ class Updater {
   std::optional<std::string> non_finite_tensor() const;
 
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far
+  double rate() const { return options().rate(version()); }    ///< learning rate of the last update
   const engine::ParameterArena& arena() const { return arena_; }
   const engine::OptimizerOptions& options() const { return optimizer_.options(); }
 

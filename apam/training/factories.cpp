@@ -74,8 +74,12 @@ void require_finite(Exec& exec, const engine::ParameterArena& arena, const std::
                       tensor.value_or(""));
 }
 
-std::shared_ptr<const data::Batches> test_batches(const std::shared_ptr<const data::Dataset>& dataset, std::int64_t batch) {
-  return std::make_shared<const data::Batches>(dataset, data::evaluation_batches(batch));
+std::shared_ptr<const data::Batches> evaluation_batches(const std::shared_ptr<const data::Dataset>& dataset,
+                                                        const std::string& split, std::int64_t batch) {
+  const auto wanted = data::parse_split(split);
+  require<UsageError>(wanted.has_value(), "--eval-split {}: {} has {} training and {} test images, no others", split,
+                      dataset->info().name, dataset->info().train_images, dataset->info().test_images);
+  return std::make_shared<const data::Batches>(dataset, data::evaluation_batches(batch, *wanted));
 }
 
 }  // namespace apam::training

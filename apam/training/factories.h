@@ -38,7 +38,8 @@ std::unique_ptr<nets::Net> make_net(const NetOptions& options, const data::Datas
 /// Throws InputError with file and tensor if the arena's state, read from `path`, is not finite.
 void require_finite(Exec& exec, const engine::ParameterArena& arena, const std::string& path);
 
-/// The test images in order, in batches of at most `batch`.
-std::shared_ptr<const data::Batches> test_batches(const std::shared_ptr<const data::Dataset>& dataset, std::int64_t batch);
+/// The images of --eval-split `split` in order, in batches of at most `batch`. Throws UsageError if the data set has none.
+std::shared_ptr<const data::Batches> evaluation_batches(const std::shared_ptr<const data::Dataset>& dataset,
+                                                        const std::string& split, std::int64_t batch);
 
 }  // namespace apam::training

@@ -61,6 +61,7 @@ exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& 
   tape_.backward();
   header.loss_sum = score.loss_sum;
   header.top1 = score.top1;
+  header.top5 = score.top5;
   return header;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "apam/exchange/artificial_delay.h"
 #include "data/dataset.h"
 #include "data/export.h"
 #include "nets/net.h"
@@ -53,6 +54,14 @@ Option images_option(std::string name, std::int64_t& images, std::string group, 
 
 Option number_option(std::string name, double& number, std::string group, std::string help) {
   return {.name = std::move(name), .field = &number, .group = std::move(group), .unit = "F", .help = std::move(help)};
+}
+
+Option eval_split_option(std::string& split, std::string group) {
+  return {.name = "--eval-split",
+          .field = &split,
+          .group = std::move(group),
+          .help = "The images to evaluate on",
+          .choices = {"test", "valid", "train"}};
 }
 
 Option file_option(std::string name, std::string& path, std::string group, std::string help) {
@@ -156,6 +165,35 @@ void add_optimizer(List& list, TrainOptions& options) {
   list.push_back(agreed(number_option("--weight-decay", options.weight_decay, group, "L2 penalty, added to gradients")));
 }
 
+void add_learning_rate(List& list, TrainOptions& options) {
+  const std::string group = "Optimizer";
+  list.push_back(
+      agreed({.name = "--lr-schedule",
+              .field = &options.lr_schedule,
+              .group = group,
+              .help = "Learning rate over the updates; step: times a factor every few epochs; cosine: half a period, "
+                      "to almost 0 at the last update",
+              .choices = {"constant", "step", "cosine"}}));
+  list.push_back(agreed({.name = "--lr-step-epochs",
+                         .field = &options.lr_step_epochs,
+                         .group = group,
+                         .unit = "EPOCHS",
+                         .help = "Epochs between two reductions",
+                         .otherwise = "required by step",
+                         .least = 1}));
+  list.push_back(agreed({.name = "--lr-step-factor",
+                         .field = &options.lr_step_factor,
+                         .group = group,
+                         .unit = "F",
+                         .help = "Factor of a reduction",
+                         .otherwise = "step: 0.1"}));
+  list.push_back(agreed({.name = "--warmup-updates",
+                         .field = &options.warmup_updates,
+                         .group = group,
+                         .unit = "UPDATES",
+                         .help = "The learning rate grows linearly over these first updates; 0: no warm-up"}));
+}
+
 void add_schedule(List& list, TrainOptions& options) {
   const std::string group = "Schedule";
   list.push_back(agreed(images_option("--batch", options.batch, group, "Images per update, over all workers in sync")));
@@ -201,11 +239,12 @@ void add_schedule(List& list, TrainOptions& options) {
 
 void add_evaluation(List& list, TrainOptions& options) {
   const std::string group = "Evaluation";
+  list.push_back(agreed(eval_split_option(options.eval_split, group)));
   list.push_back(agreed({.name = "--eval-every",
                          .field = &options.eval_every,
                          .group = group,
                          .unit = "UPDATES",
-                         .help = "Updates between evaluations on the test images; 0: one epoch. The last update is always "
+                         .help = "Updates between evaluations; 0: one epoch. The last update is always "
                                  "evaluated"}));
   list.push_back(images_option("--eval-batch", options.eval_batch, group, "Images per batch"));
   list.push_back({.name = "--eval-threads",
@@ -258,7 +297,17 @@ List describe(TrainOptions& options) {
               .help = "local: one process; async: rank 0 is the master, the others are workers; sync: all ranks share "
                       "each batch",
               .choices = {"local", "async", "sync"}}));
+  list.push_back(
+      agreed({.name = "--max-delay",
+              .field = &options.max_delay,
+              .group = "Exchange",
+              .unit = "VERSIONS",
+              .help = "local: computes each gradient on weights picked at random from this many latest versions; 1: on "
+                      "the latest",
+              .least = 1,
+              .most = exchange::DelayedWeights::kMostDelay}));
   add_optimizer(list, options);
+  add_learning_rate(list, options);
   add_schedule(list, options);
   add_evaluation(list, options);
   add_machine(list, options.machine, "Threads per rank that computes", "its cores, divided among the ranks that share them");
@@ -270,6 +319,7 @@ List describe(EvalOptions& options) {
   List list{required(net_option(options.net)), classes_option(options.net, "as many as the data set has"),
             file_option("--weights", options.weights, "Network", "The model to evaluate")};
   add_data(list, options.data);
+  list.push_back(eval_split_option(options.eval_split, "Data"));
   list.push_back(images_option("--batch", options.batch, "Data", "Images per batch"));
   add_machine(list, options.machine, "Threads", "all cores");
   list.push_back({.name = "--json",

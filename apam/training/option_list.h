@@ -14,7 +14,7 @@ namespace apam::training {
 
 /// The member that an option sets. An empty optional: the option was not given.
 using Field = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*, std::optional<int>*,
-                           std::optional<std::int64_t>*, std::optional<std::string>*>;
+                           std::optional<std::int64_t>*, std::optional<double>*, std::optional<std::string>*>;
 
 struct Option {
   std::string name;  ///< "--train-images"

@@ -34,9 +34,14 @@ struct TrainOptions {
   std::string init;
 
   std::string exchange = "local";
+  std::int64_t max_delay = 1;
 
   std::string optimizer = "amsgrad";
   double learning_rate = 1e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
+  std::string lr_schedule = "constant";
+  std::optional<std::int64_t> lr_step_epochs;  // only of the schedule "step"
+  std::optional<double> lr_step_factor;        // 0.1 unless given
+  std::int64_t warmup_updates = 0;
 
   std::int64_t batch = 100;
   std::optional<std::int64_t> epochs;  // 1 unless only max_updates is given
@@ -45,6 +50,7 @@ struct TrainOptions {
   std::string order = "shuffled", augment = "standard";
   int loader_threads = 1;
 
+  std::string eval_split = "test";
   std::int64_t eval_every = 0, eval_batch = 100;
   int eval_threads = 0;
 
@@ -60,6 +66,7 @@ struct EvalOptions {
   DataOptions data;
   MachineOptions machine;
   std::string weights;
+  std::string eval_split = "test";
   std::int64_t batch = 100;
   std::string json;
 };

@@ -18,7 +18,8 @@ std::string describe(const Status& status) {
   std::string line = fmt::format("epoch {:.2f}/{:.4g}  update {}/{}  {:.1f} images/s  loss {:.4f}", status.epoch, status.epochs,
                                  status.update, status.updates, status.images_per_second, status.loss);
   if (status.test_accuracy) line += fmt::format("  test {:.1f} %", 100 * *status.test_accuracy);
-  if (status.concurrent) line += fmt::format("  staleness {:.1f} (max {})", status.staleness_mean, status.staleness_max);
+  if (status.test_top5) line += fmt::format("  top-5 {:.1f} %", 100 * *status.test_top5);
+  if (status.stale) line += fmt::format("  staleness {:.1f} (max {})", status.staleness_mean, status.staleness_max);
   if (status.seconds_left) line += fmt::format("  ETA {}", describe_duration(*status.seconds_left));
   return line;
 }

@@ -14,13 +14,13 @@ struct Status {
   std::optional<double> seconds_left{};
   double images_per_second = 0;  ///< recent
   double loss = 0;               ///< recent mean
-  std::optional<double> test_accuracy{};
+  std::optional<double> test_accuracy{}, test_top5{};
   double staleness_mean = 0;  ///< recent, in updates
   std::int64_t staleness_max = 0;
-  bool concurrent = false;  ///< several workers: show staleness
+  bool stale = false;  ///< several workers, or artificial delay: show staleness
 };
 
-/// "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.842  test 41.2 %  staleness 1.0 (max 2)  ETA 1m12s"
+/// "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.842  test 41.2 %  top-5 90.3 %  staleness 1.0 (max 2)  ETA 1m12s"
 std::string describe(const Status& status);
 
 /// "7s", "1m12s", "2h05m".

@@ -9,6 +9,7 @@
 #include "apam/exchange/mpi/environment.h"
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
+#include "kernels/runtime/available_memory.h"
 #include "kernels/runtime/cores.h"
 #include "kernels/runtime/host_name.h"
 #include "kernels/tuning_cache.h"
@@ -72,6 +73,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["threads"] = plan.budget.threads;
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
+  config["weight_history_bytes"] = plan.history_bytes;
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
   config["data_sha256"] = data.content_sha256.empty() ? Json() : Json(data.content_sha256);
@@ -95,9 +97,15 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
 }
 
 std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
-  return fmt::format("{} ({} parameters, {} classes), {} updates of {} images, {}\n{}", options.net.name,
-                     plan.net->layout().parameter_count(), plan.net->classes(), plan.schedule.total_updates, options.batch,
-                     describe(plan.budget, options.exchange), data::describe(plan.train->dataset()));
+  std::string text = fmt::format("{} ({} parameters, {} classes), {} updates of {} images, {}\n{}", options.net.name,
+                                 plan.net->layout().parameter_count(), plan.net->classes(), plan.schedule.total_updates,
+                                 options.batch, describe(plan.budget, options.exchange), data::describe(plan.train->dataset()));
+  if (plan.delayed()) {
+    text +=
+        fmt::format("\nartificial delay: each gradient is computed on one of the last {} versions of the weights ({:.1f} MiB)",
+                    options.max_delay, in_mib(plan.history_bytes));
+  }
+  return text;
 }
 
 }  // namespace apam::training

@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of an older run. config.json is not listed: it is replaced in one step.
-constexpr std::array<std::string_view, 3> kOldFiles{"summary.json", "metrics.jsonl", "model.safetensors"};
+constexpr std::array<std::string_view, 4> kOldFiles{"summary.json", "metrics.jsonl", "epochs.csv", "model.safetensors"};
 
 /// Whether the folder is empty, apart from files that a killed writer left.
 bool holds_nothing(const fs::path& folder) {
@@ -97,20 +97,23 @@ void RunFolder::start() {
   }
 }
 
-void RunFolder::add_metrics(const Json& line) {
+void RunFolder::add_metrics(const Json& line) { append(metrics_, "metrics.jsonl", line.dump()); }
+
+void RunFolder::add_epoch(const std::string& line) { append(epochs_, "epochs.csv", line); }
+
+void RunFolder::append(Descriptor& file, const char* name, const std::string& line) {
   start();
-  const fs::path path = path_ / "metrics.jsonl";
-  if (!metrics_.is_open()) {
-    metrics_ = Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  const fs::path path = path_ / name;
+  if (!file.is_open()) {
+    file = Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
     const int reason = errno;
-    require<InputError>(metrics_.is_open(), "write: {} cannot be opened: {}", path.string(), reason_of(reason));
+    require<InputError>(file.is_open(), "write: {} cannot be opened: {}", path.string(), reason_of(reason));
   }
-  const std::string text = line.dump() + "\n";
-  const ::off_t length = ::lseek(metrics_.get(), 0, SEEK_END);
-  const auto [missing, error] = write_all(metrics_.get(), text);
+  const ::off_t length = ::lseek(file.get(), 0, SEEK_END);
+  const auto [missing, error] = write_all(file.get(), line + "\n");
   if (missing == 0) return;
   // Half a line would spoil the file. If it cannot be removed either, the first error is still the one to report.
-  [[maybe_unused]] const bool whole = ::ftruncate(metrics_.get(), length) == 0;
+  [[maybe_unused]] const bool whole = ::ftruncate(file.get(), length) == 0;
   fail<InputError>("write: {}: {} bytes cannot be written: {}", path.string(), missing, reason_of(error));
 }
 

@@ -1,6 +1,7 @@
 // The folder of a run:
 //   config.json        the full configuration
 //   metrics.jsonl      one JSON object per line, written as it happens
+//   epochs.csv         one row per epoch (epoch_table.h), written as it happens
 //   summary.json       results, written at the end
 //   model.safetensors  weights and running statistics, written at the end
 // A run locks its folder during set-up, but changes nothing there before start(): until then an older run stays complete, and a
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "apam/training/json_text.h"
 #include "kernels/runtime/atomic_file.h"
@@ -41,23 +43,27 @@ class RunFolder {
   void write_config(const Json& config);
 
   /// At the first update: removes the files of an older run and puts config.json in place. Later calls do nothing.
-  /// add_metrics() and write_summary() call it.
+  /// add_metrics(), add_epoch() and write_summary() call it.
   void start();
 
   /// Appends a line to metrics.jsonl, unbuffered. If that fails, the file keeps only whole lines and InputError is thrown.
   void add_metrics(const Json& line);
 
+  /// Appends a line to epochs.csv, in the same way.
+  void add_epoch(const std::string& line);
+
   void write_summary(const Json& summary);
 
  private:
   bool make();
+  void append(Descriptor& file, const char* name, const std::string& line);
 
   std::filesystem::path path_;
   bool made_ = false;  // by this run
   bool started_ = false;
   Descriptor lock_;  // the folder itself
   std::optional<AtomicFile> config_;
-  Descriptor metrics_;
+  Descriptor metrics_, epochs_;
 };
 
 }  // namespace apam::training

@@ -18,7 +18,8 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
   const TrainingMetrics::Options metrics{.updates_per_epoch = plan.train->per_epoch(),
                                          .total_updates = plan.schedule.total_updates,
                                          .workers = plan.budget.workers,
-                                         .log_every = options.log_every};
+                                         .log_every = options.log_every,
+                                         .delayed = plan.delayed()};
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));

@@ -6,8 +6,10 @@
 #include <ctime>
 #include <limits>
 
+#include "apam/exchange/artificial_delay.h"
 #include "apam/training/usage_error.h"
 #include "data/sanity_check.h"
+#include "kernels/runtime/available_memory.h"
 #include "nets/weight_file.h"
 
 namespace apam::training {
@@ -20,6 +22,37 @@ engine::OptimizerOptions optimizer_options(const TrainOptions& options) {
           .beta2 = options.beta2,
           .eps = options.eps,
           .weight_decay = options.weight_decay};
+}
+
+/// --lr-schedule, for a run of `total` updates.
+engine::RateSchedule rate_schedule(const TrainOptions& options, std::int64_t per_epoch, std::int64_t total) {
+  engine::RateSchedule schedule{
+      .decay = engine::parse_decay(options.lr_schedule), .warmup_updates = options.warmup_updates, .total_updates = total};
+  const bool steps = schedule.decay == engine::RateSchedule::Decay::step;
+  require<UsageError>(steps == options.lr_step_epochs.has_value(), "--lr-schedule {}: {} --lr-step-epochs", options.lr_schedule,
+                      steps ? "needs" : "has no");
+  require<UsageError>(steps || !options.lr_step_factor, "--lr-schedule {}: has no --lr-step-factor", options.lr_schedule);
+  if (steps) {
+    const std::int64_t epochs = *options.lr_step_epochs;
+    require<UsageError>(epochs <= std::numeric_limits<std::int64_t>::max() / per_epoch,
+                        "--lr-step-epochs {}: too many, at {} updates each", epochs, per_epoch);
+    schedule.step_updates = epochs * per_epoch;
+    schedule.step_factor = options.lr_step_factor.value_or(0.1);
+  }
+  return schedule;
+}
+
+/// Bytes for the versions of --max-delay; 0 without delay.
+std::size_t history_bytes(const TrainOptions& options, Device device, std::size_t weights) {
+  if (options.max_delay == 1) return 0;
+  require<UsageError>(options.exchange == "local", "--max-delay {}: is for --exchange local, got {}", options.max_delay,
+                      options.exchange);
+  const std::size_t bytes = exchange::DelayedWeights::bytes(weights, options.max_delay);
+  const auto available = device.kind == DeviceKind::cpu ? available_memory() : std::nullopt;
+  require<DeviceError>(!available || bytes <= *available,
+                       "--max-delay {}: {} versions of {} weights need {:.1f} MiB of memory, {:.1f} MiB are available",
+                       options.max_delay, options.max_delay, weights, in_mib(bytes), in_mib(available.value_or(0)));
+  return bytes;
 }
 
 data::BatchOptions batch_options(const TrainOptions& options) {
@@ -62,8 +95,11 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);
   plan.train = std::make_shared<const data::Batches>(dataset, batches);
-  plan.test = test_batches(dataset, options.eval_batch);
+  plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
   plan.schedule = make_schedule(options, plan.train->per_epoch());
+  plan.optimizer.schedule = rate_schedule(options, plan.train->per_epoch(), plan.schedule.total_updates);
+  checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
+  plan.history_bytes = history_bytes(options, plan.exec.device, plan.net->layout().weights_size());
   return plan;
 }
 

@@ -20,15 +20,19 @@ namespace apam::training {
 
 struct RunPlan {
   ThreadBudget budget;
-  std::shared_ptr<const data::Batches> train, test;
+  std::shared_ptr<const data::Batches> train, evaluation;
   std::unique_ptr<nets::Net> net;
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;
+  std::size_t history_bytes = 0;      ///< memory for artificial delay; 0: none
   ExecOptions exec;                   ///< with budget.threads
   std::vector<std::string> warnings;  ///< about the data, one line each
+
+  bool delayed() const { return history_bytes > 0; }
 };
 
-/// Throws UsageError for options that contradict each other or the data, InputError for bad files.
+/// Throws UsageError for options that contradict each other or the data, InputError for bad files, DeviceError for an
+/// artificial delay that needs more memory than is available.
 /// `observer` watches the packing of a data set on its first use, and may end it by throwing.
 RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, const PackObserver& observer = {});
 

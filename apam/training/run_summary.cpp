@@ -48,6 +48,7 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   if (const Evaluation* last = summary.final_evaluation()) json.update(scores_of(*last));
   json["train_loss"] = summary.train_loss;
   json["train_accuracy"] = summary.train_accuracy;
+  json["train_top5"] = summary.train_top5;
   json["updates"] = summary.updates;
   json["epochs"] = static_cast<double>(summary.updates) / static_cast<double>(plan.train->per_epoch());
   json["seconds"] = summary.seconds;
@@ -71,7 +72,10 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   }
   json["net"] = options.net.name;
   json["data"] = options.data.name;
+  json["eval_split"] = options.eval_split;
   json["exchange"] = options.exchange;
+  json["max_delay"] = options.max_delay;
+  json["weight_history_bytes"] = plan.history_bytes;
   json["transport"] = summary.exchange.transport;
   json["ranks"] = plan.budget.ranks;
   json["threads"] = plan.budget.threads;
@@ -85,13 +89,15 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
 std::string describe(const RunSummary& summary, const RunPlan& plan, const std::filesystem::path& folder) {
   std::string text;
   if (const Evaluation* last = summary.final_evaluation()) {
-    text = fmt::format("test accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images)\n", 100 * last->scores.accuracy,
-                       100 * last->scores.top5, last->scores.loss, last->scores.images);
+    text = fmt::format("{} accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images)\n",
+                       data::to_string(plan.evaluation->options().split), 100 * last->scores.accuracy, 100 * last->scores.top5,
+                       last->scores.loss, last->scores.images);
   }
   text += fmt::format("{} updates in {}  {:.1f} images/s  train loss {:.4f}", summary.updates,
                       describe_duration(summary.seconds), summary.images_per_second, summary.train_loss);
   const exchange::Staleness& staleness = summary.staleness;
-  if (plan.budget.workers > 1) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
+  const bool stale = plan.budget.workers > 1 || plan.delayed();
+  if (stale) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
   return text + fmt::format("\nrun folder {}", folder.string());
 }
 

@@ -5,22 +5,14 @@
 
 namespace apam::training {
 
-void UpdateSums::add(const exchange::UpdateRecord& record) {
-  loss_sum += record.header.loss_sum;
-  rows += record.header.rows;
-  top1 += record.header.top1;
-  ++updates;
-  staleness_sum += record.staleness;
-  staleness_max = std::max(staleness_max, record.staleness);
-}
-
 TrainingMetrics::TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress)
     : options_(options),
       evaluator_(evaluator),
       folder_(folder),
       progress_(progress),
       staleness_(options.workers),
-      last_epoch_(static_cast<std::size_t>(std::min(options.updates_per_epoch, options.total_updates))) {}
+      last_epoch_(static_cast<std::size_t>(std::min(options.updates_per_epoch, options.total_updates))),
+      epochs_(options.updates_per_epoch, options.total_updates, folder) {}
 
 double TrainingMetrics::epoch(std::int64_t update) const {
   return static_cast<double>(update) / static_cast<double>(options_.updates_per_epoch);
@@ -40,8 +32,9 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   if (record.update == options_.workers && options_.total_updates > options_.workers) steady_ = UpdateSums{.begin = at};
   if (record.update % options_.log_every == 0 || record.update % options_.updates_per_epoch == 0 ||
       record.update == options_.total_updates) {
-    log_updates(record.update, at);
+    log_updates(record, at);
   }
+  epochs_.add(record, at);
   log_evaluations();
   if (progress_.due(at)) show(record.update, at);
 }
@@ -49,7 +42,9 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
 void TrainingMetrics::on_snapshot(std::int64_t update, double at, In state) {
   const double seconds = training_seconds(at);
   const auto need = update == options_.total_updates ? Evaluator::Need::required : Evaluator::Need::optional;
-  if (!evaluator_.submit(update, seconds, state, need)) {
+  if (evaluator_.submit(update, seconds, state, need)) {
+    epochs_.announce_evaluation();
+  } else {
     folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
     progress_.note(fmt::format("update {}: no evaluation, {} earlier ones are not finished (a larger --eval-every would help)",
                                update, BackgroundEvaluator::kQueueLimit));
@@ -60,16 +55,19 @@ void TrainingMetrics::on_snapshot(std::int64_t update, double at, In state) {
 void TrainingMetrics::finish() {
   evaluator_.finish();
   log_evaluations();
+  epochs_.finish();
   progress_.close();
 }
 
-void TrainingMetrics::log_updates(std::int64_t update, double at) {
+void TrainingMetrics::log_updates(const exchange::UpdateRecord& record, double at) {
   Json line{{"event", "train"},
-            {"update", update},
-            {"epoch", epoch(update)},
+            {"update", record.update},
+            {"epoch", epoch(record.update)},
             {"seconds", at},
+            {"lr", record.rate},
             {"train_loss", line_.loss()},
             {"train_accuracy", line_.accuracy()},
+            {"train_top5", line_.top5_accuracy()},
             {"images_per_second", line_.images_per_second(at)},
             {"staleness_mean", line_.staleness()},
             {"staleness_max", line_.staleness_max}};
@@ -88,6 +86,7 @@ void TrainingMetrics::log_evaluations() {
                          {"test_accuracy", evaluation.scores.accuracy},
                          {"test_top5", evaluation.scores.top5},
                          {"evaluation_seconds", evaluation.scores.seconds}});
+    epochs_.add(evaluation);
     if (evaluation.scores.finite()) last_evaluation_ = evaluation;
   }
 }
@@ -102,8 +101,11 @@ void TrainingMetrics::show(std::int64_t update, double at) {
                 .loss = recent_.loss(),
                 .staleness_mean = recent_.staleness(),
                 .staleness_max = recent_.staleness_max,
-                .concurrent = options_.workers > 1};
-  if (last_evaluation_) status.test_accuracy = last_evaluation_->scores.accuracy;
+                .stale = options_.workers > 1 || options_.delayed};
+  if (last_evaluation_) {
+    status.test_accuracy = last_evaluation_->scores.accuracy;
+    status.test_top5 = last_evaluation_->scores.top5;
+  }
   if (update >= options_.workers && steady_.updates > 0) {
     const double left = static_cast<double>(options_.total_updates - update) / static_cast<double>(steady_.updates);
     status.seconds_left = left * (at - steady_.begin);
@@ -123,6 +125,7 @@ RunSummary TrainingMetrics::summary() const {
   if (last.rows > 0) {
     summary.train_loss = last.loss();
     summary.train_accuracy = last.accuracy();
+    summary.train_top5 = last.top5_accuracy();
   }
   return summary;
 }

@@ -1,4 +1,5 @@
-// Observes a training from inside the exchange: writes metrics.jsonl, shows progress, submits evaluations, and sums up.
+// Observes a training from inside the exchange: writes metrics.jsonl and epochs.csv, shows progress, submits evaluations, and
+// sums up.
 #pragma once
 
 #include <cstdint>
@@ -7,25 +8,14 @@
 
 #include "apam/exchange/observer.h"
 #include "apam/exchange/staleness.h"
+#include "apam/training/epoch_table.h"
 #include "apam/training/evaluator.h"
 #include "apam/training/progress.h"
 #include "apam/training/run_folder.h"
 #include "apam/training/run_summary.h"
+#include "apam/training/update_sums.h"
 
 namespace apam::training {
-
-/// Sums over updates, for means.
-struct UpdateSums {
-  double loss_sum = 0;
-  std::int64_t rows = 0, top1 = 0, updates = 0, staleness_sum = 0, staleness_max = 0;
-  double begin = 0;  ///< seconds of training
-
-  void add(const exchange::UpdateRecord& record);
-  double loss() const { return loss_sum / static_cast<double>(rows); }
-  double accuracy() const { return static_cast<double>(top1) / static_cast<double>(rows); }
-  double staleness() const { return updates == 0 ? 0 : static_cast<double>(staleness_sum) / static_cast<double>(updates); }
-  double images_per_second(double now) const { return now > begin ? static_cast<double>(rows) / (now - begin) : 0; }
-};
 
 class TrainingMetrics : public exchange::Observer {
  public:
@@ -34,6 +24,7 @@ class TrainingMetrics : public exchange::Observer {
     std::int64_t total_updates = 1;
     int workers = 1;              ///< gradients that may be in flight at once
     std::int64_t log_every = 10;  ///< updates per training line
+    bool delayed = false;         ///< artificial delay: gradients of one worker are stale too
   };
   /// All must outlive this. It has no clock: seconds are those of the events, minus the duration of inline evaluations.
   TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress);
@@ -50,7 +41,7 @@ class TrainingMetrics : public exchange::Observer {
  private:
   double training_seconds(double at) const { return at - evaluator_.seconds_blocked(); }
   double epoch(std::int64_t update) const;
-  void log_updates(std::int64_t update, double at);
+  void log_updates(const exchange::UpdateRecord& record, double at);
   void log_evaluations();
   void show(std::int64_t update, double at);
 
@@ -68,6 +59,7 @@ class TrainingMetrics : public exchange::Observer {
   std::vector<int> arrivals_;                         // workers of the updates since the last training line
   std::vector<exchange::GradientHeader> last_epoch_;  // ring of the last updates_per_epoch headers
   std::optional<Evaluation> last_evaluation_;
+  EpochTable epochs_;
 };
 
 }  // namespace apam::training

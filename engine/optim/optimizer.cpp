@@ -40,11 +40,13 @@ void require_beta(std::string_view name, double beta) {
   require_zero_or_float32(name, beta);
 }
 
-/// The rate of step t is learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t). Numerator and denominator both grow to 1 with t, so
-/// it is between learning_rate * sqrt(1 - beta2) and learning_rate / (1 - beta1).
+/// The rate of step t is rate(t), for adam and amsgrad times sqrt(1 - beta2^t) / (1 - beta1^t). Numerator and denominator both
+/// grow to 1 with t, so this factor is between sqrt(1 - beta2) and 1 / (1 - beta1). The schedule's is at most 1.
 void require_rates(const OptimizerOptions& options) {
-  const double smallest = options.learning_rate * std::sqrt(1 - options.beta2);
-  const double largest = options.learning_rate / (1 - options.beta1);
+  const bool corrected = options.rule != Step::Rule::sgd;
+  const double least = options.learning_rate * options.schedule.lower_bound();
+  const double smallest = corrected ? least * std::sqrt(1 - options.beta2) : least;
+  const double largest = corrected ? options.learning_rate / (1 - options.beta1) : options.learning_rate;
   require<InputError>(
       smallest >= kSmallest && largest <= kLargest,
       "optimizer: the learning rates of all steps must be normal float32 numbers, {:.3g} to {:.3g}, got {:.3g} to {:.3g}",
@@ -62,7 +64,8 @@ Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& op
   require_float32("the learning rate", options.learning_rate);
   require_float32("eps", options.eps);
   require_zero_or_float32("weight decay", options.weight_decay);
-  if (options.rule != Step::Rule::sgd) require_rates(options);
+  options.schedule.check();
+  require_rates(options);
   const std::size_t vectors = options.rule == Step::Rule::sgd ? 0 : options.rule == Step::Rule::adam ? 2 : 3;
   moments_ = Buffer(device, vectors * size * sizeof(float));
   zero(moments_.as<float>());
@@ -73,7 +76,7 @@ void Optimizer::step(Exec& exec, In gradients, Out weights) {
                       "optimizer: {} gradients and {} weights, expected {} of each", gradients.size(), weights.size(), size_);
   ++steps_;
   const auto t = static_cast<double>(steps_);
-  double rate = options_.learning_rate;
+  double rate = options_.rate(steps_);
   Step::Moments moments;
   if (options_.rule != Step::Rule::sgd) {
     rate *= std::sqrt(1.0 - std::pow(options_.beta2, t)) / (1.0 - std::pow(options_.beta1, t));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "engine/optim/rate_schedule.h"
 #include "kernels/ops/kernel.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/exec.h"
@@ -15,6 +16,10 @@ struct OptimizerOptions {
   double learning_rate = 1e-4;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double weight_decay = 0.0;  ///< L2: weight_decay * weights is added to the gradient
+  RateSchedule schedule{};    ///< of the learning rate
+
+  /// The learning rate of update `update` = 1, 2, ..., before the bias correction of adam and amsgrad.
+  double rate(std::int64_t update) const { return learning_rate * schedule.factor(update); }
 };
 
 /// Parses "sgd", "adam" or "amsgrad". Throws InputError otherwise.
@@ -24,8 +29,9 @@ std::string_view to_string(kernels::OptimizerStep::Rule rule);
 /// Owns the moments of a flat weight vector.
 class Optimizer {
  public:
-  /// Throws InputError unless learning_rate > 0, eps > 0, both betas are in [0, 1) and weight_decay >= 0. This must hold after
-  /// rounding to float32 too, without denormal numbers, and the learning rate of every step must be a normal number.
+  /// Throws InputError unless learning_rate > 0, eps > 0, both betas are in [0, 1), weight_decay >= 0 and the schedule is
+  /// valid. This must hold after rounding to float32 too, without denormal numbers, and the learning rate of every step must
+  /// be a normal number.
   Optimizer(Device device, std::size_t size, const OptimizerOptions& options);
 
   /// One update of all weights by one gradient, both (size).

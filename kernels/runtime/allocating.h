@@ -1,4 +1,5 @@
-// For allocations whose size comes from user input: replaces a bare "std::bad_alloc" by an error that names the size.
+// For allocations whose size comes from user input: replaces a bare "std::bad_alloc", or the error of a
+// Buffer, by an error that names the size.
 #pragma once
 
 #include <new>
@@ -16,6 +17,7 @@ auto allocating(Make&& make, fmt::format_string<Args...> format, Args&&... args)
     return make();
   } catch (const std::bad_alloc&) {
   } catch (const std::length_error&) {  // above the container's max_size()
+  } catch (const OutOfMemory&) {
   }
   fail<DeviceError>(format, std::forward<Args>(args)...);
 }

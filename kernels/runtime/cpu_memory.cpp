@@ -17,7 +17,7 @@ class CpuMemory final : public DeviceMemory {
     const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* data = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-    require<DeviceError>(data != nullptr, "allocate: out of CPU memory, {} bytes requested", bytes);
+    require<OutOfMemory>(data != nullptr, "allocate: out of CPU memory, {} bytes requested", bytes);
     if (alignment == kHugePage) ::madvise(data, rounded, MADV_HUGEPAGE);  // only a hint
     return data;
   }

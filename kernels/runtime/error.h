@@ -41,6 +41,12 @@ class DeviceError : public Error {
   using Error::Error;
 };
 
+/// A device has not enough memory.
+class OutOfMemory : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
+
 /// Throws `E` with a formatted message.
 template <class E, class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {

@@ -19,7 +19,7 @@ constexpr training::Status kStatus{.epoch = 1.24,
                                    .loss = 1.8421,
                                    .staleness_mean = 1.02,
                                    .staleness_max = 2,
-                                   .concurrent = true};
+                                   .stale = true};
 
 TEST(TerminalProgress, RedrawsOneLine) {
   std::ostringstream out;

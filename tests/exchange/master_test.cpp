@@ -8,6 +8,7 @@
 #include "apam/exchange/error.h"
 #include "apam/exchange/local/scripted.h"
 #include "tests/exchange/support.h"
+#include "tests/support/throws.h"
 
 namespace apam::exchange::test {
 namespace {
@@ -186,9 +187,10 @@ TEST_F(MasterMessages, InvalidCounts) {
   master.welcome(0);
   GradientMessage wrong = gradient(0, 0, 0);
   wrong.header.top1 = 2;
-  EXPECT_EQ(
-      message([&] { master.handle(wrong, 0); }),
-      "master: worker 0 reports 2 correct of 1 rows and signal 0, expected 0 <= correct <= rows, rows > 0 and signal >= 0");
+  wrong.header.top5 = 3;
+  EXPECT_TRUE(support::throws<ExchangeError>({"0", "2", "3", "1", "0"}, [&] { master.handle(wrong, 0); }));
+  wrong.header = {.batch = 0, .rows = 2, .top1 = 1};
+  EXPECT_TRUE(support::throws<ExchangeError>({"0", "1", "0", "2", "0"}, [&] { master.handle(wrong, 0); }));
   wrong.header = {.batch = 0, .rows = 0};
   EXPECT_THROW(master.handle(wrong, 0), ExchangeError);
   EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";

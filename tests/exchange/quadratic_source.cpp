@@ -40,6 +40,7 @@ GradientHeader QuadraticSource::compute(const BatchShare& share) {
     if (static_cast<int>(i) != options_.first) compute_parameter(share, i, header);
   }
   for (auto row = static_cast<int>(rows.begin); row < rows.end; ++row) header.top1 += target(share.batch, row, 0) > 0 ? 1 : 0;
+  header.top5 = header.rows;
   return header;
 }
 

@@ -49,6 +49,8 @@ void expect_like_local(const RankResult& result, const QuadraticOptions& quadrat
     EXPECT_EQ(got.header.computed_at, want.header.computed_at);
     EXPECT_EQ(got.header.rows, want.header.rows);
     EXPECT_EQ(got.header.top1, want.header.top1);
+    EXPECT_EQ(got.header.top5, want.header.top5);
+    EXPECT_EQ(got.rate, learning_rate);
     EXPECT_NEAR(got.header.loss_sum, want.header.loss_sum, static_cast<double>(count) * quadratic.rows * d * (bound + u * d));
   }
 }

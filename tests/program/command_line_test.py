@@ -60,6 +60,21 @@ MISTAKES = [
     (["train", "--kernels", "conv2d=magic"], "this build has no provider 'magic' for 'conv2d'"),
     (["train", "--kernels", "bake=native"], "no operation 'bake'"),
     (["train", "--kernels", "conv2d="], "expected PROVIDER or OP=PROVIDER"),
+    (["train", "--max-delay", "0"], "--max-delay: 0 is too small, expected at least 1"),
+    (["train", "--max-delay", "100001"], "--max-delay: 100001 is too large, expected at most 100000"),
+    (["train", "--lr-schedule", "linear"], "--lr-schedule: expected one of constant, step, cosine, got 'linear'"),
+    (["train", "--lr-schedule", "step"], "--lr-schedule step: needs --lr-step-epochs"),
+    (["train", "--lr-step-epochs", "2"], "--lr-schedule constant: has no --lr-step-epochs"),
+    (["train", "--lr-step-factor", "0.5"], "--lr-schedule constant: has no --lr-step-factor"),
+    (["train", "--lr-schedule", "step", "--lr-step-epochs", "0"], "--lr-step-epochs: 0 is too small"),
+    (["train", "--lr-schedule", "step", "--lr-step-epochs", "9223372036854775807"], "--lr-step-epochs 9223372036854775807: too many"),
+    (["train", "--lr-schedule", "step", "--lr-step-epochs", "1", "--lr-step-factor", "0"], "factor of a step must be in (0, 1], got 0"),
+    (["train", "--lr-schedule", "step", "--lr-step-epochs", "1", "--lr-step-factor", "1.5"], "must be in (0, 1], got 1.5"),
+    (["train", "--lr-schedule", "step", "--lr-step-epochs", "1", "--lr-step-factor", "1e-30", "--epochs", "3"],
+     "the learning rates of all steps must be normal float32 numbers"),
+    (["train", "--warmup-updates", "-1"], "--warmup-updates: -1 is too small"),
+    (["train", "--eval-split", "valid"], "--eval-split valid: cifar10 has 2500 training and 500 test images"),
+    (["train", "--eval-split", "all"], "--eval-split: expected one of test, valid, train, got 'all'"),
     (["train", "--exchange", "async"], "--exchange async: needs a master and at least one worker"),
     (["eval", "--net", "allcnn"], "--weights is required"),
     (["eval", "--weights", "w"], "--net is required"),
@@ -81,6 +96,8 @@ class CommandLine(ProgramTest):
             (["--bogus"], "not expected: --bogus", 2),
             (["--net", "vgg"], "--net: expected one of", 2),
             (["--exchange", "local"], "trains in one process, but 3 were started", 2),
+            (["--exchange", "async", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got async", 2),
+            (["--exchange", "sync", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got sync", 2),
             (["--exchange", "async", "--classes", "5"], "--classes 5: cifar10 has 10 classes", 2),
             (["--exchange", "async", "--data-root", "/nowhere"], "/nowhere does not exist", 1),
             (["--exchange", "async", "--init", "/nowhere"], "/nowhere", 1),
@@ -95,7 +112,8 @@ class CommandLine(ProgramTest):
         self.assertEqual(process.returncode, 0)
         for option in ("net", "classes", "data", "data-root", "exchange", "optimizer", "lr", "beta1", "beta2", "eps",
                        "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device",
-                       "order", "augment", "init", "out", "overwrite"):
+                       "order", "augment", "init", "out", "overwrite", "max-delay", "lr-schedule", "lr-step-epochs",
+                       "lr-step-factor", "warmup-updates", "eval-split"):
             self.assertRegex(process.stdout, rf"(?m)^  --{option}\b")
         self.assertIn("--lr F=0.0001", process.stdout)
         self.assertIn("--batch IMAGES=100", process.stdout)

@@ -13,7 +13,7 @@ class Local(ProgramTest):
     def test_leaves_a_complete_run_folder(self):
         run = self.train("a", "--seed", "3")
         self.assertEqual({p.name for p in run.path.iterdir()},
-                         {"config.json", "metrics.jsonl", "summary.json", "model.safetensors"})
+                         {"config.json", "metrics.jsonl", "epochs.csv", "summary.json", "model.safetensors"})
         summary = run.summary
         self.assertEqual(summary["updates"], UPDATES)
         self.assertEqual(summary["epochs"], 1)
@@ -26,6 +26,7 @@ class Local(ProgramTest):
         self.assertGreater(summary["peak_memory_mib"][0], 10)
         self.assertIn(summary["test_accuracy"], [i / 6 for i in range(7)])
         self.assertGreaterEqual(summary["test_top5"], summary["test_accuracy"])
+        self.assertGreaterEqual(summary["train_top5"], summary["train_accuracy"])
         ran = {(k["op"], k["pass"], k["provider"]) for k in summary["kernels"]}
         self.assertIn(("conv2d", "backward_weight", "native"), ran)
         self.assertIn(("optimizer_step", "update", "native"), ran)

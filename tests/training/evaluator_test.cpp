@@ -7,7 +7,9 @@
 #include <map>
 
 #include "apam/training/factories.h"
+#include "apam/training/usage_error.h"
 #include "engine/layers/layers.h"
+#include "tests/support/throws.h"
 
 namespace apam::training {
 namespace {
@@ -35,7 +37,7 @@ class EvaluatorTest : public testing::Test {
     return arena_.state();
   }
 
-  std::shared_ptr<const data::Batches> batches() const { return test_batches(dataset_, 10); }
+  std::shared_ptr<const data::Batches> batches() const { return evaluation_batches(dataset_, "test", 10); }
 
   LinearNet net_;
   engine::ParameterArena arena_;
@@ -43,6 +45,14 @@ class EvaluatorTest : public testing::Test {
 };
 
 using Need = Evaluator::Need;
+
+TEST_F(EvaluatorTest, TheImagesAreThoseOfTheSplit) {
+  EXPECT_EQ(evaluation_batches(dataset_, "test", 10)->images(), 37);
+  EXPECT_EQ(evaluation_batches(dataset_, "train", 10)->images(), 8);
+  EXPECT_EQ(evaluation_batches(dataset_, "train", 10)->options().order, data::Order::sequential);
+  EXPECT_TRUE(support::throws<UsageError>({"--eval-split", "valid", "synthetic", "8", "37"},
+                                          [&] { evaluation_batches(dataset_, "valid", 10); }));
+}
 
 TEST_F(EvaluatorTest, BackgroundAndInlineGiveTheSameScores) {
   ExecOptions options;

@@ -24,13 +24,14 @@ TEST(Progress, DescribesAStatus) {
                       .loss = 1.8421,
                       .staleness_mean = 1.02,
                       .staleness_max = 2,
-                      .concurrent = true};
+                      .stale = true};
   EXPECT_EQ(describe(status), "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.8421  staleness 1.0 (max 2)  ETA 38s");
   Status alone = status;
-  alone.concurrent = false;
+  alone.stale = false;
   alone.seconds_left.reset();
   alone.test_accuracy = 0.4124;
-  EXPECT_EQ(describe(alone), "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.8421  test 41.2 %");
+  alone.test_top5 = 0.9031;
+  EXPECT_EQ(describe(alone), "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.8421  test 41.2 %  top-5 90.3 %");
 }
 
 }  // namespace

@@ -55,6 +55,9 @@ TEST_F(RunFolderTest, KeepsKeysInOrderAndWritesLinesAtOnce) {
   EXPECT_EQ(read(run.path() / "metrics.jsonl"), "{\"update\":1}\n");  // at once
   run.add_metrics({{"update", 2}});
   EXPECT_EQ(read(run.path() / "metrics.jsonl"), "{\"update\":1}\n{\"update\":2}\n");
+  run.add_epoch("epoch,update");
+  run.add_epoch("1,2");
+  EXPECT_EQ(read(run.path() / "epochs.csv"), "epoch,update\n1,2\n");
 }
 
 /// A run of one update, its number in every file.
@@ -62,6 +65,7 @@ void leave_a_run(const fs::path& path, Existing existing, int number) {
   RunFolder run(path, existing);
   run.write_config({{"run", number}});
   run.add_metrics({{"run", number}});
+  run.add_epoch(std::to_string(number));
   write_file(run.model(), std::to_string(number));
   run.write_summary({{"run", number}});
 }
@@ -71,7 +75,7 @@ TEST_F(RunFolderTest, ReplacesOnlyWhenAllowedAndOnlyItsOwnFiles) {
   write_file(folder_ / "notes", "mine");
   EXPECT_THROW(RunFolder(folder_, Existing::refuse), InputError);
   const auto before = files(folder_);
-  EXPECT_EQ(before.size(), 5U);
+  EXPECT_EQ(before.size(), 6U);
   RunFolder again(folder_, Existing::replace);
   again.write_config({{"run", 2}});
   EXPECT_EQ(read(folder_ / "config.json"), before.at("config.json"));

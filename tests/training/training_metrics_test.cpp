@@ -68,8 +68,9 @@ class TrainingMetricsTest : public testing::Test {
     return {.update = u,
             .worker = worker,
             .staleness = staleness,
-            .header = {.batch = u - 1, .loss_sum = 10.0 * static_cast<double>(u), .rows = 10, .top1 = 4},
-            .at = 2.0 * static_cast<double>(u)};
+            .header = {.batch = u - 1, .loss_sum = 10.0 * static_cast<double>(u), .rows = 10, .top1 = 4, .top5 = 7},
+            .at = 2.0 * static_cast<double>(u),
+            .rate = 0.5};
   }
 
   std::optional<RunFolder> folder_;
@@ -93,6 +94,8 @@ TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
     updates.push_back(line["update"]);
     losses.push_back(line["train_loss"]);
     EXPECT_EQ(line["train_accuracy"], 0.4);
+    EXPECT_EQ(line["train_top5"], 0.7);
+    EXPECT_EQ(line["lr"], 0.5);
   }
   EXPECT_EQ(updates, (std::vector<std::int64_t>{3, 4, 6, 8, 9, 10}));
   EXPECT_EQ(losses, (std::vector<double>{2, 4, 5.5, 7.5, 9, 10}));  // means since the previous line
@@ -111,9 +114,19 @@ TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
   EXPECT_EQ(lines("evaluation left out")[0]["update"], 8);
   EXPECT_NE(progress_.text().find("update 8: no evaluation"), std::string::npos);
 
+  // Only the evaluations of updates 4 and 10 were made. The rows of all epochs are in order.
+  std::ifstream epochs(folder_->path() / "epochs.csv");
+  std::vector<std::string> rows;
+  for (std::string row; std::getline(epochs, row);) rows.push_back(row);
+  ASSERT_EQ(rows.size(), 4U);
+  EXPECT_EQ(rows[1], "1,4,8,0.5,2.5,0.4,0.7,2,0.25,0.5,0.75,1");
+  EXPECT_EQ(rows[2], "2,8,16,0.5,6.5,0.4,0.7,,,,1.5,3");
+  EXPECT_EQ(rows[3], "2.5,10,20,0.5,9.5,0.4,0.7,2,0.25,0.5,1,1");
+
   const RunSummary summary = metrics.summary();
   EXPECT_EQ(summary.updates, 10);
   EXPECT_EQ(summary.train_loss, 8.5);  // of updates 7 to 10: an epoch
+  EXPECT_EQ(summary.train_top5, 0.7);
   EXPECT_EQ(summary.last_evaluation->update, 10);
   EXPECT_EQ(summary.seconds, 20.0);
   EXPECT_EQ(summary.images_per_second, 80.0 / 16);  // after the first update of each of two workers, at 4 s

@@ -1,0 +1,55 @@
+#include "apam/training/epoch_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace apam::training {
+
+void EpochTable::add(const exchange::UpdateRecord& record, double seconds) {
+  if (!announced_ && !ended_.empty() && ended_.back().update == record.update - 1) ended_.back().awaits = false;
+  announced_ = false;
+  write_complete();
+  open_.update = record.update;
+  open_.seconds = seconds;
+  open_.rate = record.rate;
+  open_.sums.add(record);
+  if (record.update % updates_per_epoch_ == 0 || record.update == total_updates_) ended_.push_back(std::exchange(open_, {}));
+}
+
+void EpochTable::add(const Evaluation& evaluation) {
+  const auto row =
+      std::find_if(ended_.begin(), ended_.end(), [&](const Row& each) { return each.update == evaluation.update; });
+  if (row == ended_.end()) return;  // within an epoch
+  row->scores = evaluation.scores;
+  row->awaits = false;
+  write_complete();
+}
+
+void EpochTable::finish() {
+  if (open_.sums.updates > 0) ended_.push_back(std::exchange(open_, {}));
+  for (Row& row : ended_) row.awaits = false;
+  write_complete();
+}
+
+void EpochTable::write_complete() {
+  for (; !ended_.empty() && !ended_.front().awaits; ended_.pop_front()) write(ended_.front());
+}
+
+void EpochTable::write(const Row& row) {
+  if (!std::exchange(has_header_, true)) {
+    folder_.add_epoch(
+        "epoch,update,seconds,lr,train_loss,train_accuracy,train_top5,test_loss,test_accuracy,test_top5,staleness_mean,"
+        "staleness_max");
+  }
+  const UpdateSums& sums = row.sums;
+  const std::string scores =
+      row.scores ? fmt::format("{},{},{}", row.scores->loss, row.scores->accuracy, row.scores->top5) : ",,";
+  folder_.add_epoch(fmt::format(
+      "{},{},{},{},{},{},{},{},{},{}", static_cast<double>(row.update) / static_cast<double>(updates_per_epoch_), row.update,
+      row.seconds, row.rate, sums.loss(), sums.accuracy(), sums.top5_accuracy(), scores, sums.staleness(), sums.staleness_max));
+}
+
+}  // namespace apam::training
