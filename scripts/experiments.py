@@ -16,7 +16,6 @@ import json
 import os
 import pathlib
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -101,14 +100,11 @@ class DataSets:
         folder = ROOT / self._root(name)
         if not self._stands_in(name) or name not in self.EXPORTS or folder.exists():
             return
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
         folder.parent.mkdir(parents=True, exist_ok=True)
-        command = [self._program, "data", "export", "--data", "cifar10", "--format", self.EXPORTS[name], "--out", str(partial)]
+        command = [self._program, "data", "export", "--data", "cifar10", "--format", self.EXPORTS[name], "--out", str(folder)]
         process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if process.returncode != 0:
             raise ValueError(f"{shlex.join(command)}: {last_line(process.stdout + process.stderr)}")
-        os.replace(partial, folder)
 
 
 def plan(arguments):

@@ -68,12 +68,11 @@ def number(value, text="{:.3g}"):
 class Row:
     """A run with results, and its published figures."""
 
-    def __init__(self, job, root):
-        self.job = job
-        self.run = Run(root / job.folder)
-        self.summary = self.run.summary or {}
-        experiment, run = job.experiment, job.run
-        self.figures = experiment.published.of(run.exchange, run.workers, run.options.get("max-delay"))
+    def __init__(self, job, run):
+        self.job, self.run = job, run
+        self.summary = run.summary or {}
+        planned = job.run
+        self.figures = job.experiment.published.of(planned.exchange, planned.workers, planned.options.get("max-delay"))
 
     def published(self, key, epoch=None):
         """A published figure; at the end, or after `epoch` epochs. None if unknown."""
@@ -186,10 +185,9 @@ def picture(folder, experiment, name):
             f"<figcaption>{escape(CAPTIONS[name])}</figcaption></figure>")
 
 
-def section(experiment, jobs, scale, root, folder):
+def section(experiment, jobs, rows, scale, folder):
     lines = [f'<section id="{experiment.name}"><h2>{escape(experiment.title)}</h2>', f"<p>{escape(experiment.reproduces)}.</p>",
              settings_of(experiment, scale)]
-    rows = [Row(job, root) for job in jobs if job.has_results]
     if rows:
         lines.append(table_of(experiment, rows))
         pictures = "".join(picture(folder, experiment, name) for name in experiment.plots)
@@ -200,15 +198,29 @@ def section(experiment, jobs, scale, root, folder):
     return "\n".join([*lines, f"<details><summary>Commands</summary><ul>{commands}</ul></details></section>"])
 
 
-def machine_of(jobs, root, info):
-    """From config.json of the runs. Runs of another machine or build give a second line."""
-    configs = [Run(root / job.folder).config or {} for job in jobs if job.has_results] or [info]
-    rows = []
+def machine_of(rows, info):
+    """From config.json of the runs; values that differ between runs are all listed."""
+    configs = [row.run.config or {} for row in rows] or [info]
+    settings = []
     for key in MACHINE:
         values = list(dict.fromkeys(str(config[key]) for config in configs if config.get(key) not in (None, "", [])))
         if values:
-            rows.append((key.replace("_", " "), "; ".join(values)))
-    return settings_table(rows)
+            settings.append((key.replace("_", " "), "; ".join(values)))
+    return settings_table(settings)
+
+
+def rows_of(jobs, root, failures):
+    """The runs with results. Appends those that cannot be read to `failures`."""
+    rows = []
+    for job in jobs:
+        if job.has_results:
+            try:
+                run = Run(root / job.folder)
+                run.setting("cores")
+                rows.append(Row(job, run))
+            except (OSError, ValueError) as error:
+                failures.append(f"{job.name}: {error}")
+    return rows
 
 
 def problems_of(jobs, failures):
@@ -223,20 +235,21 @@ def problems_of(jobs, failures):
 
 def page(scale, jobs, root, folder, info, failures):
     """The page of one scale. `folder` has the pictures, `info` is the output of apam info."""
+    failures = list(failures)
+    rows = rows_of(jobs, root, failures)
     experiments = {job.experiment.name: job.experiment for job in jobs}.values()
-    count = sum(job.has_results for job in jobs)
     date = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    sections = [section(experiment, [job for job in jobs if job.experiment is experiment], scale, root, folder)
-                for experiment in experiments]
+    sections = [section(experiment, [job for job in jobs if job.experiment is experiment],
+                        [row for row in rows if row.job.experiment is experiment], scale, folder) for experiment in experiments]
     return "\n".join([
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f"<title>apam: published experiments, scale {scale}</title><style>{STYLE}</style></head><body>",
         f"<h1>Published experiments, scale {escape(scale)}</h1>",
-        f'<p class="quiet">{count} of {len(jobs)} runs have results. {escape(date)}</p>',
+        f'<p class="quiet">{len(rows)} of {len(jobs)} runs have results. {escape(date)}</p>',
         "<p>Times are those of an epoch of the published data set: times of runs on fewer images are scaled. "
         "Published figures are in italics.</p>",
         *sections,
-        f'<section id="machine"><h2>Machine</h2>{machine_of(jobs, root, info)}</section>',
+        f'<section id="machine"><h2>Machine</h2>{machine_of(rows, info)}</section>',
         f'<section id="problems"><h2>Skipped and failed runs</h2>{problems_of(jobs, failures)}</section>',
         "</body></html>\n",
     ])

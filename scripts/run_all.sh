@@ -16,4 +16,6 @@ for argument in "$@"; do
 done
 "$root/scripts/install_packages.sh" build plot
 if [[ ! -x $root/build/apam ]]; then build_program; fi
-exec "$(python_with matplotlib numpy)" "$root/scripts/experiments.py" --mpiexec "$(mpich_launcher)" "$@"
+python="$(python_with matplotlib numpy)"
+launcher="$(mpich_launcher)"
+exec "$python" "$root/scripts/experiments.py" --mpiexec "$launcher" "$@"
