@@ -30,10 +30,32 @@ ROOT = SCRIPTS.parent
 FORMATS = ("svg", "png")
 
 
-class Interrupted(Exception):
-    def __init__(self, number):
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
+class Interruption:
+    """SIGINT and SIGTERM: the first one is passed to the running process and prevents later ones, the second one kills it."""
+
+    def __init__(self):
+        self.number = 0  # of the signal
+        self._process = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number, frame):
+        del frame
+        if self._process:
+            self._process.send_signal(signal.SIGKILL if self.number else number)
         self.number = number
+
+    def run(self, command, log):
+        """Runs a command to its end, with its output in a file. Returns its exit code."""
+        with open(log, "wb") as output:
+            # In a session of its own, so that a signal from the terminal arrives once: apam exits at the second one.
+            self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                                             stderr=subprocess.STDOUT, start_new_session=True)
+            if self.number:  # received before the assignment
+                self._process.send_signal(self.number)
+            code = self._process.wait()
+            self._process = None
+        return code
 
 
 @dataclasses.dataclass
@@ -95,16 +117,16 @@ class DataSets:
             return None
         return f"the data set {name} is not in {self._root(name)}: scripts/get_data.sh {name}, or --data-root {name}=DIR"
 
-    def prepare(self, name):
+    def prepare(self, name, interruption):
         """Makes the stand-in of a data set. Raises ValueError if that fails."""
         folder = ROOT / self._root(name)
         if not self._stands_in(name) or name not in self.EXPORTS or folder.exists():
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
         command = [self._program, "data", "export", "--data", "cifar10", "--format", self.EXPORTS[name], "--out", str(folder)]
-        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if process.returncode != 0:
-            raise ValueError(f"{shlex.join(command)}: {last_line(process.stdout + process.stderr)}")
+        log = folder.with_name(folder.name + ".log")
+        if interruption.run(command, log) != 0:
+            raise ValueError(f"{shlex.join(command)}: {last_line(log.read_text(errors='replace'))}")
 
 
 def plan(arguments):
@@ -168,31 +190,12 @@ def last_line(text):
     return (messages or lines or ["no output"])[-1]
 
 
-def run_job(job):
-    """Runs a job to its end. Raises Interrupted after the job has ended."""
+def run_job(job, interruption):
     folder = ROOT / job.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [*job.launcher, *job.command] + (["--overwrite"] if folder.exists() else [])
     start = time.monotonic()
-    with open(ROOT / job.log, "wb") as log:
-        try:
-            # In a session of its own, so that a signal from the terminal arrives once: apam exits at the second one.
-            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                       start_new_session=True)
-        except OSError as error:
-            job.state, job.reason = "failed", f"{command[0]}: {error.strerror}"
-            return
-        try:
-            code = process.wait()
-        except Interrupted as interrupted:
-            job.state, job.reason = "failed", "interrupted"
-            process.send_signal(interrupted.number)
-            try:
-                process.wait()
-            except Interrupted:
-                process.kill()
-                process.wait()
-            raise
+    code = interruption.run(command, ROOT / job.log)
     if code == 0 and is_finished(job):
         accuracy = (read_object(folder / "summary.json") or {}).get("test_accuracy")
         job.state = "done"
@@ -202,31 +205,36 @@ def run_job(job):
         job.reason = f"exit code {code}: {last_line((ROOT / job.log).read_text(errors='replace'))} ({job.log})"
 
 
-def run_jobs(jobs, data, machine, oversubscribe):
-    """Does the jobs in order and prints a line for each. Returns the number of the signal that stopped it, or 0."""
-    for number, job in enumerate(jobs, 1):
-        print(f"[{number}/{len(jobs)}] {job.name}: ", end="", flush=True)
+def do_job(job, data, machine, oversubscribe, interruption):
+    """Does a job if it is not finished and if this machine can do it."""
+    name = job.experiment.data
+    if is_finished(job):
+        job.state = "finished"
+    elif reason := obstacle(job, machine, oversubscribe) or data.missing(name):
+        job.state, job.reason = "skipped", reason
+    else:
+        print(f"{job.text}\n    output: {job.log}\n    ", end="", flush=True)
         try:
-            if is_finished(job):
-                job.state = "finished"
-            elif reason := obstacle(job, machine, oversubscribe):
-                job.state, job.reason = "skipped", reason
-            elif reason := data.missing(job.experiment.data):
-                job.state, job.reason = "skipped", reason
-            else:
-                print(f"{job.text}\n    output: {job.log}\n    ", end="", flush=True)
-                data.prepare(job.experiment.data)
-                run_job(job)
+            data.prepare(name, interruption)
+            if not interruption.number:
+                run_job(job, interruption)
+        except OSError as error:
+            job.state, job.reason = "failed", f"{error.filename}: {error.strerror}"
         except ValueError as error:
             job.state, job.reason = "failed", str(error)
-        except Interrupted as interrupted:
-            print(f"{interrupted}")
-            for later in jobs:
-                if later.state == "planned":
-                    later.state, later.reason = "skipped", "interrupted before its start"
-            return interrupted.number
+        if interruption.number and job.state != "done":
+            job.state, job.reason = "failed", "interrupted"
+
+
+def do_jobs(jobs, data, machine, oversubscribe, interruption):
+    """Does the jobs in order and prints a line for each."""
+    for number, job in enumerate(jobs, 1):
+        if interruption.number:
+            job.state, job.reason = "skipped", "interrupted before its start"
+            continue
+        print(f"[{number}/{len(jobs)}] {job.name}: ", end="", flush=True)
+        do_job(job, data, machine, oversubscribe, interruption)
         print(f"{job.state}{': ' if job.reason else ''}{job.reason}", flush=True)
-    return 0
 
 
 def draw_pictures(jobs, out):
@@ -294,11 +302,6 @@ def parse(arguments):
     return parsed
 
 
-def raise_interrupted(number, frame):
-    del frame
-    raise Interrupted(number)
-
-
 def main(arguments):
     arguments = parse(arguments)
     jobs, data = plan(arguments)
@@ -307,14 +310,11 @@ def main(arguments):
         print("\n".join(job.text for job in chosen))
         return 0
     machine = describe_machine(arguments.program)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, raise_interrupted)
+    interruption = Interruption()
     for job in jobs:
         if job.experiment.name not in arguments.only:
             job.state, job.reason = ("finished", "") if is_finished(job) else ("skipped", "not in --only")
-    stopped = run_jobs(chosen, data, machine, arguments.oversubscribe)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    do_jobs(chosen, data, machine, arguments.oversubscribe, interruption)
     failures = draw_pictures(chosen, arguments.out / arguments.scale)
     write_page(arguments, jobs, machine, failures)
 
@@ -324,8 +324,8 @@ def main(arguments):
                 print(f"run_all: {state}: {job.name}: {job.reason}")
     for failure in failures:
         print(f"run_all: failed: {failure}")
-    if stopped:
-        return 128 + stopped
+    if interruption.number:
+        return 128 + interruption.number
     return 1 if failures or any(job.state == "failed" for job in chosen) else 0
 
 
