@@ -34,3 +34,17 @@ mpich_launcher() {
   done
   die "MPICH's mpiexec was not found (Debian: apt-get install mpich)"
 }
+
+# build_program: builds build/apam. Its output is in build/build.log.
+build_program() {
+  local options=() start=$SECONDS
+  say "building build/apam (about two minutes on two cores)"
+  [[ -f $root/build/CMakeCache.txt ]] || options=(-DAPAM_TESTS=OFF -DAPAM_BENCH=OFF)  # an existing build keeps its settings
+  mkdir -p "$root/build"
+  if ! (cd "$root" && cmake --preset release "${options[@]}" && cmake --build --preset release --target apam) \
+    >"$root/build/build.log" 2>&1; then
+    tail -n 30 "$root/build/build.log" >&2
+    die "the build failed; its full output is in build/build.log"
+  fi
+  say "built in $((SECONDS - start)) s"
+}

@@ -9,7 +9,9 @@ from support import *
 PLOT = ROOT / "scripts" / "plot.py"
 
 
-class Plot(ProgramTest):
+class PlotTest(ProgramTest):
+    """Made-up runs and the texts of pictures."""
+
     def run_folder(self, name, lines):
         (self.folder / name).mkdir()
         (self.folder / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -24,6 +26,16 @@ class Plot(ProgramTest):
     def plot(self, *arguments):
         return subprocess.run([sys.executable, PLOT, *map(str, arguments)], capture_output=True, text=True)
 
+    def assert_drawn(self, process, picture):
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertGreater(picture.stat().st_size, 5000)
+
+    def texts(self, picture):
+        """The texts of an SVG file: matplotlib draws glyphs, with the text in a comment before them."""
+        return [html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", picture.read_text())]
+
+
+class Curves(PlotTest):
     def test_draws_one_run_and_several(self):
         one, two = self.made_up("one"), self.made_up("two")
         for runs, name, magic in (([one], "a.png", b"\x89PNG"), ([one, two], "b.svg", b"<?xml")):
@@ -31,10 +43,6 @@ class Plot(ProgramTest):
             self.assertEqual(process.returncode, 0, process.stderr)
             self.assertEqual((self.folder / name).read_bytes()[: len(magic)], magic)
         self.assertIn("two", (self.folder / "b.svg").read_text())  # the legend, as a comment next to its glyphs
-
-    def assert_drawn(self, process, picture):
-        self.assertEqual(process.returncode, 0, process.stderr)
-        self.assertGreater(picture.stat().st_size, 5000)
 
     def test_names_of_runs_are_literal(self):
         # matplotlib would read the first as a formula, the third as an invalid one, and hide the second.
@@ -49,10 +57,6 @@ class Plot(ProgramTest):
         process = self.plot(self.made_up("plain"), "--title", r"$\nothing{$", "--out", picture)
         self.assert_drawn(process, picture)
         self.assertIn(r"$\nothing{$", self.texts(picture))
-
-    def texts(self, picture):
-        """The texts of an SVG file: matplotlib draws glyphs, with the text in a comment before them."""
-        return [html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", picture.read_text())]
 
     def test_names_that_are_not_text(self):
         folder = pathlib.Path(os.fsdecode(os.fsencode(self.folder) + b"/\xff"))
@@ -113,6 +117,96 @@ class Plot(ProgramTest):
             self.assertEqual(process.returncode, 1)
             self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
             self.assertIn(fragment, process.stderr)
+
+    def test_several_files(self):
+        self.assert_drawn(self.plot(self.made_up("a"), "--out", self.folder / "a.png", "--out", self.folder / "a.svg"),
+                          self.folder / "a.png")
+        self.assertIn("test accuracy", self.texts(self.folder / "a.svg"))
+
+
+class Pictures(PlotTest):
+    """The pictures of experiments."""
+
+    def made_up_run(self, exchange="async", ranks=2, delay=None, seconds=100.0, epochs=10, images=90000, cores=64, **more):
+        """A finished run of ResNet18 on CINIC-10."""
+        lines = []
+        for epoch in range(1, epochs + 1):
+            for half in (0.5, 0):
+                at = {"update": round(100 * (epoch - half)), "epoch": epoch - half, "seconds": seconds * (epoch - half)}
+                lines.append({"event": "train", **at, "train_loss": 2.0, "train_accuracy": (epoch - half) / 20, **more})
+            lines.append({"event": "evaluation", **at, "test_loss": 2.0, "test_accuracy": epoch / 20, "test_top5": epoch / 11})
+        name = f"delay-{delay}" if delay else f"{exchange}-{ranks}"
+        folder = self.run_folder(name, lines)
+        config = {"net": "allcnn" if delay else "resnet18", "data": "cifar10" if delay else "cinic10", "exchange": exchange,
+                  "ranks": ranks, "cores": cores, "train_images": images, "device": "cpu", "max_delay": delay or 0}
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "summary.json").write_text(json.dumps({"staleness": {"histogram": [10, 30, 60]}}))
+        return folder
+
+    def drawn(self, picture, runs, *arguments):
+        """Draws a picture and returns its texts."""
+        path = self.folder / f"{picture}.svg"
+        process = self.plot(picture, *runs, "--out", path, *arguments)
+        self.assert_drawn(process, path)
+        self.assertEqual(process.stderr, "")
+        return self.texts(path)
+
+    def test_delay(self):
+        runs = [self.made_up_run("local", 1, delay, images=50000) for delay in (401, 1, 21)]
+        texts = self.drawn("delay", runs)
+        self.assertEqual([text for text in texts if text.startswith("D = ")], ["D = 1", "D = 21", "D = 401"])
+        self.assertIn("hollow markers: published", texts)
+        other = [self.made_up_run("local", 1, 51, images=2500)]
+        self.assertNotIn("hollow markers: published", self.drawn("delay", other))
+
+    def test_time(self):
+        runs = [self.made_up_run("async", n + 1, seconds=3600 / n) for n in (1, 5)] + [self.made_up_run("sync", 5, seconds=1800)]
+        texts = self.drawn("time", runs)
+        for text in ("1", "0.2", "0.5", "1.79", "0.39", "0.68", "hours per epoch of 90,000 images", "async, published"):
+            self.assertIn(text, texts)
+        self.assertFalse(any("scaled" in text for text in texts))
+
+    def test_times_of_fewer_images_are_scaled(self):
+        # 2 s for 1,000 images are 180 s for 90,000.
+        runs = [self.made_up_run("async", 2, seconds=2.0, images=1000, cores=1)]
+        texts = self.drawn("time", runs)
+        self.assertIn("0.05*", texts)
+        self.assertTrue(any("scaled" in text and "oversubscribed" in text for text in texts))
+
+    def test_speedup(self):
+        runs = [self.made_up_run("async", n + 1, seconds=100 / n) for n in (1, 2, 5)]
+        texts = self.drawn("speedup", runs)
+        for text in ("linear", "async", "async, published", "sync, published"):
+            self.assertIn(text, texts)
+        process = self.plot("speedup", *runs[1:], "--out", self.folder / "a.svg")
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("one worker", process.stderr)
+
+    def test_accuracy(self):
+        runs = [self.made_up_run("async", n + 1, train_top5=0.5) for n in (1, 2)]
+        texts = self.drawn("accuracy", runs, "--experiment", "cinic10-gpu")
+        for text in ("train top-1", "test top-1", "train top-5", "test top-5", "async, 1 worker", "async, 2 workers"):
+            self.assertIn(text, texts)
+        self.assertTrue(any(text.startswith("dotted: published") for text in texts))
+        texts = self.drawn("accuracy", [self.made_up_run("sync", 2)])
+        self.assertNotIn("train top-5", texts)
+
+    def test_staleness(self):
+        texts = self.drawn("staleness", [self.made_up_run("async", 3), self.made_up_run("local", 1, delay=3)])
+        self.assertIn("mean 1.5, theory 1", " ".join(texts))
+
+    def test_text(self):
+        run = self.made_up_run(epochs=2)
+        process = self.plot("text", run)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertEqual([line.split()[-2:] for line in process.stdout.splitlines()], [["5.0%", "##"], ["10.0%", "#####"]])
+
+    def test_pictures_need_a_config(self):
+        for picture in ("time", "speedup", "staleness"):
+            process = self.plot(picture, self.made_up(picture), "--out", self.folder / "a.svg")
+            self.assertEqual(process.returncode, 1)
+            self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
+            self.assertIn(f"{picture}/", process.stderr)
 
 
 if __name__ == "__main__":
