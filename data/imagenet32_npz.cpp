@@ -55,9 +55,9 @@ Member open_member(const ZipArchive& archive, const char* name) {
   if (entry == nullptr) {
     std::vector<std::string_view> names;
     for (const ZipEntry& other : archive.entries()) names.push_back(other.name);
+    if (names.empty()) names.push_back("no entries");
     names.resize(std::min<std::size_t>(names.size(), 8));
-    fail<InputError>("{}: no {}.npy, the archive has {}: {}", archive.where(), name, archive.entries().size(),
-                     fmt::join(names, ", "));
+    fail<InputError>("{}: no {}.npy, the archive has {}", archive.where(), name, fmt::join(names, ", "));
   }
   ZipReader reader(archive, *entry);
   std::string where = fmt::format("{}: {}", archive.where(), entry->name);
@@ -144,7 +144,7 @@ struct Place {
   fs::path train, test;
 };
 
-bool exists(const fs::path& path) {
+bool is_present(const fs::path& path) {
   std::error_code ignored;  // an inaccessible file does not exist
   return fs::exists(path, ignored);
 }
@@ -153,7 +153,7 @@ std::string command(const fs::path& folder) { return fmt::format("python3 script
 
 Place find_files(const fs::path& root) {
   std::error_code ignored;
-  require<InputError>(exists(root), "{}: {} does not exist", kName, root.string());
+  require<InputError>(is_present(root), "{}: {} does not exist", kName, root.string());
   require<InputError>(fs::is_directory(root, ignored), "{}: {} is not a directory", kName, root.string());
   std::vector<fs::path> folders;
   for (const char* below : {"", kName, "Imagenet32_train_npz", "Imagenet32_val_npz"}) {
@@ -165,12 +165,12 @@ Place find_files(const fs::path& root) {
     return found == folders.end() ? std::optional<fs::path>() : *found;
   };
   const auto train = first([](const fs::path& f) { return !file_numbers(kName, f, kTrainName).empty(); });
-  const auto test = first([](const fs::path& f) { return exists(f / kTestFile); });
+  const auto test = first([](const fs::path& f) { return is_present(f / kTestFile); });
   if (train && test) return {.train = *train, .test = *test};
 
   const std::string missing = train ? kTestFile : kTrainName.of(1);
-  const auto pickles =
-      first([&](const fs::path& f) { return train ? exists(f / kTestPickle) : !file_numbers(kName, f, kTrainPickle).empty(); });
+  const auto pickles = first(
+      [&](const fs::path& f) { return train ? is_present(f / kTestPickle) : !file_numbers(kName, f, kTrainPickle).empty(); });
   require<InputError>(!pickles, "{}: {} is a pickle file, expected {}: convert the folder with {}", kName,
                       (pickles.value_or("") / (train ? kTestPickle : kTrainPickle.of(1))).string(), missing,
                       command(pickles.value_or("")));
@@ -193,12 +193,12 @@ class Imagenet32Npz final : public Source {
     const Place place = find_files(root);
     for (const fs::path& path : numbered_files(kName, place.train, kTrainName)) append(0, path);
     append(1, place.test / kTestFile);
-    const fs::path map = exists(root / kLabelMapFile) ? root / kLabelMapFile : place.train / kLabelMapFile;
+    const fs::path map = is_present(root / kLabelMapFile) ? root / kLabelMapFile : place.train / kLabelMapFile;
     classes_ = read_class_order(kName, map, order);
 
     const std::vector<double> mean = common_mean();
-    std::vector<float> planes;
-    for (const double value : mean) planes.push_back(static_cast<float>(value / 255.0));
+    std::vector<float> planes(kImage);
+    std::transform(mean.begin(), mean.end(), planes.begin(), [](double value) { return static_cast<float>(value / 255.0); });
     info_ = {.name = kName,
              .location = root.string(),
              .shape = kShape,

@@ -34,9 +34,10 @@ constexpr std::string_view kSupported = "|u1, <i4, <i8, <f4 or <f8";
 
 const Type& properties(NpyType type) { return kTypes[static_cast<std::size_t>(type)]; }
 
-/// `text` for a message: at most 40 characters, without control characters.
+/// `text` for a message: at most 40 characters, without control characters and trailing spaces.
 std::string shown(std::string_view text) {
-  std::string result(text.substr(0, 40));
+  text = text.substr(0, 40);
+  std::string result(text.substr(0, text.find_last_not_of(' ') + 1));
   std::replace_if(
       result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return result;
@@ -104,7 +105,7 @@ class Literal {
   }
 
   void expect(char c) {
-    if (peek() != c) unexpected(std::string_view(&c, 1));
+    if (peek() != c) unexpected(fmt::format("'{}'", c));
     ++at_;
   }
 
@@ -138,7 +139,7 @@ class Literal {
     for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
       const std::int64_t digit = text_[at_] - '0';
       require<InputError>(value <= (kMax - digit) / 10, "{}: shape has the size {}, the limit is {}", name_,
-                          shown(text_.substr(first)), kMax);
+                          shown(text_.substr(first, text_.find_first_not_of("0123456789", first) - first)), kMax);
       value = 10 * value + digit;
     }
     if (at_ == first) unexpected("a size");

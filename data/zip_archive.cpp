@@ -113,7 +113,7 @@ Directory find_directory(const FileReader& file, const std::string& where) {
   require<InputError>(at.has_value(),
                       "{}: no end record in the last {} of {} bytes: the file is truncated or not a ZIP archive", where,
                       tail.size(), file.size());
-  const Fields end(std::span(tail).subspan(*at));
+  const Fields end{std::span(tail).subspan(*at)};
   const std::uint64_t position = file.size() - tail.size() + *at;
   const auto zip64 = find_zip64_end(file, where, position);
 
@@ -173,16 +173,21 @@ class Zip64Values {
   std::span<const std::uint8_t> field_;
 };
 
+bool is_printable(char c) { return c >= ' ' && c <= '~'; }
+
+/// A name for a message: at most 64 characters, without control characters.
+std::string shown(std::string name) {
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !is_printable(c); }, '?');
+  return name.substr(0, 64);
+}
+
 std::string checked_name(const std::string& where, std::span<const std::uint8_t> bytes) {
   std::string name(bytes.begin(), bytes.end());
-  const bool plain = !name.empty() && name.front() != '.' && std::all_of(name.begin(), name.end(), [](char c) {
-    return c >= ' ' && c <= '~' && c != '/' && c != '\\';
-  });
-  if (!plain) {
-    std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= ' ' && c <= '~' ? c : '?'; });
-    fail<InputError>("{}: the name is \"{}\", expected printable ASCII without slashes and without a leading dot", where,
-                     name.substr(0, 64));
-  }
+  const bool plain = !name.empty() && name.front() != '.' &&
+                     std::all_of(name.begin(), name.end(), [](char c) { return is_printable(c) && c != '/' && c != '\\'; });
+  require<InputError>(plain, "{}: the name is \"{}\", expected printable ASCII without slashes and without a leading dot",
+                      where, shown(name));
   return name;
 }
 
@@ -208,7 +213,8 @@ Listed parse_entry(const std::string& where, std::span<const std::uint8_t> bytes
                       listed.bytes, bytes.size());
   ZipEntry& entry = listed.entry;
   entry.name = checked_name(where, bytes.subspan(kDirectoryBytes, name_bytes));
-  require<InputError>((listed.flags & kEncrypted) == 0, "{}: {} is encrypted (flags {:04x})", where, entry.name, listed.flags);
+  require<InputError>((listed.flags & kEncrypted) == 0, "{}: {} is encrypted (flags {:04x}), expected plain data", where,
+                      entry.name, listed.flags);
   require<InputError>((listed.flags & ~kKnownFlags) == 0, "{}: {} has flags {:04x}, expected only bits of {:04x}", where,
                       entry.name, listed.flags, kKnownFlags);
   const std::uint16_t method = fields.u16(10);
@@ -252,10 +258,8 @@ void check_local_header(const FileReader& file, const std::string& where, std::u
   std::vector<std::uint8_t> variable(name_bytes + extra_bytes);
   file.read(listed.header + kLocalBytes, variable);
   const std::span<const std::uint8_t> rest(variable);
-  const auto name = rest.first(name_bytes);
-  require<InputError>(std::equal(name.begin(), name.end(), entry.name.begin(), entry.name.end(),
-                                 [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); }),
-                      "{}: {} has another name in its local header", where, entry.name);
+  const std::string name(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(name_bytes));
+  require<InputError>(name == entry.name, "{}: {} is called \"{}\" in its local header", where, entry.name, shown(name));
   const std::uint16_t method = entry.deflated ? 8 : 0;
   require<InputError>(fields.u16(6) == listed.flags && fields.u16(8) == method,
                       "{}: {} has flags {:04x} and method {} in its local header, {:04x} and {} in the directory", where,

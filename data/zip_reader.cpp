@@ -83,8 +83,8 @@ std::size_t ZipReader::inflate(std::span<std::uint8_t> bytes) {
     const int status = ::inflate(&stream, Z_NO_FLUSH);  // zlib may hold output back, so it is called without input, too
     require<DeviceError>(status != Z_MEM_ERROR, "{}: no memory to expand {}", archive_->where(), entry_->name);
     require<InputError>(status != Z_BUF_ERROR,
-                        "{}: the deflate data of {} has no end in its {} bytes, {} bytes of content follow", archive_->where(),
-                        entry_->name, entry_->stored, left_);
+                        "{}: the deflate data of {} is truncated after {} bytes, {} bytes of content are missing",
+                        archive_->where(), entry_->name, entry_->stored, left_);
     require<InputError>(status == Z_OK || status == Z_STREAM_END,
                         "{}: the deflate data of {} is damaged near byte {} of {}: {}", archive_->where(), entry_->name,
                         inflater.taken - stream.avail_in, entry_->stored,

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets (tests/fuzz) with clang and runs each for some seconds. A finding ends the script; its input is kept.
+# Builds the fuzz targets (tests/fuzz) with clang and runs each for some seconds. The first failure ends the script; its
+# input is kept in build-fuzz.
 #
 #   scripts/fuzz.sh [SECONDS] [NAME...]     default: 60, all targets
 #
@@ -21,7 +22,12 @@ for name in "${names[@]}"; do
   work="build-fuzz/corpus/$name"
   python3 tests/fuzz/seeds.py "$name" "build-fuzz/seeds/$name"
   mkdir -p "$work"
+  log="build-fuzz/$name.log"
   say "$name for $seconds s"
-  build-fuzz/tests/fuzz/"fuzz_$name" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 \
-    -artifact_prefix="build-fuzz/$name-" "$work" "build-fuzz/seeds/$name" 2>&1 | tail -n 40
+  if ! build-fuzz/tests/fuzz/"fuzz_$name" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 \
+    -artifact_prefix="build-fuzz/$name-" "$work" "build-fuzz/seeds/$name" >"$log" 2>&1; then
+    tail -n 60 "$log" >&2
+    die "$name failed: the input is a file build-fuzz/$name-*, the output is $log"
+  fi
+  grep '^stat::' "$log"
 done

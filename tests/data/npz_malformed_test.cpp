@@ -26,7 +26,7 @@ void PrintTo(const MalformedSet& set, std::ostream* out) { *out << set.name; }
 
 /// Replaces the second training file by one with changed members.
 template <class Change>
-std::function<void(const TemporaryFolder&)> second_file(Change change, ZipEnd end = {}) {
+std::function<void(const TemporaryFolder&)> second_file(Change change, const ZipEnd& end = {}) {
   return [=](const TemporaryFolder& folder) {
     auto members = imagenet32_members({7, 8}, true, 3);
     change(members);
@@ -34,8 +34,8 @@ std::function<void(const TemporaryFolder&)> second_file(Change change, ZipEnd en
   };
 }
 
-std::function<void(const TemporaryFolder&)> second_file_end(ZipEnd end) {
-  return second_file([](auto&) {}, std::move(end));
+std::function<void(const TemporaryFolder&)> second_file_end(const ZipEnd& end) {
+  return second_file([](auto&) {}, end);
 }
 
 /// Replaces the second training file by the result of `change`, of its bytes.
@@ -101,7 +101,7 @@ std::vector<MalformedSet> malformed_archives() {
       {"path_as_name", second_file([](auto& m) { m[0].name = "../data.npy"; }), {kSecond, "../data.npy"}},
       {"name_with_a_line_feed", second_file([](auto& m) { m[0].name = "da\nta.npy"; }), {kSecond, "da?ta.npy"}},
       {"repeated_name", second_file([](auto& m) { m.push_back(m[1]); }), {kSecond, "labels.npy", "once"}},
-      {"local_name_differs", second_file([](auto& m) { m[0].local_name = "date.npy"; }), {kSecond, "data.npy", "name"}},
+      {"local_name_differs", second_file([](auto& m) { m[0].local_name = "date.npy"; }), {kSecond, "data.npy", "date.npy"}},
       {"overlapping_entries",
        second_file([](auto& m) {
          m[1].content = m[0].content;
@@ -139,7 +139,9 @@ std::vector<MalformedSet> malformed_members() {
       m[2].content = npy("<f8", "(3072,)", doubles(values));
     });
   };
-  const auto content = [](std::size_t member, Bytes file) { return second_file([=](auto& m) { m[member].content = file; }); };
+  const auto content = [](std::size_t member, const Bytes& file) {
+    return second_file([=](auto& m) { m[member].content = file; });
+  };
   const double nan = std::numeric_limits<double>::quiet_NaN();
   return {
       {"label_0", labels(0), {kSecond, "labels.npy", "1", "0", "1 to 1000"}},
@@ -167,12 +169,10 @@ std::vector<MalformedSet> malformed_members() {
        {kSecond, "data.npy", "fortran_order", "True"}},
       {"data_too_short", content(0, npy("|u1", "(2, 3072)", Bytes(6143, 0))), {kSecond, "data.npy", "6143", "6144"}},
       {"no_images", content(0, npy("|u1", "(0, 3072)", {})), {kSecond, "data.npy", "images"}},
-      {"mean_missing", second_file([](auto& m) { m.pop_back(); }), {kSecond, "mean.npy", "2", "data.npy, labels.npy"}},
-      {"labels_missing",
-       second_file([](auto& m) { m.erase(m.begin() + 1); }),
-       {kSecond, "labels.npy", "2", "data.npy, mean.npy"}},
-      {"data_missing", second_file([](auto& m) { m.erase(m.begin()); }), {kSecond, "data.npy", "2", "labels.npy, mean.npy"}},
-      {"no_members", second_file([](auto& m) { m.clear(); }), {kSecond, "data.npy", "0"}},
+      {"mean_missing", second_file([](auto& m) { m.pop_back(); }), {kSecond, "mean.npy", "data.npy, labels.npy"}},
+      {"labels_missing", second_file([](auto& m) { m.erase(m.begin() + 1); }), {kSecond, "labels.npy", "data.npy, mean.npy"}},
+      {"data_missing", second_file([](auto& m) { m.erase(m.begin()); }), {kSecond, "data.npy", "labels.npy, mean.npy"}},
+      {"no_members", second_file([](auto& m) { m.clear(); }), {kSecond, "data.npy", "no entries"}},
       {"mean_as_image",
        content(2, npy("<f8", "(3, 1024)", mean_values())),
        {kSecond, "mean.npy", "float64 (3, 1024)", "float64 (3072,)"}},
@@ -250,11 +250,15 @@ std::vector<MalformedSet> malformed_pixels() {
       {"wrong_checksum", second_file([](auto& m) { m[0].crc = 0x1234abcd; }), {kSecond, "data.npy", "1234abcd"}},
       {"wrong_checksum_deflated", deflated_data([](auto& data) { data.crc = 0x1234abcd; }), {kSecond, "data.npy", "1234abcd"}},
       {"changed_byte", second_bytes([](Bytes& bytes) { bytes[3000] ^= 1; }), {kSecond, "data.npy", "CRC-32"}},
-      {"truncated_deflate", deflated_data([](auto& data) { data.data = shortened(*data.data, 1); }), {kSecond, "data.npy"}},
+      {"truncated_deflate",
+       deflated_data([](auto& data) { data.data = shortened(*data.data, 1); }),
+       {kSecond, "data.npy", "truncated", "0"}},
       {"half_of_the_deflate_data",
        deflated_data([](auto& data) { data.data = shortened(*data.data, data.data->size() / 2); }),
-       {kSecond, "data.npy"}},
-      {"bytes_after_the_deflate_data", deflated_data([](auto& data) { data.data->push_back(0); }), {kSecond, "data.npy"}},
+       {kSecond, "data.npy", "truncated", "6144"}},
+      {"bytes_after_the_deflate_data",
+       deflated_data([](auto& data) { data.data->push_back(0); }),
+       {kSecond, "data.npy", "450", "451"}},
       {"damaged_deflate",
        deflated_data([](auto& data) { std::fill_n(data.data->begin() + 200, 200, std::uint8_t{0xff}); }),
        {kSecond, "data.npy"}},

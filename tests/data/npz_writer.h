@@ -160,8 +160,8 @@ inline Bytes zip(const std::vector<ZipMember>& members, const ZipEnd& end = {}) 
     put(directory, member.zip64_entry ? kFull : size, 4);
     put(directory, member.name.size(), 2);
     put(directory, extra.size(), 2);
-    put(directory, 0, 8);  // comment, part, attributes
-    put(directory, 0, 4);
+    put(directory, 0, 6);  // size of the comment, part, internal attributes
+    put(directory, 0, 4);  // external attributes
     put(directory, member.zip64_entry ? kFull : position, 4);
     put(directory, member.name);
     put(directory, extra);
@@ -229,8 +229,8 @@ inline std::vector<ZipMember> imagenet32_members(const std::vector<int>& labels,
 
 /// Two training files with 3 and `second` images, and two test images.
 inline void write_imagenet32(const TemporaryFolder& folder, int second = 2, const std::string& below = "") {
-  std::vector<int> labels;
-  for (int i = 0; i < second; ++i) labels.push_back(1000 - i);
+  std::vector<int> labels(static_cast<std::size_t>(second));
+  for (int i = 0; i < second; ++i) labels[static_cast<std::size_t>(i)] = 1000 - i;
   folder.write(below + "train_data_batch_1.npz", zip(imagenet32_members({1, 17, 2}, true)));
   folder.write(below + "train_data_batch_2.npz", zip(imagenet32_members(labels, true, 3)));
   folder.write(below + "val_data.npz", zip(imagenet32_members({5, 1000}, false, 200)));
