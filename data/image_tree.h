@@ -2,9 +2,9 @@
 //
 //   ROOT/train/airplane/00001.png  ->  part "train", label 0
 //
-// Files of any name are read, except hidden ones (.name). Each must be a PNG file of 32x32 pixels (data/png_image.h). The images
-// of a part are in bytewise order of their file names, across the classes; for equal names the lower label comes first. So
-// files named by an index keep their order when a data set is exported.
+// Files of any name are read, except hidden ones (.name). Each must be a PNG file of 32x32 pixels (data/png_image.h). The
+// images of a part are in bytewise order of their file names, across the classes; for equal names the lower label comes first.
+// So files named by an index keep their order when a data set is exported.
 //
 // Folders are listed once, when the source is opened; files are opened when they are read. Errors are InputErrors that name
 // file or folder, the rule and both values.

@@ -14,9 +14,9 @@ namespace fs = std::filesystem;
 fs::path find_mean_image(const char* operation, const fs::path& root) {
   constexpr const char* kFile = "image_mean.npy";
   std::error_code ignored;
-  const fs::path inside = root / kFile;
+  fs::path inside = root / kFile;
   // "." and names that end with '/' have no parent_path() of this meaning.
-  const fs::path above = root / ".." / kFile;
+  fs::path above = root / ".." / kFile;
   if (fs::exists(inside, ignored)) return inside;
   if (fs::exists(above, ignored)) return above;
   fail<InputError>("{}: no mean image: neither {} nor {} exists", operation, inside.string(), above.string());

@@ -26,7 +26,8 @@ struct Passes {
   std::array<Pass, 7> items;
   std::size_t count = 0;
 
-  std::span<const Pass> all() const { return std::span(items).first(count); }
+  std::span<const Pass> all() const& { return std::span(items).first(count); }
+  std::span<const Pass> all() && = delete;  // would refer to a temporary
   std::size_t bytes() const {
     std::size_t sum = 0;
     for (const Pass& pass : all()) sum += pass.bytes();
@@ -152,7 +153,8 @@ void PngDecoder::inflate_rows(const PngFile& file, const PngChunks& chunks) {
 
 void PngDecoder::check_filters(const PngFile& file, const PngChunks& chunks) const {
   std::size_t at = 0, row = 0;
-  for (const Pass& pass : passes_of(chunks, shape_).all()) {
+  const Passes passes = passes_of(chunks, shape_);
+  for (const Pass& pass : passes.all()) {
     for (int y = 0; y < pass.height; ++y, ++row) {
       require<InputError>(rows_[at] <= 4, "{}: {} has filter type {} in row {}, expected 0 to 4", file.operation, file.name,
                           rows_[at], row);

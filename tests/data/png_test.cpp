@@ -69,8 +69,8 @@ TEST(Png, RejectsAFileThatIsCutAnywhere) {
   PngDecoder decoder("png", kShape);
   Bytes pixels(kShape.count());
   for (std::size_t size = 0; size < file.size(); ++size) {
-    EXPECT_TRUE(throws<InputError>({"png", kFile}, [&] { decoder.decode(kFile, std::span(file).first(size), pixels); }))
-        << size;
+    const Bytes start(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));  // a sanitizer sees reads beyond its end
+    EXPECT_TRUE(throws<InputError>({"png", kFile}, [&] { decoder.decode(kFile, start, pixels); })) << size;
   }
 }
 
