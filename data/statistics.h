@@ -15,7 +15,7 @@ struct PartStatistics {
   std::string name;
   std::int64_t images = 0;
   std::vector<std::int64_t> images_per_class{};  ///< by label
-  std::vector<double> mean{}, deviation{};         ///< (C), in units of byte / 255; deviation: sqrt(mean of squares - mean^2)
+  std::vector<double> mean{}, deviation{};       ///< (C), in units of byte / 255; deviation: sqrt(mean of squares - mean^2)
   std::string labels_sha256{};                   ///< of int32 (N), little-endian
   std::string pixels_sha256{};                   ///< of uint8 (N, H, W, C)
 };

@@ -64,7 +64,8 @@ void print(const Json& json) {
   for (const auto& [name, part] : json["parts"].items()) {
     const auto counts = part["images_per_class"].get<std::vector<std::int64_t>>();
     const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
-    std::cout << fmt::format("{}: {} images, {} to {} per class\n", name, part["images"].get<std::int64_t>(), *least, *most);
+    std::cout << fmt::format("{}: {} images, {} per class\n", name, part["images"].get<std::int64_t>(),
+                             *least == *most ? fmt::format("{}", *least) : fmt::format("{} to {}", *least, *most));
     std::cout << fmt::format("  mean       {:.6f}\n", fmt::join(part["mean"].get<std::vector<double>>(), " "));
     std::cout << fmt::format("  deviation  {:.6f}\n", fmt::join(part["deviation"].get<std::vector<double>>(), " "));
     std::cout << fmt::format("  labels     SHA-256 {}\n", part["labels_sha256"].get<std::string>());

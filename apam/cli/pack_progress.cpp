@@ -31,9 +31,12 @@ void PackProgressLine::show(const data::PackProgress& progress) {
   const bool complete = progress.done == progress.total;
   const double interval = columns_ > 0 ? kTerminalInterval : kPlainInterval;
   if (shown_ && !complete && since(*shown_) < interval) return;
-  if (!shown_ && !progress.waiting && columns_ == 0)
-    out_ << fmt::format("{}: packing into {}", progress.name, progress.file.string()) << std::endl;
+  const bool begins = !shown_ && !progress.waiting && columns_ == 0;
   shown_ = now;
+  if (begins) {
+    out_ << fmt::format("{}: packing into {}", progress.name, progress.file.string()) << std::endl;
+    if (!complete) return;
+  }
   const double seconds = since(*begin_);
   const double rate = seconds > 0 ? static_cast<double>(progress.done - done_at_begin_) / seconds : 0;
   const std::string text = describe(progress, rate);

@@ -215,10 +215,10 @@ TEST(Packed, RefusesSourcesThatBreakTheirPromises) {
   EXPECT_TRUE(throws<InputError>({"pack", "cinic10", "train", "2", "3"}, [&] { pack(fewer, folder.path() / "file"); }));
   CountedSource label({{"train", 3}, {"test", 2}});
   label.bad_image = 1;
-  EXPECT_TRUE(throws<InputError>({"pack", "1", "train", "3", "0 to 2"}, [&] { pack(label, folder.path() / "file"); }));
+  EXPECT_TRUE(throws<InputError>({"pack", "1", "train", "3", "0 to 2"}, [&] { pack(label, folder.path() / "other"); }));
   CountedSource none({{"train", 3}, {"test", 0}});
-  EXPECT_TRUE(throws<InputError>({"0", "test"}, [&] { pack(none, folder.path() / "file"); }));
-  EXPECT_FALSE(fs::exists(folder.path() / "file"));
+  EXPECT_TRUE(throws<InputError>({"0", "test"}, [&] { pack(none, folder.path() / "none"); }));
+  for (const char* name : {"file", "other", "none"}) EXPECT_FALSE(fs::exists(folder.path() / name));
 }
 
 TEST(Packed, RefusesPlacesThatCannotBeWritten) {
