@@ -27,7 +27,7 @@ table.settings td { text-align: left; white-space: normal; }
 table.settings td:first-child { font-weight: 600; white-space: nowrap; }
 .pictures { display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start; }
 figure { margin: 0; flex: 1 1 440px; max-width: 100%; } figure.full { flex-basis: 100%; }
-figure img { width: 100%; height: auto; border: 1px solid #e4e4e4; }
+figure img { width: 100%; height: auto; border: 1px solid #e4e4e4; } figure.full img { width: auto; max-width: 100%; }
 figcaption { font-size: .9em; color: #555; }
 details { margin: .8em 0; } summary { cursor: pointer; } code { font-size: .88em; overflow-wrap: anywhere; }
 li { margin: .3em 0; } .failed { color: #a00000; font-weight: 600; }
