@@ -52,7 +52,7 @@ class Published:
         def matches(figure):
             if figure["exchange"] != exchange:
                 return False
-            return figure["max_delay"] == max_delay if "max_delay" in figure else figure["workers"] == workers
+            return max_delay == figure["max_delay"] if "max_delay" in figure else workers == figure["workers"]
 
         return [figure for figure in self.figures if matches(figure)]
 

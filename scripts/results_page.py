@@ -13,20 +13,21 @@ from plots.runs import Run, is_number
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 1120px; margin: 0 auto;
+body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 1240px; margin: 0 auto;
   padding: 24px; }
 h1 { font-size: 1.7em; margin: 0 0 .2em; } h2 { margin: 2em 0 .3em; border-bottom: 1px solid #ccc; padding-bottom: .2em; }
 p { margin: .4em 0; } .quiet { color: #555; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .8em 0; font-variant-numeric: tabular-nums; font-size: .93em; }
-th, td { padding: .25em .7em; border-bottom: 1px solid #ddd; text-align: right; vertical-align: bottom; white-space: nowrap; }
-thead th { border-bottom: 1px solid #888; font-weight: 600; } th:first-child, td:first-child, td.text { text-align: left; }
+th, td { padding: .25em .6em; border-bottom: 1px solid #ddd; text-align: right; vertical-align: bottom; }
+td { white-space: nowrap; }
+thead th { border-bottom: 1px solid #888; font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 td.published { color: #555; font-style: italic; }
 table.settings td { text-align: left; white-space: normal; }
 table.settings td:first-child { font-weight: 600; white-space: nowrap; }
 .pictures { display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start; }
 figure { margin: 0; flex: 1 1 440px; max-width: 100%; } figure.full { flex-basis: 100%; }
-figure img { width: 100%; max-width: 1000px; height: auto; border: 1px solid #e4e4e4; }
+figure img { width: 100%; height: auto; border: 1px solid #e4e4e4; } figure.full img { width: auto; max-width: 100%; }
 figcaption { font-size: .9em; color: #555; }
 details { margin: .8em 0; } summary { cursor: pointer; } code { font-size: .88em; overflow-wrap: anywhere; }
 li { margin: .3em 0; } .failed { color: #a00000; font-weight: 600; }
@@ -48,13 +49,16 @@ def escape(value):
     return html.escape(str(value))
 
 
-def duration(hours):
+def unit_of(hours):
+    """The unit for a column of times, and its number per hour."""
+    longest = max((value for value in hours if value is not None and not math.isnan(value)), default=0)
+    return next((unit for unit in (("h", 1), ("min", 60)) if longest * unit[1] >= 1), ("s", 3600))
+
+
+def duration(hours, unit, digits=3):
     if hours is None or math.isnan(hours):
         return DASH
-    for unit, scale in (("h", 1), ("min", 60)):
-        if hours * scale >= 1:
-            return f"{hours * scale:.3g} {unit}"
-    return f"{hours * 3600:.3g} s"
+    return f"{hours * unit[1]:.{digits}g} {unit[0]}"
 
 
 def share(value):
@@ -110,9 +114,11 @@ def base_hours(rows):
 
 def columns_of(experiment, rows):
     """(heading, whether published, row -> text) of each column."""
-    columns = [("run", False, lambda row: row.job.run.name), ("epochs", False, lambda row: number(row.summary.get("epochs"))),
+    unit = unit_of([hours for row in rows for hours in (row.hours, row.published_hours)])
+    columns = [("run", False, lambda row: row.job.run.name), ("", False, lambda row: row.marks),
+               ("epochs", False, lambda row: number(row.summary.get("epochs"))),
                ("images/s", False, lambda row: number(row.summary.get("images_per_second"), "{:.0f}")),
-               ("time of an epoch", False, lambda row: duration(row.hours))]
+               ("time of an epoch", False, lambda row: duration(row.hours, unit))]
     figures = experiment.published.figures
     if any("hours" in figure for figure in figures):
         ours, theirs = base_hours(rows)
@@ -120,11 +126,11 @@ def columns_of(experiment, rows):
         def ratio(base, hours):
             return number(base / hours) if base and hours and not math.isnan(base / hours) else DASH
 
-        columns.append(("published", True, lambda row: duration(row.published_hours)))
+        columns.append(("published", True, lambda row: duration(row.published_hours, unit, digits=4)))
         columns.append(("speed-up", False, lambda row: ratio(ours, row.hours)))
         columns.append(("published", True, lambda row: ratio(theirs, row.published_hours)))
     for epoch in sorted({figure["epoch"] for figure in figures if "epoch" in figure}):
-        columns.append((f"test top-1, epoch {epoch}", False, lambda row, e=epoch: share(row.accuracy_after(e))))
+        columns.append((f"test top-1 after {epoch} epochs", False, lambda row, e=epoch: share(row.accuracy_after(e))))
         columns.append(("published", True, lambda row, e=epoch: share(row.published("test_accuracy", e))))
     for heading, key in (("test top-1", "test_accuracy"), ("test top-5", "test_top5")):
         columns.append((heading, False, lambda row, k=key: share(row.summary.get(k))))
@@ -148,10 +154,10 @@ def staleness_text(row):
 def table_of(experiment, rows):
     columns = columns_of(experiment, rows)
     lines = ['<div class="wide"><table><thead><tr>']
-    lines += [f"<th>{escape(heading)}</th>" for heading, _, _ in columns] + ["<th></th></tr></thead><tbody>"]
+    lines += [f"<th>{escape(heading)}</th>" for heading, _, _ in columns] + ["</tr></thead><tbody>"]
     for row in rows:
         cells = [f'<td{" class=published" if published else ""}>{escape(text(row))}</td>' for _, published, text in columns]
-        lines.append("<tr>" + "".join(cells) + f'<td class="text quiet">{escape(row.marks)}</td></tr>')
+        lines.append(f"<tr>{''.join(cells)}</tr>")
     return "".join(lines) + "</tbody></table></div>"
 
 

@@ -61,9 +61,8 @@ class Run:
 
     @property
     def max_delay(self):
-        """The largest artificial delay; None without one."""
-        delay = self.config.get("max_delay") if self.config else None
-        return delay if is_number(delay) and delay > 0 else None
+        """The artificial delay of a local run; 1: none. None for runs of several processes."""
+        return self.config.get("max_delay", 1) if self.config and self.exchange == "local" else None
 
     @property
     def oversubscribed(self):
@@ -78,16 +77,19 @@ class Run:
         return seconds / epochs / 3600 * ((own if images is None else images) / own)
 
     def training_by_epoch(self, key):
-        """Means of a value over each epoch that has started, as two lists: positions and means, weighted by updates."""
+        """Means of a value over each epoch that has started, as two lists: positions and means, weighted by updates. Over tenths
+        of epochs if there are at most three."""
+        last = max((line["epoch"] for line in self.training), default=0)
+        parts = 10 if last <= 3 else 1
         sums = {}
         update = 0
         for line in self.training:
             weight, update = line["update"] - update, line["update"]
-            epoch = max(1, math.ceil(line["epoch"] - 1e-9))
-            end, total, count = sums.get(epoch, (0, 0, 0))
-            sums[epoch] = (line["epoch"], total + weight * line[key], count + weight)
+            part = math.ceil(line["epoch"] * parts - 1e-9)
+            _, total, count = sums.get(part, (0, 0, 0))
+            sums[part] = (line["epoch"], total + weight * line[key], count + weight)
         points = [(end, total / count) for end, total, count in sums.values() if count > 0]
-        return [x for x, y in points], [y for x, y in points]
+        return [x for x, _ in points], [y for _, y in points]
 
     def staleness(self):
         """Number of updates by staleness, from summary.json."""

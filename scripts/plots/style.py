@@ -14,15 +14,20 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ["-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.6, 1.2, 1.6))]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 ASYNC, SYNC = COLOURS[0], COLOURS[1]
-MANY_POINTS = 40  # longer curves have no markers
+MANY_POINTS = 40  # longer curves have fewer markers than points
 
 
 def line_style(index, points):
-    """Keywords of plot() for line number `index`."""
-    style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], "linewidth": 1.6}
-    if points <= MANY_POINTS:
-        style.update(marker=MARKERS[index % len(MARKERS)], markersize=4.5)
-    return style
+    """Keywords of plot() for line number `index`. Long lines have a marker every few points."""
+    step = 1 if points <= MANY_POINTS else points // 10
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": DASHES[index % len(DASHES)],
+        "linewidth": 1.6,
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 4.5,
+        "markevery": (index * step // len(MARKERS) % step, step),
+    }
 
 
 def published_style(index):

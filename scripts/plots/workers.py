@@ -59,7 +59,7 @@ def draw_time(runs, experiment=None):
     longest = max((hours for *_, times in bars for hours, _ in times.values() if not math.isnan(hours)), default=0)
     unit, scale = ("hours", 1) if longest >= 1 else ("minutes", 60)
     workers = sorted({n for *_, times in bars for n in times})
-    figure, axes = new_figure(1, 1, width=max(6.5, 0.62 * sum(len(times) for *_, times in bars) + 2))
+    figure, axes = new_figure(1, 1, width=8)
     axis = axes[0][0]
     axis.grid(False, axis="x")
     width, handles = 0.8, []
@@ -74,8 +74,9 @@ def draw_time(runs, experiment=None):
             x = position + (place - (len(present) - 1) / 2) * step
             axis.bar(x, hours * scale, width=0.9 * step, facecolor="white" if hatch else colour, edgecolor=colour, hatch=hatch,
                      linewidth=1.2)
-            text = f"{hours * scale:.3g}{MARK if oversubscribed else ''}"
+            text = f"{hours * scale:.{4 if hatch else 3}g}{MARK if oversubscribed else ''}"
             axis.annotate(text, (x, hours * scale), xytext=(0, 2), textcoords="offset points", ha="center", fontsize="x-small")
+    axis.margins(y=0.1)
     axis.set_xticks(range(len(workers)), [str(n) for n in workers])
     axis.set_xlabel("workers")
     axis.set_ylabel(f"{unit} per epoch of {images:,} images")
@@ -104,7 +105,7 @@ def draw_speedup(runs, experiment=None):
     theirs = {}
     if experiment:
         theirs = speedups({exchange: experiment.published.hours_per_epoch(exchange) for exchange in ("async", "sync")})
-    figure, axes = new_figure(1, 1, width=6.5)
+    figure, axes = new_figure(1, 1, width=8)
     axis = axes[0][0]
     most = max(n for of in (ours, theirs) for points in of.values() for n in points)
     ideal = axis.plot([1, most], [1, most], color="#888888", linewidth=1.0, linestyle=":")
@@ -139,33 +140,27 @@ def label_of(run):
 def draw_accuracy(runs, experiment=None):
     """Train and test accuracy over epochs, top-1 and top-5 as far as recorded, one line per run. Dotted: published."""
     runs = sorted(runs, key=lambda run: (run.exchange, run.workers))
-    panels = [("train top-1", "train_accuracy"), ("test top-1", "test_accuracy"), ("train top-5", "train_top5"),
-              ("test top-5", "test_top5")]
-    curves = {key: [curve_of(run, key) for run in runs] for _, key in panels}
-    panels = [panel for panel in panels if any(not math.isnan(y) for _, ys in curves[panel[1]] for y in ys)]
-    if not panels:
+    keys = [[f"{part}_{score}" for part in ("train", "test")] for score in ("accuracy", "top5")]
+    curves = {key: [curve_of(run, key) for run in runs] for row in keys for key in row}
+    recorded = {key for key, lines in curves.items() if any(not math.isnan(y) for _, ys in lines for y in ys)}
+    keys = [row for row in keys if recorded.intersection(row)]
+    if not keys:
         raise ValueError("accuracy: no accuracies yet")
-    columns = min(2, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure, axes = new_figure(rows, columns, height=1.0 + 3.2 * rows, sharex=True)
-    has_published = False
-    for axis, (title, key) in zip(axes.flat, panels):
-        lines = []
-        for index, (xs, ys) in enumerate(curves[key]):
-            lines += axis.plot(xs, ys, **line_style(index, len(xs)))
+    figure, axes = new_figure(len(keys), 2, height=1.0 + 3.2 * len(keys))
+    lines, has_published = [], False
+    for axis, key in zip(axes.flat, (key for row in keys for key in row)):
+        axis.set_visible(key in recorded)
+        lines.append([axis.plot(xs, ys, **line_style(index, len(xs)))[0] for index, (xs, ys) in enumerate(curves[key])])
         for value in published_values(runs, experiment, key):
             axis.axhline(value, color="#555555", linewidth=1.2, linestyle=":")
             has_published = True
-        axis.set_title(title)
+        axis.set_title(key.replace("_accuracy", " top-1").replace("_top5", " top-5"))
+        axis.set_xlabel("epoch")
         axis.set_xlim(left=0)
         count_ticks(axis.xaxis)
         percent(axis)
-    for axis in axes.flat[len(panels):]:
-        axis.set_visible(False)
-    for axis in axes.flat[max(0, len(panels) - columns):len(panels)]:
-        axis.set_xlabel("epoch")
-        axis.tick_params(labelbottom=True)
-    legend(axes.flat[0], lines, [label_of(run) for run in runs], loc="best")
+    place = 1 if "test_accuracy" in recorded else 0
+    legend(axes[0][place], lines[place], [label_of(run) for run in runs], loc="best")
     if has_published:
         footnote(figure, f"dotted: published, after {experiment.published.epochs} epochs")
     return figure
