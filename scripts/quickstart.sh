@@ -16,7 +16,7 @@ SECONDS=0
 build_program
 
 train=("$(mpich_launcher)" -n 3 build/apam train --net allcnn --data cifar10 --exchange async --optimizer amsgrad
-  --lr 1e-3 --batch 25 --epochs 6 --out "$run" --overwrite)
+  --lr 1e-3 --lr-schedule cosine --batch 25 --epochs 5 --out "$run" --overwrite)
 say "training with 1 master and 2 workers: ${train[*]}"
 "${train[@]}"
 
