@@ -21,8 +21,10 @@ double decay_at(const RateSchedule& schedule, std::int64_t update) {
   switch (schedule.decay) {
     case Decay::constant:
       return 1.0;
-    case Decay::step:
-      return std::pow(schedule.step_factor, static_cast<double>((update - 1) / schedule.step_updates));
+    case Decay::step: {
+      const std::int64_t steps = (update - 1) / schedule.step_updates;
+      return std::pow(schedule.step_factor, static_cast<double>(steps));
+    }
     case Decay::cosine: {
       const std::int64_t start = std::max<std::int64_t>(1, schedule.warmup_updates);
       if (update <= start) return 1.0;

@@ -75,7 +75,7 @@ TEST(WeightHistory, PublishesOnlyItsOwnOnce) {
   WeightHistory history({}, kSize, 2, 4), other({}, kSize, 2, 4);
   WritableVersion next = history.begin_next();
   EXPECT_THROW(other.publish(std::move(next)), ExchangeError);
-  history.publish(std::move(next));
+  history.publish(std::move(next));  // NOLINT(bugprone-use-after-move): the refusal left it as it was
   EXPECT_EQ(history.current().version(), 0);
   EXPECT_THROW(history.publish(std::move(next)), ExchangeError);  // NOLINT(bugprone-use-after-move)
   EXPECT_EQ(history.begin_next().version(), 1);
@@ -125,6 +125,7 @@ TEST(WeightHistory, ReadersInOtherThreadsSeeWholeVersions) {
   std::atomic<bool> done = false;
   std::atomic<std::int64_t> torn = 0, reads = 0;
   std::vector<std::thread> readers;
+  readers.reserve(kReaders);
   for (int r = 0; r < kReaders; ++r) {
     readers.emplace_back([&, r] {
       std::int64_t last = 0;
@@ -133,7 +134,7 @@ TEST(WeightHistory, ReadersInOtherThreadsSeeWholeVersions) {
         if (newest.version() < last || !holds(newest, newest.version())) ++torn;
         last = newest.version();
         if (r == 0) {
-          const VersionRef copy = newest;
+          const VersionRef copy = newest;  // NOLINT(performance-unnecessary-copy-initialization): it counts
           std::this_thread::yield();
           if (!holds(copy, last)) ++torn;
         } else {

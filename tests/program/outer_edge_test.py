@@ -156,7 +156,7 @@ class RunFolders(ProgramTest):
         process = call(*ONE, "--out", disk / "run")  # everything but the model fits
         self.assertIn("No space left on device", complaints(process)[0])
         self.assertNotIn("not empty", process.stderr)
-        self.assertEqual({p.name for p in (disk / "run").iterdir()}, {"config.json", "metrics.jsonl"})
+        self.assertEqual({p.name for p in (disk / "run").iterdir()}, {"config.json", "metrics.jsonl", "epochs.csv"})
 
 
 class Names(ProgramTest):
