@@ -6,13 +6,15 @@
 namespace apam::data {
 
 std::optional<Split> parse_split(std::string_view text) {
-  for (const Split split : {Split::train, Split::test}) {
+  for (const Split split : {Split::train, Split::valid, Split::test}) {
     if (to_string(split) == text) return split;
   }
   return std::nullopt;
 }
 
-std::string_view to_string(Split split) { return split == Split::train ? "train" : "test"; }
+std::string_view to_string(Split split) {
+  return split == Split::train ? "train" : split == Split::valid ? "valid" : "test";
+}
 
 std::string to_string(ImageShape shape) { return fmt::format("{}x{}x{}", shape.height, shape.width, shape.channels); }
 

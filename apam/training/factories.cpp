@@ -77,8 +77,9 @@ void require_finite(Exec& exec, const engine::ParameterArena& arena, const std::
 std::shared_ptr<const data::Batches> evaluation_batches(const std::shared_ptr<const data::Dataset>& dataset,
                                                         const std::string& split, std::int64_t batch) {
   const auto wanted = data::parse_split(split);
-  require<UsageError>(wanted.has_value(), "--eval-split {}: {} has {} training and {} test images, no others", split,
-                      dataset->info().name, dataset->info().train_images, dataset->info().test_images);
+  const data::DatasetInfo& info = dataset->info();
+  require<UsageError>(wanted && info.images(*wanted) > 0, "--eval-split {}: {} has {} train, {} valid and {} test images", split,
+                      info.name, info.train_images, info.valid_images, info.test_images);
   return std::make_shared<const data::Batches>(dataset, data::evaluation_batches(batch, *wanted));
 }
 
