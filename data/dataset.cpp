@@ -12,9 +12,7 @@ std::optional<Split> parse_split(std::string_view text) {
   return std::nullopt;
 }
 
-std::string_view to_string(Split split) {
-  return split == Split::train ? "train" : split == Split::valid ? "valid" : "test";
-}
+std::string_view to_string(Split split) { return split == Split::train ? "train" : split == Split::valid ? "valid" : "test"; }
 
 std::string to_string(ImageShape shape) { return fmt::format("{}x{}x{}", shape.height, shape.width, shape.channels); }
 

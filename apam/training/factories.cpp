@@ -78,8 +78,8 @@ std::shared_ptr<const data::Batches> evaluation_batches(const std::shared_ptr<co
                                                         const std::string& split, std::int64_t batch) {
   const auto wanted = data::parse_split(split);
   const data::DatasetInfo& info = dataset->info();
-  require<UsageError>(wanted && info.images(*wanted) > 0, "--eval-split {}: {} has {} train, {} valid and {} test images", split,
-                      info.name, info.train_images, info.valid_images, info.test_images);
+  require<UsageError>(wanted && info.images(*wanted) > 0, "--eval-split {}: {} has {} train, {} valid and {} test images",
+                      split, info.name, info.train_images, info.valid_images, info.test_images);
   return std::make_shared<const data::Batches>(dataset, data::evaluation_batches(batch, *wanted));
 }
 

@@ -73,7 +73,7 @@ MISTAKES = [
     (["train", "--lr-schedule", "step", "--lr-step-epochs", "1", "--lr-step-factor", "1e-30", "--epochs", "3"],
      "the learning rates of all steps must be normal float32 numbers"),
     (["train", "--warmup-updates", "-1"], "--warmup-updates: -1 is too small"),
-    (["train", "--eval-split", "valid"], "--eval-split valid: cifar10 has 2500 training and 500 test images"),
+    (["train", "--eval-split", "valid"], "--eval-split valid: cifar10 has 2500 train, 0 valid and 500 test images"),
     (["train", "--eval-split", "all"], "--eval-split: expected one of test, valid, train, got 'all'"),
     (["train", "--exchange", "async"], "--exchange async: needs a master and at least one worker"),
     (["eval", "--net", "allcnn"], "--weights is required"),
