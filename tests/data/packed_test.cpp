@@ -1,4 +1,4 @@
-// The packed form of a data set: content, an interrupted writer, the cache of folders, and errors of malformed files.
+// The packed form of a data set: content, an interrupted writer, and errors of malformed files.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -11,9 +11,9 @@
 #include <thread>
 
 #include "data/pack.h"
-#include "data/pack_cache.h"
 #include "data/packed_file.h"
 #include "kernels/runtime/sha256.h"
+#include "tests/data/counted_source.h"
 #include "tests/data/support.h"
 
 namespace apam::data {
@@ -22,47 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kPrefix = 80;  // bytes before the header's text
-
-/// Parts of computed images. Counts the images that it delivers.
-class CountedSource final : public Source {
- public:
-  explicit CountedSource(std::vector<SourcePart> parts, ImageShape shape = {4, 2, 3}) {
-    info_ = {.name = "cinic10",
-             .location = "/somewhere",
-             .shape = shape,
-             .class_names = {"a", "b", "c"},
-             .parts = std::move(parts),
-             .normalisation = {.subtract = {0.1F, 0.2F, 0.3F}, .divide = {0.4F, 0.5F, 0.6F}}};
-  }
-
-  void read(std::size_t part, std::int64_t first, const Consumer& consume) override {
-    std::vector<std::uint8_t> pixels(info_.shape.count());
-    for (std::int64_t image = first; image < info_.parts[part].images + surplus; ++image) {
-      for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = byte(part, image, i);
-      ++delivered;
-      if (image == bad_image) {
-        consume(pixels, 3);
-      } else {
-        consume(pixels, label(part, image));
-      }
-    }
-  }
-
-  std::vector<std::string> notes() const override { return {fmt::format("{} images counted", delivered)}; }
-
-  void set_mean_image() {
-    for (std::size_t i = 3; i < info_.shape.count(); ++i) info_.normalisation.subtract.push_back(static_cast<float>(i) / 64);
-  }
-
-  static std::uint8_t byte(std::size_t part, std::int64_t image, std::size_t i) {
-    return static_cast<std::uint8_t>(part * 101 + static_cast<std::size_t>(image) * 7 + i * 3);
-  }
-  static std::int32_t label(std::size_t part, std::int64_t image) {
-    return static_cast<std::int32_t>((static_cast<std::size_t>(image) + part) % 3);
-  }
-
-  std::int64_t delivered = 0, surplus = 0, bad_image = -1;
-};
 
 std::vector<SourcePart> three_parts() { return {{"train", 700}, {"valid", 5}, {"test", 30}}; }
 
@@ -402,73 +361,6 @@ TEST(Packed, RefusesWhatIsNoRegularFile) {
   ASSERT_EQ(::mkfifo((folder.path() / "fifo").c_str(), 0600), 0);
   EXPECT_TRUE(throws<InputError>({"packed", "special file"}, [&] { const PackedFile file(folder.path() / "fifo"); }));
   EXPECT_TRUE(throws<InputError>({"packed", "No such file"}, [&] { const PackedFile file(folder.path() / "none"); }));
-}
-
-/// A folder to be packed on first use. Counts how often it is.
-class Cache {
- public:
-  Cache() { touch("train/a"); }
-
-  void touch(const std::string& name) const { folder.write("set/" + name, {1, 2, 3}); }
-  fs::path set() const { return folder.path() / "set"; }
-
-  std::shared_ptr<const PackedFile> open() {
-    return open_cached({.name = "cinic10",
-                        .folder = set(),
-                        .cache = folder.path() / "cache",
-                        .in_folder = in_folder,
-                        .open_source = [&]() -> std::unique_ptr<Source> {
-                          ++packed;
-                          return std::make_unique<CountedSource>(std::vector<SourcePart>{{"train", 3}, {"test", 2}});
-                        }});
-  }
-
-  TemporaryFolder folder;
-  bool in_folder = true;
-  int packed = 0;
-};
-
-TEST(PackCache, PacksAFolderOnFirstUse) {
-  Cache cache;
-  EXPECT_EQ(cache.open()->path(), cache.set() / "cinic10.apam");
-  EXPECT_EQ(cache.open()->header().parts[0].images, 3);
-  EXPECT_EQ(cache.packed, 1);
-}
-
-TEST(PackCache, PacksAgainAfterAChangeOrDamage) {
-  Cache cache;
-  cache.open();
-  cache.touch("train/b");
-  cache.open();
-  EXPECT_EQ(cache.packed, 2) << "a new file";
-  fs::last_write_time(cache.set() / "train" / "a", fs::file_time_type::clock::now() + std::chrono::hours(1));
-  cache.open();
-  EXPECT_EQ(cache.packed, 3) << "a newer file";
-  fs::resize_file(cache.set() / "cinic10.apam", 100);
-  cache.open();
-  EXPECT_EQ(cache.packed, 4) << "a damaged cache";
-  cache.touch(".hidden");
-  cache.touch("other.apam.partial");
-  cache.open();
-  EXPECT_EQ(cache.packed, 4) << "files that do not count";
-}
-
-TEST(PackCache, UsesTheCacheFolderIfTheFolderMustNotChange) {
-  Cache cache;
-  cache.in_folder = false;
-  const fs::path file = cache.open()->path();
-  EXPECT_EQ(file.parent_path(), cache.folder.path() / "cache");
-  EXPECT_TRUE(file.filename().native().starts_with("cinic10-"));
-  EXPECT_EQ(cache.open()->path(), file);
-  EXPECT_EQ(cache.packed, 1);
-}
-
-TEST(PackCache, UsesTheCacheFolderIfTheFolderIsReadOnly) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
-  Cache cache;
-  fs::permissions(cache.set(), fs::perms::owner_read | fs::perms::owner_exec);
-  EXPECT_EQ(cache.open()->path().parent_path(), cache.folder.path() / "cache");
-  fs::permissions(cache.set(), fs::perms::owner_all);
 }
 
 }  // namespace
