@@ -15,6 +15,7 @@
 #include "data/bundled_sample.h"
 #include "data/cifar10.h"
 #include "data/dataset.h"
+#include "data/folders.h"
 #include "data/idx.h"
 #include "data/image_tree.h"
 #include "data/imagenet32_npz.h"
@@ -46,11 +47,6 @@ struct Row {
   const char* default_root = nullptr;
   const char* advice = nullptr;  // on getting the files, if there is no root
 };
-
-bool is_present(const fs::path& path) {
-  std::error_code ignored;  // an inaccessible file does not exist
-  return fs::exists(path, ignored);
-}
 
 /// Whether one of the folders `below` (or `folder` itself, for "") has an entry of this name.
 bool has(const fs::path& folder, std::initializer_list<const char*> below, const char* entry) {

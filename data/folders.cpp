@@ -27,14 +27,19 @@ EntryKind kind_of(mode_t mode) {
 
 }  // namespace
 
+bool is_present(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
 fs::path find_folder(const char* operation, const fs::path& root, std::span<const std::string_view> below,
                      std::span<const std::string_view> entries) {
-  std::error_code ignored;  // an inaccessible folder has no entries
-  require<InputError>(fs::exists(root, ignored), "{}: {} does not exist", operation, root.string());
+  require<InputError>(is_present(root), "{}: {} does not exist", operation, root.string());
+  std::error_code ignored;
   require<InputError>(fs::is_directory(root, ignored), "{}: {} is not a directory", operation, root.string());
   const auto has_entry = [&](const fs::path& folder) {
     for (const std::string_view name : entries) {
-      if (fs::exists(folder / name, ignored)) return true;
+      if (is_present(folder / name)) return true;
     }
     return false;
   };

@@ -10,6 +10,9 @@
 
 namespace apam::data {
 
+/// Whether there is an entry of this name. False for one that is not accessible.
+bool is_present(const std::filesystem::path& path);
+
 /// The first of `root` and its folders `below` that has an entry of a name in `entries`. All messages start with `operation`.
 /// Throws InputError if there is none, or if `root` does not exist or is not a directory.
 std::filesystem::path find_folder(const char* operation, const std::filesystem::path& root,

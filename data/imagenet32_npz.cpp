@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/folders.h"
 #include "data/npy.h"
 #include "data/numbered_files.h"
 #include "data/zip_archive.h"
@@ -143,11 +144,6 @@ class Batch {
 struct Place {
   fs::path train, test;
 };
-
-bool is_present(const fs::path& path) {
-  std::error_code ignored;  // an inaccessible file does not exist
-  return fs::exists(path, ignored);
-}
 
 std::string command(const fs::path& folder) { return fmt::format("python3 scripts/convert_pickle.py {}", quoted(folder)); }
 
