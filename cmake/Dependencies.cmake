@@ -8,8 +8,6 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(ZLIB REQUIRED)
 find_package(MPICH 3.2 REQUIRED)
 find_path(STB_INCLUDE_DIR stb/stb_image.h REQUIRED DOC "Folder that has stb/stb_image.h")
-# stb_image has its code in its header. These definitions select the PNG decoder, with internal linkage.
-set(STB_IMAGE_DEFINITIONS STB_IMAGE_IMPLEMENTATION STB_IMAGE_STATIC STBI_ONLY_PNG STBI_NO_STDIO STBI_NO_LINEAR)
 
 # apam_optional(NAME arguments...): calls find_package as APAM_<NAME> = AUTO | ON | OFF requires; sets APAM_WITH_<NAME>.
 macro(apam_optional name)

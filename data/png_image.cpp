@@ -1,6 +1,6 @@
 #include "data/png_image.h"
 
-// CMake defines which parts of stb_image are compiled here (STB_IMAGE_DEFINITIONS).
+// CMake defines which parts of stb_image are compiled here.
 #include <stb/stb_image.h>
 #include <zlib.h>
 

@@ -1,4 +1,4 @@
-// CMake defines STB_IMAGE_WRITE_IMPLEMENTATION and STBI_WRITE_NO_STDIO for this file.
+// CMake defines which parts of stb_image_write are compiled here.
 #include "data/png_writer.h"
 
 #include <fcntl.h>
