@@ -23,6 +23,12 @@ class ShapeError : public Error {
   using Error::Error;
 };
 
+/// An array whose elements have the wrong type.
+class TypeError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Invalid input: a file, an option, a message.
 class InputError : public Error {
  public:
