@@ -54,7 +54,7 @@ class Batch {
   std::int64_t count() const { return request_.count(); }
   std::int64_t capacity() const { return capacity_; }
   ImageShape shape() const { return shape_; }
-  In images() const;      ///< (N, H, W, C), normalised
+  ConstSpan<float> images() const;      ///< (N, H, W, C), normalised
   Labels labels() const;  ///< (N)
 
  private:

@@ -14,8 +14,8 @@ constexpr std::size_t kFreeListCapacity = 256;
 
 ActivationArena::ActivationArena(Device device) : device_(device) {}
 
-ActivationArena::Block ActivationArena::take(std::size_t count) {
-  const std::size_t bytes = std::max(kAlignment, (count * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment);
+ActivationArena::Block ActivationArena::take(std::size_t bytes_wanted) {
+  const std::size_t bytes = std::max(kAlignment, (bytes_wanted + kAlignment - 1) / kAlignment * kAlignment);
   in_use_ += bytes;
   peak_ = std::max(peak_, in_use_);
   for (auto& chunk : chunks_) {
@@ -60,8 +60,11 @@ void ActivationArena::give_back(const Block& block) {
   free.insert(next, block);
 }
 
-Out ActivationArena::memory(const Block& block, std::size_t count) const {
-  return chunks_.at(static_cast<std::size_t>(block.chunk)).buffer.as<float>().subspan(block.offset / sizeof(float), count);
+Out ActivationArena::memory(const Block& block, std::size_t count, DType type) const {
+  require<ShapeError>(count * size_of(type) <= block.bytes, "activations: {} elements of {} in a block of {} bytes", count,
+                      to_string(type), block.bytes);
+  const Buffer& chunk = chunks_.at(static_cast<std::size_t>(block.chunk)).buffer;
+  return {chunk.data() + block.offset, count, type, chunk.device()};
 }
 
 std::size_t ActivationArena::reserved_bytes() const {

@@ -19,10 +19,11 @@ class ActivationArena {
     bool valid() const { return chunk >= 0; }
   };
 
-  /// Uninitialised memory for `count` floats, aligned to 64 bytes.
-  Block take(std::size_t count);
+  /// Uninitialised memory, aligned to 64 bytes.
+  Block take(std::size_t bytes);
   void give_back(const Block& block);
-  Out memory(const Block& block, std::size_t count) const;
+  /// The block as `count` elements of `type`. Throws ShapeError if they do not fit.
+  Out memory(const Block& block, std::size_t count, DType type) const;
 
   std::size_t bytes_in_use() const { return in_use_; }
   std::size_t peak_bytes() const { return peak_; }  ///< high-water mark of bytes_in_use()

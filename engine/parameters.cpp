@@ -54,12 +54,12 @@ ParameterArena::ParameterArena(Device device, ParameterLayout layout, Contents c
   }
 }
 
-Tensor ParameterArena::weight(ParameterId id) const {
+ParameterView ParameterArena::weight(ParameterId id) const {
   const auto& parameter = layout_[id];
   return {parameter.shape, weights().subspan(parameter.offset, parameter.shape.size())};
 }
 
-Tensor ParameterArena::gradient(ParameterId id) const {
+ParameterView ParameterArena::gradient(ParameterId id) const {
   const auto& parameter = layout_[id];
   return {parameter.shape, gradients().subspan(parameter.offset, parameter.shape.size())};
 }
@@ -67,14 +67,14 @@ Tensor ParameterArena::gradient(ParameterId id) const {
 ParameterArena::Moments ParameterArena::running(StatisticsId id) const {
   const auto& entry = layout_[id];
   const auto channels = static_cast<std::size_t>(entry.channels);
-  const Out all = running_statistics();
+  const Span<float> all = running_statistics();
   return {all.subspan(entry.mean_offset, channels), all.subspan(entry.variance_offset, channels)};
 }
 
 ParameterArena::Moments ParameterArena::batch(StatisticsId id) const {
   const auto& entry = layout_[id];
   const auto channels = static_cast<std::size_t>(entry.channels);
-  const Out all = batch_statistics();
+  const Span<float> all = batch_statistics();
   return {all.subspan(entry.mean_offset, channels), all.subspan(entry.variance_offset, channels)};
 }
 
@@ -105,12 +105,12 @@ void ParameterArena::initialize(std::uint64_t seed) const {
   }
 }
 
-std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, In state) {
+std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, ConstSpan<float> state) {
   if (all_finite(exec, state)) return std::nullopt;
   for (const auto& parameter : layout.parameters()) {
     if (!all_finite(exec, state.subspan(parameter.offset, parameter.shape.size()))) return parameter.name;
   }
-  const In statistics = state.subspan(layout.weights_size(), layout.statistics_size());
+  const ConstSpan<float> statistics = state.subspan(layout.weights_size(), layout.statistics_size());
   for (const auto& entry : layout.statistics()) {
     const auto channels = static_cast<std::size_t>(entry.channels);
     if (!all_finite(exec, statistics.subspan(entry.mean_offset, channels))) return entry.name + ".running_mean";

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/tensor.h"
+#include "engine/shape.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/exec.h"
 
@@ -78,6 +78,12 @@ class ParameterLayout {
   std::size_t statistics_size_ = 0;
 };
 
+/// One parameter's weights or gradient.
+struct ParameterView {
+  Shape shape;
+  Span<float> data;
+};
+
 /// Owns the flat memory of one copy of a model.
 class ParameterArena {
  public:
@@ -89,17 +95,17 @@ class ParameterArena {
   const ParameterLayout& layout() const { return layout_; }
   Device device() const { return state_.device(); }
 
-  Out state() const { return state_.as<float>(); }        // (weights_size + statistics_size)
-  Out outgoing() const { return outgoing_.as<float>(); }  // the same size; empty for Contents::state
-  Out weights() const { return state().subspan(0, layout_.weights_size()); }
-  Out running_statistics() const { return state().subspan(layout_.weights_size(), layout_.statistics_size()); }
-  Out gradients() const { return outgoing().subspan(0, layout_.weights_size()); }
-  Out batch_statistics() const { return outgoing().subspan(layout_.weights_size(), layout_.statistics_size()); }
+  Span<float> state() const { return state_.as<float>(); }        // (weights_size + statistics_size)
+  Span<float> outgoing() const { return outgoing_.as<float>(); }  // the same size; empty for Contents::state
+  Span<float> weights() const { return state().subspan(0, layout_.weights_size()); }
+  Span<float> running_statistics() const { return state().subspan(layout_.weights_size(), layout_.statistics_size()); }
+  Span<float> gradients() const { return outgoing().subspan(0, layout_.weights_size()); }
+  Span<float> batch_statistics() const { return outgoing().subspan(layout_.weights_size(), layout_.statistics_size()); }
 
-  Tensor weight(ParameterId id) const;
-  Tensor gradient(ParameterId id) const;
+  ParameterView weight(ParameterId id) const;
+  ParameterView gradient(ParameterId id) const;
   struct Moments {
-    Out mean, variance;  // (C)
+    Span<float> mean, variance;  // (C)
   };
   Moments running(StatisticsId id) const;
   Moments batch(StatisticsId id) const;
@@ -115,6 +121,6 @@ class ParameterArena {
 
 /// The PyTorch name ("conv1.weight", "bn1.running_var") of the first tensor of `state` = [ weights | running statistics ] that
 /// contains NaN or an infinity, if any. CPU memory only.
-std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, In state);
+std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, ConstSpan<float> state);
 
 }  // namespace apam::engine

@@ -54,7 +54,7 @@ detail::Variable* Tape::new_variable() {
   return variable;
 }
 
-detail::SharedBlock* Tape::new_shared_block(std::size_t count) {
+detail::SharedBlock* Tape::new_shared_block(std::size_t bytes) {
   if (free_shared_blocks_.empty()) {
     shared_blocks_.push_back(std::make_unique<detail::SharedBlock>());
     free_shared_blocks_.reserve(shared_blocks_.size());
@@ -62,7 +62,7 @@ detail::SharedBlock* Tape::new_shared_block(std::size_t count) {
   }
   detail::SharedBlock* block = free_shared_blocks_.back();
   free_shared_blocks_.pop_back();
-  *block = {arena_.take(count), 1};
+  *block = {arena_.take(bytes), 1};
   return block;
 }
 
@@ -94,10 +94,10 @@ Var Tape::input(const Tensor& value, bool needs_gradient) {
   return Var(variable);
 }
 
-Var Tape::make(const Shape& shape, bool needs_gradient) {
+Var Tape::make(const Shape& shape, DType type, bool needs_gradient) {
   detail::Variable* variable = new_variable();
-  variable->block = arena_.take(shape.size());
-  variable->value = {shape, arena_.memory(variable->block, shape.size())};
+  variable->block = arena_.take(shape.size() * size_of(type));
+  variable->value = {shape, arena_.memory(variable->block, shape.size(), type)};
   variable->needs_gradient = needs_gradient && recording();
   return Var(variable);
 }
@@ -105,7 +105,7 @@ Var Tape::make(const Shape& shape, bool needs_gradient) {
 void Tape::add_use(ParameterId id) { ++usage_.at(static_cast<std::size_t>(id.index)).expected; }
 
 Out Tape::gradient_memory(const detail::Variable& variable) const {
-  return arena_.memory(variable.gradient->block, variable.value.shape.size());
+  return arena_.memory(variable.gradient->block, variable.value.data.size(), variable.value.data.type());
 }
 
 In Tape::gradient(const detail::Variable& variable) const {
@@ -115,15 +115,15 @@ In Tape::gradient(const detail::Variable& variable) const {
 
 Tape::Sink Tape::sink(const Edge& input) {
   detail::Variable& variable = *input.variable_;
-  const std::size_t count = variable.value.shape.size();
+  const Out value = variable.value.data;
   if (variable.gradient == nullptr) {
-    variable.gradient = new_shared_block(count);
+    variable.gradient = new_shared_block(value.size_bytes());
     return {gradient_memory(variable), kernels::Write::overwrite};
   }
   if (variable.gradient->owners > 1) {  // copy on write
     const In shared = gradient_memory(variable);
-    detail::SharedBlock* own = new_shared_block(count);
-    copy(exec_, shared, arena_.memory(own->block, count));
+    detail::SharedBlock* own = new_shared_block(value.size_bytes());
+    copy(exec_, shared, arena_.memory(own->block, value.size(), value.type()));
     release(std::exchange(variable.gradient, own));
   }
   return {gradient_memory(variable), kernels::Write::add};
@@ -132,12 +132,13 @@ Tape::Sink Tape::sink(const Edge& input) {
 Tape::Sink Tape::sink_in_place(const Edge& output, const Edge& input) {
   detail::Variable &from = *output.variable_, &to = *input.variable_;
   const bool sole_owner = from.gradient != nullptr && from.gradient->owners == 1;
-  if (!sole_owner || to.gradient != nullptr || !(to.value.shape == from.value.shape)) return sink(input);
+  const bool alike = to.value.shape == from.value.shape && to.value.data.type() == from.value.data.type();
+  if (!sole_owner || to.gradient != nullptr || !alike) return sink(input);
   to.gradient = std::exchange(from.gradient, nullptr);
   return {gradient_memory(to), kernels::Write::overwrite};
 }
 
-Tape::Sink Tape::sink(ParameterId id) {
+Tape::ParameterSink Tape::sink(ParameterId id) {
   auto& usage = usage_.at(static_cast<std::size_t>(id.index));
   const auto write = usage.written == 0 ? kernels::Write::overwrite : kernels::Write::add;
   ++usage.written;
@@ -154,7 +155,7 @@ void Tape::pass_on(const Edge& output, const Edge& input) {
     return;
   }
   const Out sum = sink(input).data;
-  const kernels::Add::Problem problem{static_cast<std::int64_t>(sum.size())};
+  const kernels::Add::Problem problem{static_cast<std::int64_t>(sum.size()), sum.type()};
   kernels::kernel<kernels::Add>(exec_, problem, kernels::Add::Pass::forward)->forward(exec_, sum, dy, sum);
 }
 

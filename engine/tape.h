@@ -16,6 +16,7 @@
 
 #include "engine/activation_arena.h"
 #include "engine/parameters.h"
+#include "engine/tensor.h"
 #include "kernels/ops/kernel.h"
 #include "kernels/runtime/exec.h"
 
@@ -58,8 +59,11 @@ class Var {
 
   bool valid() const { return variable_ != nullptr; }
   const Shape& shape() const { return variable_->value.shape; }
+  DType type() const { return variable_->value.data.type(); }
   const Tensor& tensor() const { return variable_->value; }
   In data() const { return variable_->value.data; }
+  /// The elements of a float32 value. Throws TypeError for another type.
+  Span<float> floats() const { return variable_->value.data.as<float>("tape: a float32 value"); }
   bool needs_gradient() const { return variable_->needs_gradient; }
   Tape& tape() const { return *variable_->tape; }
 
@@ -117,10 +121,10 @@ class Tape {
   // ---- for operations, in forward
   /// A value in the caller's memory, which must stay unchanged until backward has run.
   Var input(const Tensor& value, bool needs_gradient = false);
-  /// A value in uninitialised arena memory. Needs a gradient only while recording().
-  Var make(const Shape& shape, bool needs_gradient);
+  /// A value in uninitialised arena memory. Needs a gradient only while recording(). Gradients have the type of their value.
+  Var make(const Shape& shape, DType type, bool needs_gradient);
   /// Private memory of a node (saved statistics, probabilities).
-  Var scratch(const Shape& shape) { return make(shape, false); }
+  Var scratch(const Shape& shape, DType type = DType::float32) { return make(shape, type, false); }
 
   /// Appends a node. Call only while recording().
   template <class N, class... Args>
@@ -148,8 +152,12 @@ class Tape {
   /// Like sink(input), but reuses the memory of the output's gradient in place if this node is its only owner. The output then
   /// has no gradient any more. Only for nodes that finish reading each element before writing it.
   Sink sink_in_place(const Edge& output, const Edge& input);
+  struct ParameterSink {
+    Span<float> data;
+    kernels::Write write = kernels::Write::overwrite;
+  };
   /// The destination of a contribution to a parameter's gradient: overwrite for the first of a pass, add for later ones.
-  Sink sink(ParameterId id);
+  ParameterSink sink(ParameterId id);
   /// Adds the gradient of `output` to that of `input`. A first contribution shares the memory, copy on write.
   void pass_on(const Edge& output, const Edge& input);
 
@@ -180,7 +188,7 @@ class Tape {
   void release(detail::SharedBlock* block);
   In gradient(const detail::Variable& variable) const;
   detail::Variable* new_variable();
-  detail::SharedBlock* new_shared_block(std::size_t count);
+  detail::SharedBlock* new_shared_block(std::size_t bytes);
   void destroy(const Entry& entry);
   Out gradient_memory(const detail::Variable& variable) const;
 

@@ -1,8 +1,8 @@
-// A float32 tensor: a shape and a non-owning view of memory. Copies share the data.
+// A tensor: a shape and a non-owning view of memory, of a type known at run time. Copies share the data.
 #pragma once
 
 #include "engine/shape.h"
-#include "kernels/runtime/device_span.h"
+#include "kernels/runtime/span.h"
 
 namespace apam::engine {
 

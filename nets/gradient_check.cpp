@@ -70,7 +70,7 @@ GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFile
   load_weights(files.weights, arena);
   const Batch batch = read_batch(files.batch, net.classes());
   const Buffer images(exec.device(), batch.images.size() * sizeof(float));
-  copy(exec, In(batch.images.data(), batch.images.size()), images.as<float>());
+  copy(exec, ConstSpan<float>(batch.images.data(), batch.images.size()), images.as<float>());
 
   engine::Tape tape(exec, arena);
   tape.begin(engine::Mode::training);

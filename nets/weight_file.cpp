@@ -47,9 +47,9 @@ void for_each_element(const Shape& shape, Visit&& visit) {
   }
 }
 
-std::vector<float> on_host(In values) {
+std::vector<float> on_host(ConstSpan<float> values) {
   std::vector<float> host(values.size());
-  copy(values, Out(host.data(), host.size()));
+  copy(values, Span<float>(host.data(), host.size()));
   return host;
 }
 
@@ -209,7 +209,7 @@ LoadedWeights load_weights(const std::filesystem::path& path, const ParameterAre
   }
   const auto loaded = read_statistics(layout, file, std::span(state).subspan(layout.weights_size()));
   file.require_all_taken();
-  copy(In(state.data(), state.size()), arena.state());
+  copy(ConstSpan<float>(state.data(), state.size()), arena.state());
   return loaded;
 }
 

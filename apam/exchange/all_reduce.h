@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/runtime/device_span.h"
+#include "kernels/runtime/span.h"
 
 namespace apam::exchange {
 
@@ -20,7 +20,7 @@ class AllReduce {
 
   /// Starts replacing `values` by their sum over the ranks; every rank gets the same bits. The memory is in use until finish()
   /// returns, or after an error until the process ends.
-  virtual void start(Out values) = 0;
+  virtual void start(Span<float> values) = 0;
 
   /// Makes progress on started sums, without waiting.
   virtual void progress() = 0;
@@ -35,7 +35,7 @@ class AllReduce {
   virtual std::vector<std::uint64_t> gather(std::uint64_t value) = 0;
 
   /// Copies the values of rank 0 to all ranks. Blocks.
-  virtual void broadcast(Out values) = 0;
+  virtual void broadcast(Span<float> values) = 0;
 };
 
 }  // namespace apam::exchange

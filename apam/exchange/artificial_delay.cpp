@@ -18,7 +18,7 @@ std::int64_t slots_for(std::int64_t max_delay) { return std::max<std::int64_t>(m
 
 }  // namespace
 
-DelayedWeights::DelayedWeights(In initial, std::int64_t max_delay, std::uint64_t seed)
+DelayedWeights::DelayedWeights(ConstSpan<float> initial, std::int64_t max_delay, std::uint64_t seed)
     : max_delay_(checked(max_delay)), seed_(seed), history_(initial.device(), initial.size(), max_delay, slots_for(max_delay)) {
   add(initial);
 }
@@ -27,7 +27,7 @@ std::size_t DelayedWeights::bytes(std::size_t size, std::int64_t max_delay) {
   return static_cast<std::size_t>(slots_for(max_delay)) * size * sizeof(float);
 }
 
-void DelayedWeights::add(In weights) {
+void DelayedWeights::add(ConstSpan<float> weights) {
   WritableVersion next = history_.begin_next();
   copy(weights, next.weights());
   history_.publish(std::move(next));

@@ -19,13 +19,13 @@ class DelayedWeights {
 
   /// Version 0 is a copy of `initial`. Throws InputError unless max_delay is in 1 .. kMostDelay, DeviceError if memory runs
   /// out.
-  DelayedWeights(In initial, std::int64_t max_delay, std::uint64_t seed);
+  DelayedWeights(ConstSpan<float> initial, std::int64_t max_delay, std::uint64_t seed);
 
   /// Bytes for `max_delay` versions of `size` floats.
   static std::size_t bytes(std::size_t size, std::int64_t max_delay);
 
   /// Copies the weights after another update.
-  void add(In weights);
+  void add(ConstSpan<float> weights);
 
   /// The version that the gradient of update `update` (>= 1) is computed on. A pure function of the constructor's arguments.
   std::int64_t version_for(std::int64_t update) const;

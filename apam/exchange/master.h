@@ -48,9 +48,9 @@ class Master {
   const std::optional<Divergence>& divergence() const { return watch_.first(); }
 
   /// The current weights.
-  In weights() const { return updater_.arena().weights(); }
+  ConstSpan<float> weights() const { return updater_.arena().weights(); }
   /// The weights that a reply announces, valid until the next update.
-  In weights_of(const Reply& reply) const { return delays() ? delayed_->history().at(reply.version).weights() : weights(); }
+  ConstSpan<float> weights_of(const Reply& reply) const { return delays() ? delayed_->history().at(reply.version).weights() : weights(); }
   bool delays() const { return delayed_ != nullptr; }
   const Staleness& staleness() const { return staleness_; }
 

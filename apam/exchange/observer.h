@@ -28,13 +28,13 @@ class Observer {
   /// After the updates that Schedule selects, following on_update. `state` is [ weights | running statistics ] of version
   /// `update` at `at` seconds, valid during the call: copy it and evaluate the copy elsewhere, so that workers wait only for
   /// the copy.
-  virtual void on_snapshot(std::int64_t update, double at, In state) = 0;
+  virtual void on_snapshot(std::int64_t update, double at, ConstSpan<float> state) = 0;
 };
 
 class IgnoreEvents final : public Observer {
  public:
   void on_update(const UpdateRecord& /*record*/) override {}
-  void on_snapshot(std::int64_t /*update*/, double /*at*/, In /*state*/) override {}
+  void on_snapshot(std::int64_t /*update*/, double /*at*/, ConstSpan<float> /*state*/) override {}
 };
 
 /// How long to train, and when to take snapshots.

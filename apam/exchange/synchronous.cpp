@@ -93,7 +93,7 @@ void SynchronousTrainer::sum_headers(GradientHeader& header) {
                              static_cast<double>(header.top5), header.signal != 0 ? 1.0 : 0.0};
   all_reduce_.sum(sums);
   require<ExchangeError>(sums[1] > 0, "sync: batch {} has no rows on any of {} ranks", header.batch, all_reduce_.ranks());
-  const Out statistics = source_.arena().batch_statistics();
+  const Span<float> statistics = source_.arena().batch_statistics();
   if (!statistics.empty()) {
     const auto weight = static_cast<float>(static_cast<double>(header.rows) / sums[1]);
     for (float& value : statistics.host()) value *= weight;

@@ -12,7 +12,7 @@
 #include <span>
 #include <string_view>
 
-#include "kernels/runtime/device_span.h"
+#include "kernels/runtime/span.h"
 
 namespace apam::exchange {
 
@@ -30,7 +30,7 @@ struct GradientHeader {
 struct GradientMessage {
   int worker = 0;  ///< 0 .. workers-1
   GradientHeader header;
-  In values;  ///< [ gradients | batch statistics ], valid until the reply to this worker
+  ConstSpan<float> values;  ///< [ gradients | batch statistics ], valid until the reply to this worker
 };
 
 enum class Verdict : std::uint8_t {
@@ -65,7 +65,7 @@ class MasterTransport {
 
   /// Sends a reply and, unless it is a stop, the weights. Has read `weights` when it returns. Before any gradient, the master
   /// calls it once per worker with the first weights.
-  virtual void reply(int worker, const Reply& reply, In weights) = 0;
+  virtual void reply(int worker, const Reply& reply, ConstSpan<float> weights) = 0;
 
   /// Returns when all replies are sent. Called once, after every worker got a stop.
   virtual void finish() = 0;
@@ -77,10 +77,10 @@ class WorkerTransport {
   virtual ~WorkerTransport() = default;
 
   /// Sends a gradient. May read `values` until the next pull() returns, or after an error until the process ends.
-  virtual void push(const GradientHeader& header, In values) = 0;
+  virtual void push(const GradientHeader& header, ConstSpan<float> values) = 0;
 
   /// Waits for the master's reply and receives its weights. A stop leaves `weights` untouched.
-  virtual Reply pull(Out weights) = 0;
+  virtual Reply pull(Span<float> weights) = 0;
 };
 
 }  // namespace apam::exchange

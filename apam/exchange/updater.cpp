@@ -5,7 +5,7 @@ namespace apam::exchange {
 Updater::Updater(Exec& exec, const engine::ParameterArena& arena, const engine::OptimizerOptions& options)
     : exec_(exec), arena_(arena), optimizer_(arena.device(), arena.layout().weights_size(), options) {}
 
-void Updater::apply(In contribution) {
+void Updater::apply(ConstSpan<float> contribution) {
   require<ShapeError>(contribution.size() == arena_.state().size(), "update: a contribution of {} floats for a state of {}",
                       contribution.size(), arena_.state().size());
   const auto& layout = arena_.layout();

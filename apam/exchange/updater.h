@@ -24,7 +24,7 @@ class Updater {
   Updater(Exec& exec, const engine::ParameterArena& arena, const engine::OptimizerOptions& options);
 
   /// One update of weights and running statistics. Throws ShapeError unless the contribution is as large as the state.
-  void apply(In contribution);
+  void apply(ConstSpan<float> contribution);
 
   /// Chooses the kernels of apply() in advance.
   void choose_kernels();

@@ -24,7 +24,7 @@ namespace detail {
 
 /// Memory of one version.
 struct VersionSlot {
-  Out weights;                // (size)
+  Span<float> weights;                // (size)
   std::int64_t version = -1;  // changes only while nothing refers to the slot
   std::atomic<int> references = 0;
 };
@@ -46,7 +46,7 @@ class VersionRef {
     if (slot_ != nullptr) slot_->references.fetch_sub(1, std::memory_order_release);
   }
 
-  In weights() const { return slot_->weights; }
+  ConstSpan<float> weights() const { return slot_->weights; }
   std::int64_t version() const { return slot_->version; }
 
  private:
@@ -70,7 +70,7 @@ class WritableVersion {
   WritableVersion& operator=(WritableVersion&&) = delete;
   ~WritableVersion();
 
-  Out weights() const { return slot_->weights; }
+  Span<float> weights() const { return slot_->weights; }
   std::int64_t version() const { return slot_->version; }
 
  private:

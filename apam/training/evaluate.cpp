@@ -16,7 +16,7 @@ Scorer::Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Bat
       tape_(exec, arena_),
       batch_(batches_->dataset().info().shape, std::min(batches_->options().batch, batches_->images())) {}
 
-std::optional<Scores> Scorer::score(In state, const GiveUp& give_up) {
+std::optional<Scores> Scorer::score(ConstSpan<float> state, const GiveUp& give_up) {
   copy(tape_.exec(), state, arena_.state());
   return score(give_up);
 }

@@ -36,7 +36,7 @@ class Scorer {
   const engine::ParameterArena& arena() const { return arena_; }
 
   /// Scores all batches at `state`: [ weights | running statistics ]. Nothing if `give_up` returned true.
-  std::optional<Scores> score(In state, const GiveUp& give_up);
+  std::optional<Scores> score(ConstSpan<float> state, const GiveUp& give_up);
   /// Scores all batches at the contents of arena().
   std::optional<Scores> score(const GiveUp& give_up);
 

@@ -23,7 +23,7 @@ void lower_priority() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()
 InlineEvaluator::InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up)
     : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)) {}
 
-bool InlineEvaluator::submit(std::int64_t update, double at, In state, Need /*need*/) {
+bool InlineEvaluator::submit(std::int64_t update, double at, ConstSpan<float> state, Need /*need*/) {
   const auto begin = std::chrono::steady_clock::now();
   const auto scores = scorer_.score(state, give_up_);
   blocked_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -45,7 +45,7 @@ BackgroundEvaluator::~BackgroundEvaluator() {
   changed_.notify_all();
 }
 
-bool BackgroundEvaluator::submit(std::int64_t update, double at, In state, Need need) {
+bool BackgroundEvaluator::submit(std::int64_t update, double at, ConstSpan<float> state, Need need) {
   Buffer copy_of_state;
   {
     const std::lock_guard lock(mutex_);

@@ -33,7 +33,7 @@ class Evaluator {
 
   /// Queues an evaluation of `state`, [ weights | running statistics ], which may change as soon as this returns. False if the
   /// queue is full and the evaluation is skipped.
-  virtual bool submit(std::int64_t update, double at, In state, Need need) = 0;
+  virtual bool submit(std::int64_t update, double at, ConstSpan<float> state, Need need) = 0;
 
   /// Evaluations finished since the last call, in order of submission. Throws the exception of an evaluation that failed.
   virtual std::vector<Evaluation> collect() = 0;
@@ -57,7 +57,7 @@ class InlineEvaluator : public Evaluator {
   /// All must outlive this.
   InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up);
 
-  bool submit(std::int64_t update, double at, In state, Need need) override;
+  bool submit(std::int64_t update, double at, ConstSpan<float> state, Need need) override;
   std::vector<Evaluation> collect() override { return std::exchange(finished_, {}); }
   void finish() override {}
   void give_up() override {}
@@ -91,7 +91,7 @@ class BackgroundEvaluator : public Evaluator {
   BackgroundEvaluator(const BackgroundEvaluator&) = delete;
   BackgroundEvaluator& operator=(const BackgroundEvaluator&) = delete;
 
-  bool submit(std::int64_t update, double at, In state, Need need) override;
+  bool submit(std::int64_t update, double at, ConstSpan<float> state, Need need) override;
   std::vector<Evaluation> collect() override;
   void finish() override;
   void give_up() override { abandoned_ = true; }

@@ -7,9 +7,9 @@
 
 namespace apam::training {
 
-engine::Tensor readable(const engine::Shape& shape, In values) {
+engine::Tensor readable(const engine::Shape& shape, ConstSpan<float> values) {
   // A tensor is writable, but the tape does not write its inputs.
-  return {shape, Out(const_cast<float*>(values.data()), values.size(), values.device())};
+  return {shape, Span<float>(const_cast<float*>(values.data()), values.size(), values.device())};
 }
 
 NetGradientSource::NetGradientSource(Exec& exec, const nets::Net& net, const engine::ParameterArena& arena,

@@ -13,7 +13,7 @@
 namespace apam::training {
 
 /// Read-only memory as the tensor type that Tape::input takes.
-engine::Tensor readable(const engine::Shape& shape, In values);
+engine::Tensor readable(const engine::Shape& shape, ConstSpan<float> values);
 
 class NetGradientSource : public exchange::GradientSource {
  public:

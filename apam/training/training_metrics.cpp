@@ -39,7 +39,7 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   if (progress_.due(at)) show(record.update, at);
 }
 
-void TrainingMetrics::on_snapshot(std::int64_t update, double at, In state) {
+void TrainingMetrics::on_snapshot(std::int64_t update, double at, ConstSpan<float> state) {
   const double seconds = training_seconds(at);
   const auto need = update == options_.total_updates ? Evaluator::Need::required : Evaluator::Need::optional;
   if (evaluator_.submit(update, seconds, state, need)) {

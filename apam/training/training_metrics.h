@@ -30,7 +30,7 @@ class TrainingMetrics : public exchange::Observer {
   TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress);
 
   void on_update(const exchange::UpdateRecord& record) override;
-  void on_snapshot(std::int64_t update, double at, In state) override;
+  void on_snapshot(std::int64_t update, double at, ConstSpan<float> state) override;
 
   /// After training: waits for evaluations and writes the last lines.
   void finish();

@@ -29,9 +29,9 @@ Var avg_pool(const Var& x, int window) {
   require<ShapeError>(shape.rank() == 4, "avg_pool: x must be (N, H, W, C), got {}", shape);
   require<ShapeError>(window >= 1 && window <= shape[1] && window <= shape[2],
                       "avg_pool: a window of {} does not fit in an image of {}x{}", window, shape[1], shape[2]);
-  const Op::Problem problem{shape[0], shape[1], shape[2], shape[3], window};
+  const Op::Problem problem{shape[0], shape[1], shape[2], shape[3], window, x.type()};
   Tape& tape = x.tape();
-  Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.c}, x.needs_gradient());
+  Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.c}, x.type(), x.needs_gradient());
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<AvgPoolNode>(problem, x, y);
   return y;

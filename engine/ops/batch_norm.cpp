@@ -14,7 +14,7 @@ using Op = kernels::BatchNorm;
 struct BatchMoments {
   Var mean_memory, variance_memory;  // (C) each; used if the parameter arena has no window
   Var inv_std;                       // (C)
-  Out mean, variance;                // (C): the parameter arena's window, or the memory above
+  Span<float> mean, variance;        // (C): the parameter arena's window, or the memory above
 };
 
 BatchMoments batch_moments(Tape& tape, const BatchNormParameters& parameters, int channels) {
@@ -27,8 +27,8 @@ BatchMoments batch_moments(Tape& tape, const BatchNormParameters& parameters, in
   } else {
     moments.mean_memory = tape.scratch({channels});
     moments.variance_memory = tape.scratch({channels});
-    moments.mean = moments.mean_memory.tensor().data;
-    moments.variance = moments.variance_memory.tensor().data;
+    moments.mean = moments.mean_memory.floats();
+    moments.variance = moments.variance_memory.floats();
   }
   return moments;
 }
@@ -44,7 +44,7 @@ class BatchNormNode final : public Node {
 
   void backward(Tape& tape) override {
     if (!tape.has_gradient(dy_)) return;
-    const Op::Saved saved{x_.data(), problem_.relu ? y_.data() : In{}, moments_.mean, moments_.inv_std.data()};
+    const Op::Saved saved{x_.data(), problem_.relu ? y_.data() : In{}, moments_.mean, moments_.inv_std.floats()};
     const auto dgamma = tape.sink(parameters_.gamma);
     const auto dbeta = tape.sink(parameters_.beta);
     Op::Gradients gradients{.dx = {}, .d_residual = {}, .dgamma = dgamma.data, .dbeta = dbeta.data};
@@ -53,7 +53,7 @@ class BatchNormNode final : public Node {
     Var unused_x, unused_residual;
     if (d_residual_) std::tie(gradients.d_residual, gradients.write_residual) = target(tape, *d_residual_, unused_residual);
     std::tie(gradients.dx, gradients.write_x) = target_in_place(tape, dx_, unused_x);
-    const In gamma = tape.parameters().weight(parameters_.gamma).data;
+    const ConstSpan<float> gamma = tape.parameters().weight(parameters_.gamma).data;
     kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)->backward(tape.exec(), dy, saved, gamma, gradients);
   }
 
@@ -64,7 +64,7 @@ class BatchNormNode final : public Node {
       const auto sink = tape.sink(input);
       return {sink.data, sink.write};
     }
-    unused = tape.scratch(x_.shape());
+    unused = tape.scratch(x_.shape(), x_.type());
     return {unused.tensor().data, kernels::Write::overwrite};
   }
   /// The same, in place of dy if possible.
@@ -89,7 +89,7 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
   Tape& tape = x.tape();
   Exec& exec = tape.exec();
   const ParameterArena& arena = tape.parameters();
-  const Tensor gamma = arena.weight(parameters.gamma);
+  const ParameterView gamma = arena.weight(parameters.gamma);
   const int channels = x.shape().rank() > 0 ? x.shape()[x.shape().rank() - 1] : 0;
   require<ShapeError>(channels == gamma.shape[0], "batch_norm: x has {} channels, gamma expects {}", channels, gamma.shape[0]);
   In residual;
@@ -97,16 +97,16 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
     residual = options.residual->data();
     require<ShapeError>(options.residual->shape() == x.shape(), "batch_norm: the residual has shape {}, x has {}",
                         options.residual->shape(), x.shape());
-    require<KernelError>(residual.data() != x.data().data(), "batch_norm: residual and x are the same value, of shape {}",
+    require<KernelError>(residual.bytes() != x.data().bytes(), "batch_norm: residual and x are the same value, of shape {}",
                          x.shape());
   }
   constexpr int kMaxRows = std::numeric_limits<int>::max();
   const std::size_t rows = x.shape().size() / static_cast<std::size_t>(channels);
   require<ShapeError>(rows <= kMaxRows, "batch_norm: x of shape {} has {} rows, expected at most {}", x.shape(), rows,
                       kMaxRows);
-  const Op::Problem problem{static_cast<int>(rows), channels, options.residual != nullptr, options.relu, parameters.eps};
-  const In beta = arena.weight(parameters.beta).data;
-  Var y = tape.make(x.shape(), true);
+  const Op::Problem problem{static_cast<int>(rows), channels, options.residual != nullptr, options.relu, parameters.eps, x.type()};
+  const ConstSpan<float> beta = arena.weight(parameters.beta).data;
+  Var y = tape.make(x.shape(), x.type(), true);
   if (!tape.recording() && parameters.statistics.valid()) {
     const auto running = arena.running(parameters.statistics);
     kernels::kernel<Op>(exec, problem, Op::Pass::forward_inference)
@@ -119,7 +119,7 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
   BatchMoments moments = batch_moments(tape, parameters, channels);
   kernels::kernel<Op>(exec, problem, Op::Pass::forward_training)
       ->forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,
-                         {moments.mean, moments.variance, moments.inv_std.tensor().data});
+                         {moments.mean, moments.variance, moments.inv_std.floats()});
   if (tape.recording()) {
     tape.add_use(parameters.gamma);
     tape.add_use(parameters.beta);

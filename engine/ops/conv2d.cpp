@@ -19,7 +19,7 @@ class Conv2dNode final : public Node {
     const auto dw = tape.sink(weight_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)->backward_weight(exec, x_.data(), dy, dw.data, dw.write);
     if (!dx_.needs_gradient()) return;
-    const In w = tape.parameters().weight(weight_).data;  // (K, R, S, C)
+    const ConstSpan<float> w = tape.parameters().weight(weight_).data;  // (K, R, S, C)
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)->backward_input(exec, dy, w, dx.data, dx.write);
   }
@@ -32,7 +32,7 @@ class Conv2dNode final : public Node {
   Edge dy_;
 };
 
-Op::Problem problem_of(const Shape& x, const Shape& w, ConvolutionOptions options) {
+Op::Problem problem_of(const Shape& x, DType type, const Shape& w, ConvolutionOptions options) {
   require<ShapeError>(x.rank() == 4, "conv2d: x must be (N, H, W, C), got {}", x);
   require<ShapeError>(w.rank() == 4, "conv2d: w must be (K, R, S, C), got {}", w);
   require<ShapeError>(x[3] == w[3], "conv2d: x has {} channels, w expects {}", x[3], w[3]);
@@ -42,16 +42,16 @@ Op::Problem problem_of(const Shape& x, const Shape& w, ConvolutionOptions option
   const int padded_w = x[2] + 2 * options.padding;
   require<ShapeError>(padded_h >= w[1] && padded_w >= w[2], "conv2d: a {}x{} filter does not fit in a padded image of {}x{}",
                       w[1], w[2], padded_h, padded_w);
-  return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], options.stride, options.padding};
+  return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], options.stride, options.padding, type};
 }
 
 }  // namespace
 
 Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
   Tape& tape = x.tape();
-  const Tensor w = tape.parameters().weight(weight);
-  const Op::Problem problem = problem_of(x.shape(), w.shape, options);
-  Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, true);
+  const ParameterView w = tape.parameters().weight(weight);
+  const Op::Problem problem = problem_of(x.shape(), x.type(), w.shape, options);
+  Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, x.type(), true);
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), w.data, y.tensor().data);
   if (tape.recording()) {
     tape.add_use(weight);

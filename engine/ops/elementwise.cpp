@@ -17,7 +17,7 @@ class ReluNode final : public Node {
     if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
     using Op = kernels::Relu;
     const auto dx = tape.sink(dx_);
-    kernels::kernel<Op>(tape.exec(), {elements(y_)}, Op::Pass::backward)
+    kernels::kernel<Op>(tape.exec(), {elements(y_), y_.type()}, Op::Pass::backward)
         ->backward(tape.exec(), tape.gradient(dy_), y_.data(), dx.data, dx.write);
   }
 
@@ -51,15 +51,15 @@ class ScaleNode final : public Node {
     const In dy = tape.gradient(dy_);
     const auto dx = tape.sink(dx_);
     const auto scale_by_factor = [&](Out to) {
-      kernels::kernel<kernels::Scale>(exec, {size_, factor_}, kernels::Scale::Pass::forward)->forward(exec, dy, to);
+      kernels::kernel<kernels::Scale>(exec, {size_, factor_, dy.type()}, kernels::Scale::Pass::forward)->forward(exec, dy, to);
     };
     if (dx.write == kernels::Write::overwrite) {
       scale_by_factor(dx.data);
       return;
     }
-    const Var scaled = tape.scratch(shape_);
+    const Var scaled = tape.scratch(shape_, dy.type());
     scale_by_factor(scaled.tensor().data);
-    kernels::kernel<kernels::Add>(exec, {size_}, kernels::Add::Pass::forward)->forward(exec, dx.data, scaled.data(), dx.data);
+    kernels::kernel<kernels::Add>(exec, {size_, dy.type()}, kernels::Add::Pass::forward)->forward(exec, dx.data, scaled.data(), dx.data);
   }
 
  private:
@@ -74,8 +74,8 @@ class ScaleNode final : public Node {
 Var relu(const Var& x) {
   using Op = kernels::Relu;
   Tape& tape = x.tape();
-  Var y = tape.make(x.shape(), x.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(x)}, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
+  Var y = tape.make(x.shape(), x.type(), x.needs_gradient());
+  kernels::kernel<Op>(tape.exec(), {elements(x), x.type()}, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<ReluNode>(x, y);
   return y;
 }
@@ -83,9 +83,10 @@ Var relu(const Var& x) {
 Var add(const Var& a, const Var& b) {
   using Op = kernels::Add;
   require<ShapeError>(a.shape() == b.shape(), "add: a has shape {}, b has {}", a.shape(), b.shape());
+  require<TypeError>(a.type() == b.type(), "add: a is {}, b is {}", to_string(a.type()), to_string(b.type()));
   Tape& tape = a.tape();
-  Var y = tape.make(a.shape(), a.needs_gradient() || b.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(a)}, Op::Pass::forward)->forward(tape.exec(), a.data(), b.data(), y.tensor().data);
+  Var y = tape.make(a.shape(), a.type(), a.needs_gradient() || b.needs_gradient());
+  kernels::kernel<Op>(tape.exec(), {elements(a), a.type()}, Op::Pass::forward)->forward(tape.exec(), a.data(), b.data(), y.tensor().data);
   if (tape.recording()) tape.record<AddNode>(a, b, y);
   return y;
 }
@@ -93,8 +94,8 @@ Var add(const Var& a, const Var& b) {
 Var scale(const Var& x, float factor) {
   using Op = kernels::Scale;
   Tape& tape = x.tape();
-  Var y = tape.make(x.shape(), x.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(x), factor}, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
+  Var y = tape.make(x.shape(), x.type(), x.needs_gradient());
+  kernels::kernel<Op>(tape.exec(), {elements(x), factor, x.type()}, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<ScaleNode>(x, factor, y);
   return y;
 }

@@ -40,15 +40,15 @@ class LinearNode final : public Node {
 
 Var linear(const Var& x, ParameterId weight, ParameterId bias) {
   Tape& tape = x.tape();
-  const Tensor w = tape.parameters().weight(weight);
-  const Tensor b = tape.parameters().weight(bias);
+  const ParameterView w = tape.parameters().weight(weight);
+  const ParameterView b = tape.parameters().weight(bias);
   const Shape& shape = x.shape();
   require<ShapeError>(shape.rank() >= 1 && shape[0] > 0, "linear: x must be (N, C), got {}", shape);
   const int features = static_cast<int>(shape.size() / static_cast<std::size_t>(shape[0]));
   require<ShapeError>(features == w.shape[1], "linear: x has {} features, w expects {}", features, w.shape[1]);
   require<ShapeError>(b.shape[0] == w.shape[0], "linear: the bias has {} elements, w has {} outputs", b.shape[0], w.shape[0]);
-  const Op::Problem problem{shape[0], features, w.shape[0]};
-  Var y = tape.make({problem.n, problem.k}, true);
+  const Op::Problem problem{shape[0], features, w.shape[0], x.type()};
+  Var y = tape.make({problem.n, problem.k}, x.type(), true);
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), w.data, b.data, y.tensor().data);
   if (tape.recording()) {
     tape.add_use(weight);

@@ -25,7 +25,7 @@ class SoftmaxCrossEntropyNode final : public Node {
     require<KernelError>(d_logits.write == kernels::Write::overwrite,
                          "softmax_cross_entropy: logits of {} rows must have no other use", problem_.n);
     kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
-        ->backward(tape.exec(), probabilities_.data(), labels_, scale_, d_logits.data);
+        ->backward(tape.exec(), probabilities_.floats(), labels_, scale_, d_logits.data);
   }
 
  private:
@@ -49,13 +49,13 @@ BatchScore softmax_cross_entropy(const Var& logits, Labels labels, float gradien
     require<InputError>(label >= 0 && label < classes, "softmax_cross_entropy: label {} is not in 0 .. {}", label, classes - 1);
   }
   Tape& tape = logits.tape();
-  const Op::Problem problem{shape[0], classes};
+  const Op::Problem problem{shape[0], classes, logits.type()};
   Var probabilities = tape.scratch({problem.n, classes});
   std::array<float, Op::sum_count> sums{};
   const Var device_sums = tape.scratch({Op::sum_count});
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
-      ->forward(tape.exec(), logits.data(), labels, probabilities.tensor().data, device_sums.tensor().data);
-  copy(tape.exec(), device_sums.data(), Out(sums.data(), sums.size()));
+      ->forward(tape.exec(), logits.data(), labels, probabilities.floats(), device_sums.floats());
+  copy(tape.exec(), device_sums.data(), Span<float>(sums.data(), sums.size()));
   tape.exec().synchronize();
   if (tape.recording()) tape.record<SoftmaxCrossEntropyNode>(problem, logits, std::move(probabilities), labels, gradient_scale);
   return {double{sums[Op::loss_sum]}, static_cast<int>(sums[Op::top1_count]), static_cast<int>(sums[Op::top5_count]),

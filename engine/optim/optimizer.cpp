@@ -71,7 +71,7 @@ Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& op
   zero(moments_.as<float>());
 }
 
-void Optimizer::step(Exec& exec, In gradients, Out weights) {
+void Optimizer::step(Exec& exec, ConstSpan<float> gradients, Span<float> weights) {
   require<ShapeError>(gradients.size() == size_ && weights.size() == size_,
                       "optimizer: {} gradients and {} weights, expected {} of each", gradients.size(), weights.size(), size_);
   ++steps_;
@@ -91,7 +91,7 @@ void Optimizer::step(Exec& exec, In gradients, Out weights) {
 
 void Optimizer::choose_kernel(Exec& exec) const { kernels::kernel<Step>(exec, problem(), Step::Pass::update); }
 
-void update_running_statistics(Exec& exec, In batch, Out running, float momentum) {
+void update_running_statistics(Exec& exec, ConstSpan<float> batch, Span<float> running, float momentum) {
   require<ShapeError>(batch.size() == running.size(), "running statistics: {} batch values, expected {}", batch.size(),
                       running.size());
   if (batch.empty()) return;

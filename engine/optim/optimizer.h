@@ -35,7 +35,7 @@ class Optimizer {
   Optimizer(Device device, std::size_t size, const OptimizerOptions& options);
 
   /// One update of all weights by one gradient, both (size).
-  void step(Exec& exec, In gradients, Out weights);
+  void step(Exec& exec, ConstSpan<float> gradients, Span<float> weights);
 
   /// Selects the kernel of step() ahead of the first step.
   void choose_kernel(Exec& exec) const;
@@ -53,6 +53,6 @@ class Optimizer {
 };
 
 /// Updates batch norm's running statistics: running += momentum * (batch - running), over the flat spans.
-void update_running_statistics(Exec& exec, In batch, Out running, float momentum = 0.1F);
+void update_running_statistics(Exec& exec, ConstSpan<float> batch, Span<float> running, float momentum = 0.1F);
 
 }  // namespace apam::engine

@@ -1,4 +1,5 @@
 // Average pooling: threads share the rows (n, p) of output pixels; a vector kernel computes each window.
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 
@@ -38,42 +39,49 @@ class Windows {
   Window window_;
 };
 
+template <class T>
 class ForwardKernel final : public AvgPool::Kernel {
  public:
-  ForwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(isa.pool) {}
+  ForwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
 
   void forward(Exec& exec, In x, Out y) override {
+    const T* xs = elements<T>(x, "avg_pool: x");
+    T* ys = elements<T>(y, "avg_pool: y");
     windows_.for_each(exec, [&](std::int64_t x_at, std::int64_t y_at) {
-      kernels_.mean(windows_.window(), x.data() + x_at, y.data() + y_at);
+      kernels_.mean(windows_.window(), xs + x_at, ys + y_at);
     });
   }
 
  private:
   Windows windows_;
-  const PoolKernels& kernels_;
+  const PoolKernels<T>& kernels_;
 };
 
+template <class T>
 class BackwardKernel final : public AvgPool::Kernel {
  public:
-  BackwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(isa.pool) {}
+  BackwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
 
   void backward(Exec& exec, In dy, Out dx, Write write) override {
     // Pixels outside all windows have gradient zero.
     if (!windows_.cover() && write == Write::overwrite) zero(exec, dx);
+    const T* dys = elements<T>(dy, "avg_pool: dy");
+    T* dxs = elements<T>(dx, "avg_pool: dx");
     windows_.for_each(exec, [&](std::int64_t x_at, std::int64_t y_at) {
-      kernels_.spread(windows_.window(), dy.data() + y_at, write == Write::add, dx.data() + x_at);
+      kernels_.spread(windows_.window(), dys + y_at, write == Write::add, dxs + x_at);
     });
   }
 
  private:
   Windows windows_;
-  const PoolKernels& kernels_;
+  const PoolKernels<T>& kernels_;
 };
 
 }  // namespace
 
 std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem& problem, AvgPool::Pass pass, const Isa& isa) {
-  return make_by_pass<AvgPool, ForwardKernel, BackwardKernel>(pass, problem, isa);
+  return with_storage(
+      problem.type, [&]<class T>() { return make_by_pass<AvgPool, ForwardKernel<T>, BackwardKernel<T>>(pass, problem, isa); });
 }
 
 }  // namespace apam::kernels::cpu

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "kernels/cpu/integers.h"
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/make.h"
 #include "kernels/cpu/streaming.h"
 #include "kernels/cpu/workspace_plan.h"
@@ -32,7 +33,8 @@ double inverse_deviation(double variance, double eps) {
   return variance <= kLargest ? 1.0 / std::sqrt(variance + eps) : std::numeric_limits<double>::quiet_NaN();
 }
 
-/// Blocks of rows, and workspace for the sums of each.
+/// Blocks of rows, and workspace for the sums of each. T: the type in which activations are stored.
+template <class T>
 class BlockKernel : public BatchNorm::Kernel {
  protected:
   /// Two sums over a block, and scratch; (C) each.
@@ -51,7 +53,7 @@ class BlockKernel : public BatchNorm::Kernel {
         padded_c_(round_up(c_, 16)),
         block_rows_(rows_per_block(problem)),
         blocks_(ceil_div(rows_, block_rows_)),
-        kernels_(isa.batch_norm) {}
+        kernels_(activation_kernels_of<T>(isa).batch_norm) {}
 
   /// Plans workspace for the sums, for passes that need them.
   void plan_sums() {
@@ -84,7 +86,7 @@ class BlockKernel : public BatchNorm::Kernel {
   std::int64_t rows_, c_;
   std::int64_t padded_c_;  // whole cache lines, to avoid false sharing
   std::int64_t block_rows_, blocks_;
-  const BatchNormKernels& kernels_;
+  const BatchNormKernels<T>& kernels_;
   WorkspacePlan workspace_;
 
  private:
@@ -93,17 +95,23 @@ class BlockKernel : public BatchNorm::Kernel {
 };
 
 /// Normalisation, the last step of both forward passes: y from x with a factor and shift per channel.
-class ForwardKernel : public BlockKernel {
+template <class T>
+class ForwardKernel : public BlockKernel<T> {
  protected:
+  using Block = BlockKernel<T>;
+  using Block::block_rows_, Block::c_, Block::kernels_, Block::padded_c_, Block::problem_, Block::rows_, Block::workspace_;
+
   ForwardKernel(const BatchNorm::Problem& problem, const Isa& isa)
-      : BlockKernel(problem, isa), factor_(workspace_.add<float>(padded_c_)), streams_(isa.streams) {}
+      : Block(problem, isa), factor_(workspace_.template add<float>(padded_c_)), streams_(isa.streams) {}
 
   void normalise(Exec& exec, const ChannelMap& map, In x, In residual, Out y) const {
-    const bool stream = streams_ && worth_streaming(y.data(), rows_, c_);
-    for_each_block(exec, [&](std::int64_t, Range rows) {
+    const T *xs = elements<T>(x, "batch_norm: x"), *residuals = elements<T>(residual, "batch_norm: residual");
+    T* ys = elements<T>(y, "batch_norm: y");
+    const bool stream = streams_ && worth_streaming(ys, rows_, c_);
+    this->for_each_block(exec, [&](std::int64_t, Range rows) {
       const std::int64_t at = rows.begin * c_;
-      kernels_.normalise(map, {x.data() + at, problem_.residual ? residual.data() + at : nullptr}, problem_.relu, y.data() + at,
-                         stream, rows.end - rows.begin, c_);
+      kernels_.normalise(map, {xs + at, problem_.residual ? residuals + at : nullptr}, problem_.relu, ys + at, stream,
+                         rows.end - rows.begin, c_);
     });
   }
 
@@ -113,19 +121,27 @@ class ForwardKernel : public BlockKernel {
   bool streams_;
 };
 
-class ForwardTrainingKernel final : public ForwardKernel {
+template <class T>
+class ForwardTrainingKernel final : public ForwardKernel<T> {
+  using Block = BlockKernel<T>;
+  using typename Block::Joined;
+  using typename Block::Sums;
+  using Block::blocks_, Block::c_, Block::kernels_, Block::problem_, Block::rows_, Block::workspace_;
+  using ForwardKernel<T>::factor_;
+
  public:
-  ForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel(problem, isa) {
-    plan_sums();
+  ForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel<T>(problem, isa) {
+    this->plan_sums();
     exec.reserve_workspace(workspace_.bytes());
   }
 
-  void forward_training(Exec& exec, In x, In residual, In gamma, In beta, Out y,
+  void forward_training(Exec& exec, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, Out y,
                         const BatchNorm::BatchStatistics& out) override {
+    const T* xs = elements<T>(x, "batch_norm: x");
     std::byte* workspace = exec.workspace(workspace_.bytes());
-    for_each_block(exec, [&](std::int64_t block, Range rows) {
-      const Sums to = sums(workspace, block);
-      kernels_.moments(x.data() + rows.begin * c_, rows.end - rows.begin, c_, to.scratch, to.first, to.second);
+    this->for_each_block(exec, [&](std::int64_t block, Range rows) {
+      const Sums to = this->sums(workspace, block);
+      kernels_.moments(xs + rows.begin * c_, rows.end - rows.begin, c_, to.scratch, to.first, to.second);
     });
     float* factor = factor_.in(workspace);
     parallel_for(exec.threads(), c_, kChannelGrain, [&](std::int64_t begin, std::int64_t end) {
@@ -139,22 +155,22 @@ class ForwardTrainingKernel final : public ForwardKernel {
         factor[j] = static_cast<float>(inv_std * double{gamma.data()[j]});
       }
     });
-    normalise(exec, {out.mean.data(), factor, beta.data()}, x, residual, y);
+    this->normalise(exec, {out.mean.data(), factor, beta.data()}, x, residual, y);
   }
 
  private:
   /// Joins the blocks' mean and m2 for some channels.
   Joined join_moments(std::byte* workspace, Range channels) const {
-    const Joined to = joined(workspace, channels);
+    const Joined to = this->joined(workspace, channels);
     for (std::int64_t block = 0; block < blocks_; ++block) {
-      const float* mean = sums(workspace, block).first;
-      const Range rows = rows_of(block);
+      const float* mean = this->sums(workspace, block).first;
+      const Range rows = this->rows_of(block);
       const double weight = static_cast<double>(rows.end - rows.begin) / static_cast<double>(rows_);
       for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += weight * double{mean[j]};
     }
     for (std::int64_t block = 0; block < blocks_; ++block) {
-      const Sums from = sums(workspace, block);
-      const Range rows = rows_of(block);
+      const Sums from = this->sums(workspace, block);
+      const Range rows = this->rows_of(block);
       const auto count = static_cast<double>(rows.end - rows.begin);
       for (std::int64_t j = channels.begin; j < channels.end; ++j) {
         const double shift = double{from.first[j]} - to.first[j];
@@ -165,41 +181,56 @@ class ForwardTrainingKernel final : public ForwardKernel {
   }
 };
 
-class ForwardInferenceKernel final : public ForwardKernel {
+template <class T>
+class ForwardInferenceKernel final : public ForwardKernel<T> {
+  using Block = BlockKernel<T>;
+  using Block::c_, Block::problem_, Block::workspace_;
+  using ForwardKernel<T>::factor_;
+
  public:
-  ForwardInferenceKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel(problem, isa) {
+  ForwardInferenceKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel<T>(problem, isa) {
     exec.reserve_workspace(workspace_.bytes());
   }
 
-  void forward_inference(Exec& exec, In x, In residual, In gamma, In beta, In running_mean, In running_variance,
-                         Out y) override {
+  void forward_inference(Exec& exec, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta,
+                         ConstSpan<float> running_mean, ConstSpan<float> running_variance, Out y) override {
     float* factor = factor_.in(exec.workspace(workspace_.bytes()));
     for (std::int64_t j = 0; j < c_; ++j) {
       const double inv_std = inverse_deviation(double{running_variance.data()[j]}, double{problem_.eps});
       factor[j] = static_cast<float>(inv_std * double{gamma.data()[j]});
     }
-    normalise(exec, {running_mean.data(), factor, beta.data()}, x, residual, y);
+    this->normalise(exec, {running_mean.data(), factor, beta.data()}, x, residual, y);
   }
 };
 
-class BackwardKernel final : public BlockKernel {
+template <class T>
+class BackwardKernel final : public BlockKernel<T> {
+  using Block = BlockKernel<T>;
+  using typename Block::Joined;
+  using typename Block::Sums;
+  using Block::blocks_, Block::c_, Block::kernels_, Block::padded_c_, Block::problem_, Block::rows_, Block::workspace_;
+
  public:
   BackwardKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
-      : BlockKernel(problem, isa),
+      : Block(problem, isa),
         gate_row_(ceil_div(c_, isa.width) * gate_bytes(isa.width)),
-        coefficients_(workspace_.add<float>(3 * padded_c_)),
-        gate_(workspace_.add<Gate>(problem.relu ? rows_ * gate_row_ : 0)) {
-    plan_sums();
+        coefficients_(workspace_.template add<float>(3 * padded_c_)),
+        gate_(workspace_.template add<Gate>(problem.relu ? rows_ * gate_row_ : 0)) {
+    this->plan_sums();
     exec.reserve_workspace(workspace_.bytes());
   }
 
-  void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
+  void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, ConstSpan<float> gamma,
+                const BatchNorm::Gradients& out) override {
+    const T *dys = elements<T>(dy, "batch_norm: dy"), *xs = elements<T>(saved.x, "batch_norm: x"),
+            *ys = elements<T>(saved.y, "batch_norm: y");
+    T *dxs = elements<T>(out.dx, "batch_norm: dx"), *d_residuals = elements<T>(out.d_residual, "batch_norm: d_residual");
     std::byte* workspace = exec.workspace(workspace_.bytes());
-    const auto in = [&](Range rows) { return GradientIn{dy.data() + rows.begin * c_, saved.x.data() + rows.begin * c_}; };
+    const auto in = [&](Range rows) { return GradientIn<T>{dys + rows.begin * c_, xs + rows.begin * c_}; };
     const auto gate = [&](Range rows) { return problem_.relu ? gate_.in(workspace) + rows.begin * gate_row_ : nullptr; };
-    for_each_block(exec, [&](std::int64_t block, Range rows) {
-      const Sums to = sums(workspace, block);
-      const float* y = problem_.relu ? saved.y.data() + rows.begin * c_ : nullptr;
+    this->for_each_block(exec, [&](std::int64_t block, Range rows) {
+      const Sums to = this->sums(workspace, block);
+      const T* y = problem_.relu ? ys + rows.begin * c_ : nullptr;
       kernels_.gradient_sums(in(rows), y, gate(rows), {saved.mean.data(), to.first, to.second}, rows.end - rows.begin, c_);
     });
     parallel_for(exec.threads(), c_, kChannelGrain, [&](std::int64_t begin, std::int64_t end) {
@@ -207,10 +238,10 @@ class BackwardKernel final : public BlockKernel {
     });
     const float* factor = coefficients_.in(workspace);
     const ChannelGradient map{saved.mean.data(), factor, factor + padded_c_, factor + 2 * padded_c_};
-    for_each_block(exec, [&](std::int64_t, Range rows) {
+    this->for_each_block(exec, [&](std::int64_t, Range rows) {
       const std::int64_t at = rows.begin * c_;
       kernels_.gradient(map, in(rows), gate(rows),
-                        {out.dx.data() + at, problem_.residual ? out.d_residual.data() + at : nullptr,
+                        {dxs + at, problem_.residual ? d_residuals + at : nullptr,
                          out.write_x == Write::add, out.write_residual == Write::add},
                         rows.end - rows.begin, c_);
     });
@@ -219,9 +250,9 @@ class BackwardKernel final : public BlockKernel {
  private:
   /// Adds both sums over the blocks for some channels.
   Joined join_sums(std::byte* workspace, Range channels) const {
-    const Joined to = joined(workspace, channels);
+    const Joined to = this->joined(workspace, channels);
     for (std::int64_t block = 0; block < blocks_; ++block) {
-      const Sums from = sums(workspace, block);
+      const Sums from = this->sums(workspace, block);
       for (std::int64_t j = channels.begin; j < channels.end; ++j) to.first[j] += double{from.first[j]};
       for (std::int64_t j = channels.begin; j < channels.end; ++j) to.second[j] += double{from.second[j]};
     }
@@ -229,7 +260,7 @@ class BackwardKernel final : public BlockKernel {
   }
 
   /// Computes dgamma, dbeta and the coefficients of dx (factor, mean_g, slope) for some channels.
-  void join_gradients(std::byte* workspace, Range channels, const BatchNorm::Saved& saved, In gamma,
+  void join_gradients(std::byte* workspace, Range channels, const BatchNorm::Saved& saved, ConstSpan<float> gamma,
                       const BatchNorm::Gradients& out) const {
     const Joined sum = join_sums(workspace, channels);
     const auto write = [&](float& to, double value) {
@@ -256,7 +287,10 @@ class BackwardKernel final : public BlockKernel {
 }  // namespace
 
 std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass, const Isa& isa) {
-  return make_by_pass<BatchNorm, ForwardTrainingKernel, ForwardInferenceKernel, BackwardKernel>(pass, exec, problem, isa);
+  return with_storage(problem.type, [&]<class T>() {
+    return make_by_pass<BatchNorm, ForwardTrainingKernel<T>, ForwardInferenceKernel<T>, BackwardKernel<T>>(pass, exec, problem,
+                                                                                                         isa);
+  });
 }
 
 }  // namespace apam::kernels::cpu

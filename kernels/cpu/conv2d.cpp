@@ -4,6 +4,8 @@
 #include <variant>
 
 #include "kernels/cpu/conv2d_direct.h"
+#include "kernels/cpu/converted.h"
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/make.h"
 #include "kernels/cpu/narrow_weight.h"
 #include "kernels/cpu/winograd_product.h"
@@ -47,8 +49,10 @@ class ForwardKernel final : public Conv2d::Kernel {
  public:
   ForwardKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) : product_(forward_product(exec, problem, isa)) {}
 
-  void forward(Exec& exec, In x, In w, Out y) override {
-    std::visit([&](const auto& product) { product.run(exec, x.data(), w.data(), false, y.data()); }, product_);
+  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
+    const float* xs = elements<float>(x, "conv2d: x");
+    float* ys = elements<float>(y, "conv2d: y");
+    std::visit([&](const auto& product) { product.run(exec, xs, w.data(), false, ys); }, product_);
   }
 
  private:
@@ -60,9 +64,11 @@ class BackwardInputKernel final : public Conv2d::Kernel {
   BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
       : product_(backward_input_product(exec, problem, isa)) {}
 
-  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    const float* dys = elements<float>(dy, "conv2d: dy");
+    float* dxs = elements<float>(dx, "conv2d: dx");
     const bool accumulate = write == Write::add;
-    std::visit([&](const auto& product) { product.run(exec, dy.data(), w.data(), accumulate, dx.data()); }, product_);
+    std::visit([&](const auto& product) { product.run(exec, dys, w.data(), accumulate, dxs); }, product_);
   }
 
  private:
@@ -74,9 +80,10 @@ class BackwardWeightKernel final : public Conv2d::Kernel {
   BackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
       : product_(backward_weight_product(exec, problem, isa)) {}
 
-  void backward_weight(Exec& exec, In x, In dy, Out dw, Write write) override {
+  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
+    const float *xs = elements<float>(x, "conv2d: x"), *dys = elements<float>(dy, "conv2d: dy");
     const bool accumulate = write == Write::add;
-    std::visit([&](const auto& product) { product.run(exec, x.data(), dy.data(), accumulate, dw.data()); }, product_);
+    std::visit([&](const auto& product) { product.run(exec, xs, dys, accumulate, dw.data()); }, product_);
   }
 
  private:
@@ -86,6 +93,7 @@ class BackwardWeightKernel final : public Conv2d::Kernel {
 }  // namespace
 
 std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
+  if (problem.type == DType::bfloat16) return make_converted(exec, problem, pass, isa);
   return make_by_pass<Conv2d, ForwardKernel, BackwardInputKernel, BackwardWeightKernel>(pass, exec, problem, isa);
 }
 

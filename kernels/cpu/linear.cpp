@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "kernels/cpu/conv2d_direct.h"
+#include "kernels/cpu/converted.h"
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/make.h"
 
 namespace apam::kernels::cpu {
@@ -16,9 +18,10 @@ class ForwardKernel final : public Linear::Kernel {
   ForwardKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : problem_(problem), product_(exec, forward_shape(as_convolution(problem)), isa) {}
 
-  void forward(Exec& exec, In x, In w, In b, Out y) override {
-    for (int i = 0; i < problem_.n; ++i) std::copy_n(b.data(), problem_.k, y.data() + std::int64_t{i} * problem_.k);
-    product_.run(exec, x.data(), w.data(), true, y.data());
+  void forward(Exec& exec, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+    float* ys = elements<float>(y, "linear: y");
+    for (int i = 0; i < problem_.n; ++i) std::copy_n(b.data(), problem_.k, ys + std::int64_t{i} * problem_.k);
+    product_.run(exec, elements<float>(x, "linear: x"), w.data(), true, ys);
   }
 
  private:
@@ -31,8 +34,8 @@ class BackwardInputKernel final : public Linear::Kernel {
   BackwardInputKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : product_(exec, backward_input_shape(as_convolution(problem)), isa) {}
 
-  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override {
-    product_.run(exec, dy.data(), w.data(), write == Write::add, dx.data());
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    product_.run(exec, elements<float>(dy, "linear: dy"), w.data(), write == Write::add, elements<float>(dx, "linear: dx"));
   }
 
  private:
@@ -44,11 +47,12 @@ class BackwardWeightKernel final : public Linear::Kernel {
   BackwardWeightKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : problem_(problem), product_(exec, backward_weight_shape(as_convolution(problem)), isa) {}
 
-  void backward_weight(Exec& exec, In x, In dy, Out dw, Out db, Write write) override {
-    product_.run(exec, x.data(), dy.data(), write == Write::add, dw.data());
+  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
+    const float* dys = elements<float>(dy, "linear: dy");
+    product_.run(exec, elements<float>(x, "linear: x"), dys, write == Write::add, dw.data());
     for (int k = 0; k < problem_.k; ++k) {
       double sum = 0.0;
-      for (int i = 0; i < problem_.n; ++i) sum += double{dy.data()[std::int64_t{i} * problem_.k + k]};
+      for (int i = 0; i < problem_.n; ++i) sum += double{dys[std::int64_t{i} * problem_.k + k]};
       db.data()[k] = static_cast<float>(write == Write::add ? double{db.data()[k]} + sum : sum);
     }
   }
@@ -61,6 +65,7 @@ class BackwardWeightKernel final : public Linear::Kernel {
 }  // namespace
 
 std::unique_ptr<Linear::Kernel> make(Exec& exec, const Linear::Problem& problem, Linear::Pass pass, const Isa& isa) {
+  if (problem.type == DType::bfloat16) return make_converted(exec, problem, pass, isa);
   return make_by_pass<Linear, ForwardKernel, BackwardInputKernel, BackwardWeightKernel>(pass, exec, problem, isa);
 }
 

@@ -41,7 +41,7 @@ void NarrowWeight::run(Exec& exec, const float* x, const float* dy, bool accumul
   dynamic_loop(exec.threads(), chunks_, [&](std::int64_t chunk, int thread) { sum_chunk(chunk, operands, thread); });
   float* sums = sums_.in(operands.workspace);
   const std::int64_t size = columns_ * problem_.k;
-  for (std::int64_t chunk = 1; chunk < chunks_; ++chunk) isa_.pointwise.add(sums, sums + chunk * size, sums, size);
+  for (std::int64_t chunk = 1; chunk < chunks_; ++chunk) isa_.float32.pointwise.add(sums, sums + chunk * size, sums, size);
   for (std::int64_t k = 0; k < problem_.k; ++k, dw += columns_) {
     for (std::int64_t j = 0; j < columns_; ++j) {
       const float sum = sums[j * problem_.k + k];

@@ -9,7 +9,7 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
  public:
   OptimizerStepKernel(const OptimizerStep::Problem& problem, const Isa& isa) : problem_(problem), kernels_(isa.optimizer) {}
 
-  void update(Exec& exec, const OptimizerStep::Scalars& scalars, In g, Out w, const OptimizerStep::Moments& moments) override {
+  void update(Exec& exec, const OptimizerStep::Scalars& scalars, ConstSpan<float> g, Span<float> w, const OptimizerStep::Moments& moments) override {
     const StepScalars s{.rate = scalars.rate,
                         .weight_decay = scalars.weight_decay,
                         .beta1 = scalars.beta1.kept,
@@ -19,7 +19,7 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
                         .eps = scalars.eps};
     parallel_for(exec.threads(), problem_.size, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t count = end - begin;
-      const auto at = [begin](Out moment) { return moment.data() + begin; };
+      const auto at = [begin](Span<float> moment) { return moment.data() + begin; };
       switch (problem_.rule) {
         case OptimizerStep::Rule::sgd:
           return kernels_.sgd(s, g.data() + begin, at(w), count);
@@ -38,9 +38,9 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
 
 class RunningAverageKernel final : public RunningAverage::Kernel {
  public:
-  RunningAverageKernel(const RunningAverage::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(isa.pointwise) {}
+  RunningAverageKernel(const RunningAverage::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(isa.optimizer) {}
 
-  void update(Exec& exec, float momentum, In batch, Out running) override {
+  void update(Exec& exec, float momentum, ConstSpan<float> batch, Span<float> running) override {
     parallel_for(exec.threads(), size_, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
       kernels_.running_average(momentum, batch.data() + begin, running.data() + begin, end - begin);
     });
@@ -48,7 +48,7 @@ class RunningAverageKernel final : public RunningAverage::Kernel {
 
  private:
   std::int64_t size_;
-  const PointwiseKernels& kernels_;
+  const OptimizerKernels& kernels_;
 };
 
 }  // namespace

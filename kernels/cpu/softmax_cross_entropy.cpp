@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/converted.h"
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 
@@ -46,12 +48,13 @@ class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
     exec.reserve_workspace(workspace_bytes());
   }
 
-  void forward(Exec& exec, In logits, Labels labels, Out probabilities, Out sums) override {
+  void forward(Exec& exec, In logits, Labels labels, Span<float> probabilities, Span<float> sums) override {
+    const float* all = elements<float>(logits, "softmax_cross_entropy: logits");
     auto* rows = reinterpret_cast<RowResult*>(exec.workspace(workspace_bytes()));
     const std::int64_t classes = problem_.classes;
     parallel_for(exec.threads(), problem_.n, grain_, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        rows[i] = forward_row(logits.data() + i * classes, labels.data()[i], classes, probabilities.data() + i * classes);
+        rows[i] = forward_row(all + i * classes, labels.data()[i], classes, probabilities.data() + i * classes);
       }
     });
     double loss = 0.0;
@@ -78,12 +81,13 @@ class BackwardKernel final : public SoftmaxCrossEntropy::Kernel {
   BackwardKernel(Exec&, const SoftmaxCrossEntropy::Problem& problem)
       : problem_(problem), grain_(min_rows_per_thread(problem)) {}
 
-  void backward(Exec& exec, In probabilities, Labels labels, float scale, Out dlogits) override {
+  void backward(Exec& exec, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits) override {
+    float* all = elements<float>(dlogits, "softmax_cross_entropy: dlogits");
     const std::int64_t classes = problem_.classes;
     parallel_for(exec.threads(), problem_.n, grain_, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const float* p = probabilities.data() + i * classes;
-        float* d = dlogits.data() + i * classes;
+        float* d = all + i * classes;
         for (std::int64_t j = 0; j < classes; ++j) d[j] = scale * p[j];
         const std::int32_t label = labels.data()[i];
         d[label] = scale * (p[label] - 1.0F);
@@ -99,7 +103,8 @@ class BackwardKernel final : public SoftmaxCrossEntropy::Kernel {
 }  // namespace
 
 std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec& exec, const SoftmaxCrossEntropy::Problem& problem,
-                                                  SoftmaxCrossEntropy::Pass pass, const Isa&) {
+                                                  SoftmaxCrossEntropy::Pass pass, const Isa& isa) {
+  if (problem.type == DType::bfloat16) return make_converted(exec, problem, pass, isa);
   return make_by_pass<SoftmaxCrossEntropy, ForwardKernel, BackwardKernel>(pass, exec, problem);
 }
 

@@ -151,7 +151,7 @@ void WeightProduct::add_chunks(Exec& exec, const Operands& operands) const {
   const float* sums = sums_.in(operands.workspace);
   parallel_for(exec.threads(), size, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
     const auto add = [&](const float* a, const float* b) {
-      isa_.pointwise.add(a + begin, b + begin, operands.dw + begin, end - begin);
+      isa_.float32.pointwise.add(a + begin, b + begin, operands.dw + begin, end - begin);
     };
     operands.accumulate ? add(operands.dw, sums) : add(sums, sums + size);
     for (std::int64_t chunk = operands.accumulate ? 1 : 2; chunk < chunks_; ++chunk) add(operands.dw, sums + chunk * size);

@@ -39,7 +39,7 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
       gemm_(best_tile(isa, block_channels(grid.in.channels, kMaxBlockC))),
       transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
       weight_transforms_(isa.winograd.weight[static_cast<std::size_t>(grid.tiling)]),
-      pointwise_(isa.pointwise),
+      pointwise_(isa.float32.pointwise),
       c_(grid.in.channels),
       k_(grid.out.channels),
       block_c_(block_channels(c_, kMaxBlockC)),

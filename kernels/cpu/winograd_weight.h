@@ -59,7 +59,7 @@ class WinogradWeight {
   const TileKernels& gemm_;
   const WinogradKernels& transforms_;
   const WinogradWeightKernels& weight_transforms_;
-  const PointwiseKernels& pointwise_;
+  const PointwiseKernels<float>& pointwise_;
   std::int64_t c_, k_;
   std::int64_t block_c_, block_k_, c_blocks_, k_blocks_;
   std::int64_t groups_, chunk_tiles_;

@@ -32,8 +32,9 @@ dnnl::memory::desc data_layout(const BatchNorm::Problem& problem) {
 
 /// Sets a channel of y (rows, C) to NaN.
 void fill_with_nan(std::size_t channel, const BatchNorm::Problem& problem, Out y) {
-  for (std::size_t e = channel; e < y.size(); e += static_cast<std::size_t>(problem.c)) {
-    y.data()[e] = std::numeric_limits<float>::quiet_NaN();
+  const Span<float> ys = y.as<float>("batch_norm: y");
+  for (std::size_t e = channel; e < ys.size(); e += static_cast<std::size_t>(problem.c)) {
+    ys.data()[e] = std::numeric_limits<float>::quiet_NaN();
   }
 }
 
@@ -48,7 +49,7 @@ class ForwardTraining final : public BatchNorm::Kernel {
                  {{DNNL_ARG_DST, data}, {DNNL_ARG_MEAN, channels}, {DNNL_ARG_VARIANCE, channels}});
   }
 
-  void forward_training(Exec& exec, In x, In /*residual*/, In gamma, In beta, Out y,
+  void forward_training(Exec& exec, In x, In /*residual*/, ConstSpan<float> gamma, ConstSpan<float> beta, Out y,
                         const BatchNorm::BatchStatistics& statistics) override {
     call_.run(exec, {x, gamma, beta}, {{y}, {statistics.mean}, {statistics.variance}});
     const float unbiased = problem_.rows > 1 ? static_cast<float>(problem_.rows) / static_cast<float>(problem_.rows - 1) : 1.0F;
@@ -82,8 +83,8 @@ class ForwardInference final : public BatchNorm::Kernel {
                  {{DNNL_ARG_DST, data}});
   }
 
-  void forward_inference(Exec& exec, In x, In /*residual*/, In gamma, In beta, In running_mean, In running_variance,
-                         Out y) override {
+  void forward_inference(Exec& exec, In x, In /*residual*/, ConstSpan<float> gamma, ConstSpan<float> beta,
+                         ConstSpan<float> running_mean, ConstSpan<float> running_variance, Out y) override {
     call_.run(exec, {x, gamma, beta, running_mean, running_variance}, {{y}});
     for (std::size_t c = 0; c < running_variance.size(); ++c) {
       if (!std::isfinite(running_variance.data()[c])) fill_with_nan(c, problem_, y);
@@ -113,13 +114,13 @@ class Backward final : public BatchNorm::Kernel {
              {{DNNL_ARG_DIFF_SRC, data}, {DNNL_ARG_DIFF_SCALE, channels}, {DNNL_ARG_DIFF_SHIFT, channels}}, Accumulates::yes);
   }
 
-  void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
+  void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, ConstSpan<float> gamma, const BatchNorm::Gradients& out) override {
     const auto variance = variance_.as<float>();  // (C)
     for (std::size_t c = 0; c < variance.size(); ++c) {
       const float inv_std = saved.inv_std.data()[c];
       variance.data()[c] = 1.0F / (inv_std * inv_std);
     }
-    const In shift = gamma;  // an argument of oneDNN 2 only, which does not read it
+    const ConstSpan<float> shift = gamma;  // an argument of oneDNN 2 only, which does not read it
     call_.run(exec, {dy, saved.x, saved.mean, variance, gamma, shift},
               {{out.dx, out.write_x}, {out.dgamma, out.write_parameters}, {out.dbeta, out.write_parameters}});
   }

@@ -10,7 +10,7 @@ constexpr std::size_t kLine = 64;  // parts of the workspace start on cache line
 std::size_t whole_lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
 // oneDNN's handles are not const, not even those of inputs.
-void* handle(In values) { return const_cast<float*>(values.data()); }
+void* handle(In values) { return const_cast<std::byte*>(values.bytes()); }
 
 dnnl::memory unbound(const dnnl::memory::desc& layout, const dnnl::engine& engine) {
   return {layout, engine, DNNL_MEMORY_NONE};
@@ -77,12 +77,18 @@ void Call::run(Exec& exec, std::initializer_list<In> inputs, std::initializer_li
   }
 }
 
+void Call::require_float32(In operand) const {
+  require<TypeError>(operand.type() == DType::float32, "{}: an operand is {}, expected float32", what_,
+                     to_string(operand.type()));
+}
+
 void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std::initializer_list<Result> outputs) {
   const auto execute = [this](const Step& step) { step.primitive.execute(library_.stream, step.arguments); };
   for (const auto& scratch : scratches_) scratch.set_data_handle(workspace);
 
   const In* input = inputs.begin();
   for (const Slot& slot : inputs_) {
+    require_float32(*input);
     slot.caller.set_data_handle(handle(*input));
     slot.internal.set_data_handle(slot.convert ? workspace + slot.offset : handle(*input));
     if (slot.convert) execute(*slot.convert);
@@ -93,7 +99,8 @@ void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std
   };
   const Result* output = outputs.begin();
   for (const Slot& slot : outputs_) {
-    slot.caller.set_data_handle(output->values.data());
+    require_float32(output->values);
+    slot.caller.set_data_handle(output->values.bytes());
     slot.internal.set_data_handle(after(slot, output->write) ? workspace + slot.offset : handle(output->values));
     ++output;
   }

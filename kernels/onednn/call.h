@@ -65,6 +65,7 @@ class Call {
 
   Step step(const dnnl::primitive_desc_base& description, std::unordered_map<int, dnnl::memory> arguments);
   Step conversion(const dnnl::memory& from, const dnnl::memory& to, bool adding);
+  void require_float32(In operand) const;
   void run_steps(std::byte* workspace, std::initializer_list<In> inputs, std::initializer_list<Result> outputs);
 
   std::string what_;

@@ -34,7 +34,7 @@ class Forward final : public Conv2d::Kernel {
     call_ = Call(exec, what<Conv2d>(p, Pass::forward), pass,
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}}, {{DNNL_ARG_DST, shape.y}});
   }
-  void forward(Exec& exec, In x, In w, Out y) override { call_.run(exec, {x, w}, {{y}}); }
+  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override { call_.run(exec, {x, w}, {{y}}); }
 
  private:
   Call call_;
@@ -50,7 +50,7 @@ class BackwardInput final : public Conv2d::Kernel {
                  {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}},
                  {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
   }
-  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override { call_.run(exec, {dy, w}, {{dx, write}}); }
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override { call_.run(exec, {dy, w}, {{dx, write}}); }
 
  private:
   Call call_;
@@ -65,7 +65,7 @@ class BackwardWeight final : public Conv2d::Kernel {
     call_ = Call(exec, what<Conv2d>(p, Pass::backward_weight), pass, {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
                  {{DNNL_ARG_DIFF_WEIGHTS, weights(p), pass.diff_weights_desc()}}, Accumulates::yes);
   }
-  void backward_weight(Exec& exec, In x, In dy, Out dw, Write write) override { call_.run(exec, {x, dy}, {{dw, write}}); }
+  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override { call_.run(exec, {x, dy}, {{dw, write}}); }
 
  private:
   Call call_;

@@ -20,7 +20,7 @@ class Forward final : public Linear::Kernel {
     call_ = Call(exec, what<Linear>(p, Pass::forward), inner_product_forward(exec.cache<Library>().engine, shape),
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, shape.w}, {DNNL_ARG_BIAS, shape.b}}, {{DNNL_ARG_DST, shape.y}});
   }
-  void forward(Exec& exec, In x, In w, In b, Out y) override { call_.run(exec, {x, w, b}, {{y}}); }
+  void forward(Exec& exec, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override { call_.run(exec, {x, w, b}, {{y}}); }
 
  private:
   Call call_;
@@ -35,7 +35,7 @@ class BackwardInput final : public Linear::Kernel {
                  inner_product_backward_data(engine, shape, inner_product_forward(engine, shape)),
                  {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, shape.w}}, {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
   }
-  void backward_input(Exec& exec, In dy, In w, Out dx, Write write) override { call_.run(exec, {dy, w}, {{dx, write}}); }
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override { call_.run(exec, {dy, w}, {{dx, write}}); }
 
  private:
   Call call_;
@@ -51,7 +51,7 @@ class BackwardWeight final : public Linear::Kernel {
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
                  {{DNNL_ARG_DIFF_WEIGHTS, shape.w}, {DNNL_ARG_DIFF_BIAS, shape.b}}, Accumulates::yes);
   }
-  void backward_weight(Exec& exec, In x, In dy, Out dw, Out db, Write write) override {
+  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
     call_.run(exec, {x, dy}, {{dw, write}, {db, write}});
   }
 

@@ -39,7 +39,7 @@ class OnednnAdd final : public Add::Kernel {
   }
 
   void forward(Exec& exec, In a, In b, Out y) override {
-    if (y.data() == b.data()) std::swap(a, b);  // in oneDNN y may alias only the first operand
+    if (y.bytes() == b.bytes()) std::swap(a, b);  // in oneDNN y may alias only the first operand
     forward_.run(exec, {a, b}, {{y}});
   }
 

@@ -17,6 +17,7 @@ concept Restricted = requires(const typename Op::Problem& problem, typename Op::
 
 template <class Op>
 bool supported(const typename Op::Problem& problem, typename Op::Pass pass) {
+  if (problem.type != DType::float32) return false;
   if constexpr (Restricted<Op>) return supports(problem, pass);
   return true;
 }

@@ -2,6 +2,6 @@
 
 namespace apam::kernels {
 
-std::string Add::Problem::describe() const { return fmt::format("{}", size); }
+std::string Add::Problem::describe() const { return fmt::format("{}{}", size, suffix(type)); }
 
 }  // namespace apam::kernels

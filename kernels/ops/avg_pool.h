@@ -16,6 +16,7 @@ struct AvgPool {
   struct Problem {
     int n, h, w, c;  ///< x: (N, H, W, C)
     int window;
+    DType type = DType::float32;
 
     int out_h() const { return h / window; }
     int out_w() const { return w / window; }

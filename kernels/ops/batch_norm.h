@@ -24,6 +24,7 @@ struct BatchNorm {
     bool residual = false;  ///< add a second input before the activation
     bool relu = false;
     float eps = 1e-5F;
+    DType type = DType::float32;  ///< of (rows, C) operands; those of (C) are float32
 
     std::size_t size() const { return std::size_t(rows) * c; }
     std::string describe() const;  ///< "81920x64 + residual, relu"
@@ -35,24 +36,24 @@ struct BatchNorm {
 
   /// Outputs of a training forward pass besides y, each (C).
   struct BatchStatistics {
-    Out mean;
-    Out variance;  ///< unbiased: divided by rows - 1 (by 1 when rows is 1); feeds the running variance
-    Out inv_std;   ///< from the biased variance; feeds backward
+    Span<float> mean;
+    Span<float> variance;  ///< unbiased: divided by rows - 1 (by 1 when rows is 1); feeds the running variance
+    Span<float> inv_std;   ///< from the biased variance; feeds backward
   };
   /// What backward reads of the forward pass. `y` is empty unless relu.
   struct Saved {
-    In x;        // (rows, C)
-    In y;        // (rows, C)
-    In mean;     // (C)
-    In inv_std;  // (C)
+    In x;                      // (rows, C)
+    In y;                      // (rows, C)
+    ConstSpan<float> mean;     // (C)
+    ConstSpan<float> inv_std;  // (C)
   };
   /// What backward writes. dx may be dy if it is overwritten. `d_residual` is empty unless the problem has a residual. dx and
   /// d_residual follow `write_x` and `write_residual`; dgamma and dbeta follow `write_parameters`.
   struct Gradients {
-    Out dx;          // (rows, C)
-    Out d_residual;  // (rows, C)
-    Out dgamma;      // (C)
-    Out dbeta;       // (C)
+    Out dx;              // (rows, C)
+    Out d_residual;      // (rows, C)
+    Span<float> dgamma;  // (C)
+    Span<float> dbeta;   // (C)
     Write write_x = Write::overwrite;
     Write write_residual = Write::overwrite;
     Write write_parameters = Write::overwrite;
@@ -63,9 +64,11 @@ struct BatchNorm {
    public:
     virtual ~Kernel() = default;
     /// `residual` is empty unless the problem has one; y may not alias x.
-    virtual void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchStatistics&);
-    virtual void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance, Out y);
-    virtual void backward(Exec&, In dy, const Saved&, In gamma, const Gradients&);
+    virtual void forward_training(Exec&, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, Out y,
+                                  const BatchStatistics&);
+    virtual void forward_inference(Exec&, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta,
+                                   ConstSpan<float> running_mean, ConstSpan<float> running_variance, Out y);
+    virtual void backward(Exec&, In dy, const Saved&, ConstSpan<float> gamma, const Gradients&);
   };
 };
 

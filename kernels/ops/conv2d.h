@@ -3,6 +3,9 @@
 //   dx[n,i,j,c] = sum over k,r,s with p*stride + r - padding = i, q*stride + s - padding = j of dy[n,p,q,k] * w[k,r,s,c]
 //   dw[k,r,s,c] = sum over n,p,q of dy[n,p,q,k] * x[n, p*stride + r - padding, q*stride + s - padding, c]
 // Reads outside x are zero.
+//
+// x, y, dx and dy have the problem's type; w and dw are float32. With bfloat16, w is rounded to bfloat16 before it is multiplied,
+// sums are float32, and y and dx are rounded once.
 #pragma once
 
 #include <array>
@@ -19,6 +22,7 @@ struct Conv2d {
     int n, h, w, c;  ///< x: (N, H, W, C)
     int k, r, s;     ///< w: (K, R, S, C)
     int stride = 1, padding = 0;
+    DType type = DType::float32;  ///< of x, y, dx and dy
 
     int out_h() const { return (h + 2 * padding - r) / stride + 1; }
     int out_w() const { return (w + 2 * padding - s) / stride + 1; }
@@ -38,9 +42,9 @@ struct Conv2d {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void forward(Exec&, In x, In w, Out y);
-    virtual void backward_input(Exec&, In dy, In w, Out dx, Write);
-    virtual void backward_weight(Exec&, In x, In dy, Out dw, Write);
+    virtual void forward(Exec&, In x, ConstSpan<float> w, Out y);
+    virtual void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write);
+    virtual void backward_weight(Exec&, In x, In dy, Span<float> dw, Write);
   };
 };
 

@@ -1,4 +1,4 @@
-// Fully connected layer:
+// Fully connected layer; with bfloat16, w is rounded, b is not:
 //   y[i,k] = b[k] + sum_c x[i,c] * w[k,c];   dx = dy w;   dw[k,c] = sum_i dy[i,k] x[i,c];   db[k] = sum_i dy[i,k]
 #pragma once
 
@@ -15,6 +15,7 @@ struct Linear {
   struct Problem {
     int n;     ///< rows of x (N, C) and y (N, K)
     int c, k;  ///< w: (K, C), b: (K)
+    DType type = DType::float32;  ///< of x, y, dx and dy; weights, biases and their gradients are float32
 
     double flops() const { return 2.0 * n * c * k; }
     std::string describe() const;
@@ -28,9 +29,9 @@ struct Linear {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void forward(Exec&, In x, In w, In b, Out y);
-    virtual void backward_input(Exec&, In dy, In w, Out dx, Write);
-    virtual void backward_weight(Exec&, In x, In dy, Out dw, Out db, Write);
+    virtual void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y);
+    virtual void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write);
+    virtual void backward_weight(Exec&, In x, In dy, Span<float> dw, Span<float> db, Write);
   };
 };
 

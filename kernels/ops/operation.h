@@ -9,6 +9,11 @@
 // A provider implements Kernel and adds an Implementation to the table in its folder; kernels/implementations.cpp joins the
 // tables.
 //
+// Types. Operands that are the size of a batch (activations and their gradients) have the type of the problem, float32 or
+// bfloat16; weights, their gradients, statistics and sums are float32. With bfloat16, kernels read operands exactly, compute and
+// sum in float32, and round each result once, to nearest even; Write::add rounds the sum. Weights that are multiplied are first
+// rounded to bfloat16. An operand of another type throws TypeError.
+//
 // Extreme operands (not finite, huge or denormal). The results of `reference`, rounded to float32, define what is right:
 //   - If `reference` gives NaN or +-Inf, every provider gives NaN or +-Inf: divergence stays visible.
 //   - If it gives a finite number, so does every provider, within tolerance. Exception: elements within reach of an operand
@@ -27,6 +32,9 @@
 #include "kernels/runtime/exec.h"
 
 namespace apam::kernels {
+
+/// The end of a problem's description: ", bfloat16", or nothing for float32.
+constexpr std::string_view suffix(DType type) { return type == DType::bfloat16 ? ", bfloat16" : ""; }
 
 /// How a gradient output is written: over its old value, or added to it.
 enum class Write : std::uint8_t { overwrite, add };

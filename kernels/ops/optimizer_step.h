@@ -43,13 +43,13 @@ struct OptimizerStep {
   };
   /// Moments of adam (m, v) and amsgrad (m, v, vh); empty if the rule has none.
   struct Moments {
-    Out m, v, vh;
+    Span<float> m, v, vh;
   };
 
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void update(Exec&, const Scalars&, In g, Out w, const Moments&) = 0;
+    virtual void update(Exec&, const Scalars&, ConstSpan<float> g, Span<float> w, const Moments&) = 0;
   };
 };
 

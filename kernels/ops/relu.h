@@ -13,6 +13,7 @@ struct Relu {
 
   struct Problem {
     std::int64_t size;
+    DType type = DType::float32;
     std::string describe() const;
     friend auto operator<=>(const Problem&, const Problem&) = default;
   };

@@ -24,7 +24,7 @@ struct RunningAverage {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void update(Exec&, float momentum, In batch, Out running) = 0;
+    virtual void update(Exec&, float momentum, ConstSpan<float> batch, Span<float> running) = 0;
   };
 };
 

@@ -2,6 +2,6 @@
 
 namespace apam::kernels {
 
-std::string Scale::Problem::describe() const { return fmt::format("{} by {}", size, factor); }
+std::string Scale::Problem::describe() const { return fmt::format("{} by {}{}", size, factor, suffix(type)); }
 
 }  // namespace apam::kernels

@@ -14,6 +14,7 @@ struct Scale {
   struct Problem {
     std::int64_t size;
     float factor;
+    DType type = DType::float32;
     std::string describe() const;
     friend auto operator<=>(const Problem&, const Problem&) = default;
   };

@@ -2,10 +2,10 @@
 
 namespace apam::kernels {
 
-std::string SoftmaxCrossEntropy::Problem::describe() const { return fmt::format("{}x{}", n, classes); }
+std::string SoftmaxCrossEntropy::Problem::describe() const { return fmt::format("{}x{}{}", n, classes, suffix(type)); }
 
-void SoftmaxCrossEntropy::Kernel::forward(Exec&, In, Labels, Out, Out) { fail_other_pass<SoftmaxCrossEntropy>(Pass::forward); }
-void SoftmaxCrossEntropy::Kernel::backward(Exec&, In, Labels, float, Out) {
+void SoftmaxCrossEntropy::Kernel::forward(Exec&, In, Labels, Span<float>, Span<float>) { fail_other_pass<SoftmaxCrossEntropy>(Pass::forward); }
+void SoftmaxCrossEntropy::Kernel::backward(Exec&, ConstSpan<float>, Labels, float, Out) {
   fail_other_pass<SoftmaxCrossEntropy>(Pass::backward);
 }
 

@@ -17,6 +17,7 @@ struct SoftmaxCrossEntropy {
 
   struct Problem {
     int n, classes;  ///< logits: (N, classes)
+    DType type = DType::float32;  ///< of logits and their gradient; probabilities and sums are float32
 
     std::size_t size() const { return std::size_t(n) * classes; }
     std::string describe() const;
@@ -36,9 +37,9 @@ struct SoftmaxCrossEntropy {
    public:
     virtual ~Kernel() = default;
     /// Labels must be in 0 .. classes-1; the engine checks them.
-    virtual void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums);
+    virtual void forward(Exec&, In logits, Labels labels, Span<float> probabilities, Span<float> sums);
     /// dlogits = scale * (probabilities - onehot(labels)); scale is 1 / rows for a mean over the batch.
-    virtual void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits);
+    virtual void backward(Exec&, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits);
   };
 };
 

@@ -10,7 +10,7 @@ namespace {
 class Forward final : public Naive<Add> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In a, In b, Out y) override { add_forward(problem_, a.data(), b.data(), y.data()); }
+  void forward(Exec&, In a, In b, Out y) override { add_forward(problem_, FloatsIn(a).data(), FloatsIn(b).data(), FloatsOut(y).data()); }
 };
 
 }  // namespace

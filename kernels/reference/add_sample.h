@@ -13,10 +13,10 @@ struct Operands<Add> {
   Operands(Exec& exec, const Add::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
         size(static_cast<std::size_t>(p.size)),
-        store(exec, seed, std::move(memory)),
-        a(store.normal(size)),
-        b(store.normal(size)),
-        y(store.unwritten(size)) {}
+        store(exec, seed, std::move(memory), p.type),
+        a(store.activations(size)),
+        b(store.activations(size)),
+        y(store.unwritten_activations(size)) {}
 
   void run(Exec& exec, Add::Kernel& kernel, Pass, Write) const { kernel.forward(exec, a, b, y); }
 

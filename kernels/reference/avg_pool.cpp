@@ -10,13 +10,13 @@ namespace {
 class Forward final : public Naive<AvgPool> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, Out y) override { avg_pool_forward(problem_, x.data(), y.data()); }
+  void forward(Exec&, In x, Out y) override { avg_pool_forward(problem_, FloatsIn(x).data(), FloatsOut(y).data()); }
 };
 
 class Backward final : public Naive<AvgPool> {
  public:
   using Naive::Naive;
-  void backward(Exec&, In dy, Out dx, Write write) override { avg_pool_backward(problem_, dy.data(), dx.data(), write); }
+  void backward(Exec&, In dy, Out dx, Write write) override { avg_pool_backward(problem_, FloatsIn(dy).data(), FloatsOut(dx).data(), write); }
 };
 
 }  // namespace

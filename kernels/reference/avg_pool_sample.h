@@ -12,11 +12,11 @@ struct Operands<AvgPool> {
 
   Operands(Exec& exec, const AvgPool::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
-        store(exec, seed, std::move(memory)),
-        x(store.normal(p.x_size())),
-        dy(store.normal(p.y_size())),
-        y(store.unwritten(p.y_size())),
-        dx(store.unwritten(p.x_size())) {}
+        store(exec, seed, std::move(memory), p.type),
+        x(store.activations(p.x_size())),
+        dy(store.activations(p.y_size())),
+        y(store.unwritten_activations(p.y_size())),
+        dx(store.unwritten_activations(p.x_size())) {}
 
   void run(Exec& exec, AvgPool::Kernel& kernel, Pass pass, Write write) const {
     if (pass == Pass::forward) return kernel.forward(exec, x, y);

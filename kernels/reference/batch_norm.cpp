@@ -10,8 +10,9 @@ namespace {
 class ForwardTraining final : public Naive<BatchNorm> {
  public:
   using Naive::Naive;
-  void forward_training(Exec&, In x, In residual, In gamma, In beta, Out y, const BatchNorm::BatchStatistics& out) override {
-    batch_norm_forward_training<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, y.data(),
+  void forward_training(Exec&, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, Out y,
+                        const BatchNorm::BatchStatistics& out) override {
+    batch_norm_forward_training<float>(problem_, {FloatsIn(x).data(), FloatsIn(residual).data(), gamma.data(), beta.data()}, FloatsOut(y).data(),
                                        {out.mean.data(), out.variance.data(), out.inv_std.data()});
   }
 };
@@ -19,19 +20,20 @@ class ForwardTraining final : public Naive<BatchNorm> {
 class ForwardInference final : public Naive<BatchNorm> {
  public:
   using Naive::Naive;
-  void forward_inference(Exec&, In x, In residual, In gamma, In beta, In running_mean, In running_variance, Out y) override {
-    batch_norm_forward_inference<float>(problem_, {x.data(), residual.data(), gamma.data(), beta.data()}, running_mean.data(),
-                                        running_variance.data(), y.data());
+  void forward_inference(Exec&, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, ConstSpan<float> running_mean,
+                         ConstSpan<float> running_variance, Out y) override {
+    batch_norm_forward_inference<float>(problem_, {FloatsIn(x).data(), FloatsIn(residual).data(), gamma.data(), beta.data()},
+                                        running_mean.data(), running_variance.data(), FloatsOut(y).data());
   }
 };
 
 class Backward final : public Naive<BatchNorm> {
  public:
   using Naive::Naive;
-  void backward(Exec&, In dy, const BatchNorm::Saved& saved, In gamma, const BatchNorm::Gradients& out) override {
-    batch_norm_backward<float>(problem_, dy.data(), {saved.x.data(), saved.y.data(), saved.mean.data(), saved.inv_std.data()},
+  void backward(Exec&, In dy, const BatchNorm::Saved& saved, ConstSpan<float> gamma, const BatchNorm::Gradients& out) override {
+    batch_norm_backward<float>(problem_, FloatsIn(dy).data(), {FloatsIn(saved.x).data(), FloatsIn(saved.y).data(), saved.mean.data(), saved.inv_std.data()},
                                gamma.data(),
-                               {out.dx.data(), out.d_residual.data(), out.dgamma.data(), out.dbeta.data(), out.write_x,
+                               {FloatsOut(out.dx).data(), FloatsOut(out.d_residual).data(), out.dgamma.data(), out.dbeta.data(), out.write_x,
                                 out.write_residual, out.write_parameters});
   }
 };

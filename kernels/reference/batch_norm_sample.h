@@ -14,23 +14,23 @@ struct Operands<BatchNorm> {
   Operands(Exec& exec, const BatchNorm::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
         channels(static_cast<std::size_t>(p.c)),
-        store(exec, seed, std::move(memory)),
-        x(store.normal(p.size())),
-        residual(p.residual ? store.normal(p.size()) : Out()),
-        dy(store.normal(p.size())),
+        store(exec, seed, std::move(memory), p.type),
+        x(store.activations(p.size())),
+        residual(p.residual ? store.activations(p.size()) : Out()),
+        dy(store.activations(p.size())),
         gamma(store.normal(channels, 0.25, 1)),
         beta(store.normal(channels, 0.25)),
         running_mean(store.normal(channels, 0.5)),
         running_variance(store.normal(channels)),
-        saved_y(p.relu ? store.unwritten(p.size()) : Out()),
+        saved_y(p.relu ? store.unwritten_activations(p.size()) : Out()),
         saved_mean(store.unwritten(channels)),
         saved_inv_std(store.unwritten(channels)),
-        y(store.unwritten(p.size())),
+        y(store.unwritten_activations(p.size())),
         mean(store.unwritten(channels)),
         variance(store.unwritten(channels)),
         inv_std(store.unwritten(channels)),
-        dx(store.unwritten(p.size())),
-        d_residual(p.residual ? store.unwritten(p.size()) : Out()),
+        dx(store.unwritten_activations(p.size())),
+        d_residual(p.residual ? store.unwritten_activations(p.size()) : Out()),
         dgamma(store.unwritten(channels)),
         dbeta(store.unwritten(channels)) {
     store.edit(running_variance, [](double z, std::size_t) { return 0.25 + z * z; });
@@ -69,13 +69,13 @@ struct Operands<BatchNorm> {
   std::size_t channels;
   OperandStore store;
   Out x, residual, dy;                              // (rows, C); residual is empty unless the problem has one
-  Out gamma, beta, running_mean, running_variance;  // (C)
+  Span<float> gamma, beta, running_mean, running_variance;  // (C)
   Out saved_y;                                      // (rows, C); empty unless relu
-  Out saved_mean, saved_inv_std;                    // (C)
+  Span<float> saved_mean, saved_inv_std;                    // (C)
   Out y;                                            // (rows, C)
-  Out mean, variance, inv_std;                      // (C)
+  Span<float> mean, variance, inv_std;                      // (C)
   Out dx, d_residual;                               // (rows, C)
-  Out dgamma, dbeta;                                // (C)
+  Span<float> dgamma, dbeta;                                // (C)
 };
 
 }  // namespace apam::kernels

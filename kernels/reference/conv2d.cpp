@@ -10,22 +10,24 @@ namespace {
 class Forward final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, In w, Out y) override { conv2d_forward(problem_, x.data(), w.data(), y.data()); }
+  void forward(Exec&, In x, ConstSpan<float> w, Out y) override {
+    conv2d_forward(problem_, FloatsIn(x).data(), FloatsIn(w, problem_.type).data(), FloatsOut(y).data());
+  }
 };
 
 class BackwardInput final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
-  void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
-    conv2d_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
+  void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    conv2d_backward_input(problem_, FloatsIn(dy).data(), FloatsIn(w, problem_.type).data(), FloatsOut(dx).data(), write);
   }
 };
 
 class BackwardWeight final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
-  void backward_weight(Exec&, In x, In dy, Out dw, Write write) override {
-    conv2d_backward_weight(problem_, x.data(), dy.data(), dw.data(), write);
+  void backward_weight(Exec&, In x, In dy, Span<float> dw, Write write) override {
+    conv2d_backward_weight(problem_, FloatsIn(x).data(), FloatsIn(dy).data(), dw.data(), write);
   }
 };
 

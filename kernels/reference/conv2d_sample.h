@@ -12,12 +12,12 @@ struct Operands<Conv2d> {
 
   Operands(Exec& exec, const Conv2d::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
-        store(exec, seed, std::move(memory)),
-        x(store.normal(p.x_size())),
+        store(exec, seed, std::move(memory), p.type),
+        x(store.activations(p.x_size())),
         w(store.normal(p.w_size(), 1 / std::sqrt(double(p.r) * p.s * p.c))),
-        dy(store.normal(p.y_size())),
-        y(store.unwritten(p.y_size())),
-        dx(store.unwritten(p.x_size())),
+        dy(store.activations(p.y_size())),
+        y(store.unwritten_activations(p.y_size())),
+        dx(store.unwritten_activations(p.x_size())),
         dw(store.unwritten(p.w_size())) {}
 
   void run(Exec& exec, Conv2d::Kernel& kernel, Pass pass, Write write) const {
@@ -34,9 +34,10 @@ struct Operands<Conv2d> {
   Conv2d::Problem problem;
   OperandStore store;
   Out x;          // (N, H, W, C)
-  Out w;          // (K, R, S, C)
-  Out dy;         // (N, P, Q, K)
-  Out y, dx, dw;  // as dy, x, w
+  Span<float> w;   // (K, R, S, C)
+  Out dy;          // (N, P, Q, K)
+  Out y, dx;       // as dy, x
+  Span<float> dw;  // as w
 };
 
 }  // namespace apam::kernels

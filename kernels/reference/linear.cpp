@@ -10,22 +10,24 @@ namespace {
 class Forward final : public Naive<Linear> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, In w, In b, Out y) override { linear_forward(problem_, x.data(), w.data(), b.data(), y.data()); }
+  void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+    linear_forward(problem_, FloatsIn(x).data(), FloatsIn(w, problem_.type).data(), b.data(), FloatsOut(y).data());
+  }
 };
 
 class BackwardInput final : public Naive<Linear> {
  public:
   using Naive::Naive;
-  void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
-    linear_backward_input(problem_, dy.data(), w.data(), dx.data(), write);
+  void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    linear_backward_input(problem_, FloatsIn(dy).data(), FloatsIn(w, problem_.type).data(), FloatsOut(dx).data(), write);
   }
 };
 
 class BackwardWeight final : public Naive<Linear> {
  public:
   using Naive::Naive;
-  void backward_weight(Exec&, In x, In dy, Out dw, Out db, Write write) override {
-    linear_backward_weight(problem_, x.data(), dy.data(), dw.data(), db.data(), write);
+  void backward_weight(Exec&, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
+    linear_backward_weight(problem_, FloatsIn(x).data(), FloatsIn(dy).data(), dw.data(), db.data(), write);
   }
 };
 

@@ -12,13 +12,13 @@ struct Operands<Linear> {
 
   Operands(Exec& exec, const Linear::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
-        store(exec, seed, std::move(memory)),
-        x(store.normal(std::size_t(p.n) * p.c)),
+        store(exec, seed, std::move(memory), p.type),
+        x(store.activations(std::size_t(p.n) * p.c)),
         w(store.normal(std::size_t(p.k) * p.c, 1 / std::sqrt(double(p.c)))),
         b(store.normal(std::size_t(p.k), 1 / std::sqrt(double(p.c)))),
-        dy(store.normal(std::size_t(p.n) * p.k)),
-        y(store.unwritten(dy.size())),
-        dx(store.unwritten(x.size())),
+        dy(store.activations(std::size_t(p.n) * p.k)),
+        y(store.unwritten_activations(dy.size())),
+        dx(store.unwritten_activations(x.size())),
         dw(store.unwritten(w.size())),
         db(store.unwritten(b.size())) {}
 
@@ -36,10 +36,11 @@ struct Operands<Linear> {
   Linear::Problem problem;
   OperandStore store;
   Out x;              // (N, C)
-  Out w;              // (K, C)
-  Out b;              // (K)
-  Out dy;             // (N, K)
-  Out y, dx, dw, db;  // as dy, x, w, b
+  Span<float> w;       // (K, C)
+  Span<float> b;       // (K)
+  Out dy;              // (N, K)
+  Out y, dx;           // as dy, x
+  Span<float> dw, db;  // as w, b
 };
 
 }  // namespace apam::kernels

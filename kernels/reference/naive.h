@@ -7,6 +7,9 @@
 //   template class kernels::SampleInputs<Relu>;
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "kernels/ops/sample_inputs.h"
 #include "kernels/reference/make.h"
 #include "kernels/reference/operand_store.h"
@@ -22,6 +25,57 @@ class Naive : public Op::Kernel {
 
  protected:
   const typename Op::Problem problem_;
+};
+
+/// An operand that is read, as floats: its own memory, or a converted copy.
+class FloatsIn {
+ public:
+  explicit FloatsIn(In operand) {
+    if (operand.type() == DType::float32) {
+      data_ = operand.as<float>("reference: an operand").data();
+    } else {
+      for (const BFloat16 value : operand.as<BFloat16>("reference: an operand").host()) converted_.push_back(value);
+      data_ = converted_.data();
+    }
+  }
+  /// Weights: rounded to bfloat16 if the activations have this type.
+  FloatsIn(ConstSpan<float> weights, DType activations) : data_(weights.data()) {
+    if (activations == DType::float32) return;
+    for (const float value : weights.host()) converted_.push_back(BFloat16(value));
+    data_ = converted_.data();
+  }
+  FloatsIn(const FloatsIn&) = delete;
+  FloatsIn& operator=(const FloatsIn&) = delete;
+  const float* data() const { return data_; }
+
+ private:
+  std::vector<float> converted_;
+  const float* data_ = nullptr;
+};
+
+/// An operand that is written, as floats: its own memory, or a converted copy, which the destructor rounds back.
+class FloatsOut {
+ public:
+  explicit FloatsOut(Out operand) {
+    if (operand.type() == DType::float32) {
+      data_ = operand.as<float>("reference: a result").data();
+    } else {
+      rounded_ = operand.as<BFloat16>("reference: a result").host();
+      converted_.assign(rounded_.begin(), rounded_.end());
+      data_ = converted_.data();
+    }
+  }
+  ~FloatsOut() {
+    for (std::size_t e = 0; e < rounded_.size(); ++e) rounded_[e] = BFloat16(converted_[e]);
+  }
+  FloatsOut(const FloatsOut&) = delete;
+  FloatsOut& operator=(const FloatsOut&) = delete;
+  float* data() const { return data_; }
+
+ private:
+  std::span<BFloat16> rounded_;
+  std::vector<float> converted_;
+  float* data_ = nullptr;
 };
 
 /// The classes of an operation's kernels, in the order of Op::Pass.

@@ -16,23 +16,53 @@ constexpr std::size_t kPieceStarts = 16384;
 }  // namespace
 
 OnHost::OnHost(Out operand) : operand_(operand) {
-  if (operand.device().kind == DeviceKind::cpu) return;
+  if (operand.device().kind == DeviceKind::cpu && operand.type() == DType::float32) {
+    values_ = operand.as<float>("sample").host();
+    return;
+  }
   copied_.resize(operand.size());
-  copy(operand, Out(copied_.data(), copied_.size()));
+  values_ = copied_;
+  if (operand.type() == DType::float32) {
+    copy(operand, Span<float>(values_));
+  } else {
+    std::vector<BFloat16> bits(operand.size());
+    copy(operand, Span<BFloat16>(std::span(bits)));
+    std::copy(bits.begin(), bits.end(), copied_.begin());
+  }
 }
 
 void OnHost::put_back() const {
-  if (!copied_.empty()) copy(In(copied_.data(), copied_.size()), operand_);
+  if (!copied_.empty()) write_values(copied_, operand_);
+}
+
+void write_values(std::span<const float> values, Out operand) {
+  if (operand.type() == DType::float32) {
+    copy(ConstSpan<float>(values), operand);
+  } else {
+    std::vector<BFloat16> bits;
+    bits.reserve(values.size());
+    for (const float value : values) bits.emplace_back(value);
+    copy(ConstSpan<BFloat16>(std::span<const BFloat16>(bits)), operand);
+  }
 }
 
 std::vector<double> doubles(In values) {
-  std::vector<float> host(values.size());
-  copy(values, Out(host.data(), host.size()));
-  return {host.begin(), host.end()};
+  // Not written to: OnHost takes an operand that may be.
+  OnHost host(Out(const_cast<std::byte*>(values.bytes()), values.size(), values.type(), values.device()));
+  return {host.values().begin(), host.values().end()};
 }
 
-OperandStore::OperandStore(Exec& exec, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
+std::vector<double> weight_doubles(ConstSpan<float> weights, DType activations) {
+  std::vector<double> values = doubles(weights);
+  if (activations == DType::bfloat16) {
+    for (double& value : values) value = BFloat16(static_cast<float>(value));
+  }
+  return values;
+}
+
+OperandStore::OperandStore(Exec& exec, std::uint64_t seed, std::unique_ptr<OperandMemory> memory, DType activations)
     : device_(exec.device()),
+      activations_(activations),
       threads_(exec.threads()),
       seed_(seed),
       memory_(std::move(memory)),
@@ -41,26 +71,32 @@ OperandStore::OperandStore(Exec& exec, std::uint64_t seed, std::unique_ptr<Opera
   for (std::size_t i = 0; i < normals_.size(); ++i) normals_[i] = random.normal(i);
 }
 
-Out OperandStore::floats(std::size_t size) {
-  return {reinterpret_cast<float*>(memory_->allocate(size * sizeof(float))), size, device_};
+Out OperandStore::allocate(std::size_t size, DType type) {
+  return {memory_->allocate(size * size_of(type)), size, type, device_};
 }
 
-Out OperandStore::unwritten(std::size_t size) {
-  const Out values = floats(size);
+Out OperandStore::unwritten(std::size_t size, DType type) {
+  const Out values = allocate(size, type);
   make_unwritten(values);
   return values;
 }
 
-Out OperandStore::normal(std::size_t size, double deviation, double mean) {
-  const Out values = floats(size);
+Span<float> OperandStore::normal(std::size_t size, double deviation, double mean) {
+  const Out values = allocate(size, DType::float32);
+  draw_normal(values, deviation, mean);
+  return values.as<float>("sample");
+}
+
+Out OperandStore::activations(std::size_t size, double deviation, double mean) {
+  const Out values = allocate(size, activations_);
   draw_normal(values, deviation, mean);
   return values;
 }
 
-Out OperandStore::copy_of(In values) {
-  const Out copied = floats(values.size());
+Span<float> OperandStore::copy_of(ConstSpan<float> values) {
+  const Out copied = allocate(values.size(), DType::float32);
   copy(values, copied);
-  return copied;
+  return copied.as<float>("sample");
 }
 
 Labels OperandStore::labels(std::size_t size, int classes) {

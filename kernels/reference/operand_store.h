@@ -24,32 +24,43 @@ class Buffers final : public OperandMemory {
   std::vector<Buffer> buffers_;
 };
 
-/// An operand where host code can access it: the operand itself on the CPU, else a copy.
+/// The values of an operand as floats that host code can access: the operand itself, or a copy if it is on a GPU or of another
+/// type.
 class OnHost {
  public:
   explicit OnHost(Out operand);
-  std::span<float> values() { return copied_.empty() ? operand_.host() : std::span<float>(copied_); }
-  /// Copies changes back to the operand.
+  std::span<float> values() { return values_; }
+  /// Copies changes back to the operand, rounded to its type.
   void put_back() const;
 
  private:
   Out operand_;
   std::vector<float> copied_;
+  std::span<float> values_;
 };
+
+/// Writes values to an operand, rounded to its type.
+void write_values(std::span<const float> values, Out operand);
 
 /// The values of an operand in double.
 std::vector<double> doubles(In values);
 
+/// The same for weights that are multiplied with activations of this type.
+std::vector<double> weight_doubles(ConstSpan<float> weights, DType activations);
+
+/// Operands are float32, except those named activations.
 class OperandStore {
  public:
-  OperandStore(Exec& exec, std::uint64_t seed, std::unique_ptr<OperandMemory> memory);
+  OperandStore(Exec& exec, std::uint64_t seed, std::unique_ptr<OperandMemory> memory, DType activations = DType::float32);
 
   /// A new operand, all NaN.
-  Out unwritten(std::size_t size);
+  Span<float> unwritten(std::size_t size) { return unwritten(size, DType::float32).as<float>("sample"); }
+  Out unwritten_activations(std::size_t size) { return unwritten(size, activations_); }
   /// A new operand, normally distributed.
-  Out normal(std::size_t size, double deviation = 1, double mean = 0);
+  Span<float> normal(std::size_t size, double deviation = 1, double mean = 0);
+  Out activations(std::size_t size, double deviation = 1, double mean = 0);
   /// A new operand with the values of another one.
-  Out copy_of(In values);
+  Span<float> copy_of(ConstSpan<float> values);
   /// New labels, uniform in 0 .. classes-1.
   Labels labels(std::size_t size, int classes);
 
@@ -70,9 +81,11 @@ class OperandStore {
   }
 
  private:
-  Out floats(std::size_t size);
+  Out allocate(std::size_t size, DType type);
+  Out unwritten(std::size_t size, DType type);
 
   Device device_;
+  DType activations_;
   int threads_;
   std::uint64_t seed_;
   std::unique_ptr<OperandMemory> memory_;

@@ -21,10 +21,10 @@ struct Operands<OptimizerStep> {
         v(moment(p.rule != Rule::sgd)),
         vh(moment(p.rule == Rule::amsgrad)) {
     // Second moments are positive, and each of v and vh is the larger one somewhere.
-    for (const Out second : {v, vh}) store.edit(second, [](float z, std::size_t) { return z * z; });
+    for (const Span<float> second : {v, vh}) store.edit(second, [](float z, std::size_t) { return z * z; });
   }
 
-  Out moment(bool used) { return used ? store.normal(size, kGradient) : Out(); }
+  Span<float> moment(bool used) { return used ? store.normal(size, kGradient) : Span<float>(); }
 
   void run(Exec& exec, OptimizerStep::Kernel& kernel, Pass, Write) const { kernel.update(exec, scalars, g, w, {m, v, vh}); }
 
@@ -33,7 +33,7 @@ struct Operands<OptimizerStep> {
   OptimizerStep::Problem problem;
   std::size_t size;
   OperandStore store;
-  Out g, w, m, v, vh;  // (size); moments are empty if the rule has none
+  Span<float> g, w, m, v, vh;  // (size); moments are empty if the rule has none
 };
 
 }  // namespace apam::kernels

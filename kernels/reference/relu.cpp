@@ -10,14 +10,14 @@ namespace {
 class Forward final : public Naive<Relu> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, Out y) override { relu_forward(problem_, x.data(), y.data()); }
+  void forward(Exec&, In x, Out y) override { relu_forward(problem_, FloatsIn(x).data(), FloatsOut(y).data()); }
 };
 
 class Backward final : public Naive<Relu> {
  public:
   using Naive::Naive;
   void backward(Exec&, In dy, In y, Out dx, Write write) override {
-    relu_backward(problem_, dy.data(), y.data(), dx.data(), write);
+    relu_backward(problem_, FloatsIn(dy).data(), FloatsIn(y).data(), FloatsOut(dx).data(), write);
   }
 };
 

@@ -13,12 +13,12 @@ struct Operands<Relu> {
   Operands(Exec& exec, const Relu::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
         size(static_cast<std::size_t>(p.size)),
-        store(exec, seed, std::move(memory)),
-        x(store.normal(size)),
-        dy(store.normal(size)),
-        saved_y(store.normal(size)),
-        y(store.unwritten(size)),
-        dx(store.unwritten(size)) {
+        store(exec, seed, std::move(memory), p.type),
+        x(store.activations(size)),
+        dy(store.activations(size)),
+        saved_y(store.activations(size)),
+        y(store.unwritten_activations(size)),
+        dx(store.unwritten_activations(size)) {
     store.edit(saved_y, [](float z, std::size_t) { return std::max(z, 0.0F); });
   }
 

@@ -10,7 +10,7 @@ namespace {
 class Update final : public Naive<RunningAverage> {
  public:
   using Naive::Naive;
-  void update(Exec&, float momentum, In batch, Out running) override {
+  void update(Exec&, float momentum, ConstSpan<float> batch, Span<float> running) override {
     running_average(problem_, momentum, batch.data(), running.data());
   }
 };

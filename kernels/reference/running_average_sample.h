@@ -23,7 +23,7 @@ struct Operands<RunningAverage> {
   RunningAverage::Problem problem;
   std::size_t size;
   OperandStore store;
-  Out batch, running;  // (size)
+  Span<float> batch, running;  // (size)
 };
 
 }  // namespace apam::kernels

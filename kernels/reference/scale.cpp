@@ -10,7 +10,7 @@ namespace {
 class Forward final : public Naive<Scale> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, Out y) override { scale_forward(problem_, x.data(), y.data()); }
+  void forward(Exec&, In x, Out y) override { scale_forward(problem_, FloatsIn(x).data(), FloatsOut(y).data()); }
 };
 
 }  // namespace

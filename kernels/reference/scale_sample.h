@@ -13,9 +13,9 @@ struct Operands<Scale> {
   Operands(Exec& exec, const Scale::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
         size(static_cast<std::size_t>(p.size)),
-        store(exec, seed, std::move(memory)),
-        x(store.normal(size)),
-        y(store.unwritten(size)) {}
+        store(exec, seed, std::move(memory), p.type),
+        x(store.activations(size)),
+        y(store.unwritten_activations(size)) {}
 
   void run(Exec& exec, Scale::Kernel& kernel, Pass, Write) const { kernel.forward(exec, x, y); }
 

@@ -10,16 +10,16 @@ namespace {
 class Forward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In logits, Labels labels, Out probabilities, Out sums) override {
-    softmax_cross_entropy_forward(problem_, logits.data(), labels.data(), probabilities.data(), sums.data());
+  void forward(Exec&, In logits, Labels labels, Span<float> probabilities, Span<float> sums) override {
+    softmax_cross_entropy_forward(problem_, FloatsIn(logits).data(), labels.data(), probabilities.data(), sums.data());
   }
 };
 
 class Backward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
-  void backward(Exec&, In probabilities, Labels labels, float scale, Out dlogits) override {
-    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale, dlogits.data());
+  void backward(Exec&, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits) override {
+    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale, FloatsOut(dlogits).data());
   }
 };
 

@@ -13,13 +13,13 @@ struct Operands<SoftmaxCrossEntropy> {
   Operands(Exec& exec, const SoftmaxCrossEntropy::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
         scale(1.0F / static_cast<float>(p.n)),
-        store(exec, seed, std::move(memory)),
-        logits(store.normal(p.size(), 2)),
+        store(exec, seed, std::move(memory), p.type),
+        logits(store.activations(p.size(), 2)),
         labels(store.labels(std::size_t(p.n), p.classes)),
         saved_probabilities(store.unwritten(p.size())),
         probabilities(store.unwritten(p.size())),
         sums(store.unwritten(SoftmaxCrossEntropy::sum_count)),
-        dlogits(store.unwritten(p.size())) {
+        dlogits(store.unwritten_activations(p.size())) {
     store.edit(logits, [](float z, std::size_t) { return std::round(4 * z) / 4; });
     save_forward_pass();
   }
@@ -27,7 +27,7 @@ struct Operands<SoftmaxCrossEntropy> {
   /// Fills saved_probabilities.
   void save_forward_pass() {
     std::vector<std::int32_t> host_labels(labels.size());
-    copy<std::int32_t>(labels, {host_labels.data(), host_labels.size()});
+    copy(labels, Span<std::int32_t>(host_labels.data(), host_labels.size()));
     std::vector<double> values(problem.size()), totals(SoftmaxCrossEntropy::sum_count);
     reference::softmax_cross_entropy_forward(problem, doubles(logits).data(), host_labels.data(), values.data(), totals.data());
     store.edit(saved_probabilities, [&](float, std::size_t e) { return values[e]; });
@@ -43,8 +43,8 @@ struct Operands<SoftmaxCrossEntropy> {
   OperandStore store;
   Out logits;                              // (N, classes)
   Labels labels;                           // (N)
-  Out saved_probabilities, probabilities;  // (N, classes)
-  Out sums;                                // (3)
+  Span<float> saved_probabilities, probabilities;  // (N, classes)
+  Span<float> sums;                                // (3)
   Out dlogits;                             // (N, classes)
 };
 

@@ -28,9 +28,16 @@ void copy_bytes(void* to, Device to_device, const void* from, Device from_device
   device_memory(gpu ? DeviceKind::cuda : DeviceKind::cpu).copy(to, to_device, from, from_device, bytes);
 }
 
+void copy(In from, Out to) {
+  require<ShapeError>(from.size() == to.size(), "copy: source has {} elements, destination {}", from.size(), to.size());
+  require<TypeError>(from.empty() || from.type() == to.type(), "copy: source is {}, destination {}", to_string(from.type()),
+                     to_string(to.type()));
+  copy_bytes(to.bytes(), to.device(), from.bytes(), from.device(), from.size_bytes());
+}
+
 void zero(Out values) {
   if (values.empty()) return;
-  device_memory(values.device().kind).zero(values.data(), values.device().index, values.size_bytes());
+  device_memory(values.device().kind).zero(values.bytes(), values.device().index, values.size_bytes());
 }
 
 }  // namespace apam

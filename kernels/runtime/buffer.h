@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "kernels/runtime/device_span.h"
+#include "kernels/runtime/span.h"
 
 namespace apam {
 
@@ -37,7 +37,7 @@ class Buffer {
 
   /// The whole buffer as elements of type T.
   template <class T>
-  DeviceSpan<T> as() const {
+  Span<T> as() const {
     return {reinterpret_cast<T*>(data_.get()), bytes_ / sizeof(T), device_};
   }
 
@@ -58,13 +58,8 @@ class Buffer {
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes);
 
 /// Copies all elements; blocks until the copy is complete. For memory that no Exec works on, such as file and message buffers;
-/// otherwise use copy(exec, ...) of kernels/runtime/exec.h. Throws ShapeError if the sizes differ.
-template <class T>
-void copy(DeviceSpan<const T> from, DeviceSpan<T> to) {
-  require<ShapeError>(from.size() == to.size(), "copy: source has {} elements, destination {}", from.size(), to.size());
-  copy_bytes(to.data(), to.device(), from.data(), from.device(), from.size_bytes());
-}
-inline void copy(In from, Out to) { copy<float>(from, to); }
+/// otherwise use copy(exec, ...) of kernels/runtime/exec.h. Throws ShapeError if the sizes differ, TypeError if the types do.
+void copy(In from, Out to);
 
 /// Sets every byte to zero; blocks. With an Exec use zero(exec, ...).
 void zero(Out values);

@@ -33,6 +33,15 @@ std::byte* Exec::workspace(std::size_t bytes) {
   return workspace_.data();
 }
 
+void Exec::reserve_operand_copies(std::size_t bytes) {
+  if (bytes > operand_copies_.size_bytes()) operand_copies_ = Buffer(device(), bytes);
+}
+
+std::byte* Exec::operand_copies(std::size_t bytes) {
+  reserve_operand_copies(bytes);
+  return operand_copies_.data();
+}
+
 void Exec::synchronize() {}
 
 }  // namespace apam

@@ -104,6 +104,10 @@ class Exec {
   std::byte* workspace(std::size_t bytes);
   std::size_t workspace_bytes() const { return workspace_.size_bytes(); }
 
+  /// A second scratch area, for copies of operands that a kernel passes to another kernel, which uses the workspace.
+  void reserve_operand_copies(std::size_t bytes);
+  std::byte* operand_copies(std::size_t bytes);
+
   /// Waits until all work submitted to the device is done. Returns at once on the CPU.
   void synchronize();
 
@@ -137,7 +141,7 @@ class Exec {
 
  private:
   ExecOptions options_;
-  Buffer workspace_;
+  Buffer workspace_, operand_copies_;
   std::map<std::type_index, std::shared_ptr<void>> caches_;
   std::vector<KernelReport> report_;
   KernelDecisions decisions_, adopted_;
@@ -146,12 +150,8 @@ class Exec {
 };
 
 /// Copies all elements, in order with the other work of `exec`. Blocks on the CPU; asynchronous on a GPU, where
-/// exec.synchronize() waits for it. Throws ShapeError if the sizes differ.
-template <class T>
-void copy(Exec&, DeviceSpan<const T> from, DeviceSpan<T> to) {
-  copy<T>(from, to);
-}
-inline void copy(Exec& exec, In from, Out to) { copy<float>(exec, from, to); }
+/// exec.synchronize() waits for it. Throws ShapeError if the sizes differ, TypeError if the types do.
+inline void copy(Exec&, In from, Out to) { copy(from, to); }
 
 /// Sets every byte to zero, in order with the other work.
 inline void zero(Exec&, Out values) { zero(values); }

@@ -23,7 +23,7 @@ bool all_finite(const float* values, std::int64_t count) {
 
 }  // namespace
 
-bool all_finite(Exec& exec, In values) {
+bool all_finite(Exec& exec, ConstSpan<float> values) {
   const auto host = values.host();
   std::atomic<bool> finite = true;
   parallel_for(exec.threads(), static_cast<std::int64_t>(host.size()), kGrain, [&](std::int64_t begin, std::int64_t end) {

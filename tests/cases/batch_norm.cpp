@@ -71,7 +71,7 @@ struct support::KernelCheck<BatchNorm>::Rules : Operands<BatchNorm> {
     }
     std::vector<Reached> all;
     for (const CheckedOutput& output : outputs(pass)) {
-      const bool of_dy = output.values.data() == d_residual.data();
+      const bool of_dy = output.values.bytes() == d_residual.bytes();
       Reached reached(output.values.size());
       for (std::size_t e = 0; e < reached.size(); ++e) {
         const bool here = reached.size() == problem.size() && of_element[e];

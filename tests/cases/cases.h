@@ -32,6 +32,20 @@ std::vector<Case<Op>> net_cases(int batch = 0, const std::vector<std::string>& n
 template <class Op>
 std::vector<Case<Op>> edge_cases();
 
+/// The cases, followed by the same ones in bfloat16 ("edge/1x1, bfloat16") if the operation has activations.
+template <class Op>
+std::vector<Case<Op>> in_each_type(std::vector<Case<Op>> cases) {
+  if constexpr (requires(typename Op::Problem problem) { problem.type; }) {
+    for (std::size_t i = 0, count = cases.size(); i < count; ++i) {
+      Case<Op> same = cases[i];
+      same.name += ", bfloat16";
+      same.problem.type = DType::bfloat16;
+      cases.push_back(std::move(same));
+    }
+  }
+  return cases;
+}
+
 /// For operations on vectors: lengths around those of registers, cache lines and the share of a thread.
 inline constexpr std::int64_t kEdgeLengths[] = {1, 7, 16, 17, 1000, 4099, 65537};
 

@@ -40,7 +40,7 @@ struct support::KernelCheck<Linear>::Rules : Operands<Linear> {
   }
 
   std::vector<std::vector<double>> expected(Pass pass) const {
-    const auto xs = doubles(x), ws = doubles(w), dys = doubles(dy);
+    const auto xs = doubles(x), ws = weight_doubles(w, problem.type), dys = doubles(dy);
     std::vector<double> first(outputs(pass).front().values.size()), second(db.size());
     switch (pass) {
       case Pass::forward:

@@ -50,7 +50,7 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
     return sizeof(float) * (1 + 2 * updated) * double(problem.size);
   }
 
-  Out old_w, old_m, old_v, old_vh;  // the values before the step
+  Span<float> old_w, old_m, old_v, old_vh;  // the values before the step
 };
 
 template class support::KernelCheck<OptimizerStep>;

@@ -28,7 +28,7 @@ struct support::KernelCheck<RunningAverage>::Rules : Operands<RunningAverage> {
 
   double bytes(Pass) const { return sizeof(float) * 3.0 * double(problem.size); }
 
-  Out old_running;  // the values before the update
+  Span<float> old_running;  // the values before the update
 };
 
 template class support::KernelCheck<RunningAverage>;

@@ -43,7 +43,7 @@ struct support::KernelCheck<SoftmaxCrossEntropy>::Rules : Operands<SoftmaxCrossE
 
   std::vector<std::vector<double>> expected(Pass pass) const {
     std::vector<std::int32_t> host_labels(labels.size());
-    copy<std::int32_t>(labels, {host_labels.data(), host_labels.size()});
+    copy(labels, Span<std::int32_t>(std::span(host_labels)));
     std::vector<double> result(problem.size());
     if (pass == Pass::backward) {
       reference::softmax_cross_entropy_backward(problem, doubles(saved_probabilities).data(), host_labels.data(), scale,

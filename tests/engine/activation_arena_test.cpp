@@ -17,6 +17,10 @@ bool overlap(const Block& a, const Block& b) {
   return a.chunk == b.chunk && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 }
 
+Span<float> floats(const ActivationArena& arena, const Block& block, std::size_t count) {
+  return arena.memory(block, count, DType::float32).as<float>("block");
+}
+
 /// A random sequence of take() and give_back(), repeatable by stream. Checks each new block against all blocks in use.
 class RandomSequence {
  public:
@@ -38,10 +42,10 @@ class RandomSequence {
   std::uint32_t draw(std::uint32_t bound) { return random_.below(bound, index_++); }
 
   void take(std::size_t count) {
-    const Block block = arena_.take(count);
+    const Block block = arena_.take(count * sizeof(float));
     ASSERT_TRUE(block.valid());
     ASSERT_GE(block.bytes, count * sizeof(float));
-    ASSERT_EQ(reinterpret_cast<std::uintptr_t>(arena_.memory(block, count).data()) % 64, 0U);
+    ASSERT_EQ(reinterpret_cast<std::uintptr_t>(floats(arena_, block, count).data()) % 64, 0U);
     for (const Block& other : blocks_) ASSERT_FALSE(overlap(block, other));
     blocks_.push_back(block);
     in_use_ += block.bytes;
@@ -91,7 +95,7 @@ TEST(ActivationArena, coalesces_free_blocks_in_any_order) {
     ActivationArena arena(Device{});
     RandomSequence(arena, stream, 4000).run(300);
     const auto reserved = arena.reserved_bytes();
-    const Block whole = arena.take(reserved / sizeof(float));  // fits only if all free blocks were coalesced
+    const Block whole = arena.take(reserved);  // fits only if all free blocks were coalesced
     EXPECT_EQ(arena.reserved_bytes(), reserved);
     EXPECT_EQ(whole.bytes, reserved);
   }
@@ -99,20 +103,27 @@ TEST(ActivationArena, coalesces_free_blocks_in_any_order) {
 
 TEST(ActivationArena, blocks_have_separate_memory) {
   ActivationArena arena(Device{});
-  const Block first = arena.take(100);
-  const Block second = arena.take(100);
-  for (float& value : arena.memory(first, 100).host()) value = 1.0F;
-  for (float& value : arena.memory(second, 100).host()) value = 2.0F;
-  for (const float value : arena.memory(first, 100).host()) EXPECT_EQ(value, 1.0F);
+  const Block first = arena.take(100 * sizeof(float));
+  const Block second = arena.take(100 * sizeof(float));
+  for (float& value : floats(arena, first, 100).host()) value = 1.0F;
+  for (float& value : floats(arena, second, 100).host()) value = 2.0F;
+  for (const float value : floats(arena, first, 100).host()) EXPECT_EQ(value, 1.0F);
+}
+
+TEST(ActivationArena, rejects_more_elements_than_a_block_holds) {
+  ActivationArena arena(Device{});
+  const Block block = arena.take(128);
+  EXPECT_EQ(arena.memory(block, 64, DType::bfloat16).size_bytes(), 128U);
+  EXPECT_THROW((void)arena.memory(block, 33, DType::float32), ShapeError);
 }
 
 TEST(ActivationArena, supports_empty_blocks_and_blocks_larger_than_a_chunk) {
   ActivationArena arena(Device{});
   const std::size_t count = std::size_t{80} << 20U;  // 320 MB
-  EXPECT_EQ(arena.take(count).bytes, count * sizeof(float));
+  EXPECT_EQ(arena.take(count * sizeof(float)).bytes, count * sizeof(float));
   const Block empty = arena.take(0);
   EXPECT_TRUE(empty.valid());
-  EXPECT_TRUE(arena.memory(empty, 0).empty());
+  EXPECT_TRUE(floats(arena, empty, 0).empty());
 }
 
 }  // namespace

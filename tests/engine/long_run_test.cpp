@@ -123,7 +123,7 @@ void check(const OptimizerOptions& options) {
   for (std::int64_t t = 1; t <= step_count(); ++t) {
     const auto g = gradients.at(t, weights);
     const auto before = weights;
-    optimizer.step(model.exec, In(g.data(), g.size()), Out(weights.data(), weights.size()));
+    optimizer.step(model.exec, ConstSpan<float>(g.data(), g.size()), Span<float>(weights.data(), weights.size()));
     const Bounded rate = rate_of(options, t);
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const Bounded change = trajectories[i].step(rate, g[i], before[i]);

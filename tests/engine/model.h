@@ -20,7 +20,7 @@ struct Model {
         tape(exec, arena) {}
 
   void set(ParameterId id, const std::vector<float>& values) const {
-    copy(In(values.data(), values.size()), arena.weight(id).data);
+    copy(ConstSpan<float>(values.data(), values.size()), arena.weight(id).data);
   }
 
   Exec exec;
@@ -29,11 +29,14 @@ struct Model {
 };
 
 /// A view of the vector.
-inline Tensor tensor_over(const Shape& shape, std::vector<float>& values) { return {shape, Out(values.data(), values.size())}; }
+inline Tensor tensor_over(const Shape& shape, std::vector<float>& values) { return {shape, Span<float>(values.data(), values.size())}; }
 
 inline Labels labels_over(std::span<const std::int32_t> labels) { return labels; }
 
-inline std::vector<float> values_of(In span) { return {span.host().begin(), span.host().end()}; }
+inline std::vector<float> values_of(In array) {
+  const auto host = array.as<float>("values_of").host();
+  return {host.begin(), host.end()};
+}
 
 /// `count` samples of N(0, 1).
 inline std::vector<float> normals(std::size_t count, std::uint64_t stream) {

@@ -53,8 +53,8 @@ TEST_F(OneBatchNorm, uses_batch_statistics_in_training) {
 TEST_F(OneBatchNorm, uses_running_statistics_in_inference) {
   Model model(layout);
   model.arena.initialize(1);
-  copy(In(Values{1, 2}.data(), 2), model.arena.running({0}).mean);
-  copy(In(Values{4, 16}.data(), 2), model.arena.running({0}).variance);
+  copy(ConstSpan<float>(Values{1, 2}.data(), 2), model.arena.running({0}).mean);
+  copy(ConstSpan<float>(Values{4, 16}.data(), 2), model.arena.running({0}).variance);
   model.tape.begin(Mode::inference);
   const auto y = values_of(bn(input(model)).data());
   EXPECT_NEAR(y[0], -1.0, 1e-5);   // (-1 - 1) / 2; eps changes it by 1e-5 / 8
@@ -142,7 +142,7 @@ TEST_F(ShapeErrors, batch_norm) {
   // Rejected before any element is read: the memory does not exist.
   const Shape huge{1 << 20, 1 << 6, 1 << 5, 4};
   Values one(1);
-  const Tensor x(huge, Out(one.data(), huge.size()));
+  const Tensor x(huge, Span<float>(one.data(), huge.size()));
   EXPECT_TRUE(throws<ShapeError>({"batch_norm", "(1048576, 64, 32, 4)", "2147483648", "rows", "2147483647"},
                                  [&] { bn(model.tape.input(x)); }));
 }

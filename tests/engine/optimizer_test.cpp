@@ -23,7 +23,7 @@ class Stepper {
 
   float step(float gradient) {
     const std::vector<float> gradients(kSize, gradient);
-    optimizer_.step(model_.exec, In(gradients.data(), kSize), Out(weights_.data(), kSize));
+    optimizer_.step(model_.exec, ConstSpan<float>(gradients.data(), kSize), Span<float>(weights_.data(), kSize));
     for (const float weight : weights_) EXPECT_TRUE(weight == weights_[0] || std::isnan(weights_[0])) << weight;
     return weights_[0];
   }
@@ -125,7 +125,7 @@ TEST(Optimizer, rejects_vectors_of_another_size) {
   Model model;
   Optimizer optimizer({}, kSize, {});
   std::vector<float> values(kSize + 1);
-  const auto step = [&] { optimizer.step(model.exec, In(values.data(), kSize + 1), Out(values.data(), kSize)); };
+  const auto step = [&] { optimizer.step(model.exec, ConstSpan<float>(values.data(), kSize + 1), Span<float>(values.data(), kSize)); };
   EXPECT_TRUE(throws<ShapeError>({"optimizer", "17", "gradients", "16", "weights", "16"}, step));
   EXPECT_EQ(optimizer.steps(), 0);
 }
@@ -139,9 +139,9 @@ TEST(RunningStatistics, move_by_a_tenth_towards_the_batch) {
   Model model;
   std::vector<float> running(kSize, 1.0F);
   const std::vector<float> batch(kSize, 3.0F);
-  update_running_statistics(model.exec, In(batch.data(), kSize), Out(running.data(), kSize));
+  update_running_statistics(model.exec, ConstSpan<float>(batch.data(), kSize), Span<float>(running.data(), kSize));
   for (const float value : running) EXPECT_NEAR(value, 1.2F, kRounding);
-  const auto update = [&] { update_running_statistics(model.exec, In(batch.data(), 3), Out(running.data(), 4)); };
+  const auto update = [&] { update_running_statistics(model.exec, ConstSpan<float>(batch.data(), 3), Span<float>(running.data(), 4)); };
   EXPECT_TRUE(throws<ShapeError>({"running statistics", "3", "4"}, update));
 }
 

@@ -63,7 +63,7 @@ TEST_F(TwoLogits, share_the_memory_of_equal_gradients) {
   const Var a = leaf();
   const Var b = leaf();
   backward_from(add(a, b));
-  EXPECT_EQ(model.tape.gradient(a).data(), model.tape.gradient(b).data());
+  EXPECT_EQ(model.tape.gradient(a).bytes(), model.tape.gradient(b).bytes());
   EXPECT_EQ(gradient(a), (Values{-0.5F, 0.5F}));
 }
 
@@ -73,7 +73,7 @@ TEST_F(TwoLogits, copy_a_shared_gradient_on_write) {
   backward_from(add(scale(a, 2.0F), add(a, b)));  // a and b share a gradient until scale adds to a's
   EXPECT_EQ(gradient(a), (Values{-1.5F, 1.5F}));
   EXPECT_EQ(gradient(b), (Values{-0.5F, 0.5F}));
-  EXPECT_NE(model.tape.gradient(a).data(), model.tape.gradient(b).data());
+  EXPECT_NE(model.tape.gradient(a).bytes(), model.tape.gradient(b).bytes());
 }
 
 TEST_F(TwoLogits, copy_a_shared_gradient_on_write_by_pass_on) {

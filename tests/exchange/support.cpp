@@ -63,7 +63,7 @@ std::vector<GradientSource*> pointers(const std::vector<std::unique_ptr<Quadrati
   return result;
 }
 
-std::vector<float> values(In span) { return {span.host().begin(), span.host().end()}; }
+std::vector<float> values(ConstSpan<float> span) { return {span.host().begin(), span.host().end()}; }
 
 std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
                                 const Schedule& schedule, Recorder& recorder) {

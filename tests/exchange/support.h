@@ -22,7 +22,7 @@ class Recorder final : public Observer {
     records.push_back(record);
     if (then) then(record);
   }
-  void on_snapshot(std::int64_t update, double /*at*/, In state) override {
+  void on_snapshot(std::int64_t update, double /*at*/, ConstSpan<float> state) override {
     snapshots.push_back(update);
     states.emplace_back(state.host().begin(), state.host().end());
   }
@@ -67,7 +67,7 @@ std::vector<std::unique_ptr<QuadraticSource>> make_sources(QuadraticOptions opti
                                                            const std::vector<std::chrono::milliseconds>& delays);
 std::vector<GradientSource*> pointers(const std::vector<std::unique_ptr<QuadraticSource>>& sources);
 
-std::vector<float> values(In span);
+std::vector<float> values(ConstSpan<float> span);
 
 /// The final state of local training.
 std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,

@@ -23,8 +23,8 @@ Vector normals(std::size_t size, std::uint64_t stream, float mean = 0) {
   return values;
 }
 
-In in(const Vector& values) { return {values.data(), values.size()}; }
-Out out(Vector& values) { return {values.data(), values.size()}; }
+ConstSpan<float> in(const Vector& values) { return {values.data(), values.size()}; }
+Span<float> out(Vector& values) { return {values.data(), values.size()}; }
 
 /// Calls visit(implementation) for every provider on the CPU that supports `pass` of `problem`, and names it in failures.
 template <class Op, class Visit>
@@ -163,7 +163,7 @@ TEST(Contract, batch_norm_may_write_its_gradient_over_dy) {
       for_providers<BatchNorm>(problem, BatchNorm::Pass::backward, [&](const auto& implementation) {
         Exec exec({.threads = 2});
         const auto kernel = implementation.make(exec, problem, BatchNorm::Pass::backward);
-        const BatchNorm::Saved saved{in(x), relu ? in(y) : In{}, in(mean), in(inv_std)};
+        const BatchNorm::Saved saved{in(x), relu ? in(y) : ConstSpan<float>{}, in(mean), in(inv_std)};
         struct Result {
           Vector dx, d_residual, dgamma, dbeta;
           auto operator<=>(const Result&) const = default;
@@ -171,7 +171,7 @@ TEST(Contract, batch_norm_may_write_its_gradient_over_dy) {
         Result apart{Vector(dy.size()), Vector(dy.size()), Vector(kChannels), Vector(kChannels)};
         Result over{dy, Vector(dy.size()), Vector(kChannels), Vector(kChannels)};
         const auto gradients = [&](Result& r) {
-          return BatchNorm::Gradients{out(r.dx), residual ? out(r.d_residual) : Out{}, out(r.dgamma), out(r.dbeta)};
+          return BatchNorm::Gradients{out(r.dx), residual ? out(r.d_residual) : Span<float>{}, out(r.dgamma), out(r.dbeta)};
         };
         kernel->backward(exec, in(dy), saved, in(gamma), gradients(apart));
         kernel->backward(exec, in(over.dx), saved, in(gamma), gradients(over));

@@ -21,11 +21,11 @@ TEST(Device, rejects_other_text) {
   }
 }
 
-TEST(DeviceSpan, subspans_stay_inside) {
+TEST(Span, subspans_stay_inside) {
   std::vector<float> values(10);
   std::iota(values.begin(), values.end(), 0.0F);
-  const Out span(values.data(), values.size());
-  const Out middle = span.subspan(3, 4);
+  const Span<float> span(values.data(), values.size());
+  const Span<float> middle = span.subspan(3, 4);
   EXPECT_EQ(middle.size(), 4U);
   EXPECT_EQ(middle.size_bytes(), 16U);
   EXPECT_EQ(middle.host().front(), 3.0F);
@@ -36,11 +36,11 @@ TEST(DeviceSpan, subspans_stay_inside) {
   EXPECT_THROW(span.subspan(5, static_cast<std::size_t>(-1)), ShapeError);  // offset + count would wrap around
 }
 
-TEST(DeviceSpan, is_not_accessible_to_host_code_on_a_gpu) {
+TEST(Span, is_not_accessible_to_host_code_on_a_gpu) {
   float value = 0;
-  const Out remote(&value, 1, {DeviceKind::cuda, 0});
+  const Span<float> remote(&value, 1, {DeviceKind::cuda, 0});
   EXPECT_THROW(remote.host(), DeviceError);
-  EXPECT_EQ(In(remote).device(), remote.device());
+  EXPECT_EQ(ConstSpan<float>(remote).device(), remote.device());
 }
 
 TEST(Buffer, is_aligned_to_cache_lines_or_huge_pages) {
@@ -72,11 +72,11 @@ TEST(Buffer, of_no_bytes_is_harmless) {
 TEST(Copy, copies_all_elements_or_none) {
   const std::vector<float> from{1, 2, 3};
   std::vector<float> to(3), small(2);
-  copy(In(from.data(), 3), Out(to.data(), 3));
+  copy(ConstSpan<float>(from.data(), 3), Span<float>(to.data(), 3));
   EXPECT_EQ(to, from);
-  EXPECT_THROW(copy(In(from.data(), 3), Out(small.data(), 2)), ShapeError);
+  EXPECT_THROW(copy(ConstSpan<float>(from.data(), 3), Span<float>(small.data(), 2)), ShapeError);
   EXPECT_EQ(small, std::vector<float>(2));
-  zero(Out(to.data(), 3));
+  zero(Span<float>(to.data(), 3));
   EXPECT_EQ(to, std::vector<float>(3));
 }
 
@@ -84,17 +84,17 @@ TEST(Copy, by_an_exec_is_ordered_with_its_work) {
   Exec exec;
   const std::vector<float> from{1, 2, 3};
   std::vector<float> to(3), small(2);
-  copy(exec, In(from.data(), 3), Out(to.data(), 3));
+  copy(exec, ConstSpan<float>(from.data(), 3), Span<float>(to.data(), 3));
   exec.synchronize();
   EXPECT_EQ(to, from);
-  EXPECT_THROW(copy(exec, In(from.data(), 3), Out(small.data(), 2)), ShapeError);
+  EXPECT_THROW(copy(exec, ConstSpan<float>(from.data(), 3), Span<float>(small.data(), 2)), ShapeError);
   EXPECT_EQ(small, std::vector<float>(2));
   const std::vector<std::int32_t> labels{4, 5};
   std::vector<std::int32_t> arrived(2);
-  copy<std::int32_t>(exec, {labels.data(), 2}, {arrived.data(), 2});
+  copy(exec, Labels(std::span(labels)), Span<std::int32_t>(std::span(arrived)));
   exec.synchronize();
   EXPECT_EQ(arrived, labels);
-  zero(exec, Out(to.data(), 2));
+  zero(exec, Span<float>(to.data(), 2));
   exec.synchronize();
   EXPECT_EQ(to, (std::vector<float>{0, 0, 3}));
 }

@@ -69,8 +69,8 @@ class Extremes : public testing::Test {};
 TYPED_TEST_SUITE(Extremes, support::OperationTypes, support::OperationName);
 
 TYPED_TEST(Extremes, follow_the_rule) {
-  for (const auto& named : cases::edge_cases<TypeParam>()) check<TypeParam>(named);
-  for (const auto& named : more_cases<TypeParam>()) check<TypeParam>(named);
+  for (const auto& named : cases::in_each_type(cases::edge_cases<TypeParam>())) check<TypeParam>(named);
+  for (const auto& named : cases::in_each_type(more_cases<TypeParam>())) check<TypeParam>(named);
 }
 
 }  // namespace

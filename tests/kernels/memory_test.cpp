@@ -39,9 +39,9 @@ TEST_P(MemoryTest, CopiesGoThereAndBack) {
   const Buffer elsewhere(device_, kSize * sizeof(float));
   const std::vector<float> sent = counted(kSize);
   std::vector<float> received(kSize);
-  copy(In(std::span(sent)), there.as<float>());
+  copy(ConstSpan<float>(std::span(sent)), there.as<float>());
   copy(there.as<float>(), elsewhere.as<float>());
-  copy(elsewhere.as<float>(), Out(std::span(received)));
+  copy(elsewhere.as<float>(), Span<float>(std::span(received)));
   EXPECT_EQ(received, sent);
 }
 
@@ -49,12 +49,12 @@ TEST_P(MemoryTest, ZeroClearsExactlyItsSpan) {
   constexpr std::size_t kSize = 1000;
   const Buffer there(device_, kSize * sizeof(float));
   std::vector<float> values = counted(kSize);
-  copy(In(std::span(values)), there.as<float>());
+  copy(ConstSpan<float>(std::span(values)), there.as<float>());
   zero(there.as<float>().subspan(10, 500));
   zero(there.as<float>().subspan(700, 0));
   std::vector<float> expected = values;
   std::fill_n(expected.begin() + 10, 500, 0.0F);
-  copy(In(there.as<float>()), Out(std::span(values)));
+  copy(ConstSpan<float>(there.as<float>()), Span<float>(std::span(values)));
   EXPECT_EQ(values, expected);
 }
 

@@ -24,8 +24,8 @@ class Verbose : public testing::Test {
     rank != nullptr ? ::setenv("PMI_RANK", rank, 1) : ::unsetenv("PMI_RANK");
     Exec exec({.kernels = KernelSelection::parse("reference")});
     std::vector<float> x(1000, 1.0F), y(1000);
-    const In in(x.data(), x.size());
-    const Out out(y.data(), y.size());
+    const ConstSpan<float> in(x.data(), x.size());
+    const Span<float> out(y.data(), y.size());
     testing::internal::CaptureStderr();
     kernel<Relu>(exec, {.size = 1000}, Relu::Pass::forward);  // made, but not run
     kernel<Relu>(exec, {.size = 1000}, Relu::Pass::forward)->forward(exec, in, out);

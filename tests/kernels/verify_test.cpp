@@ -17,22 +17,25 @@ namespace {
 
 constexpr Linear::Problem kProblem{.n = 6, .c = 9, .k = 5};
 
+const float* floats(In operand) { return operand.as<float>("operand").data(); }
+float* floats(Out operand) { return operand.as<float>("operand").data(); }
+
 /// The naive linear layer, followed by a fault in its outputs.
 class Tampered final : public Linear::Kernel {
  public:
-  using Fault = std::function<void(Out)>;
+  using Fault = std::function<void(Span<float>)>;
   explicit Tampered(Fault fault) : fault_(std::move(fault)) {}
 
-  void forward(Exec&, In x, In w, In b, Out y) override {
-    reference::linear_forward(kProblem, x.data(), w.data(), b.data(), y.data());
-    fault_(y);
+  void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+    reference::linear_forward(kProblem, floats(x), w.data(), b.data(), floats(y));
+    fault_(y.as<float>("y"));
   }
-  void backward_input(Exec&, In dy, In w, Out dx, Write write) override {
-    reference::linear_backward_input(kProblem, dy.data(), w.data(), dx.data(), write);
-    fault_(dx);
+  void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    reference::linear_backward_input(kProblem, floats(dy), w.data(), floats(dx), write);
+    fault_(dx.as<float>("dx"));
   }
-  void backward_weight(Exec&, In x, In dy, Out dw, Out db, Write) override {  // ignores Write::add
-    reference::linear_backward_weight(kProblem, x.data(), dy.data(), dw.data(), db.data(), Write::overwrite);
+  void backward_weight(Exec&, In x, In dy, Span<float> dw, Span<float> db, Write) override {  // ignores Write::add
+    reference::linear_backward_weight(kProblem, floats(x), floats(dy), dw.data(), db.data(), Write::overwrite);
     fault_(dw);
   }
 
@@ -47,7 +50,7 @@ std::string faults(Linear::Pass pass, const Tampered::Fault& fault, Write write 
   return support::verify(exec, samples, kernel, pass, samples.expected(pass), write);
 }
 
-constexpr auto kNothing = [](Out) {};
+constexpr auto kNothing = [](Span<float>) {};
 
 TEST(Verify, accepts_a_right_kernel) {
   EXPECT_EQ(faults(Linear::Pass::forward, kNothing), "");
@@ -61,26 +64,26 @@ TEST(Verify, finds_an_element_left_unwritten) {
   for (const auto& output : samples.outputs(Linear::Pass::forward)) {
     for (const float value : support::on_host(output.values)) EXPECT_TRUE(std::isnan(value));
   }
-  const auto skip_last = [](Out y) { y.host().back() = std::numeric_limits<float>::quiet_NaN(); };
+  const auto skip_last = [](Span<float> y) { y.host().back() = std::numeric_limits<float>::quiet_NaN(); };
   EXPECT_NE(faults(Linear::Pass::forward, skip_last).find("1 of 30 elements are wrong"), std::string::npos);
 }
 
 TEST(Verify, finds_writing_past_either_end) {
-  const auto past_the_end = [](Out y) { y.data()[y.size()] = 0; };
-  const auto before_the_start = [](Out y) { y.data()[-1] = 0; };
+  const auto past_the_end = [](Span<float> y) { y.data()[y.size()] = 0; };
+  const auto before_the_start = [](Span<float> y) { y.data()[-1] = 0; };
   EXPECT_EQ(faults(Linear::Pass::forward, past_the_end), "something was written outside the operands\n");
   EXPECT_EQ(faults(Linear::Pass::forward, before_the_start), "something was written outside the operands\n");
 }
 
 TEST(Verify, finds_a_small_error_in_one_element) {
-  const auto nudge = [](Out y) { y.host()[17] += 1e-4F; };
+  const auto nudge = [](Span<float> y) { y.host()[17] += 1e-4F; };
   EXPECT_NE(faults(Linear::Pass::forward, nudge).find("the worst, [17]"), std::string::npos);
 }
 
 TEST(Verify, finds_a_kernel_that_ignores_add) { EXPECT_NE(faults(Linear::Pass::backward_weight, kNothing, Write::add), ""); }
 
 TEST(Verify, finds_a_kernel_that_always_adds) {
-  const auto add_to_unwritten = [](Out dx) {
+  const auto add_to_unwritten = [](Span<float> dx) {
     for (float& value : dx.host()) value += std::numeric_limits<float>::quiet_NaN();
   };
   EXPECT_NE(faults(Linear::Pass::backward_input, add_to_unwritten).find("54 of 54"), std::string::npos);
@@ -90,11 +93,11 @@ TEST(KernelCheck, reading_past_an_input_spoils_the_result) {
   // A linear layer that reads one row too many of x finds NaN there.
   class ReadsTooFar final : public Linear::Kernel {
    public:
-    void forward(Exec&, In x, In w, In b, Out y) override {
-      reference::linear_forward(kProblem, x.data() + kProblem.c, w.data(), b.data(), y.data());
+    void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+      reference::linear_forward(kProblem, floats(x) + kProblem.c, w.data(), b.data(), floats(y));
     }
-    void backward_input(Exec&, In, In, Out, Write) override {}
-    void backward_weight(Exec&, In, In, Out, Out, Write) override {}
+    void backward_input(Exec&, In, ConstSpan<float>, Out, Write) override {}
+    void backward_weight(Exec&, In, In, Span<float>, Span<float>, Write) override {}
   };
   Exec exec;
   support::KernelCheck<Linear> samples(exec, kProblem);

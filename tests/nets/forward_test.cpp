@@ -45,7 +45,7 @@ class NetRunner {
 
   engine::Var forward(Mode mode) {
     tape.begin(mode);
-    return net->forward(tape.input({{rows_, 32, 32, 3}, Out(pixels_.data(), pixels_.size())}));
+    return net->forward(tape.input({{rows_, 32, 32, 3}, Span<float>(pixels_.data(), pixels_.size())}));
   }
   double step() {
     const auto score =
@@ -87,7 +87,7 @@ TEST_P(EveryNetStep, computes_one_finite_logit_per_class) {
     const auto logits = runner.forward(mode);
     EXPECT_EQ(logits.shape()[0], 2);
     EXPECT_EQ(logits.shape().size(), 2U * 10U);
-    for (const float logit : logits.data().host()) EXPECT_TRUE(std::isfinite(logit));
+    for (const float logit : logits.floats().host()) EXPECT_TRUE(std::isfinite(logit));
   }
 }
 

@@ -25,7 +25,7 @@ ParameterLayout small_layout() {
   return layout;
 }
 
-void fill(Out values, float first) {
+void fill(Span<float> values, float first) {
   for (float& value : values.host()) value = first++;
 }
 
@@ -35,7 +35,7 @@ std::vector<float> floats(const NamedTensor& tensor) {
   return values;
 }
 
-std::vector<float> values_of(In span) { return {span.host().begin(), span.host().end()}; }
+std::vector<float> values_of(ConstSpan<float> span) { return {span.host().begin(), span.host().end()}; }
 
 class SmallFile : public testing::Test {
  protected:
@@ -198,7 +198,7 @@ TEST(WeightsSha256, hashes_values_in_file_order) {
   const ParameterArena first(Device{}, convolution), second(Device{}, vector);
   fill(first.weight({0}).data, 0.0F);
   const std::vector<float> in_file_order{0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11};
-  copy(In(in_file_order.data(), 12), second.weight({0}).data);
+  copy(ConstSpan<float>(in_file_order.data(), 12), second.weight({0}).data);
   EXPECT_EQ(weights_sha256(first), weights_sha256(second));
   second.weight({0}).data.host()[11] = 11.5F;
   EXPECT_NE(weights_sha256(first), weights_sha256(second));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/ops/operation.h"
+#include "tests/support/tolerance.h"
 
 namespace apam::support {
 
@@ -22,7 +23,12 @@ struct CheckedOutput {
   /// 0: addends do not cancel.
   double magnitude = 0;
   /// For an operand that is updated in place: its values before the pass.
-  In before{};
+  ConstSpan<float> before{};
+
+  /// The largest error of storing a value in the output's type, if the value is within `error` of `expected`.
+  double storage_rounding(double expected, double error) const {
+    return values.type() == DType::bfloat16 ? Tolerance::rounding_to_bfloat16(std::abs(expected) + error) : 0;
+  }
 };
 
 /// One operand that a pass reads. For one that is updated in place, its values before the pass.

@@ -37,6 +37,7 @@ class Tolerance {
 
   /// The largest error of one more rounding of `value`.
   static double rounding(double value) { return kEps / 2 * std::abs(value); }
+  static double rounding_to_bfloat16(double value) { return 0x1p-8 * std::abs(value); }
 
  private:
   double relative_;

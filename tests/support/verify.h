@@ -5,15 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "kernels/reference/operand_store.h"
 #include "tests/support/kernel_check.h"
 #include "tests/support/tolerance.h"
 
 namespace apam::support {
 
 inline std::vector<float> on_host(In values) {
-  std::vector<float> host(values.size());
-  copy(values, Out(host.data(), host.size()));
-  return host;
+  const auto host = kernels::doubles(values);
+  return {host.begin(), host.end()};
 }
 
 /// Compares every element of an output with `before` (empty: zeros) + `expected`. Returns an empty text if all are right, else
@@ -29,7 +29,8 @@ inline std::string difference(const CheckedOutput& output, const std::vector<dou
   double worst_ratio = -1;
   for (std::size_t e = 0; e < actual.size(); ++e) {
     const double target = expected[e] + (before.empty() ? 0 : before[e]);
-    const double allowed = tolerance.of(expected[e]) + (before.empty() ? 0 : Tolerance::rounding(target));
+    double allowed = tolerance.of(expected[e]) + (before.empty() ? 0 : Tolerance::rounding(target));
+    allowed += output.storage_rounding(target, allowed);
     const double off = std::abs(actual[e] - target);
     if (off <= allowed) continue;
     ++wrong;

@@ -32,7 +32,7 @@ class EvaluatorTest : public testing::Test {
   }
 
   /// Weights of version `update`.
-  In state(std::uint64_t update) const {
+  ConstSpan<float> state(std::uint64_t update) const {
     arena_.initialize(update);
     return arena_.state();
   }

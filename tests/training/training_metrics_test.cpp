@@ -26,7 +26,7 @@ class Notes : public Progress {
 /// Has room for one evaluation, which is finished when collected.
 class OneAtATime : public Evaluator {
  public:
-  bool submit(std::int64_t update, double at, In /*state*/, Need need) override {
+  bool submit(std::int64_t update, double at, ConstSpan<float> /*state*/, Need need) override {
     if (!queue_.empty() && need == Need::optional) return false;
     queue_.push_back({update, at, {.loss = loss, .accuracy = 0.25, .top5 = 0.5, .images = 4}});
     return true;

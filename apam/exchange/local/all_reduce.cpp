@@ -16,7 +16,7 @@ class ThreadsAllReduce::Rank final : public AllReduce {
   int ranks() const override { return static_cast<int>(group_.ranks_.size()); }
   std::string_view name() const override { return "threads"; }
 
-  void start(Out values) override { started_.push_back(values.host()); }
+  void start(Span<float> values) override { started_.push_back(values.host()); }
   void progress() override {}
 
   void finish() override {
@@ -49,11 +49,11 @@ class ThreadsAllReduce::Rank final : public AllReduce {
     return numbers;
   }
 
-  void broadcast(Out values) override {
+  void broadcast(Span<float> values) override {
     started_.assign(1, values.host());
     group_.barrier();
     check_equal_sizes();
-    if (rank_ != 0) copy(In(group_.ranks_[0]->started_[0]), values);
+    if (rank_ != 0) copy(ConstSpan<float>(group_.ranks_[0]->started_[0]), values);
     group_.barrier();
     started_.clear();
   }

@@ -5,7 +5,7 @@
 namespace apam::exchange {
 
 void train_directly(Master& master, GradientSource& source, Control& control) {
-  const Out weights = source.arena().weights();
+  const Span<float> weights = source.arena().weights();
   const bool shared = weights.data() == master.weights().data();
   require<InputError>(shared != master.delays(), "local training: source and master must have {} weights",
                       master.delays() ? "separate" : "the same");

@@ -26,7 +26,7 @@ std::span<const GradientMessage> ScriptedTransport::wait_some() {
   return messages_;
 }
 
-void ScriptedTransport::reply(int worker, const Reply& reply, In weights) {
+void ScriptedTransport::reply(int worker, const Reply& reply, ConstSpan<float> weights) {
   auto& state = workers_.at(static_cast<std::size_t>(worker));
   require<ExchangeError>(state.phase == Phase::waiting, "script: worker {} gets a reply, but does not wait for one", worker);
   if (reply.verdict == Verdict::proceed) copy(weights, state.source->arena().weights());

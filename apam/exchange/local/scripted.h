@@ -25,7 +25,7 @@ class ScriptedTransport final : public MasterTransport {
   std::span<const GradientMessage> wait_some() override;
 
   /// Throws ExchangeError if the worker does not wait for a reply.
-  void reply(int worker, const Reply& reply, In weights) override;
+  void reply(int worker, const Reply& reply, ConstSpan<float> weights) override;
 
   /// Throws InputError if arrivals are left in the script.
   void finish() override;

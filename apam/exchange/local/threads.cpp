@@ -28,7 +28,7 @@ class ThreadsExchange::ThreadsMasterTransport final : public MasterTransport {
     return messages_;
   }
 
-  void reply(int worker, const Reply& reply, In weights) override {
+  void reply(int worker, const Reply& reply, ConstSpan<float> weights) override {
     Mailbox& box = exchange_.mailboxes_.at(static_cast<std::size_t>(worker));
     box.reply = reply;
     if (reply.verdict == Verdict::proceed) copy(weights, box.weights.as<float>());
@@ -49,7 +49,7 @@ class ThreadsExchange::ThreadsWorkerTransport final : public WorkerTransport {
   ThreadsWorkerTransport(ThreadsExchange& exchange, int index)
       : exchange_(exchange), index_(index), box_(exchange.mailboxes_[static_cast<std::size_t>(index)]) {}
 
-  void push(const GradientHeader& header, In values) override {
+  void push(const GradientHeader& header, ConstSpan<float> values) override {
     box_.header = header;
     copy(values, box_.values.as<float>());
     const std::lock_guard lock(exchange_.mutex_);
@@ -57,7 +57,7 @@ class ThreadsExchange::ThreadsWorkerTransport final : public WorkerTransport {
     exchange_.gradient_came_.notify_one();
   }
 
-  Reply pull(Out weights) override {
+  Reply pull(Span<float> weights) override {
     {
       std::unique_lock lock(exchange_.mutex_);
       box_.reply_came.wait(lock, [this] { return box_.replied || exchange_.closed_; });

@@ -29,7 +29,7 @@ class HostAllReduce final : public AllReduce {
   int ranks() const override { return communicator_.ranks(); }
   std::string_view name() const override { return "mpi (host buffers)"; }
 
-  void start(Out values) override {
+  void start(Span<float> values) override {
     const auto host = values.host();
     check(MPI_Iallreduce(MPI_IN_PLACE, host.data(), count(host.size(), "a sum"), MPI_FLOAT, MPI_SUM, communicator_.get(),
                          &started_.emplace_back(MPI_REQUEST_NULL)),
@@ -71,7 +71,7 @@ class HostAllReduce final : public AllReduce {
     return scratch_->numbers;
   }
 
-  void broadcast(Out values) override {
+  void broadcast(Span<float> values) override {
     const auto host = values.host();
     MPI_Request request = MPI_REQUEST_NULL;
     check(MPI_Ibcast(host.data(), count(host.size(), "a broadcast"), MPI_FLOAT, 0, communicator_.get(), &request),

@@ -53,7 +53,7 @@ class MpiMasterTransport final : public MasterTransport {
     return handed_;
   }
 
-  void reply(int worker, const Reply& reply, In weights) override {
+  void reply(int worker, const Reply& reply, ConstSpan<float> weights) override {
     const auto host = weights.host();
     require<ExchangeError>(host.size() == sizes_.weights, "mpi: {} weights for messages of {}", host.size(), sizes_.weights);
     Slot& slot = slots_->at(static_cast<std::size_t>(worker));

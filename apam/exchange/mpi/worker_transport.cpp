@@ -29,7 +29,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   MpiWorkerTransport(const MpiWorkerTransport&) = delete;
   MpiWorkerTransport& operator=(const MpiWorkerTransport&) = delete;
 
-  void push(const GradientHeader& header, In values) override {
+  void push(const GradientHeader& header, ConstSpan<float> values) override {
     const auto host = values.host();
     require<ExchangeError>(host.size() == sizes_.contribution, "mpi: a contribution of {} floats for messages of {}",
                            host.size(), sizes_.contribution);
@@ -42,7 +42,7 @@ class MpiWorkerTransport final : public WorkerTransport {
           "MPI_Isend of a gradient");
   }
 
-  Reply pull(Out weights) override {
+  Reply pull(Span<float> weights) override {
     const auto host = weights.host();
     require<ExchangeError>(host.size() == sizes_.weights, "mpi: room for {} weights for messages of {}", host.size(),
                            sizes_.weights);

@@ -11,16 +11,20 @@
 
 namespace apam::kernels::cpu {
 
+template <class V, class T>
+constexpr ActivationKernels<T> activation_kernels() {
+  return {pointwise_kernels<V, T>(), batch_norm_kernels<V, T>(), pool_kernels<V, T>()};
+}
+
 template <class V>
 constexpr Isa isa_table() {
   return {V::name,
           V::width,
           V::streams,
           V::store_fence,
-          pointwise_kernels<V>(),
+          activation_kernels<V, float>(),
+          activation_kernels<V, std::uint16_t>(),
           optimizer_kernels<V>(),
-          batch_norm_kernels<V>(),
-          pool_kernels<V>(),
           gemm_kernels<V>(typename V::Tiles()),
           winograd_table<V>(),
           transpose<V>};

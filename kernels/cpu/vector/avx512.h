@@ -23,12 +23,27 @@ struct Avx512 {
   static Float set1(float value) { return _mm512_set1_ps(value); }
   static Float load(const float* from) { return _mm512_loadu_ps(from); }
   static void store(float* to, Float value) { _mm512_storeu_ps(to, value); }
+  /// bfloat16 as the upper half of a float; stores round to nearest, ties to even.
+  static Float load(const std::uint16_t* from) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))); }
+  static void store(std::uint16_t* to, Float value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), round(value)); }
+  static void stream(std::uint16_t* to, Float value) { _mm256_stream_si256(reinterpret_cast<__m256i*>(to), round(value)); }
   /// Non-temporal store to an aligned address; ordered before later stores by store_fence().
   static void stream(float* to, Float value) { _mm512_stream_ps(to, value); }
   static void store_fence() { _mm_sfence(); }
   /// Only the first `lanes` elements (1 .. width); the other lanes read as zero, and their memory is not accessed.
   static Float load(const float* from, int lanes) { return _mm512_maskz_loadu_ps(mask(lanes), from); }
   static void store(float* to, Float value, int lanes) { _mm512_mask_storeu_ps(to, mask(lanes), value); }
+
+  static Float load(const std::uint16_t* from, int lanes) {
+    alignas(32) std::uint16_t bits[width] = {};
+    __builtin_memcpy(bits, from, static_cast<unsigned>(lanes) * sizeof(std::uint16_t));
+    return load(bits);
+  }
+  static void store(std::uint16_t* to, Float value, int lanes) {
+    alignas(32) std::uint16_t bits[width];
+    store(bits, value);
+    __builtin_memcpy(to, bits, static_cast<unsigned>(lanes) * sizeof(std::uint16_t));
+  }
 
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
@@ -59,6 +74,15 @@ struct Avx512 {
   }
 
  private:
+  static Float widen(__m256i bits) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); }
+  static __m256i round(Float value) {
+    const __m512i bits = _mm512_castps_si512(value);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+    const __m512i rounded = _mm512_mask_or_epi32(nearest, nan, bits, _mm512_set1_epi32(0x00400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+  }
   static __mmask16 mask(int lanes) { return static_cast<__mmask16>((1U << static_cast<unsigned>(lanes)) - 1U); }
 };
 

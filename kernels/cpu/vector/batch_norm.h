@@ -8,10 +8,10 @@
 namespace apam::kernels::cpu {
 
 /// sum += x - origin, squares += (x - origin)^2.
-template <class V>
-void add_moments(const float* x, std::int64_t rows, std::int64_t c, const float* origin, float* sum, float* squares) {
+template <class V, class T, class Origin>
+void add_moments(const T* x, std::int64_t rows, std::int64_t c, const Origin* origin, float* sum, float* squares) {
   for (std::int64_t i = 0; i < rows; ++i) {
-    const float* row = x + i * c;
+    const T* row = x + i * c;
     for_each_vector<V>(c, [=](std::int64_t j, auto lanes) {
       const auto difference = V::sub(lanes.load(row + j), lanes.load(origin + j));
       lanes.store(sum + j, V::add(lanes.load(sum + j), difference));
@@ -32,8 +32,8 @@ void clear(float* a, float* b, std::int64_t c) {
 ///   mean = origin + sum / rows,   m2 = squares - sum^2 / rows.
 /// The origin is the mean of the first few rows, itself computed from differences to the first row. The sums are then of the
 /// size of the deviations, however far the mean is from zero, and do not cancel.
-template <class V>
-void moments(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2) {
+template <class V, class T>
+void moments(const T* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2) {
   constexpr std::int64_t kOriginRows = 8;
   const std::int64_t few = rows < kOriginRows ? rows : kOriginRows;
   clear<V>(mean, m2, c);
@@ -52,8 +52,8 @@ void moments(const float* x, std::int64_t rows, std::int64_t c, float* origin, f
   });
 }
 
-template <class V, bool residual, bool relu, bool stream>
-void normalise_rows(const ChannelMap& map, const NormaliseIn& in, float* y, std::int64_t rows, std::int64_t c) {
+template <class V, class T, bool residual, bool relu, bool stream>
+void normalise_rows(const ChannelMap& map, const NormaliseIn<T>& in, T* y, std::int64_t rows, std::int64_t c) {
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t row = i * c;
     for_each_vector<V>(c, [=, &map, &in](std::int64_t j, auto lanes) {
@@ -67,22 +67,22 @@ void normalise_rows(const ChannelMap& map, const NormaliseIn& in, float* y, std:
   if constexpr (stream) V::store_fence();
 }
 
-template <class V, bool residual, bool relu>
-void normalise_to(const ChannelMap& map, const NormaliseIn& in, float* y, bool stream, std::int64_t rows, std::int64_t c) {
+template <class V, class T, bool residual, bool relu>
+void normalise_to(const ChannelMap& map, const NormaliseIn<T>& in, T* y, bool stream, std::int64_t rows, std::int64_t c) {
   if constexpr (V::streams) {
-    if (stream) return normalise_rows<V, residual, relu, true>(map, in, y, rows, c);
+    if (stream) return normalise_rows<V, T, residual, relu, true>(map, in, y, rows, c);
   }
-  normalise_rows<V, residual, relu, false>(map, in, y, rows, c);
+  normalise_rows<V, T, residual, relu, false>(map, in, y, rows, c);
 }
 
-template <class V>
-void normalise(const ChannelMap& map, const NormaliseIn& in, bool relu, float* y, bool stream, std::int64_t rows,
+template <class V, class T>
+void normalise(const ChannelMap& map, const NormaliseIn<T>& in, bool relu, T* y, bool stream, std::int64_t rows,
                std::int64_t c) {
   if (in.residual != nullptr) {
-    relu ? normalise_to<V, true, true>(map, in, y, stream, rows, c) : normalise_to<V, true, false>(map, in, y, stream, rows, c);
+    relu ? normalise_to<V, T, true, true>(map, in, y, stream, rows, c) : normalise_to<V, T, true, false>(map, in, y, stream, rows, c);
   } else {
-    relu ? normalise_to<V, false, true>(map, in, y, stream, rows, c)
-         : normalise_to<V, false, false>(map, in, y, stream, rows, c);
+    relu ? normalise_to<V, T, false, true>(map, in, y, stream, rows, c)
+         : normalise_to<V, T, false, false>(map, in, y, stream, rows, c);
   }
 }
 
@@ -92,8 +92,8 @@ Bits* gate_at(Bits* gate, std::int64_t i, std::int64_t j, std::int64_t c) {
   return gate + (i * ((c + V::width - 1) / V::width) + j / V::width) * gate_bytes(V::width);
 }
 
-template <class V, bool relu>
-void gradient_sum_rows(const GradientIn& in, const float* y, Gate* gate, const GradientSums& sums, std::int64_t rows,
+template <class V, class T, bool relu>
+void gradient_sum_rows(const GradientIn<T>& in, const T* y, Gate* gate, const GradientSums& sums, std::int64_t rows,
                        std::int64_t c) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for_each_vector<V>(c, [=, &in, &sums](std::int64_t j, auto lanes) {
@@ -111,16 +111,16 @@ void gradient_sum_rows(const GradientIn& in, const float* y, Gate* gate, const G
   }
 }
 
-template <class V>
-void gradient_sums(const GradientIn& in, const float* y, Gate* gate, const GradientSums& sums, std::int64_t rows,
+template <class V, class T>
+void gradient_sums(const GradientIn<T>& in, const T* y, Gate* gate, const GradientSums& sums, std::int64_t rows,
                    std::int64_t c) {
   clear<V>(sums.sum_g, sums.sum_gx, c);
-  y != nullptr ? gradient_sum_rows<V, true>(in, y, gate, sums, rows, c)
-               : gradient_sum_rows<V, false>(in, y, gate, sums, rows, c);
+  y != nullptr ? gradient_sum_rows<V, T, true>(in, y, gate, sums, rows, c)
+               : gradient_sum_rows<V, T, false>(in, y, gate, sums, rows, c);
 }
 
-template <class V, bool relu>
-void gradient_rows(const ChannelGradient& k, const GradientIn& in, const Gate* gate, const GradientOut& out, std::int64_t rows,
+template <class V, class T, bool relu>
+void gradient_rows(const ChannelGradient& k, const GradientIn<T>& in, const Gate* gate, const GradientOut<T>& out, std::int64_t rows,
                    std::int64_t c) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for_each_vector<V>(c, [=, &k, &in, &out](std::int64_t j, auto lanes) {
@@ -128,27 +128,27 @@ void gradient_rows(const ChannelGradient& k, const GradientIn& in, const Gate* g
       auto g = lanes.load(in.dy + at);
       if constexpr (relu) g = V::where_gate(gate_at<V>(gate, i, j, c), g);
       if (out.d_residual != nullptr) {
-        float* to = out.d_residual + at;
+        T* to = out.d_residual + at;
         lanes.store(to, out.accumulate_residual ? V::add(lanes.load(to), g) : g);
       }
       const auto centred = V::sub(lanes.load(in.x + at), lanes.load(k.mean + j));
       const auto rest = V::sub(V::sub(g, lanes.load(k.mean_g + j)), V::mul(centred, lanes.load(k.slope + j)));
       const auto dx = V::mul(lanes.load(k.factor + j), rest);
-      float* to = out.dx + at;
+      T* to = out.dx + at;
       lanes.store(to, out.accumulate_dx ? V::add(lanes.load(to), dx) : dx);
     });
   }
 }
 
-template <class V>
-void gradient(const ChannelGradient& k, const GradientIn& in, const Gate* gate, const GradientOut& out, std::int64_t rows,
+template <class V, class T>
+void gradient(const ChannelGradient& k, const GradientIn<T>& in, const Gate* gate, const GradientOut<T>& out, std::int64_t rows,
               std::int64_t c) {
-  gate != nullptr ? gradient_rows<V, true>(k, in, gate, out, rows, c) : gradient_rows<V, false>(k, in, gate, out, rows, c);
+  gate != nullptr ? gradient_rows<V, T, true>(k, in, gate, out, rows, c) : gradient_rows<V, T, false>(k, in, gate, out, rows, c);
 }
 
-template <class V>
-constexpr BatchNormKernels batch_norm_kernels() {
-  return {moments<V>, normalise<V>, gradient_sums<V>, gradient<V>};
+template <class V, class T>
+constexpr BatchNormKernels<T> batch_norm_kernels() {
+  return {moments<V, T>, normalise<V, T>, gradient_sums<V, T>, gradient<V, T>};
 }
 
 }  // namespace apam::kernels::cpu

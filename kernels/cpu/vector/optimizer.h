@@ -77,9 +77,19 @@ void amsgrad(const StepScalars& s, const float* g, float* w, float* m, float* v,
   });
 }
 
+/// running += momentum * (batch - running)
+template <class V>
+void running_average(float momentum, const float* batch, float* running, std::int64_t count) {
+  const auto momenta = V::set1(momentum);
+  for_each_vector<V>(count, [=](std::int64_t i, auto lanes) {
+    const auto old = lanes.load(running + i);
+    lanes.store(running + i, V::fma(momenta, V::sub(lanes.load(batch + i), old), old));
+  });
+}
+
 template <class V>
 constexpr OptimizerKernels optimizer_kernels() {
-  return {sgd<V>, adam<V>, amsgrad<V>};
+  return {sgd<V>, adam<V>, amsgrad<V>, running_average<V>};
 }
 
 }  // namespace apam::kernels::cpu

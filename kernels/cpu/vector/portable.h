@@ -26,7 +26,11 @@ struct Portable {
     return value;
   }
   static void store(float* to, Float value) { __builtin_memcpy(to, &value, sizeof value); }
+  /// bfloat16 as the upper half of a float; stores round to nearest, ties to even.
+  static Float load(const std::uint16_t* from) { return load(from, width); }
+  static void store(std::uint16_t* to, Float value) { store(to, value, width); }
   static void stream(float* to, Float value) { store(to, value); }
+  static void stream(std::uint16_t* to, Float value) { store(to, value); }
   static void store_fence() {}
   /// Only the first `lanes` elements (1 .. width); the other lanes read as zero, and their memory is not accessed.
   static Float load(const float* from, int lanes) {
@@ -36,6 +40,19 @@ struct Portable {
   }
   static void store(float* to, Float value, int lanes) {
     for (int i = 0; i < lanes; ++i) to[i] = value[i];
+  }
+
+  static Float load(const std::uint16_t* from, int lanes) {
+    Float value{};
+    for (int i = 0; i < lanes; ++i) value[i] = __builtin_bit_cast(float, static_cast<std::uint32_t>(from[i]) << 16U);
+    return value;
+  }
+  static void store(std::uint16_t* to, Float value, int lanes) {
+    for (int i = 0; i < lanes; ++i) {
+      const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, value[i]);
+      const std::uint32_t rounded = value[i] != value[i] ? bits | 0x00400000U : bits + 0x7FFFU + (bits >> 16U & 1U);
+      to[i] = static_cast<std::uint16_t>(rounded >> 16U);
+    }
   }
 
   static Float add(Float a, Float b) { return a + b; }

@@ -1,5 +1,7 @@
 // The table of vector kernels of one instruction set, see isa.h. Plain data and function pointers only, because files compiled
 // for an instruction set include this header.
+//
+// T is the type in which activations are stored: float, or std::uint16_t for bfloat16. Kernels compute in float.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +14,14 @@ inline constexpr int kLineFloats = 16;  // per cache line
 
 /// Over `count` contiguous elements. The operations on an element are the same at any position, in whole and partial vectors,
 /// so results do not depend on how the elements are split over threads.
+template <class T>
 struct PointwiseKernels {
-  void (*add)(const float* a, const float* b, float* y, std::int64_t count);
-  void (*scale)(float factor, const float* x, float* y, std::int64_t count);
-  void (*relu)(const float* x, float* y, std::int64_t count);
-  void (*relu_backward)(const float* dy, const float* y, float* dx, bool accumulate, std::int64_t count);
-  void (*running_average)(float momentum, const float* batch, float* running, std::int64_t count);
+  void (*add)(const T* a, const T* b, T* y, std::int64_t count);
+  void (*scale)(float factor, const T* x, T* y, std::int64_t count);
+  void (*relu)(const T* x, T* y, std::int64_t count);
+  void (*relu_backward)(const T* dy, const T* y, T* dx, bool accumulate, std::int64_t count);
+  void (*from_float)(const float* x, T* y, std::int64_t count);
+  void (*to_float)(const T* x, float* y, std::int64_t count);
 };
 
 /// OptimizerStep::Scalars of kernels/ops/optimizer_step.h.
@@ -33,6 +37,7 @@ struct OptimizerKernels {
   void (*sgd)(const StepScalars&, const float* g, float* w, std::int64_t count);
   void (*adam)(const StepScalars&, const float* g, float* w, float* m, float* v, std::int64_t count);
   void (*amsgrad)(const StepScalars&, const float* g, float* w, float* m, float* v, float* vh, std::int64_t count);
+  void (*running_average)(float momentum, const float* batch, float* running, std::int64_t count);
 };
 
 /// Affine map per channel: (x - mean) * factor + shift; each (C).
@@ -42,9 +47,10 @@ struct ChannelMap {
   const float* shift;
 };
 
+template <class T>
 struct NormaliseIn {
-  const float* x;         // (rows, C)
-  const float* residual;  // (rows, C), or null
+  const T* x;         // (rows, C)
+  const T* residual;  // (rows, C), or null
 };
 
 /// Coefficients of batch norm's input gradient: dx = factor * (g - mean_g - (x - mean) * slope); each (C).
@@ -59,9 +65,10 @@ struct ChannelGradient {
 using Gate = std::uint8_t;
 constexpr std::int64_t gate_bytes(int width) { return (width + 7) / 8; }
 
+template <class T>
 struct GradientIn {
-  const float* dy;  // (rows, C)
-  const float* x;   // (rows, C)
+  const T* dy;  // (rows, C)
+  const T* x;   // (rows, C)
 };
 /// sum_g = sum of g, sum_gx = sum of g * (x - mean); each (C).
 struct GradientSums {
@@ -69,36 +76,39 @@ struct GradientSums {
   float* sum_g;
   float* sum_gx;
 };
+template <class T>
 struct GradientOut {
-  float* dx;          // (rows, C)
-  float* d_residual;  // (rows, C), or null
+  T* dx;          // (rows, C)
+  T* d_residual;  // (rows, C), or null
   bool accumulate_dx, accumulate_residual;
 };
 
 /// Over a block (rows, c).
+template <class T>
 struct BatchNormKernels {
   /// mean (C), and m2 (C) = sum over the rows of (x - mean)^2; `origin` (C) is scratch.
-  void (*moments)(const float* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2);
+  void (*moments)(const T* x, std::int64_t rows, std::int64_t c, float* origin, float* mean, float* m2);
   /// y = act(map(x) + residual); `residual` may be null. `stream` is as in PanelOut.
-  void (*normalise)(const ChannelMap&, const NormaliseIn&, bool relu, float* y, bool stream, std::int64_t rows, std::int64_t c);
+  void (*normalise)(const ChannelMap&, const NormaliseIn<T>&, bool relu, T* y, bool stream, std::int64_t rows, std::int64_t c);
   /// Sums of g, with g = 0 where y <= 0, else dy; `gate` receives the mask. Without ReLU `y` and `gate` are null, and g = dy.
-  void (*gradient_sums)(const GradientIn&, const float* y, Gate* gate, const GradientSums&, std::int64_t rows, std::int64_t c);
+  void (*gradient_sums)(const GradientIn<T>&, const T* y, Gate* gate, const GradientSums&, std::int64_t rows, std::int64_t c);
   /// `gate` as written by gradient_sums, or null.
-  void (*gradient)(const ChannelGradient&, const GradientIn&, const Gate* gate, const GradientOut&, std::int64_t rows,
+  void (*gradient)(const ChannelGradient&, const GradientIn<T>&, const Gate* gate, const GradientOut<T>&, std::int64_t rows,
                    std::int64_t c);
 };
 
-/// One window of average pooling: `size` rows of `size` pixels of `c` channels; rows are `row_stride` floats apart.
+/// One window of average pooling: `size` rows of `size` pixels of `c` channels; rows are `row_stride` elements apart.
 struct Window {
   int size;
   std::int64_t row_stride, c;
 };
 
+template <class T>
 struct PoolKernels {
   /// y (c) = mean of the window.
-  void (*mean)(const Window&, const float* x, float* y);
+  void (*mean)(const Window&, const T* x, T* y);
   /// dx (+)= dy / size^2 for all pixels of the window.
-  void (*spread)(const Window&, const float* dy, bool accumulate, float* dx);
+  void (*spread)(const Window&, const T* dy, bool accumulate, T* dx);
 };
 
 /// How the columns of a panel are written to each output row.
@@ -226,16 +236,23 @@ struct Matrix {
   std::int64_t stride, rows, columns;
 };
 
+/// Kernels on activations that are stored as T.
+template <class T>
+struct ActivationKernels {
+  PointwiseKernels<T> pointwise;
+  BatchNormKernels<T> batch_norm;
+  PoolKernels<T> pool;
+};
+
 /// Everything that is compiled once per instruction set.
 struct Isa {
   const char* name;       ///< "portable", "avx2", "avx512"
   int width;              ///< floats in a vector
   bool streams;           ///< whether it has non-temporal stores
   void (*store_fence)();  ///< makes non-temporal stores visible to other threads
-  PointwiseKernels pointwise;
+  ActivationKernels<float> float32;
+  ActivationKernels<std::uint16_t> bfloat16;
   OptimizerKernels optimizer;
-  BatchNormKernels batch_norm;
-  PoolKernels pool;
   GemmKernels gemm;
   WinogradTable winograd;
   /// to (columns, to_stride) = the matrix transposed.

@@ -1,6 +1,7 @@
 // The vector kernels of every instruction set of this processor: element-wise ones must equal their formula in scalar code bit
 // for bit, at every position of a vector and in every partial vector.
 #include "kernels/cpu/isa.h"
+#include "kernels/runtime/dtype.h"
 
 #include <gtest/gtest.h>
 
@@ -68,7 +69,7 @@ void expect_same_bits(float expected, float got, std::int64_t i) {
 }
 
 TEST_P(Vectors, pointwise_kernels_round_as_scalar_code) {
-  const auto& k = isa().pointwise;
+  const auto& k = isa().float32.pointwise;
   const auto a = normals(0, kLongest), b = normals(1, kLongest);
   for_each_length([&](std::int64_t count) {
     std::vector<float> sum(kLongest + 1, kFence), scaled = sum, positive = sum, gradient = sum, added = b, running = b;
@@ -77,7 +78,7 @@ TEST_P(Vectors, pointwise_kernels_round_as_scalar_code) {
     k.relu(a.data(), positive.data(), count);
     k.relu_backward(a.data(), b.data(), gradient.data(), false, count);
     k.relu_backward(a.data(), b.data(), added.data(), true, count);
-    k.running_average(0.1F, a.data(), running.data(), count);
+    isa().optimizer.running_average(0.1F, a.data(), running.data(), count);
     for (std::int64_t i = 0; i < count; ++i) {
       expect_same_bits(a[i] + b[i], sum[i], i);
       expect_same_bits(0.3F * a[i], scaled[i], i);
@@ -87,6 +88,48 @@ TEST_P(Vectors, pointwise_kernels_round_as_scalar_code) {
       expect_same_bits(fma(0.1F, a[i] - b[i], b[i]), running[i], i);
     }
     for (const auto* output : {&sum, &scaled, &positive, &gradient}) EXPECT_EQ((*output)[count], kFence);
+  });
+}
+
+TEST_P(Vectors, conversion_rounds_as_scalar_code) {
+  // All patterns of the upper half, with lower halves at and next to a tie.
+  const auto& k = isa().bfloat16.pointwise;
+  std::vector<float> values;
+  for (std::uint32_t upper = 0; upper < 0x10000U; ++upper) {
+    for (const std::uint32_t lower : {0U, 1U, 0x7FFFU, 0x8000U, 0x8001U, 0xFFFFU}) {
+      values.push_back(std::bit_cast<float>(upper << 16U | lower));
+    }
+  }
+  const auto size = static_cast<std::int64_t>(values.size());
+  std::vector<std::uint16_t> rounded(values.size());
+  std::vector<float> back(values.size());
+  k.from_float(values.data(), rounded.data(), size);
+  k.to_float(rounded.data(), back.data(), size);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_EQ(rounded[i], BFloat16(values[i]).bits()) << std::hex << std::bit_cast<std::uint32_t>(values[i]);
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(back[i]), std::uint32_t{rounded[i]} << 16U);
+  }
+}
+
+TEST_P(Vectors, kernels_on_bfloat16_compute_in_float_and_round_once) {
+  const auto& k = isa().bfloat16.pointwise;
+  const auto a = normals(0, kLongest), b = normals(1, kLongest);
+  std::vector<std::uint16_t> as(kLongest), bs(kLongest);
+  k.from_float(a.data(), as.data(), kLongest);
+  k.from_float(b.data(), bs.data(), kLongest);
+  for_each_length([&](std::int64_t count) {
+    constexpr std::uint16_t kUntouched = 0x1234;
+    std::vector<std::uint16_t> sum(kLongest + 1, kUntouched), scaled = sum, positive = sum;
+    k.add(as.data(), bs.data(), sum.data(), count);
+    k.scale(0.3F, as.data(), scaled.data(), count);
+    k.relu(as.data(), positive.data(), count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float x = BFloat16::from_bits(as[i]), y = BFloat16::from_bits(bs[i]);
+      ASSERT_EQ(sum[i], BFloat16(x + y).bits());
+      ASSERT_EQ(scaled[i], BFloat16(0.3F * x).bits());
+      ASSERT_EQ(positive[i], BFloat16(x > 0 ? x : 0.0F).bits());
+    }
+    for (const auto* output : {&sum, &scaled, &positive}) EXPECT_EQ((*output)[count], kUntouched);
   });
 }
 
@@ -126,7 +169,7 @@ TEST_P(Vectors, nan_propagates) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> x(kLongest, nan), ones(kLongest, 1.0F);
   std::vector<float> y(kLongest), w = ones, m = ones, v = ones, vh = ones;
-  isa().pointwise.relu(x.data(), y.data(), kLongest);
+  isa().float32.pointwise.relu(x.data(), y.data(), kLongest);
   isa().optimizer.amsgrad(kScalars, x.data(), w.data(), m.data(), v.data(), vh.data(), kLongest);
   for (std::int64_t i = 0; i < kLongest; ++i) {
     EXPECT_TRUE(std::isnan(y[i])) << i;
@@ -143,12 +186,12 @@ TEST_P(Vectors, gate_is_open_at_nan) {
   std::vector<float> y(kLongest), dx(kLongest), zeros(kLongest), d_residual(kLongest), unused(kLongest);
   const auto dy = normals(0, kLongest);
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = states[i % 7];
-  isa().pointwise.relu_backward(dy.data(), y.data(), dx.data(), false, kLongest);
+  isa().float32.pointwise.relu_backward(dy.data(), y.data(), dx.data(), false, kLongest);
   std::vector<Gate> gate(static_cast<std::size_t>((kLongest + isa().width - 1) / isa().width * gate_bytes(isa().width)));
   std::vector<float> sum_g(kLongest), sum_gx(kLongest);
   const GradientIn in{dy.data(), zeros.data()};
-  isa().batch_norm.gradient_sums(in, y.data(), gate.data(), {zeros.data(), sum_g.data(), sum_gx.data()}, 1, kLongest);
-  isa().batch_norm.gradient({zeros.data(), zeros.data(), zeros.data(), zeros.data()}, in, gate.data(),
+  isa().float32.batch_norm.gradient_sums(in, y.data(), gate.data(), {zeros.data(), sum_g.data(), sum_gx.data()}, 1, kLongest);
+  isa().float32.batch_norm.gradient({zeros.data(), zeros.data(), zeros.data(), zeros.data()}, in, gate.data(),
                             {unused.data(), d_residual.data(), false, false}, 1, kLongest);
   for (std::int64_t i = 0; i < kLongest; ++i) {
     const float expected = open[i % 7] ? dy[i] : 0.0F;
@@ -198,7 +241,7 @@ TEST_P(Vectors, moments_do_not_cancel_for_a_large_mean) {
   auto x = normals(0, kRows * kChannels);
   for (auto& value : x) value = kMean + value / 16.0F;
   std::vector<float> origin(kChannels + 1, kFence), mean = origin, m2 = origin;
-  isa().batch_norm.moments(x.data(), kRows, kChannels, origin.data(), mean.data(), m2.data());
+  isa().float32.batch_norm.moments(x.data(), kRows, kChannels, origin.data(), mean.data(), m2.data());
   for (std::int64_t j = 0; j < kChannels; ++j) {
     double sum = 0, squares = 0;
     for (std::int64_t i = 0; i < kRows; ++i) sum += double{x[i * kChannels + j]};
