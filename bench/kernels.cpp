@@ -34,6 +34,7 @@ constexpr double kTolerance = ComparisonRules{}.guard * ComparisonRules{}.lead;
 struct Options {
   int threads = available_cores();
   int batch = 0;
+  std::string precision = "float32";
   std::vector<std::string> nets, ops, passes, providers;
   bool with_reference = false;
   bool check_auto = false;
@@ -109,7 +110,8 @@ bench::Rounds longer(bench::Rounds rounds) {
 template <class Op>
 void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, std::vector<bench::KernelRow>& rows) {
   if (!Options::wants(options.ops, Op::name)) return;
-  for (const auto& [name, problem, layers, passes] : cases::net_cases<Op>(options.batch, options.nets)) {
+  for (auto& [name, problem, layers, passes] : cases::net_cases<Op>(options.batch, options.nets)) {
+    if constexpr (requires { problem.type; }) problem.type = parse_precision(options.precision);
     bench::Verifier<Op> verifier(exec, problem);
     support::KernelCheck<Op> samples(exec, problem);
     for (const auto pass : passes) {
@@ -184,6 +186,7 @@ int run(const Options& options) {
   if (!options.json.empty()) {
     auto json = bench::to_json(rows, limits);
     json["threads"] = options.threads;
+    json["precision"] = options.precision;
     write_file(options.json, json.dump(2) + "\n");
   }
   const bool refused = std::any_of(rows.begin(), rows.end(), [](const auto& row) {
@@ -211,6 +214,9 @@ int main(int argc, char** argv) {
   app.add_option("--provider", options.providers, "native or onednn [all]");
   app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
   app.add_option("--batch", options.batch, "Batch size [that of each net's training]")->check(CLI::Range(1, 1 << 16));
+  app.add_option("--precision", options.precision, "Type of activations: float32 or bf16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bf16"}));
   app.add_option("--rounds", options.rounds.min_rounds, "Minimum number of rounds")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

@@ -108,7 +108,7 @@ Measured measure(const Options& options, const nets::Net& net, Exec& exec) {
   const auto run_step = [&] {
     tape.begin(engine::Mode::training);
     const auto gradient_scale = 1.0F / static_cast<float>(options.batch);
-    const auto score = engine::softmax_cross_entropy(net.forward(tape.input(images)), labels, gradient_scale);
+    const auto score = engine::softmax_cross_entropy(net.forward(engine::net_input(tape, images)), labels, gradient_scale);
     tape.backward();
     updater.apply(arena.outgoing());
     exec.synchronize();
@@ -149,6 +149,7 @@ nlohmann::ordered_json describe(const Options& options, const nets::Net& net, co
                               {"parameters", net.layout().parameter_count()},
                               {"batch", options.batch},
                               {"threads", exec.threads()},
+                              {"precision", options.machine.precision},
                               {"steps", options.steps},
                               {"device", to_string(exec.device())},
                               {"cpu", kernels::cpu_model()},
@@ -160,7 +161,7 @@ nlohmann::ordered_json describe(const Options& options, const nets::Net& net, co
   json["gflop_per_image"] = {{"forward", work.forward}, {"training", work.training}};
   json["memory_mib"] = {{"activations_peak", static_cast<double>(measured.activations_peak) / kMib},
                         {"activations_reserved", static_cast<double>(measured.activations_reserved) / kMib},
-                        {"workspace", static_cast<double>(exec.workspace_bytes()) / kMib},
+                        {"workspace", static_cast<double>(exec.workspace_bytes() + exec.operand_copies_bytes()) / kMib},
                         {"resident_peak", measured.resident_peak_mib}};
   json["allocations"] = measured.allocations;
   json["last_loss"] = measured.last_loss;
@@ -184,11 +185,11 @@ int run(const Options& options) {
     write_file(options.json, json.dump(2) + "\n");
   }
   std::cout << fmt::format(
-      "{}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms per step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s ({:.2f} of the FMA "
+      "{}, {}, batch {}, {} threads: {:.1f} images/s, {:.1f} ms per step ({:.1f} .. {:.1f}), {:.1f} GFLOP/s ({:.2f} of the FMA "
       "peak), "
       "{:.0f} MiB\n",
-      options.net, options.batch, threads, json["images_per_second"].get<double>(), measured.median(),
-      measured.milliseconds.front(), measured.milliseconds.back(), json["gflops"].get<double>(),
+      options.net, options.machine.precision, options.batch, threads, json["images_per_second"].get<double>(),
+      measured.median(), measured.milliseconds.front(), measured.milliseconds.back(), json["gflops"].get<double>(),
       json["gflops"].get<double>() / measured.fma_peak, json["memory_mib"]["resident_peak"].get<double>());
   std::cout << bench::in_words(measured.breakdown);
   return 0;
@@ -210,6 +211,9 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
   app.add_option("--threads", options.machine.threads, "[all cores]")->check(CLI::Range(1, 4096));
+  app.add_option("--precision", options.machine.precision, "Type of activations: float32 or bf16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bf16"}));
   app.add_option("--kernels", options.machine.kernels, "Providers, e.g. conv2d=onednn,*=auto")->capture_default_str();
   app.add_option("--device", options.machine.device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   app.add_option("--kernel-cache", options.machine.kernel_cache, "Folder of kernel timings; '' disables it");

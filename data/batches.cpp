@@ -24,7 +24,9 @@ Batch::Batch(ImageShape shape, std::int64_t rows)
       pixels_(shape.count()),
       row_(shape.row()) {}
 
-ConstSpan<float> Batch::images() const { return images_.as<float>().subspan(0, static_cast<std::size_t>(count()) * shape_.count()); }
+ConstSpan<float> Batch::images() const {
+  return images_.as<float>().subspan(0, static_cast<std::size_t>(count()) * shape_.count());
+}
 
 Labels Batch::labels() const { return labels_.as<std::int32_t>().subspan(0, static_cast<std::size_t>(count())); }
 

@@ -54,8 +54,8 @@ class Batch {
   std::int64_t count() const { return request_.count(); }
   std::int64_t capacity() const { return capacity_; }
   ImageShape shape() const { return shape_; }
-  ConstSpan<float> images() const;      ///< (N, H, W, C), normalised
-  Labels labels() const;  ///< (N)
+  ConstSpan<float> images() const;  ///< (N, H, W, C), normalised
+  Labels labels() const;            ///< (N)
 
  private:
   friend class Batches;

@@ -74,7 +74,7 @@ GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFile
 
   engine::Tape tape(exec, arena);
   tape.begin(engine::Mode::training);
-  const engine::Var input = tape.input({{batch.rows, kExtent, kExtent, kChannels}, images.as<float>()});
+  const engine::Var input = engine::net_input(tape, {{batch.rows, kExtent, kExtent, kChannels}, images.as<float>()});
   const auto score =
       engine::softmax_cross_entropy(net.forward(input), Labels(std::span(batch.labels)), 1.0F / static_cast<float>(batch.rows));
   tape.backward();

@@ -50,7 +50,9 @@ class Master {
   /// The current weights.
   ConstSpan<float> weights() const { return updater_.arena().weights(); }
   /// The weights that a reply announces, valid until the next update.
-  ConstSpan<float> weights_of(const Reply& reply) const { return delays() ? delayed_->history().at(reply.version).weights() : weights(); }
+  ConstSpan<float> weights_of(const Reply& reply) const {
+    return delays() ? delayed_->history().at(reply.version).weights() : weights();
+  }
   bool delays() const { return delayed_ != nullptr; }
   const Staleness& staleness() const { return staleness_; }
 

@@ -24,7 +24,7 @@ namespace detail {
 
 /// Memory of one version.
 struct VersionSlot {
-  Span<float> weights;                // (size)
+  Span<float> weights;        // (size)
   std::int64_t version = -1;  // changes only while nothing refers to the slot
   std::atomic<int> references = 0;
 };

@@ -48,8 +48,8 @@ void Scorer::run(std::int64_t batch, Scores& sums) {
   const data::ImageShape shape = batch_.shape();
   const engine::Shape extents{static_cast<int>(batch_.count()), shape.height, shape.width, shape.channels};
   tape_.begin(engine::Mode::inference);
-  const engine::BatchScore score =
-      engine::softmax_cross_entropy(net_.forward(tape_.input(readable(extents, batch_.images()))), batch_.labels(), 1.0F);
+  const engine::BatchScore score = engine::softmax_cross_entropy(
+      net_.forward(engine::net_input(tape_, readable(extents, batch_.images()))), batch_.labels(), 1.0F);
   sums.loss += score.loss_sum;
   sums.accuracy += score.top1;
   sums.top5 += score.top5;

@@ -33,6 +33,7 @@ ExecOptions exec_options(const MachineOptions& machine, int threads) {
   checking_usage([&] {
     check_threads(threads);
     options.device = parse_device(machine.device);
+    options.activations = parse_precision(machine.precision);
     options.kernels = KernelSelection::parse(machine.kernels);
     kernels::check_selection(options.kernels);
   });

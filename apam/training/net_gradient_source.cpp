@@ -25,8 +25,8 @@ void NetGradientSource::choose_kernels(std::int64_t rows) {
   zero(exec, images.as<float>());
   const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows), 0);
   tape_.begin(engine::Mode::training);
-  engine::softmax_cross_entropy(net_.forward(tape_.input(readable(extents, images.as<float>()))), Labels(std::span(labels)),
-                                1.0F);
+  engine::softmax_cross_entropy(net_.forward(engine::net_input(tape_, readable(extents, images.as<float>()))),
+                                Labels(std::span(labels)), 1.0F);
   tape_.backward();
   zero(exec, arena_.outgoing());
 }
@@ -56,8 +56,8 @@ exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& 
   const engine::Shape extents{header.rows, shape.height, shape.width, shape.channels};
   const auto whole = static_cast<float>(loader_.batches().rows(share.batch));
   tape_.begin(engine::Mode::training);
-  const engine::BatchScore score =
-      engine::softmax_cross_entropy(net_.forward(tape_.input(readable(extents, batch.images()))), batch.labels(), 1.0F / whole);
+  const engine::BatchScore score = engine::softmax_cross_entropy(
+      net_.forward(engine::net_input(tape_, readable(extents, batch.images()))), batch.labels(), 1.0F / whole);
   tape_.backward();
   header.loss_sum = score.loss_sum;
   header.top1 = score.top1;

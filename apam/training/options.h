@@ -19,6 +19,7 @@ struct MachineOptions {
   std::string device = "cpu";
   int threads = 0;  // 0: chosen by thread_budget.h
   std::string kernels = "*=auto";
+  std::string precision = "float32";
   std::optional<std::string> kernel_cache;
 };
 

@@ -128,6 +128,11 @@ void add_machine(List& list, MachineOptions& machine, std::string threads, std::
                   .otherwise = std::move(threads_otherwise),
                   .least = 1,
                   .most = kMostThreads});
+  list.push_back(agreed({.name = "--precision",
+                         .field = &machine.precision,
+                         .group = group,
+                         .help = "Type of activations and their gradients; weights and updates are float32",
+                         .choices = {"float32", "bf16"}}));
   list.push_back({.name = "--kernels",
                   .field = &machine.kernels,
                   .group = group,

@@ -104,7 +104,8 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
   const std::size_t rows = x.shape().size() / static_cast<std::size_t>(channels);
   require<ShapeError>(rows <= kMaxRows, "batch_norm: x of shape {} has {} rows, expected at most {}", x.shape(), rows,
                       kMaxRows);
-  const Op::Problem problem{static_cast<int>(rows), channels, options.residual != nullptr, options.relu, parameters.eps, x.type()};
+  const Op::Problem problem{static_cast<int>(rows), channels,       options.residual != nullptr,
+                            options.relu,           parameters.eps, x.type()};
   const ConstSpan<float> beta = arena.weight(parameters.beta).data;
   Var y = tape.make(x.shape(), x.type(), true);
   if (!tape.recording() && parameters.statistics.valid()) {

@@ -1,6 +1,7 @@
-// Element-wise operations: relu, add, scale.
+// Element-wise operations: relu, add, scale, convert.
 #include "engine/ops/ops.h"
 #include "kernels/ops/add.h"
+#include "kernels/ops/convert.h"
 #include "kernels/ops/relu.h"
 #include "kernels/ops/scale.h"
 
@@ -59,7 +60,8 @@ class ScaleNode final : public Node {
     }
     const Var scaled = tape.scratch(shape_, dy.type());
     scale_by_factor(scaled.tensor().data);
-    kernels::kernel<kernels::Add>(exec, {size_, dy.type()}, kernels::Add::Pass::forward)->forward(exec, dx.data, scaled.data(), dx.data);
+    kernels::kernel<kernels::Add>(exec, {size_, dy.type()}, kernels::Add::Pass::forward)
+        ->forward(exec, dx.data, scaled.data(), dx.data);
   }
 
  private:
@@ -69,7 +71,46 @@ class ScaleNode final : public Node {
   Edge dx_, dy_;
 };
 
+void run_convert(Exec& exec, In from, Out to) {
+  using Op = kernels::Convert;
+  const Op::Problem problem{static_cast<std::int64_t>(from.size()), from.type(), to.type()};
+  kernels::kernel<Op>(exec, problem, Op::Pass::forward)->forward(exec, from, to);
+}
+
+class ConvertNode final : public Node {
+ public:
+  ConvertNode(const Var& x, const Var& y) : shape_(x.shape()), type_(x.type()), dx_(x), dy_(y) {}
+
+  void backward(Tape& tape) override {
+    if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
+    const In dy = tape.gradient(dy_);
+    const auto dx = tape.sink(dx_);
+    if (dx.write == kernels::Write::overwrite) return run_convert(tape.exec(), dy, dx.data);
+    const Var converted = tape.scratch(shape_, type_);
+    run_convert(tape.exec(), dy, converted.tensor().data);
+    using Add = kernels::Add;
+    kernels::kernel<Add>(tape.exec(), {static_cast<std::int64_t>(dy.size()), type_}, Add::Pass::forward)
+        ->forward(tape.exec(), dx.data, converted.data(), dx.data);
+  }
+
+ private:
+  Shape shape_;
+  DType type_;
+  Edge dx_, dy_;
+};
+
 }  // namespace
+
+Var convert(const Var& x, DType type) {
+  if (x.type() == type) return x;
+  Tape& tape = x.tape();
+  Var y = tape.make(x.shape(), type, x.needs_gradient());
+  run_convert(tape.exec(), x.data(), y.tensor().data);
+  if (tape.recording()) tape.record<ConvertNode>(x, y);
+  return y;
+}
+
+Var net_input(Tape& tape, const Tensor& images) { return convert(tape.input(images), tape.exec().options().activations); }
 
 Var relu(const Var& x) {
   using Op = kernels::Relu;
@@ -86,7 +127,8 @@ Var add(const Var& a, const Var& b) {
   require<TypeError>(a.type() == b.type(), "add: a is {}, b is {}", to_string(a.type()), to_string(b.type()));
   Tape& tape = a.tape();
   Var y = tape.make(a.shape(), a.type(), a.needs_gradient() || b.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(a), a.type()}, Op::Pass::forward)->forward(tape.exec(), a.data(), b.data(), y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), {elements(a), a.type()}, Op::Pass::forward)
+      ->forward(tape.exec(), a.data(), b.data(), y.tensor().data);
   if (tape.recording()) tape.record<AddNode>(a, b, y);
   return y;
 }
@@ -95,7 +137,8 @@ Var scale(const Var& x, float factor) {
   using Op = kernels::Scale;
   Tape& tape = x.tape();
   Var y = tape.make(x.shape(), x.type(), x.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), {elements(x), factor, x.type()}, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), {elements(x), factor, x.type()}, Op::Pass::forward)
+      ->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<ScaleNode>(x, factor, y);
   return y;
 }

@@ -28,6 +28,13 @@ struct BatchNormOptions {
 /// the residual is x itself.
 Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOptions options = {});
 
+/// x as `type`, float32 or bfloat16. Returns x itself if it has this type.
+Var convert(const Var& x, DType type);
+
+/// The input of a net: images in the caller's memory (Tape::input), converted to the type in which the tape's Exec stores
+/// activations. No gradient.
+Var net_input(Tape& tape, const Tensor& images);
+
 /// max(0, x), any shape; NaN stays NaN.
 Var relu(const Var& x);
 

@@ -9,14 +9,14 @@ namespace {
 template <class T>
 class AddKernel final : public Add::Kernel {
  public:
-  AddKernel(const Add::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
+  AddKernel(const Add::Problem& problem, const Isa& isa)
+      : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
 
   void forward(Exec& exec, In a, In b, Out y) override {
     const T *as = elements<T>(a, "add: a"), *bs = elements<T>(b, "add: b");
     T* ys = elements<T>(y, "add: y");
-    parallel_for(exec.threads(), size_, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-      kernels_.add(as + begin, bs + begin, ys + begin, end - begin);
-    });
+    parallel_for(exec.threads(), size_, kPointwiseGrain,
+                 [&](std::int64_t begin, std::int64_t end) { kernels_.add(as + begin, bs + begin, ys + begin, end - begin); });
   }
 
  private:
@@ -27,9 +27,8 @@ class AddKernel final : public Add::Kernel {
 }  // namespace
 
 std::unique_ptr<Add::Kernel> make(Exec&, const Add::Problem& problem, Add::Pass, const Isa& isa) {
-  return with_storage(problem.type, [&]<class T>() -> std::unique_ptr<Add::Kernel> {
-    return std::make_unique<AddKernel<T>>(problem, isa);
-  });
+  return with_storage(problem.type,
+                      [&]<class T>() -> std::unique_ptr<Add::Kernel> { return std::make_unique<AddKernel<T>>(problem, isa); });
 }
 
 }  // namespace apam::kernels::cpu

@@ -42,14 +42,14 @@ class Windows {
 template <class T>
 class ForwardKernel final : public AvgPool::Kernel {
  public:
-  ForwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
+  ForwardKernel(const AvgPool::Problem& problem, const Isa& isa)
+      : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
 
   void forward(Exec& exec, In x, Out y) override {
     const T* xs = elements<T>(x, "avg_pool: x");
     T* ys = elements<T>(y, "avg_pool: y");
-    windows_.for_each(exec, [&](std::int64_t x_at, std::int64_t y_at) {
-      kernels_.mean(windows_.window(), xs + x_at, ys + y_at);
-    });
+    windows_.for_each(exec,
+                      [&](std::int64_t x_at, std::int64_t y_at) { kernels_.mean(windows_.window(), xs + x_at, ys + y_at); });
   }
 
  private:
@@ -60,7 +60,8 @@ class ForwardKernel final : public AvgPool::Kernel {
 template <class T>
 class BackwardKernel final : public AvgPool::Kernel {
  public:
-  BackwardKernel(const AvgPool::Problem& problem, const Isa& isa) : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
+  BackwardKernel(const AvgPool::Problem& problem, const Isa& isa)
+      : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
 
   void backward(Exec& exec, In dy, Out dx, Write write) override {
     // Pixels outside all windows have gradient zero.

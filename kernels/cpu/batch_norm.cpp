@@ -9,8 +9,8 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/cpu/integers.h"
 #include "kernels/cpu/elements.h"
+#include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
 #include "kernels/cpu/streaming.h"
 #include "kernels/cpu/workspace_plan.h"
@@ -124,9 +124,9 @@ class ForwardKernel : public BlockKernel<T> {
 template <class T>
 class ForwardTrainingKernel final : public ForwardKernel<T> {
   using Block = BlockKernel<T>;
+  using Block::blocks_, Block::c_, Block::kernels_, Block::problem_, Block::rows_, Block::workspace_;
   using typename Block::Joined;
   using typename Block::Sums;
-  using Block::blocks_, Block::c_, Block::kernels_, Block::problem_, Block::rows_, Block::workspace_;
   using ForwardKernel<T>::factor_;
 
  public:
@@ -206,9 +206,9 @@ class ForwardInferenceKernel final : public ForwardKernel<T> {
 template <class T>
 class BackwardKernel final : public BlockKernel<T> {
   using Block = BlockKernel<T>;
+  using Block::blocks_, Block::c_, Block::kernels_, Block::padded_c_, Block::problem_, Block::rows_, Block::workspace_;
   using typename Block::Joined;
   using typename Block::Sums;
-  using Block::blocks_, Block::c_, Block::kernels_, Block::padded_c_, Block::problem_, Block::rows_, Block::workspace_;
 
  public:
   BackwardKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
@@ -241,8 +241,8 @@ class BackwardKernel final : public BlockKernel<T> {
     this->for_each_block(exec, [&](std::int64_t, Range rows) {
       const std::int64_t at = rows.begin * c_;
       kernels_.gradient(map, in(rows), gate(rows),
-                        {dxs + at, problem_.residual ? d_residuals + at : nullptr,
-                         out.write_x == Write::add, out.write_residual == Write::add},
+                        {dxs + at, problem_.residual ? d_residuals + at : nullptr, out.write_x == Write::add,
+                         out.write_residual == Write::add},
                         rows.end - rows.begin, c_);
     });
   }
@@ -289,7 +289,7 @@ class BackwardKernel final : public BlockKernel<T> {
 std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass, const Isa& isa) {
   return with_storage(problem.type, [&]<class T>() {
     return make_by_pass<BatchNorm, ForwardTrainingKernel<T>, ForwardInferenceKernel<T>, BackwardKernel<T>>(pass, exec, problem,
-                                                                                                         isa);
+                                                                                                           isa);
   });
 }
 

@@ -155,7 +155,8 @@ class ConvertedLinear final : public Converted<Linear> {
 
 class ConvertedSoftmaxCrossEntropy final : public Converted<SoftmaxCrossEntropy> {
  public:
-  ConvertedSoftmaxCrossEntropy(Exec& exec, const SoftmaxCrossEntropy::Problem& p, SoftmaxCrossEntropy::Pass pass, const Isa& isa)
+  ConvertedSoftmaxCrossEntropy(Exec& exec, const SoftmaxCrossEntropy::Problem& p, SoftmaxCrossEntropy::Pass pass,
+                               const Isa& isa)
       : Converted(exec, p, pass, isa, bytes_of(p.size())) {}
 
   void forward(Exec& exec, In logits, Labels labels, Span<float> probabilities, Span<float> sums) override {

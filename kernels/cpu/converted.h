@@ -1,5 +1,6 @@
-// Kernels for bfloat16 that convert their operands to float32, run the float32 kernel of the same problem, and round its result.
-// They work on every instruction set and cost two or three more passes over memory than a kernel that reads bfloat16 itself.
+// Kernels for bfloat16 that convert their operands to float32, run the float32 kernel of the same problem, and round its
+// result. They work on every instruction set and cost two or three more passes over memory than a kernel that reads bfloat16
+// itself.
 #pragma once
 
 #include <memory>

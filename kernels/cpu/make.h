@@ -17,6 +17,7 @@ std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem&, AvgPool::P
 std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&, Linear::Pass, const Isa&);
 std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec&, const SoftmaxCrossEntropy::Problem&, SoftmaxCrossEntropy::Pass,
                                                   const Isa&);
+std::unique_ptr<Convert::Kernel> make(Exec&, const Convert::Problem&, Convert::Pass, const Isa&);
 std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass, const Isa&);
 std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, RunningAverage::Pass, const Isa&);
 

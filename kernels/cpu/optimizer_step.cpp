@@ -9,7 +9,8 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
  public:
   OptimizerStepKernel(const OptimizerStep::Problem& problem, const Isa& isa) : problem_(problem), kernels_(isa.optimizer) {}
 
-  void update(Exec& exec, const OptimizerStep::Scalars& scalars, ConstSpan<float> g, Span<float> w, const OptimizerStep::Moments& moments) override {
+  void update(Exec& exec, const OptimizerStep::Scalars& scalars, ConstSpan<float> g, Span<float> w,
+              const OptimizerStep::Moments& moments) override {
     const StepScalars s{.rate = scalars.rate,
                         .weight_decay = scalars.weight_decay,
                         .beta1 = scalars.beta1.kept,

@@ -9,7 +9,8 @@ namespace {
 template <class T>
 class ForwardKernel final : public Relu::Kernel {
  public:
-  ForwardKernel(const Relu::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
+  ForwardKernel(const Relu::Problem& problem, const Isa& isa)
+      : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
 
   void forward(Exec& exec, In x, Out y) override {
     const T* xs = elements<T>(x, "relu: x");
@@ -26,7 +27,8 @@ class ForwardKernel final : public Relu::Kernel {
 template <class T>
 class BackwardKernel final : public Relu::Kernel {
  public:
-  BackwardKernel(const Relu::Problem& problem, const Isa& isa) : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
+  BackwardKernel(const Relu::Problem& problem, const Isa& isa)
+      : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
 
   void backward(Exec& exec, In dy, In y, Out dx, Write write) override {
     const T *dys = elements<T>(dy, "relu: dy"), *ys = elements<T>(y, "relu: y");

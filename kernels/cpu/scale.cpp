@@ -9,7 +9,8 @@ namespace {
 template <class T>
 class ScaleKernel final : public Scale::Kernel {
  public:
-  ScaleKernel(const Scale::Problem& problem, const Isa& isa) : problem_(problem), kernels_(activation_kernels_of<T>(isa).pointwise) {}
+  ScaleKernel(const Scale::Problem& problem, const Isa& isa)
+      : problem_(problem), kernels_(activation_kernels_of<T>(isa).pointwise) {}
 
   void forward(Exec& exec, In x, Out y) override {
     const T* xs = elements<T>(x, "scale: x");

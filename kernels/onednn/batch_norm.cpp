@@ -114,7 +114,8 @@ class Backward final : public BatchNorm::Kernel {
              {{DNNL_ARG_DIFF_SRC, data}, {DNNL_ARG_DIFF_SCALE, channels}, {DNNL_ARG_DIFF_SHIFT, channels}}, Accumulates::yes);
   }
 
-  void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, ConstSpan<float> gamma, const BatchNorm::Gradients& out) override {
+  void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, ConstSpan<float> gamma,
+                const BatchNorm::Gradients& out) override {
     const auto variance = variance_.as<float>();  // (C)
     for (std::size_t c = 0; c < variance.size(); ++c) {
       const float inv_std = saved.inv_std.data()[c];

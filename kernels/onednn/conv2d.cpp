@@ -50,7 +50,9 @@ class BackwardInput final : public Conv2d::Kernel {
                  {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}},
                  {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
   }
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override { call_.run(exec, {dy, w}, {{dx, write}}); }
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    call_.run(exec, {dy, w}, {{dx, write}});
+  }
 
  private:
   Call call_;
@@ -65,7 +67,9 @@ class BackwardWeight final : public Conv2d::Kernel {
     call_ = Call(exec, what<Conv2d>(p, Pass::backward_weight), pass, {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
                  {{DNNL_ARG_DIFF_WEIGHTS, weights(p), pass.diff_weights_desc()}}, Accumulates::yes);
   }
-  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override { call_.run(exec, {x, dy}, {{dw, write}}); }
+  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
+    call_.run(exec, {x, dy}, {{dw, write}});
+  }
 
  private:
   Call call_;

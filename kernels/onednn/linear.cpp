@@ -35,7 +35,9 @@ class BackwardInput final : public Linear::Kernel {
                  inner_product_backward_data(engine, shape, inner_product_forward(engine, shape)),
                  {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, shape.w}}, {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
   }
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override { call_.run(exec, {dy, w}, {{dx, write}}); }
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    call_.run(exec, {dy, w}, {{dx, write}});
+  }
 
  private:
   Call call_;

@@ -8,6 +8,7 @@
 #include "kernels/ops/avg_pool.h"
 #include "kernels/ops/batch_norm.h"
 #include "kernels/ops/conv2d.h"
+#include "kernels/ops/convert.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/optimizer_step.h"
 #include "kernels/ops/relu.h"
@@ -22,8 +23,8 @@ struct Operations {};
 
 /// The one list of operations: tables of kernels, reports and tests follow from it. Its order is that of benchmarks and of
 /// `apam info`.
-using AllOperations =
-    Operations<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, OptimizerStep, RunningAverage>;
+using AllOperations = Operations<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, Convert,
+                                 OptimizerStep, RunningAverage>;
 
 /// Calls visit.template operator()<Op>() for every operation.
 template <class Visitor, class... Ops>

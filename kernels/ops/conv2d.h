@@ -4,8 +4,8 @@
 //   dw[k,r,s,c] = sum over n,p,q of dy[n,p,q,k] * x[n, p*stride + r - padding, q*stride + s - padding, c]
 // Reads outside x are zero.
 //
-// x, y, dx and dy have the problem's type; w and dw are float32. With bfloat16, w is rounded to bfloat16 before it is multiplied,
-// sums are float32, and y and dx are rounded once.
+// x, y, dx and dy have the problem's type; w and dw are float32. With bfloat16, w is rounded to bfloat16 before it is
+// multiplied, sums are float32, and y and dx are rounded once.
 #pragma once
 
 #include <array>

@@ -13,8 +13,8 @@ struct Linear {
   static constexpr std::string_view name = "linear";
 
   struct Problem {
-    int n;     ///< rows of x (N, C) and y (N, K)
-    int c, k;  ///< w: (K, C), b: (K)
+    int n;                        ///< rows of x (N, C) and y (N, K)
+    int c, k;                     ///< w: (K, C), b: (K)
     DType type = DType::float32;  ///< of x, y, dx and dy; weights, biases and their gradients are float32
 
     double flops() const { return 2.0 * n * c * k; }

@@ -10,9 +10,9 @@
 // tables.
 //
 // Types. Operands that are the size of a batch (activations and their gradients) have the type of the problem, float32 or
-// bfloat16; weights, their gradients, statistics and sums are float32. With bfloat16, kernels read operands exactly, compute and
-// sum in float32, and round each result once, to nearest even; Write::add rounds the sum. Weights that are multiplied are first
-// rounded to bfloat16. An operand of another type throws TypeError.
+// bfloat16; weights, their gradients, statistics and sums are float32. With bfloat16, kernels read operands exactly, compute
+// and sum in float32, and round each result once, to nearest even; Write::add rounds the sum. Weights that are multiplied are
+// first rounded to bfloat16. An operand of another type throws TypeError.
 //
 // Extreme operands (not finite, huge or denormal). The results of `reference`, rounded to float32, define what is right:
 //   - If `reference` gives NaN or +-Inf, every provider gives NaN or +-Inf: divergence stays visible.

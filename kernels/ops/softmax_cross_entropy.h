@@ -16,7 +16,7 @@ struct SoftmaxCrossEntropy {
   static constexpr std::string_view name = "softmax_cross_entropy";
 
   struct Problem {
-    int n, classes;  ///< logits: (N, classes)
+    int n, classes;               ///< logits: (N, classes)
     DType type = DType::float32;  ///< of logits and their gradient; probabilities and sums are float32
 
     std::size_t size() const { return std::size_t(n) * classes; }

@@ -10,7 +10,10 @@ namespace {
 class Forward final : public Naive<Add> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In a, In b, Out y) override { add_forward(problem_, FloatsIn(a).data(), FloatsIn(b).data(), FloatsOut(y).data()); }
+  void forward(Exec&, In a, In b, Out y) override {
+    add_forward(problem_, FloatsIn(a, problem_.type, "add: a").data(), FloatsIn(b, problem_.type, "add: b").data(),
+                FloatsOut(y, problem_.type, "add: y").data());
+  }
 };
 
 }  // namespace

@@ -10,13 +10,19 @@ namespace {
 class Forward final : public Naive<AvgPool> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, Out y) override { avg_pool_forward(problem_, FloatsIn(x).data(), FloatsOut(y).data()); }
+  void forward(Exec&, In x, Out y) override {
+    avg_pool_forward(problem_, FloatsIn(x, problem_.type, "avg_pool: x").data(),
+                     FloatsOut(y, problem_.type, "avg_pool: y").data());
+  }
 };
 
 class Backward final : public Naive<AvgPool> {
  public:
   using Naive::Naive;
-  void backward(Exec&, In dy, Out dx, Write write) override { avg_pool_backward(problem_, FloatsIn(dy).data(), FloatsOut(dx).data(), write); }
+  void backward(Exec&, In dy, Out dx, Write write) override {
+    avg_pool_backward(problem_, FloatsIn(dy, problem_.type, "avg_pool: dy").data(),
+                      FloatsOut(dx, problem_.type, "avg_pool: dx").data(), write);
+  }
 };
 
 }  // namespace

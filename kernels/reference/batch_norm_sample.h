@@ -68,13 +68,13 @@ struct Operands<BatchNorm> {
   BatchNorm::Problem problem;
   std::size_t channels;
   OperandStore store;
-  Out x, residual, dy;                              // (rows, C); residual is empty unless the problem has one
+  Out x, residual, dy;                                      // (rows, C); residual is empty unless the problem has one
   Span<float> gamma, beta, running_mean, running_variance;  // (C)
-  Out saved_y;                                      // (rows, C); empty unless relu
+  Out saved_y;                                              // (rows, C); empty unless relu
   Span<float> saved_mean, saved_inv_std;                    // (C)
-  Out y;                                            // (rows, C)
+  Out y;                                                    // (rows, C)
   Span<float> mean, variance, inv_std;                      // (C)
-  Out dx, d_residual;                               // (rows, C)
+  Out dx, d_residual;                                       // (rows, C)
   Span<float> dgamma, dbeta;                                // (C)
 };
 

@@ -11,7 +11,8 @@ class Forward final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, ConstSpan<float> w, Out y) override {
-    conv2d_forward(problem_, FloatsIn(x).data(), FloatsIn(w, problem_.type).data(), FloatsOut(y).data());
+    conv2d_forward(problem_, FloatsIn(x, problem_.type, "conv2d: x").data(), FloatsIn(w, problem_.type).data(),
+                   FloatsOut(y, problem_.type, "conv2d: y").data());
   }
 };
 
@@ -19,7 +20,8 @@ class BackwardInput final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
   void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    conv2d_backward_input(problem_, FloatsIn(dy).data(), FloatsIn(w, problem_.type).data(), FloatsOut(dx).data(), write);
+    conv2d_backward_input(problem_, FloatsIn(dy, problem_.type, "conv2d: dy").data(), FloatsIn(w, problem_.type).data(),
+                          FloatsOut(dx, problem_.type, "conv2d: dx").data(), write);
   }
 };
 
@@ -27,7 +29,8 @@ class BackwardWeight final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
   void backward_weight(Exec&, In x, In dy, Span<float> dw, Write write) override {
-    conv2d_backward_weight(problem_, FloatsIn(x).data(), FloatsIn(dy).data(), dw.data(), write);
+    conv2d_backward_weight(problem_, FloatsIn(x, problem_.type, "conv2d: x").data(),
+                           FloatsIn(dy, problem_.type, "conv2d: dy").data(), dw.data(), write);
   }
 };
 

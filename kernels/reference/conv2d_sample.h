@@ -33,7 +33,7 @@ struct Operands<Conv2d> {
 
   Conv2d::Problem problem;
   OperandStore store;
-  Out x;          // (N, H, W, C)
+  Out x;           // (N, H, W, C)
   Span<float> w;   // (K, R, S, C)
   Out dy;          // (N, P, Q, K)
   Out y, dx;       // as dy, x

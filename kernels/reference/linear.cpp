@@ -11,7 +11,8 @@ class Forward final : public Naive<Linear> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
-    linear_forward(problem_, FloatsIn(x).data(), FloatsIn(w, problem_.type).data(), b.data(), FloatsOut(y).data());
+    linear_forward(problem_, FloatsIn(x, problem_.type, "linear: x").data(), FloatsIn(w, problem_.type).data(), b.data(),
+                   FloatsOut(y, problem_.type, "linear: y").data());
   }
 };
 
@@ -19,7 +20,8 @@ class BackwardInput final : public Naive<Linear> {
  public:
   using Naive::Naive;
   void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    linear_backward_input(problem_, FloatsIn(dy).data(), FloatsIn(w, problem_.type).data(), FloatsOut(dx).data(), write);
+    linear_backward_input(problem_, FloatsIn(dy, problem_.type, "linear: dy").data(), FloatsIn(w, problem_.type).data(),
+                          FloatsOut(dx, problem_.type, "linear: dx").data(), write);
   }
 };
 
@@ -27,7 +29,8 @@ class BackwardWeight final : public Naive<Linear> {
  public:
   using Naive::Naive;
   void backward_weight(Exec&, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
-    linear_backward_weight(problem_, FloatsIn(x).data(), FloatsIn(dy).data(), dw.data(), db.data(), write);
+    linear_backward_weight(problem_, FloatsIn(x, problem_.type, "linear: x").data(),
+                           FloatsIn(dy, problem_.type, "linear: dy").data(), dw.data(), db.data(), write);
   }
 };
 

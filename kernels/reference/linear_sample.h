@@ -35,7 +35,7 @@ struct Operands<Linear> {
 
   Linear::Problem problem;
   OperandStore store;
-  Out x;              // (N, C)
+  Out x;               // (N, C)
   Span<float> w;       // (K, C)
   Span<float> b;       // (K)
   Out dy;              // (N, K)

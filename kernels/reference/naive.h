@@ -8,6 +8,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "kernels/ops/sample_inputs.h"
@@ -27,14 +28,16 @@ class Naive : public Op::Kernel {
   const typename Op::Problem problem_;
 };
 
-/// An operand that is read, as floats: its own memory, or a converted copy.
+/// An operand that is read, as floats: its own memory, or a converted copy. Throws TypeError unless it has `type`; `name`
+/// starts the message.
 class FloatsIn {
  public:
-  explicit FloatsIn(In operand) {
-    if (operand.type() == DType::float32) {
-      data_ = operand.as<float>("reference: an operand").data();
+  FloatsIn(In operand, DType type, std::string_view name) {
+    if (type == DType::float32) {
+      data_ = operand.as<float>(name).data();
     } else {
-      for (const BFloat16 value : operand.as<BFloat16>("reference: an operand").host()) converted_.push_back(value);
+      const auto bits = operand.as<BFloat16>(name).host();
+      converted_.assign(bits.begin(), bits.end());
       data_ = converted_.data();
     }
   }
@@ -53,14 +56,15 @@ class FloatsIn {
   const float* data_ = nullptr;
 };
 
-/// An operand that is written, as floats: its own memory, or a converted copy, which the destructor rounds back.
+/// An operand that is written, as floats: its own memory, or a converted copy, which the destructor rounds back. Throws like
+/// FloatsIn.
 class FloatsOut {
  public:
-  explicit FloatsOut(Out operand) {
-    if (operand.type() == DType::float32) {
-      data_ = operand.as<float>("reference: a result").data();
+  FloatsOut(Out operand, DType type, std::string_view name) {
+    if (type == DType::float32) {
+      data_ = operand.as<float>(name).data();
     } else {
-      rounded_ = operand.as<BFloat16>("reference: a result").host();
+      rounded_ = operand.as<BFloat16>(name).host();
       converted_.assign(rounded_.begin(), rounded_.end());
       data_ = converted_.data();
     }

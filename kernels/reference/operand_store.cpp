@@ -75,20 +75,14 @@ Out OperandStore::allocate(std::size_t size, DType type) {
   return {memory_->allocate(size * size_of(type)), size, type, device_};
 }
 
-Out OperandStore::unwritten(std::size_t size, DType type) {
+Out OperandStore::unwritten_of(DType type, std::size_t size) {
   const Out values = allocate(size, type);
   make_unwritten(values);
   return values;
 }
 
-Span<float> OperandStore::normal(std::size_t size, double deviation, double mean) {
-  const Out values = allocate(size, DType::float32);
-  draw_normal(values, deviation, mean);
-  return values.as<float>("sample");
-}
-
-Out OperandStore::activations(std::size_t size, double deviation, double mean) {
-  const Out values = allocate(size, activations_);
+Out OperandStore::normal_of(DType type, std::size_t size, double deviation, double mean) {
+  const Out values = allocate(size, type);
   draw_normal(values, deviation, mean);
   return values;
 }

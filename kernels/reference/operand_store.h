@@ -54,11 +54,17 @@ class OperandStore {
   OperandStore(Exec& exec, std::uint64_t seed, std::unique_ptr<OperandMemory> memory, DType activations = DType::float32);
 
   /// A new operand, all NaN.
-  Span<float> unwritten(std::size_t size) { return unwritten(size, DType::float32).as<float>("sample"); }
-  Out unwritten_activations(std::size_t size) { return unwritten(size, activations_); }
+  Span<float> unwritten(std::size_t size) { return unwritten_of(DType::float32, size).as<float>("sample"); }
+  Out unwritten_activations(std::size_t size) { return unwritten_of(activations_, size); }
+  Out unwritten_of(DType type, std::size_t size);
   /// A new operand, normally distributed.
-  Span<float> normal(std::size_t size, double deviation = 1, double mean = 0);
-  Out activations(std::size_t size, double deviation = 1, double mean = 0);
+  Span<float> normal(std::size_t size, double deviation = 1, double mean = 0) {
+    return normal_of(DType::float32, size, deviation, mean).as<float>("sample");
+  }
+  Out activations(std::size_t size, double deviation = 1, double mean = 0) {
+    return normal_of(activations_, size, deviation, mean);
+  }
+  Out normal_of(DType type, std::size_t size, double deviation = 1, double mean = 0);
   /// A new operand with the values of another one.
   Span<float> copy_of(ConstSpan<float> values);
   /// New labels, uniform in 0 .. classes-1.
@@ -82,7 +88,6 @@ class OperandStore {
 
  private:
   Out allocate(std::size_t size, DType type);
-  Out unwritten(std::size_t size, DType type);
 
   Device device_;
   DType activations_;

@@ -10,7 +10,8 @@ namespace {
 class Update final : public Naive<OptimizerStep> {
  public:
   using Naive::Naive;
-  void update(Exec&, const OptimizerStep::Scalars& scalars, ConstSpan<float> g, Span<float> w, const OptimizerStep::Moments& moments) override {
+  void update(Exec&, const OptimizerStep::Scalars& scalars, ConstSpan<float> g, Span<float> w,
+              const OptimizerStep::Moments& moments) override {
     optimizer_step<float>(problem_, scalars, g.data(), w.data(), {moments.m.data(), moments.v.data(), moments.vh.data()});
   }
 };

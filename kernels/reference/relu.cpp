@@ -10,14 +10,17 @@ namespace {
 class Forward final : public Naive<Relu> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, Out y) override { relu_forward(problem_, FloatsIn(x).data(), FloatsOut(y).data()); }
+  void forward(Exec&, In x, Out y) override {
+    relu_forward(problem_, FloatsIn(x, problem_.type, "relu: x").data(), FloatsOut(y, problem_.type, "relu: y").data());
+  }
 };
 
 class Backward final : public Naive<Relu> {
  public:
   using Naive::Naive;
   void backward(Exec&, In dy, In y, Out dx, Write write) override {
-    relu_backward(problem_, FloatsIn(dy).data(), FloatsIn(y).data(), FloatsOut(dx).data(), write);
+    relu_backward(problem_, FloatsIn(dy, problem_.type, "relu: dy").data(), FloatsIn(y, problem_.type, "relu: y").data(),
+                  FloatsOut(dx, problem_.type, "relu: dx").data(), write);
   }
 };
 

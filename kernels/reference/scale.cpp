@@ -10,7 +10,9 @@ namespace {
 class Forward final : public Naive<Scale> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, Out y) override { scale_forward(problem_, FloatsIn(x).data(), FloatsOut(y).data()); }
+  void forward(Exec&, In x, Out y) override {
+    scale_forward(problem_, FloatsIn(x, problem_.type, "scale: x").data(), FloatsOut(y, problem_.type, "scale: y").data());
+  }
 };
 
 }  // namespace

@@ -11,7 +11,8 @@ class Forward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
   void forward(Exec&, In logits, Labels labels, Span<float> probabilities, Span<float> sums) override {
-    softmax_cross_entropy_forward(problem_, FloatsIn(logits).data(), labels.data(), probabilities.data(), sums.data());
+    softmax_cross_entropy_forward(problem_, FloatsIn(logits, problem_.type, "softmax_cross_entropy: logits").data(),
+                                  labels.data(), probabilities.data(), sums.data());
   }
 };
 
@@ -19,7 +20,8 @@ class Backward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
   void backward(Exec&, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits) override {
-    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale, FloatsOut(dlogits).data());
+    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale,
+                                   FloatsOut(dlogits, problem_.type, "softmax_cross_entropy: dlogits").data());
   }
 };
 

@@ -41,11 +41,11 @@ struct Operands<SoftmaxCrossEntropy> {
   SoftmaxCrossEntropy::Problem problem;
   float scale;
   OperandStore store;
-  Out logits;                              // (N, classes)
-  Labels labels;                           // (N)
+  Out logits;                                      // (N, classes)
+  Labels labels;                                   // (N)
   Span<float> saved_probabilities, probabilities;  // (N, classes)
   Span<float> sums;                                // (3)
-  Out dlogits;                             // (N, classes)
+  Out dlogits;                                     // (N, classes)
 };
 
 }  // namespace apam::kernels

@@ -15,6 +15,12 @@ bool verbose_is_set() {
 
 }  // namespace
 
+DType parse_precision(std::string_view text) {
+  if (text == "float32") return DType::float32;
+  require<InputError>(text == "bf16", "precision: expected float32 or bf16, got '{}'", text);
+  return DType::bfloat16;
+}
+
 Exec::Exec(ExecOptions options) : options_(std::move(options)), verbose_(verbose_is_set()) {
   require<InputError>(options_.threads >= 1, "threads: at least 1 is needed, got {}", options_.threads);
   check_threads(options_.threads);

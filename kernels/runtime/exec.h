@@ -54,6 +54,8 @@ struct ExecOptions {
   std::function<bool()> give_up{};  ///< polled during that wait; true ends it
   bool retime = false;              ///< `auto` measures again and replaces the stored timings
   RunClock clock = take_time;
+  /// In which type nets store activations and their gradients: float32 or bfloat16.
+  DType activations = DType::float32;
 };
 
 /// One line of the report: the provider chosen for a pass of a problem, and how the providers compared.
@@ -85,6 +87,9 @@ struct KernelRequest {
   std::string (*describe_)(const void*);
 };
 
+/// The type of activations for --precision. Throws InputError unless `text` is "float32" or "bf16".
+DType parse_precision(std::string_view text);
+
 class Exec {
  public:
   explicit Exec(ExecOptions options = {});
@@ -107,6 +112,7 @@ class Exec {
   /// A second scratch area, for copies of operands that a kernel passes to another kernel, which uses the workspace.
   void reserve_operand_copies(std::size_t bytes);
   std::byte* operand_copies(std::size_t bytes);
+  std::size_t operand_copies_bytes() const { return operand_copies_.size_bytes(); }
 
   /// Waits until all work submitted to the device is done. Returns at once on the CPU.
   void synchronize();

@@ -69,14 +69,14 @@ class ArrayRef {
       : data_(data), size_(size), type_(type), device_(device) {}
 
   template <class T>
-  requires std::is_convertible_v<T (*)[], Element<std::remove_const_t<T>> (*)[]> ArrayRef(
-      const Span<T>& span)  // NOLINT(google-explicit-constructor)
+  requires std::is_convertible_v < T (*)[], Element<std::remove_const_t<T>>(*)
+  [] > ArrayRef(const Span<T>& span)  // NOLINT(google-explicit-constructor)
       : ArrayRef(reinterpret_cast<Byte*>(span.data()), span.size(), dtype_of<T>, span.device()) {}
 
   /// Host memory as an array on the CPU.
   template <class T>
-  requires std::is_convertible_v<T (*)[], Element<std::remove_const_t<T>> (*)[]> ArrayRef(
-      std::span<T> host)  // NOLINT(google-explicit-constructor)
+  requires std::is_convertible_v < T (*)[], Element<std::remove_const_t<T>>(*)
+  [] > ArrayRef(std::span<T> host)  // NOLINT(google-explicit-constructor)
       : ArrayRef(Span<T>(host)) {}
 
   /// Out becomes In.

@@ -19,7 +19,8 @@ class CarelessRelu final : public Relu::Kernel {
  public:
   void forward(Exec&, In x, Out y) override {
     const auto in = x.as<float>("x").host();
-    std::transform(in.begin(), in.end(), y.as<float>("y").host().begin(), [](float value) { return value > 0.5F ? value : 0.0F; });
+    std::transform(in.begin(), in.end(), y.as<float>("y").host().begin(),
+                   [](float value) { return value > 0.5F ? value : 0.0F; });
   }
   void backward(Exec& exec, In dy, In, Out dx, Write) override { copy(exec, dy, dx); }
 };

@@ -83,7 +83,8 @@ struct support::KernelCheck<Conv2d>::Rules : Operands<Conv2d> {
         reference::conv2d_forward(problem, doubles(x).data(), weight_doubles(w, problem.type).data(), result.data());
         break;
       case Pass::backward_input:
-        reference::conv2d_backward_input(problem, doubles(dy).data(), weight_doubles(w, problem.type).data(), result.data(), Write::overwrite);
+        reference::conv2d_backward_input(problem, doubles(dy).data(), weight_doubles(w, problem.type).data(), result.data(),
+                                         Write::overwrite);
         break;
       case Pass::backward_weight:
         reference::conv2d_backward_weight(problem, doubles(x).data(), doubles(dy).data(), result.data(), Write::overwrite);

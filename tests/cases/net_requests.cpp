@@ -72,7 +72,7 @@ NetRequests dry_run(const TrainedNet& trained) {
   const std::int32_t label = 0;
   const auto forward = [&](engine::Mode mode) {
     tape.begin(mode);
-    engine::softmax_cross_entropy(net->forward(tape.input(image)), Labels(std::span(&label, 1)), 1);
+    engine::softmax_cross_entropy(net->forward(engine::net_input(tape, image)), Labels(std::span(&label, 1)), 1);
   };
 
   Recorder recorder(exec, requests);

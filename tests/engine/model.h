@@ -29,7 +29,9 @@ struct Model {
 };
 
 /// A view of the vector.
-inline Tensor tensor_over(const Shape& shape, std::vector<float>& values) { return {shape, Span<float>(values.data(), values.size())}; }
+inline Tensor tensor_over(const Shape& shape, std::vector<float>& values) {
+  return {shape, Span<float>(values.data(), values.size())};
+}
 
 inline Labels labels_over(std::span<const std::int32_t> labels) { return labels; }
 

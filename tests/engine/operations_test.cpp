@@ -104,6 +104,39 @@ TEST(SoftmaxCrossEntropy, rejects_labels_out_of_range) {
   EXPECT_TRUE(throws<InputError>({"softmax_cross_entropy", "-1", "0 .. 2"}, [&] { run({-1, 0}); }));
 }
 
+TEST(Convert, rounds_and_passes_the_gradient_back) {
+  Model model;
+  model.tape.begin(Mode::training);
+  Values logits{1.0F + 0x1p-9F, 2.0F};  // the first is rounded to 1
+  const Var x = model.tape.input(tensor_over({1, 2}, logits), true);
+  const Var y = convert(x, DType::bfloat16);
+  EXPECT_EQ(y.type(), DType::bfloat16);
+  const std::array<std::int32_t, 1> labels{1};
+  const auto score = softmax_cross_entropy(y, labels_over(labels), 1.0F);
+  const double second = 1 / (1 + std::exp(-1.0));  // probability of the second class, from the rounded logits
+  EXPECT_NEAR(score.loss_sum, -std::log(second), 1e-6);
+  model.tape.backward();
+  const Values gradient = values_of(model.tape.gradient(x));
+  EXPECT_EQ(gradient[0], float{BFloat16(static_cast<float>(1 - second))});
+  EXPECT_EQ(gradient[1], float{BFloat16(static_cast<float>(second - 1))});
+}
+
+TEST(Convert, returns_a_value_of_the_same_type_itself) {
+  Model model;
+  model.tape.begin(Mode::inference);
+  Values values{1, 2};
+  const Var x = model.tape.input(tensor_over({1, 2}, values));
+  EXPECT_EQ(convert(x, DType::float32).data().bytes(), x.data().bytes());
+}
+
+TEST(Add, refuses_operands_of_different_types) {
+  Model model;
+  model.tape.begin(Mode::inference);
+  Values values{1, 2};
+  const Var x = model.tape.input(tensor_over({1, 2}, values));
+  EXPECT_TRUE(throws<TypeError>({"add", "float32", "bfloat16"}, [&] { add(x, convert(x, DType::bfloat16)); }));
+}
+
 /// Every operation with operands of the wrong shape.
 class ShapeErrors : public testing::Test {
  protected:

@@ -125,7 +125,9 @@ TEST(Optimizer, rejects_vectors_of_another_size) {
   Model model;
   Optimizer optimizer({}, kSize, {});
   std::vector<float> values(kSize + 1);
-  const auto step = [&] { optimizer.step(model.exec, ConstSpan<float>(values.data(), kSize + 1), Span<float>(values.data(), kSize)); };
+  const auto step = [&] {
+    optimizer.step(model.exec, ConstSpan<float>(values.data(), kSize + 1), Span<float>(values.data(), kSize));
+  };
   EXPECT_TRUE(throws<ShapeError>({"optimizer", "17", "gradients", "16", "weights", "16"}, step));
   EXPECT_EQ(optimizer.steps(), 0);
 }
@@ -141,7 +143,9 @@ TEST(RunningStatistics, move_by_a_tenth_towards_the_batch) {
   const std::vector<float> batch(kSize, 3.0F);
   update_running_statistics(model.exec, ConstSpan<float>(batch.data(), kSize), Span<float>(running.data(), kSize));
   for (const float value : running) EXPECT_NEAR(value, 1.2F, kRounding);
-  const auto update = [&] { update_running_statistics(model.exec, ConstSpan<float>(batch.data(), 3), Span<float>(running.data(), 4)); };
+  const auto update = [&] {
+    update_running_statistics(model.exec, ConstSpan<float>(batch.data(), 3), Span<float>(running.data(), 4));
+  };
   EXPECT_TRUE(throws<ShapeError>({"running statistics", "3", "4"}, update));
 }
 

@@ -32,9 +32,9 @@ std::vector<float> noise(int rows) {
 /// A net and everything needed to run it.
 class NetRunner {
  public:
-  NetRunner(std::string_view name, int classes, int rows)
+  NetRunner(std::string_view name, int classes, int rows, DType activations = DType::float32)
       : net(make_net(name, classes)),
-        exec({.kernels = KernelSelection::parse("native")}),
+        exec({.kernels = KernelSelection::parse("native"), .activations = activations}),
         arena(Device{}, net->layout()),
         tape(exec, arena),
         rows_(rows),
@@ -45,7 +45,7 @@ class NetRunner {
 
   engine::Var forward(Mode mode) {
     tape.begin(mode);
-    return net->forward(tape.input({{rows_, 32, 32, 3}, Span<float>(pixels_.data(), pixels_.size())}));
+    return net->forward(engine::net_input(tape, {{rows_, 32, 32, 3}, std::span(pixels_)}));
   }
   double step() {
     const auto score =
@@ -99,6 +99,24 @@ TEST_P(EveryNetStep, writes_batch_statistics_but_not_running_statistics) {
     for (const float variance : runner.arena.batch({i}).variance.host()) EXPECT_GT(variance, 0.0F) << i;
     for (const float variance : runner.arena.running({i}).variance.host()) EXPECT_EQ(variance, 1.0F) << i;
   }
+}
+
+TEST_P(EveryNetStep, in_bfloat16_approximates_float32_in_half_the_memory) {
+  constexpr int kRows = 4;
+  NetRunner exact(GetParam(), 10, kRows), rounded(GetParam(), 10, kRows, DType::bfloat16);
+  const double loss = exact.step();
+  EXPECT_NEAR(rounded.step(), loss, 0.02 * loss);
+  const auto g = exact.arena.gradients().host(), h = rounded.arena.gradients().host();
+  double product = 0, squares_g = 0, squares_h = 0;
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    product += double{g[i]} * h[i];
+    squares_g += double{g[i]} * g[i];
+    squares_h += double{h[i]} * h[i];
+  }
+  // ReLUs whose input is close to zero switch, so gradients of whole nets agree only roughly; tests per operation are sharp.
+  EXPECT_GT(product / std::sqrt(squares_g * squares_h), 0.85);
+  EXPECT_LT(static_cast<double>(rounded.tape.arena().peak_bytes()),
+            0.55 * static_cast<double>(exact.tape.arena().peak_bytes()));
 }
 
 TEST(ResNet18, needs_less_than_half_of_pytorchs_memory) {

@@ -57,6 +57,7 @@ MISTAKES = [
     (["train", "--order", "random"], "--order: expected one of shuffled, sequential, got 'random'"),
     (["train", "--augment", "heavy"], "--augment: expected one of standard, none, got 'heavy'"),
     (["train", "--device", "tpu"], "device: expected cpu, cuda or cuda:INDEX, got 'tpu'"),
+    (["train", "--precision", "half"], "float32"),
     (["train", "--kernels", "conv2d=magic"], "this build has no provider 'magic' for 'conv2d'"),
     (["train", "--kernels", "bake=native"], "no operation 'bake'"),
     (["train", "--kernels", "conv2d="], "expected PROVIDER or OP=PROVIDER"),
@@ -111,7 +112,7 @@ class CommandLine(ProgramTest):
         process = call("train", "--help")
         self.assertEqual(process.returncode, 0)
         for option in ("net", "classes", "data", "data-root", "exchange", "optimizer", "lr", "beta1", "beta2", "eps",
-                       "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device",
+                       "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device", "precision",
                        "order", "augment", "init", "out", "overwrite", "max-delay", "lr-schedule", "lr-step-epochs",
                        "lr-step-factor", "warmup-updates", "eval-split"):
             self.assertRegex(process.stdout, rf"(?m)^  --{option}\b")

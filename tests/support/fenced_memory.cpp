@@ -8,7 +8,7 @@ namespace {
 
 // A quiet NaN with its own payload: a kernel that reads it gets NaN, and one that writes there changes the payload.
 constexpr std::uint32_t kFenceWord = 0x7fed7fce;  // so do both halves, as bfloat16
-constexpr std::size_t kFenceWords = 64;  // 256 bytes on each side keep the operand aligned to 64
+constexpr std::size_t kFenceWords = 64;           // 256 bytes on each side keep the operand aligned to 64
 constexpr std::size_t kFenceBytes = kFenceWords * sizeof(std::uint32_t);
 using Fence = std::array<std::uint32_t, kFenceWords>;
 

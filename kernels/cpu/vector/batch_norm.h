@@ -79,7 +79,8 @@ template <class V, class T>
 void normalise(const ChannelMap& map, const NormaliseIn<T>& in, bool relu, T* y, bool stream, std::int64_t rows,
                std::int64_t c) {
   if (in.residual != nullptr) {
-    relu ? normalise_to<V, T, true, true>(map, in, y, stream, rows, c) : normalise_to<V, T, true, false>(map, in, y, stream, rows, c);
+    relu ? normalise_to<V, T, true, true>(map, in, y, stream, rows, c)
+         : normalise_to<V, T, true, false>(map, in, y, stream, rows, c);
   } else {
     relu ? normalise_to<V, T, false, true>(map, in, y, stream, rows, c)
          : normalise_to<V, T, false, false>(map, in, y, stream, rows, c);
@@ -120,8 +121,8 @@ void gradient_sums(const GradientIn<T>& in, const T* y, Gate* gate, const Gradie
 }
 
 template <class V, class T, bool relu>
-void gradient_rows(const ChannelGradient& k, const GradientIn<T>& in, const Gate* gate, const GradientOut<T>& out, std::int64_t rows,
-                   std::int64_t c) {
+void gradient_rows(const ChannelGradient& k, const GradientIn<T>& in, const Gate* gate, const GradientOut<T>& out,
+                   std::int64_t rows, std::int64_t c) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for_each_vector<V>(c, [=, &k, &in, &out](std::int64_t j, auto lanes) {
       const std::int64_t at = i * c + j;
@@ -143,7 +144,8 @@ void gradient_rows(const ChannelGradient& k, const GradientIn<T>& in, const Gate
 template <class V, class T>
 void gradient(const ChannelGradient& k, const GradientIn<T>& in, const Gate* gate, const GradientOut<T>& out, std::int64_t rows,
               std::int64_t c) {
-  gate != nullptr ? gradient_rows<V, T, true>(k, in, gate, out, rows, c) : gradient_rows<V, T, false>(k, in, gate, out, rows, c);
+  gate != nullptr ? gradient_rows<V, T, true>(k, in, gate, out, rows, c)
+                  : gradient_rows<V, T, false>(k, in, gate, out, rows, c);
 }
 
 template <class V, class T>

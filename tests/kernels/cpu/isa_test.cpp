@@ -192,7 +192,7 @@ TEST_P(Vectors, gate_is_open_at_nan) {
   const GradientIn in{dy.data(), zeros.data()};
   isa().float32.batch_norm.gradient_sums(in, y.data(), gate.data(), {zeros.data(), sum_g.data(), sum_gx.data()}, 1, kLongest);
   isa().float32.batch_norm.gradient({zeros.data(), zeros.data(), zeros.data(), zeros.data()}, in, gate.data(),
-                            {unused.data(), d_residual.data(), false, false}, 1, kLongest);
+                                    {unused.data(), d_residual.data(), false, false}, 1, kLongest);
   for (std::int64_t i = 0; i < kLongest; ++i) {
     const float expected = open[i % 7] ? dy[i] : 0.0F;
     EXPECT_EQ(dx[i], expected) << i;

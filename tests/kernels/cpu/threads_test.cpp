@@ -85,7 +85,8 @@ void expect_close(const std::vector<support::CheckedOutput>& outputs, const std:
                                        std::max(outputs[i].magnitude, support::root_mean_square(expected[i])));
     for (std::size_t e = 0; e < actual[i].size(); ++e) {
       const double allowed = tolerance.of(expected[i][e]);
-      ASSERT_NEAR(double{actual[i][e]}, expected[i][e], allowed + outputs[i].storage_rounding(expected[i][e], allowed)) << outputs[i].name << '[' << e << ']';
+      ASSERT_NEAR(double{actual[i][e]}, expected[i][e], allowed + outputs[i].storage_rounding(expected[i][e], allowed))
+          << outputs[i].name << '[' << e << ']';
     }
   }
 }
