@@ -68,6 +68,7 @@ Json describe_build(const training::InfoOptions& options, int threads) {
   json["instruction_sets"] = instruction_sets();
   json["onednn"] = training::kOneDnnVersion.empty() ? Json() : Json(training::kOneDnnVersion);
   json["cuda"] = training::kCudaVersion.empty() ? Json() : Json(training::kCudaVersion);
+  json["gpus"] = gpu_names();
   json["mpi"] = exchange::mpi::library_version();
   json["mpi_launcher"] = exchange::mpi::launcher();
   json["kernel_cache"] = training::json_text(kernel_cache_folder(options.machine).string());
@@ -138,7 +139,8 @@ void print(const Json& json) {
       }
     } else {
       const bool unlimited = key == "cpu_quota" && value.is_null();
-      std::cout << fmt::format("{:<26}{}\n", key, unlimited ? "none" : text_of(value));
+      const bool none = unlimited || (value.is_array() && value.empty());
+      std::cout << fmt::format("{:<26}{}\n", key, none ? "none" : text_of(value));
     }
   }
 }

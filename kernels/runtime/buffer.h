@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "kernels/runtime/span.h"
 
@@ -24,6 +26,9 @@ class DeviceMemory {
 DeviceMemory& device_memory(DeviceKind kind);
 DeviceMemory& cpu_memory();
 DeviceMemory& cuda_memory();
+
+/// The names of the GPUs of this machine, by device index; empty without CUDA, a driver or a GPU.
+std::vector<std::string> gpu_names();
 
 /// Owns uninitialised memory on one device. CPU memory is aligned to 64 bytes, from 4 MiB on to 2 MiB. Move-only.
 class Buffer {

@@ -69,6 +69,21 @@ class CudaMemory final : public DeviceMemory {
 
 }  // namespace
 
+std::vector<std::string> gpu_names() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {  // also without a driver
+    cudaGetLastError();
+    return {};
+  }
+  std::vector<std::string> names;
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, index), "querying GPU {}", index);
+    names.emplace_back(properties.name);
+  }
+  return names;
+}
+
 DeviceMemory& cuda_memory() {
   static auto* const memory = new CudaMemory;  // never destroyed: a static Buffer may be released later
   return *memory;

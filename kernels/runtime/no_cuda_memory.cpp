@@ -5,4 +5,6 @@ namespace apam {
 
 DeviceMemory& cuda_memory() { fail<DeviceError>("cuda: this build has no CUDA; configure it with -DAPAM_CUDA=ON"); }
 
+std::vector<std::string> gpu_names() { return {}; }
+
 }  // namespace apam

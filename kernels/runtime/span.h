@@ -102,8 +102,8 @@ class ArrayRef {
   }
 
   /// `count` elements from `offset`. Throws ShapeError if out of range.
-  ArrayRef part(std::size_t offset, std::size_t count) const {
-    require<ShapeError>(offset <= size_ && count <= size_ - offset, "part: elements {} to {} of an array of {}", offset,
+  ArrayRef subspan(std::size_t offset, std::size_t count) const {
+    require<ShapeError>(offset <= size_ && count <= size_ - offset, "subspan: elements {} to {} of an array of {}", offset,
                         offset + count, size_);
     return {data_ + offset * size_of(type_), count, type_, device_};
   }

@@ -25,7 +25,7 @@ struct support::KernelCheck<Add>::Rules : Operands<Add> {
 
   double flops(Pass) const { return double(problem.size); }
 
-  double bytes(Pass) const { return sizeof(float) * 3.0 * double(problem.size); }
+  double bytes(Pass) const { return double(size_of(problem.type)) * 3.0 * double(problem.size); }
 };
 
 template class support::KernelCheck<Add>;

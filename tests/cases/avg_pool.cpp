@@ -36,7 +36,7 @@ struct support::KernelCheck<AvgPool>::Rules : Operands<AvgPool> {
 
   double flops(Pass) const { return double(problem.x_size()); }
 
-  double bytes(Pass) const { return sizeof(float) * double(problem.x_size() + problem.y_size()); }
+  double bytes(Pass) const { return double(size_of(problem.type)) * double(problem.x_size() + problem.y_size()); }
 };
 
 template class support::KernelCheck<AvgPool>;

@@ -118,7 +118,7 @@ struct support::KernelCheck<BatchNorm>::Rules : Operands<BatchNorm> {
                          : pass == Pass::forward_training ? 2 + problem.residual
                                                           : 2 * (2 + problem.relu);
     const double writes = pass == Pass::backward ? 1 + problem.residual : 1;
-    return sizeof(float) * (reads + writes) * double(problem.size());
+    return double(size_of(problem.type)) * (reads + writes) * double(problem.size());
   }
 
   double offset = 0;  // largest |mean| * inv_std

@@ -95,7 +95,7 @@ struct support::KernelCheck<Conv2d>::Rules : Operands<Conv2d> {
 
   double flops(Pass) const { return problem.flops(); }
 
-  double bytes(Pass) const { return sizeof(float) * double(x.size() + w.size() + y.size()); }
+  double bytes(Pass) const { return double(x.size_bytes() + w.size_bytes() + y.size_bytes()); }
 };
 
 template class support::KernelCheck<Conv2d>;

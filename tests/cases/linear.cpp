@@ -58,7 +58,7 @@ struct support::KernelCheck<Linear>::Rules : Operands<Linear> {
 
   double flops(Pass) const { return problem.flops(); }
 
-  double bytes(Pass) const { return sizeof(float) * double(x.size() + w.size() + y.size()); }
+  double bytes(Pass) const { return double(x.size_bytes() + w.size_bytes() + y.size_bytes()); }
 };
 
 template class support::KernelCheck<Linear>;

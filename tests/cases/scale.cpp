@@ -25,7 +25,7 @@ struct support::KernelCheck<Scale>::Rules : Operands<Scale> {
 
   double flops(Pass) const { return double(problem.size); }
 
-  double bytes(Pass) const { return sizeof(float) * 2.0 * double(problem.size); }
+  double bytes(Pass) const { return double(size_of(problem.type)) * 2.0 * double(problem.size); }
 };
 
 template class support::KernelCheck<Scale>;

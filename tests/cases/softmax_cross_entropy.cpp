@@ -57,7 +57,7 @@ struct support::KernelCheck<SoftmaxCrossEntropy>::Rules : Operands<SoftmaxCrossE
 
   double flops(Pass pass) const { return (pass == Pass::forward ? 4.0 : 2.0) * double(problem.size()); }
 
-  double bytes(Pass) const { return sizeof(float) * 2.0 * double(problem.size()); }
+  double bytes(Pass) const { return double(sizeof(float) + size_of(problem.type)) * double(problem.size()); }
 };
 
 template class support::KernelCheck<SoftmaxCrossEntropy>;

@@ -49,8 +49,8 @@ TEST(Array, knows_its_type) {
   const Out array{std::span(numbers)};
   EXPECT_EQ(array.type(), DType::bfloat16);
   EXPECT_EQ(array.size_bytes(), 12U);
-  EXPECT_EQ(array.part(2, 3).as<BFloat16>("numbers").data(), numbers.data() + 2);
-  EXPECT_THROW((void)array.part(5, 2), ShapeError);
+  EXPECT_EQ(array.subspan(2, 3).as<BFloat16>("numbers").data(), numbers.data() + 2);
+  EXPECT_THROW((void)array.subspan(5, 2), ShapeError);
   EXPECT_TRUE(throws<TypeError>({"relu: x is bfloat16, expected float32"}, [&] { (void)In(array).as<float>("relu: x"); }));
   EXPECT_TRUE(In().as<BFloat16>("nothing").empty());
   EXPECT_TRUE(In().as<float>("nothing").empty());
@@ -77,7 +77,7 @@ struct Operands {
   std::vector<BFloat16> numbers = std::vector<BFloat16>(64, BFloat16(1.0F));
   std::vector<std::int32_t> labels = std::vector<std::int32_t>(4);
   Out of(DType type, std::size_t size) {
-    return type == DType::float32 ? Out(std::span(floats)).part(0, size) : Out(std::span(numbers)).part(0, size);
+    return type == DType::float32 ? Out(std::span(floats)).subspan(0, size) : Out(std::span(numbers)).subspan(0, size);
   }
   Span<float> weights(std::size_t size) { return Span<float>(std::span(floats)).subspan(0, size); }
 };

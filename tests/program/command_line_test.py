@@ -128,6 +128,8 @@ class CommandLine(ProgramTest):
         self.assertIn("MPICH", info["mpi"])
         self.assertEqual(info["providers"]["conv2d"][-1], "reference")
         self.assertGreaterEqual(info["cores"], 1)
+        self.assertIsInstance(info["gpus"], list)
+        self.assertFalse(info["gpus"] and info["cuda"] is None)
 
     def test_info_lists_the_kernels_of_a_net(self):
         kernels = json.loads(call("info", "--json", "--net", "allcnn", "--batch", "1", *MACHINE).stdout)["kernels"]
