@@ -14,7 +14,7 @@ constexpr std::size_t kFreeListCapacity = 256;
 
 ActivationArena::ActivationArena(Device device) : device_(device) {}
 
-ActivationArena::Block ActivationArena::take(std::size_t bytes_wanted) {
+ActivationArena::Block ActivationArena::take(std::size_t bytes_wanted, Growth growth) {
   const std::size_t bytes = std::max(kAlignment, (bytes_wanted + kAlignment - 1) / kAlignment * kAlignment);
   in_use_ += bytes;
   peak_ = std::max(peak_, in_use_);
@@ -27,6 +27,11 @@ ActivationArena::Block ActivationArena::take(std::size_t bytes_wanted) {
       if (hole->bytes == 0) chunk.free.erase(hole);
       return block;
     }
+  }
+  if (growth == Growth::refused) {
+    in_use_ -= bytes;
+    fail<KernelError>("activations: the exec is frozen, and {} bytes do not fit in the {} that are reserved", bytes,
+                      reserved_bytes());
   }
   const int index = static_cast<int>(chunks_.size());
   const std::size_t size = std::max(kChunkBytes, bytes);

@@ -19,8 +19,9 @@ class ActivationArena {
     bool valid() const { return chunk >= 0; }
   };
 
-  /// Uninitialised memory, aligned to 64 bytes.
-  Block take(std::size_t bytes);
+  enum class Growth : bool { refused, allowed };
+  /// Uninitialised memory, aligned to 64 bytes. Throws KernelError if the arena would have to grow and may not.
+  Block take(std::size_t bytes, Growth growth = Growth::allowed);
   void give_back(const Block& block);
   /// The block as `count` elements of `type`. Throws ShapeError if they do not fit.
   Out memory(const Block& block, std::size_t count, DType type) const;

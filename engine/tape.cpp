@@ -41,6 +41,10 @@ void Tape::destroy(const Entry& entry) {
   node_memory_.deallocate(entry.node, entry.bytes, entry.alignment);
 }
 
+ActivationArena::Block Tape::take(std::size_t bytes) {
+  return arena_.take(bytes, exec_.frozen() ? ActivationArena::Growth::refused : ActivationArena::Growth::allowed);
+}
+
 detail::Variable* Tape::new_variable() {
   if (free_variables_.empty()) {
     variables_.push_back(std::make_unique<detail::Variable>());
@@ -62,7 +66,7 @@ detail::SharedBlock* Tape::new_shared_block(std::size_t bytes) {
   }
   detail::SharedBlock* block = free_shared_blocks_.back();
   free_shared_blocks_.pop_back();
-  *block = {arena_.take(bytes), 1};
+  *block = {take(bytes), 1};
   return block;
 }
 
@@ -96,7 +100,7 @@ Var Tape::input(const Tensor& value, bool needs_gradient) {
 
 Var Tape::make(const Shape& shape, DType type, bool needs_gradient) {
   detail::Variable* variable = new_variable();
-  variable->block = arena_.take(shape.size() * size_of(type));
+  variable->block = take(shape.size() * size_of(type));
   variable->value = {shape, arena_.memory(variable->block, shape.size(), type)};
   variable->needs_gradient = needs_gradient && recording();
   return Var(variable);

@@ -187,6 +187,7 @@ class Tape {
   void recycle(detail::Variable* variable);
   void release(detail::SharedBlock* block);
   In gradient(const detail::Variable& variable) const;
+  ActivationArena::Block take(std::size_t bytes);
   detail::Variable* new_variable();
   detail::SharedBlock* new_shared_block(std::size_t bytes);
   void destroy(const Entry& entry);

@@ -200,7 +200,13 @@ KernelCall<Op> look_up(Exec& exec, const typename Op::Problem& problem, typename
   const auto request = [&] { return KernelRequest(Op::name, name_of<Op>(pass), problem); };
   if (const auto& listener = exec.request_listener()) listener(request());
   auto& chosen = exec.cache<KernelCache<Op>>().kernels[{problem, pass}];
-  if (!chosen.kernel) chosen = Choice<Op>(exec, problem, pass).make();
+  if (!chosen.kernel) {
+    if (exec.frozen()) {
+      exec.require_not_frozen(
+          fmt::format("{} of {} {} was not chosen before", name_of<Op>(pass), Op::name, problem.describe()));
+    }
+    chosen = Choice<Op>(exec, problem, pass).make();
+  }
   if (!exec.verbose()) return KernelCall<Op>(*chosen.kernel);
   return KernelCall<Op>(*chosen.kernel, std::make_unique<KernelTrace>(exec, request(), chosen.provider));
 }

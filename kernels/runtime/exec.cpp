@@ -30,18 +30,20 @@ Exec::~Exec() = default;
 Exec::Exec(Exec&&) noexcept = default;
 Exec& Exec::operator=(Exec&&) noexcept = default;
 
-void Exec::reserve_workspace(std::size_t bytes) {
-  if (bytes > workspace_.size_bytes()) workspace_ = Buffer(device(), bytes);
+void Exec::grow(Buffer& buffer, std::size_t bytes, std::string_view name) const {
+  if (bytes <= buffer.size_bytes()) return;
+  if (frozen_) require_not_frozen(fmt::format("{} has {} bytes, {} are needed", name, buffer.size_bytes(), bytes));
+  buffer = Buffer(device(), bytes);
 }
+
+void Exec::reserve_workspace(std::size_t bytes) { grow(workspace_, bytes, "the workspace"); }
 
 std::byte* Exec::workspace(std::size_t bytes) {
   reserve_workspace(bytes);
   return workspace_.data();
 }
 
-void Exec::reserve_operand_copies(std::size_t bytes) {
-  if (bytes > operand_copies_.size_bytes()) operand_copies_ = Buffer(device(), bytes);
-}
+void Exec::reserve_operand_copies(std::size_t bytes) { grow(operand_copies_, bytes, "the memory for copies of operands"); }
 
 std::byte* Exec::operand_copies(std::size_t bytes) {
   reserve_operand_copies(bytes);

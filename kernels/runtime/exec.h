@@ -114,6 +114,12 @@ class Exec {
   std::byte* operand_copies(std::size_t bytes);
   std::size_t operand_copies_bytes() const { return operand_copies_.size_bytes(); }
 
+  /// Ends warm-up: from now on it is a KernelError to choose a kernel, or to grow scratch memory or the memory of activations.
+  void freeze() { frozen_ = true; }
+  bool frozen() const { return frozen_; }
+  /// Throws KernelError if the Exec is frozen: "exec is frozen: WHAT".
+  void require_not_frozen(std::string_view what) const { require<KernelError>(!frozen_, "exec is frozen: {}", what); }
+
   /// Waits until all work submitted to the device is done. Returns at once on the CPU.
   void synchronize();
 
@@ -146,6 +152,8 @@ class Exec {
   bool verbose() const { return verbose_; }
 
  private:
+  void grow(Buffer& buffer, std::size_t bytes, std::string_view name) const;
+
   ExecOptions options_;
   Buffer workspace_, operand_copies_;
   std::map<std::type_index, std::shared_ptr<void>> caches_;
@@ -153,6 +161,7 @@ class Exec {
   KernelDecisions decisions_, adopted_;
   RequestListener listener_;
   bool verbose_;
+  bool frozen_ = false;
 };
 
 /// Copies all elements, in order with the other work of `exec`. Blocks on the CPU; asynchronous on a GPU, where

@@ -117,6 +117,16 @@ TEST(ActivationArena, rejects_more_elements_than_a_block_holds) {
   EXPECT_THROW((void)arena.memory(block, 33, DType::float32), ShapeError);
 }
 
+TEST(ActivationArena, grows_only_if_it_may) {
+  ActivationArena arena(Device{});
+  arena.take(100);
+  const std::size_t in_use = arena.bytes_in_use(), reserved = arena.reserved_bytes();
+  EXPECT_NO_THROW(arena.give_back(arena.take(reserved - in_use, ActivationArena::Growth::refused)));
+  EXPECT_THROW(arena.take(reserved, ActivationArena::Growth::refused), KernelError);
+  EXPECT_EQ(arena.bytes_in_use(), in_use);
+  EXPECT_EQ(arena.reserved_bytes(), reserved);
+}
+
 TEST(ActivationArena, supports_empty_blocks_and_blocks_larger_than_a_chunk) {
   ActivationArena arena(Device{});
   const std::size_t count = std::size_t{80} << 20U;  // 320 MB

@@ -53,7 +53,8 @@ namespace {
 /// A residual net that uses every operation, and an optimizer.
 class Training {
  public:
-  explicit Training(std::string_view kernels) : model_(layout_, kernels, 2), optimizer_({}, layout_.weights_size(), {}) {
+  Training(std::string_view kernels, DType activations)
+      : model_(layout_, kernels, 2, activations), optimizer_({}, layout_.weights_size(), {}) {
     model_.arena.initialize(1);
     model_.tape.on_gradient_ready([this](ParameterId id) { last_ready_ = id; });
   }
@@ -61,7 +62,7 @@ class Training {
   double step() {
     Tape& tape = model_.tape;
     tape.begin(Mode::training);
-    Var x = stem_bn_.relu(stem_(tape.input(tensor_over({kRows, 8, 8, 3}, pixels_))));
+    Var x = stem_bn_.relu(stem_(net_input(tape, tensor_over({kRows, 8, 8, 3}, pixels_))));
     for (const auto& block : blocks_) {
       const Var o = block.bn1.relu(x);
       const Var y = block.conv2(block.bn2.relu(block.conv1(o)));
@@ -77,9 +78,11 @@ class Training {
 
   double evaluate() {
     model_.tape.begin(Mode::inference);
-    const Var x = stem_bn_.relu(stem_(model_.tape.input(tensor_over({kRows, 8, 8, 3}, pixels_))));
+    const Var x = stem_bn_.relu(stem_(net_input(model_.tape, tensor_over({kRows, 8, 8, 3}, pixels_))));
     return softmax_cross_entropy(linear_(avg_pool(x, 8)), labels_over(labels_), 1.0F).loss_sum;
   }
+
+  void freeze() { model_.exec.freeze(); }
 
  private:
   static constexpr int kRows = 2;
@@ -115,10 +118,11 @@ struct Allocations {
 };
 
 /// Allocations of five steps and evaluations after a warm-up of one each.
-Allocations allocations_after_warm_up(std::string_view kernels) {
-  Training training(kernels);
+Allocations allocations_after_warm_up(std::string_view kernels, DType activations = DType::float32) {
+  Training training(kernels, activations);
   const double first = training.step();
   training.evaluate();
+  training.freeze();
   const Allocations before{Buffer::allocations(), allocation_count};
   double last = first;
   for (int step = 0; step < 5; ++step) {
@@ -136,8 +140,22 @@ TEST(Steps, allocate_nothing_after_the_first) {
   EXPECT_EQ(counts.allocations, 0U);
 }
 
+TEST(Steps, in_bfloat16_allocate_nothing_after_the_first) {
+  const auto counts = allocations_after_warm_up("native", DType::bfloat16);
+  EXPECT_EQ(counts.buffers, 0U);
+  EXPECT_EQ(counts.allocations, 0U);
+}
+
 TEST(Steps, on_reference_kernels_allocate_no_buffer_after_the_first) {
   EXPECT_EQ(allocations_after_warm_up("reference").buffers, 0U);  // these kernels do allocate host vectors
+}
+
+TEST(Steps, on_a_frozen_exec_choose_no_kernel) {
+  Training training("native", DType::float32);
+  training.step();
+  training.freeze();
+  training.step();
+  EXPECT_TRUE(throws<KernelError>({"exec is frozen", "forward_inference", "batch_norm"}, [&] { training.evaluate(); }));
 }
 
 TEST(AllocationCounter, counts_operator_new) {

@@ -14,8 +14,9 @@ namespace apam::engine {
 using support::throws;
 
 struct Model {
-  explicit Model(ParameterLayout layout = {}, std::string_view kernels = "reference", int threads = 1)
-      : exec({.threads = threads, .kernels = KernelSelection::parse(kernels)}),
+  explicit Model(ParameterLayout layout = {}, std::string_view kernels = "reference", int threads = 1,
+                 DType activations = DType::float32)
+      : exec({.threads = threads, .kernels = KernelSelection::parse(kernels), .activations = activations}),
         arena(Device{}, std::move(layout)),
         tape(exec, arena) {}
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/runtime/exec.h"
+#include "tests/support/throws.h"
 
 namespace apam {
 namespace {
@@ -110,6 +111,15 @@ TEST(Exec, workspace_grows_and_then_stays) {
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(data) % 64, 0U);
   exec.workspace(2000);
   EXPECT_EQ(exec.workspace_bytes(), 2000U);
+}
+
+TEST(Exec, grows_no_more_once_it_is_frozen) {
+  Exec exec;
+  exec.reserve_workspace(1000);
+  exec.freeze();
+  EXPECT_NO_THROW(exec.workspace(1000));
+  EXPECT_TRUE(support::throws<KernelError>({"exec is frozen", "workspace", "1000", "1001"}, [&] { exec.workspace(1001); }));
+  EXPECT_TRUE(support::throws<KernelError>({"exec is frozen", "operands", "0", "1"}, [&] { exec.operand_copies(1); }));
 }
 
 TEST(Exec, keeps_one_cache_of_each_type) {
