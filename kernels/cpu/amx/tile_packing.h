@@ -1,0 +1,125 @@
+// Packing of the operands of tile products, see tables.h. Loops over 16 or 32 elements, which compilers vectorise.
+#pragma once
+
+#include "kernels/cpu/amx/tile_product.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+inline constexpr int kBlockChannels = kTileDepth;   // of pack_pixels
+inline constexpr int kPairChannels = kTileColumns;  // of pair_pixels
+
+inline void pack_pixels(const PixelRow& row, const Bits16* from, const PackedRow& packed) {
+  constexpr int kBytes = kBlockChannels * sizeof(Bits16);
+  const int whole = row.channels / kBlockChannels * kBlockChannels, rest = row.channels - whole;
+  for (std::int64_t pixel = 0; pixel < row.pixels; ++pixel) {
+    Bits16* to = packed.to + pixel * packed.step;
+    if (from == nullptr) {
+      for (int c = 0; c < row.channels; c += kBlockChannels, to += packed.plane) __builtin_memset(to, 0, kBytes);
+      continue;
+    }
+    const Bits16* at = from + pixel * row.step;
+    for (int c = 0; c < whole; c += kBlockChannels, to += packed.plane) __builtin_memcpy(to, at + c, kBytes);
+    if (rest == 0) continue;
+    __builtin_memset(to, 0, kBytes);
+    for (int c = 0; c < rest; ++c) to[c] = at[whole + c];
+  }
+}
+
+/// A pair in one word, the even element in the low half.
+inline std::uint32_t pair_of(Bits16 even, Bits16 odd) { return std::uint32_t{even} | std::uint32_t{odd} << 16U; }
+
+inline void pair_block(const Bits16* even, const Bits16* odd, Bits16* to) {
+  std::uint32_t pairs[kPairChannels];
+  for (int c = 0; c < kPairChannels; ++c) pairs[c] = pair_of(even[c], odd[c]);
+  __builtin_memcpy(to, pairs, sizeof pairs);
+}
+/// Up to 16 channels; null is zero.
+inline void pair_part(const Bits16* even, const Bits16* odd, int channels, Bits16* to) {
+  for (int c = 0; c < kPairChannels; ++c) {
+    to[2 * c] = even != nullptr && c < channels ? even[c] : Bits16{0};
+    to[2 * c + 1] = odd != nullptr && c < channels ? odd[c] : Bits16{0};
+  }
+}
+
+inline void pair_pixels(const PixelRow& row, const Bits16* even, const Bits16* odd, const PackedRow& packed) {
+  const bool both = even != nullptr && odd != nullptr;
+  for (std::int64_t pixel = 0; pixel < row.pixels; ++pixel) {
+    Bits16* to = packed.to + pixel * packed.step;
+    const std::int64_t at = pixel * row.step;
+    for (int c = 0; c < row.channels; c += kPairChannels, to += packed.plane) {
+      if (both && c + kPairChannels <= row.channels) {
+        pair_block(even + at + c, odd + at + c, to);
+      } else {
+        pair_part(even == nullptr ? nullptr : even + at + c, odd == nullptr ? nullptr : odd + at + c, row.channels - c, to);
+      }
+    }
+  }
+}
+
+using Words = std::uint32_t __attribute__((vector_size(64)));
+
+/// (16, 16) words, by exchanging the off-diagonal blocks of 8 x 8, 4 x 4, 2 x 2 and 1 x 1.
+inline void transpose_words(const Bits16* from, Bits16* to) {
+  Words in[16], out[16];
+  __builtin_memcpy(in, from, sizeof in);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    out[i] = __builtin_shufflevector(in[i], in[i + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+    out[i + 8] = __builtin_shufflevector(in[i], in[i + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < 8; ++k) {
+    const int i = k / 4 * 8 + k % 4;
+    in[i] = __builtin_shufflevector(out[i], out[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+    in[i + 4] = __builtin_shufflevector(out[i], out[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < 8; ++k) {
+    const int i = k / 2 * 4 + k % 2;
+    out[i] = __builtin_shufflevector(in[i], in[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+    out[i + 2] = __builtin_shufflevector(in[i], in[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    in[i] = __builtin_shufflevector(out[i], out[i + 1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+    in[i + 1] = __builtin_shufflevector(out[i], out[i + 1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+  }
+  __builtin_memcpy(to, in, sizeof in);
+}
+
+inline void transpose_pairs(const Bits16* from, std::int64_t tiles, Bits16* to) {
+  for (std::int64_t tile = 0; tile < tiles; ++tile) transpose_words(from + tile * kTileBits, to + tile * kTileBits);
+}
+
+/// to (length) = rounded weights, padded with zeros to kLength.
+template <int kLength>
+inline void round_row(const float* from, int length, Bits16* to) {
+  if (length == kLength) {
+    for (int i = 0; i < kLength; ++i) to[i] = round_to_bits(from[i]);
+  } else {
+    for (int i = 0; i < kLength; ++i) to[i] = i < length ? round_to_bits(from[i]) : Bits16{0};
+  }
+}
+
+inline void pack_filters(const FilterTile& tile, Bits16* to) {
+  Bits16 rounded[kTileColumns][kTileDepth];  // in pairs of depth, to be transposed
+  for (int j = 0; j < kTileColumns; ++j) {
+    round_row<kTileDepth>(tile.from + (j < tile.rows ? j * tile.stride : 0), j < tile.rows ? tile.length : 0, rounded[j]);
+  }
+  transpose_words(rounded[0], to);
+}
+
+inline void pack_rotated(const FilterTile& tile, Bits16* to) {
+  for (int p = 0; p < kTilePairs; ++p, to += 2 * kTileColumns) {
+    Bits16 rows[2][kTileColumns];
+    for (int i = 0; i < 2; ++i) {
+      const int row = 2 * p + i;
+      round_row<kTileColumns>(tile.from + (row < tile.rows ? row * tile.stride : 0), row < tile.rows ? tile.length : 0, rows[i]);
+    }
+    pair_block(rows[0], rows[1], to);
+  }
+}
+
+}  // namespace
+}  // namespace apam::kernels::cpu
