@@ -12,12 +12,14 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlockBytes = 768 << 10;    // packed input of an item, in a 2 MiB L2 cache with weights and sums
-constexpr std::int64_t kWholeBytes = 36 << 10;     // weights of a group that may stay in a 48 KiB L1 cache as a whole
-constexpr std::int64_t kChunkBytes = 20 << 10;     // weights of a chunk, beside three lines of input and the sums in transit
-constexpr std::int64_t kCachedWeights = 1 << 20;   // above, weights come from L3: an item then takes as many images as fit
-constexpr std::int64_t kMinTiles = 16;             // per band
-constexpr std::int64_t kItemsPerThread = 4;        // so that all threads finish at about the same time
+constexpr std::int64_t kBlockBytes =
+    384 << 10;  // packed input of an item, in a 2 MiB L2 cache with weights, sums and next input
+constexpr std::int64_t kLargeBlockBytes = 768 << 10;  // the same without the weights
+constexpr std::int64_t kWholeBytes = 36 << 10;        // weights of a group that may stay in a 48 KiB L1 cache as a whole
+constexpr std::int64_t kChunkBytes = 20 << 10;        // weights of a chunk, beside three lines of input and the sums in transit
+constexpr std::int64_t kCachedWeights = 1 << 20;      // above, weights come from L3: an item then takes as many images as fit
+constexpr std::int64_t kMinTiles = 16;                // per band
+constexpr std::int64_t kItemsPerThread = 4;           // so that all threads finish at about the same time
 constexpr std::int64_t kTileBytes = kTileBits * sizeof(Bits16);
 
 /// x as (N, P, Q, R*S*C) of windows, the convolution as 1x1.
@@ -94,9 +96,10 @@ void AmxProduct::plan_blocks(int threads) {
   std::int64_t taps = 0;
   for (const Phase& phase : shape_.phases) taps += static_cast<std::int64_t>(phase.taps.size());
   const bool cached = taps * blocks_depth_ * panels_ * kTileBytes <= kCachedWeights;
-  while (bands_ < grid_h_ && bytes_of(ceil_div(grid_h_, bands_)) > kBlockBytes) ++bands_;
+  const std::int64_t most_bytes = cached ? kBlockBytes : kLargeBlockBytes;
+  while (bands_ < grid_h_ && bytes_of(ceil_div(grid_h_, bands_)) > kLargeBlockBytes) ++bands_;
   if (bands_ == 1) {
-    const std::int64_t fitting = std::max<std::int64_t>(1, kBlockBytes / bytes_of(grid_h_));
+    const std::int64_t fitting = std::max<std::int64_t>(1, most_bytes / bytes_of(grid_h_));
     block_units_ = cached ? std::clamp<std::int64_t>(units / wanted, 1, fitting) : std::min(fitting, units);
   }
   blocks_ = ceil_div(units, block_units_);
@@ -132,9 +135,12 @@ void AmxProduct::plan_tiles() {
     for (std::int64_t band = 0; band < bands_; ++band) {
       for (std::size_t phase = 0; phase < shape_.phases.size(); ++phase) {
         TileList list = list_tiles(shape_, shape_.phases[phase], pixels_, lines_of(band), images);
-        BandTiles tiles{std::move(list.tiles), {}};
+        BandTiles tiles{std::move(list.tiles), {}, 0};
         for (RowTile& tile : tiles.tiles) tile.a *= kTileDepth;
-        for (const TileRun& run : list.runs) tiles.runs.push_back({step_list(static_cast<int>(phase), run.taps), run.first, run.count});
+        for (const TileRun& run : list.runs) {
+          tiles.runs.push_back({step_list(static_cast<int>(phase), run.taps), run.first, run.count});
+          tiles.blocks += ceil_div(run.count, 2);
+        }
         tiles_.push_back(std::move(tiles));
       }
     }
@@ -189,14 +195,19 @@ void AmxProduct::run(Exec& exec, const BFloat16* x, const float* w, bool accumul
     });
   }
   pack_weights(exec, w, operands.workspace);
-  dynamic_loop(exec.threads(), static_cast<std::int64_t>(items_.size()),
-               [&](std::int64_t item, int thread) { run_item(items_[item], operands, thread); });
+  const auto items = static_cast<std::int64_t>(items_.size());
+  dynamic_loop(exec.threads(), items, [&](std::int64_t item, int thread) {
+    const std::int64_t next = item + exec.threads();
+    run_item(items_[item], next < items ? &items_[next] : nullptr, operands, thread);
+  });
 }
 
 void AmxProduct::pack_weights(Exec& exec, const float* w, std::byte* workspace) const {
-  parallel_for(exec.threads(), static_cast<std::int64_t>(phases_.size()) * panels_, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) pack_panel(static_cast<std::size_t>(i / panels_), i % panels_, w, workspace);
-  });
+  parallel_for(exec.threads(), static_cast<std::int64_t>(phases_.size()) * panels_, 1,
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i)
+                   pack_panel(static_cast<std::size_t>(i / panels_), i % panels_, w, workspace);
+               });
 }
 
 void AmxProduct::pack_panel(std::size_t phase, std::int64_t panel, const float* w, std::byte* workspace) const {
@@ -220,15 +231,41 @@ void AmxProduct::pack_panel(std::size_t phase, std::int64_t panel, const float* 
   }
 }
 
-void AmxProduct::run_item(const Item& item, const Operands& operands, int thread) const {
+void AmxProduct::run_item(const Item& item, const Item* next, const Operands& operands, int thread) const {
+  Ahead ahead = plan_ahead(item, next, operands.x);
   kernels_.configure();
   pack_block(item, operands, thread);
   for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
     for (std::int64_t group = item.groups.begin; group < item.groups.end; ++group) {
-      multiply_group(item, phase, group, operands, thread);
+      multiply_group(item, phase, group, operands, ahead, thread);
     }
   }
   kernels_.release();
+}
+
+/// The input of the next item, shared among the blocks of this one.
+Ahead AmxProduct::plan_ahead(const Item& item, const Item* next, const Bits16* x) const {
+  if (next == nullptr || (next->block == item.block && next->band == item.band)) return {};
+  std::int64_t products = 0;
+  for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
+    const std::int64_t chunks = ceil_div(blocks_depth_, phases_[phase].chunk_blocks);
+    products += tiles_of(item, phase).blocks * chunks * (item.groups.end - item.groups.begin);
+  }
+  if (products == 0) return {};
+  const bool forward_windows = windows_;  // then lines of shape_ are lines of y
+  const std::int64_t line =
+      forward_windows ? std::int64_t{problem_.w} * problem_.c : std::int64_t{shape_.in.w} * shape_.in.channels;
+  const int step = forward_windows ? problem_.stride : shape_.in.step, h = forward_windows ? problem_.h : shape_.in.h;
+  const Range packed = pixels_.lines(lines_of(next->band));
+  const std::int64_t first = std::clamp<std::int64_t>(packed.begin * step, 0, h),
+                     last = std::clamp<std::int64_t>(packed.end * step, 0, h);
+  const std::int64_t image = next->block * block_units_ * pixels_.mapping().lanes;
+  Ahead ahead{.at = x + (image * h + first) * line,
+              .rows = images_in(next->block),
+              .stride = h * line,
+              .lines = ceil_div((last - first) * line, kTileDepth)};
+  ahead.share = ceil_div(ahead.rows * ahead.lines, products);
+  return ahead;
 }
 
 void AmxProduct::pack_block(const Item& item, const Operands& operands, int thread) const {
@@ -243,7 +280,8 @@ void AmxProduct::pack_block(const Item& item, const Operands& operands, int thre
     for (std::size_t plane = 0; plane < pixels_.planes().size(); ++plane) {
       for (std::int64_t line = lines.begin; line < lines.end; ++line) {
         const std::int64_t slot = pixels_.slot(static_cast<int>(plane), line - lines.begin, pixels_.columns().begin);
-        pack_line(operands.x + (first + i) * image_size, line, pixels_.planes()[plane], packed + (start + slot) * kTileDepth, windows);
+        pack_line(operands.x + (first + i) * image_size, line, pixels_.planes()[plane], packed + (start + slot) * kTileDepth,
+                  windows);
       }
     }
   }
@@ -275,7 +313,7 @@ void AmxProduct::pack_line(const Bits16* image, std::int64_t line, const PackedP
   pack({inside.end, all.end}, nullptr);
 }
 
-void AmxProduct::multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands,
+void AmxProduct::multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands, Ahead& ahead,
                                 int thread) const {
   const PhasePlan& plan = phases_[phase];
   const BandTiles& tiles = tiles_of(item, phase);
@@ -300,7 +338,8 @@ void AmxProduct::multiply_group(const Item& item, std::size_t phase, std::int64_
                             .sums = sums_[thread].in(operands.workspace) + (whole ? 0 : run.first * panels * kTileSums),
                             .y = operands.y + first_image * shape_.out_image + column,
                             .columns = static_cast<int>(std::min<std::int64_t>(panels * kTileColumns, shape_.columns - column)),
-                            .accumulate = operands.accumulate});
+                            .accumulate = operands.accumulate,
+                            .ahead = &ahead});
     }
   }
 }

@@ -4,9 +4,9 @@
 //
 // Once per call the weights are rounded and packed in tiles of B: (groups of two panels, depth blocks, taps, panels, tile). A
 // work item is a band of lines of a block of images, and some groups; scheduling is dynamic. An item packs its input, which
-// then stays in the L2 cache. For each group it splits the sum into chunks of whole depth blocks, whose weights stay in the L1
-// cache while all tiles of the item pass: their input is read from L2 once per chunk and reused by all taps. Sums between
-// chunks are kept as tiles.
+// then stays in the L2 cache, and prefetches the next item's input during the products. For each group it splits the sum into
+// chunks of whole depth blocks, whose weights stay in the L1 cache while all tiles of the item pass: their input is read from
+// L2 once per chunk and reused by all taps. Sums between chunks are kept as tiles.
 //
 // The order of summation is depth block by depth block, tap by tap, so results do not depend on the number of threads.
 #pragma once
@@ -54,6 +54,7 @@ class AmxProduct {
   struct BandTiles {
     std::vector<RowTile> tiles;
     std::vector<Run> runs;
+    std::int64_t blocks;  // of the tile unit's products, per group and chunk
   };
   struct Operands {
     const Bits16* x;
@@ -73,10 +74,13 @@ class AmxProduct {
   int panels_in(std::int64_t group) const;
   void pack_weights(Exec& exec, const float* w, std::byte* workspace) const;
   void pack_panel(std::size_t phase, std::int64_t panel, const float* w, std::byte* workspace) const;
-  void run_item(const Item& item, const Operands& operands, int thread) const;
+  /// `next` is the item that this thread will probably run next, or null.
+  void run_item(const Item& item, const Item* next, const Operands& operands, int thread) const;
+  Ahead plan_ahead(const Item& item, const Item* next, const Bits16* x) const;
   void pack_block(const Item& item, const Operands& operands, int thread) const;
   void pack_line(const Bits16* image, std::int64_t line, const PackedPixels::Plane& plane, Bits16* to, Bits16* windows) const;
-  void multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands, int thread) const;
+  void multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands, Ahead& ahead,
+                      int thread) const;
 
   Conv2d::Problem problem_;
   const TileKernels16& kernels_;

@@ -8,8 +8,8 @@
 
 namespace apam::kernels::cpu {
 
-/// Why AMX is absent: "the processor has no AMX", "the kernel refuses AMX: REASON". Empty if it can be used. The first call asks
-/// the kernel, for the whole process.
+/// Why AMX is absent: "the processor has no AMX", "the kernel refuses AMX: REASON". Empty if it can be used. The first call
+/// asks the kernel, for the whole process.
 const std::string& amx_absence();
 
 /// The kernels on AMX, or null if it is absent.

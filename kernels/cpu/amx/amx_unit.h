@@ -20,8 +20,7 @@ struct AmxUnit {
       std::uint16_t row_bytes[16];
       std::uint8_t rows[16];
     };
-    static constexpr Configuration all{
-        1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+    static constexpr Configuration all{1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
     static_assert(sizeof all == 64);
     __asm__ volatile("ldtilecfg %0" : : "m"(all));
   }

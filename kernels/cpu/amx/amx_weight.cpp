@@ -12,15 +12,23 @@ namespace {
 
 constexpr std::int64_t kBandBytes = 640 << 10;    // packed operands of a band, in a 2 MiB L2 cache
 constexpr std::int64_t kSliceBytes = 1280 << 10;  // sums of a slice, in the same
-constexpr std::int64_t kSubBandBytes = 40 << 10;  // two panels of x and of dy, in a 48 KiB L1 cache
+constexpr std::int64_t kSubBandBytes = 42 << 10;  // two panels of x and of dy, in a 48 KiB L1 cache
 constexpr std::int64_t kMinBlocks = 8;            // of the sum per sub-band: 512 cycles while 8 KiB of sums pass
 constexpr std::int64_t kSumBytes = 4 << 20;       // for the sums of all chunks
 constexpr std::int64_t kMaxChunks = 16;
 constexpr std::int64_t kMinBands = 2;  // per chunk
 constexpr std::int64_t kItemsPerThread = 4;
+constexpr std::int64_t kWidePanels = 4;  // of filters per item: with fewer, packing x again in each slice costs too much
 constexpr std::int64_t kTileBytes = kTileBits * sizeof(Bits16);
 
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+/// The lines of x inside the image that some output lines read.
+Range input_lines(const Conv2d::Problem& problem, Range lines) {
+  const std::int64_t begin = lines.begin * problem.stride - problem.padding;
+  const std::int64_t end = (lines.end - 1) * problem.stride - problem.padding + problem.r;
+  return {std::clamp<std::int64_t>(begin, 0, problem.h), std::clamp<std::int64_t>(end, 0, problem.h)};
+}
 
 /// x as (N, P, Q, R*S*C) of windows.
 Conv2d::Problem windows_problem(const Conv2d::Problem& problem) {
@@ -91,7 +99,8 @@ void AmxWeight::plan_columns() {
 /// Bands of whole images, or of lines if images are large; then the steps of each kind of band, and the columns of B.
 void AmxWeight::plan_bands() {
   const int lines = shape_.out_h();
-  const std::int64_t line_bytes = static_cast<std::int64_t>(planes_.size()) * (columns_.end - columns_.begin) * lanes_ / 2 * kTileStride;
+  const std::int64_t line_bytes =
+      static_cast<std::int64_t>(planes_.size()) * (columns_.end - columns_.begin) * lanes_ / 2 * kTileStride;
   const auto bytes = [&](std::int64_t band) {
     const std::int64_t in = std::min<std::int64_t>((band - 1) * shape_.stride + shape_.r, shape_.h);
     return c_panels_ * in * line_bytes + slice_panels_ * band * line_blocks_ * kTileBytes;
@@ -104,7 +113,7 @@ void AmxWeight::plan_bands() {
     band_units_ = std::min({fitting, ceil_div(kMinBlocks, std::int64_t{lines} * line_blocks_), units});
   }
   for (std::int64_t part = 0; part < parts; ++part) {
-    const Range in = input_lines(split(lines, part, parts));
+    const Range in = input_lines(shape_, split(lines, part, parts));
     packed_lines_ = std::max(packed_lines_, in.end - in.begin);
   }
   const std::int64_t slots = band_units_ * packed_lines_ * line_bytes / kTileStride;
@@ -116,7 +125,8 @@ void AmxWeight::plan_bands() {
   }
   for (std::size_t i = 0; i < bands_.size(); ++i) {  // bands of all units but the last have the same steps
     const std::size_t kind = i < static_cast<std::size_t>(parts) || (rest > 0 && i >= static_cast<std::size_t>(full * parts));
-    bands_[i].steps = kind != 0 ? plan_steps(bands_[i].units, bands_[i].lines) : bands_[i - static_cast<std::size_t>(parts)].steps;
+    bands_[i].steps =
+        kind != 0 ? plan_steps(bands_[i].units, bands_[i].lines) : bands_[i - static_cast<std::size_t>(parts)].steps;
   }
   for (std::int64_t pair = 0; pair < c_panels_; pair += 2) {
     for (int s = 0; s < shape_.s; ++s) {
@@ -131,13 +141,6 @@ void AmxWeight::plan_bands() {
   }
 }
 
-/// Input lines that are inside the image.
-Range AmxWeight::input_lines(Range lines) const {
-  const std::int64_t begin = lines.begin * shape_.stride - shape_.padding;
-  const std::int64_t end = (lines.end - 1) * shape_.stride - shape_.padding + shape_.r;
-  return {std::clamp<std::int64_t>(begin, 0, shape_.h), std::clamp<std::int64_t>(end, 0, shape_.h)};
-}
-
 /// The first pair of images of a pixel in packed x; `line` counts from the band's first input line.
 std::int64_t AmxWeight::slot(std::int64_t unit, std::int64_t line, std::int64_t plane, std::int64_t column) const {
   const std::int64_t width = columns_.end - columns_.begin;
@@ -145,26 +148,38 @@ std::int64_t AmxWeight::slot(std::int64_t unit, std::int64_t line, std::int64_t 
   return (((unit * packed_lines_ + line) * planes + plane) * width + column - columns_.begin) * (lanes_ / 2);
 }
 
+/// Two panels of the operands for a part of the output lines of all units in a band. With stride 1, filter rows share most of
+/// x's lines; else only one filter row is in the cache.
+std::int64_t AmxWeight::sub_band_bytes(Range part, Range lines) const {
+  const std::int64_t count = lines.end - lines.begin, line_slots = slot(0, 1, 0, 0) - slot(0, 0, 0, 0);
+  std::int64_t x_lines = 0;
+  for (std::int64_t at = part.begin; at < part.end;) {
+    const std::int64_t begin = at % count, end = std::min(count, begin + part.end - at);
+    const Range in = input_lines(shape_, {lines.begin + begin, lines.begin + end});
+    x_lines += shape_.stride == 1 ? in.end - in.begin : end - begin;
+    at += end - begin;
+  }
+  return 2 * ((part.end - part.begin) * line_blocks_ * kTileBytes + x_lines * line_slots * kTileStride);
+}
+
+/// Splits the band into equal sub-bands that fit into the L1 cache.
 int AmxWeight::plan_steps(std::int64_t units, Range lines) {
   const std::int64_t count = lines.end - lines.begin, all = units * count;
-  const std::int64_t line_bytes = slot(0, 1, 0, 0) - slot(0, 0, 0, 0);  // in slots
-  const auto bytes = [&](std::int64_t part) {
-    return 2 * part * line_blocks_ * kTileBytes + 2 * (part * shape_.stride + shape_.r - 1) * line_bytes * kTileStride;
-  };
-  std::int64_t sub = 1;
-  while (sub < all && bytes(sub + 1) <= kSubBandBytes) ++sub;
-  const std::int64_t first = input_lines(lines).begin;
+  std::int64_t parts = 1;
+  while (parts < all && sub_band_bytes(split(all, 0, parts), lines) > kSubBandBytes) ++parts;
+  const std::int64_t first = input_lines(shape_, lines).begin;
   Steps steps{all * line_blocks_, {}, {}};
-  for (std::int64_t part = 0; part < ceil_div(all, sub); ++part) {
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const Range sub = split(all, part, parts);
     for (int r = 0; r < shape_.r; ++r) {
       const std::size_t before = steps.all.size();
-      for (std::int64_t at = part * sub; at < std::min(all, (part + 1) * sub); ++at) {
+      for (std::int64_t at = sub.begin; at < sub.end; ++at) {
         const std::int64_t line = (lines.begin + at % count) * shape_.stride + r - shape_.padding;
         if (line < 0 || line >= shape_.h) continue;
         for (int block = 0; block < line_blocks_; ++block) {
           const std::int64_t b = slot(at / count, line - first, 0, std::int64_t{block} * pixels_);
-          steps.all.push_back({static_cast<std::int32_t>((at * line_blocks_ + block) * kTileBits),
-                               static_cast<std::int32_t>(b * kTileDepth)});
+          steps.all.push_back(
+              {static_cast<std::int32_t>((at * line_blocks_ + block) * kTileBits), static_cast<std::int32_t>(b * kTileDepth)});
         }
       }
       steps.rows.push_back({nullptr, static_cast<int>(steps.all.size() - before)});
@@ -185,7 +200,8 @@ void AmxWeight::plan_items(int threads) {
   const std::int64_t sum_bytes = k_panels_ * shape_.r * shape_.s * c_panels_ * kTileBytes;
   chunks_ = std::clamp<std::int64_t>(std::min(kSumBytes / sum_bytes, bands / kMinBands), 1, kMaxChunks);
   const std::int64_t cached = ceil_div(k_panels_, slice_panels_);
-  const std::int64_t slices = std::max(cached, std::min(ceil_div(wanted, chunks_), ceil_div(k_panels_, 2)));
+  const std::int64_t busy = std::min(ceil_div(threads, chunks_), ceil_div(k_panels_, 2));
+  const std::int64_t slices = std::max({cached, busy, std::min(ceil_div(wanted, chunks_), ceil_div(k_panels_, kWidePanels))});
   for (int chunk = 0; chunk < static_cast<int>(chunks_); ++chunk) {
     for (std::int64_t slice = 0; slice < slices; ++slice) {
       const Range panels = split(k_panels_, slice, slices, 2);
@@ -212,19 +228,18 @@ float* AmxWeight::sums_of(const Item& item, const Operands& operands, int thread
 }
 
 void AmxWeight::run_item(const Item& item, const Operands& operands, int thread) const {
-  float* sums = sums_of(item, operands, thread);
   kernels_.configure();
   for (std::int64_t band = item.bands.begin; band < item.bands.end; ++band) {
     pack_x(bands_[band], operands, thread);
     pack_dy(bands_[band], item.panels, operands, thread);
-    multiply_band(bands_[band], item.panels, band == item.bands.begin, sums, operands.workspace, thread);
+    multiply_band(item, band, operands, thread);
   }
   kernels_.release();
-  if (chunks_ == 1) write_filters(item.panels, sums, 1, operands);
+  if (chunks_ == 1) write_filters(item.panels, sums_of(item, operands, thread), 1, operands);
 }
 
 void AmxWeight::pack_x(const Band& band, const Operands& operands, int thread) const {
-  const Range lines = input_lines(band.lines);
+  const Range lines = input_lines(shape_, band.lines);
   const std::int64_t image_size = std::int64_t{problem_.h} * problem_.w * problem_.c;
   for (std::int64_t unit = 0; unit < band.units; ++unit) {
     for (int pair = 0; pair < lanes_ / 2; ++pair) {
@@ -232,7 +247,8 @@ void AmxWeight::pack_x(const Band& band, const Operands& operands, int thread) c
       const Bits16* even = image < shape_.n ? operands.x + image * image_size : nullptr;
       const Bits16* odd = image + 1 < shape_.n ? operands.x + (image + 1) * image_size : nullptr;
       for (std::int64_t line = lines.begin; line < lines.end; ++line) {
-        Bits16* to = x_[thread].in(operands.workspace) + (slot(unit, line - lines.begin, 0, columns_.begin) + pair) * kTileDepth;
+        Bits16* to =
+            x_[thread].in(operands.workspace) + (slot(unit, line - lines.begin, 0, columns_.begin) + pair) * kTileDepth;
         pack_x_line(even, odd, line, to, window_lines_[thread].in(operands.workspace));
       }
     }
@@ -297,28 +313,69 @@ void AmxWeight::pack_dy(const Band& band, Range panels, const Operands& operands
   }
 }
 
-void AmxWeight::multiply_band(const Band& band, Range panels, bool first, float* sums, std::byte* workspace, int thread) const {
-  const Steps& steps = steps_[band.steps];
-  const std::int64_t sums_row = shape_.s * c_panels_ * kTileSums;
-  for (std::size_t sub = 0; sub < steps.rows.size(); sub += static_cast<std::size_t>(shape_.r)) {
+void AmxWeight::multiply_band(const Item& item, std::int64_t band, const Operands& operands, int thread) const {
+  const Steps& steps = steps_[bands_[band].steps];
+  const auto rows = static_cast<std::int64_t>(steps.rows.size());
+  const std::int64_t panels = item.panels.end - item.panels.begin, sums_row = shape_.s * c_panels_ * kTileSums;
+  Ahead x, dy;
+  if (band + 1 < item.bands.end) {
+    const std::int64_t products = rows * ceil_div(panels, 2) * ceil_div(shape_.s * c_panels_, 2);
+    x = x_ahead(bands_[band + 1], operands.x);
+    dy = dy_ahead(bands_[band + 1], item.panels, operands.dy);
+    for (Ahead* ahead : {&x, &dy}) ahead->share = ceil_div(ahead->rows * ahead->lines, products);
+  }
+  const int together = shape_.stride == 1 ? shape_.r : 1;  // filter rows
+  for (std::int64_t sub = 0; sub < rows; sub += shape_.r) {
     for (std::int64_t pair = 0; pair < c_panels_; pair += 2) {
       const int width = static_cast<int>(std::min<std::int64_t>(2, c_panels_ - pair));
-      kernels_.outer_product({.steps = steps.rows.data() + sub,
-                              .filter_rows = shape_.r,
-                              .a = dy_[thread].in(workspace),
-                              .a_panel = steps.blocks * kTileBits,
-                              .panels = static_cast<int>(panels.end - panels.begin),
-                              .b = x_[thread].in(workspace),
-                              .b_starts = b_starts_.data() + pair * shape_.s,
-                              .sum_columns = sum_columns_.data() + pair * shape_.s,
-                              .columns = shape_.s * width,
-                              .first = first,
-                              .sums = sums,
-                              .sums_panel = shape_.r * sums_row,
-                              .sums_row = sums_row});
+      for (int r = 0; r < shape_.r; r += together) {
+        kernels_.outer_product({.steps = steps.rows.data() + sub + r,
+                                .filter_rows = together,
+                                .a = dy_[thread].in(operands.workspace),
+                                .a_panel = steps.blocks * kTileBits,
+                                .panels = static_cast<int>(panels),
+                                .b = x_[thread].in(operands.workspace),
+                                .b_starts = b_starts_.data() + pair * shape_.s,
+                                .sum_columns = sum_columns_.data() + pair * shape_.s,
+                                .columns = shape_.s * width,
+                                .first = band == item.bands.begin && sub == 0,
+                                .sums = sums_of(item, operands, thread) + r * sums_row,
+                                .sums_panel = shape_.r * sums_row,
+                                .sums_row = sums_row,
+                                .ahead_a = &dy,
+                                .ahead_b = &x});
+      }
     }
-    first = false;
   }
+}
+
+std::int64_t AmxWeight::images_in(const Band& band) const {
+  return std::min<std::int64_t>(shape_.n - band.first_unit * lanes_, band.units * lanes_);
+}
+
+/// The lines of x that a band reads.
+Ahead AmxWeight::x_ahead(const Band& next, const Bits16* x) const {
+  const std::int64_t line = std::int64_t{problem_.w} * problem_.c, image = problem_.h * line;
+  const Range lines = input_lines(problem_, next.lines);
+  return {.at = x + next.first_unit * lanes_ * image + lines.begin * line,
+          .rows = images_in(next),
+          .stride = image,
+          .lines = ceil_div((lines.end - lines.begin) * line, kTileDepth)};
+}
+
+/// The lines of dy of a band: all channels, or those of a slice if the band is of whole images.
+Ahead AmxWeight::dy_ahead(const Band& next, Range panels, const Bits16* dy) const {
+  const std::int64_t line = std::int64_t{shape_.out_w()} * shape_.k, image = shape_.out_h() * line;
+  const std::int64_t first = next.first_unit * lanes_ * image + next.lines.begin * line,
+                     count = next.lines.end - next.lines.begin;
+  if (panels.end - panels.begin == k_panels_) {
+    return {.at = dy + first, .rows = images_in(next), .stride = image, .lines = ceil_div(count * line, kTileDepth)};
+  }
+  if (count < shape_.out_h()) return {};
+  return {.at = dy + first + panels.begin * kTileColumns,
+          .rows = images_in(next) * image / shape_.k,
+          .stride = shape_.k,
+          .lines = ceil_div((panels.end - panels.begin) * kTileColumns, kTileDepth)};
 }
 
 /// dw (+)= the sums of the chunks, added in order. `sums` is the first chunk's, at the first panel.

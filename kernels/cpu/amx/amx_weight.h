@@ -12,7 +12,8 @@
 //
 // A work item is a chunk of the bands of lines and a slice of the filters; scheduling is dynamic. An item packs band by band
 // into the L2 cache. A band is a sequence of sub-bands whose tiles of x (two panels) and dy (two panels) fit into the L1 cache:
-// x is reused for all filters and taps, dy for all taps of two panels of channels. The slice's sums stay in L2.
+// x is reused for all filters and taps, dy for all taps of two panels of channels; with stride 2, where taps share little, one
+// filter row at a time. The slice's sums stay in L2. The next band is prefetched during the products.
 //
 // Each chunk has its own sums, which are added in order. Bands and chunks depend only on the problem, and within a chunk terms
 // are added in the order of images, lines and columns, so the result does not depend on the number of threads.
@@ -67,14 +68,17 @@ class AmxWeight {
   void plan_bands();
   int plan_steps(std::int64_t units, Range lines);
   void plan_items(int threads);
-  Range input_lines(Range lines) const;
+  std::int64_t sub_band_bytes(Range part, Range lines) const;
+  std::int64_t images_in(const Band& band) const;
   std::int64_t slot(std::int64_t unit, std::int64_t line, std::int64_t plane, std::int64_t column) const;
   float* sums_of(const Item& item, const Operands& operands, int thread) const;
   void run_item(const Item& item, const Operands& operands, int thread) const;
   void pack_x(const Band& band, const Operands& operands, int thread) const;
   void pack_x_line(const Bits16* even, const Bits16* odd, std::int64_t line, Bits16* to, Bits16* windows) const;
   void pack_dy(const Band& band, Range panels, const Operands& operands, int thread) const;
-  void multiply_band(const Band& band, Range panels, bool first, float* sums, std::byte* workspace, int thread) const;
+  void multiply_band(const Item& item, std::int64_t band, const Operands& operands, int thread) const;
+  Ahead x_ahead(const Band& next, const Bits16* x) const;
+  Ahead dy_ahead(const Band& next, Range panels, const Bits16* dy) const;
   void write_filters(Range panels, const float* sums, std::int64_t chunks, const Operands& operands) const;
 
   Conv2d::Problem problem_;
@@ -82,14 +86,14 @@ class AmxWeight {
   bool windows_;           // x is packed as windows, see windows.h
   Conv2d::Problem shape_;  // of the convolution that is computed: the problem, or one of 1x1 on its windows
   int lanes_ = 2;
-  int pixels_, line_blocks_;           // of a line: in a block; blocks
-  std::int64_t k_panels_, c_panels_;   // of 16 channels
-  std::vector<int> planes_;            // column parities
-  Range columns_;                      // packed columns of a plane
+  int pixels_, line_blocks_;                          // of a line: in a block; blocks
+  std::int64_t k_panels_, c_panels_;                  // of 16 channels
+  std::vector<int> planes_;                           // column parities
+  Range columns_;                                     // packed columns of a plane
   std::vector<std::int64_t> b_starts_, sum_columns_;  // (pairs of channel panels, S, 2), see OuterProduct
-  std::int64_t band_units_ = 1, packed_lines_ = 0;  // in a band
-  std::int64_t x_panel_ = 0;                        // elements from panel to panel of packed x
-  std::int64_t slice_panels_ = 1;                   // maximum number of filter panels per item
+  std::int64_t band_units_ = 1, packed_lines_ = 0;    // in a band
+  std::int64_t x_panel_ = 0;                          // elements from panel to panel of packed x
+  std::int64_t slice_panels_ = 1;                     // maximum number of filter panels per item
   std::int64_t chunks_ = 1;
   std::vector<Steps> steps_;
   std::vector<Band> bands_;

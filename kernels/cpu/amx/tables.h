@@ -15,10 +15,19 @@ struct TileSteps {
   int count;
 };
 
+/// Memory that a later call reads: `rows` rows of `lines` cache lines each. Every block of a product prefetches the next
+/// `share` lines into the L2 cache, so that memory is read during the products. `row` and `line` count what is done.
+struct Ahead {
+  const Bits16* at = nullptr;
+  std::int64_t rows = 0, stride = 0, lines = 0;
+  std::int64_t share = 0;
+  std::int64_t row = 0, line = 0;
+};
+
 /// 16 rows of the output of row_product.
 struct RowTile {
-  std::int64_t a;                   // start of A
-  std::int64_t out[kTileRows];      // offset of column 0 of each output row in y
+  std::int64_t a;                                 // start of A
+  std::int64_t out[kTileRows];                    // offset of column 0 of each output row in y
   static constexpr std::int64_t kDiscarded = -1;  // as `out`: the row is not written
 };
 
@@ -36,6 +45,7 @@ struct RowProduct {
   Bits16* y;
   int columns;  // at most panels * 16
   bool accumulate;
+  Ahead* ahead;
 };
 
 /// C[i, r, j] (+)= sum over the steps of filter row r of A_i * B_j, for all panels i of A, filter rows r and columns j of B.
@@ -52,6 +62,7 @@ struct OuterProduct {
   bool first;   // overwrites the sums
   float* sums;  // (panels, filter rows, columns, tile)
   std::int64_t sums_panel, sums_row;
+  Ahead *ahead_a, *ahead_b;
 };
 
 /// Pixels of `channels` adjacent channels, `step` elements apart.

@@ -115,7 +115,8 @@ inline void pack_rotated(const FilterTile& tile, Bits16* to) {
     Bits16 rows[2][kTileColumns];
     for (int i = 0; i < 2; ++i) {
       const int row = 2 * p + i;
-      round_row<kTileColumns>(tile.from + (row < tile.rows ? row * tile.stride : 0), row < tile.rows ? tile.length : 0, rows[i]);
+      round_row<kTileColumns>(tile.from + (row < tile.rows ? row * tile.stride : 0), row < tile.rows ? tile.length : 0,
+                              rows[i]);
     }
     pair_block(rows[0], rows[1], to);
   }

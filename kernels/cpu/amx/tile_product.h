@@ -38,6 +38,15 @@ inline void store_sums(Unit& unit, const SumTiles<kColumns>& sums) {
   }
 }
 
+inline void prefetch(Ahead& ahead) {
+  for (std::int64_t i = 0; i < ahead.share && ahead.row < ahead.rows; ++i) {
+    __builtin_prefetch(ahead.at + ahead.row * ahead.stride + ahead.line * kTileDepth, 0, 2);
+    if (++ahead.line < ahead.lines) continue;
+    ahead.line = 0;
+    ++ahead.row;
+  }
+}
+
 /// Tiles 0 to 3: C, row by row; 4, 5: A; 6, 7: B.
 template <class Unit, int kRows, int kColumns>
 inline void multiply_block(Unit& unit, const Bits16* const* a, const Bits16* const* b, int b_scale, const TileSteps& steps,
@@ -106,6 +115,16 @@ inline void write_rows(const RowProduct& product, const RowTile& tile, const flo
   }
 }
 
+/// Fetches the cache lines of y, which are needed after the products.
+template <int kRows>
+inline void prefetch_rows(const RowProduct& product, const RowTile* tiles) {
+  for (int tile = 0; tile < kRows; ++tile) {
+    for (const std::int64_t out : tiles[tile].out) {
+      if (out != RowTile::kDiscarded) __builtin_prefetch(product.y + out, 1, 3);
+    }
+  }
+}
+
 /// As many blocks of kRows tiles as there are; returns the next tile.
 template <class Unit, int kRows, int kColumns>
 inline int row_blocks(Unit& unit, const RowProduct& product, int tile) {
@@ -113,6 +132,8 @@ inline int row_blocks(Unit& unit, const RowProduct& product, int tile) {
   const Bits16* b[kColumns];
   for (int j = 0; j < kColumns; ++j) b[j] = product.b + j * kTileBits;
   for (; tile + kRows <= product.count; tile += kRows) {
+    prefetch(*product.ahead);
+    if (product.last) prefetch_rows<kRows>(product, product.tiles + tile);
     const Bits16* a[kRows];
     for (int i = 0; i < kRows; ++i) a[i] = product.a + product.tiles[tile + i].a;
     float* at = product.sums + (whole ? 0 : std::int64_t{tile} * kColumns * kTileSums);
@@ -142,6 +163,8 @@ void row_product(const RowProduct& product) {
 template <class Unit, int kRows, int kColumns>
 inline void outer_block(Unit& unit, const OuterProduct& product, int panel, int filter_row, int column) {
   const TileSteps& steps = product.steps[filter_row];
+  prefetch(*product.ahead_a);
+  prefetch(*product.ahead_b);
   if (steps.count == 0 && !product.first) return;
   const Bits16* a[kRows];
   for (int i = 0; i < kRows; ++i) a[i] = product.a + (panel + i) * product.a_panel;

@@ -1,8 +1,8 @@
 // Convolution in bfloat16 on a tile unit: the emulated one everywhere, and the processor's if it has AMX. Results are compared
 // with the naive loops in double on the same rounded operands.
 //
-// Tolerance: a sum of `terms` products in float32, in any order, is off by at most terms * eps * (sum of |products|); rounding
-// to bfloat16 adds half a unit in the last place, at most 2^-8 of the result.
+// Tolerance: the one of sums in float32 (tests/support/tolerance.h); rounding to bfloat16 adds half a unit in the last place,
+// at most 2^-8 of the result.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,6 +22,7 @@
 #include "kernels/reference/conv2d.h"
 #include "kernels/runtime/exec.h"
 #include "kernels/runtime/philox.h"
+#include "tests/support/tolerance.h"
 
 namespace apam::kernels::cpu {
 namespace {
@@ -29,8 +30,8 @@ namespace {
 using Pass = Conv2d::Pass;
 using Problem = Conv2d::Problem;
 
-/// At which end an operand touches a page that cannot be accessed. The rest of its pages is NaN, as are the fences of a bfloat16
-/// and of a float.
+/// At which end an operand touches a page that cannot be accessed. The rest of its pages is NaN, as are the fences of a
+/// bfloat16 and of a float.
 enum class Fence { before, after };
 
 template <class T>
@@ -76,11 +77,6 @@ std::vector<double> widen(const auto& values) {
   return wide;
 }
 
-std::vector<double> magnitudes(std::vector<double> values) {
-  for (double& value : values) value = std::abs(value);
-  return values;
-}
-
 struct Operands {
   std::vector<BFloat16> x, dy;
   std::vector<float> w;
@@ -102,7 +98,7 @@ struct Operands {
 /// A pass by the naive loops.
 std::vector<double> reference_of(const Problem& problem, Pass pass, const std::vector<double>& x, const std::vector<double>& w,
                                  const std::vector<double>& dy) {
-  std::vector<double> out(pass == Pass::forward ? problem.y_size()
+  std::vector<double> out(pass == Pass::forward          ? problem.y_size()
                           : pass == Pass::backward_input ? problem.x_size()
                                                          : problem.w_size());
   if (pass == Pass::forward) reference::conv2d_forward(problem, x.data(), w.data(), out.data());
@@ -116,26 +112,28 @@ std::vector<double> reference_of(const Problem& problem, Pass pass, const std::v
 }
 
 struct Expected {
-  std::vector<double> sums, magnitudes;  // of the products
-  double terms;
+  std::vector<double> sums;
+  support::Tolerance tolerance;
   bool rounded;  // to bfloat16
 
   double allowed(std::size_t e, double target) const {
-    const double sum = terms * std::numeric_limits<float>::epsilon() * (magnitudes[e] + std::abs(target));
+    const double sum = tolerance.of(sums[e]) + support::Tolerance::rounding(target);
     return sum + (rounded ? (std::abs(target) + sum) * 0x1p-8 : 0);
   }
 };
 
+std::int64_t terms_of(const Problem& problem, Pass pass) {
+  const std::int64_t taps = std::int64_t{problem.r} * problem.s;
+  if (pass == Pass::forward) return taps * problem.c;
+  if (pass == Pass::backward_input) return taps * problem.k;
+  return std::int64_t{problem.n} * problem.out_h() * problem.out_w();
+}
+
 Expected expect(const Problem& problem, Pass pass, const Operands& operands) {
-  std::vector<BFloat16> w(operands.w.begin(), operands.w.end());
-  const auto x = widen(operands.x), dy = widen(operands.dy), weights = widen(w);
-  const double taps = double(problem.r) * problem.s;
-  return {reference_of(problem, pass, x, weights, dy),
-          reference_of(problem, pass, magnitudes(x), magnitudes(weights), magnitudes(dy)),
-          pass == Pass::forward          ? taps * problem.c
-          : pass == Pass::backward_input ? taps * problem.k
-                                         : double(problem.n) * problem.out_h() * problem.out_w(),
-          pass != Pass::backward_weight};
+  const std::vector<BFloat16> w(operands.w.begin(), operands.w.end());
+  std::vector<double> sums = reference_of(problem, pass, widen(operands.x), widen(w), widen(operands.dy));
+  const support::Tolerance tolerance(terms_of(problem, pass), support::root_mean_square(sums));
+  return {std::move(sums), tolerance, pass != Pass::backward_weight};
 }
 
 struct How {
@@ -143,6 +141,9 @@ struct How {
   int threads = 1;
   Fence fence = Fence::after;
 };
+
+/// A kernel must not use what earlier kernels left in the workspace.
+void spoil_workspace(Exec& exec) { std::memset(exec.workspace(0), 0xFF, exec.workspace_bytes()); }
 
 /// The output of a pass as floats, added to `before` if that is not empty.
 template <class T>
@@ -163,10 +164,12 @@ std::vector<float> run(const Problem& problem, Pass pass, const Operands& operan
   Fenced<float> w(operands.w, how.fence);
   if (pass == Pass::backward_weight) {
     const AmxWeight weight(exec, problem, how.kernels);
+    spoil_workspace(exec);
     return run_on<float>(how, problem.w_size(), before,
                          [&](bool add, float* dw) { weight.run(exec, x.data(), dy.data(), add, dw); });
   }
   const AmxProduct product(exec, problem, pass, how.kernels);
+  spoil_workspace(exec);
   const bool forward = pass == Pass::forward;
   return run_on<BFloat16>(how, forward ? problem.y_size() : problem.x_size(), before, [&](bool add, BFloat16* out) {
     product.run(exec, forward ? x.data() : dy.data(), w.data(), add, out);
@@ -300,7 +303,8 @@ TEST_P(AmxConvolution, keeps_nan_in_its_image_filter_or_channel) {
         problem, Pass::backward_input, *GetParam(), [&](Operands& o) { o.w[filter * 3 + 4 * c + 1] = nan; },
         [&](std::size_t e) { return e % c == 1; });
     check_reach(
-        problem, Pass::backward_weight, *GetParam(), [&](Operands& o) { o.x[x_image + (problem.w + 1) * c + 2] = BFloat16(nan); },
+        problem, Pass::backward_weight, *GetParam(),
+        [&](Operands& o) { o.x[x_image + (problem.w + 1) * c + 2] = BFloat16(nan); },
         [&](std::size_t e) { return e % c == 2; });
     check_reach(
         problem, Pass::backward_weight, *GetParam(), [&](Operands& o) { o.dy[y_image + k + 7] = BFloat16(nan); },
