@@ -26,13 +26,13 @@ inline void pack_pixels(const PixelRow& row, const Bits16* from, const PackedRow
   }
 }
 
-/// A pair in one word, the even element in the low half.
-inline std::uint32_t pair_of(Bits16 even, Bits16 odd) { return std::uint32_t{even} | std::uint32_t{odd} << 16U; }
-
+/// to (16, 2): the even element of a pair is the low half of a word.
 inline void pair_block(const Bits16* even, const Bits16* odd, Bits16* to) {
-  std::uint32_t pairs[kPairChannels];
-  for (int c = 0; c < kPairChannels; ++c) pairs[c] = pair_of(even[c], odd[c]);
-  __builtin_memcpy(to, pairs, sizeof pairs);
+  Halves low, high;
+  __builtin_memcpy(&low, even, sizeof low);
+  __builtin_memcpy(&high, odd, sizeof high);
+  const Words pairs = __builtin_convertvector(low, Words) | __builtin_convertvector(high, Words) << 16U;
+  __builtin_memcpy(to, &pairs, sizeof pairs);
 }
 /// Up to 16 channels; null is zero.
 inline void pair_part(const Bits16* even, const Bits16* odd, int channels, Bits16* to) {
@@ -56,8 +56,6 @@ inline void pair_pixels(const PixelRow& row, const Bits16* even, const Bits16* o
     }
   }
 }
-
-using Words = std::uint32_t __attribute__((vector_size(64)));
 
 /// (16, 16) words, by exchanging the off-diagonal blocks of 8 x 8, 4 x 4, 2 x 2 and 1 x 1.
 inline void transpose_words(const Bits16* from, Bits16* to) {
@@ -92,14 +90,15 @@ inline void transpose_pairs(const Bits16* from, std::int64_t tiles, Bits16* to) 
   for (std::int64_t tile = 0; tile < tiles; ++tile) transpose_words(from + tile * kTileBits, to + tile * kTileBits);
 }
 
-/// to (length) = rounded weights, padded with zeros to kLength.
+/// to (kLength) = `length` rounded weights, then zeros.
 template <int kLength>
 inline void round_row(const float* from, int length, Bits16* to) {
-  if (length == kLength) {
-    for (int i = 0; i < kLength; ++i) to[i] = round_to_bits(from[i]);
-  } else {
-    for (int i = 0; i < kLength; ++i) to[i] = i < length ? round_to_bits(from[i]) : Bits16{0};
+  float padded[kLength] = {};
+  if (length < kLength) {
+    for (int i = 0; i < length; ++i) padded[i] = from[i];
+    from = padded;
   }
+  for (int i = 0; i < kLength; i += kTileColumns) round_16(from + i, false, to + i);
 }
 
 inline void pack_filters(const FilterTile& tile, Bits16* to) {

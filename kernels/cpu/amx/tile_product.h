@@ -77,25 +77,42 @@ inline void multiply_block(Unit& unit, const Bits16* const* a, const Bits16* con
   store_sums<Unit, 0, kRows * kColumns>(unit, sums);
 }
 
-/// Nearest, ties to even; as BFloat16(float).
-inline Bits16 round_to_bits(float value) {
-  constexpr std::uint32_t kInfinity = 0x7F800000U, kMagnitude = 0x7FFFFFFFU, kQuiet = 0x00400000U;
-  const auto bits = __builtin_bit_cast(std::uint32_t, value);
-  const std::uint32_t rounded = bits + 0x7FFFU + (bits >> 16U & 1U);
-  return static_cast<Bits16>(((bits & kMagnitude) > kInfinity ? bits | kQuiet : rounded) >> 16U);
-}
-inline float widen(Bits16 bits) { return __builtin_bit_cast(float, std::uint32_t{bits} << 16U); }
+// 16 elements of a row. Vectors are not passed by value: without AVX-512 that would depend on the compiler.
+using Words = std::uint32_t __attribute__((vector_size(64)));
+using Floats = float __attribute__((vector_size(64)));
+using Halves = Bits16 __attribute__((vector_size(32)));
 
-/// y (16) (+)= a row of C, rounded.
-inline void write_panel(const float* row, bool accumulate, Bits16* y) {
+/// to (16) = from, or its sum with `to`, rounded to nearest, ties to even, as BFloat16(float).
+inline __attribute__((always_inline)) void round_16(const float* from, bool accumulate, Bits16* to) {
+  constexpr std::uint32_t kInfinity = 0x7F800000U, kMagnitude = 0x7FFFFFFFU, kQuiet = 0x00400000U;
+  Floats sum;
+  __builtin_memcpy(&sum, from, sizeof sum);
   if (accumulate) {
-    for (int j = 0; j < kTileColumns; ++j) y[j] = round_to_bits(widen(y[j]) + row[j]);
-  } else {
-    for (int j = 0; j < kTileColumns; ++j) y[j] = round_to_bits(row[j]);
+    Halves old;
+    __builtin_memcpy(&old, to, sizeof old);
+    const Words widened = __builtin_convertvector(old, Words) << 16U;
+    Floats addend;
+    __builtin_memcpy(&addend, &widened, sizeof addend);
+    sum += addend;
   }
+  Words bits;
+  __builtin_memcpy(&bits, &sum, sizeof bits);
+  const Words nan = reinterpret_cast<Words>((bits & kMagnitude) > kInfinity);  // all bits set, or none
+  const Words rounded = bits + 0x7FFFU + (bits >> 16U & 1U);
+  const Halves halves = __builtin_convertvector(((nan & (bits | kQuiet)) | (~nan & rounded)) >> 16U, Halves);
+  __builtin_memcpy(to, &halves, sizeof halves);
 }
-inline void write_part(const float* row, int columns, bool accumulate, Bits16* y) {
-  for (int j = 0; j < columns; ++j) y[j] = round_to_bits(accumulate ? widen(y[j]) + row[j] : row[j]);
+
+/// The same for up to 16 elements.
+inline void round_part(const float* from, int count, bool accumulate, Bits16* to) {
+  float sums[kTileColumns] = {};
+  Bits16 rounded[kTileColumns] = {};
+  for (int j = 0; j < count; ++j) {
+    sums[j] = from[j];
+    rounded[j] = to[j];
+  }
+  round_16(sums, accumulate, rounded);
+  for (int j = 0; j < count; ++j) to[j] = rounded[j];
 }
 
 template <int kColumns>
@@ -107,9 +124,9 @@ inline void write_rows(const RowProduct& product, const RowTile& tile, const flo
       const float* row = sums + j * kTileSums + i * kTileColumns;
       const int columns = product.columns - j * kTileColumns;
       if (columns >= kTileColumns) {
-        write_panel(row, product.accumulate, y);
+        round_16(row, product.accumulate, y);
       } else {
-        write_part(row, columns, product.accumulate, y);
+        round_part(row, columns, product.accumulate, y);
       }
     }
   }

@@ -143,7 +143,9 @@ struct How {
 };
 
 /// A kernel must not use what earlier kernels left in the workspace.
-void spoil_workspace(Exec& exec) { std::memset(exec.workspace(0), 0xFF, exec.workspace_bytes()); }
+void spoil_workspace(Exec& exec) {
+  if (exec.workspace_bytes() > 0) std::memset(exec.workspace(0), 0xFF, exec.workspace_bytes());
+}
 
 /// The output of a pass as floats, added to `before` if that is not empty.
 template <class T>
