@@ -9,7 +9,8 @@
 //   zero<T>()
 //   load<T>(from, stride)          16 rows of 64 bytes
 //   multiply<C, A, B>()
-//   store<T>(to, stride)           16 rows of 64 bytes
+//   store<T>(to, stride)           the same
+//
 // An object of the unit holds the tiles during one call of a kernel; their values do not outlive it.
 //
 // Arithmetic of multiply, per element of C, with denormal operands and results taken as zero of the same sign:

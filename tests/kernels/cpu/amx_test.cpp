@@ -247,8 +247,8 @@ std::vector<Problem> problems() {
 
 /// Too large for one band, chunk or slice.
 std::vector<Problem> large_problems() {
-  return {square(1, 48, 256, 32, 1, 1, 0), square(1, 40, 288, 20), square(40, 4, 288, 160), square(33, 8, 36, 36),
-          square(40, 32, 16, 16)};
+  return {square(1, 48, 256, 32, 1, 1, 0), square(1, 40, 288, 20), square(40, 4, 288, 160),
+          square(33, 8, 36, 36),           square(40, 32, 16, 16), square(36, 2, 512, 256)};
 }
 
 class AmxConvolution : public testing::TestWithParam<const TileKernels16*> {
