@@ -246,6 +246,7 @@ void AmxProduct::run_item(const Item& item, const Item* next, const Operands& op
 /// The input of the next item, shared among the blocks of this one.
 Ahead AmxProduct::plan_ahead(const Item& item, const Item* next, const Bits16* x) const {
   if (next == nullptr || (next->block == item.block && next->band == item.band)) return {};
+  if (static_cast<int>(pixels_.planes().size()) < shape_.in.step * shape_.in.step) return {};  // most pixels are not read
   std::int64_t products = 0;
   for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
     const std::int64_t chunks = ceil_div(blocks_depth_, phases_[phase].chunk_blocks);

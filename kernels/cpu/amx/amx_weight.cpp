@@ -247,6 +247,7 @@ void AmxWeight::pack_x(const Band& band, const Operands& operands, int thread) c
       const Bits16* even = image < shape_.n ? operands.x + image * image_size : nullptr;
       const Bits16* odd = image + 1 < shape_.n ? operands.x + (image + 1) * image_size : nullptr;
       for (std::int64_t line = lines.begin; line < lines.end; ++line) {
+        if ((line + shape_.padding) % shape_.stride >= shape_.r) continue;  // no tap reads it
         Bits16* to =
             x_[thread].in(operands.workspace) + (slot(unit, line - lines.begin, 0, columns_.begin) + pair) * kTileDepth;
         pack_x_line(even, odd, line, to, window_lines_[thread].in(operands.workspace));
@@ -355,6 +356,7 @@ std::int64_t AmxWeight::images_in(const Band& band) const {
 
 /// The lines of x that a band reads.
 Ahead AmxWeight::x_ahead(const Band& next, const Bits16* x) const {
+  if (shape_.r < shape_.stride || shape_.s < shape_.stride) return {};  // most pixels are not read
   const std::int64_t line = std::int64_t{problem_.w} * problem_.c, image = problem_.h * line;
   const Range lines = input_lines(problem_, next.lines);
   return {.at = x + next.first_unit * lanes_ * image + lines.begin * line,

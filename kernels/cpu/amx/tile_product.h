@@ -132,12 +132,12 @@ inline void write_rows(const RowProduct& product, const RowTile& tile, const flo
   }
 }
 
-/// Fetches the cache lines of y, which are needed after the products.
+/// Fetches the cache lines of y, which are needed after the products. Into L2: the rows of 16 images may be in one set of L1.
 template <int kRows>
 inline void prefetch_rows(const RowProduct& product, const RowTile* tiles) {
   for (int tile = 0; tile < kRows; ++tile) {
     for (const std::int64_t out : tiles[tile].out) {
-      if (out != RowTile::kDiscarded) __builtin_prefetch(product.y + out, 1, 3);
+      if (out != RowTile::kDiscarded) __builtin_prefetch(product.y + out, 1, 2);
     }
   }
 }

@@ -247,8 +247,8 @@ std::vector<Problem> problems() {
 
 /// Too large for one band, chunk or slice.
 std::vector<Problem> large_problems() {
-  return {square(1, 48, 256, 32, 1, 1, 0), square(1, 40, 288, 20), square(40, 4, 288, 160),
-          square(33, 8, 36, 36),           square(40, 32, 16, 16), square(36, 2, 512, 256)};
+  return {square(1, 48, 256, 32, 1, 1, 0), square(1, 40, 288, 20),  square(40, 4, 288, 160),       square(33, 8, 36, 36),
+          square(40, 32, 16, 16),          square(36, 2, 512, 256), square(1, 6, 608, 16, 1, 1, 0)};
 }
 
 class AmxConvolution : public testing::TestWithParam<const TileKernels16*> {
@@ -323,7 +323,9 @@ TEST_P(AmxConvolution, rounds_like_bfloat16) {
     operands.w = {w0, w1};
     return run(problem, Pass::forward, operands, {*GetParam()})[0];
   };
-  EXPECT_EQ(forward(0x1p-130F, 0x1p+20F, 1, 1), 1.0F);
+  EXPECT_EQ(forward(0x1p-130F, 0x1p100F, 0, 0), 0.0F);
+  EXPECT_EQ(forward(0, 0, 0x1p100F, 0x1p-130F), 0.0F);
+  EXPECT_EQ(forward(0x1p-100F, 0x1p-30F, 0, 0), 0.0F);
   EXPECT_EQ(forward(0x1p100F, 0x1p100F, 0, 0), std::numeric_limits<float>::infinity());
   EXPECT_EQ(forward(1, 1, 0x1p-8F, 1), 1.0F);            // a tie, to even
   EXPECT_EQ(forward(1, 1, 0x1.8p-7F, 1), 0x1.04p0F);     // a tie, to even
