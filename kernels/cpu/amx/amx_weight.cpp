@@ -41,6 +41,19 @@ Conv2d::Problem windows_problem(const Conv2d::Problem& problem) {
           .s = 1};
 }
 
+/// to (16) (+)= rows of sums, `stride` apart.
+void add_sums(const float* from, std::int64_t count, std::int64_t stride, bool accumulate, float* to) {
+  std::array<float, kTileColumns> sum{};
+  std::copy_n(from, kTileColumns, sum.begin());
+  if (accumulate) {
+    for (int i = 0; i < kTileColumns; ++i) sum[i] = to[i] + sum[i];
+  }
+  for (std::int64_t other = 1; other < count; ++other) {
+    for (int i = 0; i < kTileColumns; ++i) sum[i] += from[other * stride + i];
+  }
+  std::copy(sum.begin(), sum.end(), to);
+}
+
 int best_lanes(const Conv2d::Problem& shape) {
   int best = 2;
   std::int64_t fewest = 0;
@@ -380,22 +393,24 @@ Ahead AmxWeight::dy_ahead(const Band& next, Range panels, const Bits16* dy) cons
           .lines = ceil_div((panels.end - panels.begin) * kTileColumns, kTileDepth)};
 }
 
-/// dw (+)= the sums of the chunks, added in order. `sums` is the first chunk's, at the first panel.
+/// dw (+)= the sums of the chunks, added in order.
 void AmxWeight::write_filters(Range panels, const float* sums, std::int64_t chunks, const Operands& operands) const {
-  const std::int64_t taps = std::int64_t{shape_.r} * shape_.s, chunk = chunks > 1 ? sums_[1].offset - sums_[0].offset : 0;
-  const std::int64_t chunk_floats = chunk / static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t taps = std::int64_t{shape_.r} * shape_.s;
+  const std::int64_t chunk = k_panels_ * taps * c_panels_ * kTileSums;
   const std::int64_t last = std::min<std::int64_t>(shape_.k, panels.end * kTileRows);
   for (std::int64_t k = panels.begin * kTileRows; k < last; ++k) {
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       const std::int64_t tile = ((k / kTileRows - panels.begin) * taps + tap) * c_panels_;
+      const float* from = sums + tile * kTileSums + k % kTileRows * kTileColumns;
       float* to = operands.dw + (k * taps + tap) * shape_.c;
-      for (std::int64_t c = 0; c < shape_.c; c += kTileColumns) {
-        const float* from = sums + (tile + c / kTileColumns) * kTileSums + k % kTileRows * kTileColumns;
-        const std::int64_t count = std::min<std::int64_t>(kTileColumns, shape_.c - c);
-        for (std::int64_t i = 0; i < count; ++i) {
-          float sum = operands.accumulate ? to[c + i] + from[i] : from[i];
-          for (std::int64_t other = 1; other < chunks; ++other) sum += from[other * chunk_floats + i];
-          to[c + i] = sum;
+      for (std::int64_t c = 0; c < shape_.c; c += kTileColumns, from += kTileSums, to += kTileColumns) {
+        if (c + kTileColumns <= shape_.c) {
+          add_sums(from, chunks, chunk, operands.accumulate, to);
+        } else {
+          std::array<float, kTileColumns> part{};
+          std::copy_n(to, shape_.c - c, part.begin());
+          add_sums(from, chunks, chunk, operands.accumulate, part.data());
+          std::copy_n(part.begin(), shape_.c - c, to);
         }
       }
     }
