@@ -60,6 +60,7 @@ AmxProduct::AmxProduct(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass 
     : problem_(problem),
       kernels_(kernels),
       windows_(pass == Conv2d::Pass::forward && packs_windows(problem)),
+      rotated_(pass == Conv2d::Pass::backward_input),
       shape_(shape_of(problem, pass, windows_)),
       panels_(static_cast<int>(ceil_div(shape_.columns, kTileColumns))),
       blocks_depth_(static_cast<int>(ceil_div(shape_.in.channels, kTileDepth))) {
@@ -125,6 +126,7 @@ void AmxProduct::plan_phases() {
     }
     phases_.push_back({static_cast<int>(taps), static_cast<int>(chunk),
                        workspace_.add<Bits16>(std::int64_t{panels_} * blocks_depth_ * taps * kTileBits)});
+    for (int tap = 0; tap < phases_.back().taps; ++tap) taps_.push_back({static_cast<int>(phases_.size()) - 1, tap});
   }
 }
 
@@ -202,32 +204,40 @@ void AmxProduct::run(Exec& exec, const BFloat16* x, const float* w, bool accumul
   });
 }
 
+/// Threads share panels of filters, or, if filters are rotated, taps and blocks of 32 filters: weights are then read in the
+/// order of memory.
 void AmxProduct::pack_weights(Exec& exec, const float* w, std::byte* workspace) const {
-  parallel_for(exec.threads(), static_cast<std::int64_t>(phases_.size()) * panels_, 1,
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i)
-                   pack_panel(static_cast<std::size_t>(i / panels_), i % panels_, w, workspace);
-               });
+  const std::int64_t columns = rotated_ ? blocks_depth_ : panels_;
+  const auto rows = static_cast<std::int64_t>(rotated_ ? taps_.size() : phases_.size());
+  parallel_for(exec.threads(), rows * columns, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto column = static_cast<int>(i % columns);
+      if (rotated_) {
+        const auto [phase, tap] = taps_[static_cast<std::size_t>(i / columns)];
+        for (int panel = 0; panel < panels_; ++panel) pack_tile({phase, tap, column, panel}, w, workspace);
+      } else {
+        const auto phase = static_cast<int>(i / columns);
+        for (int tap = 0; tap < phases_[phase].taps; ++tap) {
+          for (int block = 0; block < blocks_depth_; ++block) pack_tile({phase, tap, block, column}, w, workspace);
+        }
+      }
+    }
+  });
 }
 
-void AmxProduct::pack_panel(std::size_t phase, std::int64_t panel, const float* w, std::byte* workspace) const {
-  const std::int64_t group = panel / 2, depth = std::int64_t{blocks_depth_} * phases_[phase].taps;
-  const std::int64_t step = panels_in(group) * std::int64_t{kTileBits};
-  Bits16* to = phases_[phase].packed.in(workspace) + group * 2 * depth * kTileBits + panel % 2 * kTileBits;
-  const std::int64_t column = panel * kTileColumns;
-  const auto columns = static_cast<int>(std::min<std::int64_t>(kTileColumns, shape_.columns - column));
-  const bool rotated = shape_.column_stride == 1 && shape_.channel_stride != 1;
-  for (int block = 0; block < blocks_depth_; ++block) {
-    const int channel = block * kTileDepth, channels = std::min(kTileDepth, shape_.in.channels - channel);
-    for (const Tap& tap : shape_.phases[phase].taps) {
-      const float* from = w + tap.weights + channel * shape_.channel_stride + column * shape_.column_stride;
-      if (rotated) {
-        kernels_.pack_rotated({from, shape_.channel_stride, channels, columns}, to);
-      } else {
-        kernels_.pack_filters({from, shape_.column_stride, columns, channels}, to);
-      }
-      to += step;
-    }
+void AmxProduct::pack_tile(const WeightTile& tile, const float* w, std::byte* workspace) const {
+  const PhasePlan& plan = phases_[tile.phase];
+  const std::int64_t group = tile.panel / 2, step = std::int64_t{tile.block} * plan.taps + tile.tap;
+  const std::int64_t depth = std::int64_t{blocks_depth_} * plan.taps;
+  Bits16* to = plan.packed.in(workspace) + (group * 2 * depth + step * panels_in(group) + tile.panel % 2) * kTileBits;
+  const int column = tile.panel * kTileColumns, columns = std::min(kTileColumns, shape_.columns - column);
+  const int channel = tile.block * kTileDepth, channels = std::min(kTileDepth, shape_.in.channels - channel);
+  const float* from =
+      w + shape_.phases[tile.phase].taps[tile.tap].weights + channel * shape_.channel_stride + column * shape_.column_stride;
+  if (rotated_) {
+    kernels_.pack_rotated({from, shape_.channel_stride, channels, columns}, to);
+  } else {
+    kernels_.pack_filters({from, shape_.column_stride, columns, channels}, to);
   }
 }
 

@@ -56,6 +56,13 @@ class AmxProduct {
     std::vector<Run> runs;
     std::int64_t blocks;  // of the tile unit's products, per group and chunk
   };
+  struct PhaseTap {
+    int phase, tap;
+  };
+  /// A tile of packed weights.
+  struct WeightTile {
+    int phase, tap, block, panel;
+  };
   struct Operands {
     const Bits16* x;
     Bits16* y;
@@ -73,7 +80,7 @@ class AmxProduct {
   const BandTiles& tiles_of(const Item& item, std::size_t phase) const;
   int panels_in(std::int64_t group) const;
   void pack_weights(Exec& exec, const float* w, std::byte* workspace) const;
-  void pack_panel(std::size_t phase, std::int64_t panel, const float* w, std::byte* workspace) const;
+  void pack_tile(const WeightTile& tile, const float* w, std::byte* workspace) const;
   /// `next` is the item that this thread will probably run next, or null.
   void run_item(const Item& item, const Item* next, const Operands& operands, int thread) const;
   Ahead plan_ahead(const Item& item, const Item* next, const Bits16* x) const;
@@ -85,6 +92,7 @@ class AmxProduct {
   Conv2d::Problem problem_;
   const TileKernels16& kernels_;
   bool windows_;  // x is packed as windows, see windows.h
+  bool rotated_;  // w is (channels, taps, columns) for this pass, not (columns, taps, channels)
   GatherShape shape_;
   bool zeros_first_;  // some output pixels have no taps
   int panels_;        // of 16 output channels
@@ -93,6 +101,7 @@ class AmxProduct {
   std::int64_t block_units_ = 1, blocks_ = 1, bands_ = 1, grid_h_ = 0;
   std::int64_t plane_ = 0;  // elements from depth block to depth block of the packed input
   std::vector<PhasePlan> phases_;
+  std::vector<PhaseTap> taps_;  // of all phases
   std::vector<StepList> step_lists_;
   std::vector<BandTiles> tiles_;  // (full or last block, bands, phases)
   std::vector<Item> items_;
