@@ -12,14 +12,14 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlockBytes =
-    384 << 10;  // packed input of an item, in a 2 MiB L2 cache with weights, sums and next input
-constexpr std::int64_t kLargeBlockBytes = 768 << 10;  // the same without the weights
-constexpr std::int64_t kWholeBytes = 36 << 10;        // weights of a group that may stay in a 48 KiB L1 cache as a whole
-constexpr std::int64_t kChunkBytes = 20 << 10;    // weights of a chunk; three lines of input and sums in transit take the rest
-constexpr std::int64_t kCachedWeights = 1 << 20;  // above, weights come from L3: an item then takes as many images as fit
-constexpr std::int64_t kMinTiles = 16;            // per band
-constexpr std::int64_t kItemsPerThread = 4;       // so that all threads finish at about the same time
+// For a core with 48 KiB of L1 and 2 MiB of L2 cache.
+constexpr std::int64_t kBlockBytes = 384 << 10;       // packed input of an item; L2 also has weights, sums and the next input
+constexpr std::int64_t kLargeBlockBytes = 768 << 10;  // the same if the weights do not fit into L2
+constexpr std::int64_t kCachedWeights = 1 << 20;      // above, weights come from L3, for as many images at a time as fit
+constexpr std::int64_t kWholeBytes = 36 << 10;        // weights of a group that may stay in L1 as a whole
+constexpr std::int64_t kChunkBytes = 20 << 10;        // of a chunk; three lines of input and sums in transit take the rest
+constexpr std::int64_t kMinTiles = 16;                // per band
+constexpr std::int64_t kItemsPerThread = 4;           // so that all threads finish at about the same time
 constexpr std::int64_t kTileBytes = kTileBits * sizeof(Bits16);
 
 /// x as (N, P, Q, R*S*C) of windows, the convolution as 1x1.
