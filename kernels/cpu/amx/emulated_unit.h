@@ -32,9 +32,21 @@ class EmulatedUnit {
     multiply_add(tiles_[A], tiles_[B], tiles_[C]);
   }
 
+  static void round(const float* from, bool accumulate, Bits16* to) {
+    for (int j = 0; j < kTileColumns; ++j) to[j] = rounded(accumulate ? even_of(to[j]) + from[j] : from[j]);
+  }
+
  private:
   static constexpr int kRowBytes = 64, kWords = 16;
   using Tile = std::uint32_t[kTileRows][kWords];
+
+  /// As BFloat16(float), but denormal numbers become zero.
+  static Bits16 rounded(float value) {
+    constexpr std::uint32_t kInfinity = 0x7F800000U, kMagnitude = 0x7FFFFFFFU, kQuiet = 0x00400000U;
+    const std::uint32_t bits = flush(__builtin_bit_cast(std::uint32_t, value));
+    const std::uint32_t nearest = bits + 0x7FFFU + (bits >> 16U & 1U);
+    return static_cast<Bits16>(((bits & kMagnitude) > kInfinity ? bits | kQuiet : nearest) >> 16U);
+  }
 
   static std::uint32_t flush(std::uint32_t bits) {
     constexpr std::uint32_t kExponent = 0x7F800000U, kSign = 0x80000000U;

@@ -9,8 +9,8 @@ namespace {
 
 template <class Unit>
 constexpr TileKernels16 tile_table() {
-  return {Unit::name,  Unit::configure, Unit::release,   row_product<Unit>, outer_product<Unit>,
-          pack_pixels, pair_pixels,     transpose_pairs, pack_filters,      pack_rotated};
+  return {Unit::name,  Unit::configure, Unit::release,   row_product<Unit>,  outer_product<Unit>,
+          pack_pixels, pair_pixels,     transpose_pairs, pack_filters<Unit>, pack_rotated<Unit>};
 }
 
 }  // namespace

@@ -26,6 +26,10 @@ inline void pack_pixels(const PixelRow& row, const Bits16* from, const PackedRow
   }
 }
 
+// 16 or 32 elements of a row. Vectors are not passed by value: without AVX-512 that would depend on the compiler.
+using Words = std::uint32_t __attribute__((vector_size(64)));
+using Halves = Bits16 __attribute__((vector_size(32)));
+
 /// to (16, 2): the even element of a pair is the low half of a word.
 inline void pair_block(const Bits16* even, const Bits16* odd, Bits16* to) {
   Halves low, high;
@@ -91,31 +95,33 @@ inline void transpose_pairs(const Bits16* from, std::int64_t tiles, Bits16* to) 
 }
 
 /// to (kLength) = `length` rounded weights, then zeros.
-template <int kLength>
+template <class Unit, int kLength>
 inline void round_row(const float* from, int length, Bits16* to) {
   float padded[kLength] = {};
   if (length < kLength) {
     for (int i = 0; i < length; ++i) padded[i] = from[i];
     from = padded;
   }
-  for (int i = 0; i < kLength; i += kTileColumns) round_16(from + i, false, to + i);
+  for (int i = 0; i < kLength; i += kTileColumns) Unit::round(from + i, false, to + i);
 }
 
-inline void pack_filters(const FilterTile& tile, Bits16* to) {
+template <class Unit>
+void pack_filters(const FilterTile& tile, Bits16* to) {
   Bits16 rounded[kTileColumns][kTileDepth];  // in pairs of depth, to be transposed
   for (int j = 0; j < kTileColumns; ++j) {
-    round_row<kTileDepth>(tile.from + (j < tile.rows ? j * tile.stride : 0), j < tile.rows ? tile.length : 0, rounded[j]);
+    round_row<Unit, kTileDepth>(tile.from + (j < tile.rows ? j * tile.stride : 0), j < tile.rows ? tile.length : 0, rounded[j]);
   }
   transpose_words(rounded[0], to);
 }
 
-inline void pack_rotated(const FilterTile& tile, Bits16* to) {
+template <class Unit>
+void pack_rotated(const FilterTile& tile, Bits16* to) {
   for (int p = 0; p < kTilePairs; ++p, to += 2 * kTileColumns) {
     Bits16 rows[2][kTileColumns];
     for (int i = 0; i < 2; ++i) {
       const int row = 2 * p + i;
-      round_row<kTileColumns>(tile.from + (row < tile.rows ? row * tile.stride : 0), row < tile.rows ? tile.length : 0,
-                              rows[i]);
+      round_row<Unit, kTileColumns>(tile.from + (row < tile.rows ? row * tile.stride : 0), row < tile.rows ? tile.length : 0,
+                                    rows[i]);
     }
     pair_block(rows[0], rows[1], to);
   }

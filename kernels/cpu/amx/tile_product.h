@@ -77,33 +77,8 @@ inline void multiply_block(Unit& unit, const Bits16* const* a, const Bits16* con
   store_sums<Unit, 0, kRows * kColumns>(unit, sums);
 }
 
-// 16 elements of a row. Vectors are not passed by value: without AVX-512 that would depend on the compiler.
-using Words = std::uint32_t __attribute__((vector_size(64)));
-using Floats = float __attribute__((vector_size(64)));
-using Halves = Bits16 __attribute__((vector_size(32)));
-
-/// to (16) = from, or its sum with `to`, rounded to nearest, ties to even, as BFloat16(float).
-inline __attribute__((always_inline)) void round_16(const float* from, bool accumulate, Bits16* to) {
-  constexpr std::uint32_t kInfinity = 0x7F800000U, kMagnitude = 0x7FFFFFFFU, kQuiet = 0x00400000U;
-  Floats sum;
-  __builtin_memcpy(&sum, from, sizeof sum);
-  if (accumulate) {
-    Halves old;
-    __builtin_memcpy(&old, to, sizeof old);
-    const Words widened = __builtin_convertvector(old, Words) << 16U;
-    Floats addend;
-    __builtin_memcpy(&addend, &widened, sizeof addend);
-    sum += addend;
-  }
-  Words bits;
-  __builtin_memcpy(&bits, &sum, sizeof bits);
-  const Words nan = reinterpret_cast<Words>((bits & kMagnitude) > kInfinity);  // all bits set, or none
-  const Words rounded = bits + 0x7FFFU + (bits >> 16U & 1U);
-  const Halves halves = __builtin_convertvector(((nan & (bits | kQuiet)) | (~nan & rounded)) >> 16U, Halves);
-  __builtin_memcpy(to, &halves, sizeof halves);
-}
-
-/// The same for up to 16 elements.
+/// Unit::round for up to 16 elements.
+template <class Unit>
 inline void round_part(const float* from, int count, bool accumulate, Bits16* to) {
   float sums[kTileColumns] = {};
   Bits16 rounded[kTileColumns] = {};
@@ -111,11 +86,11 @@ inline void round_part(const float* from, int count, bool accumulate, Bits16* to
     sums[j] = from[j];
     rounded[j] = to[j];
   }
-  round_16(sums, accumulate, rounded);
+  Unit::round(sums, accumulate, rounded);
   for (int j = 0; j < count; ++j) to[j] = rounded[j];
 }
 
-template <int kColumns>
+template <class Unit, int kColumns>
 inline void write_rows(const RowProduct& product, const RowTile& tile, const float* sums) {
   for (int i = 0; i < kTileRows; ++i) {
     if (tile.out[i] == RowTile::kDiscarded) continue;
@@ -124,9 +99,9 @@ inline void write_rows(const RowProduct& product, const RowTile& tile, const flo
       const float* row = sums + j * kTileSums + i * kTileColumns;
       const int columns = product.columns - j * kTileColumns;
       if (columns >= kTileColumns) {
-        round_16(row, product.accumulate, y);
+        Unit::round(row, product.accumulate, y);
       } else {
-        round_part(row, columns, product.accumulate, y);
+        round_part<Unit>(row, columns, product.accumulate, y);
       }
     }
   }
@@ -159,7 +134,7 @@ inline int row_blocks(Unit& unit, const RowProduct& product, int tile) {
     multiply_block<Unit, kRows, kColumns>(unit, a, b, kColumns * kTileBits, product.steps, sums, product.first);
     if (!product.last) continue;
     for (int i = 0; i < kRows; ++i) {
-      write_rows<kColumns>(product, product.tiles[tile + i], at + std::int64_t{i} * kColumns * kTileSums);
+      write_rows<Unit, kColumns>(product, product.tiles[tile + i], at + std::int64_t{i} * kColumns * kTileSums);
     }
   }
   return tile;

@@ -10,6 +10,7 @@
 //   load<T>(from, stride)          16 rows of 64 bytes
 //   multiply<C, A, B>()
 //   store<T>(to, stride)           the same
+//   static round(from, add, to)    to (16) bfloat16 = from (16) float32, or old value + from, rounded
 //
 // An object of the unit holds the tiles during one call of a kernel; their values do not outlive it.
 //
@@ -17,7 +18,8 @@
 //   even = odd = 0
 //   for p in 0 .. 15: even += a[2p] * b[p][0], odd += a[2p + 1] * b[p][1]   (fused: rounded once)
 //   c += (even + odd)
-// All roundings are to nearest, ties to even. (Intel, Software Developer's Manual, TDPBF16PS.)
+// All roundings are to nearest, ties to even; round() also takes denormal values as zero. (Intel, Software Developer's Manual,
+// TDPBF16PS.)
 #pragma once
 
 #include <cstdint>
