@@ -40,19 +40,22 @@ inline void pair_block(const Bits16* even, const Bits16* odd, Bits16* to) {
 }
 /// Up to 16 channels; null is zero.
 inline void pair_part(const Bits16* even, const Bits16* odd, int channels, Bits16* to) {
-  for (int c = 0; c < kPairChannels; ++c) {
-    to[2 * c] = even != nullptr && c < channels ? even[c] : Bits16{0};
-    to[2 * c + 1] = odd != nullptr && c < channels ? odd[c] : Bits16{0};
-  }
+  Bits16 rows[2][kPairChannels] = {};
+  const int count = channels < kPairChannels ? channels : kPairChannels;
+  for (int c = 0; even != nullptr && c < count; ++c) rows[0][c] = even[c];
+  for (int c = 0; odd != nullptr && c < count; ++c) rows[1][c] = odd[c];
+  pair_block(rows[0], rows[1], to);
 }
 
 inline void pair_pixels(const PixelRow& row, const Bits16* even, const Bits16* odd, const PackedRow& packed) {
-  const bool both = even != nullptr && odd != nullptr;
+  const bool none = even == nullptr && odd == nullptr, both = even != nullptr && odd != nullptr;
   for (std::int64_t pixel = 0; pixel < row.pixels; ++pixel) {
     Bits16* to = packed.to + pixel * packed.step;
     const std::int64_t at = pixel * row.step;
     for (int c = 0; c < row.channels; c += kPairChannels, to += packed.plane) {
-      if (both && c + kPairChannels <= row.channels) {
+      if (none) {
+        __builtin_memset(to, 0, 2 * kPairChannels * sizeof(Bits16));
+      } else if (both && c + kPairChannels <= row.channels) {
         pair_block(even + at + c, odd + at + c, to);
       } else {
         pair_part(even == nullptr ? nullptr : even + at + c, odd == nullptr ? nullptr : odd + at + c, row.channels - c, to);
