@@ -1,0 +1,360 @@
+// Convolution in bfloat16 on a tile unit: the emulated one everywhere, and the processor's if it has AMX. Results are compared
+// with the naive loops in double on the same rounded operands.
+//
+// Tolerance: the one of sums in float32 (tests/support/tolerance.h); rounding to bfloat16 adds half a unit in the last place,
+// at most 2^-8 of the result.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "kernels/cpu/amx/amx_product.h"
+#include "kernels/cpu/amx/amx_support.h"
+#include "kernels/cpu/amx/amx_weight.h"
+#include "kernels/cpu/amx/builds.h"
+#include "kernels/reference/conv2d.h"
+#include "kernels/runtime/exec.h"
+#include "kernels/runtime/philox.h"
+#include "tests/support/tolerance.h"
+
+namespace apam::kernels::cpu {
+namespace {
+
+using Pass = Conv2d::Pass;
+using Problem = Conv2d::Problem;
+
+/// At which end an operand touches a page that cannot be accessed. The rest of its pages is NaN, as are the fences of a
+/// bfloat16 and of a float.
+enum class Fence { before, after };
+
+template <class T>
+class Fenced {
+ public:
+  Fenced(const std::vector<T>& values, Fence fence) : bytes_(values.size() * sizeof(T)) {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    inside_ = std::max(page, (bytes_ + page - 1) / page * page);
+    mapped_ = inside_ + 2 * page;
+    base_ = static_cast<std::byte*>(::mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (base_ == MAP_FAILED || ::mprotect(base_ + page, inside_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+    first_ = base_ + page;
+    std::memset(first_, kNaN, inside_);
+    start_ = fence == Fence::before ? first_ : first_ + (inside_ - bytes_);
+    std::memcpy(start_, values.data(), bytes_);
+  }
+  ~Fenced() { ::munmap(base_, mapped_); }
+  Fenced(const Fenced&) = delete;
+  Fenced& operator=(const Fenced&) = delete;
+
+  T* data() { return reinterpret_cast<T*>(start_); }
+  std::vector<T> values() const {
+    std::vector<T> all(bytes_ / sizeof(T));
+    std::memcpy(all.data(), start_, bytes_);
+    return all;
+  }
+  bool intact() const {
+    const auto is_fence = [](std::byte value) { return value == std::byte{kNaN}; };
+    return std::all_of(first_, start_, is_fence) && std::all_of(start_ + bytes_, first_ + inside_, is_fence);
+  }
+
+ private:
+  static constexpr unsigned char kNaN = 0xFF;
+
+  std::size_t bytes_, inside_ = 0, mapped_ = 0;
+  std::byte *base_ = nullptr, *first_ = nullptr, *start_ = nullptr;
+};
+
+std::vector<double> widen(const auto& values) {
+  std::vector<double> wide;
+  wide.reserve(values.size());
+  for (const auto value : values) wide.push_back(double{static_cast<float>(value)});
+  return wide;
+}
+
+struct Operands {
+  std::vector<BFloat16> x, dy;
+  std::vector<float> w;
+
+  explicit Operands(const Problem& problem) {
+    fill(x, problem.x_size(), 0, 1);
+    fill(dy, problem.y_size(), 1, 1);
+    fill(w, problem.w_size(), 2, 1 / std::sqrt(double(problem.r) * problem.s * problem.c));
+  }
+
+  template <class T>
+  static void fill(std::vector<T>& values, std::size_t size, std::uint64_t stream, double deviation) {
+    const Random random(5, Purpose::sample, stream);
+    values.reserve(size);
+    for (std::size_t i = 0; i < size; ++i) values.emplace_back(static_cast<float>(deviation * random.normal(i)));
+  }
+};
+
+/// A pass by the naive loops.
+std::vector<double> reference_of(const Problem& problem, Pass pass, const std::vector<double>& x, const std::vector<double>& w,
+                                 const std::vector<double>& dy) {
+  std::vector<double> out(pass == Pass::forward          ? problem.y_size()
+                          : pass == Pass::backward_input ? problem.x_size()
+                                                         : problem.w_size());
+  if (pass == Pass::forward) reference::conv2d_forward(problem, x.data(), w.data(), out.data());
+  if (pass == Pass::backward_input) {
+    reference::conv2d_backward_input(problem, dy.data(), w.data(), out.data(), Write::overwrite);
+  }
+  if (pass == Pass::backward_weight) {
+    reference::conv2d_backward_weight(problem, x.data(), dy.data(), out.data(), Write::overwrite);
+  }
+  return out;
+}
+
+struct Expected {
+  std::vector<double> sums;
+  support::Tolerance tolerance;
+  bool rounded;  // to bfloat16
+
+  double allowed(std::size_t e, double target) const {
+    const double sum = tolerance.of(sums[e]) + support::Tolerance::rounding(target);
+    return sum + (rounded ? (std::abs(target) + sum) * 0x1p-8 : 0);
+  }
+};
+
+std::int64_t terms_of(const Problem& problem, Pass pass) {
+  const std::int64_t taps = std::int64_t{problem.r} * problem.s;
+  if (pass == Pass::forward) return taps * problem.c;
+  if (pass == Pass::backward_input) return taps * problem.k;
+  return std::int64_t{problem.n} * problem.out_h() * problem.out_w();
+}
+
+Expected expect(const Problem& problem, Pass pass, const Operands& operands) {
+  const std::vector<BFloat16> w(operands.w.begin(), operands.w.end());
+  std::vector<double> sums = reference_of(problem, pass, widen(operands.x), widen(w), widen(operands.dy));
+  const support::Tolerance tolerance(terms_of(problem, pass), support::root_mean_square(sums));
+  return {std::move(sums), tolerance, pass != Pass::backward_weight};
+}
+
+struct How {
+  const TileKernels16& kernels;
+  int threads = 1;
+  Fence fence = Fence::after;
+};
+
+/// A kernel must not use what earlier kernels left in the workspace.
+void spoil_workspace(Exec& exec) {
+  if (exec.workspace_bytes() > 0) std::memset(exec.workspace(0), 0xFF, exec.workspace_bytes());
+}
+
+/// The output of a pass as floats, added to `before` if that is not empty.
+template <class T>
+std::vector<float> run_on(const How& how, std::size_t size, const std::vector<float>& before, auto run) {
+  std::vector<T> start(size, T(std::numeric_limits<float>::quiet_NaN()));
+  for (std::size_t e = 0; e < before.size(); ++e) start[e] = T(before[e]);
+  Fenced<T> out(start, how.fence);
+  run(!before.empty(), out.data());
+  EXPECT_TRUE(out.intact());
+  const std::vector<T> values = out.values();
+  return {values.begin(), values.end()};
+}
+
+std::vector<float> run(const Problem& problem, Pass pass, const Operands& operands, const How& how,
+                       const std::vector<float>& before = {}) {
+  Exec exec({.threads = how.threads});
+  Fenced<BFloat16> x(operands.x, how.fence), dy(operands.dy, how.fence);
+  Fenced<float> w(operands.w, how.fence);
+  if (pass == Pass::backward_weight) {
+    const AmxWeight weight(exec, problem, how.kernels);
+    spoil_workspace(exec);
+    return run_on<float>(how, problem.w_size(), before,
+                         [&](bool add, float* dw) { weight.run(exec, x.data(), dy.data(), add, dw); });
+  }
+  const AmxProduct product(exec, problem, pass, how.kernels);
+  spoil_workspace(exec);
+  const bool forward = pass == Pass::forward;
+  return run_on<BFloat16>(how, forward ? problem.y_size() : problem.x_size(), before, [&](bool add, BFloat16* out) {
+    product.run(exec, forward ? x.data() : dy.data(), w.data(), add, out);
+  });
+}
+
+void expect_near(const std::vector<float>& actual, const Expected& expected, const std::vector<float>& before = {}) {
+  ASSERT_EQ(actual.size(), expected.sums.size());
+  for (std::size_t e = 0; e < actual.size(); ++e) {
+    const double target = expected.sums[e] + (before.empty() ? 0.0 : double{before[e]});
+    ASSERT_NEAR(double{actual[e]}, target, expected.allowed(e, target)) << '[' << e << ']';
+  }
+}
+
+void expect_same_bits(const std::vector<float>& expected, const std::vector<float>& actual) {
+  ASSERT_EQ(expected.size(), actual.size());
+  for (std::size_t e = 0; e < actual.size(); ++e) {
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(expected[e]), std::bit_cast<std::uint32_t>(actual[e])) << '[' << e << ']';
+  }
+}
+
+constexpr Pass kPasses[] = {Pass::forward, Pass::backward_input, Pass::backward_weight};
+
+std::string_view name_of(Pass pass) { return Conv2d::pass_names[static_cast<std::size_t>(pass)]; }
+
+void check(const Problem& problem, const TileKernels16& kernels) {
+  const Operands operands(problem);
+  for (const Pass pass : kPasses) {
+    SCOPED_TRACE(fmt::format("{} {} on {}", problem.describe(), name_of(pass), kernels.name));
+    const Expected expected = expect(problem, pass, operands);
+    const std::vector<float> one = run(problem, pass, operands, {kernels});
+    expect_near(one, expected);
+    expect_same_bits(one, run(problem, pass, operands, {kernels, 3, Fence::before}));
+    std::vector<BFloat16> old;
+    Operands::fill(old, one.size(), 3, 1);
+    const std::vector<float> before(old.begin(), old.end());
+    const std::vector<float> added = run(problem, pass, operands, {kernels}, before);
+    expect_near(added, expected, before);
+    expect_same_bits(added, run(problem, pass, operands, {kernels, 3, Fence::before}, before));
+  }
+}
+
+Problem square(int n, int image, int c, int k, int filter = 3, int stride = 1, int padding = 1) {
+  return {.n = n, .h = image, .w = image, .c = c, .k = k, .r = filter, .s = filter, .stride = stride, .padding = padding};
+}
+
+std::vector<Problem> problems() {
+  return {square(1, 32, 64, 64),           // 16 pixels of a line; 2 depth blocks at once
+          square(2, 16, 96, 80),           // chunks of the sum; an odd panel
+          square(16, 8, 64, 32),           // 16 images at a pixel
+          square(19, 8, 40, 48),           // 3 of them left over; depth not a multiple of 32
+          square(17, 4, 128, 32),          //
+          square(3, 6, 35, 18),            // flattened lines
+          square(4, 8, 32, 33, 3, 1, 0),   // 8 to 6
+          square(2, 9, 33, 17, 3, 1, 2),   //
+          square(2, 32, 32, 48, 3, 2),     //
+          square(16, 8, 64, 96, 3, 2),     //
+          square(3, 9, 20, 24, 3, 2, 0),   // pixels of dx without taps
+          square(2, 7, 16, 70, 3, 2, 2),   //
+          square(2, 16, 64, 64, 1, 1, 0),  //
+          square(5, 5, 130, 20, 1, 1, 0),  //
+          square(2, 16, 64, 40, 1, 2, 0),  // three quarters of dx without taps
+          square(2, 32, 3, 64),            // windows of few channels
+          square(1, 31, 3, 40, 3, 2),      //
+          square(3, 6, 192, 10, 1, 1, 0),  //
+          square(2, 12, 5, 7, 5, 1, 2),    //
+          square(2, 10, 17, 20, 4, 3, 1),  // stride 3
+          {.n = 3, .h = 5, .w = 11, .c = 16, .k = 20, .r = 1, .s = 3, .padding = 1},
+          {.n = 1, .h = 3, .w = 40, .c = 24, .k = 16, .r = 3, .s = 2, .padding = 1},
+          {.n = 2, .h = 1, .w = 1, .c = 1, .k = 1, .r = 1, .s = 1, .stride = 2, .padding = 1},
+          {.n = 1, .h = 2, .w = 2, .c = 3, .k = 5, .r = 1, .s = 1, .padding = 3}};
+}
+
+/// Too large for one band, chunk or slice.
+std::vector<Problem> large_problems() {
+  return {square(1, 48, 256, 32, 1, 1, 0), square(1, 40, 288, 20),  square(40, 4, 288, 160),       square(33, 8, 36, 36),
+          square(40, 32, 16, 16),          square(36, 2, 512, 256), square(1, 6, 608, 16, 1, 1, 0)};
+}
+
+class AmxConvolution : public testing::TestWithParam<const TileKernels16*> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == nullptr) GTEST_SKIP() << amx_absence();
+  }
+};
+
+TEST_P(AmxConvolution, is_right_and_the_same_on_any_number_of_threads) {
+  for (const Problem& problem : problems()) check(problem, *GetParam());
+}
+
+TEST_P(AmxConvolution, is_right_in_several_bands_chunks_and_slices) {
+  for (const Problem& problem : large_problems()) check(problem, *GetParam());
+}
+
+/// Changes one element of an operand to NaN. Only outputs in its reach may change, and those that the naive loops make NaN are.
+void check_reach(const Problem& problem, Pass pass, const TileKernels16& kernels, auto poison, auto reached) {
+  SCOPED_TRACE(fmt::format("{} {} on {}", problem.describe(), name_of(pass), kernels.name));
+  Operands operands(problem);
+  const std::vector<float> clean = run(problem, pass, operands, {kernels});
+  poison(operands);
+  const Expected expected = expect(problem, pass, operands);
+  const std::vector<float> actual = run(problem, pass, operands, {kernels});
+  bool any = false;
+  for (std::size_t e = 0; e < actual.size(); ++e) {
+    if (std::isnan(expected.sums[e])) {
+      ASSERT_TRUE(std::isnan(actual[e])) << e;
+      any = true;
+    } else if (!reached(e)) {
+      ASSERT_EQ(actual[e], clean[e]) << e;
+    }
+  }
+  EXPECT_TRUE(any);
+}
+
+TEST_P(AmxConvolution, keeps_nan_in_its_image_filter_or_channel) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const Problem& problem : {square(5, 6, 35, 18), square(20, 4, 33, 20), square(3, 16, 16, 16), square(4, 9, 3, 20, 3, 2),
+                                 square(18, 8, 20, 20, 3, 2)}) {
+    const std::size_t x_image = problem.x_size() / problem.n, y_image = problem.y_size() / problem.n;
+    const std::size_t filter = problem.w_size() / problem.k, c = problem.c, k = problem.k;
+    check_reach(
+        problem, Pass::forward, *GetParam(), [&](Operands& o) { o.x[x_image * 2 + 5 * c] = BFloat16(nan); },
+        [&](std::size_t e) { return e / y_image == 2; });
+    check_reach(
+        problem, Pass::forward, *GetParam(), [&](Operands& o) { o.w[filter * 3 + 1] = nan; },
+        [&](std::size_t e) { return e % k == 3; });
+    check_reach(
+        problem, Pass::backward_input, *GetParam(), [&](Operands& o) { o.dy[y_image * 2 + k + 1] = BFloat16(nan); },
+        [&](std::size_t e) { return e / x_image == 2; });
+    check_reach(
+        problem, Pass::backward_input, *GetParam(), [&](Operands& o) { o.w[filter * 3 + 4 * c + 1] = nan; },
+        [&](std::size_t e) { return e % c == 1; });
+    check_reach(
+        problem, Pass::backward_weight, *GetParam(),
+        [&](Operands& o) { o.x[x_image + (problem.w + 1) * c + 2] = BFloat16(nan); },
+        [&](std::size_t e) { return e % c == 2; });
+    check_reach(
+        problem, Pass::backward_weight, *GetParam(), [&](Operands& o) { o.dy[y_image + k + 7] = BFloat16(nan); },
+        [&](std::size_t e) { return e / filter == 7; });
+  }
+}
+
+/// Denormal operands are zero, huge ones overflow to infinity, halves round to even.
+TEST_P(AmxConvolution, rounds_like_bfloat16) {
+  const Problem problem = square(1, 1, 2, 1, 1, 1, 0);
+  Operands operands(problem);
+  const auto forward = [&](float x0, float w0, float x1, float w1) {
+    operands.x = {BFloat16(x0), BFloat16(x1)};
+    operands.w = {w0, w1};
+    return run(problem, Pass::forward, operands, {*GetParam()})[0];
+  };
+  EXPECT_EQ(forward(0x1p-130F, 0x1p100F, 0, 0), 0.0F);
+  EXPECT_EQ(forward(0, 0, 0x1p100F, 0x1p-130F), 0.0F);
+  EXPECT_EQ(forward(0x1p-100F, 0x1p-30F, 0, 0), 0.0F);
+  EXPECT_EQ(forward(0x1p100F, 0x1p100F, 0, 0), std::numeric_limits<float>::infinity());
+  EXPECT_EQ(forward(1, 1, 0x1p-8F, 1), 1.0F);            // a tie, to even
+  EXPECT_EQ(forward(1, 1, 0x1.8p-7F, 1), 0x1.04p0F);     // a tie, to even
+  EXPECT_EQ(forward(1, 1, 0x1.02p-8F, 1), 1 + 0x1p-7F);  // above it
+  EXPECT_EQ(forward(1, 1 + 0x1p-8F, 0, 0), 1.0F);        // the weight is rounded
+}
+
+INSTANTIATE_TEST_SUITE_P(emulated, AmxConvolution, testing::Values(&emulated_tiles()),
+                         [](const auto&) { return std::string("unit"); });
+INSTANTIATE_TEST_SUITE_P(processor, AmxConvolution, testing::Values(available_amx_tiles()),
+                         [](const auto&) { return std::string("unit"); });
+
+TEST(AmxUnit, rounds_like_the_emulated_one) {
+  const TileKernels16* amx = available_amx_tiles();
+  if (amx == nullptr) GTEST_SKIP() << amx_absence();
+  for (const Problem& problem : problems()) {
+    const Operands operands(problem);
+    for (const Pass pass : kPasses) {
+      SCOPED_TRACE(fmt::format("{} {}", problem.describe(), name_of(pass)));
+      expect_same_bits(run(problem, pass, operands, {emulated_tiles()}), run(problem, pass, operands, {*amx}));
+    }
+  }
+}
+
+TEST(AmxSupport, says_why_amx_is_absent) {
+  const TileKernels16* tiles = available_amx_tiles();
+  EXPECT_EQ(tiles == nullptr, !amx_absence().empty());
+  EXPECT_STREQ(tiles == nullptr ? "amx" : tiles->name, "amx");
+}
+
+}  // namespace
+}  // namespace apam::kernels::cpu
