@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "kernels/cpu/amx/amx_support.h"
 #include "kernels/fingerprint.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/decision_json.h"
@@ -47,6 +48,11 @@ std::string holder_of(int lock) {
 }
 
 }  // namespace
+
+std::string amx_status() {
+  const std::string& absence = cpu::amx_absence();
+  return absence.empty() ? "available with APAM_ISA=amx" : absence;
+}
 
 std::string cpu_model() {
   std::ifstream in("/proc/cpuinfo");

@@ -1,8 +1,11 @@
 // Convolution: the method for each problem and pass. Direct products support every problem. Winograd is used for 3x3 filters
-// with stride 1 or 2 if there are enough channels and tiles for its transforms to pay.
+// with stride 1 or 2 if there are enough channels and tiles for its transforms to pay. In bfloat16: the tile unit if the
+// instruction set has one, else the float32 method on converted operands.
 #include <algorithm>
 #include <variant>
 
+#include "kernels/cpu/amx/amx_product.h"
+#include "kernels/cpu/amx/amx_weight.h"
 #include "kernels/cpu/conv2d_direct.h"
 #include "kernels/cpu/converted.h"
 #include "kernels/cpu/elements.h"
@@ -90,9 +93,54 @@ class BackwardWeightKernel final : public Conv2d::Kernel {
   Weight product_;
 };
 
+class TileForwardKernel final : public Conv2d::Kernel {
+ public:
+  TileForwardKernel(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& tiles)
+      : product_(exec, problem, Conv2d::Pass::forward, tiles) {}
+
+  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
+    product_.run(exec, x.as<BFloat16>("conv2d: x").data(), w.data(), false, y.as<BFloat16>("conv2d: y").data());
+  }
+
+ private:
+  AmxProduct product_;
+};
+
+class TileBackwardInputKernel final : public Conv2d::Kernel {
+ public:
+  TileBackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& tiles)
+      : product_(exec, problem, Conv2d::Pass::backward_input, tiles) {}
+
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    product_.run(exec, dy.as<BFloat16>("conv2d: dy").data(), w.data(), write == Write::add,
+                 dx.as<BFloat16>("conv2d: dx").data());
+  }
+
+ private:
+  AmxProduct product_;
+};
+
+class TileBackwardWeightKernel final : public Conv2d::Kernel {
+ public:
+  TileBackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& tiles)
+      : product_(exec, problem, tiles) {}
+
+  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
+    product_.run(exec, x.as<BFloat16>("conv2d: x").data(), dy.as<BFloat16>("conv2d: dy").data(), write == Write::add,
+                 dw.data());
+  }
+
+ private:
+  AmxWeight product_;
+};
+
 }  // namespace
 
 std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
+  if (problem.type == DType::bfloat16 && isa.tiles != nullptr) {
+    return make_by_pass<Conv2d, TileForwardKernel, TileBackwardInputKernel, TileBackwardWeightKernel>(pass, exec, problem,
+                                                                                                      *isa.tiles);
+  }
   if (problem.type == DType::bfloat16) return make_converted(exec, problem, pass, isa);
   return make_by_pass<Conv2d, ForwardKernel, BackwardInputKernel, BackwardWeightKernel>(pass, exec, problem, isa);
 }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "kernels/cpu/amx/amx_support.h"
 #include "kernels/cpu/integers.h"
 #include "kernels/runtime/error.h"
 
@@ -18,10 +19,26 @@ const Isa& find_isa(std::string_view name) {
   fail<InputError>("APAM_ISA: instruction set '{}' is not available; available: {}", name, known);
 }
 
+namespace {
+
+const Isa& amx_isa() {
+  static const Isa isa = [] {
+    Isa with_tiles = *available_isas().back();
+    with_tiles.name = "amx";
+    with_tiles.tiles = available_amx_tiles();
+    require<InputError>(with_tiles.tiles != nullptr, "APAM_ISA: instruction set 'amx' is not available: {}", amx_absence());
+    return with_tiles;
+  }();
+  return isa;
+}
+
+}  // namespace
+
 const Isa& default_isa() {
   static const Isa& chosen = [&]() -> const Isa& {
     const char* wanted = std::getenv("APAM_ISA");
-    return wanted == nullptr ? *available_isas().back() : find_isa(wanted);
+    if (wanted == nullptr) return *available_isas().back();
+    return std::string_view(wanted) == "amx" ? amx_isa() : find_isa(wanted);
   }();
   return chosen;
 }

@@ -244,6 +244,8 @@ struct ActivationKernels {
   PoolKernels<T> pool;
 };
 
+struct TileKernels16;
+
 /// Everything that is compiled once per instruction set.
 struct Isa {
   const char* name;       ///< "portable", "avx2", "avx512"
@@ -257,6 +259,8 @@ struct Isa {
   WinogradTable winograd;
   /// to (columns, to_stride) = the matrix transposed.
   void (*transpose)(const Matrix&, float* to, std::int64_t to_stride);
+  /// Convolution in bfloat16 on a tile unit, see amx/tables.h; null: without.
+  const TileKernels16* tiles = nullptr;
 };
 
 }  // namespace apam::kernels::cpu

@@ -19,10 +19,13 @@
 #include "kernels/cpu/amx/amx_support.h"
 #include "kernels/cpu/amx/amx_weight.h"
 #include "kernels/cpu/amx/builds.h"
+#include "kernels/cpu/make.h"
 #include "kernels/reference/conv2d.h"
 #include "kernels/runtime/exec.h"
 #include "kernels/runtime/philox.h"
+#include "tests/cases/cases.h"
 #include "tests/support/tolerance.h"
+#include "tests/support/verify.h"
 
 namespace apam::kernels::cpu {
 namespace {
@@ -251,10 +254,13 @@ std::vector<Problem> large_problems() {
           square(40, 32, 16, 16),          square(36, 2, 512, 256), square(1, 6, 608, 16, 1, 1, 0)};
 }
 
+/// Why the processor's unit is not tested.
+std::string why_not() { return amx_absence().empty() ? "only with APAM_ISA=amx" : amx_absence(); }
+
 class AmxConvolution : public testing::TestWithParam<const TileKernels16*> {
  protected:
   void SetUp() override {
-    if (GetParam() == nullptr) GTEST_SKIP() << amx_absence();
+    if (GetParam() == nullptr) GTEST_SKIP() << why_not();
   }
 };
 
@@ -335,17 +341,39 @@ TEST_P(AmxConvolution, rounds_like_bfloat16) {
 
 INSTANTIATE_TEST_SUITE_P(emulated, AmxConvolution, testing::Values(&emulated_tiles()),
                          [](const auto&) { return std::string("unit"); });
-INSTANTIATE_TEST_SUITE_P(processor, AmxConvolution, testing::Values(available_amx_tiles()),
+INSTANTIATE_TEST_SUITE_P(processor, AmxConvolution, testing::Values(default_isa().tiles),
                          [](const auto&) { return std::string("unit"); });
 
 TEST(AmxUnit, rounds_like_the_emulated_one) {
-  const TileKernels16* amx = available_amx_tiles();
-  if (amx == nullptr) GTEST_SKIP() << amx_absence();
+  const TileKernels16* amx = default_isa().tiles;
+  if (amx == nullptr) GTEST_SKIP() << why_not();
   for (const Problem& problem : problems()) {
     const Operands operands(problem);
     for (const Pass pass : kPasses) {
       SCOPED_TRACE(fmt::format("{} {}", problem.describe(), name_of(pass)));
       expect_same_bits(run(problem, pass, operands, {emulated_tiles()}), run(problem, pass, operands, {*amx}));
+    }
+  }
+}
+
+TEST(AmxKernels, compute_every_edge_case_on_an_emulated_unit) {
+  static const Isa isa = [] {
+    Isa with_tiles = default_isa();
+    with_tiles.tiles = &emulated_tiles();
+    return with_tiles;
+  }();
+  for (const auto& named : cases::edge_cases<Conv2d>()) {
+    Conv2d::Problem problem = named.problem;
+    problem.type = DType::bfloat16;
+    Exec exec({.threads = 2});
+    support::KernelCheck<Conv2d> samples(exec, problem);
+    for (const Pass pass : kPasses) {
+      const auto kernel = make(exec, problem, pass, isa);
+      const auto expected = samples.expected(pass);
+      for (const Write write : {Write::overwrite, Write::add}) {
+        EXPECT_EQ(support::verify(exec, samples, *kernel, pass, expected, write), "")
+            << problem.describe() << ' ' << name_of(pass);
+      }
     }
   }
 }

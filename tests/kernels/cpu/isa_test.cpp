@@ -189,7 +189,7 @@ TEST_P(Vectors, gate_is_open_at_nan) {
   isa().float32.pointwise.relu_backward(dy.data(), y.data(), dx.data(), false, kLongest);
   std::vector<Gate> gate(static_cast<std::size_t>((kLongest + isa().width - 1) / isa().width * gate_bytes(isa().width)));
   std::vector<float> sum_g(kLongest), sum_gx(kLongest);
-  const GradientIn in{dy.data(), zeros.data()};
+  const GradientIn<float> in{dy.data(), zeros.data()};
   isa().float32.batch_norm.gradient_sums(in, y.data(), gate.data(), {zeros.data(), sum_g.data(), sum_gx.data()}, 1, kLongest);
   isa().float32.batch_norm.gradient({zeros.data(), zeros.data(), zeros.data(), zeros.data()}, in, gate.data(),
                                     {unused.data(), d_residual.data(), false, false}, 1, kLongest);
