@@ -2,6 +2,8 @@
 // absent.cpp in its folder, with empty tables. implementations.cpp joins them in the order in which `auto` ranks ties.
 #pragma once
 
+#include <string>
+
 #include "kernels/ops/all.h"
 
 namespace apam::kernels {
@@ -25,7 +27,8 @@ Tables tables();
 }
 namespace cpu {
 Tables tables();
-}
+const std::string& amx_absence();  // kernels/cpu/amx/amx_support.h
+}  // namespace cpu
 namespace reference {
 Tables tables();
 }

@@ -15,8 +15,8 @@
 #include <system_error>
 #include <utility>
 
-#include "kernels/cpu/amx/amx_support.h"
 #include "kernels/fingerprint.h"
+#include "kernels/providers.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/decision_json.h"
 #include "kernels/runtime/error.h"

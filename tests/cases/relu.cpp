@@ -35,7 +35,9 @@ struct support::KernelCheck<Relu>::Rules : Operands<Relu> {
 
   double flops(Pass) const { return double(problem.size); }
 
-  double bytes(Pass pass) const { return double(size_of(problem.type)) * (pass == Pass::forward ? 2.0 : 3.0) * double(problem.size); }
+  double bytes(Pass pass) const {
+    return double(size_of(problem.type)) * (pass == Pass::forward ? 2.0 : 3.0) * double(problem.size);
+  }
 };
 
 template class support::KernelCheck<Relu>;
