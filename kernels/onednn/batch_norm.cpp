@@ -133,7 +133,9 @@ class Backward final : public BatchNorm::Kernel {
 
 }  // namespace
 
-bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass) { return !problem.residual && !problem.relu; }
+bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass) {
+  return problem.type == DType::float32 && !problem.residual && !problem.relu;
+}
 
 std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass) {
   require<KernelError>(supports(problem, pass), "{}: onednn supports neither residual nor relu",

@@ -12,6 +12,10 @@ std::size_t whole_lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine 
 // oneDNN's handles are not const, not even those of inputs.
 void* handle(In values) { return const_cast<std::byte*>(values.bytes()); }
 
+DType type_of(const dnnl::memory::desc& layout) {
+  return data_type_of(layout) == dnnl::memory::data_type::bf16 ? DType::bfloat16 : DType::float32;
+}
+
 dnnl::memory unbound(const dnnl::memory::desc& layout, const dnnl::engine& engine) {
   return {layout, engine, DNNL_MEMORY_NONE};
 }
@@ -23,7 +27,12 @@ Call::Call(Exec& exec, std::string what, const dnnl::primitive_desc_base& descri
     : what_(std::move(what)), library_(exec.cache<Library>()), threads_(exec.threads()) {
   main_ = step(description, {});
   const auto slot_of = [this](const Operand& operand) {
-    Slot slot{unbound(operand.caller, library_.engine), unbound(operand.internal, library_.engine), 0, {}, {}};
+    Slot slot{unbound(operand.caller, library_.engine),
+              unbound(operand.internal, library_.engine),
+              type_of(operand.caller),
+              0,
+              {},
+              {}};
     main_.arguments.insert({operand.argument, slot.internal});
     return slot;
   };
@@ -77,9 +86,9 @@ void Call::run(Exec& exec, std::initializer_list<In> inputs, std::initializer_li
   }
 }
 
-void Call::require_float32(In operand) const {
-  require<TypeError>(operand.type() == DType::float32, "{}: an operand is {}, expected float32", what_,
-                     to_string(operand.type()));
+void Call::require_type(DType type, In operand) const {
+  require<TypeError>(operand.type() == type, "{}: an operand is {}, expected {}", what_, to_string(operand.type()),
+                     to_string(type));
 }
 
 void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std::initializer_list<Result> outputs) {
@@ -88,7 +97,7 @@ void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std
 
   const In* input = inputs.begin();
   for (const Slot& slot : inputs_) {
-    require_float32(*input);
+    require_type(slot.type, *input);
     slot.caller.set_data_handle(handle(*input));
     slot.internal.set_data_handle(slot.convert ? workspace + slot.offset : handle(*input));
     if (slot.convert) execute(*slot.convert);
@@ -99,7 +108,7 @@ void Call::run_steps(std::byte* workspace, std::initializer_list<In> inputs, std
   };
   const Result* output = outputs.begin();
   for (const Slot& slot : outputs_) {
-    require_float32(output->values);
+    require_type(slot.type, output->values);
     slot.caller.set_data_handle(output->values.bytes());
     slot.internal.set_data_handle(after(slot, output->write) ? workspace + slot.offset : handle(output->values));
     ++output;

@@ -59,13 +59,14 @@ class Call {
   };
   struct Slot {
     dnnl::memory caller, internal;
+    DType type;                        // at the caller
     std::size_t offset = 0;            // of `internal` in the workspace, if it is there
     std::optional<Step> convert, add;  // between `caller` and `internal`; convert: empty if the layouts are the same
   };
 
   Step step(const dnnl::primitive_desc_base& description, std::unordered_map<int, dnnl::memory> arguments);
   Step conversion(const dnnl::memory& from, const dnnl::memory& to, bool adding);
-  void require_float32(In operand) const;
+  void require_type(DType type, In operand) const;
   void run_steps(std::byte* workspace, std::initializer_list<In> inputs, std::initializer_list<Result> outputs);
 
   std::string what_;
@@ -77,9 +78,11 @@ class Call {
   std::size_t workspace_bytes_ = 0;
 };
 
-/// A float32 layout: dimensions in oneDNN's order, and their order in memory.
-inline dnnl::memory::desc layout(const dnnl::memory::dims& dimensions, dnnl::memory::format_tag order) {
-  return {dimensions, dnnl::memory::data_type::f32, order};
+/// A layout: dimensions in oneDNN's order, and their order in memory. `type` is float32 or bfloat16.
+inline dnnl::memory::desc layout(const dnnl::memory::dims& dimensions, dnnl::memory::format_tag order,
+                                 DType type = DType::float32) {
+  using Type = dnnl::memory::data_type;
+  return {dimensions, type == DType::bfloat16 ? Type::bf16 : Type::f32, order};
 }
 inline dnnl::memory::desc vector_layout(std::int64_t size) { return layout({size}, dnnl::memory::format_tag::a); }
 

@@ -4,8 +4,12 @@
 // layouts. Packing is a small part of a convolution (0.01 % of 64 -> 64 on 32x32 images, 2 % of 512 -> 512 on 4x4, batch 80,
 // one thread).
 //
+// In bfloat16 the weights are rounded when they are packed, and their gradients stay float32. Only with AVX512-BF16 or AMX.
+//
 // oneDNN's first choice of implementation is kept. In a comparison of all (3.7, AVX2 and AVX-512, shapes of the nets), others
 // were faster in a few cases, by at most a third, and not in the same cases on both instruction sets.
+#include <optional>
+
 #include "kernels/onednn/call.h"
 #include "kernels/onednn/make.h"
 
@@ -15,10 +19,11 @@ namespace {
 using Pass = Conv2d::Pass;
 using Tag = dnnl::memory::format_tag;
 
-ConvolutionShape shape_of(const Conv2d::Problem& p) {
-  return {layout({p.n, p.c, p.h, p.w}, Tag::nhwc),
-          layout({p.k, p.c, p.r, p.s}, Tag::any),
-          layout({p.n, p.k, p.out_h(), p.out_w()}, Tag::nhwc),
+/// `weights`: their type in the primitive.
+ConvolutionShape shape_of(const Conv2d::Problem& p, DType weights) {
+  return {layout({p.n, p.c, p.h, p.w}, Tag::nhwc, p.type),
+          layout({p.k, p.c, p.r, p.s}, Tag::any, weights),
+          layout({p.n, p.k, p.out_h(), p.out_w()}, Tag::nhwc, p.type),
           {p.stride, p.stride},
           {p.padding, p.padding}};
 }
@@ -29,7 +34,7 @@ dnnl::memory::desc weights(const Conv2d::Problem& p) { return layout({p.k, p.c, 
 class Forward final : public Conv2d::Kernel {
  public:
   Forward(Exec& exec, const Conv2d::Problem& p) {
-    const ConvolutionShape shape = shape_of(p);
+    const ConvolutionShape shape = shape_of(p, p.type);
     const auto pass = convolution_forward(exec.cache<Library>().engine, shape);
     call_ = Call(exec, what<Conv2d>(p, Pass::forward), pass,
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}}, {{DNNL_ARG_DST, shape.y}});
@@ -42,28 +47,42 @@ class Forward final : public Conv2d::Kernel {
 
 class BackwardInput final : public Conv2d::Kernel {
  public:
-  BackwardInput(Exec& exec, const Conv2d::Problem& p) {
-    const ConvolutionShape shape = shape_of(p);
-    const auto& engine = exec.cache<Library>().engine;
-    const auto pass = convolution_backward_data(engine, shape, convolution_forward(engine, shape));
-    call_ = Call(exec, what<Conv2d>(p, Pass::backward_input), pass,
-                 {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}},
-                 {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
+  BackwardInput(Exec& exec, const Conv2d::Problem& p) : overwrite_(call(exec, p, p.type)) {
+    // A bfloat16 sum must not be rounded before it is added.
+    if (p.type != DType::float32) add_ = call(exec, p, DType::float32);
   }
   void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    call_.run(exec, {dy, w}, {{dx, write}});
+    Call& call = write == Write::add && add_ ? *add_ : overwrite_;
+    call.run(exec, {dy, w}, {{dx, write}});
   }
 
  private:
-  Call call_;
+  /// `type`: of dx in the primitive.
+  static Call call(Exec& exec, const Conv2d::Problem& p, DType type) {
+    ConvolutionShape shape = shape_of(p, p.type);
+    const dnnl::memory::desc dx = shape.x;
+    const auto& engine = exec.cache<Library>().engine;
+    const auto forward = convolution_forward(engine, shape);
+    shape.x = layout({p.n, p.c, p.h, p.w}, Tag::nhwc, type);
+    const auto pass = convolution_backward_data(engine, shape, forward);
+    return {exec,
+            what<Conv2d>(p, Pass::backward_input),
+            pass,
+            {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}},
+            {{DNNL_ARG_DIFF_SRC, dx, shape.x}},
+            Accumulates::yes};
+  }
+
+  Call overwrite_;
+  std::optional<Call> add_;
 };
 
 class BackwardWeight final : public Conv2d::Kernel {
  public:
   BackwardWeight(Exec& exec, const Conv2d::Problem& p) {
-    const ConvolutionShape shape = shape_of(p);
+    const ConvolutionShape shape = shape_of(p, DType::float32);
     const auto& engine = exec.cache<Library>().engine;
-    const auto pass = convolution_backward_weights(engine, shape, convolution_forward(engine, shape));
+    const auto pass = convolution_backward_weights(engine, shape, convolution_forward(engine, shape_of(p, p.type)));
     call_ = Call(exec, what<Conv2d>(p, Pass::backward_weight), pass, {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
                  {{DNNL_ARG_DIFF_WEIGHTS, weights(p), pass.diff_weights_desc()}}, Accumulates::yes);
   }
@@ -76,6 +95,13 @@ class BackwardWeight final : public Conv2d::Kernel {
 };
 
 }  // namespace
+
+bool supports(const Conv2d::Problem& problem, Pass) {
+  if (problem.type == DType::float32) return true;
+  using Isa = dnnl::cpu_isa;
+  constexpr auto kNeeded = static_cast<unsigned>(Isa::avx512_core_bf16);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kNeeded) == kNeeded;
+}
 
 std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Pass pass) {
   return make_kernel<Conv2d, Forward, BackwardInput, BackwardWeight>(exec, problem, pass);

@@ -1,5 +1,5 @@
 // Factories of this provider: kernels for the operations with an overload of make(), for the problems and passes accepted by
-// supports(); for all problems and passes if there is no overload of supports().
+// supports(); for all float32 problems and passes if there is no overload of supports().
 #pragma once
 
 #include <memory>
@@ -16,6 +16,7 @@ std::unique_ptr<Scale::Kernel> make(Exec&, const Scale::Problem&, Scale::Pass);
 std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem&, AvgPool::Pass);
 std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&, Linear::Pass);
 
+bool supports(const Conv2d::Problem&, Conv2d::Pass);
 bool supports(const BatchNorm::Problem&, BatchNorm::Pass);
 bool supports(const Relu::Problem&, Relu::Pass);
 

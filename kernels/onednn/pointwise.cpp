@@ -63,7 +63,9 @@ class OnednnScale final : public Scale::Kernel {
 
 }  // namespace
 
-bool supports(const Relu::Problem&, Relu::Pass pass) { return pass == Relu::Pass::backward; }
+bool supports(const Relu::Problem& problem, Relu::Pass pass) {
+  return problem.type == DType::float32 && pass == Relu::Pass::backward;
+}
 
 std::unique_ptr<Relu::Kernel> make(Exec& exec, const Relu::Problem& problem, Relu::Pass pass) {
   return make_kernel<Relu, NoReluForward, OnednnReluBackward>(exec, problem, pass);

@@ -7,6 +7,9 @@
 
 namespace apam::kernels::onednn {
 
+/// The type of the elements of a layout.
+dnnl::memory::data_type data_type_of(const dnnl::memory::desc& layout);
+
 /// A convolution: x (N, C, H, W), w (K, C, R, S) and y (N, K, P, Q) as oneDNN names dimensions, in any layout.
 struct ConvolutionShape {
   dnnl::memory::desc x, w, y;

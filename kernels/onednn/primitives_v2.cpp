@@ -16,6 +16,8 @@ constexpr auto kTraining = dnnl::prop_kind::forward_training;
 
 }  // namespace
 
+dnnl::memory::data_type data_type_of(const dnnl::memory::desc& layout) { return layout.data_type(); }
+
 dnnl::convolution_forward::primitive_desc convolution_forward(const dnnl::engine& engine, const ConvolutionShape& shape) {
   return {{kTraining, kConvolution, shape.x, shape.w, shape.y, shape.strides, shape.padding, shape.padding},
           caller_scratch(),

@@ -17,9 +17,8 @@ concept Restricted = requires(const typename Op::Problem& problem, typename Op::
 
 template <class Op>
 bool supported(const typename Op::Problem& problem, typename Op::Pass pass) {
-  if (problem.type != DType::float32) return false;
   if constexpr (Restricted<Op>) return supports(problem, pass);
-  return true;
+  return problem.type == DType::float32;
 }
 
 template <class Op>

@@ -49,8 +49,9 @@ struct Portable {
   }
   static void store(std::uint16_t* to, Float value, int lanes) {
     for (int i = 0; i < lanes; ++i) {
-      const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, value[i]);
-      const std::uint32_t rounded = value[i] != value[i] ? bits | 0x00400000U : bits + 0x7FFFU + (bits >> 16U & 1U);
+      const float element = value[i];  // clang 14 would cast element 0
+      const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, element);
+      const std::uint32_t rounded = element != element ? bits | 0x00400000U : bits + 0x7FFFU + (bits >> 16U & 1U);
       to[i] = static_cast<std::uint16_t>(rounded >> 16U);
     }
   }
