@@ -131,9 +131,12 @@ class Local(ProgramTest):
 
 class Ranks(ProgramTest):
     def test_one_asynchronous_worker_is_local_training(self):
-        for net in ("allcnn", "resnet18"):  # without and with running statistics
-            local = self.train(f"{net}-local", "--net", net)
-            alone = self.train(f"{net}-async", "--net", net, "--exchange", "async", ranks=2)
+        # Without and with running statistics, in both types.
+        for net, precision in (("allcnn", "float32"), ("resnet18", "float32"), ("resnet18", "bf16")):
+            options = ["--net", net, "--precision", precision]
+            local = self.train(f"{net}-{precision}-local", *options)
+            alone = self.train(f"{net}-{precision}-async", *options, "--exchange", "async", ranks=2)
+            self.assertEqual(alone.config["precision"], precision)
             self.assertEqual(alone.sha256(), local.sha256(), net)
             self.assertEqual(alone.evaluations(), local.evaluations(), net)
             self.assertEqual((alone.path / "model.safetensors").read_bytes(), (local.path / "model.safetensors").read_bytes(), net)
