@@ -16,8 +16,13 @@ ActivationArena::ActivationArena(Device device) : device_(device) {}
 
 ActivationArena::Block ActivationArena::take(std::size_t bytes_wanted, Growth growth) {
   const std::size_t bytes = std::max(kAlignment, (bytes_wanted + kAlignment - 1) / kAlignment * kAlignment);
+  const Block block = find(bytes, growth);
   in_use_ += bytes;
   peak_ = std::max(peak_, in_use_);
+  return block;
+}
+
+ActivationArena::Block ActivationArena::find(std::size_t bytes, Growth growth) {
   for (auto& chunk : chunks_) {
     for (auto hole = chunk.free.begin(); hole != chunk.free.end(); ++hole) {
       if (hole->bytes < bytes) continue;
@@ -28,11 +33,9 @@ ActivationArena::Block ActivationArena::take(std::size_t bytes_wanted, Growth gr
       return block;
     }
   }
-  if (growth == Growth::refused) {
-    in_use_ -= bytes;
-    fail<KernelError>("activations: the exec is frozen, and {} bytes do not fit in the {} that are reserved", bytes,
-                      reserved_bytes());
-  }
+  require<KernelError>(growth == Growth::allowed,
+                       "activations: the exec is frozen, and {} bytes do not fit in the {} that are reserved", bytes,
+                       reserved_bytes());
   const int index = static_cast<int>(chunks_.size());
   const std::size_t size = std::max(kChunkBytes, bytes);
   chunks_.push_back({Buffer(device_, size), {}});

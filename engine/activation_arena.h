@@ -36,6 +36,8 @@ class ActivationArena {
     std::vector<Block> free;  // sorted by offset; no two are adjacent
   };
 
+  Block find(std::size_t bytes, Growth growth);
+
   Device device_;
   std::vector<Chunk> chunks_;
   std::size_t in_use_ = 0, peak_ = 0;

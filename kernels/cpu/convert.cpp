@@ -14,9 +14,9 @@ class ConvertKernel final : public Convert::Kernel {
 
   void forward(Exec& exec, In x, Out y) override {
     if (problem_.to == DType::bfloat16) {
-      run(exec, isa_.bfloat16.pointwise.from_float, elements<float>(x, "convert: x"), elements<Bits>(y, "convert: y"));
+      run(exec, isa_.bfloat16.pointwise.from_float, elements<float>(x, "convert: x"), elements<Bits16>(y, "convert: y"));
     } else {
-      run(exec, isa_.bfloat16.pointwise.to_float, elements<Bits>(x, "convert: x"), elements<float>(y, "convert: y"));
+      run(exec, isa_.bfloat16.pointwise.to_float, elements<Bits16>(x, "convert: x"), elements<float>(y, "convert: y"));
     }
   }
 

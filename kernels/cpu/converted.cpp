@@ -20,7 +20,7 @@ class FloatCopies {
   /// An operand, converted.
   Span<float> read(In operand, std::string_view name) {
     const Span<float> copied = unwritten(operand.size());
-    const Bits* from = elements<Bits>(operand, name);
+    const Bits16* from = elements<Bits16>(operand, name);
     for_each_range(operand.size(), [&](std::int64_t begin, std::int64_t end) {
       kernels_.to_float(from + begin, copied.data() + begin, end - begin);
     });
@@ -40,7 +40,7 @@ class FloatCopies {
   }
   /// Rounds a result to its operand.
   void finish(ConstSpan<float> result, Out operand, std::string_view name) {
-    Bits* to = elements<Bits>(operand, name);
+    Bits16* to = elements<Bits16>(operand, name);
     for_each_range(operand.size(), [&](std::int64_t begin, std::int64_t end) {
       kernels_.from_float(result.data() + begin, to + begin, end - begin);
     });
@@ -59,7 +59,7 @@ class FloatCopies {
 
   Exec& exec_;
   std::byte* free_;
-  const PointwiseKernels<Bits>& kernels_;
+  const PointwiseKernels<Bits16>& kernels_;
 };
 
 /// The float32 kernel of a problem, and memory for copies of the operands of its pass.
@@ -73,6 +73,29 @@ class Converted : public Op::Kernel {
 
  protected:
   FloatCopies copies(Exec& exec) const { return {exec, bytes_, isa_}; }
+
+  /// An operand and its name in errors.
+  template <class Operand>
+  struct Named {
+    Operand values;
+    std::string_view name;
+  };
+  /// run(x, w, y) on copies: w rounded to bfloat16, and y rounded back.
+  template <class Run>
+  void with_weights(Exec& exec, Named<In> x, ConstSpan<float> w, Named<Out> y, Write write, const Run& run) const {
+    FloatCopies copies = this->copies(exec);
+    const Span<float> xs = copies.read(x.values, x.name), ws = copies.rounded(w);
+    const Span<float> ys = copies.result(y.values, write, y.name);
+    run(xs, ws, ys);
+    copies.finish(ys, y.values, y.name);
+  }
+  /// run(x, dy) on copies.
+  template <class Run>
+  void with_gradient(Exec& exec, Named<In> x, Named<In> dy, const Run& run) const {
+    FloatCopies copies = this->copies(exec);
+    const Span<float> xs = copies.read(x.values, x.name), dys = copies.read(dy.values, dy.name);
+    run(xs, dys);
+  }
   typename Op::Kernel& kernel() const { return *kernel_; }
 
  private:
@@ -100,25 +123,20 @@ class ConvertedConv2d final : public Converted<Conv2d> {
                                                         : bytes_of(p.x_size(), p.w_size(), p.y_size())) {}
 
   void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> xs = copies.read(x, "conv2d: x"), ws = copies.rounded(w);
-    const Span<float> ys = copies.result(y, Write::overwrite, "conv2d: y");
-    kernel().forward(exec, xs, ws, ys);
-    copies.finish(ys, y, "conv2d: y");
+    with_weights(exec, {x, "conv2d: x"}, w, {y, "conv2d: y"}, Write::overwrite,
+                 [&](ConstSpan<float> xs, ConstSpan<float> ws, Span<float> ys) { kernel().forward(exec, xs, ws, ys); });
   }
 
   void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> dys = copies.read(dy, "conv2d: dy"), ws = copies.rounded(w);
-    const Span<float> dxs = copies.result(dx, write, "conv2d: dx");
-    kernel().backward_input(exec, dys, ws, dxs, write);
-    copies.finish(dxs, dx, "conv2d: dx");
+    with_weights(exec, {dy, "conv2d: dy"}, w, {dx, "conv2d: dx"}, write,
+                 [&](ConstSpan<float> dys, ConstSpan<float> ws, Span<float> dxs) {
+                   kernel().backward_input(exec, dys, ws, dxs, write);
+                 });
   }
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> xs = copies.read(x, "conv2d: x"), dys = copies.read(dy, "conv2d: dy");
-    kernel().backward_weight(exec, xs, dys, dw, write);
+    with_gradient(exec, {x, "conv2d: x"}, {dy, "conv2d: dy"},
+                  [&](ConstSpan<float> xs, ConstSpan<float> dys) { kernel().backward_weight(exec, xs, dys, dw, write); });
   }
 };
 
@@ -128,25 +146,20 @@ class ConvertedLinear final : public Converted<Linear> {
       : Converted(exec, p, pass, isa, bytes_of(x_size(p), std::size_t(p.k) * p.c, std::size_t(p.n) * p.k)) {}
 
   void forward(Exec& exec, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> xs = copies.read(x, "linear: x"), ws = copies.rounded(w);
-    const Span<float> ys = copies.result(y, Write::overwrite, "linear: y");
-    kernel().forward(exec, xs, ws, b, ys);
-    copies.finish(ys, y, "linear: y");
+    with_weights(exec, {x, "linear: x"}, w, {y, "linear: y"}, Write::overwrite,
+                 [&](ConstSpan<float> xs, ConstSpan<float> ws, Span<float> ys) { kernel().forward(exec, xs, ws, b, ys); });
   }
 
   void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> dys = copies.read(dy, "linear: dy"), ws = copies.rounded(w);
-    const Span<float> dxs = copies.result(dx, write, "linear: dx");
-    kernel().backward_input(exec, dys, ws, dxs, write);
-    copies.finish(dxs, dx, "linear: dx");
+    with_weights(exec, {dy, "linear: dy"}, w, {dx, "linear: dx"}, write,
+                 [&](ConstSpan<float> dys, ConstSpan<float> ws, Span<float> dxs) {
+                   kernel().backward_input(exec, dys, ws, dxs, write);
+                 });
   }
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> xs = copies.read(x, "linear: x"), dys = copies.read(dy, "linear: dy");
-    kernel().backward_weight(exec, xs, dys, dw, db, write);
+    with_gradient(exec, {x, "linear: x"}, {dy, "linear: dy"},
+                  [&](ConstSpan<float> xs, ConstSpan<float> dys) { kernel().backward_weight(exec, xs, dys, dw, db, write); });
   }
 
  private:

@@ -1,7 +1,6 @@
 // Operands of vector kernels: pointers to the type in which activations are stored.
 #pragma once
 
-#include <cstdint>
 #include <type_traits>
 
 #include "kernels/cpu/isa.h"
@@ -9,14 +8,11 @@
 
 namespace apam::kernels::cpu {
 
-/// A bfloat16 number in vector kernels, whose headers must not define inline functions. BFloat16 has the same layout.
-using Bits = std::uint16_t;
-
-/// The elements of an operand as T, which is float or Bits. Throws TypeError if they are of another type.
+/// The elements of an operand as T, which is float or Bits16. Throws TypeError if they are of another type.
 template <class T>
 const T* elements(In operand, std::string_view name) {
-  if constexpr (std::is_same_v<T, Bits>) {
-    return reinterpret_cast<const Bits*>(operand.as<BFloat16>(name).data());
+  if constexpr (std::is_same_v<T, Bits16>) {
+    return reinterpret_cast<const Bits16*>(operand.as<BFloat16>(name).data());
   } else {
     return operand.as<T>(name).data();
   }
@@ -28,7 +24,7 @@ T* elements(Out operand, std::string_view name) {
 
 template <class T>
 const ActivationKernels<T>& activation_kernels_of(const Isa& isa) {
-  if constexpr (std::is_same_v<T, Bits>) {
+  if constexpr (std::is_same_v<T, Bits16>) {
     return isa.bfloat16;
   } else {
     return isa.float32;
@@ -38,7 +34,7 @@ const ActivationKernels<T>& activation_kernels_of(const Isa& isa) {
 /// make.template operator()<T>() for the type in which a problem stores activations.
 template <class Make>
 auto with_storage(DType type, const Make& make) {
-  return type == DType::bfloat16 ? make.template operator()<Bits>() : make.template operator()<float>();
+  return type == DType::bfloat16 ? make.template operator()<Bits16>() : make.template operator()<float>();
 }
 
 }  // namespace apam::kernels::cpu

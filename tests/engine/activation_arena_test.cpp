@@ -122,7 +122,9 @@ TEST(ActivationArena, grows_only_if_it_may) {
   arena.take(100);
   const std::size_t in_use = arena.bytes_in_use(), reserved = arena.reserved_bytes();
   EXPECT_NO_THROW(arena.give_back(arena.take(reserved - in_use, ActivationArena::Growth::refused)));
+  const std::size_t peak = arena.peak_bytes();
   EXPECT_THROW(arena.take(reserved, ActivationArena::Growth::refused), KernelError);
+  EXPECT_EQ(arena.peak_bytes(), peak);
   EXPECT_EQ(arena.bytes_in_use(), in_use);
   EXPECT_EQ(arena.reserved_bytes(), reserved);
 }

@@ -22,11 +22,9 @@
 // TDPBF16PS.)
 #pragma once
 
-#include <cstdint>
+#include "kernels/cpu/vector/tables.h"
 
 namespace apam::kernels::cpu {
-
-using Bits16 = std::uint16_t;  // the bits of a bfloat16
 
 inline constexpr int kTileRows = 16;     // of A and C
 inline constexpr int kTileColumns = 16;  // of B and C

@@ -23,7 +23,7 @@ constexpr Isa isa_table() {
           V::streams,
           V::store_fence,
           activation_kernels<V, float>(),
-          activation_kernels<V, std::uint16_t>(),
+          activation_kernels<V, Bits16>(),
           optimizer_kernels<V>(),
           gemm_kernels<V>(typename V::Tiles()),
           winograd_table<V>(),

@@ -5,7 +5,7 @@
 
 namespace apam::kernels::cpu {
 
-/// Loads and stores a whole vector, or its first few lanes, of float or of bfloat16 (T = std::uint16_t).
+/// Loads and stores a whole vector, or its first few lanes, of float or of bfloat16 (T = Bits16).
 template <class V>
 struct Whole {
   template <class T>

@@ -1,7 +1,7 @@
 // The table of vector kernels of one instruction set, see isa.h. Plain data and function pointers only, because files compiled
 // for an instruction set include this header.
 //
-// T is the type in which activations are stored: float, or std::uint16_t for bfloat16. Kernels compute in float.
+// T is the type in which activations are stored: float, or Bits16 for bfloat16. Kernels compute in float.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,9 @@
 namespace apam::kernels::cpu {
 
 inline constexpr int kLineFloats = 16;  // per cache line
+
+/// The bits of a bfloat16: files compiled for an instruction set must not call the inline functions of BFloat16.
+using Bits16 = std::uint16_t;
 
 /// Over `count` contiguous elements. The operations on an element are the same at any position, in whole and partial vectors,
 /// so results do not depend on how the elements are split over threads.
@@ -253,7 +256,7 @@ struct Isa {
   bool streams;           ///< whether it has non-temporal stores
   void (*store_fence)();  ///< makes non-temporal stores visible to other threads
   ActivationKernels<float> float32;
-  ActivationKernels<std::uint16_t> bfloat16;
+  ActivationKernels<Bits16> bfloat16;
   OptimizerKernels optimizer;
   GemmKernels gemm;
   WinogradTable winograd;
