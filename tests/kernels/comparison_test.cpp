@@ -252,7 +252,7 @@ TEST(RunClock, includes_the_current_time_of_other_threads) {
     }
   });
   while (!started) std::this_thread::yield();
-  for (int i = 0; i < 50; ++i) {
+  for (int checked = 0; checked < 50;) {
     double of_other = 0;
     const Taken taken = take_time([&] {
       const double before = cpu;
@@ -260,7 +260,10 @@ TEST(RunClock, includes_the_current_time_of_other_threads) {
       ::nanosleep(&nap, nullptr);
       of_other = cpu - before;
     });
-    EXPECT_GE(taken.cpu, 0.9 * of_other) << i;
+    // `cpu` lags by a turn of the loop, about a microsecond: too much to judge a thread that has hardly run.
+    if (of_other < 0.1) continue;
+    EXPECT_GE(taken.cpu, 0.9 * of_other) << checked;
+    ++checked;
   }
   finish = true;
   other.join();
