@@ -1,5 +1,7 @@
 #include "kernels/cpu/converted.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/elements.h"
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
@@ -46,6 +48,14 @@ class FloatCopies {
     });
   }
 
+  /// Runs `body` and gives back the memory of the copies that it made.
+  template <class Body>
+  void scoped(const Body& body) {
+    std::byte* const start = free_;
+    body();
+    free_ = start;
+  }
+
  private:
   Span<float> unwritten(std::size_t size) {
     const Span<float> memory(reinterpret_cast<float*>(free_), size);
@@ -62,6 +72,33 @@ class FloatCopies {
   const PointwiseKernels<Bits16>& kernels_;
 };
 
+/// An operand and its name in errors.
+template <class Operand>
+struct Named {
+  Operand values;
+  std::string_view name;
+};
+
+/// run(x, y) on copies; y is rounded back.
+template <class Run>
+void through_copies(FloatCopies& copies, Named<In> x, Named<Out> y, Write write, const Run& run) {
+  const Span<float> xs = copies.read(x.values, x.name), ys = copies.result(y.values, write, y.name);
+  run(xs, ys);
+  copies.finish(ys, y.values, y.name);
+}
+
+/// Bytes of float32 copies of operands with these sizes.
+template <class... Sizes>
+std::size_t bytes_of(Sizes... sizes) {
+  return (copy_bytes_of(sizes) + ...);
+}
+
+template <class Problem>
+Problem in_float32(Problem problem) {
+  problem.type = DType::float32;
+  return problem;
+}
+
 /// The float32 kernel of a problem, and memory for copies of the operands of its pass.
 template <class Op>
 class Converted : public Op::Kernel {
@@ -73,71 +110,94 @@ class Converted : public Op::Kernel {
 
  protected:
   FloatCopies copies(Exec& exec) const { return {exec, bytes_, isa_}; }
-
-  /// An operand and its name in errors.
-  template <class Operand>
-  struct Named {
-    Operand values;
-    std::string_view name;
-  };
-  /// run(x, w, y) on copies: w rounded to bfloat16, and y rounded back.
-  template <class Run>
-  void with_weights(Exec& exec, Named<In> x, ConstSpan<float> w, Named<Out> y, Write write, const Run& run) const {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> xs = copies.read(x.values, x.name), ws = copies.rounded(w);
-    const Span<float> ys = copies.result(y.values, write, y.name);
-    run(xs, ws, ys);
-    copies.finish(ys, y.values, y.name);
-  }
-  /// run(x, dy) on copies.
-  template <class Run>
-  void with_gradient(Exec& exec, Named<In> x, Named<In> dy, const Run& run) const {
-    FloatCopies copies = this->copies(exec);
-    const Span<float> xs = copies.read(x.values, x.name), dys = copies.read(dy.values, dy.name);
-    run(xs, dys);
-  }
   typename Op::Kernel& kernel() const { return *kernel_; }
 
  private:
-  static typename Op::Problem in_float32(typename Op::Problem problem) {
-    problem.type = DType::float32;
-    return problem;
-  }
-
   const Isa& isa_;
   std::size_t bytes_;
   std::unique_ptr<typename Op::Kernel> kernel_;
 };
 
-/// Bytes of float32 copies of operands with these sizes.
-template <class... Sizes>
-std::size_t bytes_of(Sizes... sizes) {
-  return (copy_bytes_of(sizes) + ...);
-}
-
-class ConvertedConv2d final : public Converted<Conv2d> {
+// Runs a few images at a time, so that their copies stay in the cache.
+class ConvertedConv2d final : public Conv2d::Kernel {
  public:
   ConvertedConv2d(Exec& exec, const Conv2d::Problem& p, Conv2d::Pass pass, const Isa& isa)
-      : Converted(exec, p, pass, isa,
-                  pass == Conv2d::Pass::backward_weight ? bytes_of(p.x_size(), p.y_size())
-                                                        : bytes_of(p.x_size(), p.w_size(), p.y_size())) {}
+      : images_(p.n),
+        x_image_(p.x_size() / static_cast<std::size_t>(p.n)),
+        y_image_(p.y_size() / static_cast<std::size_t>(p.n)),
+        piece_(images_per_piece(p)),
+        isa_(isa),
+        whole_(make(exec, piece_of(p, piece_), pass, isa)) {
+    const int rest = p.n % piece_;
+    if (rest > 0) last_ = make(exec, piece_of(p, rest), pass, isa);
+    const std::size_t weights = pass == Conv2d::Pass::backward_weight ? 0 : p.w_size();
+    bytes_ = bytes_of(static_cast<std::size_t>(piece_) * x_image_, weights, static_cast<std::size_t>(piece_) * y_image_);
+    exec.reserve_operand_copies(bytes_);
+  }
 
   void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
-    with_weights(exec, {x, "conv2d: x"}, w, {y, "conv2d: y"}, Write::overwrite,
-                 [&](ConstSpan<float> xs, ConstSpan<float> ws, Span<float> ys) { kernel().forward(exec, xs, ws, ys); });
+    FloatCopies copies(exec, bytes_, isa_);
+    const Span<float> ws = copies.rounded(w);
+    for_each_piece(copies, [&](Conv2d::Kernel& kernel, Piece piece) {
+      through_copies(copies, {piece.of(x, x_image_), "conv2d: x"}, {piece.of(y, y_image_), "conv2d: y"}, Write::overwrite,
+                     [&](ConstSpan<float> xs, Span<float> ys) { kernel.forward(exec, xs, ws, ys); });
+    });
   }
 
   void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    with_weights(exec, {dy, "conv2d: dy"}, w, {dx, "conv2d: dx"}, write,
-                 [&](ConstSpan<float> dys, ConstSpan<float> ws, Span<float> dxs) {
-                   kernel().backward_input(exec, dys, ws, dxs, write);
-                 });
+    FloatCopies copies(exec, bytes_, isa_);
+    const Span<float> ws = copies.rounded(w);
+    for_each_piece(copies, [&](Conv2d::Kernel& kernel, Piece piece) {
+      through_copies(copies, {piece.of(dy, y_image_), "conv2d: dy"}, {piece.of(dx, x_image_), "conv2d: dx"}, write,
+                     [&](ConstSpan<float> dys, Span<float> dxs) { kernel.backward_input(exec, dys, ws, dxs, write); });
+    });
   }
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
-    with_gradient(exec, {x, "conv2d: x"}, {dy, "conv2d: dy"},
-                  [&](ConstSpan<float> xs, ConstSpan<float> dys) { kernel().backward_weight(exec, xs, dys, dw, write); });
+    FloatCopies copies(exec, bytes_, isa_);
+    for_each_piece(copies, [&](Conv2d::Kernel& kernel, Piece piece) {
+      const Span<float> xs = copies.read(piece.of(x, x_image_), "conv2d: x");
+      const Span<float> dys = copies.read(piece.of(dy, y_image_), "conv2d: dy");
+      kernel.backward_weight(exec, xs, dys, dw, piece.begin == 0 ? write : Write::add);
+    });
   }
+
+ private:
+  static constexpr std::size_t kPieceBytes = 4U << 20U;  // of the larger of x and y, in float32: half is read, half written
+
+  struct Piece {
+    int begin, count;  // images
+    template <class Operand>
+    Operand of(const Operand& all, std::size_t image) const {
+      return all.subspan(static_cast<std::size_t>(begin) * image, static_cast<std::size_t>(count) * image);
+    }
+  };
+
+  static int images_per_piece(const Conv2d::Problem& p) {
+    const std::size_t image = std::max(p.x_size(), p.y_size()) * sizeof(float) / static_cast<std::size_t>(p.n);
+    const auto fit = static_cast<int>(std::clamp<std::size_t>(kPieceBytes / std::max<std::size_t>(image, 1), 1, 1U << 20U));
+    const int pieces = (p.n + fit - 1) / fit;
+    return (p.n + pieces - 1) / pieces;
+  }
+  static Conv2d::Problem piece_of(Conv2d::Problem problem, int images) {
+    problem.n = images;
+    return in_float32(problem);
+  }
+
+  template <class Run>
+  void for_each_piece(FloatCopies& copies, const Run& run) {
+    for (int begin = 0; begin < images_; begin += piece_) {
+      const int count = std::min(piece_, images_ - begin);
+      copies.scoped([&] { run(count == piece_ ? *whole_ : *last_, Piece{begin, count}); });
+    }
+  }
+
+  int images_;
+  std::size_t x_image_, y_image_;  // elements per image
+  int piece_;                      // images
+  const Isa& isa_;
+  std::unique_ptr<Conv2d::Kernel> whole_, last_;  // of piece_ images, and of those that are left
+  std::size_t bytes_ = 0;
 };
 
 class ConvertedLinear final : public Converted<Linear> {
@@ -146,20 +206,23 @@ class ConvertedLinear final : public Converted<Linear> {
       : Converted(exec, p, pass, isa, bytes_of(x_size(p), std::size_t(p.k) * p.c, std::size_t(p.n) * p.k)) {}
 
   void forward(Exec& exec, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
-    with_weights(exec, {x, "linear: x"}, w, {y, "linear: y"}, Write::overwrite,
-                 [&](ConstSpan<float> xs, ConstSpan<float> ws, Span<float> ys) { kernel().forward(exec, xs, ws, b, ys); });
+    FloatCopies copies = this->copies(exec);
+    const Span<float> ws = copies.rounded(w);
+    through_copies(copies, {x, "linear: x"}, {y, "linear: y"}, Write::overwrite,
+                   [&](ConstSpan<float> xs, Span<float> ys) { kernel().forward(exec, xs, ws, b, ys); });
   }
 
   void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    with_weights(exec, {dy, "linear: dy"}, w, {dx, "linear: dx"}, write,
-                 [&](ConstSpan<float> dys, ConstSpan<float> ws, Span<float> dxs) {
-                   kernel().backward_input(exec, dys, ws, dxs, write);
-                 });
+    FloatCopies copies = this->copies(exec);
+    const Span<float> ws = copies.rounded(w);
+    through_copies(copies, {dy, "linear: dy"}, {dx, "linear: dx"}, write,
+                   [&](ConstSpan<float> dys, Span<float> dxs) { kernel().backward_input(exec, dys, ws, dxs, write); });
   }
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
-    with_gradient(exec, {x, "linear: x"}, {dy, "linear: dy"},
-                  [&](ConstSpan<float> xs, ConstSpan<float> dys) { kernel().backward_weight(exec, xs, dys, dw, db, write); });
+    FloatCopies copies = this->copies(exec);
+    const Span<float> xs = copies.read(x, "linear: x"), dys = copies.read(dy, "linear: dy");
+    kernel().backward_weight(exec, xs, dys, dw, db, write);
   }
 
  private:
@@ -176,7 +239,7 @@ class ConvertedSoftmaxCrossEntropy final : public Converted<SoftmaxCrossEntropy>
     kernel().forward(exec, copies(exec).read(logits, "softmax_cross_entropy: logits"), labels, probabilities, sums);
   }
 
-  void backward(Exec& exec, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits) override {
+  void backward(Exec& exec, ConstSpan<float> probabilities, Labels labels, ConstSpan<float> scale, Out dlogits) override {
     FloatCopies copies = this->copies(exec);
     const Span<float> result = copies.result(dlogits, Write::overwrite, "softmax_cross_entropy: dlogits");
     kernel().backward(exec, probabilities, labels, scale, result);

@@ -1,0 +1,53 @@
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/runtime/device_runtime.h"
+#include "kernels/runtime/error.h"
+
+namespace apam {
+namespace {
+
+constexpr std::size_t kLine = 64;             // alignment of small blocks: a cache line, an AVX-512 register
+constexpr std::size_t kHugePage = 2U << 20U;  // alignment of large blocks, so that the kernel can back them with huge pages
+
+class CpuRuntime final : public DeviceRuntime {
+ public:
+  void* allocate(std::size_t bytes, int /*index*/) override {
+    const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
+    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* data = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+    require<OutOfMemory>(data != nullptr, "allocate: out of CPU memory, {} bytes requested", bytes);
+    if (alignment == kHugePage) ::madvise(data, rounded, MADV_HUGEPAGE);  // only a hint
+    return data;
+  }
+  void release(void* data, int /*index*/) noexcept override { std::free(data); }
+  void* allocate_pinned(std::size_t bytes, int index) override { return allocate(bytes, index); }
+  void release_pinned(void* data, int index) noexcept override { release(data, index); }
+
+  NativeHandle make_stream(int /*index*/) override { return nullptr; }
+  void destroy_stream(NativeHandle, int /*index*/) noexcept override {}
+  void synchronize_stream(NativeHandle, int /*index*/) override {}
+
+  void copy(NativeHandle, void* to, Device, const void* from, Device, std::size_t bytes) override {
+    std::memcpy(to, from, bytes);
+  }
+  void zero(NativeHandle, void* data, int /*index*/, std::size_t bytes) override { std::memset(data, 0, bytes); }
+
+  NativeHandle make_event(int /*index*/) override { return nullptr; }
+  void destroy_event(NativeHandle, int /*index*/) noexcept override {}
+  void record_event(NativeHandle, NativeHandle, int /*index*/) override {}
+  void wait_event(NativeHandle, NativeHandle, int /*index*/) override {}
+  bool event_done(NativeHandle, int /*index*/) override { return true; }
+  void synchronize_event(NativeHandle, int /*index*/) override {}
+};
+
+}  // namespace
+
+DeviceRuntime& cpu_runtime() {
+  static auto* const runtime = new CpuRuntime;  // never destroyed: a static Buffer may be released later
+  return *runtime;
+}
+
+}  // namespace apam

@@ -1,0 +1,147 @@
+// GPUs through the CUDA runtime. Each block of memory is one cudaMalloc, so that one IPC handle exports all of it. Streams do
+// not synchronise with the default stream.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+
+#include "kernels/runtime/device_runtime.h"
+#include "kernels/runtime/error.h"
+
+namespace apam {
+namespace {
+
+template <class... Args>
+void check(cudaError_t status, fmt::format_string<Args...> operation, Args&&... args) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // clear the error: the next call must not report it again
+  fail<DeviceError>("cuda: {}: {}", fmt::format(operation, std::forward<Args>(args)...), cudaGetErrorString(status));
+}
+
+/// Sets the calling thread's current GPU for a scope.
+class Current {
+ public:
+  explicit Current(int index) {
+    check(cudaGetDevice(&before_), "querying the current GPU");
+    check(cudaSetDevice(index), "selecting GPU {}", index);
+  }
+  ~Current() { cudaSetDevice(before_); }  // cannot fail: it was current before
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+class CudaRuntime final : public DeviceRuntime {
+ public:
+  CudaRuntime() {
+    int count = 0;
+    check(cudaGetDeviceCount(&count), "counting GPUs");
+    require<DeviceError>(count > 0, "cuda: no GPU found");
+  }
+
+  void* allocate(std::size_t bytes, int index) override {
+    const Current current(index);
+    void* data = nullptr;
+    check(cudaMalloc(&data, std::max<std::size_t>(bytes, 1)), "allocating {} bytes on GPU {}", bytes, index);
+    return data;
+  }
+  void release(void* data, int index) noexcept override {
+    report(cudaFree(data), "releasing memory", index);  // finds the GPU by the address
+  }
+  void* allocate_pinned(std::size_t bytes, int index) override {
+    const Current current(index);
+    void* data = nullptr;
+    check(cudaHostAlloc(&data, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable),
+          "allocating {} bytes of pinned memory for GPU {}", bytes, index);
+    return data;
+  }
+  void release_pinned(void* data, int index) noexcept override { report(cudaFreeHost(data), "releasing pinned memory", index); }
+
+  NativeHandle make_stream(int index) override {
+    const Current current(index);
+    cudaStream_t stream = nullptr;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream on GPU {}", index);
+    return stream;
+  }
+  void destroy_stream(NativeHandle stream, int index) noexcept override {
+    report(cudaStreamDestroy(native_stream(stream)), "destroying a stream", index);
+  }
+  void synchronize_stream(NativeHandle stream, int index) override {
+    const Current current(index);
+    check(cudaStreamSynchronize(native_stream(stream)), "waiting for a stream of GPU {}", index);
+  }
+
+  void copy(NativeHandle stream, void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) override {
+    const Current current(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index);
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, native_stream(stream)), "copying {} bytes from {} to {}", bytes,
+          to_string(from_device), to_string(to_device));
+  }
+  void zero(NativeHandle stream, void* data, int index, std::size_t bytes) override {
+    const Current current(index);
+    check(cudaMemsetAsync(data, 0, bytes, native_stream(stream)), "clearing {} bytes on GPU {}", bytes, index);
+  }
+
+  NativeHandle make_event(int index) override {
+    const Current current(index);
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event on GPU {}", index);
+    return event;
+  }
+  void destroy_event(NativeHandle event, int index) noexcept override {
+    report(cudaEventDestroy(native_event(event)), "destroying an event", index);
+  }
+  void record_event(NativeHandle event, NativeHandle stream, int index) override {
+    const Current current(index);
+    check(cudaEventRecord(native_event(event), native_stream(stream)), "recording an event on GPU {}", index);
+  }
+  void wait_event(NativeHandle stream, NativeHandle event, int index) override {
+    const Current current(index);
+    check(cudaStreamWaitEvent(native_stream(stream), native_event(event), 0), "ordering a stream of GPU {} by an event", index);
+  }
+  bool event_done(NativeHandle event, int index) override {
+    const cudaError_t status = cudaEventQuery(native_event(event));
+    if (status == cudaErrorNotReady) return false;
+    check(status, "querying an event of GPU {}", index);
+    return true;
+  }
+  void synchronize_event(NativeHandle event, int index) override {
+    check(cudaEventSynchronize(native_event(event)), "waiting for an event of GPU {}", index);
+  }
+
+ private:
+  static cudaStream_t native_stream(NativeHandle stream) { return static_cast<cudaStream_t>(stream); }
+  static cudaEvent_t native_event(NativeHandle event) { return static_cast<cudaEvent_t>(event); }
+
+  /// For destructors: prints an error, except at the end of the process, when CUDA has released everything itself.
+  static void report(cudaError_t status, std::string_view operation, int index) noexcept {
+    if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;
+    fmt::print(stderr, "cuda: {} on GPU {}: {}\n", operation, index, cudaGetErrorString(status));
+  }
+};
+
+}  // namespace
+
+std::vector<std::string> gpu_names() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {  // also without a driver
+    cudaGetLastError();
+    return {};
+  }
+  std::vector<std::string> names;
+  for (int index = 0; index < count; ++index) {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, index), "querying GPU {}", index);
+    names.emplace_back(properties.name);
+  }
+  return names;
+}
+
+DeviceRuntime& cuda_runtime() {
+  static auto* const runtime = new CudaRuntime;  // never destroyed: a static Buffer may be released later
+  return *runtime;
+}
+
+}  // namespace apam
