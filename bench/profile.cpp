@@ -75,6 +75,14 @@ nlohmann::ordered_json Profile::breakdown() const {
   return list;
 }
 
+void require_no_reference(std::span<const KernelReport> report, const KernelSelection& selection) {
+  for (const KernelReport& kernel : report) {
+    if (kernel.provider != "reference" || selection.choice(kernel.op, kernel.pass).provider == "reference") continue;
+    fail<KernelError>("{} {} {}: only a reference kernel can do this; select it with --kernels to time it anyway", kernel.op,
+                      kernel.pass, kernel.problem);
+  }
+}
+
 std::string in_words(const nlohmann::ordered_json& breakdown) {
   std::string text;
   for (const auto& group : breakdown) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -44,6 +45,9 @@ class Profile {
   int steps_ = 0;
   std::chrono::steady_clock::time_point since_;
 };
+
+/// Throws KernelError if a kernel of `reference` ran that was not selected: its time says nothing about the engine.
+void require_no_reference(std::span<const KernelReport> report, const KernelSelection& selection);
 
 /// The breakdown as text, one line per operation and pass.
 std::string in_words(const nlohmann::ordered_json& breakdown);

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Compares a training step of apam (build/bench/step) with the same step in PyTorch (step.py in this folder).
 
-Each run is a separate process. Runs alternate in pairs (apam, PyTorch, then PyTorch, apam), so that other load and the
-temperature of the machine affect both sides alike. Prints the ratio of images/s of every pair, its median and range, the
-median rates and peak resident memory of both sides, and apam's effective GFLOP/s (operations of the direct method) as a
+Each run is a separate process. Runs alternate in rounds (apam, PyTorch, then PyTorch, apam), so that other load and the
+temperature of the machine affect all sides alike. Prints the ratio of images/s of every round, its median and range, the
+median rates and peak resident memory of all sides, and apam's effective GFLOP/s (operations of the direct method) as a
 share of the cores' FMA peak, which build/bench/step measures.
+
+With --precision bf16 a round has four sides: apam and PyTorch (autocast), each in bf16 and in float32. The ratio is that of
+apam in bf16 to the faster of PyTorch's two; the summary has the ratios to all three other sides.
 
 By default a Python with PyTorch is searched for. --python selects one and may include a launcher:
 --python 'chroot /srv/other python3'. It reads its program from standard input and needs no access to these files.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -23,6 +27,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # net -> batch size, classes: those of the published runs.
 NETS = {"allcnn": (100, 10), "resnet18": (80, 10), "wrn28-5": (100, 1000)}
+
+TITLES = {"apam": "apam", "pytorch": "PyTorch", "apam_float32": "apam float32", "pytorch_bf16": "PyTorch autocast"}
 
 
 class CompareError(Exception):
@@ -76,41 +82,64 @@ class Comparison:
         self.problem = ["--net", net, "--batch", str(self.batch), "--classes", str(classes), "--threads", str(options.threads)]
         self.pairs = []
 
-    def ours(self, steps=None, warm_up=2):
+    def sides(self):
+        """The sides of a round, by name, in the order of the first round."""
+        if self.options.precision == "float32":
+            return {"apam": self.ours, "pytorch": self.pytorch}
+        return {"apam": functools.partial(self.ours, precision="bf16"),
+                "pytorch_bf16": functools.partial(self.pytorch, precision="bf16"),
+                "pytorch": self.pytorch,
+                "apam_float32": self.ours}
+
+    def ours(self, steps=None, warm_up=2, precision="float32"):
         with tempfile.TemporaryDirectory(prefix="apam-compare-") as folder:
             result = pathlib.Path(folder) / "step.json"
-            run([str(self.options.step), *self.problem, "--kernels", self.options.kernels, "--steps",
-                 str(steps or self.options.steps), "--warm-up", str(warm_up), "--profile", "0", "--json", str(result)])
+            run([str(self.options.step), *self.problem, "--precision", precision, "--kernels", self.options.kernels,
+                 "--steps", str(steps or self.options.steps), "--warm-up", str(warm_up), "--profile", "0",
+                 "--json", str(result)])
             return json.loads(result.read_text())
 
-    def pytorch(self):
+    def pytorch(self, precision="float32"):
         layout = ["--contiguous"] if self.options.contiguous else []
-        text = run([*self.python, "-", *self.problem, "--steps", str(self.options.steps), *layout], pytorch_program())
+        text = run([*self.python, "-", *self.problem, "--precision", precision, "--steps", str(self.options.steps), *layout],
+                   pytorch_program())
         return json.loads(text.strip().splitlines()[-1])
 
     def measure(self):
-        self.ours(steps=1, warm_up=0)  # fills the kernel cache of `auto`
-        for pair in range(self.options.pairs):
-            order = ["apam", "pytorch"] if pair % 2 == 0 else ["pytorch", "apam"]
-            sides = {side: self.ours() if side == "apam" else self.pytorch() for side in order}
-            ratio = sides["apam"]["images_per_second"] / sides["pytorch"]["images_per_second"]
-            self.pairs.append({"first": order[0], "ratio": ratio, **sides})
-            if pair == 0:
-                self.print_heading()
-            rates = [sides[side]["images_per_second"] for side in ("apam", "pytorch")]
-            print(f"{pair + 1:>6}{order[0]:>10}{rates[0]:>18.1f}{rates[1]:>18.1f}{ratio:>10.2f}", flush=True)
+        sides = self.sides()
+        for side, measure in sides.items():
+            if side.startswith("apam"):
+                measure(steps=1, warm_up=0)  # fills the kernel cache of `auto`
+        for number in range(self.options.pairs):
+            order = list(sides) if number % 2 == 0 else list(reversed(sides))
+            results = {side: sides[side]() for side in order}
+            rates = {side: results[side]["images_per_second"] for side in sides}
+            ratio = rates["apam"] / max(rate for side, rate in rates.items() if side.startswith("pytorch"))
+            self.pairs.append({"first": order[0], "ratio": ratio, **results})
+            if number == 0:
+                self.print_heading(rates)
+            columns = "".join(f"{rate:>18.1f}" for rate in rates.values())
+            print(f"{number + 1:>6}{order[0]:>14}{columns}{ratio:>10.2f}", flush=True)
 
-    def print_heading(self):
+    def print_heading(self, rates):
         theirs = self.pairs[0]["pytorch"]
         print(f"{self.net}, batch {self.batch}, {self.classes} classes, {self.options.threads} threads, "
-              f"{self.options.steps} steps per run; kernels {self.options.kernels}; PyTorch {theirs['pytorch']}, {theirs['layout']}")
-        print(f"{'pair':>6}{'first':>10}{'apam images/s':>18}{'PyTorch images/s':>18}{'ratio':>10}")
+              f"{self.options.steps} steps per run; kernels {self.options.kernels}; PyTorch {theirs['pytorch']}, {theirs['layout']}; "
+              f"images/s, and apam to PyTorch{' at its best' if len(rates) > 2 else ''}")
+        print(f"{'round':>6}{'first':>14}{''.join(f'{TITLES[side]:>18}' for side in rates)}{'ratio':>10}")
 
     def summary(self):
-        def of_both(value, over=statistics.median):
-            return {side: over([value(pair[side]) for pair in self.pairs]) for side in ("apam", "pytorch")}
+        sides = list(self.sides())
 
-        ratios = [pair["ratio"] for pair in self.pairs]
+        def of_all(value, over=statistics.median):
+            return {side: over([value(pair[side]) for pair in self.pairs]) for side in sides}
+
+        def spread(values):
+            return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+        def rate(pair, side):
+            return pair[side]["images_per_second"]
+
         gflops = statistics.median(pair["apam"]["gflops"] for pair in self.pairs)
         peak = max(pair["apam"]["fma_peak_gflops"] for pair in self.pairs)
         return {
@@ -119,13 +148,16 @@ class Comparison:
             "classes": self.classes,
             "threads": self.options.threads,
             "steps": self.options.steps,
+            "precision": self.options.precision,
             "kernels": self.options.kernels,
             "cpu": self.pairs[0]["apam"]["cpu"],
             "pytorch": self.pairs[0]["pytorch"]["pytorch"],
             "layout": self.pairs[0]["pytorch"]["layout"],
-            "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
-            "images_per_second": of_both(lambda side: side["images_per_second"]),
-            "resident_peak_mib": of_both(lambda side: side["memory_mib"]["resident_peak"], max),
+            "ratio": spread([pair["ratio"] for pair in self.pairs]),
+            "ratios": {side: spread([rate(pair, "apam") / rate(pair, side) for pair in self.pairs])
+                       for side in sides if side != "apam"},
+            "images_per_second": of_all(lambda side: side["images_per_second"]),
+            "resident_peak_mib": of_all(lambda side: side["memory_mib"]["resident_peak"], max),
             "gflops": gflops,
             "fma_peak_gflops": peak,
             "share_of_fma_peak": gflops / peak,
@@ -135,10 +167,13 @@ class Comparison:
 
 def print_summary(result):
     ratio, rates, memory = result["ratio"], result["images_per_second"], result["resident_peak_mib"]
-    print(f"  ratio: median {ratio['median']:.2f}, {ratio['min']:.2f} .. {ratio['max']:.2f}; "
-          f"images/s {rates['apam']:.1f}, PyTorch {rates['pytorch']:.1f}")
-    print(f"  peak resident memory: {memory['apam']:.0f} MiB, PyTorch {memory['pytorch']:.0f} MiB; "
-          f"{result['gflops']:.0f} effective GFLOP/s, {result['share_of_fma_peak']:.2f} of the FMA peak of "
+    print(f"  ratio: median {ratio['median']:.2f}, {ratio['min']:.2f} .. {ratio['max']:.2f}; images/s "
+          + ", ".join(f"{TITLES[side]} {rate:.1f}" for side, rate in rates.items()))
+    if len(result["ratios"]) > 1:
+        print("  " + "; ".join(f"to {TITLES[side]} {spread['median']:.2f}, {spread['min']:.2f} .. {spread['max']:.2f}"
+                               for side, spread in result["ratios"].items()))
+    print("  peak resident memory: " + ", ".join(f"{TITLES[side]} {mib:.0f} MiB" for side, mib in memory.items())
+          + f"; {result['gflops']:.0f} effective GFLOP/s, {result['share_of_fma_peak']:.2f} of the FMA peak of "
           f"{result['fma_peak_gflops']:.0f}\n", flush=True)
 
 
@@ -157,6 +192,7 @@ def parse(arguments):
     parser.add_argument("--pairs", type=count, default=3, help="runs of each side [3]")
     parser.add_argument("--steps", type=count, default=5, help="timed steps per run, after 2 warm-up steps [5]")
     parser.add_argument("--batch", type=count, help="batch size [allcnn 100, resnet18 80, wrn28-5 100]")
+    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="type of activations [float32]")
     parser.add_argument("--kernels", default="auto", help="providers of apam's kernels, as for build/bench/step [auto]")
     parser.add_argument("--contiguous", action="store_true", help="PyTorch with memory layout (N, C, H, W) instead of channels last")
     parser.add_argument("--python", metavar="COMMAND", help="a Python with PyTorch [this one, python3 or /usr/bin/python3]")

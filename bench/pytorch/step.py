@@ -28,11 +28,13 @@ def time_steps(options):
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, amsgrad=True)
     images = torch.randn(options.batch, 3, 32, 32).contiguous(memory_format=layout)
     labels = torch.arange(options.batch) % options.classes
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16")
     milliseconds = []
     for _ in range(options.warm_up + options.steps):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(net(images), labels)
+        with autocast:
+            loss = torch.nn.functional.cross_entropy(net(images), labels)
         loss.backward()
         optimizer.step()
         last_loss = loss.item()
@@ -48,6 +50,7 @@ def main():
     parser.add_argument("--steps", type=int, default=10, help="timed steps [10]")
     parser.add_argument("--warm-up", type=int, default=2, help="warm-up steps, not timed [2]")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="[PyTorch's default]")
+    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="bf16: autocast [float32]")
     parser.add_argument("--contiguous", action="store_true", help="memory layout (N, C, H, W) instead of channels last")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -60,6 +63,7 @@ def main():
         "classes": options.classes,
         "parameters": parameters,
         "batch": options.batch,
+        "precision": options.precision,
         "threads": torch.get_num_threads(),
         "steps": options.steps,
         "images_per_second": options.batch / median * 1e3,

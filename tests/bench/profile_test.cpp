@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "kernels/ops/kernel.h"
+#include "tests/support/throws.h"
 
 namespace apam::bench {
 namespace {
@@ -60,6 +61,16 @@ TEST(Profile, attributes_time_until_the_next_request_to_a_kernel) {
   for (const auto& group : breakdown) shares += group["share"].get<double>();
   EXPECT_NEAR(shares, 1, 1e-12);
   EXPECT_NE(in_words(breakdown).find("relu.forward"), std::string::npos);
+}
+
+TEST(ReferenceKernels, are_timed_only_if_selected) {
+  const std::vector<KernelReport> report{{"relu", "2000", "forward", "native", {}}, {"add", "3x4", "forward", "reference", {}}};
+  const auto check = [&](std::string_view selection) { require_no_reference(report, KernelSelection::parse(selection)); };
+  EXPECT_NO_THROW(check("reference"));
+  EXPECT_NO_THROW(check("add=reference"));
+  for (const auto selection : {"auto", "native", "relu=reference", "add.backward=reference"}) {
+    EXPECT_TRUE(support::throws<KernelError>({"add", "forward", "3x4", "--kernels"}, [&] { check(selection); })) << selection;
+  }
 }
 
 TEST(Profile, stops_listening_when_destroyed) {

@@ -18,15 +18,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPARE = ROOT / "bench" / "pytorch" / "compare.py"
 STEP = os.environ.get("APAM_BENCH_STEP", str(ROOT / "build" / "bench" / "step"))
 
-# Appends a letter to `log` per run; the n-th run of a side returns the n-th of its rates, in images/s.
+# Appends a letter to `log` per run, a capital one in bf16; the n-th run of a side in a precision returns the n-th of its rates
+# there, in images/s.
 STAND_IN = """#!{python}
 import json, pathlib, sys
 sys.stdin.read() if {reads} else None
 if "-c" in sys.argv: sys.exit()  # the probe for PyTorch
 log = pathlib.Path({log!r})
 runs = log.read_text() if log.exists() else ""
-log.write_text(runs + {letter!r})
-rate = {rates}[runs.count({letter!r})]
+letter = {letter!r}.upper() if "bf16" in sys.argv else {letter!r}
+log.write_text(runs + letter)
+rate = {rates}[letter][runs.count(letter)]
 result = {{"images_per_second": rate, "memory_mib": {{"resident_peak": rate + 1000}}, "gflops": 2 * rate,
            "fma_peak_gflops": 400, "cpu": "Some CPU", "pytorch": "9.9", "layout": "channels_last"}}
 if "--json" in sys.argv: pathlib.Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(result))
@@ -44,7 +46,8 @@ class CompareTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def stand_in(self, name, letter, rates, reads):
+    def stand_in(self, name, letter, rates, reads, rates_bf16=()):
+        rates = {letter: rates, letter.upper(): list(rates_bf16)}
         path = self.folder / name
         log = str(self.folder / "log")
         path.write_text(STAND_IN.format(python=sys.executable, log=log, letter=letter, rates=rates, reads=reads))
@@ -66,7 +69,24 @@ class CompareTest(unittest.TestCase):
         self.assertEqual(result["resident_peak_mib"], {"apam": 1120, "pytorch": 1050})
         self.assertEqual(result["share_of_fma_peak"], 0.5)
         self.assertEqual((result["batch"], result["classes"]), (80, 10))
-        self.assertIn("ratio: median 3.00, 2.00 .. 4.00; images/s 100.0, PyTorch 40.0", done.stdout)
+        self.assertIn("ratio: median 3.00, 2.00 .. 4.00; images/s apam 100.0, PyTorch 40.0", done.stdout)
+
+    def test_bf16_has_four_sides(self):
+        step = self.stand_in("step", "o", [1, 100, 110], False, [1, 300, 240])
+        python = self.stand_in("python", "t", [50, 120], True, [100, 40])
+        out = self.folder / "out.json"
+        done = compare("--net", "allcnn", "--precision", "bf16", "--pairs", 2, "--step", step, "--python", python, "--json", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "log").read_text(), "Oo" + "OTto" + "otTO")
+        (result,) = json.loads(out.read_text())
+        self.assertEqual(result["precision"], "bf16")
+        self.assertEqual([pair["ratio"] for pair in result["pairs"]], [3, 2])  # to autocast, then to float32
+        self.assertEqual(result["ratios"]["pytorch"], {"median": 4, "min": 2, "max": 6})
+        self.assertEqual(result["ratios"]["pytorch_bf16"], {"median": 4.5, "min": 3, "max": 6})
+        self.assertEqual(result["images_per_second"],
+                         {"apam": 270, "pytorch_bf16": 70, "pytorch": 85, "apam_float32": 105})
+        self.assertIn("ratio: median 2.50, 2.00 .. 3.00; images/s apam 270.0, PyTorch autocast 70.0", done.stdout)
+        self.assertIn("to PyTorch 4.00, 2.00 .. 6.00", done.stdout)
 
     def test_all_nets_with_their_batch_sizes(self):
         step = self.stand_in("step", "o", [100] * 6, False)
@@ -97,14 +117,15 @@ class CompareTest(unittest.TestCase):
     def test_real_programs_on_a_small_batch(self):
         out = self.folder / "out.json"
         done = compare("--net", "allcnn", "--batch", 2, "--pairs", 1, "--steps", 1, "--kernels", "native", "--step", STEP,
-                       "--python", sys.executable, "--json", out)
+                       "--python", sys.executable, "--precision", "bf16", "--json", out)
         self.assertEqual(done.returncode, 0, done.stderr)
         (result,) = json.loads(out.read_text())
         (pair,) = result["pairs"]
         self.assertEqual(pair["apam"]["parameters"], pair["pytorch"]["parameters"])
         self.assertEqual(pair["pytorch"]["layout"], "channels_last")
-        # An untrained net guesses among 10 classes: both losses are near log(10).
-        for side in ("apam", "pytorch"):
+        # An untrained net guesses among 10 classes: all losses are near log(10).
+        for side, precision in (("apam", "bf16"), ("pytorch_bf16", "bf16"), ("pytorch", "float32"), ("apam_float32", "float32")):
+            self.assertEqual(pair[side]["precision"], precision)
             self.assertLess(abs(pair[side]["last_loss"] - 2.3), 1.0)
             self.assertGreater(result["resident_peak_mib"][side], 1)
         self.assertGreater(result["ratio"]["median"], 0)
