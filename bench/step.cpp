@@ -13,11 +13,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "apam/exchange/updater.h"
 #include "apam/training/factories.h"
 #include "bench/machine/machine.h"
 #include "bench/profile.h"
-#include "engine/ops/ops.h"
+#include "engine/optim/updater.h"
 #include "kernels/median.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/ops/linear.h"
@@ -98,38 +97,33 @@ double resident_peak_mib() {
 Measured measure(const Options& options, const nets::Net& net, Exec& exec) {
   engine::ParameterArena arena(exec.device(), net.layout());
   arena.initialize(0);
-  engine::Tape tape(exec, arena);
-  exchange::Updater updater(exec, arena, {});
-  Batch batch(options);
-  const engine::Tensor images({options.batch, 32, 32, 3}, std::span(batch.images));
-  const Labels labels(std::span<const std::int32_t>(batch.labels));
+  engine::Updater updater(exec, arena, {});
+  const Batch batch(options);
+  engine::TrainingStep step(exec, arena, nets::forward_of(net), {options.batch, 32, 32, 3}, options.classes);
 
   Measured measured;
   const auto run_step = [&] {
-    tape.begin(engine::Mode::training);
-    const auto gradient_scale = 1.0F / static_cast<float>(options.batch);
-    const auto score = engine::softmax_cross_entropy(net.forward(engine::net_input(tape, images)), labels, gradient_scale);
-    tape.backward();
-    updater.apply(arena.outgoing());
+    const engine::PendingScore pending = step.run(std::span(batch.images), std::span(batch.labels), updater);
     exec.synchronize();
-    measured.last_loss = score.loss_sum / score.rows;
+    measured.last_loss = step.score(pending).mean_loss();
   };
   std::uint64_t allocations = 0;
-  for (int step = -options.warm_up; step < options.steps; ++step) {
-    if (step == 0) allocations = Buffer::allocations();
+  for (int i = -options.warm_up; i < options.steps; ++i) {
+    if (i == 0) allocations = Buffer::allocations();
     const auto start = std::chrono::steady_clock::now();
     run_step();
     const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-    if (step >= 0) measured.milliseconds.push_back(elapsed.count());
+    if (i >= 0) measured.milliseconds.push_back(elapsed.count());
   }
+  bench::require_no_reference(exec.report(), exec.selection());
   std::sort(measured.milliseconds.begin(), measured.milliseconds.end());
   measured.allocations = Buffer::allocations() - allocations;
-  measured.activations_peak = tape.arena().peak_bytes();
-  measured.activations_reserved = tape.arena().reserved_bytes();
+  measured.activations_peak = step.activations().peak_bytes();
+  measured.activations_reserved = step.activations().reserved_bytes();
   measured.resident_peak_mib = resident_peak_mib();
   if (options.profiled > 0) {
     bench::Profile profile(exec);
-    for (int step = 0; step < options.profiled; ++step) {
+    for (int i = 0; i < options.profiled; ++i) {
       profile.begin_step();
       run_step();
       profile.end_step();

@@ -33,6 +33,16 @@ elseif(APAM_SANITIZE)
   list(APPEND APAM_EXPECTED_VALUES ${APAM_NO_UNINITIALIZED_WARNINGS})
 endif()
 
+# Headers of libraries that most files include; parsing them takes a sixth of the time to compile.
+set(APAM_COMMON_HEADERS <algorithm> <array> <chrono> <cstdint> <filesystem> <functional> <map> <memory> <optional> <span> <string>
+  <string_view> <vector> <fmt/format.h> <fmt/ranges.h>)
+
+function(apam_common_headers target)
+  if(APAM_PCH)
+    target_precompile_headers(${target} PRIVATE ${APAM_COMMON_HEADERS})
+  endif()
+endfunction()
+
 # apam_library(name sources...): static library apam_<name> with alias apam::<name>, include path and warnings.
 function(apam_library name)
   add_library(apam_${name} STATIC ${ARGN})
@@ -42,5 +52,6 @@ function(apam_library name)
   target_include_directories(apam_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/apam>)
   target_link_libraries(apam_${name} PRIVATE $<BUILD_INTERFACE:apam_warnings>)
+  apam_common_headers(apam_${name})
   set_property(GLOBAL APPEND PROPERTY APAM_INSTALLED_TARGETS apam_${name})
 endfunction()
