@@ -48,10 +48,7 @@ ParameterArena::ParameterArena(Device device, ParameterLayout layout, Contents c
     outgoing_ = Buffer(device, bytes);
     zero(outgoing());
   }
-  for (std::size_t i = 0; i < layout_.statistics().size(); ++i) {
-    const auto variance = running({static_cast<int>(i)}).variance.host();
-    std::fill(variance.begin(), variance.end(), 1.0F);
-  }
+  reset_running_statistics();
 }
 
 ParameterView ParameterArena::weight(ParameterId id) const {
@@ -79,30 +76,36 @@ ParameterArena::Moments ParameterArena::batch(StatisticsId id) const {
 }
 
 void ParameterArena::initialize(std::uint64_t seed) const {
+  std::vector<float> values(layout_.weights_size());  // the padding stays zero
   for (std::size_t i = 0; i < layout_.parameters().size(); ++i) {
-    const auto& initial = layout_.parameters()[i].initial;
-    const auto values = weight({static_cast<int>(i)}).data.host();
+    const auto& parameter = layout_.parameters()[i];
+    const Initializer initial = parameter.initial;
     const Random random(seed, Purpose::initial_weights, i);
-    for (std::size_t j = 0; j < values.size(); ++j) {
+    for (std::size_t j = 0; j < parameter.shape.size(); ++j) {
+      float& value = values[parameter.offset + j];
       switch (initial.kind) {
         case Initializer::Kind::constant:
-          values[j] = initial.scale;
+          value = initial.scale;
           break;
         case Initializer::Kind::uniform:
-          values[j] = initial.scale * (2.0F * random.uniform(j) - 1.0F);
+          value = initial.scale * (2.0F * random.uniform(j) - 1.0F);
           break;
         case Initializer::Kind::normal:
-          values[j] = initial.scale * random.normal(j);
+          value = initial.scale * random.normal(j);
           break;
       }
     }
   }
-  for (std::size_t i = 0; i < layout_.statistics().size(); ++i) {
-    const auto moments = running({static_cast<int>(i)});
-    zero(moments.mean);
-    const auto variance = moments.variance.host();
-    std::fill(variance.begin(), variance.end(), 1.0F);
+  copy(std::span(values), weights());
+  reset_running_statistics();
+}
+
+void ParameterArena::reset_running_statistics() const {
+  std::vector<float> values(layout_.statistics_size());
+  for (const auto& entry : layout_.statistics()) {
+    std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(entry.variance_offset), entry.channels, 1.0F);
   }
+  copy(std::span(values), running_statistics());
 }
 
 std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, ConstSpan<float> state) {

@@ -115,6 +115,8 @@ class ParameterArena {
   void initialize(std::uint64_t seed) const;
 
  private:
+  void reset_running_statistics() const;  // means 0, variances 1
+
   ParameterLayout layout_;
   Buffer state_, outgoing_;
 };

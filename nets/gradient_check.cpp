@@ -4,7 +4,6 @@
 #include <limits>
 #include <vector>
 
-#include "engine/ops/ops.h"
 #include "nets/safetensors.h"
 #include "nets/weight_file.h"
 
@@ -69,17 +68,11 @@ GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFile
   const engine::ParameterArena arena(exec.device(), net.layout(), engine::ParameterArena::Contents::state_and_outgoing);
   load_weights(files.weights, arena);
   const Batch batch = read_batch(files.batch, net.classes());
-  const Buffer images(exec.device(), batch.images.size() * sizeof(float));
-  copy(exec, ConstSpan<float>(batch.images.data(), batch.images.size()), images.as<float>());
-
-  engine::Tape tape(exec, arena);
-  tape.begin(engine::Mode::training);
-  const engine::Var input = engine::net_input(tape, {{batch.rows, kExtent, kExtent, kChannels}, images.as<float>()});
-  const auto score =
-      engine::softmax_cross_entropy(net.forward(input), Labels(std::span(batch.labels)), 1.0F / static_cast<float>(batch.rows));
-  tape.backward();
+  engine::TrainingStep step(exec, arena, forward_of(net), {batch.rows, kExtent, kExtent, kChannels}, net.classes());
+  step.load(std::span(batch.images), std::span(batch.labels), 1.0F / static_cast<float>(batch.rows));
+  const engine::BatchScore score = step.score(step.compute_gradients());
   exec.synchronize();
-  const double loss = score.loss_sum / batch.rows;
+  const double loss = score.mean_loss();
   save_gradients(files.out, arena, static_cast<float>(loss));
   return {loss, score.top1, score.rows};
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/tape.h"
+#include "engine/step.h"
 
 namespace apam::nets {
 
@@ -29,6 +29,9 @@ class Net {
  private:
   int classes_;
 };
+
+/// The net as the function that a step runs. Must not outlive the net.
+engine::Forward forward_of(const Net& net);
 
 /// An entry of the table of nets.
 struct NetEntry {

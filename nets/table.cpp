@@ -26,6 +26,10 @@ Net::Net(int classes) : classes_(classes) {
   require<InputError>(classes >= 1, "net: expected at least 1 class, got {}", classes);
 }
 
+engine::Forward forward_of(const Net& net) {
+  return [&net](const engine::Var& images) { return net.forward(images); };
+}
+
 std::span<const NetEntry> all_nets() { return kNets; }
 
 std::unique_ptr<Net> make_net(std::string_view name, int classes) {

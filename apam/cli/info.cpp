@@ -8,11 +8,11 @@
 
 #include "apam/cli/commands.h"
 #include "apam/exchange/mpi/environment.h"
-#include "apam/exchange/updater.h"
 #include "apam/training/factories.h"
 #include "apam/training/json_text.h"
 #include "apam/training/net_gradient_source.h"
 #include "apam/training/version.h"
+#include "engine/optim/updater.h"
 #include "kernels/ops/kernel.h"
 #include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
@@ -90,7 +90,7 @@ Json kernels_of_a_step(const training::InfoOptions& options, Exec& exec) {
   const auto batches = std::make_shared<const data::Batches>(dataset, data::BatchOptions{.batch = options.batch});
   training::NetGradientSource source(exec, *net, arena, batches, {.threads = 0});
   source.compute({.batch = 0});
-  exchange::Updater(exec, arena, {}).apply(arena.outgoing());
+  engine::Updater(exec, arena, {}).apply(arena.outgoing());
 
   Json list = Json::array();
   for (const KernelReport& kernel : exec.report()) {

@@ -47,7 +47,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   };
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
   training::RunOutput output(options, plan, command, progress, make_evaluator);
-  exchange::Updater updater(exec, arena, plan.optimizer);
+  engine::Updater updater(exec, arena, plan.optimizer);
   exchange::Master master(updater, 1, plan.schedule, output.metrics(), delayed ? &*delayed : nullptr);
   training::NetGradientSource source(exec, *plan.net, delayed_model ? *delayed_model : arena, plan.train,
                                      {.threads = options.loader_threads});

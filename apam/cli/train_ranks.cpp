@@ -50,7 +50,7 @@ struct Rank {
   RunPlan plan;
   std::optional<Exec> exec;
   std::optional<engine::ParameterArena> arena;
-  std::optional<exchange::Updater> updater;           // ranks that apply updates
+  std::optional<engine::Updater> updater;             // ranks that apply updates
   std::optional<training::NetGradientSource> source;  // ranks that compute gradients
   TerminalProgress progress{std::cerr, terminal_columns(STDERR_FILENO)};
   std::unique_ptr<training::RunOutput> output;  // rank 0

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "apam/exchange/transport.h"
-#include "apam/exchange/updater.h"
+#include "engine/optim/updater.h"
 
 namespace apam::exchange {
 
@@ -21,7 +21,7 @@ struct Divergence {
 class DivergenceWatch {
  public:
   /// `keep_going`: records the first divergence, but never ends the run. The updater must outlive the watch.
-  DivergenceWatch(Updater& updater, bool keep_going) : updater_(updater), keep_going_(keep_going) {}
+  DivergenceWatch(engine::Updater& updater, bool keep_going) : updater_(updater), keep_going_(keep_going) {}
 
   /// Before the gradient of `header` is applied. True if the run must end without it.
   bool ends_before(const GradientHeader& header, int worker);
@@ -32,7 +32,7 @@ class DivergenceWatch {
   const std::optional<Divergence>& first() const { return first_; }
 
  private:
-  Updater& updater_;
+  engine::Updater& updater_;
   bool keep_going_;
   std::optional<Divergence> first_;
 };

@@ -4,7 +4,7 @@
 
 namespace apam::exchange {
 
-Master::Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer, DelayedWeights* delayed)
+Master::Master(engine::Updater& updater, int workers, const Schedule& schedule, Observer& observer, DelayedWeights* delayed)
     : updater_(updater),
       observer_(observer),
       delayed_(delayed),

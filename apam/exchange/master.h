@@ -12,7 +12,7 @@
 #include "apam/exchange/observer.h"
 #include "apam/exchange/staleness.h"
 #include "apam/exchange/transport.h"
-#include "apam/exchange/updater.h"
+#include "engine/optim/updater.h"
 
 namespace apam::exchange {
 
@@ -20,7 +20,8 @@ class Master {
  public:
   /// All must outlive the master. With `delayed`, replies carry older weights (artificial_delay.h); null: the current ones.
   /// Throws InputError without workers or updates to make, or for delayed weights and more than one worker.
-  Master(Updater& updater, int workers, const Schedule& schedule, Observer& observer, DelayedWeights* delayed = nullptr);
+  Master(engine::Updater& updater, int workers, const Schedule& schedule, Observer& observer,
+         DelayedWeights* delayed = nullptr);
 
   /// The first reply to a worker: the initial weights and its first leases, or a stop if there are none for it. Once per
   /// worker.
@@ -68,7 +69,7 @@ class Master {
   void end(Ending::Why why, int signal);
   Reply close(int worker, Reply reply);
 
-  Updater& updater_;
+  engine::Updater& updater_;
   Observer& observer_;
   DelayedWeights* delayed_;
   Schedule schedule_;

@@ -18,7 +18,7 @@ std::uint64_t checksum(std::span<const float> values) {
 
 }  // namespace
 
-SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, Updater& updater, GradientSource& source,
+SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, engine::Updater& updater, GradientSource& source,
                                        const Schedule& schedule, Observer& observer, std::size_t bucket_floats)
     : all_reduce_(all_reduce),
       updater_(updater),

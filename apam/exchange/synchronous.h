@@ -15,7 +15,7 @@
 #include "apam/exchange/ending.h"
 #include "apam/exchange/gradient_source.h"
 #include "apam/exchange/observer.h"
-#include "apam/exchange/updater.h"
+#include "engine/optim/updater.h"
 
 namespace apam::exchange {
 
@@ -24,7 +24,7 @@ class SynchronousTrainer {
   static constexpr std::size_t kBucketFloats = std::size_t{1} << 20U;  // 4 MiB
 
   /// All must outlive the trainer. Throws InputError unless source.arena() is the updater's arena and total_updates > 0.
-  SynchronousTrainer(AllReduce& all_reduce, Updater& updater, GradientSource& source, const Schedule& schedule,
+  SynchronousTrainer(AllReduce& all_reduce, engine::Updater& updater, GradientSource& source, const Schedule& schedule,
                      Observer& observer, std::size_t bucket_floats = kBucketFloats);
   ~SynchronousTrainer();
   SynchronousTrainer(const SynchronousTrainer&) = delete;
@@ -45,7 +45,7 @@ class SynchronousTrainer {
   void check_replicas(std::int64_t update);
 
   AllReduce& all_reduce_;
-  Updater& updater_;
+  engine::Updater& updater_;
   GradientSource& source_;
   Schedule schedule_;
   Observer& observer_;

@@ -5,19 +5,18 @@
 #include <utility>
 
 #include "apam/training/net_gradient_source.h"
-#include "engine/ops/ops.h"
 
 namespace apam::training {
 
 Scorer::Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
-    : net_(net),
+    : exec_(exec),
       batches_(std::move(batches)),
       arena_(exec.device(), net.layout(), engine::ParameterArena::Contents::state),
-      tape_(exec, arena_),
+      step_(exec, arena_, nets::forward_of(net), batch_shape(*batches_, batches_->rows(0)), net.classes()),
       batch_(batches_->dataset().info().shape, std::min(batches_->options().batch, batches_->images())) {}
 
 std::optional<Scores> Scorer::score(ConstSpan<float> state, const GiveUp& give_up) {
-  copy(tape_.exec(), state, arena_.state());
+  copy(exec_, state, arena_.state());
   return score(give_up);
 }
 
@@ -45,11 +44,7 @@ void Scorer::warm_up() {
 
 void Scorer::run(std::int64_t batch, Scores& sums) {
   batches_->prepare(batches_->whole(batch), batch_);
-  const data::ImageShape shape = batch_.shape();
-  const engine::Shape extents{static_cast<int>(batch_.count()), shape.height, shape.width, shape.channels};
-  tape_.begin(engine::Mode::inference);
-  const engine::BatchScore score = engine::softmax_cross_entropy(
-      net_.forward(engine::net_input(tape_, readable(extents, batch_.images()))), batch_.labels(), 1.0F);
+  const engine::BatchScore score = step_.score(step_.run(batch_.images(), batch_.labels()));
   sums.loss += score.loss_sum;
   sums.accuracy += score.top1;
   sums.top5 += score.top5;

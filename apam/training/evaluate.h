@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "data/batches.h"
-#include "engine/tape.h"
+#include "engine/step.h"
 #include "nets/net.h"
 
 namespace apam::training {
@@ -46,10 +46,10 @@ class Scorer {
  private:
   void run(std::int64_t batch, Scores& sums);
 
-  const nets::Net& net_;
+  Exec& exec_;
   std::shared_ptr<const data::Batches> batches_;
   engine::ParameterArena arena_;
-  engine::Tape tape_;
+  engine::EvaluationStep step_;
   data::Batch batch_;
 };
 

@@ -37,7 +37,7 @@ ExecOptions exec_options(const MachineOptions& machine, int threads) {
     options.kernels = KernelSelection::parse(machine.kernels);
     kernels::check_selection(options.kernels);
   });
-  device_memory(options.device.kind);  // throws if there is none
+  device_runtime(options.device.kind);  // throws if there is none
   kernels::check_kernels_for(options.device.kind);
   return options;
 }

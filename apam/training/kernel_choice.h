@@ -9,17 +9,17 @@
 #include <string>
 #include <vector>
 
-#include "apam/exchange/updater.h"
 #include "apam/training/net_gradient_source.h"
+#include "engine/optim/updater.h"
 
 namespace apam::training {
 
 /// What a rank computes in a training.
 struct KernelWork {
   Exec& exec;
-  exchange::Updater* updater = nullptr;  ///< null: applies no updates
-  NetGradientSource* source = nullptr;   ///< null: computes no gradients
-  std::set<std::int64_t> rows{};         ///< sizes of the batches, or shares of batches, that it computes
+  engine::Updater* updater = nullptr;   ///< null: applies no updates
+  NetGradientSource* source = nullptr;  ///< null: computes no gradients
+  std::set<std::int64_t> rows{};        ///< sizes of the batches, or shares of batches, that it computes
 
   /// Two ranks of a host with the same text need the same decisions.
   std::string describe() const;

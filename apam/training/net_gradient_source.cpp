@@ -1,34 +1,33 @@
 #include "apam/training/net_gradient_source.h"
 
 #include <utility>
-#include <vector>
-
-#include "engine/ops/ops.h"
 
 namespace apam::training {
 
-engine::Tensor readable(const engine::Shape& shape, ConstSpan<float> values) {
-  // A tensor is writable, but the tape does not write its inputs.
-  return {shape, Span<float>(const_cast<float*>(values.data()), values.size(), values.device())};
+engine::Shape batch_shape(const data::Batches& batches, std::int64_t rows) {
+  const data::ImageShape shape = batches.dataset().info().shape;
+  return {static_cast<int>(rows), shape.height, shape.width, shape.channels};
 }
+
+namespace {
+
+/// The most rows that the loader delivers at once.
+std::int64_t most_rows(const data::Batches& batches, const data::LoaderOptions& loader) {
+  return loader.rows > 0 ? loader.rows : batches.rows(0);
+}
+
+}  // namespace
 
 NetGradientSource::NetGradientSource(Exec& exec, const nets::Net& net, const engine::ParameterArena& arena,
                                      std::shared_ptr<const data::Batches> batches, const data::LoaderOptions& loader)
-    : net_(net), arena_(arena), tape_(exec, arena), loader_(std::move(batches), loader) {}
+    : exec_(exec),
+      arena_(arena),
+      loader_(std::move(batches), loader),
+      step_(exec, arena, nets::forward_of(net), batch_shape(loader_.batches(), most_rows(loader_.batches(), loader)),
+            net.classes()) {}
 
 void NetGradientSource::choose_kernels(std::int64_t rows) {
-  if (rows == 0) return;
-  const data::ImageShape shape = loader_.batches().dataset().info().shape;
-  const engine::Shape extents{static_cast<int>(rows), shape.height, shape.width, shape.channels};
-  Exec& exec = tape_.exec();
-  const Buffer images(exec.device(), extents.size() * sizeof(float));
-  zero(exec, images.as<float>());
-  const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows), 0);
-  tape_.begin(engine::Mode::training);
-  engine::softmax_cross_entropy(net_.forward(engine::net_input(tape_, readable(extents, images.as<float>()))),
-                                Labels(std::span(labels)), 1.0F);
-  tape_.backward();
-  zero(exec, arena_.outgoing());
+  if (rows > 0) step_.warm_up(static_cast<int>(rows));
 }
 
 void NetGradientSource::prepare(const exchange::BatchShare& share) {
@@ -49,16 +48,11 @@ exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& 
   header.batch = share.batch;
   header.rows = static_cast<std::int32_t>(batch.count());
   if (batch.count() == 0) {  // more parts than images
-    zero(tape_.exec(), arena_.outgoing());
+    zero(exec_, arena_.outgoing());
     return header;
   }
-  const data::ImageShape shape = batch.shape();
-  const engine::Shape extents{header.rows, shape.height, shape.width, shape.channels};
-  const auto whole = static_cast<float>(loader_.batches().rows(share.batch));
-  tape_.begin(engine::Mode::training);
-  const engine::BatchScore score = engine::softmax_cross_entropy(
-      net_.forward(engine::net_input(tape_, readable(extents, batch.images()))), batch.labels(), 1.0F / whole);
-  tape_.backward();
+  step_.load(batch.images(), batch.labels(), 1.0F / static_cast<float>(loader_.batches().rows(share.batch)));
+  const engine::BatchScore score = step_.score(step_.compute_gradients());
   header.loss_sum = score.loss_sum;
   header.top1 = score.top1;
   header.top5 = score.top5;
@@ -66,7 +60,7 @@ exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& 
 }
 
 void NetGradientSource::on_gradient_ready(std::function<void(engine::ParameterId)> callback) {
-  tape_.on_gradient_ready(std::move(callback));
+  step_.on_gradient_ready(std::move(callback));
 }
 
 }  // namespace apam::training

@@ -7,13 +7,13 @@
 
 #include "apam/exchange/gradient_source.h"
 #include "data/loader.h"
-#include "engine/tape.h"
+#include "engine/step.h"
 #include "nets/net.h"
 
 namespace apam::training {
 
-/// Read-only memory as the tensor type that Tape::input takes.
-engine::Tensor readable(const engine::Shape& shape, ConstSpan<float> values);
+/// The shape of mini-batches of up to `rows` images.
+engine::Shape batch_shape(const data::Batches& batches, std::int64_t rows);
 
 class NetGradientSource : public exchange::GradientSource {
  public:
@@ -31,10 +31,10 @@ class NetGradientSource : public exchange::GradientSource {
   void on_gradient_ready(std::function<void(engine::ParameterId)> callback) override;
 
  private:
-  const nets::Net& net_;
+  Exec& exec_;
   const engine::ParameterArena& arena_;
-  engine::Tape tape_;
   data::Loader loader_;
+  engine::TrainingStep step_;
   std::deque<data::Request> announced_;  // submitted to the loader, not computed yet
 };
 

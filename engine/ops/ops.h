@@ -50,6 +50,18 @@ Var avg_pool(const Var& x, int window);
 /// x (N, ...) flattened to (N, C); weight (K, C), bias (K) -> (N, K).
 Var linear(const Var& x, ParameterId weight, ParameterId bias);
 
+/// What softmax_cross_entropy reads and writes besides its logits, in memory of the tape's device.
+struct LossOperands {
+  Labels labels;                    ///< (N), in 0 .. K-1: not checked, since they may be on a GPU
+  ConstSpan<float> gradient_scale;  ///< (1): 1 / N for the mean over the batch
+  Span<float> sums;                 ///< (kernels::SoftmaxCrossEntropy::sum_count), written; see batch_score()
+};
+
+/// Cross-entropy (log-softmax and negative log-likelihood) of logits (N, K) or (N, 1, 1, K). The root of backward:
+/// d loss / d logits = gradient_scale * (softmax - onehot). Labels and gradient_scale must stay unchanged until backward has
+/// run.
+void softmax_cross_entropy(const Var& logits, const LossOperands& operands);
+
 /// Loss and accuracy of a batch, as sums over its rows. A label whose logit is not finite counts in neither top1 nor top5; a
 /// NaN logit ranks before every label. The loss is not finite if a logit is NaN or +Inf, or a label's logit is -Inf.
 struct BatchScore {
@@ -57,12 +69,11 @@ struct BatchScore {
   int top1 = 0;  ///< rows whose label has the largest logit; ties go to the lowest class
   int top5 = 0;  ///< rows whose label has one of the five largest logits
   int rows = 0;
+
+  double mean_loss() const { return loss_sum / rows; }
 };
 
-/// Cross-entropy (log-softmax and negative log-likelihood) of logits (N, K) or (N, 1, 1, K) and labels (N) in 0 .. K-1. The
-/// labels must stay unchanged until backward has run. The root of backward: d loss / d logits = gradient_scale * (softmax -
-/// onehot), with gradient_scale 1 / N for the mean over the batch, 1 / (global batch) for a batch shared by several workers.
-/// Throws InputError for a label out of range.
-BatchScore softmax_cross_entropy(const Var& logits, Labels labels, float gradient_scale);
+/// The sums of softmax_cross_entropy over `rows` rows, in host memory.
+BatchScore batch_score(ConstSpan<float> sums, int rows);
 
 }  // namespace apam::engine

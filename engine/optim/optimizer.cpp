@@ -69,24 +69,38 @@ Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& op
   const std::size_t vectors = options.rule == Step::Rule::sgd ? 0 : options.rule == Step::Rule::adam ? 2 : 3;
   moments_ = Buffer(device, vectors * size * sizeof(float));
   zero(moments_.as<float>());
+  rate_ = Buffer(device, sizeof(float));
 }
 
 void Optimizer::step(Exec& exec, ConstSpan<float> gradients, Span<float> weights) {
   require<ShapeError>(gradients.size() == size_ && weights.size() == size_,
                       "optimizer: {} gradients and {} weights, expected {} of each", gradients.size(), weights.size(), size_);
+  advance(exec);
+  apply(exec, gradients, weights);
+}
+
+void Optimizer::advance(Exec& exec) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
   double rate = options_.rate(steps_);
-  Step::Moments moments;
   if (options_.rule != Step::Rule::sgd) {
     rate *= std::sqrt(1.0 - std::pow(options_.beta2, t)) / (1.0 - std::pow(options_.beta1, t));
+  }
+  const auto rounded = static_cast<float>(rate);
+  copy(exec, ConstSpan<float>(&rounded, 1), rate_.as<float>());
+}
+
+void Optimizer::apply(Exec& exec, ConstSpan<float> gradients, Span<float> weights) const {
+  Step::Moments moments;
+  if (options_.rule != Step::Rule::sgd) {
     moments.m = moments_.as<float>().subspan(0, size_);
     moments.v = moments_.as<float>().subspan(size_, size_);
     if (options_.rule == Step::Rule::amsgrad) moments.vh = moments_.as<float>().subspan(2 * size_, size_);
   }
-  const Step::Scalars scalars{static_cast<float>(rate), Step::Decay(options_.beta1), Step::Decay(options_.beta2),
-                              static_cast<float>(options_.eps), static_cast<float>(options_.weight_decay)};
-  kernels::kernel<Step>(exec, problem(), Step::Pass::update)->update(exec, scalars, gradients, weights, moments);
+  const Step::Scalars scalars{Step::Decay(options_.beta1), Step::Decay(options_.beta2), static_cast<float>(options_.eps),
+                              static_cast<float>(options_.weight_decay)};
+  kernels::kernel<Step>(exec, problem(), Step::Pass::update)
+      ->update(exec, scalars, rate_.as<float>(), gradients, weights, moments);
 }
 
 void Optimizer::choose_kernel(Exec& exec) const { kernels::kernel<Step>(exec, problem(), Step::Pass::update); }

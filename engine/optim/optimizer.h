@@ -34,8 +34,13 @@ class Optimizer {
   /// be a normal number.
   Optimizer(Device device, std::size_t size, const OptimizerOptions& options);
 
-  /// One update of all weights by one gradient, both (size).
+  /// One update of all weights by one gradient, both (size): advance(), then apply().
   void step(Exec& exec, ConstSpan<float> gradients, Span<float> weights);
+
+  /// Counts a step and puts its rate where apply() reads it.
+  void advance(Exec& exec);
+  /// Computes the step. Its arguments are the same in every step, so a captured apply() can be replayed after advance().
+  void apply(Exec& exec, ConstSpan<float> gradients, Span<float> weights) const;
 
   /// Selects the kernel of step() ahead of the first step.
   void choose_kernel(Exec& exec) const;
@@ -49,6 +54,7 @@ class Optimizer {
   OptimizerOptions options_;
   std::size_t size_;
   Buffer moments_;  // [ m | v | vh ]; Adam has m and v, SGD none
+  Buffer rate_;     // (1)
   std::int64_t steps_ = 0;
 };
 

@@ -9,9 +9,9 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
  public:
   OptimizerStepKernel(const OptimizerStep::Problem& problem, const Isa& isa) : problem_(problem), kernels_(isa.optimizer) {}
 
-  void update(Exec& exec, const OptimizerStep::Scalars& scalars, ConstSpan<float> g, Span<float> w,
+  void update(Exec& exec, const OptimizerStep::Scalars& scalars, ConstSpan<float> rate, ConstSpan<float> g, Span<float> w,
               const OptimizerStep::Moments& moments) override {
-    const StepScalars s{.rate = scalars.rate,
+    const StepScalars s{.rate = *rate.data(),
                         .weight_decay = scalars.weight_decay,
                         .beta1 = scalars.beta1.kept,
                         .one_minus_beta1 = scalars.beta1.taken,

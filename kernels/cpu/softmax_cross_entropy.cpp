@@ -81,8 +81,10 @@ class BackwardKernel final : public SoftmaxCrossEntropy::Kernel {
   BackwardKernel(Exec&, const SoftmaxCrossEntropy::Problem& problem)
       : problem_(problem), grain_(min_rows_per_thread(problem)) {}
 
-  void backward(Exec& exec, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits) override {
+  void backward(Exec& exec, ConstSpan<float> probabilities, Labels labels, ConstSpan<float> gradient_scale,
+                Out dlogits) override {
     float* all = elements<float>(dlogits, "softmax_cross_entropy: dlogits");
+    const float scale = *gradient_scale.data();
     const std::int64_t classes = problem_.classes;
     parallel_for(exec.threads(), problem_.n, grain_, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {

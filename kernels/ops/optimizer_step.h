@@ -6,7 +6,8 @@
 // A new m or v below FLT_MIN in magnitude is flushed to zero, also for w: without a gradient the moments decay forever, and
 // arithmetic on denormal numbers is slow. If v or vh has overflowed, w becomes NaN rather than stop moving.
 // `rate` is alpha * sqrt(1 - beta2^t) / (1 - beta1^t) for adam and amsgrad (Reddi, Kale, Kumar 2018; APAM, algorithm 1),
-// and alpha for sgd. Elements are independent: the result is the same for any number of threads.
+// and alpha for sgd. It changes with every step, so it is read from memory: a captured step can be replayed. Elements are
+// independent: the result is the same for any number of threads.
 #pragma once
 
 #include <array>
@@ -35,8 +36,8 @@ struct OptimizerStep {
     explicit constexpr Decay(double beta) : kept(static_cast<float>(beta)), taken(static_cast<float>(1.0 - beta)) {}
     float kept, taken;
   };
+  /// What is the same in every step.
   struct Scalars {
-    float rate;
     Decay beta1{0.9}, beta2{0.999};
     float eps = 1e-8F;
     float weight_decay = 0.0F;
@@ -49,7 +50,8 @@ struct OptimizerStep {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void update(Exec&, const Scalars&, ConstSpan<float> g, Span<float> w, const Moments&) = 0;
+    /// rate (1), in memory of the device.
+    virtual void update(Exec&, const Scalars&, ConstSpan<float> rate, ConstSpan<float> g, Span<float> w, const Moments&) = 0;
   };
 };
 

@@ -7,7 +7,7 @@ std::string SoftmaxCrossEntropy::Problem::describe() const { return fmt::format(
 void SoftmaxCrossEntropy::Kernel::forward(Exec&, In, Labels, Span<float>, Span<float>) {
   fail_other_pass<SoftmaxCrossEntropy>(Pass::forward);
 }
-void SoftmaxCrossEntropy::Kernel::backward(Exec&, ConstSpan<float>, Labels, float, Out) {
+void SoftmaxCrossEntropy::Kernel::backward(Exec&, ConstSpan<float>, Labels, ConstSpan<float>, Out) {
   fail_other_pass<SoftmaxCrossEntropy>(Pass::backward);
 }
 

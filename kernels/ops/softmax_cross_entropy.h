@@ -36,10 +36,10 @@ struct SoftmaxCrossEntropy {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    /// Labels must be in 0 .. classes-1; the engine checks them.
+    /// Labels must be in 0 .. classes-1: they are not checked.
     virtual void forward(Exec&, In logits, Labels labels, Span<float> probabilities, Span<float> sums);
-    /// dlogits = scale * (probabilities - onehot(labels)); scale is 1 / rows for a mean over the batch.
-    virtual void backward(Exec&, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits);
+    /// dlogits = scale[0] * (probabilities - onehot(labels)); scale[0] is 1 / rows for a mean over the batch.
+    virtual void backward(Exec&, ConstSpan<float> probabilities, Labels labels, ConstSpan<float> scale, Out dlogits);
   };
 };
 

@@ -10,9 +10,10 @@ namespace {
 class Update final : public Naive<OptimizerStep> {
  public:
   using Naive::Naive;
-  void update(Exec&, const OptimizerStep::Scalars& scalars, ConstSpan<float> g, Span<float> w,
+  void update(Exec&, const OptimizerStep::Scalars& scalars, ConstSpan<float> rate, ConstSpan<float> g, Span<float> w,
               const OptimizerStep::Moments& moments) override {
-    optimizer_step<float>(problem_, scalars, g.data(), w.data(), {moments.m.data(), moments.v.data(), moments.vh.data()});
+    optimizer_step<float>(problem_, scalars, *rate.data(), g.data(), w.data(),
+                          {moments.m.data(), moments.v.data(), moments.vh.data()});
   }
 };
 

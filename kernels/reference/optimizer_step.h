@@ -26,10 +26,9 @@ inline double without_denormals(double moment) {
 }
 
 template <class T>
-void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalars& scalars, const T* g, T* w,
+void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalars& scalars, double rate, const T* g, T* w,
                     const Moments<T>& moments) {
   const OptimizerStep::Decay beta1 = scalars.beta1, beta2 = scalars.beta2;
-  const double rate = scalars.rate;
   for (std::int64_t e = 0; e < p.size; ++e) {
     const double gradient = g[e] + double(scalars.weight_decay) * w[e];
     if (p.rule == OptimizerStep::Rule::sgd) {

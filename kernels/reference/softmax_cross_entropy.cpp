@@ -19,8 +19,8 @@ class Forward final : public Naive<SoftmaxCrossEntropy> {
 class Backward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
-  void backward(Exec&, ConstSpan<float> probabilities, Labels labels, float scale, Out dlogits) override {
-    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), scale,
+  void backward(Exec&, ConstSpan<float> probabilities, Labels labels, ConstSpan<float> scale, Out dlogits) override {
+    softmax_cross_entropy_backward(problem_, probabilities.data(), labels.data(), *scale.data(),
                                    FloatsOut(dlogits, problem_.type, "softmax_cross_entropy: dlogits").data());
   }
 };

@@ -12,15 +12,16 @@ struct Operands<SoftmaxCrossEntropy> {
 
   Operands(Exec& exec, const SoftmaxCrossEntropy::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : problem(p),
-        scale(1.0F / static_cast<float>(p.n)),
         store(exec, seed, std::move(memory), p.type),
         logits(store.activations(p.size(), 2)),
         labels(store.labels(std::size_t(p.n), p.classes)),
         saved_probabilities(store.unwritten(p.size())),
         probabilities(store.unwritten(p.size())),
         sums(store.unwritten(SoftmaxCrossEntropy::sum_count)),
+        scale(store.unwritten(1)),
         dlogits(store.unwritten_activations(p.size())) {
     store.edit(logits, [](float z, std::size_t) { return std::round(4 * z) / 4; });
+    store.edit(scale, [n = p.n](float, std::size_t) { return 1.0F / static_cast<float>(n); });
     save_forward_pass();
   }
 
@@ -39,12 +40,12 @@ struct Operands<SoftmaxCrossEntropy> {
   }
 
   SoftmaxCrossEntropy::Problem problem;
-  float scale;
   OperandStore store;
   Out logits;                                      // (N, classes)
   Labels labels;                                   // (N)
   Span<float> saved_probabilities, probabilities;  // (N, classes)
   Span<float> sums;                                // (3)
+  Span<float> scale;                               // (1)
   Out dlogits;                                     // (N, classes)
 };
 

@@ -9,35 +9,78 @@ std::atomic<std::uint64_t> allocation_count{0};
 
 }  // namespace
 
-DeviceMemory& device_memory(DeviceKind kind) { return kind == DeviceKind::cpu ? cpu_memory() : cuda_memory(); }
+DeviceRuntime& device_runtime(DeviceKind kind) { return kind == DeviceKind::cpu ? cpu_runtime() : cuda_runtime(); }
 
-Buffer::Buffer(Device device, std::size_t bytes)
-    : data_(static_cast<std::byte*>(device_memory(device.kind).allocate(bytes, device.index)), Release{device}),
-      bytes_(bytes),
-      device_(device) {
+namespace {
+
+std::byte* allocate(Device device, std::size_t bytes, MemoryKind kind) {
+  DeviceRuntime& runtime = device_runtime(device.kind);
+  return static_cast<std::byte*>(kind == MemoryKind::pinned ? runtime.allocate_pinned(bytes, device.index)
+                                                            : runtime.allocate(bytes, device.index));
+}
+
+}  // namespace
+
+Buffer::Buffer(Device device, std::size_t bytes, MemoryKind kind)
+    : bytes_(bytes), device_(kind == MemoryKind::device ? device : Device{}) {
+  const Device owner = kind == MemoryKind::host ? Device{} : device;
+  data_ = {allocate(owner, bytes, kind), Release{owner, kind}};
   ++allocation_count;
 }
 
-void Buffer::Release::operator()(std::byte* data) const noexcept { device_memory(device.kind).release(data, device.index); }
+void Buffer::Release::operator()(std::byte* data) const noexcept {
+  DeviceRuntime& runtime = device_runtime(device.kind);
+  if (kind == MemoryKind::pinned) return runtime.release_pinned(data, device.index);
+  runtime.release(data, device.index);
+}
 
 std::uint64_t Buffer::allocations() { return allocation_count; }
 
+namespace {
+
+/// The device whose runtime copies: the GPU, if there is one.
+Device copying_device(Device to, Device from) { return to.kind == DeviceKind::cuda ? to : from; }
+
+}  // namespace
+
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) {
   if (bytes == 0) return;
-  const bool gpu = to_device.kind == DeviceKind::cuda || from_device.kind == DeviceKind::cuda;
-  device_memory(gpu ? DeviceKind::cuda : DeviceKind::cpu).copy(to, to_device, from, from_device, bytes);
+  const Device device = copying_device(to_device, from_device);
+  DeviceRuntime& runtime = device_runtime(device.kind);
+  runtime.copy(nullptr, to, to_device, from, from_device, bytes);
+  runtime.synchronize_stream(nullptr, device.index);
 }
 
-void copy(In from, Out to) {
+void require_copyable(In from, Out to) {
   require<ShapeError>(from.size() == to.size(), "copy: source has {} elements, destination {}", from.size(), to.size());
   require<TypeError>(from.empty() || from.type() == to.type(), "copy: source is {}, destination {}", to_string(from.type()),
                      to_string(to.type()));
+}
+
+void copy(In from, Out to) {
+  require_copyable(from, to);
   copy_bytes(to.bytes(), to.device(), from.bytes(), from.device(), from.size_bytes());
+}
+
+void copy(const Stream& stream, In from, Out to) {
+  require_copyable(from, to);
+  if (from.empty()) return;
+  const Device device = copying_device(to.device(), from.device());
+  device_runtime(device.kind).copy(stream.native(), to.bytes(), to.device(), from.bytes(), from.device(), from.size_bytes());
 }
 
 void zero(Out values) {
   if (values.empty()) return;
-  device_memory(values.device().kind).zero(values.bytes(), values.device().index, values.size_bytes());
+  const Device device = values.device();
+  DeviceRuntime& runtime = device_runtime(device.kind);
+  runtime.zero(nullptr, values.bytes(), device.index, values.size_bytes());
+  runtime.synchronize_stream(nullptr, device.index);
+}
+
+void zero(const Stream& stream, Out values) {
+  if (values.empty()) return;
+  const Device device = values.device();
+  device_runtime(device.kind).zero(stream.native(), values.bytes(), device.index, values.size_bytes());
 }
 
 }  // namespace apam

@@ -1,42 +1,25 @@
-// Memory on a device: one owner, and copies between devices.
+// Memory of a device or for one: its owner, and copies that block.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
+#include "kernels/runtime/device_runtime.h"
 #include "kernels/runtime/span.h"
+#include "kernels/runtime/stream.h"
 
 namespace apam {
 
-/// Memory operations of one kind of device: cpu_memory.cpp; cuda_memory.cpp, or no_cuda_memory.cpp in builds without CUDA.
-class DeviceMemory {
- public:
-  virtual ~DeviceMemory() = default;
-  virtual void* allocate(std::size_t bytes, int index) = 0;  ///< Throws DeviceError if memory runs out.
-  virtual void release(void* data, int index) noexcept = 0;
-  /// Blocks until the copy is complete.
-  virtual void copy(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) = 0;
-  virtual void zero(void* data, int index, std::size_t bytes) = 0;
-};
-
-/// Throws DeviceError if this build does not support `kind`.
-DeviceMemory& device_memory(DeviceKind kind);
-DeviceMemory& cpu_memory();
-DeviceMemory& cuda_memory();
-
-/// The names of the GPUs of this machine, by device index; empty without CUDA, a driver or a GPU.
-std::vector<std::string> gpu_names();
-
-/// Owns uninitialised memory on one device. CPU memory is aligned to 64 bytes, from 4 MiB on to 2 MiB. Move-only.
+/// Owns uninitialised memory. Host memory is aligned to 64 bytes, from 4 MiB on to 2 MiB. Move-only.
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Device device, std::size_t bytes);
+  /// Memory of `kind` for `device`. Throws OutOfMemory or another DeviceError.
+  Buffer(Device device, std::size_t bytes, MemoryKind kind = MemoryKind::device);
 
   std::size_t size_bytes() const { return bytes_; }
+  /// The device that holds the memory: the CPU for pinned and host memory.
   Device device() const { return device_; }
   std::byte* data() const { return data_.get(); }
 
@@ -52,9 +35,10 @@ class Buffer {
  private:
   struct Release {
     Device device;
+    MemoryKind kind = MemoryKind::device;
     void operator()(std::byte* data) const noexcept;
   };
-  std::unique_ptr<std::byte, Release> data_{nullptr, Release{Device{}}};
+  std::unique_ptr<std::byte, Release> data_{nullptr, Release{}};
   std::size_t bytes_ = 0;
   Device device_{};
 };
@@ -66,7 +50,13 @@ void copy_bytes(void* to, Device to_device, const void* from, Device from_device
 /// otherwise use copy(exec, ...) of kernels/runtime/exec.h. Throws ShapeError if the sizes differ, TypeError if the types do.
 void copy(In from, Out to);
 
+/// In order with the other work of the stream, which must be of the GPU if one of the two is on a GPU; may return before the
+/// copy is complete, so pinned memory must stay unchanged until then. Same errors.
+void copy(const Stream& stream, In from, Out to);
+
 /// Sets every byte to zero; blocks. With an Exec use zero(exec, ...).
 void zero(Out values);
+/// In order with the other work of the stream.
+void zero(const Stream& stream, Out values);
 
 }  // namespace apam

@@ -21,10 +21,9 @@ DType parse_precision(std::string_view text) {
   return DType::bfloat16;
 }
 
-Exec::Exec(ExecOptions options) : options_(std::move(options)), verbose_(verbose_is_set()) {
+Exec::Exec(ExecOptions options) : options_(std::move(options)), stream_(options_.device), verbose_(verbose_is_set()) {
   require<InputError>(options_.threads >= 1, "threads: at least 1 is needed, got {}", options_.threads);
   check_threads(options_.threads);
-  device_memory(options_.device.kind);  // throws at once when this build has no such device
 }
 Exec::~Exec() = default;
 Exec::Exec(Exec&&) noexcept = default;
@@ -49,7 +48,5 @@ std::byte* Exec::operand_copies(std::size_t bytes) {
   reserve_operand_copies(bytes);
   return operand_copies_.data();
 }
-
-void Exec::synchronize() {}
 
 }  // namespace apam

@@ -120,8 +120,10 @@ class Exec {
   /// Throws KernelError if the Exec is frozen: "exec is frozen: WHAT".
   void require_not_frozen(std::string_view what) const { require<KernelError>(!frozen_, "exec is frozen: {}", what); }
 
-  /// Waits until all work submitted to the device is done. Returns at once on the CPU.
-  void synchronize();
+  /// Runs everything that this Exec is given, in the order of the calls.
+  const Stream& stream() const { return stream_; }
+  /// Waits for all of it. Throws DeviceError if some of it has failed.
+  void synchronize() const { stream_.synchronize(); }
 
   /// One object per type, created at first use: caches of kernels/selection.cpp and of providers.
   template <class Cache>
@@ -155,6 +157,7 @@ class Exec {
   void grow(Buffer& buffer, std::size_t bytes, std::string_view name) const;
 
   ExecOptions options_;
+  Stream stream_;
   Buffer workspace_, operand_copies_;
   std::map<std::type_index, std::shared_ptr<void>> caches_;
   std::vector<KernelReport> report_;
@@ -164,11 +167,10 @@ class Exec {
   bool frozen_ = false;
 };
 
-/// Copies all elements, in order with the other work of `exec`. Blocks on the CPU; asynchronous on a GPU, where
-/// exec.synchronize() waits for it. Throws ShapeError if the sizes differ, TypeError if the types do.
-inline void copy(Exec&, In from, Out to) { copy(from, to); }
+/// Copies all elements, in order with the other work of `exec`: see copy(stream, ...) in buffer.h.
+inline void copy(const Exec& exec, In from, Out to) { copy(exec.stream(), from, to); }
 
 /// Sets every byte to zero, in order with the other work.
-inline void zero(Exec&, Out values) { zero(values); }
+inline void zero(const Exec& exec, Out values) { zero(exec.stream(), values); }
 
 }  // namespace apam

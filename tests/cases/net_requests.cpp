@@ -5,7 +5,6 @@
 #include <map>
 #include <utility>
 
-#include "engine/ops/ops.h"
 #include "engine/optim/optimizer.h"
 #include "nets/net.h"
 
@@ -66,21 +65,18 @@ NetRequests dry_run(const TrainedNet& trained) {
   const auto net = nets::make_net(trained.name, trained.classes);
   Exec exec({.kernels = KernelSelection::parse("native")});
   const engine::ParameterArena arena(exec.device(), net->layout());  // zeros: their values do not matter
-  engine::Tape tape(exec, arena);
-  std::vector<float> pixels(std::size_t{32} * 32 * 3);
-  const engine::Tensor image({1, 32, 32, 3}, std::span(pixels));
-  const std::int32_t label = 0;
-  const auto forward = [&](engine::Mode mode) {
-    tape.begin(mode);
-    engine::softmax_cross_entropy(net->forward(engine::net_input(tape, image)), Labels(std::span(&label, 1)), 1);
-  };
+  const engine::Shape images{1, 32, 32, 3};
+  const std::vector<float> pixels(images.size());
+  const std::vector<std::int32_t> labels(1);
+  engine::TrainingStep training(exec, arena, nets::forward_of(*net), images, net->classes());
+  engine::EvaluationStep evaluation(exec, arena, nets::forward_of(*net), images, net->classes());
 
   Recorder recorder(exec, requests);
-  tape.on_gradient_ready([&](engine::ParameterId id) {
+  training.on_gradient_ready([&](engine::ParameterId id) {
     recorder.name_layer(net->layout().parameters().at(static_cast<std::size_t>(id.index)).name);
   });
-  forward(engine::Mode::training);
-  tape.backward();
+  training.load(std::span(pixels), std::span(labels), 1.0F);
+  training.compute_gradients();
   for (const auto rule : {OptimizerStep::Rule::sgd, OptimizerStep::Rule::adam, OptimizerStep::Rule::amsgrad}) {
     recorder.enter(Phase::update, std::string(engine::to_string(rule)));
     engine::Optimizer(exec.device(), net->layout().weights_size(), {.rule = rule}).choose_kernel(exec);
@@ -88,7 +84,7 @@ NetRequests dry_run(const TrainedNet& trained) {
   recorder.enter(Phase::update, "statistics");
   engine::update_running_statistics(exec, arena.batch_statistics(), arena.running_statistics());
   recorder.enter(Phase::evaluation);
-  forward(engine::Mode::inference);
+  evaluation.run(std::span(pixels), std::span(labels));
   return requests;
 }
 

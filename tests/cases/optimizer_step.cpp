@@ -37,7 +37,7 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
 
   std::vector<std::vector<double>> expected(Pass) const {
     std::vector<std::vector<double>> all{doubles(old_w), doubles(old_m), doubles(old_v), doubles(old_vh)};
-    reference::optimizer_step<double>(problem, scalars, doubles(g).data(), all[0].data(),
+    reference::optimizer_step<double>(problem, scalars, kRate, doubles(g).data(), all[0].data(),
                                       {all[1].data(), all[2].data(), all[3].data()});
     all.resize(outputs(Pass::update).size());
     return all;

@@ -46,8 +46,8 @@ struct support::KernelCheck<SoftmaxCrossEntropy>::Rules : Operands<SoftmaxCrossE
     copy(labels, Span<std::int32_t>(std::span(host_labels)));
     std::vector<double> result(problem.size());
     if (pass == Pass::backward) {
-      reference::softmax_cross_entropy_backward(problem, doubles(saved_probabilities).data(), host_labels.data(), scale,
-                                                result.data());
+      reference::softmax_cross_entropy_backward(problem, doubles(saved_probabilities).data(), host_labels.data(),
+                                                doubles(scale).front(), result.data());
       return {result};
     }
     std::vector<double> totals(SoftmaxCrossEntropy::sum_count);

@@ -69,7 +69,7 @@ class Training {
       x = relu(add(block.bn3.add_relu(y, x), x));
     }
     const Var logits = scale(linear_(avg_pool(x, 8)), 0.5F);
-    const auto score = softmax_cross_entropy(logits, labels_over(labels_), 1.0F / kRows);
+    const auto score = model_.loss(logits, labels_over(labels_), 1.0F / kRows);
     tape.backward();
     optimizer_.step(model_.exec, model_.arena.gradients(), model_.arena.weights());
     update_running_statistics(model_.exec, model_.arena.batch_statistics(), model_.arena.running_statistics());
@@ -79,7 +79,7 @@ class Training {
   double evaluate() {
     model_.tape.begin(Mode::inference);
     const Var x = stem_bn_.relu(stem_(net_input(model_.tape, tensor_over({kRows, 8, 8, 3}, pixels_))));
-    return softmax_cross_entropy(linear_(avg_pool(x, 8)), labels_over(labels_), 1.0F).loss_sum;
+    return model_.loss(linear_(avg_pool(x, 8)), labels_over(labels_), 1.0F).loss_sum;
   }
 
   void freeze() { model_.exec.freeze(); }

@@ -42,7 +42,7 @@ class SmallNet {
     const Var y = bn2_(conv2_(add(x, scale(x, 0.5F))));     // (3, 3, 3, 8)
     const Var shortcut = bn3_(shortcut_(x));                // (3, 3, 3, 8)
     const Var z = add(conv3_(add(y, shortcut)), shortcut);  // (3, 3, 3, 8)
-    const auto score = softmax_cross_entropy(linear_(avg_pool(z, 3)), labels_over(labels_), 1.0F / kRows);
+    const auto score = model_.loss(linear_(avg_pool(z, 3)), labels_over(labels_), 1.0F / kRows);
     if (backward) tape.backward();
     return score.loss_sum / kRows;
   }

@@ -1,11 +1,13 @@
 // The fixture of engine tests: Exec, parameter arena and tape. Uses the reference kernels by default.
 #pragma once
 
+#include <array>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "engine/ops/ops.h"
+#include "kernels/ops/softmax_cross_entropy.h"
 #include "kernels/runtime/philox.h"
 #include "tests/support/throws.h"
 
@@ -24,9 +26,20 @@ struct Model {
     copy(ConstSpan<float>(values.data(), values.size()), arena.weight(id).data);
   }
 
+  /// softmax_cross_entropy(); valid for one loss per pass.
+  BatchScore loss(const Var& logits, Labels labels, float scale) {
+    gradient_scale = scale;
+    const Span<float> results(sums.data(), sums.size());
+    softmax_cross_entropy(logits, {labels, {&gradient_scale, 1}, results});
+    return batch_score(results, logits.shape()[0]);
+  }
+
   Exec exec;
   ParameterArena arena;
   Tape tape;
+
+  float gradient_scale = 0;
+  std::array<float, kernels::SoftmaxCrossEntropy::sum_count> sums{};
 };
 
 /// A view of the vector.

@@ -20,7 +20,7 @@ class TwoLogits : public testing::Test {
 
   Var leaf() { return model.tape.input(tensor_over({1, 2}, zeros), true); }
   void backward_from(const Var& logits) {
-    softmax_cross_entropy(logits, labels, 1.0F);
+    model.loss(logits, labels, 1.0F);
     model.tape.backward();
   }
   Values gradient(const Var& x) const { return values_of(model.tape.gradient(x)); }
@@ -120,7 +120,7 @@ TEST_F(TwoLogits, return_all_memory) {
 }
 
 TEST_F(TwoLogits, of_an_unfinished_pass_are_freed_by_begin) {
-  softmax_cross_entropy(relu(scale(leaf(), 3.0F)), labels, 1.0F);
+  model.loss(relu(scale(leaf(), 3.0F)), labels, 1.0F);
   EXPECT_GT(model.tape.arena().bytes_in_use(), 0U);
   model.tape.begin(Mode::training);
   EXPECT_EQ(model.tape.arena().bytes_in_use(), 0U);
@@ -194,7 +194,7 @@ class LinearLayers : public testing::Test {
   }
   Values gradient(ParameterId id) const { return values_of(model.arena.gradient(id).data); }
   void backward_from(const Var& logits) {
-    softmax_cross_entropy(logits, labels_over(label), 1.0F);
+    model.loss(logits, labels_over(label), 1.0F);
     model.tape.backward();
   }
 

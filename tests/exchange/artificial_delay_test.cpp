@@ -168,7 +168,7 @@ TEST(ArtificialDelay, NeedsOneWorkerWithItsOwnWeights) {
   EXPECT_TRUE(throws<InputError>({"1", "2"}, [&] { Master(model.updater, 2, {4}, recorder, &delayed); }));
   QuadraticSource source(kModel);
   Exec exec = plain_exec();
-  Updater updater(exec, source.arena(), sgd(0.1));
+  engine::Updater updater(exec, source.arena(), sgd(0.1));
   Master master(updater, 1, {4}, recorder, &delayed);
   EXPECT_THROW(train_directly(master, source, control), InputError);
 }

@@ -52,7 +52,7 @@ TEST(Direct, NeedsOneArenaAndOneWorker) {
   EXPECT_THROW(train_directly(master, source, control), InputError);
 
   Exec exec = plain_exec();
-  Updater updater(exec, source.arena(), sgd(0.1));
+  engine::Updater updater(exec, source.arena(), sgd(0.1));
   Master two(updater, 2, {4}, recorder);
   EXPECT_THROW(train_directly(two, source, control), InputError);
 }
@@ -60,7 +60,7 @@ TEST(Direct, NeedsOneArenaAndOneWorker) {
 TEST(Direct, StopsOnASignal) {
   QuadraticSource source(kModel);
   Exec exec = plain_exec();
-  Updater updater(exec, source.arena(), sgd(0.1));
+  engine::Updater updater(exec, source.arena(), sgd(0.1));
   ScriptedControl control;
   Recorder recorder;
   recorder.then = [&](const UpdateRecord& record) { control.signal = record.update == 3 ? 15 : 0; };

@@ -69,7 +69,7 @@ std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine:
                                 const Schedule& schedule, Recorder& recorder) {
   QuadraticSource source(quadratic);
   Exec exec = plain_exec();
-  Updater updater(exec, source.arena(), options);
+  engine::Updater updater(exec, source.arena(), options);
   Master master(updater, 1, schedule, recorder);
   ScriptedControl control;
   train_directly(master, source, control);

@@ -11,7 +11,7 @@
 #include "apam/exchange/control.h"
 #include "apam/exchange/master.h"
 #include "apam/exchange/observer.h"
-#include "apam/exchange/updater.h"
+#include "engine/optim/updater.h"
 #include "tests/exchange/quadratic_source.h"
 
 namespace apam::exchange::test {
@@ -59,7 +59,7 @@ struct Model {
 
   Exec exec = plain_exec();
   engine::ParameterArena arena;
-  Updater updater;
+  engine::Updater updater;
 };
 
 /// One source per worker, each with its own delay.

@@ -15,7 +15,7 @@ RankResult train_rank(AllReduce& all_reduce, const QuadraticOptions& quadratic, 
     if (record.update == 2) source.arena().weights().host()[0] += bend;
   };
   Exec exec = plain_exec();
-  Updater updater(exec, source.arena(), options);
+  engine::Updater updater(exec, source.arena(), options);
   ScriptedControl control;
   SynchronousTrainer(all_reduce, updater, source, schedule, result.recorder, bucket_floats).run(control);
   result.state = values(source.arena().state());

@@ -112,7 +112,7 @@ TEST(Synchronous, NeedsOneArenaAndAnUpdate) {
   Recorder recorder;
   EXPECT_THROW(SynchronousTrainer(group.rank(0), elsewhere.updater, source, {1}, recorder), InputError);
   Exec exec = plain_exec();
-  Updater updater(exec, source.arena(), sgd(kRate));
+  engine::Updater updater(exec, source.arena(), sgd(kRate));
   EXPECT_THROW(SynchronousTrainer(group.rank(0), updater, source, {0}, recorder), InputError);
 }
 

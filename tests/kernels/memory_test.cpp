@@ -1,13 +1,14 @@
-// Memory of every device of this machine: blocks, copies in both directions, zeroing.
+// Memory, streams and events of every device of this machine.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "kernels/ops/kernel.h"
-#include "kernels/runtime/buffer.h"
+#include "kernels/runtime/stream.h"
 
 namespace apam {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 std::vector<std::string> present_devices() {
   std::vector<std::string> devices{"cpu"};
   try {
-    cuda_memory();
+    cuda_runtime();
     devices.emplace_back("cuda");
   } catch (const DeviceError&) {  // not in this build, or no GPU here
   }
@@ -65,6 +66,71 @@ TEST_P(MemoryTest, BlocksAreAlignedAndCounted) {
   EXPECT_EQ(Buffer::allocations(), before + 2);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(small.data()) % 64, 0U);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(large.data()) % 64, 0U);
+}
+
+TEST_P(MemoryTest, PinnedAndHostMemoryIsForTheHost) {
+  for (const MemoryKind kind : {MemoryKind::pinned, MemoryKind::host}) {
+    const Buffer buffer(device_, 4 * sizeof(float), kind);
+    EXPECT_EQ(buffer.device(), Device{});
+    const auto values = buffer.as<float>().host();
+    std::iota(values.begin(), values.end(), 1.0F);
+    EXPECT_EQ(values[3], 4.0F);
+  }
+}
+
+TEST_P(MemoryTest, WorkOfAStreamRunsInOrder) {
+  constexpr std::size_t kSize = 1U << 20U;
+  const Stream stream(device_);
+  const Buffer sent(device_, kSize * sizeof(float), MemoryKind::pinned),
+      received(device_, kSize * sizeof(float), MemoryKind::pinned);
+  const Buffer there(device_, kSize * sizeof(float)), elsewhere(device_, kSize * sizeof(float));
+  const auto values = sent.as<float>().host();
+  std::iota(values.begin(), values.end(), 1.0F);
+  copy(stream, sent.as<float>(), there.as<float>());
+  copy(stream, there.as<float>(), elsewhere.as<float>());
+  zero(stream, there.as<float>());
+  zero(stream, elsewhere.as<float>().subspan(0, 2));
+  copy(stream, elsewhere.as<float>(), received.as<float>());
+  stream.synchronize();
+  const auto arrived = received.as<float>().host();
+  EXPECT_EQ(arrived[0], 0.0F);
+  EXPECT_EQ(arrived[1], 0.0F);
+  EXPECT_TRUE(std::equal(arrived.begin() + 2, arrived.end(), values.begin() + 2));
+  EXPECT_THROW(copy(stream, sent.as<float>().subspan(0, 2), there.as<float>()), ShapeError);
+}
+
+TEST_P(MemoryTest, EventsOrderStreams) {
+  constexpr std::size_t kSize = 1U << 20U;
+  const Stream first(device_), second(device_);
+  Event event(device_);
+  EXPECT_TRUE(event.done()) << "never recorded";
+  const Buffer source(device_, kSize * sizeof(float)), there(device_, kSize * sizeof(float));
+  const Buffer received(device_, kSize * sizeof(float), MemoryKind::pinned);
+  const std::vector<float> sent = counted(kSize);
+  copy(ConstSpan<float>(std::span(sent)), source.as<float>());
+  copy(first, source.as<float>(), there.as<float>());
+  event.record(first);
+  event.wait(second);
+  copy(second, there.as<float>(), received.as<float>());
+  event.record(second);
+  event.synchronize();
+  EXPECT_TRUE(event.done());
+  const auto arrived = received.as<float>().host();
+  EXPECT_TRUE(std::equal(arrived.begin(), arrived.end(), sent.begin()));
+}
+
+TEST_P(MemoryTest, StreamsAndEventsMove) {
+  Stream stream(device_);
+  const NativeHandle handle = stream.native();
+  EXPECT_EQ(handle == nullptr, device_.kind == DeviceKind::cpu);
+  Stream moved(std::move(stream));
+  EXPECT_EQ(moved.native(), handle);
+  EXPECT_EQ(moved.device(), device_);
+  Event event(device_);
+  event = Event(device_);
+  event.record(moved);
+  event.synchronize();
+  EXPECT_TRUE(event.done());
 }
 
 TEST_P(MemoryTest, TooMuchIsADeviceError) { EXPECT_THROW(Buffer(device_, std::size_t{1} << 60U), DeviceError); }

@@ -224,20 +224,21 @@ TEST(Reference, softmax_cross_entropy_values) {
 }
 
 /// Scalars and moments without rounding errors: weight_decay turns the gradient 1.75 at w = 1 into 2.
+constexpr double kRate = 0.5;
 constexpr OptimizerStep::Scalars kScalars{
-    .rate = 0.5F, .beta1 = OptimizerStep::Decay(0.5), .beta2 = OptimizerStep::Decay(0.75), .eps = 1.0F, .weight_decay = 0.25F};
+    .beta1 = OptimizerStep::Decay(0.5), .beta2 = OptimizerStep::Decay(0.75), .eps = 1.0F, .weight_decay = 0.25F};
 
 TEST(Reference, sgd_values) {
   const double g = 1.75;
   double w = 1;
-  optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::sgd}, kScalars, &g, &w, {});
+  optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::sgd}, kScalars, kRate, &g, &w, {});
   EXPECT_EQ(w, 0.0);  // 1 - 0.5 * 2
 }
 
 TEST(Reference, adam_values) {
   const double g = 1.75;
   double w = 1, m = 1, v = 4;
-  optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::adam}, kScalars, &g, &w, {&m, &v, nullptr});
+  optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::adam}, kScalars, kRate, &g, &w, {&m, &v, nullptr});
   EXPECT_EQ(m, 1.5);   // 0.5 * 1 + 0.5 * 2
   EXPECT_EQ(v, 4.0);   // 0.75 * 4 + 0.25 * 2 * 2
   EXPECT_EQ(w, 0.75);  // 1 - 0.5 * 1.5 / (2 + 1)
@@ -246,7 +247,7 @@ TEST(Reference, adam_values) {
 TEST(Reference, amsgrad_values) {
   const Vector g{1.75, 1.75};
   Vector w{1, 1}, m{1, 1}, v{4, 4}, vh{9, 1};  // the first keeps its old maximum, the second takes the new v
-  optimizer_step<double>({.size = 2, .rule = OptimizerStep::Rule::amsgrad}, kScalars, g.data(), w.data(),
+  optimizer_step<double>({.size = 2, .rule = OptimizerStep::Rule::amsgrad}, kScalars, kRate, g.data(), w.data(),
                          {m.data(), v.data(), vh.data()});
   EXPECT_EQ(m, (Vector{1.5, 1.5}));
   EXPECT_EQ(v, (Vector{4, 4}));

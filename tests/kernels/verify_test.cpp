@@ -194,8 +194,9 @@ TEST(Cases, of_a_batch_are_those_that_the_net_requests_for_it) {
   const auto net = nets::make_net("resnet18", 10);
   Exec exec({.kernels = KernelSelection::parse("native")});
   const engine::ParameterArena arena(exec.device(), net->layout());
-  engine::Tape tape(exec, arena);
-  std::vector<float> pixels(std::size_t{3} * 32 * 32 * 3);
+  const engine::Shape images{3, 32, 32, 3};
+  engine::TrainingStep step(exec, arena, nets::forward_of(*net), images, net->classes());
+  const std::vector<float> pixels(images.size());
   std::vector<Conv2d::Problem> convolutions;
   std::vector<Add::Problem> additions;
   exec.tell_requests([&](const KernelRequest& request) {
@@ -203,9 +204,8 @@ TEST(Cases, of_a_batch_are_those_that_the_net_requests_for_it) {
     if (const auto* problem = request.problem_as<Add::Problem>()) additions.push_back(*problem);
   });
   const std::vector<std::int32_t> labels(3);
-  tape.begin(engine::Mode::training);
-  engine::softmax_cross_entropy(net->forward(tape.input({{3, 32, 32, 3}, std::span(pixels)})), Labels(std::span(labels)), 1);
-  tape.backward();
+  step.load(std::span(pixels), std::span(labels), 1.0F);
+  step.compute_gradients();
   exec.tell_requests({});
   const auto problems = [](const auto& requests) {
     std::vector<std::remove_cvref_t<decltype(requests.front().problem)>> all;

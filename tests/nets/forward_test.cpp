@@ -37,6 +37,7 @@ class NetRunner {
         exec({.kernels = KernelSelection::parse("native"), .activations = activations}),
         arena(Device{}, net->layout()),
         tape(exec, arena),
+        training(exec, arena, forward_of(*net), {rows, 32, 32, 3}, classes),
         rows_(rows),
         pixels_(noise(rows)),
         labels_(static_cast<std::size_t>(rows)) {
@@ -48,16 +49,15 @@ class NetRunner {
     return net->forward(engine::net_input(tape, {{rows_, 32, 32, 3}, std::span(pixels_)}));
   }
   double step() {
-    const auto score =
-        softmax_cross_entropy(forward(Mode::training), Labels(std::span(labels_)), 1.0F / static_cast<float>(rows_));
-    tape.backward();
-    return score.loss_sum;
+    training.load(std::span(pixels_), std::span(labels_), 1.0F / static_cast<float>(rows_));
+    return training.score(training.compute_gradients()).loss_sum;
   }
 
   std::unique_ptr<Net> net;
   Exec exec;
   ParameterArena arena;
-  Tape tape;
+  Tape tape;  // of forward()
+  engine::TrainingStep training;
 
  private:
   int rows_;
@@ -78,7 +78,7 @@ TEST_P(EveryNetStep, allocates_no_buffer_after_the_first_step) {
   const auto before = Buffer::allocations();
   EXPECT_EQ(runner.step(), first) << "same weights, same loss";
   EXPECT_EQ(Buffer::allocations(), before);
-  EXPECT_EQ(runner.tape.arena().bytes_in_use(), 0U);
+  EXPECT_EQ(runner.training.activations().bytes_in_use(), 0U);
 }
 
 TEST_P(EveryNetStep, computes_one_finite_logit_per_class) {
@@ -115,8 +115,8 @@ TEST_P(EveryNetStep, in_bfloat16_approximates_float32_in_half_the_memory) {
   }
   // ReLUs whose input is close to zero switch, so gradients of whole nets agree only roughly; tests per operation are sharp.
   EXPECT_GT(product / std::sqrt(squares_g * squares_h), 0.85);
-  EXPECT_LT(static_cast<double>(rounded.tape.arena().peak_bytes()),
-            0.55 * static_cast<double>(exact.tape.arena().peak_bytes()));
+  EXPECT_LT(static_cast<double>(rounded.training.activations().peak_bytes()),
+            0.55 * static_cast<double>(exact.training.activations().peak_bytes()));
 }
 
 TEST(ResNet18, needs_less_than_half_of_pytorchs_memory) {
@@ -124,7 +124,7 @@ TEST(ResNet18, needs_less_than_half_of_pytorchs_memory) {
   NetRunner runner("resnet18", 10, 4);
   runner.step();
   const double state = 2.0 * static_cast<double>(runner.arena.state().size_bytes());
-  const double bytes = 20.0 * static_cast<double>(runner.tape.arena().peak_bytes()) + state;
+  const double bytes = 20.0 * static_cast<double>(runner.training.activations().peak_bytes()) + state;
   EXPECT_LT(bytes / (1 << 20), 1087.0 / 2);
 }
 

@@ -53,7 +53,7 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
   Exec exec(plan.exec);
   const engine::ParameterArena arena(exec.device(), plan.net->layout(), engine::ParameterArena::Contents::state);
   load_initial_weights(options, exec, arena);
-  exchange::Updater updater(exec, arena, plan.optimizer);
+  engine::Updater updater(exec, arena, plan.optimizer);
   exchange::IgnoreEvents observer;
   exchange::NullControl control;
   exchange::Master(updater, workers, plan.schedule, observer).run(transport, control);

@@ -35,7 +35,7 @@ class KernelChoiceTest : public testing::Test {
   std::unique_ptr<nets::Net> net = nets::make_net("resnet18", 4);
   Exec exec{{.kernels = KernelSelection::parse("*=native,batch_norm=auto")}};  // to time all of ResNet18 takes long
   engine::ParameterArena arena;
-  exchange::Updater updater;
+  engine::Updater updater;
   NetGradientSource source;
 };
 

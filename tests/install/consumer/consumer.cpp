@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/layers/layers.h"
-#include "engine/optim/optimizer.h"
+#include "engine/step.h"
 #include "kernels/runtime/philox.h"
 #include "nets/net.h"
 
@@ -40,8 +40,8 @@ int main() {
   const SmallNet net(kClasses);
   const engine::ParameterArena arena(exec.device(), net.layout());
   arena.initialize(1);
-  engine::Tape tape(exec, arena);
-  engine::Optimizer optimizer(exec.device(), arena.weights().size(), {.learning_rate = 0.01});
+  engine::TrainingStep step(exec, arena, nets::forward_of(net), {kRows, 32, 32, 3}, kClasses);
+  engine::Updater updater(exec, arena, {.learning_rate = 0.01});
 
   std::vector<float> images(kRows * 32 * 32 * 3);  // (N, H, W, C)
   std::vector<std::int32_t> labels(kRows);         // (N)
@@ -51,13 +51,9 @@ int main() {
 
   double first = 0;
   double last = 0;
-  for (int step = 0; step < 30; ++step) {
-    tape.begin(engine::Mode::training);
-    const engine::Var logits = net.forward(tape.input({{kRows, 32, 32, 3}, std::span(images)}));
-    last = engine::softmax_cross_entropy(logits, std::span<const std::int32_t>(labels), 1.0F / kRows).loss_sum / kRows;
-    if (step == 0) first = last;
-    tape.backward();
-    optimizer.step(exec, arena.gradients(), arena.weights());
+  for (int i = 0; i < 30; ++i) {
+    last = step.score(step.run(std::span(images), std::span(labels), updater)).mean_loss();
+    if (i == 0) first = last;
   }
   std::printf("loss %.4f, after 30 steps %.4f\n", first, last);
   return last < 0.9 * first ? 0 : 1;

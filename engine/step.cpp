@@ -1,0 +1,44 @@
+#include "engine/step.h"
+
+#include <utility>
+#include <vector>
+
+namespace apam::engine {
+
+TrainingStep::TrainingStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
+    : arena_(arena), forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena) {}
+
+PendingScore TrainingStep::compute_gradients() {
+  tape_.begin(Mode::training);
+  softmax_cross_entropy(forward_(net_input(tape_, slots_.images())), slots_.loss());
+  tape_.backward();
+  return slots_.publish_score();
+}
+
+PendingScore TrainingStep::run(ConstSpan<float> images, Labels labels, Updater& updater) {
+  load(images, labels, 1.0F / static_cast<float>(labels.size()));
+  const PendingScore pending = compute_gradients();
+  updater.apply(arena_.outgoing());
+  return pending;
+}
+
+void TrainingStep::warm_up(int rows) {
+  const Shape images = slots_.images().shape;
+  const std::vector<float> pixels(Shape{rows, images[1], images[2], images[3]}.size());
+  const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows));
+  load(std::span(pixels), std::span(labels), 1.0F);
+  compute_gradients();
+  zero(tape_.exec(), arena_.outgoing());
+}
+
+EvaluationStep::EvaluationStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
+    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena) {}
+
+PendingScore EvaluationStep::run(ConstSpan<float> images, Labels labels) {
+  slots_.load(images, labels, 1.0F);
+  tape_.begin(Mode::inference);
+  softmax_cross_entropy(forward_(net_input(tape_, slots_.images())), slots_.loss());
+  return slots_.publish_score();
+}
+
+}  // namespace apam::engine

@@ -1,0 +1,62 @@
+// The operands of a step that come from the host or go to it, at addresses that never change: so a step can be captured once
+// and replayed for every mini-batch.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "engine/ops/ops.h"
+#include "kernels/runtime/buffer.h"
+#include "kernels/runtime/exec.h"
+
+namespace apam::engine {
+
+/// The score of a step that may still be running.
+struct PendingScore {
+  std::int64_t step = 0;  ///< 1, 2, ...
+  int rows = 0;
+};
+
+class StepSlots {
+ public:
+  /// Room for mini-batches of up to images[0] images of shape `images` = (N, H, W, C), with labels in 0 .. classes-1. Exec must
+  /// outlive the slots.
+  StepSlots(Exec& exec, const Shape& images, int classes);
+
+  /// Copies a mini-batch of n images (n, H, W, C) and labels (n), in host memory or on the device, 1 <= n <= N. In order with
+  /// the other work of the Exec. Throws ShapeError for other shapes, InputError for a label in host memory out of range.
+  void load(ConstSpan<float> images, Labels labels, float gradient_scale);
+
+  int capacity() const { return largest_[0]; }
+  int rows() const { return rows_; }  ///< of the loaded mini-batch
+  Tensor images() const;              ///< (n, H, W, C)
+  LossOperands loss() const;
+
+  /// Call after the loss has been given to the Exec: makes its sums available to score().
+  PendingScore publish_score();
+  /// Waits until the step has computed its loss. Of the latest kScores steps only: throws KernelError for an earlier one.
+  BatchScore score(const PendingScore& pending) const;
+
+  static constexpr int kScores = 2;
+
+ private:
+  struct Published {
+    Buffer sums;  // pinned
+    Event ready;
+    std::int64_t step = 0;
+  };
+  const Published& published(std::int64_t step) const { return published_[static_cast<std::size_t>(step % kScores)]; }
+
+  Exec& exec_;
+  Shape largest_;
+  int classes_;
+  int rows_ = 0;
+  Buffer images_;          // (N, H, W, C) float32
+  Buffer labels_;          // (N) int32
+  Buffer gradient_scale_;  // (1)
+  Buffer sums_;            // (SoftmaxCrossEntropy::sum_count)
+  std::int64_t steps_ = 0;
+  std::array<Published, kScores> published_;
+};
+
+}  // namespace apam::engine
