@@ -1,6 +1,6 @@
 // Convolution: the method for each problem and pass. Direct products support every problem. Winograd is used for 3x3 filters
 // with stride 1 or 2 if there are enough channels and tiles for its transforms to pay. In bfloat16: the tile unit if the
-// instruction set has one, else the float32 method on converted operands.
+// instruction set has one, else Winograd, whose transforms read and write bfloat16, or a direct product on converted operands.
 #include <algorithm>
 #include <variant>
 
@@ -26,123 +26,110 @@ bool winograd_pays(const Conv2d::Problem& problem, const TileGrid& grid) {
   return winograd_supports(problem) && std::min(problem.c, problem.k) >= kMinChannels && grid.count() >= kMinTiles;
 }
 
-using Product = std::variant<GatherProduct, WinogradProduct>;
-using Weight = std::variant<WeightProduct, NarrowWeight, WinogradWeight>;
-
-Product forward_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
-  const TileGrid grid = forward_grid(problem);
-  if (winograd_pays(problem, grid)) return WinogradProduct(exec, grid, FilterUse::forward, isa);
-  return GatherProduct(exec, forward_shape(problem), isa);
+TileGrid grid_of(const Conv2d::Problem& problem, Conv2d::Pass pass) {
+  return pass == Conv2d::Pass::backward_input ? backward_input_grid(problem) : forward_grid(problem);
+}
+FilterUse filter_use(Conv2d::Pass pass) {
+  return pass == Conv2d::Pass::backward_input ? FilterUse::rotated : FilterUse::forward;
 }
 
-Product backward_input_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
-  const TileGrid grid = backward_input_grid(problem);
-  if (winograd_pays(problem, grid)) return WinogradProduct(exec, grid, FilterUse::rotated, isa);
-  return GatherProduct(exec, backward_input_shape(problem), isa);
+/// The method of forward and backward_input in float32.
+using Product = std::variant<GatherProduct, WinogradProduct<float>>;
+Product float_product(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
+  const TileGrid grid = grid_of(problem, pass);
+  if (winograd_pays(problem, grid)) return WinogradProduct<float>(exec, grid, filter_use(pass), isa);
+  const bool forward = pass == Conv2d::Pass::forward;
+  return GatherProduct(exec, forward ? forward_shape(problem) : backward_input_shape(problem), isa);
 }
 
-Weight backward_weight_product(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
+/// The method of backward_weight in float32.
+using Weight = std::variant<WeightProduct, NarrowWeight, WinogradWeight<float>>;
+Weight float_weight(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) {
   const TileGrid grid = forward_grid(problem);
-  if (winograd_pays(problem, grid)) return WinogradWeight(exec, grid, isa);
+  if (winograd_pays(problem, grid)) return WinogradWeight<float>(exec, grid, isa);
   if (NarrowWeight::supports(problem, isa)) return NarrowWeight(exec, problem, isa);
   return WeightProduct(exec, backward_weight_shape(problem), isa);
 }
 
+/// One call of a method, or of the one in a variant.
+template <class Method, class... Args>
+void run_method(const Method& method, Args&&... args) {
+  method.run(args...);
+}
+template <class... Methods, class... Args>
+void run_method(const std::variant<Methods...>& method, Args&&... args) {
+  std::visit([&](const auto& one) { one.run(args...); }, method);
+}
+
+// T: the type in which activations are stored. Method: run(exec, in, w, accumulate, out); make() returns it.
+template <class T, class Method>
 class ForwardKernel final : public Conv2d::Kernel {
  public:
-  ForwardKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) : product_(forward_product(exec, problem, isa)) {}
+  template <class Make>
+  explicit ForwardKernel(const Make& make) : method_(make()) {}
 
   void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
-    const float* xs = elements<float>(x, "conv2d: x");
-    float* ys = elements<float>(y, "conv2d: y");
-    std::visit([&](const auto& product) { product.run(exec, xs, w.data(), false, ys); }, product_);
+    run_method(method_, exec, elements<T>(x, "conv2d: x"), w.data(), false, elements<T>(y, "conv2d: y"));
   }
 
  private:
-  Product product_;
+  Method method_;
 };
 
+template <class T, class Method>
 class BackwardInputKernel final : public Conv2d::Kernel {
  public:
-  BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
-      : product_(backward_input_product(exec, problem, isa)) {}
+  template <class Make>
+  explicit BackwardInputKernel(const Make& make) : method_(make()) {}
 
   void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    const float* dys = elements<float>(dy, "conv2d: dy");
-    float* dxs = elements<float>(dx, "conv2d: dx");
-    const bool accumulate = write == Write::add;
-    std::visit([&](const auto& product) { product.run(exec, dys, w.data(), accumulate, dxs); }, product_);
+    run_method(method_, exec, elements<T>(dy, "conv2d: dy"), w.data(), write == Write::add, elements<T>(dx, "conv2d: dx"));
   }
 
  private:
-  Product product_;
+  Method method_;
 };
 
+template <class T, class Method>
 class BackwardWeightKernel final : public Conv2d::Kernel {
  public:
-  BackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, const Isa& isa)
-      : product_(backward_weight_product(exec, problem, isa)) {}
+  template <class Make>
+  explicit BackwardWeightKernel(const Make& make) : method_(make()) {}
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
-    const float *xs = elements<float>(x, "conv2d: x"), *dys = elements<float>(dy, "conv2d: dy");
-    const bool accumulate = write == Write::add;
-    std::visit([&](const auto& product) { product.run(exec, xs, dys, accumulate, dw.data()); }, product_);
+    run_method(method_, exec, elements<T>(x, "conv2d: x"), elements<T>(dy, "conv2d: dy"), write == Write::add, dw.data());
   }
 
  private:
-  Weight product_;
+  Method method_;
 };
 
-class TileForwardKernel final : public Conv2d::Kernel {
- public:
-  TileForwardKernel(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& tiles)
-      : product_(exec, problem, Conv2d::Pass::forward, tiles) {}
-
-  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
-    product_.run(exec, x.as<BFloat16>("conv2d: x").data(), w.data(), false, y.as<BFloat16>("conv2d: y").data());
-  }
-
- private:
-  AmxProduct product_;
-};
-
-class TileBackwardInputKernel final : public Conv2d::Kernel {
- public:
-  TileBackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& tiles)
-      : product_(exec, problem, Conv2d::Pass::backward_input, tiles) {}
-
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    product_.run(exec, dy.as<BFloat16>("conv2d: dy").data(), w.data(), write == Write::add,
-                 dx.as<BFloat16>("conv2d: dx").data());
-  }
-
- private:
-  AmxProduct product_;
-};
-
-class TileBackwardWeightKernel final : public Conv2d::Kernel {
- public:
-  TileBackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& tiles)
-      : product_(exec, problem, tiles) {}
-
-  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
-    product_.run(exec, x.as<BFloat16>("conv2d: x").data(), dy.as<BFloat16>("conv2d: dy").data(), write == Write::add,
-                 dw.data());
-  }
-
- private:
-  AmxWeight product_;
-};
+/// The kernel of a pass: product_of() makes the method of forward and backward_input, weight_of() that of backward_weight.
+template <class T, class ProductOf, class WeightOf>
+std::unique_ptr<Conv2d::Kernel> make_kernel(Conv2d::Pass pass, const ProductOf& product_of, const WeightOf& weight_of) {
+  using OneProduct = decltype(product_of());
+  if (pass == Conv2d::Pass::forward) return std::make_unique<ForwardKernel<T, OneProduct>>(product_of);
+  if (pass == Conv2d::Pass::backward_input) return std::make_unique<BackwardInputKernel<T, OneProduct>>(product_of);
+  return std::make_unique<BackwardWeightKernel<T, decltype(weight_of())>>(weight_of);
+}
 
 }  // namespace
 
 std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
-  if (problem.type == DType::bfloat16 && isa.tiles != nullptr) {
-    return make_by_pass<Conv2d, TileForwardKernel, TileBackwardInputKernel, TileBackwardWeightKernel>(pass, exec, problem,
-                                                                                                      *isa.tiles);
+  if (problem.type == DType::float32) {
+    return make_kernel<float>(
+        pass, [&] { return float_product(exec, problem, pass, isa); }, [&] { return float_weight(exec, problem, isa); });
   }
-  if (problem.type == DType::bfloat16) return make_converted(exec, problem, pass, isa);
-  return make_by_pass<Conv2d, ForwardKernel, BackwardInputKernel, BackwardWeightKernel>(pass, exec, problem, isa);
+  if (isa.tiles != nullptr) {
+    return make_kernel<BFloat16>(
+        pass, [&] { return AmxProduct(exec, problem, pass, *isa.tiles); },
+        [&] { return AmxWeight(exec, problem, *isa.tiles); });
+  }
+  const TileGrid grid = grid_of(problem, pass);
+  if (!winograd_pays(problem, grid)) return make_converted(exec, problem, pass, isa);
+  return make_kernel<Bits16>(
+      pass, [&] { return WinogradProduct<Bits16>(exec, grid, filter_use(pass), isa); },
+      [&] { return WinogradWeight<Bits16>(exec, grid, isa); });
 }
 
 }  // namespace apam::kernels::cpu

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/elements.h"
 #include "kernels/cpu/make.h"
+#include "kernels/cpu/rounded_weights.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::kernels::cpu {
@@ -31,9 +32,7 @@ class FloatCopies {
   /// Weights, rounded to bfloat16.
   Span<float> rounded(ConstSpan<float> weights) {
     const Span<float> copied = unwritten(weights.size());
-    for_each_range(weights.size(), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t e = begin; e < end; ++e) copied.data()[e] = BFloat16(weights.data()[e]);
-    });
+    round_weights(exec_, weights.data(), static_cast<std::int64_t>(weights.size()), copied.data());
     return copied;
   }
   /// Memory for a result that is added to `operand`, or replaces it.
@@ -163,7 +162,8 @@ class ConvertedConv2d final : public Conv2d::Kernel {
   }
 
  private:
-  static constexpr std::size_t kPieceBytes = 4U << 20U;  // of the larger of x and y, in float32: half is read, half written
+  // Size of a piece, of the larger of x and y in float32. Every piece transforms the filters, so it must be larger than they.
+  static constexpr std::size_t kPieceBytes = 4U << 20U, kBytesPerFilterByte = 4;
 
   struct Piece {
     int begin, count;  // images
@@ -175,7 +175,8 @@ class ConvertedConv2d final : public Conv2d::Kernel {
 
   static int images_per_piece(const Conv2d::Problem& p) {
     const std::size_t image = std::max(p.x_size(), p.y_size()) * sizeof(float) / static_cast<std::size_t>(p.n);
-    const auto fit = static_cast<int>(std::clamp<std::size_t>(kPieceBytes / std::max<std::size_t>(image, 1), 1, 1U << 20U));
+    const std::size_t bytes = std::max(kPieceBytes, kBytesPerFilterByte * p.w_size() * sizeof(float));
+    const auto fit = static_cast<int>(std::clamp<std::size_t>(bytes / std::max<std::size_t>(image, 1), 1, 1U << 20U));
     const int pieces = (p.n + fit - 1) / fit;
     return (p.n + pieces - 1) / pieces;
   }

@@ -5,7 +5,9 @@
 #include <cstring>
 
 #include "kernels/cpu/dynamic_loop.h"
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/integers.h"
+#include "kernels/cpu/rounded_weights.h"
 #include "kernels/cpu/streaming.h"
 
 namespace apam::kernels::cpu {
@@ -20,6 +22,10 @@ constexpr std::int64_t kSmallBlock = 24 * 36, kBlock = 48 * 36;  // points of a 
 constexpr std::int64_t kStridedBlock = 32 * 36;                  // with stride 2; 48 * 36 was 2 to 8 % slower
 constexpr std::int64_t kFilterItems = 4;                         // per thread, to compute U
 
+/// Whether weights are rounded to the type of the activations.
+template <class T>
+constexpr bool kRounds = std::is_same_v<T, Bits16>;
+
 /// Tiles per block: about `target`, such that every thread gets the same number of blocks of the same size.
 std::int64_t even_block(std::int64_t tiles, std::int64_t target, int threads, int rows) {
   const std::int64_t rounds = ceil_div(tiles, target * threads);
@@ -28,13 +34,15 @@ std::int64_t even_block(std::int64_t tiles, std::int64_t target, int threads, in
 
 }  // namespace
 
-WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use, const Isa& isa)
+template <class T>
+WinogradProduct<T>::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use, const Isa& isa)
     : grid_(grid),
       scheme_(grid.scheme()),
       use_(use),
       isa_(isa),
       gemm_(best_tile(isa, grid.out.channels)),
-      transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
+      transforms_(activation_kernels_of<T>(isa).winograd[static_cast<std::size_t>(grid.tiling)]),
+      filter_transforms_(isa.winograd_filters[static_cast<std::size_t>(grid.tiling)]),
       channels_(grid.in.channels),
       columns_(grid.out.channels),
       panels_(ceil_div(columns_, gemm_.panel)),
@@ -49,7 +57,8 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
   block_tiles_ = by_panels_ ? round_up(grid.count(), gemm_.rows) : even_block(grid.count(), target, exec.threads(), gemm_.rows);
   v_plane_ = odd_lines(block_tiles_ * v_row_);
   m_plane_ = odd_lines(block_tiles_ * m_row_);
-  zeros_ = workspace_.add<float>(channels_);
+  zeros_ = workspace_.add<T>(channels_);
+  rounded_ = workspace_.add<float>(kRounds<T> ? weights() : 0);
   filters_ = workspace_.add<float>((by_panels_ ? exec.threads() : panels_) * panel_points());
   shared_input_ = workspace_.add<float>(by_panels_ ? scheme_.points() * v_plane_ : 0);
   for (int thread = 0; thread < exec.threads(); ++thread) {
@@ -57,22 +66,30 @@ WinogradProduct::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use
     products_.push_back(workspace_.add<float>(scheme_.points() * m_plane_));
     transposed_.push_back(
         workspace_.add<float>(use_ == FilterUse::forward ? 9 * (by_panels_ ? piece_ : channels_) * gemm_.panel : 0));
-    discarded_.push_back(workspace_.add<float>(columns_));
+    discarded_.push_back(workspace_.add<T>(columns_));
     rows_in_.push_back(workspace_.add<const float*>(scheme_.largest_group() * block_tiles_));
     rows_out_.push_back(workspace_.add<float*>(scheme_.largest_group() * block_tiles_));
   }
   exec.reserve_workspace(workspace_.bytes());
 }
 
-void WinogradProduct::run(Exec& exec, const float* in, const float* w, bool accumulate, float* out) const {
+template <class T>
+void WinogradProduct<T>::run(Exec& exec, const T* in, const float* w, bool accumulate, T* out) const {
   const std::int64_t pixels = std::int64_t{grid_.images} * grid_.out.h * grid_.out.w;
-  const bool stream = !accumulate && isa_.streams && grid_.covers_output() && worth_streaming(out, pixels, columns_);
-  const Operands operands{in, w, out, accumulate, stream, exec.workspace(workspace_.bytes())};
-  std::memset(zeros_.in(operands.workspace), 0, static_cast<std::size_t>(channels_) * sizeof(float));
+  const bool stream =
+      !kRounds<T> && !accumulate && isa_.streams && grid_.covers_output() && worth_streaming(out, pixels, columns_);
+  Operands operands{in, w, out, accumulate, stream, exec.workspace(workspace_.bytes())};
+  if constexpr (kRounds<T>) {
+    float* rounded = rounded_.in(operands.workspace);
+    round_weights(exec, w, weights(), rounded);
+    operands.w = rounded;
+  }
+  std::memset(zeros_.in(operands.workspace), 0, static_cast<std::size_t>(channels_) * sizeof(T));
   by_panels_ ? run_panels(exec, operands) : run_tile_blocks(exec, operands);
 }
 
-void WinogradProduct::run_tile_blocks(Exec& exec, const Operands& operands) const {
+template <class T>
+void WinogradProduct<T>::run_tile_blocks(Exec& exec, const Operands& operands) const {
   float* u = filters_.in(operands.workspace);
   const std::int64_t parts = std::min(ceil_div(kFilterItems * exec.threads(), panels_), ceil_div(channels_, kLineFloats));
   dynamic_loop(exec.threads(), panels_ * parts, [&](std::int64_t item, int thread) {
@@ -93,7 +110,8 @@ void WinogradProduct::run_tile_blocks(Exec& exec, const Operands& operands) cons
   });
 }
 
-void WinogradProduct::run_panels(Exec& exec, const Operands& operands) const {
+template <class T>
+void WinogradProduct<T>::run_panels(Exec& exec, const Operands& operands) const {
   const Range tiles{0, grid_.count()};
   float* v = shared_input_.in(operands.workspace);
   dynamic_loop(exec.threads(), tiles.end, [&](std::int64_t tile, int) {
@@ -112,13 +130,14 @@ void WinogradProduct::run_panels(Exec& exec, const Operands& operands) const {
 
 /// Transforms some channels of one panel of filters. Vectors run along the output columns: the channels of dx, which are
 /// contiguous in w (K, 3, 3, C), or those of y, for which the panel is transposed first.
-void WinogradProduct::transform_filter(std::int64_t panel, Range channels, const Operands& operands, int thread,
-                                       float* to) const {
+template <class T>
+void WinogradProduct<T>::transform_filter(std::int64_t panel, Range channels, const Operands& operands, int thread,
+                                          float* to) const {
   const std::int64_t width = gemm_.panel, first = panel * width;
   const std::int64_t columns = std::min(width, columns_ - first), count = channels.end - channels.begin;
   if (use_ == FilterUse::rotated) {
     const float* w = operands.w + (9 * channels.begin + 8) * columns_ + first;
-    transforms_.filter({w, -columns_, 9 * columns_, count, columns}, width, to, u_plane_);
+    filter_transforms_.filter({w, -columns_, 9 * columns_, count, columns}, width, to, u_plane_);
     return;
   }
   float* transposed = transposed_[thread].in(operands.workspace);
@@ -126,12 +145,13 @@ void WinogradProduct::transform_filter(std::int64_t panel, Range channels, const
     const float* w = operands.w + (first * 9 + tap) * channels_ + channels.begin;
     isa_.transpose({w, 9 * channels_, columns, count}, transposed + tap * count * width, width);
   }
-  transforms_.filter({transposed, count * width, width, count, columns}, width, to, u_plane_);
+  filter_transforms_.filter({transposed, count * width, width, count, columns}, width, to, u_plane_);
 }
 
-void WinogradProduct::transform_input(Range tiles, const Operands& operands, float* to) const {
-  const float* zeros = zeros_.in(operands.workspace);
-  std::array<std::array<const float*, kMaxTilePixels>, 2> pixels;
+template <class T>
+void WinogradProduct<T>::transform_input(Range tiles, const Operands& operands, float* to) const {
+  const T* zeros = zeros_.in(operands.workspace);
+  std::array<std::array<const T*, kMaxTilePixels>, 2> pixels;
   grid_.input(operands.in, tiles.begin, zeros, pixels[0].data());
   for (std::int64_t tile = tiles.begin, i = 0; tile < tiles.end; ++tile, ++i, to += v_row_) {
     grid_.input(operands.in, std::min(tile + 1, grid_.count() - 1), zeros, pixels[(i + 1) % 2].data());
@@ -141,8 +161,9 @@ void WinogradProduct::transform_input(Range tiles, const Operands& operands, flo
 
 /// M (+)= V U for the tiles and panels of an item and some channels; the first channels overwrite M, the others accumulate.
 /// Padded rows are computed too and discarded.
-void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const Factors& factors, int thread,
-                               std::byte* workspace) const {
+template <class T>
+void WinogradProduct<T>::multiply(Range tiles, Range panels, Range channels, const Factors& factors, int thread,
+                                  std::byte* workspace) const {
   const std::int64_t rows = round_up(tiles.end - tiles.begin, gemm_.rows), count = panels.end - panels.begin;
   const float** in = rows_in_[thread].in(workspace);
   float** out = rows_out_[thread].in(workspace);
@@ -175,16 +196,20 @@ void WinogradProduct::multiply(Range tiles, Range panels, Range channels, const 
   }
 }
 
-void WinogradProduct::transform_output(Range tiles, Range panels, const Operands& operands, int thread) const {
+template <class T>
+void WinogradProduct<T>::transform_output(Range tiles, Range panels, const Operands& operands, int thread) const {
   const std::int64_t first = panels.begin * gemm_.panel;
   const auto columns = static_cast<int>(std::min(columns_, panels.end * gemm_.panel) - first);
   const float* m = products_[thread].in(operands.workspace);
-  std::array<float*, kMaxTilePixels> pixels;
+  std::array<T*, kMaxTilePixels> pixels;
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile, m += m_row_) {
     grid_.output(operands.out, tile, discarded_[thread].in(operands.workspace), pixels.data());
     transforms_.output(m, m_plane_, {first, columns, operands.accumulate, operands.stream}, pixels.data());
   }
   if (operands.stream) isa_.store_fence();
 }
+
+template class WinogradProduct<float>;
+template class WinogradProduct<Bits16>;
 
 }  // namespace apam::kernels::cpu

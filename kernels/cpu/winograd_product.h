@@ -22,18 +22,20 @@ namespace apam::kernels::cpu {
 
 enum class FilterUse : std::uint8_t { forward, rotated };
 
+/// T: the type in which activations are stored, float or Bits16. With Bits16 weights are rounded to bfloat16.
+template <class T>
 class WinogradProduct {
  public:
   /// `use` rotated: the grid maps dy to dx, and the filters (K, 3, 3, C) are rotated by 180 degrees, K to C.
   WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse use, const Isa& isa);
 
-  void run(Exec& exec, const float* in, const float* w, bool accumulate, float* out) const;
+  void run(Exec& exec, const T* in, const float* w, bool accumulate, T* out) const;
 
  private:
   struct Operands {
-    const float* in;
+    const T* in;
     const float* w;
-    float* out;
+    T* out;
     bool accumulate, stream;
     std::byte* workspace;
   };
@@ -50,6 +52,7 @@ class WinogradProduct {
   void multiply(Range tiles, Range panels, Range channels, const Factors& factors, int thread, std::byte* workspace) const;
   void transform_output(Range tiles, Range panels, const Operands& operands, int thread) const;
 
+  std::int64_t weights() const { return columns_ * 9 * channels_; }
   /// Floats per panel of U.
   std::int64_t panel_points() const { return scheme_.filters() * u_plane_; }
 
@@ -58,7 +61,8 @@ class WinogradProduct {
   FilterUse use_;
   const Isa& isa_;
   const TileKernels& gemm_;
-  const WinogradKernels& transforms_;
+  const WinogradKernels<T>& transforms_;
+  const WinogradFilterKernels& filter_transforms_;
   std::int64_t channels_, columns_, panels_;
   bool by_panels_;  // few tiles, many channels
   std::int64_t block_tiles_, slice_panels_;
@@ -67,15 +71,19 @@ class WinogradProduct {
   std::int64_t piece_;            // channels per multiplication; the last piece may be smaller
   std::int64_t u_plane_;          // U: (panels, filter points, channels, panel); by panels, only a piece of the channels
   WorkspacePlan workspace_;
-  Region<float> zeros_;                        // (channels)
+  Region<T> zeros_;                            // (channels)
+  Region<float> rounded_;                      // (K, 3, 3, C), with Bits16
   Region<float> filters_;                      // U of all panels; by panels, one panel per thread
   Region<float> shared_input_;                 // V of all tiles, by panels
   std::vector<Region<float>> input_;           // per thread: V
   std::vector<Region<float>> products_;        // per thread: M
   std::vector<Region<float>> transposed_;      // per thread: (9, channels, panel), forward filters transposed
-  std::vector<Region<float>> discarded_;       // per thread: (columns), for pixels beyond the image
+  std::vector<Region<T>> discarded_;           // per thread: (columns), for pixels beyond the image
   std::vector<Region<const float*>> rows_in_;  // per thread: (largest group of points, block tiles)
   std::vector<Region<float*>> rows_out_;       // per thread: the same
 };
+
+extern template class WinogradProduct<float>;
+extern template class WinogradProduct<Bits16>;
 
 }  // namespace apam::kernels::cpu

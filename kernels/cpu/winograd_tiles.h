@@ -51,7 +51,8 @@ struct TileGrid {
   bool covers_output() const { return out_begin == 0 && out.h % scheme().out == 0 && out.w % scheme().out == 0; }
 
   /// The input pixels of a tile.
-  void input(const float* x, std::int64_t tile, const float* outside, const float** pointers) const {
+  template <class T>
+  void input(const T* x, std::int64_t tile, const T* outside, const T** pointers) const {
     const Place at = place(tile);
     const int step = scheme().step;
     in.window(x, at.image, in_begin + at.row * step, in_begin + at.column * step, scheme().in, outside, pointers);

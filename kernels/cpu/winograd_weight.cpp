@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/cpu/dynamic_loop.h"
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
 
@@ -33,12 +34,13 @@ std::int64_t block_channels(std::int64_t channels, std::int64_t max) {
 
 }  // namespace
 
-WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
+template <class T>
+WinogradWeight<T>::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
     : grid_(grid),
       scheme_(grid.scheme()),
       gemm_(best_tile(isa, block_channels(grid.in.channels, kMaxBlockC))),
-      transforms_(isa.winograd.product[static_cast<std::size_t>(grid.tiling)]),
-      weight_transforms_(isa.winograd.weight[static_cast<std::size_t>(grid.tiling)]),
+      transforms_(activation_kernels_of<T>(isa).winograd[static_cast<std::size_t>(grid.tiling)]),
+      filter_transforms_(isa.winograd_filters[static_cast<std::size_t>(grid.tiling)]),
       pointwise_(isa.float32.pointwise),
       c_(grid.in.channels),
       k_(grid.out.channels),
@@ -55,7 +57,7 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
   v_plane_ = odd_lines(chunk_tiles_ * block_c_);
   d_plane_ = odd_lines(chunk_tiles_ * block_k_);
   s_plane_ = odd_lines(block_k_ * block_c_);
-  zeros_ = workspace_.add<float>(std::max(c_, k_));
+  zeros_ = workspace_.add<T>(std::max(c_, k_));
   copies_ = workspace_.add<float>((groups_ - 1) * weights());
   for (int thread = 0; thread < exec.threads(); ++thread) {
     // A full register tile may read beyond the last row of V and of D; those results are discarded.
@@ -66,9 +68,10 @@ WinogradWeight::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa)
   exec.reserve_workspace(workspace_.bytes());
 }
 
-void WinogradWeight::run(Exec& exec, const float* x, const float* dy, bool accumulate, float* dw) const {
+template <class T>
+void WinogradWeight<T>::run(Exec& exec, const T* x, const T* dy, bool accumulate, float* dw) const {
   std::byte* workspace = exec.workspace(workspace_.bytes());
-  std::memset(zeros_.in(workspace), 0, static_cast<std::size_t>(std::max(c_, k_)) * sizeof(float));
+  std::memset(zeros_.in(workspace), 0, static_cast<std::size_t>(std::max(c_, k_)) * sizeof(T));
   float* copies = copies_.in(workspace);
   // The blocks of a group are consecutive items, since they read the same images.
   dynamic_loop(exec.threads(), groups_ * blocks(), [&](std::int64_t item, int thread) {
@@ -80,12 +83,14 @@ void WinogradWeight::run(Exec& exec, const float* x, const float* dy, bool accum
   if (groups_ > 1) add_copies(exec, copies, dw);
 }
 
-WinogradWeight::Block WinogradWeight::block(std::int64_t index) const {
+template <class T>
+typename WinogradWeight<T>::Block WinogradWeight<T>::block(std::int64_t index) const {
   const std::int64_t first_k = index / c_blocks_ * block_k_, first_c = index % c_blocks_ * block_c_;
   return {first_k, std::min(block_k_, k_ - first_k), first_c, std::min(block_c_, c_ - first_c)};
 }
 
-void WinogradWeight::run_item(const Block& block, std::int64_t group, const Operands& operands, const Scratch& to) const {
+template <class T>
+void WinogradWeight<T>::run_item(const Block& block, std::int64_t group, const Operands& operands, const Scratch& to) const {
   const Range tiles = split(grid_.count(), group, groups_);
   for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += chunk_tiles_) {
     const Range chunk{begin, std::min(tiles.end, begin + chunk_tiles_)};
@@ -94,14 +99,15 @@ void WinogradWeight::run_item(const Block& block, std::int64_t group, const Oper
   }
   float* dw = operands.dw + block.first_k * 9 * c_ + block.first_c;
   for (std::int64_t row = 0; row < block.k; ++row, dw += 9 * c_) {
-    weight_transforms_.weights(to.s + row * block_c_, s_plane_, {c_, block.c, operands.accumulate}, dw);
+    filter_transforms_.weights(to.s + row * block_c_, s_plane_, {c_, block.c, operands.accumulate}, dw);
   }
 }
 
-void WinogradWeight::transform(Range tiles, const Block& block, const Operands& operands, const Scratch& to) const {
-  const float* zeros = zeros_.in(operands.workspace);
-  const float *images = operands.x + block.first_c, *gradients = operands.dy + block.first_k;
-  std::array<std::array<const float*, kMaxTilePixels>, 2> x, dy;
+template <class T>
+void WinogradWeight<T>::transform(Range tiles, const Block& block, const Operands& operands, const Scratch& to) const {
+  const T* zeros = zeros_.in(operands.workspace);
+  const T *images = operands.x + block.first_c, *gradients = operands.dy + block.first_k;
+  std::array<std::array<const T*, kMaxTilePixels>, 2> x, dy;
   grid_.input(images, tiles.begin, zeros, x[0].data());
   grid_.output(gradients, tiles.begin, zeros, dy[0].data());
   for (std::int64_t tile = tiles.begin, row = 0; tile < tiles.end; ++tile, ++row) {
@@ -109,12 +115,13 @@ void WinogradWeight::transform(Range tiles, const Block& block, const Operands& 
     grid_.input(images, next, zeros, x[then].data());
     grid_.output(gradients, next, zeros, dy[then].data());
     transforms_.input({x[now].data(), x[then].data()}, block.c, to.v + row * block_c_, v_plane_);
-    weight_transforms_.gradient({dy[now].data(), dy[then].data()}, block.k, to.d + row * block_k_, d_plane_);
+    transforms_.gradient({dy[now].data(), dy[then].data()}, block.k, to.d + row * block_k_, d_plane_);
   }
 }
 
 /// S (+)= D' V over a chunk of tiles.
-void WinogradWeight::multiply(std::int64_t depth, const Block& block, bool accumulate, const Scratch& to) const {
+template <class T>
+void WinogradWeight<T>::multiply(std::int64_t depth, const Block& block, bool accumulate, const Scratch& to) const {
   for (int point = 0; point < scheme_.filters(); ++point) {
     const int first = scheme_.first_point(point);
     const OuterTiles outer{.depth = depth,
@@ -132,12 +139,16 @@ void WinogradWeight::multiply(std::int64_t depth, const Block& block, bool accum
   }
 }
 
-void WinogradWeight::add_copies(Exec& exec, const float* copies, float* dw) const {
+template <class T>
+void WinogradWeight<T>::add_copies(Exec& exec, const float* copies, float* dw) const {
   parallel_for(exec.threads(), weights(), kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t group = 1; group < groups_; ++group) {
       pointwise_.add(dw + begin, copies + (group - 1) * weights() + begin, dw + begin, end - begin);
     }
   });
 }
+
+template class WinogradWeight<float>;
+template class WinogradWeight<Bits16>;
 
 }  // namespace apam::kernels::cpu

@@ -20,16 +20,18 @@
 
 namespace apam::kernels::cpu {
 
+/// T: the type in which activations are stored, float or Bits16.
+template <class T>
 class WinogradWeight {
  public:
   WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& isa);
 
-  void run(Exec& exec, const float* x, const float* dy, bool accumulate, float* dw) const;
+  void run(Exec& exec, const T* x, const T* dy, bool accumulate, float* dw) const;
 
  private:
   struct Operands {
-    const float* x;
-    const float* dy;
+    const T* x;
+    const T* dy;
     float* dw;
     bool accumulate;
     std::byte* workspace;
@@ -57,8 +59,8 @@ class WinogradWeight {
   TileGrid grid_;
   TileScheme scheme_;
   const TileKernels& gemm_;
-  const WinogradKernels& transforms_;
-  const WinogradWeightKernels& weight_transforms_;
+  const WinogradKernels<T>& transforms_;
+  const WinogradFilterKernels& filter_transforms_;
   const PointwiseKernels<float>& pointwise_;
   std::int64_t c_, k_;
   std::int64_t block_c_, block_k_, c_blocks_, k_blocks_;
@@ -67,9 +69,12 @@ class WinogradWeight {
   std::int64_t d_plane_;  // D: (points, chunk tiles, block k)
   std::int64_t s_plane_;  // S: (filter points, block k, block c)
   WorkspacePlan workspace_;
-  Region<float> zeros_;                   // (max(C, K))
+  Region<T> zeros_;                       // (max(C, K))
   Region<float> copies_;                  // (K, 3, 3, C) per group except the first
   std::vector<Region<float>> v_, d_, s_;  // per thread
 };
+
+extern template class WinogradWeight<float>;
+extern template class WinogradWeight<Bits16>;
 
 }  // namespace apam::kernels::cpu

@@ -13,21 +13,21 @@ namespace apam::kernels::cpu {
 
 template <class V, class T>
 constexpr ActivationKernels<T> activation_kernels() {
-  return {pointwise_kernels<V, T>(), batch_norm_kernels<V, T>(), pool_kernels<V, T>()};
+  return with_winograd<V, T>({pointwise_kernels<V, T>(), batch_norm_kernels<V, T>(), pool_kernels<V, T>(), {}});
 }
 
 template <class V>
 constexpr Isa isa_table() {
-  return {V::name,
-          V::width,
-          V::streams,
-          V::store_fence,
-          activation_kernels<V, float>(),
-          activation_kernels<V, Bits16>(),
-          optimizer_kernels<V>(),
-          gemm_kernels<V>(typename V::Tiles()),
-          winograd_table<V>(),
-          transpose<V>};
+  return with_winograd_filters<V>({V::name,
+                                   V::width,
+                                   V::streams,
+                                   V::store_fence,
+                                   activation_kernels<V, float>(),
+                                   activation_kernels<V, Bits16>(),
+                                   optimizer_kernels<V>(),
+                                   gemm_kernels<V>(typename V::Tiles()),
+                                   {},
+                                   transpose<V>});
 }
 
 }  // namespace apam::kernels::cpu

@@ -206,31 +206,29 @@ struct WeightsOut {
 };
 
 /// Pointers to the (channels) of each pixel of a tile, row by row, and of the next tile, to prefetch.
+template <class T>
 struct TilePixels {
-  const float* const* pixels;
-  const float* const* next;
+  const T* const* pixels;
+  const T* const* next;
 };
 
-/// Transforms of one Winograd method. Points are planes, `plane` floats apart.
+/// Winograd transforms between pixels and points, which are planes of floats, `plane` floats apart. Of one Tiling, see
+/// vector/winograd.h.
+template <class T>
 struct WinogradKernels {
   /// Pixels of an input tile to points.
-  void (*input)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
+  void (*input)(const TilePixels<T>&, std::int64_t channels, float* to, std::int64_t plane);
+  /// Points to pixels of an output tile, pointers to their column 0. PanelOut::stream is for float only.
+  void (*output)(const float* from, std::int64_t plane, const PanelOut&, T* const* pixels);
+  /// For weight gradients: pixels of a tile of dy to points. Null for Tiling::up.
+  void (*gradient)(const TilePixels<T>&, std::int64_t channels, float* to, std::int64_t plane);
+};
+/// Winograd transforms of filters.
+struct WinogradFilterKernels {
   /// 3x3 weights of a panel to filter points, planes of (rows, panel); padded columns are zero.
   void (*filter)(const FilterRows&, std::int64_t panel, float* to, std::int64_t plane);
-  /// Points to pixels of an output tile, pointers to their column 0.
-  void (*output)(const float* from, std::int64_t plane, const PanelOut&, float* const* pixels);
-};
-/// Further transforms of the method's weight gradient.
-struct WinogradWeightKernels {
-  /// Pixels of a tile of dy to points.
-  void (*gradient)(const TilePixels&, std::int64_t channels, float* to, std::int64_t plane);
-  /// Filter points to 3x3 weight gradients.
+  /// For weight gradients: filter points to 3x3 weight gradients. Null for Tiling::up.
   void (*weights)(const float* from, std::int64_t plane, const WeightsOut&, float* to);
-};
-/// One entry per Tiling, see vector/winograd.h. Weight gradients use the tiles of the forward pass, never Tiling::up.
-struct WinogradTable {
-  WinogradKernels product[kTilings];
-  WinogradWeightKernels weight[kTilings - 1];
 };
 
 /// (rows, columns), rows `stride` floats apart.
@@ -245,6 +243,7 @@ struct ActivationKernels {
   PointwiseKernels<T> pointwise;
   BatchNormKernels<T> batch_norm;
   PoolKernels<T> pool;
+  WinogradKernels<T> winograd[kTilings];
 };
 
 struct TileKernels16;
@@ -259,7 +258,7 @@ struct Isa {
   ActivationKernels<Bits16> bfloat16;
   OptimizerKernels optimizer;
   GemmKernels gemm;
-  WinogradTable winograd;
+  WinogradFilterKernels winograd_filters[kTilings];
   /// to (columns, to_stride) = the matrix transposed.
   void (*transpose)(const Matrix&, float* to, std::int64_t to_stride);
   /// Convolution in bfloat16 on a tile unit, see amx/tables.h; null: without.

@@ -10,59 +10,60 @@
 namespace apam::kernels::cpu {
 
 /// Transforms one vector of channels in both dimensions: load(i, j) of in x in, store(i, j, value) of out x out.
-template <class V, class T, class Load, class Store>
+template <class V, class F, class Load, class Store>
 inline __attribute__((always_inline)) void transform(Load load, Store store) {
   using Float = typename V::Float;
-  Float half[T::out][T::in];
+  Float half[F::out][F::in];
 #pragma GCC unroll 9
-  for (int j = 0; j < T::in; ++j) {
-    Float column[T::in], points[T::out];
+  for (int j = 0; j < F::in; ++j) {
+    Float column[F::in], points[F::out];
 #pragma GCC unroll 9
-    for (int i = 0; i < T::in; ++i) column[i] = load(i, j);
-    T::template apply<V>(column, points);
+    for (int i = 0; i < F::in; ++i) column[i] = load(i, j);
+    F::template apply<V>(column, points);
 #pragma GCC unroll 9
-    for (int i = 0; i < T::out; ++i) half[i][j] = points[i];
+    for (int i = 0; i < F::out; ++i) half[i][j] = points[i];
   }
 #pragma GCC unroll 9
-  for (int i = 0; i < T::out; ++i) {
-    Float points[T::out];
-    T::template apply<V>(half[i], points);
+  for (int i = 0; i < F::out; ++i) {
+    Float points[F::out];
+    F::template apply<V>(half[i], points);
 #pragma GCC unroll 9
-    for (int j = 0; j < T::out; ++j) store(i, j, points[j]);
+    for (int j = 0; j < F::out; ++j) store(i, j, points[j]);
   }
 }
 
-/// Transforms a tile of pixels, T::in x T::in pointers to (channels), to the points of `scheme`, planes of `to`. Prefetches the
+/// Transforms a tile of pixels, F::in x F::in pointers to (channels), to the points of `scheme`, planes of `to`. Prefetches the
 /// pixels of the next tile, one cache line at a time.
-template <class V, class T, Tiling tiling>
-void pixels_to_points(const TilePixels& tile, std::int64_t channels, float* to, std::int64_t plane) {
+template <class V, class T, class F, Tiling tiling>
+void pixels_to_points(const TilePixels<T>& tile, std::int64_t channels, float* to, std::int64_t plane) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
+  constexpr int kLine = kLineFloats * static_cast<int>(sizeof(float) / sizeof(T));  // elements
   for_each_vector<V>(channels, [=, &tile](std::int64_t l, auto lanes) {
-    if (l % kLineFloats == 0) {
+    if (l % kLine == 0) {
 #pragma GCC unroll 81
-      for (int i = 0; i < T::in * T::in; ++i) __builtin_prefetch(tile.next[i] + l);
+      for (int i = 0; i < F::in * F::in; ++i) __builtin_prefetch(tile.next[i] + l);
     }
-    transform<V, T>([=, &tile](int i, int j) { return lanes.load(tile.pixels[i * T::in + j] + l); },
+    transform<V, F>([=, &tile](int i, int j) { return lanes.load(tile.pixels[i * F::in + j] + l); },
                     [=](int i, int j, typename V::Float value) { lanes.store(to + scheme.point(i, j) * plane + l, value); });
   });
 }
 
 /// Points to output with non-temporal stores of whole cache lines; narrower vectors are buffered first.
-template <class V, class T, Tiling tiling>
+template <class V, class F, Tiling tiling>
 void points_to_lines(const float* from, std::int64_t plane, const PanelOut& out, float* const* pixels) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
-  alignas(kLineFloats * sizeof(float)) float lines[T::out * T::out][kLineFloats];
+  alignas(kLineFloats * sizeof(float)) float lines[F::out * F::out][kLineFloats];
   for (std::int64_t l = 0; l < out.columns; l += kLineFloats) {
     for (int part = 0; part < kLineFloats; part += V::width) {
-      transform<V, T>([=](int i, int j) { return V::load(from + scheme.point(i, j) * plane + l + part); },
+      transform<V, F>([=](int i, int j) { return V::load(from + scheme.point(i, j) * plane + l + part); },
                       [=, &out, &lines](int i, int j, typename V::Float value) {
-                        const int pixel = i * T::out + j;
+                        const int pixel = i * F::out + j;
                         V::width == kLineFloats ? V::stream(pixels[pixel] + out.first + l, value)
                                                 : V::store(lines[pixel] + part, value);
                       });
     }
     if constexpr (V::width < kLineFloats) {
-      for (int pixel = 0; pixel < T::out * T::out; ++pixel) {
+      for (int pixel = 0; pixel < F::out * F::out; ++pixel) {
         float* to = pixels[pixel] + out.first + l;
         for (int part = 0; part < kLineFloats; part += V::width) V::stream(to + part, V::load(lines[pixel] + part));
       }
@@ -70,22 +71,22 @@ void points_to_lines(const float* from, std::int64_t plane, const PanelOut& out,
   }
 }
 
-template <class V, class T, Tiling tiling>
-void points_to_output(const float* from, std::int64_t plane, const PanelOut& out, float* const* pixels) {
-  if constexpr (V::streams) {
-    if (out.stream) return points_to_lines<V, T, tiling>(from, plane, out, pixels);
+template <class V, class T, class F, Tiling tiling>
+void points_to_output(const float* from, std::int64_t plane, const PanelOut& out, T* const* pixels) {
+  if constexpr (V::streams && sizeof(T) == sizeof(float)) {
+    if (out.stream) return points_to_lines<V, F, tiling>(from, plane, out, pixels);
   }
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
   for_each_vector<V>(out.columns, [=, &out](std::int64_t l, auto lanes) {
-    transform<V, T>([=](int i, int j) { return lanes.load(from + scheme.point(i, j) * plane + l); },
+    transform<V, F>([=](int i, int j) { return lanes.load(from + scheme.point(i, j) * plane + l); },
                     [=, &out](int i, int j, typename V::Float value) {
-                      float* to = pixels[i * T::out + j] + out.first + l;
+                      T* to = pixels[i * F::out + j] + out.first + l;
                       lanes.store(to, out.accumulate ? V::add(lanes.load(to), value) : value);
                     });
   });
 }
 
-template <class V, class T, Tiling tiling>
+template <class V, class F, Tiling tiling>
 void filter_to_points(const FilterRows& rows, std::int64_t panel, float* to, std::int64_t plane) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
   constexpr int kRowsAhead = 2;
@@ -97,7 +98,7 @@ void filter_to_points(const FilterRows& rows, std::int64_t panel, float* to, std
         for (int i = 0; i < 9; ++i) __builtin_prefetch(from + kRowsAhead * rows.row_stride + i * rows.tap_stride + l);
       }
       // Stores whole vectors: padded columns are zero.
-      transform<V, T>([=, &rows](int i, int j) { return lanes.load(from + (i * 3 + j) * rows.tap_stride + l); },
+      transform<V, F>([=, &rows](int i, int j) { return lanes.load(from + (i * 3 + j) * rows.tap_stride + l); },
                       [=](int i, int j, typename V::Float value) { V::store(to + scheme.filter(i, j) * plane + l, value); });
     });
     for (std::int64_t l = (rows.columns + V::width - 1) / V::width * V::width; l < panel; l += V::width) {
@@ -106,11 +107,11 @@ void filter_to_points(const FilterRows& rows, std::int64_t panel, float* to, std
   }
 }
 
-template <class V, class T, Tiling tiling>
+template <class V, class F, Tiling tiling>
 void points_to_weights(const float* from, std::int64_t plane, const WeightsOut& out, float* to) {
   constexpr TileScheme scheme = kTileSchemes[static_cast<int>(tiling)];
   for_each_vector<V>(out.columns, [=, &out](std::int64_t l, auto lanes) {
-    transform<V, T>([=](int i, int j) { return lanes.load(from + scheme.filter(i, j) * plane + l); },
+    transform<V, F>([=](int i, int j) { return lanes.load(from + scheme.filter(i, j) * plane + l); },
                     [=, &out](int i, int j, typename V::Float value) {
                       float* at = to + (i * 3 + j) * out.tap_stride + l;
                       lanes.store(at, out.accumulate ? V::add(lanes.load(at), value) : value);
@@ -118,20 +119,33 @@ void points_to_weights(const float* from, std::int64_t plane, const WeightsOut& 
   });
 }
 
-template <class V>
-constexpr WinogradTable winograd_table() {
+template <class V, class T, class Input, class Output, class Gradient, Tiling tiling>
+constexpr WinogradKernels<T> winograd_kernels() {
+  return {pixels_to_points<V, T, Input, tiling>, points_to_output<V, T, Output, tiling>,
+          pixels_to_points<V, T, Gradient, tiling>};
+}
+
+/// The kernels of every Tiling, in order.
+template <class V, class T>
+constexpr ActivationKernels<T> with_winograd(ActivationKernels<T> kernels) {
   constexpr Tiling same = Tiling::same, small = Tiling::same_small, down = Tiling::down, up = Tiling::up;
-  return {{{pixels_to_points<V, stride_1::Input, same>, filter_to_points<V, stride_1::Filter, same>,
-            points_to_output<V, stride_1::Output, same>},
-           {pixels_to_points<V, stride_1_small::Input, small>, filter_to_points<V, stride_1_small::Filter, small>,
-            points_to_output<V, stride_1_small::Output, small>},
-           {pixels_to_points<V, stride_2::Input, down>, filter_to_points<V, stride_2::Filter, down>,
-            points_to_output<V, stride_2::Output, down>},
-           {pixels_to_points<V, stride_2::BackwardInput, up>, filter_to_points<V, stride_2::Filter, up>,
-            points_to_output<V, stride_2::BackwardOutput, up>}},
-          {{pixels_to_points<V, stride_1::Gradient, same>, points_to_weights<V, stride_1::Weights, same>},
-           {pixels_to_points<V, stride_1_small::Gradient, small>, points_to_weights<V, stride_1_small::Weights, small>},
-           {pixels_to_points<V, stride_2::Gradient, down>, points_to_weights<V, stride_2::Weights, down>}}};
+  kernels.winograd[0] = winograd_kernels<V, T, stride_1::Input, stride_1::Output, stride_1::Gradient, same>();
+  kernels.winograd[1] =
+      winograd_kernels<V, T, stride_1_small::Input, stride_1_small::Output, stride_1_small::Gradient, small>();
+  kernels.winograd[2] = winograd_kernels<V, T, stride_2::Input, stride_2::Output, stride_2::Gradient, down>();
+  kernels.winograd[3] = {pixels_to_points<V, T, stride_2::BackwardInput, up>,
+                         points_to_output<V, T, stride_2::BackwardOutput, up>, nullptr};
+  return kernels;
+}
+template <class V>
+constexpr Isa with_winograd_filters(Isa isa) {
+  constexpr Tiling same = Tiling::same, small = Tiling::same_small, down = Tiling::down, up = Tiling::up;
+  isa.winograd_filters[0] = {filter_to_points<V, stride_1::Filter, same>, points_to_weights<V, stride_1::Weights, same>};
+  isa.winograd_filters[1] = {filter_to_points<V, stride_1_small::Filter, small>,
+                             points_to_weights<V, stride_1_small::Weights, small>};
+  isa.winograd_filters[2] = {filter_to_points<V, stride_2::Filter, down>, points_to_weights<V, stride_2::Weights, down>};
+  isa.winograd_filters[3] = {filter_to_points<V, stride_2::Filter, up>, nullptr};
+  return isa;
 }
 
 }  // namespace apam::kernels::cpu

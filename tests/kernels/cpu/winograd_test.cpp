@@ -38,7 +38,7 @@ struct Operands {
   }
 };
 
-Values<double> widen(const Values<float>& values) { return {values.begin(), values.end()}; }
+Values<double> doubles(const Values<float>& values) { return {values.begin(), values.end()}; }
 
 double relative_error(const Values<float>& actual, const Values<double>& expected) {
   double error = 0, size = 0;
@@ -51,7 +51,7 @@ double relative_error(const Values<float>& actual, const Values<double>& expecte
 
 void check(const Conv2d::Problem& problem, Inputs inputs) {
   const Operands operands(problem, inputs);
-  const auto x = widen(operands.x), w = widen(operands.w), dy = widen(operands.dy);
+  const auto x = doubles(operands.x), w = doubles(operands.w), dy = doubles(operands.dy);
   Values<double> y(dy.size()), dx(x.size()), dw(w.size());
   reference::conv2d_forward(problem, x.data(), w.data(), y.data());
   reference::conv2d_backward_input(problem, dy.data(), w.data(), dx.data(), Write::overwrite);
@@ -60,9 +60,9 @@ void check(const Conv2d::Problem& problem, Inputs inputs) {
     SCOPED_TRACE(fmt::format("{} on {}", problem.describe(), isa->name));
     Exec exec({.threads = 2});
     Values<float> y_actual(y.size()), dx_actual(dx.size()), dw_actual(dw.size());
-    const WinogradProduct forward(exec, forward_grid(problem), FilterUse::forward, *isa);
-    const WinogradProduct backward_input(exec, backward_input_grid(problem), FilterUse::rotated, *isa);
-    const WinogradWeight backward_weight(exec, forward_grid(problem), *isa);
+    const WinogradProduct<float> forward(exec, forward_grid(problem), FilterUse::forward, *isa);
+    const WinogradProduct<float> backward_input(exec, backward_input_grid(problem), FilterUse::rotated, *isa);
+    const WinogradWeight<float> backward_weight(exec, forward_grid(problem), *isa);
     forward.run(exec, operands.x.data(), operands.w.data(), false, y_actual.data());
     backward_input.run(exec, operands.dy.data(), operands.w.data(), false, dx_actual.data());
     backward_weight.run(exec, operands.x.data(), operands.dy.data(), false, dw_actual.data());
@@ -91,15 +91,51 @@ std::string name_of(const testing::TestParamInfo<Conv2d::Problem>& test) {
 TEST(WinogradWeight, stays_inside_its_workspace) {
   const Conv2d::Problem problem = square(2, 20, 64, 80);
   const Operands operands(problem, Inputs::normal);
-  const auto x = widen(operands.x), dy = widen(operands.dy);
+  const auto x = doubles(operands.x), dy = doubles(operands.dy);
   Values<double> expected(operands.w.size());
   reference::conv2d_backward_weight(problem, x.data(), dy.data(), expected.data(), Write::overwrite);
   for (const Isa* isa : available_isas()) {
     Exec exec({.threads = 1});
-    const WinogradWeight backward_weight(exec, forward_grid(problem), *isa);
+    const WinogradWeight<float> backward_weight(exec, forward_grid(problem), *isa);
     Values<float> actual(expected.size());
     backward_weight.run(exec, operands.x.data(), operands.dy.data(), false, actual.data());
     EXPECT_LT(relative_error(actual, expected), kBound) << isa->name;
+  }
+}
+
+std::vector<Bits16> rounded(const Values<float>& values) {
+  std::vector<Bits16> bits;
+  for (const float value : values) bits.push_back(BFloat16(value).bits());
+  return bits;
+}
+Values<float> widen(const std::vector<Bits16>& bits) {
+  Values<float> values;
+  for (const Bits16 one : bits) values.push_back(BFloat16::from_bits(one));
+  return values;
+}
+
+/// In bfloat16 the sums are those of float32 on the same operands; the results are rounded once.
+TEST_P(WinogradAccuracy, of_bfloat16_is_that_of_float32) {
+  const Conv2d::Problem& problem = GetParam();
+  const Operands operands(problem, Inputs::normal);
+  const std::vector<Bits16> x = rounded(operands.x), dy = rounded(operands.dy);
+  const Values<float> w = widen(rounded(operands.w)), x_values = widen(x), dy_values = widen(dy);
+  for (const Isa* isa : available_isas()) {
+    SCOPED_TRACE(isa->name);
+    Exec exec({.threads = 2});
+    const TileGrid forward = forward_grid(problem), backward = backward_input_grid(problem);
+    Values<float> y(dy.size()), dx = x_values, dw(w.size()), dw16(w.size());
+    std::vector<Bits16> y16(y.size()), dx16 = x;
+    WinogradProduct<float>(exec, forward, FilterUse::forward, *isa).run(exec, x_values.data(), w.data(), false, y.data());
+    WinogradProduct<Bits16>(exec, forward, FilterUse::forward, *isa).run(exec, x.data(), operands.w.data(), false, y16.data());
+    EXPECT_EQ(y16, rounded(y));
+    WinogradProduct<float>(exec, backward, FilterUse::rotated, *isa).run(exec, dy_values.data(), w.data(), true, dx.data());
+    WinogradProduct<Bits16>(exec, backward, FilterUse::rotated, *isa)
+        .run(exec, dy.data(), operands.w.data(), true, dx16.data());
+    EXPECT_EQ(dx16, rounded(dx));
+    WinogradWeight<float>(exec, forward, *isa).run(exec, x_values.data(), dy_values.data(), false, dw.data());
+    WinogradWeight<Bits16>(exec, forward, *isa).run(exec, x.data(), dy.data(), false, dw16.data());
+    EXPECT_EQ(dw16, dw);
   }
 }
 
