@@ -1,0 +1,148 @@
+#include "kernels/cuda/emulator/shadow.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace apam::kernels::cuda::emulator {
+namespace {
+
+constexpr std::uint32_t kCell = 2;  // bytes
+constexpr std::align_val_t kAlignment{1024};
+constexpr int kUnwritten = 0xFF;  // NaN in every floating-point type
+
+std::size_t warp_of(int thread) { return static_cast<std::size_t>(thread) / 32; }
+
+}  // namespace
+
+void SharedMemory::Free::operator()(std::byte* memory) const { ::operator delete(memory, kAlignment); }
+
+SharedMemory::SharedMemory()
+    : memory_(static_cast<std::byte*>(::operator new(kMostShared, kAlignment))),
+      cells_(kMostShared / kCell),
+      sites_{Site::current()} {}
+
+void SharedMemory::reset(std::uint32_t bytes, int warps, Report* report, bool check_races) {
+  bytes_ = bytes;
+  warps_ = warps;
+  report_ = report;
+  check_races_ = check_races;
+  std::memset(memory_.get(), kUnwritten, bytes);
+  std::fill_n(cells_.begin(), (bytes + kCell - 1) / kCell, Cell{});
+  time_.fill(1);
+  block_time_.fill(1);
+}
+
+std::byte* SharedMemory::place(SharedAddress address, std::uint32_t bytes, const Site& site) {
+  const auto offset = static_cast<std::int64_t>(address.at) - address.begin;
+  if (address.at < address.begin || address.at + bytes > address.end || address.end > bytes_) {
+    throw Stop{
+        fmt::format("access at {} outside its array: byte {} of {}", name_of(site), offset, address.end - address.begin)};
+  }
+  if (address.at % bytes != 0) throw Stop{fmt::format("access at {} is not aligned to {} bytes", name_of(site), bytes)};
+  return memory_.get() + address.at;
+}
+
+void SharedMemory::read(int thread, SharedAddress from, void* to, std::uint32_t bytes, const Site& site) {
+  const std::byte* source = place(from, bytes, site);
+  if (check_races_) note_read(thread, from.at, bytes, site);
+  std::memcpy(to, source, bytes);
+}
+
+void SharedMemory::write(int thread, SharedAddress to, const void* from, std::uint32_t bytes, const Site& site) {
+  std::byte* destination = place(to, bytes, site);
+  if (check_races_) note_write(thread, to.at, bytes, site);
+  std::memcpy(destination, from, bytes);
+}
+
+const std::byte* SharedMemory::read_row(int thread, SharedAddress row, const Site& site) {
+  constexpr std::uint32_t kRow = 16;
+  const std::byte* source = place(row, kRow, site);
+  if (check_races_) note_read(thread, row.at, kRow, site);
+  return source;
+}
+
+std::uint16_t SharedMemory::begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site) {
+  std::byte* destination = place(to, bytes, site);
+  std::memset(destination, kUnwritten, bytes);
+  const std::uint16_t number = number_of(site);
+  if (!check_races_) return number;
+  note_write(thread, to.at, bytes, site);  // earlier accesses must be ordered before it
+  for (std::uint32_t at = to.at; at < to.at + bytes; at += kCell) cells_[at / kCell].copy_site = number;
+  return number;
+}
+
+void SharedMemory::land_copy(int thread, SharedAddress to, const void* from, std::uint32_t bytes, std::uint32_t valid,
+                             std::uint16_t site) {
+  std::byte* destination = memory_.get() + to.at;
+  std::memset(destination, 0, bytes);
+  if (valid > 0) std::memcpy(destination, from, valid);
+  if (!check_races_) return;
+  for (std::uint32_t at = to.at; at < to.at + bytes; at += kCell) {
+    Cell& cell = cells_[at / kCell];
+    cell.copy_site = 0;
+    cell.write = {time_[warp_of(thread)], static_cast<std::uint16_t>(thread), site};
+  }
+}
+
+void SharedMemory::pass_block_barrier() {
+  for (auto& time : time_) ++time;
+  block_time_ = time_;
+}
+
+bool SharedMemory::ordered(int thread, const Access& earlier) const {
+  if (earlier.thread == thread) return true;
+  const std::size_t theirs = warp_of(earlier.thread);
+  return earlier.time < (theirs == warp_of(thread) ? time_ : block_time_)[theirs];
+}
+
+void SharedMemory::note_read(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site) {
+  const Access now{time_[warp_of(thread)], static_cast<std::uint16_t>(thread), number_of(site)};
+  for (std::uint32_t byte = at; byte < at + bytes; byte += kCell) {
+    Cell& cell = cells_[byte / kCell];
+    if (cell.copy_site != 0) return report_in_flight("read", site, cell.copy_site);
+    if (cell.write.time == 0) return find(fmt::format("read at {} of shared memory that was never written", name_of(site)));
+    if (!ordered(thread, cell.write)) return report_race(thread, "read", site, cell.write);
+    if (cell.reads[0].time != 0 && !ordered(thread, cell.reads[0])) cell.reads[1] = cell.reads[0];
+    cell.reads[0] = now;
+  }
+}
+
+void SharedMemory::note_write(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site) {
+  const Access now{time_[warp_of(thread)], static_cast<std::uint16_t>(thread), number_of(site)};
+  for (std::uint32_t byte = at; byte < at + bytes; byte += kCell) {
+    Cell& cell = cells_[byte / kCell];
+    if (cell.copy_site != 0) return report_in_flight("write", site, cell.copy_site);
+    for (const Access& earlier : {cell.write, cell.reads[0], cell.reads[1]}) {
+      if (earlier.time != 0 && !ordered(thread, earlier)) return report_race(thread, "write", site, earlier);
+    }
+    cell.write = now;
+    cell.reads = {};
+  }
+}
+
+void SharedMemory::report_race(int thread, const char* kind, const Site& site, const Access& other) {
+  find(fmt::format("race: {} at {} and access at {}{}: no barrier between them", kind, name_of(site),
+                   name_of(sites_[other.site]), warp_of(thread) == warp_of(other.thread) ? " by the same warp" : ""));
+}
+
+void SharedMemory::report_in_flight(const char* kind, const Site& site, std::uint16_t copy_site) {
+  find(fmt::format("{} at {} of memory that the copy issued at {} has not filled: a wait is missing", kind, name_of(site),
+                   name_of(sites_[copy_site])));
+}
+
+std::uint16_t SharedMemory::number_of(const Site& site) {
+  const auto same = [&](const Site& other) {
+    return other.line() == site.line() && other.column() == site.column() && other.file_name() == site.file_name();
+  };
+  std::uint16_t& recent = recent_[(site.line() * 7 + site.column()) % recent_.size()];
+  if (same(sites_[recent])) return recent;
+  const auto index = static_cast<std::size_t>(std::find_if(sites_.begin(), sites_.end(), same) - sites_.begin());
+  if (index == sites_.size()) sites_.push_back(site);
+  recent = static_cast<std::uint16_t>(index);
+  return recent;
+}
+
+}  // namespace apam::kernels::cuda::emulator

@@ -1,0 +1,40 @@
+// Launching a kernel on the emulator: the twin of gpu/simt/launch.h.
+#pragma once
+
+#include "kernels/cuda/emulator/machine.h"
+#include "kernels/runtime/exec.h"
+
+#include <simt/shared.h>
+
+namespace apam::kernels::cuda {
+inline namespace on_emulator {
+
+/// What kernels are compiled for: one more provider on the CPU, for tests.
+struct Target {
+  static constexpr std::string_view provider = "emulated";
+  static constexpr DeviceKind device = DeviceKind::cpu;
+};
+
+/// Runs a kernel and returns what is wrong with it.
+template <class K>
+emulator::Report report_of(Exec& exec, Extent blocks, const typename K::Args& args) {
+  const auto run = [](const void* values) {
+    const auto& kernel_args = *static_cast<const typename K::Args*>(values);
+    if constexpr (K::shared_bytes > 0) {
+      K::run(kernel_args, SharedBytes());
+    } else {
+      K::run(kernel_args);
+    }
+  };
+  return exec.cache<emulator::Machine>().run({blocks, K::threads, K::shared_bytes, run, &args});
+}
+
+/// Throws DeviceError with everything that is wrong.
+template <class K>
+void launch(Exec& exec, Extent blocks, const typename K::Args& args) {
+  const emulator::Report report = report_of<K>(exec, blocks, args);
+  require<DeviceError>(report.clean(), "emulator: {}", report.text());
+}
+
+}  // namespace on_emulator
+}  // namespace apam::kernels::cuda
