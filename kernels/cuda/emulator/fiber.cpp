@@ -24,10 +24,12 @@ Stack::Stack() {
 }
 Stack::~Stack() {
   if (memory_ == nullptr) return;
-  sanitizer::forget_stack(bottom(), kBytes);
+  abandon();
   ::munmap(memory_, kBytes + page());
 }
 Stack::Stack(Stack&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
+
+void Stack::abandon() const { sanitizer::forget_stack(bottom(), kBytes); }
 
 std::byte* Stack::bottom() const { return memory_ + page(); }
 
@@ -37,7 +39,6 @@ struct FiberEntry {
 
 void Fiber::prepare(const Stack& stack, Body body, void* argument) {
   bottom_ = stack.bottom();
-  sanitizer::forget_stack(bottom_, Stack::kBytes);
   body_ = body;
   argument_ = argument;
   ended_ = false;

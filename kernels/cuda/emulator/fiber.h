@@ -15,6 +15,8 @@ class Stack {
   Stack& operator=(Stack&&) = delete;
 
   std::byte* bottom() const;
+  /// The fiber on this stack will not continue. Needed before another one is prepared, unless it has ended.
+  void abandon() const;
   static constexpr std::size_t kBytes = std::size_t{256} << 10U;
 
  private:
@@ -25,8 +27,8 @@ class Fiber {
  public:
   using Body = void (*)(void* argument);
 
-  /// The first resume() will call body(argument) on `stack`. `body` must not throw. A fiber that has not ended may be prepared
-  /// again: the objects on its stack are not destroyed.
+  /// The first resume() will call body(argument) on `stack`. `body` must not throw. The objects on the stack of a fiber
+  /// that is abandoned are not destroyed.
   void prepare(const Stack& stack, Body body, void* argument);
 
   /// Runs the fiber until it suspends itself or ends.

@@ -26,7 +26,9 @@ Report Machine::run(const Launch& launch) {
   Report report;
   Block block(launch, settings, memory_, report, random);
   for (const int index : order) {
-    if (!block.run(stacks_, {index % blocks.x, index / blocks.x % blocks.y, index / blocks.x / blocks.y})) break;
+    if (block.run(stacks_, {index % blocks.x, index / blocks.x % blocks.y, index / blocks.x / blocks.y})) continue;
+    for (const Stack& stack : stacks_) stack.abandon();
+    break;
   }
   return report;
 }

@@ -40,7 +40,7 @@ inline void check(cudaError_t status, std::string_view operation) {
   fail<DeviceError>("cuda: {}: {}", operation, cudaGetErrorString(status));
 }
 
-/// Enqueues a kernel on the device of `exec`, after the work submitted before.
+/// Enqueues a kernel on the stream of `exec`.
 template <class K>
 void launch(Exec& exec, Extent blocks, const typename K::Args& args) {
   if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
@@ -51,7 +51,7 @@ void launch(Exec& exec, Extent blocks, const typename K::Args& args) {
           "requesting shared memory");
   }
   const dim3 grid(static_cast<unsigned>(blocks.x), static_cast<unsigned>(blocks.y), static_cast<unsigned>(blocks.z));
-  entry<K><<<grid, K::threads, K::shared_bytes>>>(args);
+  entry<K><<<grid, K::threads, K::shared_bytes, static_cast<cudaStream_t>(exec.stream().native())>>>(args);
   check(cudaGetLastError(), "launching a kernel");
 }
 

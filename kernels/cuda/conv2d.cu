@@ -1,0 +1,70 @@
+// Convolution, each pass as one product of matrices that is gathered from an image: products.h.
+#include "kernels/cuda/conv2d.h"
+
+#include "kernels/cuda/make.h"
+
+namespace apam::kernels::cuda {
+namespace {
+
+template <class T>
+class ForwardKernel final : public Conv2d::Kernel {
+ public:
+  ForwardKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, false, workspace_, tile) {
+    exec.reserve_workspace(workspace_.bytes());
+  }
+  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
+    plan_.run(exec, exec.workspace(workspace_.bytes()),
+              {elements<T>(x, "conv2d: x"), w.data(), nullptr, elements<T>(y, "conv2d: y")}, Target());
+  }
+
+ private:
+  WorkspacePlan workspace_;
+  GatherPlan<T> plan_;
+};
+
+template <class T>
+class BackwardInputKernel final : public Conv2d::Kernel {
+ public:
+  BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, true, workspace_, tile) {
+    exec.reserve_workspace(workspace_.bytes());
+  }
+  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+    plan_.run(exec, exec.workspace(workspace_.bytes()),
+              {elements<T>(dy, "conv2d: dy"), w.data(), nullptr, elements<T>(dx, "conv2d: dx"), write}, Target());
+  }
+
+ private:
+  WorkspacePlan workspace_;
+  GatherPlan<T> plan_;
+};
+
+template <class T>
+class BackwardWeightKernel final : public Conv2d::Kernel {
+ public:
+  BackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, workspace_, tile) {
+    exec.reserve_workspace(workspace_.bytes());
+  }
+  void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
+    plan_.run(exec, exec.workspace(workspace_.bytes()),
+              {elements<T>(x, "conv2d: x"), elements<T>(dy, "conv2d: dy"), dw.data(), write}, Target());
+  }
+
+ private:
+  WorkspacePlan workspace_;
+  WeightPlan<T> plan_;
+};
+
+}  // namespace
+
+std::unique_ptr<Conv2d::Kernel> make_with_tile(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, TileSize tile,
+                                               Target) {
+  return with_storage(problem.type, [&]<class T>() {
+    return make_by_pass<Conv2d, ForwardKernel<T>, BackwardInputKernel<T>, BackwardWeightKernel<T>>(pass, exec, problem, tile);
+  });
+}
+
+std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, Target target) {
+  return make_with_tile(exec, problem, pass, TileSize::best, target);
+}
+
+}  // namespace apam::kernels::cuda

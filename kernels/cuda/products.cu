@@ -1,0 +1,171 @@
+#include "kernels/cuda/products.h"
+
+#include "kernels/cuda/gather_product.h"
+#include "kernels/cuda/pack_weights.h"
+#include "kernels/cuda/weight_product.h"
+
+namespace apam::kernels::cuda {
+namespace {
+
+constexpr int kMultiprocessors = 132;  // of a large GPU; decisions depend on the problem only, so that results do
+
+struct TileShape {
+  int rows, columns;
+};
+
+constexpr TileShape shape_of(TileSize size) {
+  switch (size) {
+    case TileSize::t128x128:
+      return {128, 128};
+    case TileSize::t128x64:
+      return {128, 64};
+    default:
+      return {64, 64};
+  }
+}
+
+/// The largest tile that leaves no multiprocessor without one and wastes no column of tiles.
+template <class T>
+TileSize choose(TileSize wanted, std::int64_t rows, std::int64_t columns, std::int64_t least_tiles) {
+  if constexpr (std::is_same_v<T, float>) return TileSize::t64x64;
+  if (wanted != TileSize::best) return wanted;
+  for (const TileSize size : {TileSize::t128x128, TileSize::t128x64}) {
+    const TileShape tile = shape_of(size);
+    if (columns > tile.columns / 2 && ceil_div(rows, tile.rows) * ceil_div(columns, tile.columns) >= least_tiles) return size;
+  }
+  return TileSize::t64x64;
+}
+
+/// run.template operator()<Tile>() for a size.
+template <class T, Layout layout, class Run>
+void with_tile(TileSize size, const Run& run) {
+  if constexpr (std::is_same_v<T, float>) {
+    run.template operator()<FmaTile<layout>>();
+  } else {
+    switch (size) {
+      case TileSize::t128x128:
+        return run.template operator()<MmaTile<128, 128, 64, 32, layout>>();
+      case TileSize::t128x64:
+        return run.template operator()<MmaTile<128, 64, 64, 32, layout>>();
+      default:
+        return run.template operator()<MmaTile<64, 64, 32, 32, layout>>();
+    }
+  }
+}
+
+GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk) {
+  GatherShape shape{.backward = backward,
+                    .images = p.n,
+                    .h = p.h,
+                    .w = p.w,
+                    .c = p.c,
+                    .out_h = p.out_h(),
+                    .out_w = p.out_w(),
+                    .out_c = p.k,
+                    .r = p.r,
+                    .s = p.s,
+                    .stride = p.stride,
+                    .padding = p.padding,
+                    .chunks = 0};
+  if (backward) {
+    std::swap(shape.h, shape.out_h);
+    std::swap(shape.w, shape.out_w);
+    std::swap(shape.c, shape.out_c);
+  }
+  shape.chunks = static_cast<int>(ceil_div(shape.c, chunk));
+  return shape;
+}
+
+void require_countable(std::int64_t elements) {
+  require<ShapeError>(elements < std::int64_t{1} << 31U, "cuda: conv2d: {} pixels or elements of an image, at most 2^31 - 1",
+                      elements);
+}
+
+}  // namespace
+
+template <class T>
+GatherPlan<T>::GatherPlan(const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace, TileSize tile)
+    : problem_(problem), backward_(backward) {
+  const GatherShape shape = gather_shape(problem, backward, kChunk<T>);
+  const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
+  require_countable(std::max(pixels, std::int64_t{shape.h} * shape.w * shape.c));
+  packed_ = workspace.add<T>(std::int64_t{shape.out_c} * shape.r * shape.s * shape.chunks * kChunk<T>);
+  tile_ = choose<T>(tile, pixels, shape.out_c, kMultiprocessors);
+}
+
+template <class T>
+void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const {
+  const GatherShape shape = gather_shape(problem_, backward_, kChunk<T>);
+  T* packed = packed_.in(workspace);
+  const PackArgs<T> pack{operands.w, packed, problem_.k, problem_.r * problem_.s, problem_.c, shape.chunks * kChunk<T>};
+  if (backward_) {
+    launch<PackChannels<T>>(exec, PackChannels<T>::blocks(pack), pack);
+  } else {
+    launch<PackFilters<T>>(exec, PackFilters<T>::blocks(pack), pack);
+  }
+  const bool vectors = shape.c % kChunk<T> == 0 && aligned_to(16, operands.source);
+  const int phases = backward_ ? shape.stride * shape.stride : 1, step = backward_ ? shape.stride : 1;
+  const std::int64_t most_pixels = std::int64_t{shape.images} * ceil_div(shape.out_h, step) * ceil_div(shape.out_w, step);
+  with_tile<T, Layout::by_row>(tile_, [&]<class Tile>() {
+    const bool packs = shape.out_c % Tile::run == 0 && aligned_to(Tile::run * sizeof(T), operands.result);
+    const GatherArgs<T> args{shape, operands.source, packed, operands.bias, operands.result, operands.write == Write::add,
+                             packs};
+    const Extent blocks{blocks_for(most_pixels, Tile::rows), blocks_for(shape.out_c, Tile::columns), phases};
+    vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
+  });
+}
+
+template <class T>
+WeightPlan<T>::WeightPlan(const Conv2d::Problem& p, WorkspacePlan& workspace, TileSize tile) : problem_(p) {
+  constexpr int kPixels = 64;       // a split has at least so many, and a multiple of this number
+  constexpr int kMostBlocks = 264;  // of all splits
+  const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
+  require_countable(pixels);
+  const std::int64_t columns = std::int64_t{p.r} * p.s * round_up(p.c, kChunk<T>);
+  tile_ = choose<T>(tile, p.k, columns, 1);
+  const TileShape shape = shape_of(tile_);
+  const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns, shape.columns);
+  const std::int64_t most_splits = std::max<std::int64_t>(1, kMostBlocks / tiles);
+  pixels_per_split_ = static_cast<int>(round_up(ceil_div(pixels, most_splits), kPixels));
+  splits_ = static_cast<int>(ceil_div(pixels, pixels_per_split_));
+  if (splits_ > 1) sums_ = workspace.add<float>(splits_ * static_cast<std::int64_t>(p.w_size()));
+}
+
+template <class T>
+void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const {
+  const Conv2d::Problem& p = problem_;
+  const bool split = splits_ > 1, add = operands.write == Write::add;
+  const bool vectors = p.c % kChunk<T> == 0 && p.k % kChunk<T> == 0 && aligned_to(16, operands.x, operands.dy);
+  WeightArgs<T> args{.h = p.h,
+                     .w = p.w,
+                     .c = p.c,
+                     .k = p.k,
+                     .r = p.r,
+                     .s = p.s,
+                     .stride = p.stride,
+                     .padding = p.padding,
+                     .chunks = static_cast<int>(ceil_div(p.c, kChunk<T>)),
+                     .pixels = p.n * p.out_h() * p.out_w(),
+                     .pixels_per_split = pixels_per_split_,
+                     .out_h = Divisor(p.out_h()),
+                     .out_w = Divisor(p.out_w()),
+                     .x = operands.x,
+                     .dy = operands.dy,
+                     .sums = split ? sums_.in(workspace) : operands.dw,
+                     .add = add && !split};
+  with_tile<T, Layout::by_depth>(tile_, [&]<class Tile>() {
+    const std::int64_t columns = std::int64_t{p.r} * p.s * args.chunks * kChunk<T>;
+    const Extent blocks{blocks_for(p.k, Tile::rows), blocks_for(columns, Tile::columns), splits_};
+    vectors ? launch<WeightProduct<Tile, true>>(exec, blocks, args) : launch<WeightProduct<Tile, false>>(exec, blocks, args);
+  });
+  if (!split) return;
+  const auto size = static_cast<std::int64_t>(p.w_size());
+  launch<AddSplits>(exec, {blocks_for(size, AddSplits::threads)}, {args.sums, operands.dw, size, splits_, add});
+}
+
+template class GatherPlan<float>;
+template class GatherPlan<BFloat16>;
+template class WeightPlan<float>;
+template class WeightPlan<BFloat16>;
+
+}  // namespace apam::kernels::cuda

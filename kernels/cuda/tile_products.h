@@ -1,0 +1,176 @@
+// The product of two tiles in shared memory, summed in registers:  sums[row][column] += sum over d of a[row][d] * b[column][d].
+// MmaTile is for bfloat16, on tensor cores; FmaTile for float32, rounded in float32 at each step. Both tiles are stored by row
+// or both by depth (tiles.h): Layout.
+//
+// `for_each(visit)` calls visit(row, column, values) for runs of neighbouring columns of this thread: values is float[run].
+#pragma once
+
+#include "kernels/cuda/tiles.h"
+
+#include <simt/macros.h>
+#include <simt/threads.h>
+
+namespace apam::kernels::cuda {
+
+enum class Layout : std::uint8_t { by_row, by_depth };
+
+/// Warps of warp_rows x warp_columns each, in mma's of 16 x 8 x 16.
+template <int rows_, int columns_, int warp_rows, int warp_columns, Layout layout>
+class MmaTile {
+ public:
+  using Element = BFloat16;
+  static constexpr int rows = rows_, columns = columns_;
+  static constexpr int threads = (rows / warp_rows) * (columns / warp_columns) * 32;
+  static constexpr int min_blocks = rows * columns == 64 * 64 ? 4 : rows * columns == 128 * 64 ? 3 : 2;
+  static constexpr int depth = 32;  // of the tiles
+  static constexpr int run = 2;
+
+  DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b) {
+#pragma unroll
+    for (int step = 0; step < depth / 16; ++step) {
+      std::uint32_t as[kDown][4], bs[kAcross / 2][4];
+#pragma unroll
+      for (int i = 0; i < kDown; ++i) load_rows(as[i], a, first_row() + 16 * i, step);
+#pragma unroll
+      for (int j = 0; j < kAcross / 2; ++j) load_columns(bs[j], b, first_column() + 16 * j, step);
+#pragma unroll
+      for (int i = 0; i < kDown; ++i) {
+#pragma unroll
+        for (int j = 0; j < kAcross; ++j) {
+          const std::uint32_t pair[2] = {bs[j / 2][j % 2 * 2], bs[j / 2][j % 2 * 2 + 1]};
+          mma_16x8x16(sums_[i][j], as[i], pair);
+        }
+      }
+    }
+  }
+
+  template <class Visit>
+  DEVICE void for_each(const Visit& visit) const {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+#pragma unroll
+        for (int j = 0; j < kAcross; ++j) {
+          const float values[run] = {sums_[i][j][2 * half], sums_[i][j][2 * half + 1]};
+          visit(first_row() + 16 * i + 8 * half + lane() / 4, first_column() + 8 * j + lane() % 4 * 2, values);
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr int kDown = warp_rows / 16, kAcross = warp_columns / 8;
+  static_assert(warp_rows % 16 == 0 && warp_columns % 16 == 0, "operands are loaded 16 rows or columns at a time");
+
+  DEVICE static int first_row() { return warp() / (columns / warp_columns) * warp_rows; }
+  DEVICE static int first_column() { return warp() % (columns / warp_columns) * warp_columns; }
+
+  /// a's fragment of 16 rows: matrices (rows 0-7, depth 0-7), (8-15, 0-7), (0-7, 8-15), (8-15, 8-15).
+  DEVICE static void load_rows(std::uint32_t (&to)[4], Shared<Chunk<Element>> a, int row, int step) {
+    const int upper = lane() / 8 % 2, right = lane() / 16, within = lane() % 8;
+    if constexpr (layout == Layout::by_row) {
+      ldmatrix(to, a + place_by_row(row + 8 * upper + within, 2 * step + right));
+    } else {
+      ldmatrix_transposed(to, a + place_by_depth<rows / 8>(16 * step + 8 * right + within, row / 8 + upper));
+    }
+  }
+
+  /// b's fragments of 16 columns, two of 8: matrices (columns 0-7, depth 0-7), (0-7, 8-15), (8-15, 0-7), (8-15, 8-15).
+  DEVICE static void load_columns(std::uint32_t (&to)[4], Shared<Chunk<Element>> b, int column, int step) {
+    const int right = lane() / 8 % 2, upper = lane() / 16, within = lane() % 8;
+    if constexpr (layout == Layout::by_row) {
+      ldmatrix(to, b + place_by_row(column + 8 * upper + within, 2 * step + right));
+    } else {
+      ldmatrix_transposed(to, b + place_by_depth<columns / 8>(16 * step + 8 * right + within, column / 8 + upper));
+    }
+  }
+
+  float sums_[kDown][kAcross][4] = {};
+};
+
+/// 64 x 64 by 128 threads, 8 x 4 each. A warp is 4 threads high and 8 wide, so that it reads 4 different chunks of a and 8 of
+/// b.
+template <Layout layout>
+class FmaTile {
+ public:
+  using Element = float;
+  static constexpr int rows = 64, columns = 64, threads = 128, min_blocks = 3, depth = 16;
+  static constexpr int run = layout == Layout::by_row ? 1 : 4;
+
+  DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b) {
+    if constexpr (layout == Layout::by_row) {
+#pragma unroll
+      for (int chunk = 0; chunk < kRowChunks; ++chunk) {
+        Chunk<float> as[kDown], bs[kAcross];
+#pragma unroll
+        for (int i = 0; i < kDown; ++i) as[i] = a[place_by_row(row(i), chunk)];
+#pragma unroll
+        for (int j = 0; j < kAcross; ++j) bs[j] = b[place_by_row(column(j), chunk)];
+#pragma unroll
+        for (int d = 0; d < 4; ++d) {
+          add_products([&](int i) { return as[i].values[d]; }, [&](int j) { return bs[j].values[d]; });
+        }
+      }
+    } else {
+#pragma unroll 4
+      for (int d = 0; d < depth; ++d) {
+        const Chunk<float> as[2] = {a[place_by_depth<rows / 4>(d, row(0) / 4)], a[place_by_depth<rows / 4>(d, row(4) / 4)]};
+        const Chunk<float> bs = b[place_by_depth<columns / 4>(d, column(0) / 4)];
+        add_products([&](int i) { return as[i / 4].values[i % 4]; }, [&](int j) { return bs.values[j]; });
+      }
+    }
+  }
+
+  template <class Visit>
+  DEVICE void for_each(const Visit& visit) const {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i) {
+#pragma unroll
+      for (int j = 0; j < kAcross; j += run) {
+        float values[run];
+#pragma unroll
+        for (int e = 0; e < run; ++e) values[e] = sums_[i][j + e];
+        visit(row(i), column(j), values);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kDown = 8, kAcross = 4;
+
+  DEVICE static int down() { return lane() / 8 + 4 * (warp() / 2); }    // 0 .. 7
+  DEVICE static int across() { return lane() % 8 + 8 * (warp() % 2); }  // 0 .. 15
+  /// By depth, a thread's rows are two runs of 4, and its columns are one.
+  DEVICE static int row(int i) { return layout == Layout::by_row ? down() + 8 * i : 4 * down() + 32 * (i / 4) + i % 4; }
+  DEVICE static int column(int j) { return layout == Layout::by_row ? across() + 16 * j : 4 * across() + j; }
+
+  template <class A, class B>
+  DEVICE void add_products(const A& a, const B& b) {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i) {
+#pragma unroll
+      for (int j = 0; j < kAcross; ++j) sums_[i][j] += a(i) * b(j);
+    }
+  }
+
+  float sums_[kDown][kAcross] = {};
+};
+
+/// Stores, or adds to, `valid` neighbours, of any number at most `run`. `packs`: `to` is aligned to a run, and all are valid.
+template <class T, int run>
+DEVICE void write_run(T* to, const float (&values)[run], int valid, bool packs, bool add) {
+  if (packs) {
+    Pack<T, run> pack{};
+    if (add) pack = load_pack<run>(to);
+#pragma unroll
+    for (int e = 0; e < run; ++e) write(pack.values[e], values[e], add);
+    return store_pack<run>(to, pack);
+  }
+#pragma unroll
+  for (int e = 0; e < run; ++e) {
+    if (e < valid) write(to[e], values[e], add);
+  }
+}
+
+}  // namespace apam::kernels::cuda

@@ -1,0 +1,117 @@
+// Every CUDA kernel on the emulator: each edge case, type and pass against the naive loops in double, with fences and operands
+// of NaN, in every schedule of threads; extreme operands; and each tile of convolution.
+//
+// The other test files of this program are those of all providers; here they run on "emulated" (implementations.cpp).
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/conv2d.h"
+#include "kernels/cuda/make.h"
+#include "tests/cases/cases.h"
+#include "tests/support/extremes.h"
+#include "tests/support/operation_types.h"
+
+namespace apam::kernels::cuda {
+namespace {
+
+using emulator::Schedule;
+
+constexpr Schedule kSchedules[] = {Schedule::in_turn, Schedule::hasty, Schedule::random};
+
+emulator::Settings& settings(Exec& exec) { return exec.cache<emulator::Machine>().settings; }
+
+template <class Op>
+const Implementation<Op>& emulated() {
+  return implementations<Op>().front();
+}
+
+template <class Op>
+void expect_right(Exec& exec, support::KernelCheck<Op>& samples, typename Op::Kernel& kernel, typename Op::Pass pass,
+                  const std::string& what) {
+  const auto expected = samples.expected(pass);
+  for (const Schedule schedule : kSchedules) {
+    settings(exec).schedule = schedule;
+    const auto verify = [&](Write write) {
+      EXPECT_EQ(support::verify(exec, samples, kernel, pass, expected, write), "")
+          << what << ' ' << Op::pass_names[static_cast<std::size_t>(pass)] << ", schedule " << static_cast<int>(schedule);
+    };
+    verify(Write::overwrite);
+    if (support::KernelCheck<Op>::accumulates(pass)) verify(Write::add);
+  }
+}
+
+template <class Op>
+class EdgeCases : public testing::Test {};
+TYPED_TEST_SUITE(EdgeCases, support::OperationTypes, support::OperationName);
+
+TYPED_TEST(EdgeCases, are_right_in_every_schedule) {
+  using Op = TypeParam;
+  ASSERT_EQ(emulated<Op>().provider, "emulated");
+  for (const auto& named : cases::in_each_type(cases::edge_cases<Op>())) {
+    Exec exec;
+    support::KernelCheck<Op> samples(exec, named.problem);
+    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+      const auto pass = static_cast<typename Op::Pass>(index);
+      expect_right(exec, samples, *emulated<Op>().make(exec, named.problem, pass), pass, named.name);
+    }
+  }
+}
+
+/// Larger operands show nothing new.
+constexpr std::size_t kMostElements = 5'000;
+
+template <class Op>
+bool small(support::KernelCheck<Op>& samples) {
+  const auto inputs = samples.inputs(typename Op::Pass{});
+  return std::all_of(inputs.begin(), inputs.end(), [](const auto& input) { return input.values.size() <= kMostElements; });
+}
+
+TYPED_TEST(EdgeCases, follow_the_rule_for_extreme_operands) {
+  using Op = TypeParam;
+  int checked = 0;
+  for (const auto& named : cases::in_each_type(cases::edge_cases<Op>())) {
+    Exec exec;
+    settings(exec).check_races = false;
+    support::KernelCheck<Op> samples(exec, named.problem);
+    if (!small(samples)) continue;
+    for (std::size_t index = 0; index < Op::pass_names.size(); ++index) {
+      const auto pass = static_cast<typename Op::Pass>(index);
+      const auto kernel = emulated<Op>().make(exec, named.problem, pass);
+      support::check_extremes(
+          samples, pass, [&](const auto& try_one) { try_one("emulated", [&] { samples.run(exec, *kernel, pass); }); },
+          [&](const std::string& who, const std::string& faults) {
+            EXPECT_EQ(faults, "") << named.name << ' ' << Op::pass_names[index] << ": " << who;
+            ++checked;
+          });
+    }
+  }
+  EXPECT_GT(checked, 0);
+}
+
+/// Problems with several tiles in each direction, a part of a tile at the end, several splits, and phases.
+std::vector<Conv2d::Problem> problems_for_tiles() {
+  return {{.n = 3, .h = 10, .w = 9, .c = 24, .k = 136, .r = 3, .s = 3, .padding = 1},
+          {.n = 2, .h = 13, .w = 14, .c = 136, .k = 40, .r = 3, .s = 3, .stride = 2, .padding = 1},
+          {.n = 5, .h = 8, .w = 8, .c = 72, .k = 80, .r = 1, .s = 1},
+          {.n = 3, .h = 8, .w = 8, .c = 19, .k = 70, .r = 2, .s = 3, .padding = 1}};
+}
+
+class EachTile : public testing::TestWithParam<TileSize> {};
+
+TEST_P(EachTile, convolves) {
+  for (Conv2d::Problem problem : problems_for_tiles()) {
+    problem.type = DType::bfloat16;
+    Exec exec;
+    support::KernelCheck<Conv2d> samples(exec, problem);
+    for (std::size_t index = 0; index < Conv2d::pass_names.size(); ++index) {
+      const auto pass = static_cast<Conv2d::Pass>(index);
+      const auto kernel = make_with_tile(exec, problem, pass, GetParam(), Target());
+      expect_right(exec, samples, *kernel, pass, problem.describe());
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(conv2d, EachTile, testing::Values(TileSize::t64x64, TileSize::t128x64, TileSize::t128x128),
+                         [](const auto& of) { return "size_" + std::to_string(static_cast<int>(of.param)); });
+
+}  // namespace
+}  // namespace apam::kernels::cuda
