@@ -3,13 +3,27 @@
 
 #include <cstdint>
 #include <map>
-#include <source_location>
 #include <string>
+#include <string_view>
 
 namespace apam::kernels::cuda::emulator {
 
-/// The place in a kernel that called a device function; named in every finding.
-using Site = std::source_location;
+/// The place in a kernel that called a device function; named in every finding. (clang 14 has no std::source_location.)
+class Site {
+ public:
+  /// The caller's place; as a default argument, the place of the call.
+  static constexpr Site current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
+
+  constexpr Site() = default;
+  const char* file_name() const { return file_; }
+  int line() const { return line_; }
+
+ private:
+  constexpr Site(const char* file, int line) : file_(file), line_(line) {}
+
+  const char* file_ = "";
+  int line_ = 0;
+};
 std::string name_of(const Site& site);  ///< "conv2d.cu:57"
 
 /// In which order the threads of a block run, between the points where they wait. A kernel must be right in all of them.

@@ -134,10 +134,8 @@ void SharedMemory::report_in_flight(const char* kind, const Site& site, std::uin
 }
 
 std::uint16_t SharedMemory::number_of(const Site& site) {
-  const auto same = [&](const Site& other) {
-    return other.line() == site.line() && other.column() == site.column() && other.file_name() == site.file_name();
-  };
-  std::uint16_t& recent = recent_[(site.line() * 7 + site.column()) % recent_.size()];
+  const auto same = [&](const Site& other) { return other.line() == site.line() && other.file_name() == site.file_name(); };
+  std::uint16_t& recent = recent_[static_cast<std::size_t>(site.line()) % recent_.size()];
   if (same(sites_[recent])) return recent;
   const auto index = static_cast<std::size_t>(std::find_if(sites_.begin(), sites_.end(), same) - sites_.begin());
   if (index == sites_.size()) sites_.push_back(site);

@@ -18,6 +18,7 @@ struct Target {
 /// Runs a kernel and returns what is wrong with it.
 template <class K>
 emulator::Report report_of(Exec& exec, Extent blocks, const typename K::Args& args) {
+  static_assert(K::min_blocks >= 1);
   const auto run = [](const void* values) {
     const auto& kernel_args = *static_cast<const typename K::Args*>(values);
     if constexpr (K::shared_bytes > 0) {
