@@ -23,11 +23,11 @@ using Chunk = Pack<T, kChunk<T>>;
 inline constexpr int kRowChunks = 4;  // per row of a tile by row
 
 /// Where chunk (row, chunk) of a tile by row is stored.
-DEVICE int place_by_row(int row, int chunk) { return row * kRowChunks + (chunk ^ (row >> 1 & 3)); }
+constexpr int place_by_row(int row, int chunk) { return row * kRowChunks + (chunk ^ (row >> 1 & 3)); }
 
 /// Where chunk (depth, chunk) of a tile by depth is stored. `chunks` per depth is a multiple of 8.
 template <int chunks>
-DEVICE int place_by_depth(int depth, int chunk) {
+constexpr int place_by_depth(int depth, int chunk) {
   static_assert(chunks % 8 == 0, "the swizzle permutes 8 chunks");
   return depth * chunks + (chunk ^ (depth & 7));
 }
