@@ -6,7 +6,9 @@ import pty
 import resource
 import shutil
 import signal
+import tempfile
 import threading
+import time
 import urllib.parse
 
 from support import *
@@ -249,11 +251,19 @@ class Surroundings(ProgramTest):
         """The output of a short training on a terminal."""
         master, slave = pty.openpty()
         environment = {k: v for k, v in os.environ.items() if k not in ("TERM", "NO_COLOR")}
-        # Long enough for a line or two that are redrawn.
-        command = [PROGRAM, *replace(TRAIN, ["--max-updates", "1000000"]), "--out", str(self.folder / "run"), "--overwrite"]
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "run"
+        command = [PROGRAM, *replace(TRAIN, ["--max-updates", "1000000"]), "--out", str(folder)]
         process = subprocess.Popen(command, stderr=slave, stdout=subprocess.DEVNULL, env={**environment, **variables})
         os.close(slave)
-        threading.Timer(1.5, process.send_signal, [signal.SIGTERM]).start()
+
+        def stop():
+            deadline = time.monotonic() + 100
+            while not (folder / "config.json").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(1.5)  # from the first update on, long enough for a line or two that are redrawn
+            process.send_signal(signal.SIGTERM)
+
+        threading.Thread(target=stop).start()
         text = b""
         try:
             while chunk := os.read(master, 4096):
