@@ -13,8 +13,8 @@
 #include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
 #include "kernels/cpu/streaming.h"
-#include "kernels/cpu/workspace_plan.h"
 #include "kernels/runtime/parallel.h"
+#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cpu {
 namespace {

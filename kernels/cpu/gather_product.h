@@ -14,8 +14,8 @@
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/taps.h"
-#include "kernels/cpu/workspace_plan.h"
 #include "kernels/runtime/parallel.h"
+#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cpu {
 

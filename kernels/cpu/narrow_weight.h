@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/workspace_plan.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/runtime/parallel.h"
+#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cpu {
 

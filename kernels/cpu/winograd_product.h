@@ -15,8 +15,8 @@
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/winograd_tiles.h"
-#include "kernels/cpu/workspace_plan.h"
 #include "kernels/runtime/parallel.h"
+#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cpu {
 

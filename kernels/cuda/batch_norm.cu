@@ -36,7 +36,7 @@ class BlockKernel : public BatchNorm::Kernel {
 
   static constexpr int kCount = 16 / sizeof(T);
   BatchNorm::Problem problem_;
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
 
  private:
   Region<float> partial_;  // (blocks, 2, C)

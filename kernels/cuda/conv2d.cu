@@ -18,7 +18,7 @@ class ForwardKernel final : public Conv2d::Kernel {
   }
 
  private:
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
   GatherPlan<T> plan_;
 };
 
@@ -34,7 +34,7 @@ class BackwardInputKernel final : public Conv2d::Kernel {
   }
 
  private:
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
   GatherPlan<T> plan_;
 };
 
@@ -50,7 +50,7 @@ class BackwardWeightKernel final : public Conv2d::Kernel {
   }
 
  private:
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
   WeightPlan<T> plan_;
 };
 

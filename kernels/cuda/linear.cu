@@ -56,7 +56,7 @@ class ForwardKernel final : public Linear::Kernel {
   }
 
  private:
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
   GatherPlan<T> plan_;
 };
 
@@ -72,7 +72,7 @@ class BackwardInputKernel final : public Linear::Kernel {
   }
 
  private:
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
   GatherPlan<T> plan_;
 };
 
@@ -91,7 +91,7 @@ class BackwardWeightKernel final : public Linear::Kernel {
 
  private:
   Linear::Problem problem_;
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
   WeightPlan<T> plan_;
 };
 

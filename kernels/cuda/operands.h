@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "kernels/ops/operation.h"
+#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cuda {
 
@@ -50,27 +51,7 @@ inline int blocks_for(std::int64_t items, std::int64_t per_block) {
   return static_cast<int>(blocks);
 }
 
-/// An array of T in the workspace.
-template <class T>
-struct Region {
-  std::size_t offset = 0;
-  T* in(std::byte* workspace) const { return reinterpret_cast<T*>(workspace + offset); }
-};
-
-/// Several arrays in one workspace: laid out when a kernel is made, resolved to pointers in each call.
-class WorkspacePlan {
- public:
-  template <class T>
-  Region<T> add(std::int64_t count) {
-    const Region<T> region{bytes_};
-    bytes_ += static_cast<std::size_t>(round_up(count * static_cast<std::int64_t>(sizeof(T)), kAlignment));
-    return region;
-  }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  static constexpr std::int64_t kAlignment = 256;
-  std::size_t bytes_ = 0;
-};
+/// Alignment of arrays in the workspace: that of cudaMalloc, more than any access needs.
+inline constexpr std::size_t kWorkspaceAlignment = 256;
 
 }  // namespace apam::kernels::cuda

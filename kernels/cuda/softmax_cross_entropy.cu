@@ -129,7 +129,7 @@ class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
 
  private:
   SoftmaxCrossEntropy::Problem problem_;
-  WorkspacePlan workspace_;
+  WorkspacePlan workspace_{kWorkspaceAlignment};
   Region<RowResult> results_;
 };
 

@@ -15,9 +15,9 @@
 
 #include "kernels/cpu/amx/tables.h"
 #include "kernels/cpu/amx/tile_plan.h"
-#include "kernels/cpu/workspace_plan.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/runtime/dtype.h"
+#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cpu {
 

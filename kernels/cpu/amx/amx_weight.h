@@ -22,10 +22,10 @@
 #include <vector>
 
 #include "kernels/cpu/amx/tables.h"
-#include "kernels/cpu/workspace_plan.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/runtime/dtype.h"
 #include "kernels/runtime/parallel.h"
+#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cpu {
 

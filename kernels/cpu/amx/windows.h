@@ -8,6 +8,7 @@
 #include "kernels/cpu/amx/tile_unit.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/runtime/dtype.h"
+#include "kernels/runtime/parallel.h"
 
 namespace apam::kernels::cpu {
 
@@ -36,6 +37,13 @@ inline void gather_windows(const Conv2d::Problem& problem, const Bits16* image, 
       std::fill(to + last, to + std::int64_t{problem.s} * problem.c, Bits16{0});
     }
   }
+}
+
+/// The lines of x inside the image that some output lines read.
+inline Range input_lines(const Conv2d::Problem& problem, Range lines) {
+  const std::int64_t begin = lines.begin * problem.stride - problem.padding;
+  const std::int64_t end = (lines.end - 1) * problem.stride - problem.padding + problem.r;
+  return {std::clamp<std::int64_t>(begin, 0, problem.h), std::clamp<std::int64_t>(end, 0, problem.h)};
 }
 
 }  // namespace apam::kernels::cpu
