@@ -16,7 +16,7 @@
 #include "apam/training/factories.h"
 #include "bench/machine/machine.h"
 #include "bench/profile.h"
-#include "engine/optim/updater.h"
+#include "engine/step.h"
 #include "kernels/median.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/ops/linear.h"

@@ -10,7 +10,7 @@ TrainingStep::TrainingStep(Exec& exec, const ParameterArena& arena, Forward forw
 
 PendingScore TrainingStep::compute_gradients() {
   tape_.begin(Mode::training);
-  softmax_cross_entropy(forward_(net_input(tape_, slots_.images())), slots_.loss());
+  slots_.compute_loss(forward_(net_input(tape_, slots_.images())));
   tape_.backward();
   return slots_.publish_score();
 }
@@ -23,7 +23,7 @@ PendingScore TrainingStep::run(ConstSpan<float> images, Labels labels, Updater& 
 }
 
 void TrainingStep::warm_up(int rows) {
-  const Shape images = slots_.images().shape;
+  const Shape& images = slots_.largest();
   const std::vector<float> pixels(Shape{rows, images[1], images[2], images[3]}.size());
   const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows));
   load(std::span(pixels), std::span(labels), 1.0F);
@@ -37,7 +37,7 @@ EvaluationStep::EvaluationStep(Exec& exec, const ParameterArena& arena, Forward 
 PendingScore EvaluationStep::run(ConstSpan<float> images, Labels labels) {
   slots_.load(images, labels, 1.0F);
   tape_.begin(Mode::inference);
-  softmax_cross_entropy(forward_(net_input(tape_, slots_.images())), slots_.loss());
+  slots_.compute_loss(forward_(net_input(tape_, slots_.images())));
   return slots_.publish_score();
 }
 

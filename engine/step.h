@@ -47,7 +47,6 @@ class TrainingStep {
   /// arena.outgoing(): leaves zeros there.
   void warm_up(int rows);
 
-  int capacity() const { return slots_.capacity(); }
   const ActivationArena& activations() const { return tape_.arena(); }
 
  private:

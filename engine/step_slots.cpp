@@ -7,19 +7,19 @@ namespace {
 
 constexpr std::size_t kSums = kernels::SoftmaxCrossEntropy::sum_count;
 
-std::size_t image_size(const Shape& images) {
+const Shape& checked(const Shape& images) {
   require<ShapeError>(images.rank() == 4 && images.size() > 0, "step: images must be (N, H, W, C), not empty, got {}", images);
-  return images.size() / static_cast<std::size_t>(images[0]);
+  return images;
 }
 
 }  // namespace
 
 StepSlots::StepSlots(Exec& exec, const Shape& images, int classes)
     : exec_(exec),
-      largest_(images),
+      largest_(checked(images)),
       classes_(classes),
       images_(exec.device(), images.size() * sizeof(float)),
-      labels_(exec.device(), image_size(images) > 0 ? static_cast<std::size_t>(images[0]) * sizeof(std::int32_t) : 0),
+      labels_(exec.device(), static_cast<std::size_t>(images[0]) * sizeof(std::int32_t)),
       gradient_scale_(exec.device(), sizeof(float)),
       sums_(exec.device(), kSums * sizeof(float)) {
   require<InputError>(classes >= 1, "step: at least 1 class is required, got {}", classes);
@@ -32,9 +32,9 @@ void StepSlots::load(ConstSpan<float> images, Labels labels, float gradient_scal
   const auto capacity = static_cast<std::size_t>(largest_[0]);
   require<ShapeError>(!labels.empty() && labels.size() <= capacity, "step: {} images, expected 1 to {}", labels.size(),
                       capacity);
-  require<ShapeError>(images.size() == labels.size() * image_size(largest_),
-                      "step: {} labels with {} pixel values, expected {} per image", labels.size(), images.size(),
-                      image_size(largest_));
+  const std::size_t image = largest_.size() / capacity;
+  require<ShapeError>(images.size() == labels.size() * image, "step: {} labels with {} pixel values, expected {} per image",
+                      labels.size(), images.size(), image);
   if (labels.device().kind == DeviceKind::cpu) {
     for (const std::int32_t label : labels.host()) {
       require<InputError>(label >= 0 && label < classes_, "step: label {} is not in 0 .. {}", label, classes_ - 1);
@@ -47,13 +47,18 @@ void StepSlots::load(ConstSpan<float> images, Labels labels, float gradient_scal
 }
 
 Tensor StepSlots::images() const {
+  require<KernelError>(rows_ > 0, "step: a mini-batch of 1 to {} images must be loaded first, got {}", capacity(), rows_);
   const Shape shape{rows_, largest_[1], largest_[2], largest_[3]};
   return {shape, images_.as<float>().subspan(0, shape.size())};
 }
 
-LossOperands StepSlots::loss() const {
-  return {labels_.as<std::int32_t>().subspan(0, static_cast<std::size_t>(rows_)), gradient_scale_.as<float>(),
-          sums_.as<float>()};
+void StepSlots::compute_loss(const Var& logits) const {
+  const Shape& shape = logits.shape();
+  const std::size_t expected = static_cast<std::size_t>(rows_) * static_cast<std::size_t>(classes_);
+  require<ShapeError>(shape.size() == expected, "step: the net's logits are {}, expected {} rows of {} classes", shape, rows_,
+                      classes_);
+  softmax_cross_entropy(logits, {labels_.as<std::int32_t>().subspan(0, static_cast<std::size_t>(rows_)),
+                                 gradient_scale_.as<float>(), sums_.as<float>()});
 }
 
 PendingScore StepSlots::publish_score() {

@@ -28,11 +28,13 @@ class StepSlots {
   void load(ConstSpan<float> images, Labels labels, float gradient_scale);
 
   int capacity() const { return largest_[0]; }
-  int rows() const { return rows_; }  ///< of the loaded mini-batch
-  Tensor images() const;              ///< (n, H, W, C)
-  LossOperands loss() const;
+  const Shape& largest() const { return largest_; }  ///< (N, H, W, C)
+  /// The loaded mini-batch (n, H, W, C). Throws KernelError before the first.
+  Tensor images() const;
+  /// The loss of the mini-batch. Throws ShapeError unless there are n rows of as many classes as labels are checked for.
+  void compute_loss(const Var& logits) const;
 
-  /// Call after the loss has been given to the Exec: makes its sums available to score().
+  /// Call after compute_loss(): makes its sums available to score().
   PendingScore publish_score();
   /// Waits until the step has computed its loss. Of the latest kScores steps only: throws KernelError for an earlier one.
   BatchScore score(const PendingScore& pending) const;

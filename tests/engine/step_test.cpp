@@ -142,6 +142,18 @@ TEST_F(Step, rejects_other_mini_batches) {
   EXPECT_TRUE(throws<ShapeError>({"step", "3 labels", "16", "4 per image"}, [&] { load(pixels, labels); }));
 }
 
+TEST_F(Step, needs_a_mini_batch) {
+  TrainingStep step = training();
+  EXPECT_TRUE(throws<KernelError>({"step", "1 to 3", "0"}, [&] { step.compute_gradients(); }));
+}
+
+TEST_F(Step, rejects_a_net_with_other_classes) {
+  TrainingStep step(
+      model.exec, model.arena, [this](const Var& x) { return forward(x); }, {kRows, 2, 2, 1}, kClasses + 1);
+  step.load(first_images(2), first_labels(2), 1.0F);
+  EXPECT_TRUE(throws<ShapeError>({"step", "(2, 5)", "6 classes"}, [&] { step.compute_gradients(); }));
+}
+
 TEST_F(Step, rejects_labels_out_of_range) {
   TrainingStep step = training();
   const auto load = [&](std::int32_t label) {
