@@ -252,7 +252,11 @@ TEST(RunClock, includes_the_current_time_of_other_threads) {
     }
   });
   while (!started) std::this_thread::yield();
-  for (int checked = 0; checked < 50;) {
+  // `cpu` lags by a turn of the loop, about a microsecond, and by more if the other thread is interrupted within one: a few
+  // rounds may be wrong. A process clock that advances by ticks of 4 ms is wrong in seven rounds of eight, which take 0.5 ms.
+  constexpr int kRounds = 100;
+  int right = 0;
+  for (int round = 0; round < kRounds;) {
     double of_other = 0;
     const Taken taken = take_time([&] {
       const double before = cpu;
@@ -260,11 +264,11 @@ TEST(RunClock, includes_the_current_time_of_other_threads) {
       ::nanosleep(&nap, nullptr);
       of_other = cpu - before;
     });
-    // `cpu` lags by a turn of the loop, about a microsecond: too much to judge a thread that has hardly run.
-    if (of_other < 0.1) continue;
-    EXPECT_GE(taken.cpu, 0.9 * of_other) << checked;
-    ++checked;
+    if (of_other < 0.1) continue;  // the other thread has hardly run
+    right += taken.cpu >= 0.9 * of_other ? 1 : 0;
+    ++round;
   }
+  EXPECT_GE(right, 0.75 * kRounds);
   finish = true;
   other.join();
 }
