@@ -1,5 +1,6 @@
 #include "engine/optim/optimizer.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -69,28 +70,41 @@ Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& op
   const std::size_t vectors = options.rule == Step::Rule::sgd ? 0 : options.rule == Step::Rule::adam ? 2 : 3;
   moments_ = Buffer(device, vectors * size * sizeof(float));
   zero(moments_.as<float>());
-  rate_ = Buffer(device, sizeof(float));
+  rates_ = Buffer(device, kMostGradients * sizeof(float));
 }
 
 void Optimizer::step(Exec& exec, ConstSpan<float> gradients, Span<float> weights) {
-  require<ShapeError>(gradients.size() == size_ && weights.size() == size_,
-                      "optimizer: {} gradients and {} weights, expected {} of each", gradients.size(), weights.size(), size_);
-  advance(exec);
-  apply(exec, gradients, weights);
+  step_each(exec, std::span(&gradients, 1), weights, weights);
 }
 
-void Optimizer::advance(Exec& exec) {
-  ++steps_;
-  const auto t = static_cast<double>(steps_);
-  double rate = options_.rate(steps_);
-  if (options_.rule != Step::Rule::sgd) {
-    rate *= std::sqrt(1.0 - std::pow(options_.beta2, t)) / (1.0 - std::pow(options_.beta1, t));
+void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) {
+  require<InputError>(!gradients.empty() && gradients.size() <= kMostGradients,
+                      "optimizer: {} gradients in one pass, expected 1 to {}", gradients.size(), kMostGradients);
+  for (const auto& one : gradients) {
+    require<ShapeError>(one.size() == size_ && from.size() == size_ && to.size() == size_,
+                        "optimizer: {} gradients for {} weights to {} weights, expected {} of each", one.size(), from.size(),
+                        to.size(), size_);
   }
-  const auto rounded = static_cast<float>(rate);
-  copy(exec, ConstSpan<float>(&rounded, 1), rate_.as<float>());
+  advance(exec, static_cast<int>(gradients.size()));
+  apply(exec, gradients, from, to);
 }
 
-void Optimizer::apply(Exec& exec, ConstSpan<float> gradients, Span<float> weights) const {
+void Optimizer::advance(Exec& exec, int steps) {
+  std::array<float, kMostGradients> rates{};
+  for (auto& rounded : std::span(rates).first(static_cast<std::size_t>(steps))) {
+    ++steps_;
+    const auto t = static_cast<double>(steps_);
+    double rate = options_.rate(steps_);
+    if (options_.rule != Step::Rule::sgd) {
+      rate *= std::sqrt(1.0 - std::pow(options_.beta2, t)) / (1.0 - std::pow(options_.beta1, t));
+    }
+    rounded = static_cast<float>(rate);
+  }
+  const auto count = static_cast<std::size_t>(steps);
+  copy(exec, ConstSpan<float>(rates.data(), count), rates_.as<float>().subspan(0, count));
+}
+
+void Optimizer::apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) const {
   Step::Moments moments;
   if (options_.rule != Step::Rule::sgd) {
     moments.m = moments_.as<float>().subspan(0, size_);
@@ -99,11 +113,14 @@ void Optimizer::apply(Exec& exec, ConstSpan<float> gradients, Span<float> weight
   }
   const Step::Scalars scalars{Step::Decay(options_.beta1), Step::Decay(options_.beta2), static_cast<float>(options_.eps),
                               static_cast<float>(options_.weight_decay)};
-  kernels::kernel<Step>(exec, problem(), Step::Pass::update)
-      ->update(exec, scalars, rate_.as<float>(), gradients, weights, moments);
+  const Step::Steps steps{.rates = rates_.as<float>().subspan(0, gradients.size()), .g = gradients, .from = from};
+  kernels::kernel<Step>(exec, problem(static_cast<int>(gradients.size())), Step::Pass::update)
+      ->update(exec, scalars, steps, to, moments);
 }
 
-void Optimizer::choose_kernel(Exec& exec) const { kernels::kernel<Step>(exec, problem(), Step::Pass::update); }
+void Optimizer::choose_kernel(Exec& exec, int gradients) const {
+  kernels::kernel<Step>(exec, problem(gradients), Step::Pass::update);
+}
 
 void update_running_statistics(Exec& exec, ConstSpan<float> batch, Span<float> running, float momentum) {
   require<ShapeError>(batch.size() == running.size(), "running statistics: {} batch values, expected {}", batch.size(),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "engine/optim/rate_schedule.h"
@@ -34,27 +35,34 @@ class Optimizer {
   /// be a normal number.
   Optimizer(Device device, std::size_t size, const OptimizerOptions& options);
 
-  /// One update of all weights by one gradient, both (size): advance(), then apply().
+  static constexpr int kMostGradients = kernels::OptimizerStep::kMostGradients;
+
+  /// One update of all weights by one gradient, both (size).
   void step(Exec& exec, ConstSpan<float> gradients, Span<float> weights);
+  /// One update per gradient, in order, in one pass over memory; the same bits as step() for each. 1 to kMostGradients
+  /// gradients, each (size). Reads `from` and writes `to`, both (size): the same memory, or apart.
+  void step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to);
 
-  /// Counts a step and puts its rate where apply() reads it.
-  void advance(Exec& exec);
-  /// Computes the step. Its arguments are the same in every step, so a captured apply() can be replayed after advance().
-  void apply(Exec& exec, ConstSpan<float> gradients, Span<float> weights) const;
+  /// Counts steps and puts their rates where apply() reads them.
+  void advance(Exec& exec, int steps = 1);
+  /// Computes the steps. Its arguments are the same in every step, so a captured apply() can be replayed after advance().
+  void apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) const;
 
-  /// Selects the kernel of step() ahead of the first step.
-  void choose_kernel(Exec& exec) const;
+  /// Selects the kernel of updates by this many gradients at once ahead of the first.
+  void choose_kernel(Exec& exec, int gradients = 1) const;
 
   std::int64_t steps() const { return steps_; }
   const OptimizerOptions& options() const { return options_; }
 
  private:
-  kernels::OptimizerStep::Problem problem() const { return {static_cast<std::int64_t>(size_), options_.rule}; }
+  kernels::OptimizerStep::Problem problem(int gradients) const {
+    return {static_cast<std::int64_t>(size_), options_.rule, gradients};
+  }
 
   OptimizerOptions options_;
   std::size_t size_;
   Buffer moments_;  // [ m | v | vh ]; Adam has m and v, SGD none
-  Buffer rate_;     // (1)
+  Buffer rates_;    // (kMostGradients)
   std::int64_t steps_ = 0;
 };
 

@@ -1,4 +1,6 @@
 // sgd, adam and amsgrad, each one fused pass over the flat vectors, and the running average. One contiguous range per thread.
+#include <array>
+
 #include "kernels/cpu/make.h"
 #include "kernels/runtime/parallel.h"
 
@@ -7,34 +9,40 @@ namespace {
 
 class OptimizerStepKernel final : public OptimizerStep::Kernel {
  public:
-  OptimizerStepKernel(const OptimizerStep::Problem& problem, const Isa& isa) : problem_(problem), kernels_(isa.optimizer) {}
+  OptimizerStepKernel(const OptimizerStep::Problem& problem, const Isa& isa)
+      : problem_(problem), steps_(steps_of(problem.rule, isa.optimizer)) {}
 
-  void update(Exec& exec, const OptimizerStep::Scalars& scalars, ConstSpan<float> rate, ConstSpan<float> g, Span<float> w,
+  void update(Exec& exec, const OptimizerStep::Scalars& scalars, const OptimizerStep::Steps& steps, Span<float> w,
               const OptimizerStep::Moments& moments) override {
-    const StepScalars s{.rate = *rate.data(),
-                        .weight_decay = scalars.weight_decay,
+    const StepScalars s{.weight_decay = scalars.weight_decay,
                         .beta1 = scalars.beta1.kept,
                         .one_minus_beta1 = scalars.beta1.taken,
                         .beta2 = scalars.beta2.kept,
                         .one_minus_beta2 = scalars.beta2.taken,
                         .eps = scalars.eps};
-    parallel_for(exec.threads(), problem_.size, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t count = end - begin;
-      const auto at = [begin](Span<float> moment) { return moment.data() + begin; };
-      switch (problem_.rule) {
-        case OptimizerStep::Rule::sgd:
-          return kernels_.sgd(s, g.data() + begin, at(w), count);
-        case OptimizerStep::Rule::adam:
-          return kernels_.adam(s, g.data() + begin, at(w), at(moments.m), at(moments.v), count);
-        case OptimizerStep::Rule::amsgrad:
-          return kernels_.amsgrad(s, g.data() + begin, at(w), at(moments.m), at(moments.v), at(moments.vh), count);
-      }
-    });
+    std::array<const float*, OptimizerStep::kMostGradients> g{};
+    for (std::size_t k = 0; k < steps.g.size(); ++k) g.at(k) = steps.g[k].data();
+    const GradientSteps in{problem_.gradients, steps.rates.data(), g.data(), steps.from.data()};
+    const StepOutputs out{w.data(), moments.m.data(), moments.v.data(), moments.vh.data()};
+    parallel_for(exec.threads(), problem_.size, kPointwiseGrain,
+                 [&](std::int64_t begin, std::int64_t end) { steps_(s, in, out, begin, end); });
   }
 
  private:
+  static OptimizerKernels::Steps steps_of(OptimizerStep::Rule rule, const OptimizerKernels& kernels) {
+    switch (rule) {
+      case OptimizerStep::Rule::sgd:
+        return kernels.sgd;
+      case OptimizerStep::Rule::adam:
+        return kernels.adam;
+      case OptimizerStep::Rule::amsgrad:
+        return kernels.amsgrad;
+    }
+    return nullptr;
+  }
+
   OptimizerStep::Problem problem_;
-  const OptimizerKernels& kernels_;
+  OptimizerKernels::Steps steps_;
 };
 
 class RunningAverageKernel final : public RunningAverage::Kernel {

@@ -1,9 +1,10 @@
-// Optimizer step in one pass. Per element, with g' = g + weight_decay * w:
+// Optimizer steps in one pass. Per element, with g' = g + weight_decay * w, for one gradient after the other:
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
 // A new m or v below FLT_MIN in magnitude is stored as zero. If v or vh has overflowed, w becomes NaN.
-// A thread computes four neighbours; without alignment to 16 bytes, one. Bound by memory: amsgrad moves 36 bytes per element.
+// A thread computes four neighbours; without alignment to 16 bytes, one. Weights and moments stay in registers: with k
+// gradients, amsgrad moves 32 + 4k bytes per element.
 #include <limits>
 
 #include "kernels/cuda/elements.h"
@@ -46,15 +47,17 @@ DEVICE void update(Element& e, float g, float rate, const OptimizerStep::Scalars
   e.w = second <= kLargest ? e.w - step : std::numeric_limits<float>::quiet_NaN();
 }
 
-template <Rule rule, int count>
+/// Up to `most` steps on packs of `count` elements.
+template <Rule rule, int count, int most>
 struct Update {
   static constexpr bool has_moments = rule != Rule::sgd, has_largest = rule == Rule::amsgrad;
-  using Elements = Pack<float, count>;
 
   struct Args {
     OptimizerStep::Scalars scalars;
-    const float* rate;      // (1)
-    const float* g;         // (size)
+    int steps;              // 1 to most
+    const float* rates;     // (steps)
+    const float* g[most];   // (steps), each (size)
+    const float* from;      // (size)
     float *w, *m, *v, *vh;  // (size); moments are null if the rule has none
     std::int64_t size;
   };
@@ -63,43 +66,40 @@ struct Update {
 
   DEVICE static void run(const Args& args) {
     const std::int64_t first = (std::int64_t{block().x} * threads + thread()) * count;
-    if (first + count <= args.size) return update_pack(args, first);
-    for (std::int64_t i = first; i < args.size; ++i) {
-      Element e{args.w[i], has_moments ? args.m[i] : 0, has_moments ? args.v[i] : 0, has_largest ? args.vh[i] : 0};
-      update<rule>(e, args.g[i], args.rate[0], args.scalars);
-      args.w[i] = e.w;
-      if constexpr (has_moments) {
-        args.m[i] = e.m;
-        args.v[i] = e.v;
-      }
-      if constexpr (has_largest) args.vh[i] = e.vh;
-    }
+    if (first + count <= args.size) return update_pack<count>(args, first);
+    for (std::int64_t i = first; i < args.size; ++i) update_pack<1>(args, i);
   }
 
+  template <int elements>
   DEVICE static void update_pack(const Args& args, std::int64_t first) {
-    const float rate = args.rate[0];
-    const Elements g = load_pack<count>(args.g + first);
-    Elements w = load_pack<count>(args.w + first), m{}, v{}, vh{};
+    Pack<float, elements> w = load_pack<elements>(args.from + first), m{}, v{}, vh{};
     if constexpr (has_moments) {
-      m = load_pack<count>(args.m + first);
-      v = load_pack<count>(args.v + first);
+      m = load_pack<elements>(args.m + first);
+      v = load_pack<elements>(args.v + first);
     }
-    if constexpr (has_largest) vh = load_pack<count>(args.vh + first);
+    if constexpr (has_largest) vh = load_pack<elements>(args.vh + first);
+      // Unrolled, because an array of arguments with a variable index would be copied to local memory.
 #pragma unroll
-    for (int i = 0; i < count; ++i) {
-      Element e{w.values[i], m.values[i], v.values[i], vh.values[i]};
-      update<rule>(e, g.values[i], rate, args.scalars);
-      w.values[i] = e.w;
-      m.values[i] = e.m;
-      v.values[i] = e.v;
-      vh.values[i] = e.vh;
+    for (int k = 0; k < most; ++k) {
+      if (k >= args.steps) break;
+      const Pack<float, elements> g = load_pack<elements>(args.g[k] + first);
+      const float rate = args.rates[k];
+#pragma unroll
+      for (int i = 0; i < elements; ++i) {
+        Element e{w.values[i], m.values[i], v.values[i], vh.values[i]};
+        update<rule>(e, g.values[i], rate, args.scalars);
+        w.values[i] = e.w;
+        m.values[i] = e.m;
+        v.values[i] = e.v;
+        vh.values[i] = e.vh;
+      }
     }
-    store_pack<count>(args.w + first, w);
+    store_pack<elements>(args.w + first, w);
     if constexpr (has_moments) {
-      store_pack<count>(args.m + first, m);
-      store_pack<count>(args.v + first, v);
+      store_pack<elements>(args.m + first, m);
+      store_pack<elements>(args.v + first, v);
     }
-    if constexpr (has_largest) store_pack<count>(args.vh + first, vh);
+    if constexpr (has_largest) store_pack<elements>(args.vh + first, vh);
   }
 };
 
@@ -108,15 +108,31 @@ class UpdateKernel final : public OptimizerStep::Kernel {
  public:
   explicit UpdateKernel(std::int64_t size) : size_(size) {}
 
-  void update(Exec& exec, const OptimizerStep::Scalars& scalars, ConstSpan<float> rate, ConstSpan<float> g, Span<float> w,
+  void update(Exec& exec, const OptimizerStep::Scalars& scalars, const OptimizerStep::Steps& steps, Span<float> w,
               const OptimizerStep::Moments& moments) override {
-    const bool packs = aligned_to(16, g.data(), w.data(), moments.m.data(), moments.v.data(), moments.vh.data());
-    const auto run = [&]<int count>() {
-      using Work = Update<rule, count>;
-      launch<Work>(exec, {blocks_for(size_, std::int64_t{Work::threads} * count)},
-                   {scalars, rate.data(), g.data(), w.data(), moments.m.data(), moments.v.data(), moments.vh.data(), size_});
+    bool packs = aligned_to(16, steps.from.data(), w.data(), moments.m.data(), moments.v.data(), moments.vh.data());
+    for (const auto g : steps.g) packs = packs && aligned_to(16, g.data());
+    const auto run = [&]<int count, int most>() {
+      using Work = Update<rule, count, most>;
+      typename Work::Args args{.scalars = scalars,
+                               .steps = static_cast<int>(steps.g.size()),
+                               .rates = steps.rates.data(),
+                               .g = {},
+                               .from = steps.from.data(),
+                               .w = w.data(),
+                               .m = moments.m.data(),
+                               .v = moments.v.data(),
+                               .vh = moments.vh.data(),
+                               .size = size_};
+      for (std::size_t k = 0; k < steps.g.size(); ++k) args.g[k] = steps.g[k].data();
+      launch<Work>(exec, {blocks_for(size_, std::int64_t{Work::threads} * count)}, args);
     };
-    packs ? run.template operator()<4>() : run.template operator()<1>();
+    const bool several = steps.g.size() > 1;
+    if (packs) {
+      several ? run.template operator()<4, OptimizerStep::kMostGradients>() : run.template operator()<4, 1>();
+    } else {
+      several ? run.template operator()<1, OptimizerStep::kMostGradients>() : run.template operator()<1, 1>();
+    }
   }
 
  private:

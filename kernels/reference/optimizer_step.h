@@ -1,4 +1,4 @@
-// Element by element, with g' = g + weight_decay * w:
+// One step, element by element, with g' = g + weight_decay * w:
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)

@@ -1,4 +1,4 @@
-// Sample operands of an optimizer step, as in training: weights around 0.05, gradients and moments around 1e-3.
+// Sample operands of optimizer steps, as in training: weights around 0.05, gradients and moments around 1e-3.
 #pragma once
 
 #include "kernels/reference/operand_store.h"
@@ -15,32 +15,36 @@ struct Operands<OptimizerStep> {
       : problem(p),
         size(static_cast<std::size_t>(p.size)),
         store(exec, seed, std::move(memory)),
-        g(store.normal(size, kGradient)),
-        w(store.normal(size, kWeight)),
-        rate(store.unwritten(1)),
+        from(store.normal(size, kWeight)),
+        w(store.unwritten(size)),
+        rates(store.unwritten(static_cast<std::size_t>(p.gradients))),
         m(moment(p.rule != Rule::sgd)),
         v(moment(p.rule != Rule::sgd)),
         vh(moment(p.rule == Rule::amsgrad)) {
     // Second moments are positive, and each of v and vh is the larger one somewhere.
     for (const Span<float> second : {v, vh}) store.edit(second, [](float z, std::size_t) { return z * z; });
-    store.edit(rate, [](float, std::size_t) { return kRate; });
+    store.edit(rates, [](float, std::size_t k) { return rate(k); });
+    for (int k = 0; k < p.gradients; ++k) g.push_back(store.normal(size, kGradient));
   }
 
   Span<float> moment(bool used) { return used ? store.normal(size, kGradient) : Span<float>(); }
 
   void run(Exec& exec, OptimizerStep::Kernel& kernel, Pass, Write) const {
-    kernel.update(exec, scalars, rate, g, w, {m, v, vh});
+    const std::vector<ConstSpan<float>> gradients(g.begin(), g.end());
+    kernel.update(exec, scalars, {.rates = rates, .g = gradients, .from = from}, w, {m, v, vh});
   }
 
   static constexpr double kGradient = 1e-3, kWeight = 0.05;
-  static constexpr float kRate = 1e-3F;
+  /// Of step k = 0, 1, ...: differs from step to step.
+  static constexpr float rate(std::size_t k) { return 1e-3F * static_cast<float>(k + 1); }
   static constexpr OptimizerStep::Scalars scalars{.weight_decay = 1e-3F};
   OptimizerStep::Problem problem;
   std::size_t size;
   OperandStore store;
-  Span<float> g, w;      // (size)
-  Span<float> rate;      // (1)
-  Span<float> m, v, vh;  // (size); empty if the rule has none
+  std::vector<Span<float>> g;  // (gradients), each (size)
+  Span<float> from, w;         // (size)
+  Span<float> rates;           // (gradients)
+  Span<float> m, v, vh;        // (size); empty if the rule has none
 };
 
 }  // namespace apam::kernels

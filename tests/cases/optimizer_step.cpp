@@ -11,7 +11,6 @@ template <>
 struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
   Rules(Exec& exec, const OptimizerStep::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
       : Operands(exec, p, seed, std::move(memory)),
-        old_w(store.copy_of(w)),
         old_m(store.copy_of(m)),
         old_v(store.copy_of(v)),
         old_vh(store.copy_of(vh)) {}
@@ -19,38 +18,44 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
   static bool accumulates(Pass) { return false; }
 
   std::vector<CheckedOutput> outputs(Pass) const {
-    std::vector<CheckedOutput> all{{"w", w, 4, kWeight, old_w}};
+    const int terms = 4 * problem.gradients;
+    std::vector<CheckedOutput> all{{"w", w, terms, kWeight}};
     if (problem.rule != Rule::sgd) {
-      all.push_back({"m", m, 4, kGradient, old_m});
-      all.push_back({"v", v, 4, 0, old_v});
+      all.push_back({"m", m, terms, kGradient, old_m});
+      all.push_back({"v", v, terms, 0, old_v});
     }
-    if (problem.rule == Rule::amsgrad) all.push_back({"vh", vh, 4, 0, old_vh});
+    if (problem.rule == Rule::amsgrad) all.push_back({"vh", vh, terms, 0, old_vh});
     return all;
   }
 
   std::vector<CheckedInput> inputs(Pass) const {
-    std::vector<CheckedInput> all{{"g", g}, {"w", old_w}};
+    std::vector<CheckedInput> all{{"w", from}};
+    for (const auto gradient : g) all.push_back({"g", gradient});
     if (problem.rule != Rule::sgd) all.insert(all.end(), {{"m", old_m}, {"v", old_v}});
     if (problem.rule == Rule::amsgrad) all.push_back({"vh", old_vh});
     return all;
   }
 
   std::vector<std::vector<double>> expected(Pass) const {
-    std::vector<std::vector<double>> all{doubles(old_w), doubles(old_m), doubles(old_v), doubles(old_vh)};
-    reference::optimizer_step<double>(problem, scalars, kRate, doubles(g).data(), all[0].data(),
-                                      {all[1].data(), all[2].data(), all[3].data()});
+    std::vector<std::vector<double>> all{doubles(from), doubles(old_m), doubles(old_v), doubles(old_vh)};
+    for (std::size_t k = 0; k < g.size(); ++k) {
+      reference::optimizer_step<double>(problem, scalars, rate(k), doubles(g[k]).data(), all[0].data(),
+                                        {all[1].data(), all[2].data(), all[3].data()});
+    }
     all.resize(outputs(Pass::update).size());
     return all;
   }
 
-  double flops(Pass) const { return (problem.rule == Rule::sgd ? 4.0 : 14.0) * double(problem.size); }
+  double flops(Pass) const {
+    return (problem.rule == Rule::sgd ? 4.0 : 14.0) * double(problem.gradients) * double(problem.size);
+  }
 
   double bytes(Pass) const {
     const double updated = problem.rule == Rule::sgd ? 1 : problem.rule == Rule::adam ? 3 : 4;
-    return sizeof(float) * (1 + 2 * updated) * double(problem.size);
+    return sizeof(float) * (problem.gradients + 2 * updated) * double(problem.size);
   }
 
-  Span<float> old_w, old_m, old_v, old_vh;  // the values before the step
+  Span<float> old_m, old_v, old_vh;  // the values before the first step
 };
 
 template class support::KernelCheck<OptimizerStep>;
@@ -63,6 +68,11 @@ std::vector<cases::Case<OptimizerStep>> cases::edge_cases<OptimizerStep>() {
     cases.push_back({fmt::format("edge/sgd_{}", length), {length, Rule::sgd}});
     cases.push_back({fmt::format("edge/adam_{}", length), {length, Rule::adam}});
     cases.push_back({fmt::format("edge/amsgrad_{}", length), {length, Rule::amsgrad}});
+  }
+  for (int k = 2; k <= OptimizerStep::kMostGradients; ++k) {
+    cases.push_back({fmt::format("edge/sgd_by_{}", k), {1037, Rule::sgd, k}});
+    cases.push_back({fmt::format("edge/adam_by_{}", k), {1037, Rule::adam, k}});
+    cases.push_back({fmt::format("edge/amsgrad_by_{}", k), {1037, Rule::amsgrad, k}});
   }
   return cases;
 }

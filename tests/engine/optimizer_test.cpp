@@ -121,6 +121,38 @@ TEST(Optimizer, rejects_invalid_options) {
   EXPECT_NO_THROW(Optimizer({}, kSize, {.rule = Rule::sgd, .learning_rate = 1e38, .beta1 = 0}));
 }
 
+TEST(Optimizer, steps_at_once_use_the_rate_of_each_step) {
+  OptimizerOptions options{.learning_rate = 0.01};
+  options.schedule.warmup_updates = 5;
+  Model model({}, "native");
+  Optimizer singly({}, kSize, options), at_once({}, kSize, options);
+  std::vector<float> one(kSize, 1.0F), to(kSize);
+  const std::vector<float> from = one;
+  std::vector<std::vector<float>> gradients;
+  for (std::uint64_t k = 0; k < 6; ++k) gradients.push_back(normals(kSize, k));
+  std::vector<ConstSpan<float>> spans;
+  for (const auto& g : gradients) {
+    spans.emplace_back(g.data(), kSize);
+    singly.step(model.exec, spans.back(), Span<float>(one.data(), kSize));
+  }
+  at_once.step_each(model.exec, spans, ConstSpan<float>(from.data(), kSize), Span<float>(to.data(), kSize));
+  EXPECT_EQ(at_once.steps(), 6);
+  EXPECT_EQ(one, to);
+}
+
+TEST(Optimizer, rejects_a_wrong_number_of_gradients_at_once) {
+  Model model;
+  Optimizer optimizer({}, kSize, {});
+  std::vector<float> values(kSize);
+  const Span<float> weights(values.data(), kSize);
+  for (const std::size_t count : {0, 9}) {
+    const std::vector<ConstSpan<float>> gradients(count, weights);
+    const auto step = [&] { optimizer.step_each(model.exec, gradients, weights, weights); };
+    EXPECT_TRUE(throws<InputError>({"optimizer", std::to_string(count), "1 to 8"}, step));
+  }
+  EXPECT_EQ(optimizer.steps(), 0);
+}
+
 TEST(Optimizer, rejects_vectors_of_another_size) {
   Model model;
   Optimizer optimizer({}, kSize, {});

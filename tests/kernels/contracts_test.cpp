@@ -60,6 +60,48 @@ void expect_same_on_any_number_of_threads() {
 }
 
 TEST(Contract, optimizer_steps_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<OptimizerStep>(); }
+/// Weights, then moments, after steps by `gradients`, `at_once` per call.
+std::vector<Vector> after_steps(const Implementation<OptimizerStep>& implementation, OptimizerStep::Problem problem,
+                                const std::vector<Vector>& gradients, int at_once, bool in_place) {
+  using Rule = OptimizerStep::Rule;
+  Exec exec({.threads = 2});
+  problem.gradients = at_once;
+  const auto kernel = implementation.make(exec, problem, OptimizerStep::Pass::update);
+  const auto size = static_cast<std::size_t>(problem.size);
+  Vector w = normals(size, 100), m(problem.rule == Rule::sgd ? 0 : size), v = m, vh(problem.rule == Rule::amsgrad ? size : 0);
+  for (std::size_t begin = 0; begin < gradients.size(); begin += static_cast<std::size_t>(at_once)) {
+    std::vector<ConstSpan<float>> g;
+    Vector rates;
+    for (std::size_t k = begin; k < begin + static_cast<std::size_t>(at_once); ++k) {
+      g.emplace_back(gradients[k].data(), size);
+      rates.push_back(1e-3F * static_cast<float>(k + 1));
+    }
+    Vector next(size);
+    Vector& to = in_place ? w : next;
+    kernel->update(exec, {.weight_decay = 1e-3F}, {.rates = in(rates), .g = g, .from = in(w)}, out(to),
+                   {out(m), out(v), out(vh)});
+    if (!in_place) w = next;
+  }
+  return {w, m, v, vh};
+}
+
+TEST(Contract, several_gradients_in_one_pass_give_the_bits_of_single_steps) {
+  using Rule = OptimizerStep::Rule;
+  constexpr std::int64_t kSize = 1037;
+  for (const auto rule : {Rule::sgd, Rule::adam, Rule::amsgrad}) {
+    for (int count = 1; count <= OptimizerStep::kMostGradients; ++count) {
+      std::vector<Vector> gradients;
+      for (int k = 0; k < count; ++k) gradients.push_back(normals(kSize, static_cast<std::uint64_t>(k)));
+      const OptimizerStep::Problem problem{kSize, rule, count};
+      for_providers<OptimizerStep>(problem, OptimizerStep::Pass::update, [&](const auto& implementation) {
+        const auto singly = after_steps(implementation, problem, gradients, 1, true);
+        EXPECT_EQ(singly, after_steps(implementation, problem, gradients, count, true)) << problem.describe();
+        EXPECT_EQ(singly, after_steps(implementation, problem, gradients, count, false)) << problem.describe();
+      });
+    }
+  }
+}
+
 TEST(Contract, running_averages_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<RunningAverage>(); }
 
 TEST(Contract, add_may_write_over_either_operand) {

@@ -1,5 +1,6 @@
-// One optimizer step over flat vectors, element-wise; formulas: kernels/ops/optimizer_step.h. Memory-bound: amsgrad reads
-// 20 bytes and writes 16 bytes per parameter.
+// Optimizer steps over flat vectors, element-wise; formulas: kernels/ops/optimizer_step.h. Weights and moments stay in
+// registers from the first step to the last: with k gradients, amsgrad reads 16 + 4k bytes and writes 16 bytes per parameter.
+// Memory-bound for few gradients, bound by square root and division for many.
 #pragma once
 
 #include "kernels/cpu/vector/lanes.h"
@@ -10,23 +11,26 @@ namespace apam::kernels::cpu {
 inline constexpr float kMinNormal = 0x1p-126F;  // FLT_MIN
 
 template <class V>
-void sgd(const StepScalars& s, const float* g, float* w, std::int64_t count) {
-  const auto minus_rate = V::set1(-s.rate), decay = V::set1(s.weight_decay);
-  for_each_vector<V>(count, [=](std::int64_t i, auto lanes) {
-    const auto weight = lanes.load(w + i);
-    const auto gradient = V::fma(decay, weight, lanes.load(g + i));
-    lanes.store(w + i, V::fma(minus_rate, gradient, weight));
+void sgd(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin, std::int64_t end) {
+  const auto decay = V::set1(s.weight_decay);
+  for_each_vector<V>(end - begin, [=](std::int64_t i, auto lanes) {
+    const std::int64_t e = begin + i;
+    auto weight = lanes.load(steps.from + e);
+    for (int k = 0; k < steps.count; ++k) {
+      const auto gradient = V::fma(decay, weight, lanes.load(steps.g[k] + e));
+      weight = V::fma(V::set1(-steps.rates[k]), gradient, weight);
+    }
+    lanes.store(out.w + e, weight);
   });
 }
 
 /// New moments and weights of one vector of elements; shared by adam and amsgrad.
 template <class V>
 struct AdamStep {
-  typename V::Float minus_rate, decay, beta1, rest1, beta2, rest2, eps, least;
+  typename V::Float decay, beta1, rest1, beta2, rest2, eps, least;
 
   explicit AdamStep(const StepScalars& s)
-      : minus_rate(V::set1(-s.rate)),
-        decay(V::set1(s.weight_decay)),
+      : decay(V::set1(s.weight_decay)),
         beta1(V::set1(s.beta1)),
         rest1(V::set1(s.one_minus_beta1)),
         beta2(V::set1(s.beta2)),
@@ -41,39 +45,31 @@ struct AdamStep {
   typename V::Float second(typename V::Float v, typename V::Float g) const {
     return V::where_at_least(least, V::fma(beta2, v, V::mul(V::mul(rest2, g), g)));
   }
-  typename V::Float weight(typename V::Float w, typename V::Float m, typename V::Float v) const {
+  typename V::Float weight(float rate, typename V::Float w, typename V::Float m, typename V::Float v) const {
     const auto quotient = V::div(m, V::add(V::sqrt(v), eps));
-    return V::fma(minus_rate, V::fma(V::zero(), v, quotient), w);  // 0 * v: NaN if v has overflowed
+    return V::fma(V::set1(-rate), V::fma(V::zero(), v, quotient), w);  // 0 * v: NaN if v has overflowed
   }
 };
 
-template <class V>
-void adam(const StepScalars& s, const float* g, float* w, float* m, float* v, std::int64_t count) {
+template <class V, bool has_largest>
+void adam_steps(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
+                std::int64_t end) {
   const AdamStep<V> step(s);
-  for_each_vector<V>(count, [=](std::int64_t i, auto lanes) {
-    const auto weight = lanes.load(w + i);
-    const auto gradient = step.gradient(lanes.load(g + i), weight);
-    const auto first = step.first(lanes.load(m + i), gradient);
-    const auto second = step.second(lanes.load(v + i), gradient);
-    lanes.store(m + i, first);
-    lanes.store(v + i, second);
-    lanes.store(w + i, step.weight(weight, first, second));
-  });
-}
-
-template <class V>
-void amsgrad(const StepScalars& s, const float* g, float* w, float* m, float* v, float* vh, std::int64_t count) {
-  const AdamStep<V> step(s);
-  for_each_vector<V>(count, [=](std::int64_t i, auto lanes) {
-    const auto weight = lanes.load(w + i);
-    const auto gradient = step.gradient(lanes.load(g + i), weight);
-    const auto first = step.first(lanes.load(m + i), gradient);
-    const auto second = step.second(lanes.load(v + i), gradient);
-    const auto largest = V::max(lanes.load(vh + i), second);
-    lanes.store(m + i, first);
-    lanes.store(v + i, second);
-    lanes.store(vh + i, largest);
-    lanes.store(w + i, step.weight(weight, first, largest));
+  for_each_vector<V>(end - begin, [=](std::int64_t i, auto lanes) {
+    const std::int64_t e = begin + i;
+    auto weight = lanes.load(steps.from + e), first = lanes.load(out.m + e), second = lanes.load(out.v + e);
+    auto largest = has_largest ? lanes.load(out.vh + e) : second;
+    for (int k = 0; k < steps.count; ++k) {
+      const auto gradient = step.gradient(lanes.load(steps.g[k] + e), weight);
+      first = step.first(first, gradient);
+      second = step.second(second, gradient);
+      largest = has_largest ? V::max(largest, second) : second;
+      weight = step.weight(steps.rates[k], weight, first, largest);
+    }
+    lanes.store(out.m + e, first);
+    lanes.store(out.v + e, second);
+    if constexpr (has_largest) lanes.store(out.vh + e, largest);
+    lanes.store(out.w + e, weight);
   });
 }
 
@@ -89,7 +85,7 @@ void running_average(float momentum, const float* batch, float* running, std::in
 
 template <class V>
 constexpr OptimizerKernels optimizer_kernels() {
-  return {sgd<V>, adam<V>, amsgrad<V>, running_average<V>};
+  return {sgd<V>, adam_steps<V, false>, adam_steps<V, true>, running_average<V>};
 }
 
 }  // namespace apam::kernels::cpu

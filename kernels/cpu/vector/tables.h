@@ -29,17 +29,30 @@ struct PointwiseKernels {
 
 /// OptimizerStep::Scalars of kernels/ops/optimizer_step.h.
 struct StepScalars {
-  float rate, weight_decay;
+  float weight_decay;
   float beta1, one_minus_beta1;
   float beta2, one_minus_beta2;
   float eps;
 };
 
-/// Element-wise like PointwiseKernels.
+/// OptimizerStep::Steps of kernels/ops/optimizer_step.h.
+struct GradientSteps {
+  int count;              // of steps
+  const float* rates;     // (count)
+  const float* const* g;  // (count), each (size)
+  const float* from;      // (size)
+};
+
+/// Weights and moments after the steps; each (size).
+struct StepOutputs {
+  float* w;
+  float *m, *v, *vh;  // null if the rule has none
+};
+
+/// Element-wise; optimizer steps on the elements begin .. end-1.
 struct OptimizerKernels {
-  void (*sgd)(const StepScalars&, const float* g, float* w, std::int64_t count);
-  void (*adam)(const StepScalars&, const float* g, float* w, float* m, float* v, std::int64_t count);
-  void (*amsgrad)(const StepScalars&, const float* g, float* w, float* m, float* v, float* vh, std::int64_t count);
+  using Steps = void (*)(const StepScalars&, const GradientSteps&, const StepOutputs&, std::int64_t begin, std::int64_t end);
+  Steps sgd, adam, amsgrad;
   void (*running_average)(float momentum, const float* batch, float* running, std::int64_t count);
 };
 

@@ -23,21 +23,19 @@ namespace {
 constexpr std::int64_t kLongest = 70;  // several vectors of the widest instruction set and every partial one
 constexpr float kFence = -12345.0F;    // after every output; must not be overwritten
 
-constexpr StepScalars kScalars{.rate = 0.01F,
-                               .weight_decay = 0.001F,
-                               .beta1 = 0.9F,
-                               .one_minus_beta1 = 0.1F,
-                               .beta2 = 0.999F,
-                               .one_minus_beta2 = 0.001F,
-                               .eps = 1e-8F};
+constexpr float kRate = 0.01F;
+constexpr StepScalars kScalars{
+    .weight_decay = 0.001F, .beta1 = 0.9F, .one_minus_beta1 = 0.1F, .beta2 = 0.999F, .one_minus_beta2 = 0.001F, .eps = 1e-8F};
 
-constexpr StepScalars kPlain{.rate = 0.01F,
-                             .weight_decay = 0.0F,
-                             .beta1 = 0.9F,
-                             .one_minus_beta1 = 0.1F,
-                             .beta2 = 0.999F,
-                             .one_minus_beta2 = 0.001F,
-                             .eps = 1e-8F};
+constexpr StepScalars kPlain{
+    .weight_decay = 0.0F, .beta1 = 0.9F, .one_minus_beta1 = 0.1F, .beta2 = 0.999F, .one_minus_beta2 = 0.001F, .eps = 1e-8F};
+
+/// One step by one gradient, at kRate.
+void in_place(OptimizerKernels::Steps steps, const StepScalars& scalars, const std::vector<float>& g, const StepOutputs& out,
+              std::int64_t count) {
+  const float* const gradient = g.data();
+  steps(scalars, {.count = 1, .rates = &kRate, .g = &gradient, .from = out.w}, out, 0, count);
+}
 
 std::vector<float> normals(std::uint64_t stream, std::int64_t count) {
   const Random random(1, Purpose::sample, stream);
@@ -142,9 +140,9 @@ TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
   for_each_length([&](std::int64_t count) {
     auto sgd = w0, adam = w0, amsgrad = w0;
     auto m1 = m0, v1 = v0, m2 = m0, v2 = v0, vh = vh0;
-    isa().optimizer.sgd(s, g.data(), sgd.data(), count);
-    isa().optimizer.adam(s, g.data(), adam.data(), m1.data(), v1.data(), count);
-    isa().optimizer.amsgrad(s, g.data(), amsgrad.data(), m2.data(), v2.data(), vh.data(), count);
+    in_place(isa().optimizer.sgd, s, g, {sgd.data(), nullptr, nullptr, nullptr}, count);
+    in_place(isa().optimizer.adam, s, g, {adam.data(), m1.data(), v1.data(), nullptr}, count);
+    in_place(isa().optimizer.amsgrad, s, g, {amsgrad.data(), m2.data(), v2.data(), vh.data()}, count);
     for (std::int64_t i = 0; i < kLongest; ++i) {
       if (i >= count) {
         expect_same_bits(w0[i], sgd[i], i);
@@ -155,9 +153,9 @@ TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
       const float m = fma(s.beta1, m0[i], s.one_minus_beta1 * gradient);
       const float v = fma(s.beta2, v0[i], s.one_minus_beta2 * gradient * gradient);
       const float largest = std::max(vh0[i], v);
-      expect_same_bits(fma(-s.rate, gradient, w0[i]), sgd[i], i);
-      expect_same_bits(fma(-s.rate, m / (std::sqrt(v) + s.eps), w0[i]), adam[i], i);
-      expect_same_bits(fma(-s.rate, m / (std::sqrt(largest) + s.eps), w0[i]), amsgrad[i], i);
+      expect_same_bits(fma(-kRate, gradient, w0[i]), sgd[i], i);
+      expect_same_bits(fma(-kRate, m / (std::sqrt(v) + s.eps), w0[i]), adam[i], i);
+      expect_same_bits(fma(-kRate, m / (std::sqrt(largest) + s.eps), w0[i]), amsgrad[i], i);
       expect_same_bits(m, m2[i], i);
       expect_same_bits(v, v2[i], i);
       expect_same_bits(largest, vh[i], i);
@@ -170,7 +168,7 @@ TEST_P(Vectors, nan_propagates) {
   const std::vector<float> x(kLongest, nan), ones(kLongest, 1.0F);
   std::vector<float> y(kLongest), w = ones, m = ones, v = ones, vh = ones;
   isa().float32.pointwise.relu(x.data(), y.data(), kLongest);
-  isa().optimizer.amsgrad(kScalars, x.data(), w.data(), m.data(), v.data(), vh.data(), kLongest);
+  in_place(isa().optimizer.amsgrad, kScalars, x, {w.data(), m.data(), v.data(), vh.data()}, kLongest);
   for (std::int64_t i = 0; i < kLongest; ++i) {
     EXPECT_TRUE(std::isnan(y[i])) << i;
     EXPECT_TRUE(std::isnan(vh[i])) << i;
@@ -206,8 +204,8 @@ TEST_P(Vectors, moments_without_gradient_decay_to_zero) {
   constexpr std::int64_t kCount = 45;
   std::vector<float> w1(kCount, 1.0F), m1(kCount), v1(kCount), w2 = w1, m2 = m1, v2 = v1, vh(kCount), g(kCount);
   const auto step = [&] {
-    isa().optimizer.adam(kPlain, g.data(), w1.data(), m1.data(), v1.data(), kCount);
-    isa().optimizer.amsgrad(kPlain, g.data(), w2.data(), m2.data(), v2.data(), vh.data(), kCount);
+    in_place(isa().optimizer.adam, kPlain, g, {w1.data(), m1.data(), v1.data(), nullptr}, kCount);
+    in_place(isa().optimizer.amsgrad, kPlain, g, {w2.data(), m2.data(), v2.data(), vh.data()}, kCount);
   };
   const auto denormals = [&] {
     std::int64_t found = 0;
