@@ -51,26 +51,47 @@ struct AdamStep {
   }
 };
 
+/// Steps on `group` vectors from element e on, interleaved: the steps of one vector depend on each other.
+template <class V, bool has_largest, int group, class Lanes>
+void adam_group(const AdamStep<V>& step, const GradientSteps& steps, const StepOutputs& out, std::int64_t e, Lanes lanes) {
+  typename V::Float weight[group], first[group], second[group], largest[group];
+  for (int j = 0; j < group; ++j) {
+    const std::int64_t i = e + j * V::width;
+    weight[j] = lanes.load(steps.from + i);
+    first[j] = lanes.load(out.m + i);
+    second[j] = lanes.load(out.v + i);
+    largest[j] = has_largest ? lanes.load(out.vh + i) : second[j];
+  }
+  for (int k = 0; k < steps.count; ++k) {
+    for (int j = 0; j < group; ++j) {
+      const auto gradient = step.gradient(lanes.load(steps.g[k] + e + j * V::width), weight[j]);
+      first[j] = step.first(first[j], gradient);
+      second[j] = step.second(second[j], gradient);
+      largest[j] = has_largest ? V::max(largest[j], second[j]) : second[j];
+      weight[j] = step.weight(steps.rates[k], weight[j], first[j], largest[j]);
+    }
+  }
+  for (int j = 0; j < group; ++j) {
+    const std::int64_t i = e + j * V::width;
+    lanes.store(out.m + i, first[j]);
+    lanes.store(out.v + i, second[j]);
+    if constexpr (has_largest) lanes.store(out.vh + i, largest[j]);
+    lanes.store(out.w + i, weight[j]);
+  }
+}
+
 template <class V, bool has_largest>
 void adam_steps(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
                 std::int64_t end) {
+  constexpr int kGroup = 4;
   const AdamStep<V> step(s);
-  for_each_vector<V>(end - begin, [=](std::int64_t i, auto lanes) {
-    const std::int64_t e = begin + i;
-    auto weight = lanes.load(steps.from + e), first = lanes.load(out.m + e), second = lanes.load(out.v + e);
-    auto largest = has_largest ? lanes.load(out.vh + e) : second;
-    for (int k = 0; k < steps.count; ++k) {
-      const auto gradient = step.gradient(lanes.load(steps.g[k] + e), weight);
-      first = step.first(first, gradient);
-      second = step.second(second, gradient);
-      largest = has_largest ? V::max(largest, second) : second;
-      weight = step.weight(steps.rates[k], weight, first, largest);
+  if (steps.count > 1) {
+    for (; begin + kGroup * V::width <= end; begin += kGroup * V::width) {
+      adam_group<V, has_largest, kGroup>(step, steps, out, begin, Whole<V>{});
     }
-    lanes.store(out.m + e, first);
-    lanes.store(out.v + e, second);
-    if constexpr (has_largest) lanes.store(out.vh + e, largest);
-    lanes.store(out.w + e, weight);
-  });
+  }
+  for_each_vector<V>(end - begin,
+                     [=](std::int64_t i, auto lanes) { adam_group<V, has_largest, 1>(step, steps, out, begin + i, lanes); });
 }
 
 /// running += momentum * (batch - running)

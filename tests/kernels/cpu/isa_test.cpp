@@ -163,6 +163,28 @@ TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
   });
 }
 
+TEST_P(Vectors, steps_at_once_round_as_single_steps) {
+  std::vector<std::vector<float>> g;
+  for (std::uint64_t k = 0; k < 8; ++k) g.push_back(normals(k, kLongest));
+  for (const auto steps : {isa().optimizer.sgd, isa().optimizer.adam, isa().optimizer.amsgrad}) {
+    for (int count = 1; count <= 8; ++count) {
+      std::vector<float> w1 = normals(9, kLongest), m1(kLongest), v1 = m1, vh1 = m1, w2 = w1, m2 = m1, v2 = m1, vh2 = m1;
+      std::vector<const float*> gradients;
+      for (int k = 0; k < count; ++k) {
+        gradients.push_back(g[static_cast<std::size_t>(k)].data());
+        in_place(steps, kScalars, g[static_cast<std::size_t>(k)], {w1.data(), m1.data(), v1.data(), vh1.data()}, kLongest);
+      }
+      const std::vector<float> rates(8, kRate);
+      const GradientSteps at_once{count, rates.data(), gradients.data(), w2.data()};
+      steps(kScalars, at_once, {w2.data(), m2.data(), v2.data(), vh2.data()}, 0, kLongest);
+      EXPECT_EQ(w1, w2);
+      EXPECT_EQ(m1, m2);
+      EXPECT_EQ(v1, v2);
+      EXPECT_EQ(vh1, vh2);
+    }
+  }
+}
+
 TEST_P(Vectors, nan_propagates) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> x(kLongest, nan), ones(kLongest, 1.0F);
