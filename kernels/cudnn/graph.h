@@ -1,5 +1,5 @@
 // A graph of cuDNN operations on tensors that are stored channels last, to be computed by one plan. Everything is computed in
-// float32, whatever the types of the tensors.
+// float32, regardless of the types of the tensors.
 #pragma once
 
 #include <string>

@@ -47,8 +47,9 @@ std::vector<Descriptor> proposals(const Graph& graph, const Properties& device, 
 }
 
 void add_candidates(const Graph& graph, const Properties& device, const Rules& rules, cudnnBackendHeurMode_t mode,
-                    std::vector<Candidate>& all) {
+                    std::size_t most, std::vector<Candidate>& all) {
   for (const Descriptor& configuration : proposals(graph, device, mode)) {
+    if (all.size() == most) return;
     const auto engines = configuration.descriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
     const auto notes = engines.at(0).values<Note>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, kMostNotes);
     if (!allowed(notes, rules)) continue;
@@ -110,11 +111,12 @@ std::optional<Engine> Engine::from_text(std::string_view text) {
   return engine;
 }
 
-std::vector<Candidate> candidates(const Graph& graph, const Properties& device, const Rules& rules) {
+std::vector<Candidate> candidates(const Graph& graph, const Properties& device, const Rules& rules, std::size_t most) {
   std::vector<Candidate> all;
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK}) {
+    if (all.size() == most) break;
     try {
-      add_candidates(graph, device, rules, mode, all);
+      add_candidates(graph, device, rules, mode, most, all);
     } catch (const NotSupported&) {  // this mode has no answer
     }
   }

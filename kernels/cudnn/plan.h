@@ -58,8 +58,8 @@ struct Candidate {
 };
 
 /// The engines that follow the rules, in the order of preference of the heuristics: mode A, then B, then the fallback; each
-/// once. Empty if there are none, or if cuDNN does not support the graph.
-std::vector<Candidate> candidates(const Graph&, const Properties&, const Rules&);
+/// once, and at most `most`. Empty if there are none, or if cuDNN does not support the graph.
+std::vector<Candidate> candidates(const Graph&, const Properties&, const Rules&, std::size_t most = 1000);
 
 class Plan {
  public:

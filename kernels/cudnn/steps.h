@@ -50,7 +50,7 @@ template <class Op>
 bool has_plans(const typename Op::Problem& problem, typename Op::Pass pass, const Properties& device) {
   try {
     for (const Step& step : steps(problem, pass)) {
-      if (candidates(*step.graph, device, step.rules).empty()) return false;
+      if (candidates(*step.graph, device, step.rules, 1).empty()) return false;
     }
     return true;
   } catch (const NotSupported&) {
