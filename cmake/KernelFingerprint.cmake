@@ -6,7 +6,8 @@ function(apam_kernel_fingerprint variable folder)
     "${CMAKE_CXX_COMPILER_ID}" "${CMAKE_CXX_COMPILER_VERSION}"
     "${CMAKE_BUILD_TYPE}" "${CMAKE_CXX_FLAGS}" "${CMAKE_CXX_FLAGS_${type}}" "${APAM_SANITIZE}"
     "${APAM_OPENMP}" "${OpenMP_CXX_FLAGS}" "${OpenMP_CXX_LIBRARIES}"
-    "${APAM_WITH_ONEDNN}" "${OneDNN_VERSION}" "${APAM_WITH_CUDA}" "${CUDAToolkit_VERSION}")
+    "${APAM_WITH_ONEDNN}" "${OneDNN_VERSION}" "${APAM_WITH_CUDA}" "${CUDAToolkit_VERSION}"
+    "${APAM_WITH_CUDNN}" "${CuDNN_VERSION}")
   set(depends CONFIGURE_DEPENDS)
   if(CMAKE_SCRIPT_MODE_FILE)  # run by a test
     set(depends "")

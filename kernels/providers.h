@@ -18,7 +18,9 @@ Tables make_tables(MakeTable table) {
 
 namespace cudnn {
 Tables tables();
-}
+/// "9.19.0, PATH" of the library, or why it cannot be used: "not built", "not found: ...".
+std::string status();
+}  // namespace cudnn
 namespace cuda {
 Tables tables();
 }

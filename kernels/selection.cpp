@@ -73,16 +73,19 @@ class Choice {
   /// Chooses, makes the kernel, and adds a line to the report of the Exec.
   Chosen<Op> make() {
     const Implementation<Op>* taken = named();
-    Measurement measured;
+    KernelDecision decision;
     if (taken == nullptr) {
-      KernelDecision decision = decide();
-      exec_.decisions().set(key(), decision);
+      decision = decide();
       taken = by(decision.provider);
-      measured = std::move(decision.measured);
+      if (!decision.plan.empty()) exec_.plans()[plan_key(taken->provider, key())] = decision.plan;
     }
     Chosen<Op> chosen{taken->provider, taken->make(exec_, problem_, pass_)};
+    if (!decision.provider.empty()) {
+      decision.plan = plan(exec_, taken->provider);
+      exec_.decisions().set(key(), decision);
+    }
     exec_.report().push_back({std::string(Op::name), problem_.describe(), std::string(name_of<Op>(pass_)),
-                              std::string(taken->provider), std::move(measured)});
+                              std::string(taken->provider), std::move(decision.measured)});
     return chosen;
   }
 
@@ -154,6 +157,7 @@ class Choice {
       scratch.synchronize();
     });
     decision.provider = able_[result.winner]->provider;
+    decision.plan = plan(scratch, decision.provider);
     decision.measured.doubtful = result.doubtful;
     for (std::size_t i = 0; i < able_.size(); ++i) {
       decision.measured.times.push_back({std::string(able_[i]->provider), result.times[i].median, result.times[i].spread});
@@ -167,6 +171,12 @@ class Choice {
       if (implementation.provider == provider && implementation.device == exec_.device().kind) return &implementation;
     }
     return nullptr;
+  }
+
+  /// What the provider recorded in an Exec when it made a kernel for this problem; empty for providers without plans.
+  std::string plan(Exec& exec, std::string_view provider) const {
+    const auto found = exec.plans().find(plan_key(provider, key()));
+    return found == exec.plans().end() ? std::string() : found->second;
   }
 
   std::string known_providers() const {

@@ -24,15 +24,16 @@ PROVIDERS = ("reference", "cpu", "onednn", "cudnn", "cuda")
 
 RUNTIME, OPS = "kernels/runtime/", "kernels/ops/"
 EXCHANGE = ("apam/exchange/", "apam/exchange/local/", "apam/exchange/mpi/")
-BELOW_TRAINING = ("kernels/", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
+BELOW_TRAINING = ("kernels/", "kernels/providers.h", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
 
 # Room -> other rooms that it may include. A file belongs to the first room that is a prefix of its path.
 ROOMS = {
     RUNTIME: (),
     OPS: (RUNTIME,),
-    **{f"kernels/{provider}/": (RUNTIME, OPS, "kernels/providers.h") for provider in PROVIDERS},
+    **{f"kernels/{provider}/": (RUNTIME, OPS, "kernels/providers.h", "kernels/comparison.h") for provider in PROVIDERS},
+    "kernels/comparison.h": (RUNTIME,),
     "kernels/providers.h": (RUNTIME, OPS),
-    "kernels/": (RUNTIME, OPS, "kernels/providers.h"),
+    "kernels/": (RUNTIME, OPS, "kernels/providers.h", "kernels/comparison.h"),
     "engine/": (RUNTIME, OPS),
     "nets/": ("engine/", RUNTIME, OPS),
     "data/": (RUNTIME,),

@@ -14,6 +14,7 @@
 #include "apam/training/version.h"
 #include "engine/optim/updater.h"
 #include "kernels/ops/kernel.h"
+#include "kernels/providers.h"
 #include "kernels/runtime/cores.h"
 #include "kernels/tuning_cache.h"
 
@@ -69,6 +70,7 @@ Json describe_build(const training::InfoOptions& options, int threads) {
   json["amx"] = kernels::amx_status();
   json["onednn"] = training::kOneDnnVersion.empty() ? Json() : Json(training::kOneDnnVersion);
   json["cuda"] = training::kCudaVersion.empty() ? Json() : Json(training::kCudaVersion);
+  json["cudnn"] = kernels::cudnn::status();
   json["gpus"] = gpu_names();
   json["mpi"] = exchange::mpi::library_version();
   json["mpi_launcher"] = exchange::mpi::launcher();

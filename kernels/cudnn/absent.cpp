@@ -4,5 +4,6 @@
 namespace apam::kernels {
 
 Tables cudnn::tables() { return {}; }
+std::string cudnn::status() { return "not built"; }
 
 }  // namespace apam::kernels

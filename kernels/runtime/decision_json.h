@@ -1,6 +1,6 @@
 // A kernel decision as JSON, for the tuning cache and for messages between processes:
 //   {"provider": "native", "milliseconds": {"native": 1.5, "onednn": 2.5}, "spread": {"native": 0.02, "onednn": 0.01},
-//    "load": 0.3, "date": "2026-01-31T12:00:00Z", "doubtful": false}
+//    "load": 0.3, "date": "2026-01-31T12:00:00Z", "doubtful": false, "plan": "only if the provider has several"}
 #pragma once
 
 #include <nlohmann/json.hpp>

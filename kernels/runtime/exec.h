@@ -145,6 +145,10 @@ class Exec {
   void adopt(const KernelDecisions& decisions) { adopted_.merge(decisions); }
   const KernelDecisions& adopted() const { return adopted_; }
 
+  /// Plans of providers that have several for one problem, as text, by plan_key(): recorded by a kernel when it is made, or
+  /// taken from a stored decision for the kernel to follow.
+  std::map<std::string, std::string>& plans() { return plans_; }
+
   /// Calls `listener` for every kernel request, before the kernel runs; an empty listener turns this off.
   using RequestListener = std::function<void(const KernelRequest&)>;
   void tell_requests(RequestListener listener) { listener_ = std::move(listener); }
@@ -162,6 +166,7 @@ class Exec {
   std::map<std::type_index, std::shared_ptr<void>> caches_;
   std::vector<KernelReport> report_;
   KernelDecisions decisions_, adopted_;
+  std::map<std::string, std::string> plans_;
   RequestListener listener_;
   bool verbose_;
   bool frozen_ = false;

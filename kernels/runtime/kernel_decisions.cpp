@@ -30,6 +30,7 @@ nlohmann::json to_json(const KernelDecision& decision) {
   const Measurement& measured = decision.measured;
   Json json{{"provider", decision.provider}, {"milliseconds", Json::object()}, {"spread", Json::object()},
             {"load", measured.load},         {"date", measured.date},          {"doubtful", measured.doubtful}};
+  if (!decision.plan.empty()) json["plan"] = decision.plan;
   for (const ProviderTime& time : measured.times) {
     json["milliseconds"][time.provider] = time.milliseconds;
     json["spread"][time.provider] = time.spread;
@@ -45,7 +46,8 @@ std::optional<KernelDecision> decision_from_json(const nlohmann::json& json) {
       !is("date", &Json::is_string) || !is("doubtful", &Json::is_boolean) || !load) {
     return {};
   }
-  KernelDecision decision{json["provider"], {{}, *load, json["date"], json["doubtful"]}};
+  if (json.contains("plan") && !json["plan"].is_string()) return {};
+  KernelDecision decision{json["provider"], {{}, *load, json["date"], json["doubtful"]}, json.value("plan", "")};
   for (const auto& [provider, ignored] : json["milliseconds"].items()) {
     const auto milliseconds = amount(json["milliseconds"], provider), spread = amount(json["spread"], provider);
     if (!milliseconds || *milliseconds == 0 || !spread) return {};

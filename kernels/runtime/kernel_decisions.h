@@ -33,6 +33,7 @@ struct Measurement {
 struct KernelDecision {
   std::string provider;
   Measurement measured;
+  std::string plan{};  ///< what the provider needs to build the same kernel again; empty for most
 
   friend bool operator==(const KernelDecision&, const KernelDecision&) = default;
 };
@@ -45,6 +46,11 @@ struct DecisionKey {
 
   std::string to_text() const;  ///< "conv2d | 2x8x8x16 -> 16, 3x3, stride 1, padding 1 | forward | cpu | 2 threads"
 };
+
+/// The key of a provider's plan in Exec::plans(); `decision` is a DecisionKey as text.
+inline std::string plan_key(std::string_view provider, std::string_view decision) {
+  return std::string(provider).append(" | ").append(decision);
+}
 
 /// Decisions by DecisionKey::to_text().
 class KernelDecisions {

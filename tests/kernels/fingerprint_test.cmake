@@ -22,6 +22,8 @@ function(fingerprint_with result change)
   set(OneDNN_VERSION 2.6.3)
   set(APAM_WITH_CUDA OFF)
   set(CUDAToolkit_VERSION "")
+  set(APAM_WITH_CUDNN OFF)
+  set(CuDNN_VERSION "")
   if(change MATCHES "^([^=]+)=(.*)$")
     set(${CMAKE_MATCH_1} "${CMAKE_MATCH_2}")
   endif()
@@ -46,7 +48,8 @@ endmacro()
 
 foreach(change CMAKE_CXX_COMPILER_ID=Clang CMAKE_CXX_COMPILER_VERSION=13.1.0 CMAKE_BUILD_TYPE=Debug CMAKE_CXX_FLAGS=-O1
     CMAKE_CXX_FLAGS_RELEASE=-O2 APAM_SANITIZE=address APAM_OPENMP=OFF OpenMP_CXX_FLAGS=-fopenmp=libomp
-    OpenMP_CXX_LIBRARIES=/usr/lib/libomp.so APAM_WITH_ONEDNN=OFF OneDNN_VERSION=3.7 APAM_WITH_CUDA=ON CUDAToolkit_VERSION=12.4)
+    OpenMP_CXX_LIBRARIES=/usr/lib/libomp.so APAM_WITH_ONEDNN=OFF OneDNN_VERSION=3.7 APAM_WITH_CUDA=ON CUDAToolkit_VERSION=12.4
+    APAM_WITH_CUDNN=ON CuDNN_VERSION=9.19.0)
   fingerprint_with(changed ${change})
   expect_new(${change} ${changed})
 endforeach()

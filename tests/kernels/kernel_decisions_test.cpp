@@ -28,6 +28,7 @@ TEST(KernelDecisions, travel_as_text) {
   KernelDecisions decisions;
   decisions.set("a", decision("native", 2.5));
   decisions.set("b", {"reference", {}});
+  decisions.set("c", {"native", {}, "9.19.0 | 67: 2=1"});
   EXPECT_EQ(KernelDecisions::from_text(decisions.to_text()), decisions);
   EXPECT_EQ(decisions.to_text().find('\n'), std::string::npos);
   EXPECT_EQ(KernelDecisions::from_text("{}"), KernelDecisions());
@@ -48,7 +49,8 @@ TEST(KernelDecisions, merge_replaces_older_ones) {
 TEST(KernelDecisions, reject_other_text) {
   const std::string good = R"("provider": "native", "date": "", "doubtful": false, "load": 0)";
   for (const std::string& text : {std::string(), std::string("[]"), std::string("{\"a\": "), std::string("{\"a\": 7}"),
-                                  R"({"a": {)" + good + "}}", R"({"a": {)" + good + R"(, "milliseconds": {"native": -1}}})"}) {
+                                  R"({"a": {)" + good + "}}", R"({"a": {)" + good + R"(, "milliseconds": {"native": -1}}})",
+                                  R"({"a": {)" + good + R"(, "milliseconds": {}, "spread": {}, "plan": 7}})"}) {
     const auto message = error_of<InputError>([&] { KernelDecisions::from_text(text); });
     EXPECT_TRUE(message.starts_with("kernel decisions: ")) << text << ": " << message;
   }

@@ -1,0 +1,76 @@
+// Plans ready to run on an Exec: chosen when a kernel is made, run on plain pointers afterwards.
+#pragma once
+
+#include <initializer_list>
+
+#include "kernels/cudnn/steps.h"
+
+namespace apam::kernels::cudnn {
+
+/// cuDNN's handle and the properties of the GPU, one pair per Exec: exec.cache<Session>().
+class Session {
+ public:
+  Session() = default;
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// The handle, on the Exec's stream. Made by the first call. The GPU must be current.
+  cudnnHandle_t handle(const Exec& exec);
+  const Properties& properties(const Exec& exec);
+
+ private:
+  cudnnHandle_t handle_ = nullptr;
+  std::optional<Properties> properties_;
+};
+
+/// An operand of a plan: memory of the GPU, or a float32 number on the host for a scalar.
+struct Binding {
+  int id;
+  const void* address;
+};
+
+/// Launches a plan on the Exec's stream, with its workspace at `workspace`.
+void run(Exec& exec, const Plan& plan, std::span<const Binding> bindings, std::byte* workspace);
+
+/// Which engines a kernel's plans use, as it is stored with a decision: "9.19.0 | 67: 2=1 13=0 | 71: 2=4".
+std::string to_text(std::span<const Plan> plans);
+/// The engines of text that this version of cuDNN wrote for `steps` plans, else nothing.
+std::vector<Engine> engines_of(std::string_view text, std::size_t steps);
+
+/// The plans of a kernel, in the order of its steps.
+class Calls {
+ public:
+  /// The plans that exec.plans() has for `key`, if cuDNN still supports them. Else each step gets the fastest of the first few
+  /// candidates if `auto` chooses kernels, and the first candidate if --kernels names the provider. Records what was taken.
+  /// Throws KernelError if a step has no plan.
+  Calls(Exec& exec, const DecisionKey& key, const std::vector<Step>& steps);
+
+  /// Runs the plan of a step.
+  void run(Exec& exec, std::size_t step, std::span<const Binding> bindings) const;
+  void run(Exec& exec, std::size_t step, std::initializer_list<Binding> bindings) const {
+    run(exec, step, std::span<const Binding>(bindings.begin(), bindings.size()));
+  }
+
+ private:
+  std::vector<Plan> plans_;
+  std::size_t workspace_ = 0;  // bytes, the largest of all plans
+};
+
+/// The plan to take for a step: see Calls.
+Plan choose(Exec& exec, const Step& step, bool timed);
+
+/// The index of the fastest plan of the same graph; 0 wins ties and doubtful comparisons. Each plan runs in a captured graph,
+/// over operands that do not stay in the cache.
+std::size_t fastest(Exec& exec, const std::vector<Plan>& plans);
+
+/// The calls of a pass of a problem.
+template <class Op>
+Calls calls(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass) {
+  const auto pass_name = Op::pass_names[static_cast<std::size_t>(pass)];
+  return {exec,
+          {std::string(Op::name), problem.describe(), std::string(pass_name), exec.device(), exec.threads()},
+          steps(problem, pass)};
+}
+
+}  // namespace apam::kernels::cudnn

@@ -1,0 +1,61 @@
+// The graphs that each pass of an operation runs, with the rules for their plans; in files of their own, so that a test can
+// look for plans without a GPU.
+#pragma once
+
+#include "kernels/cudnn/plan.h"
+#include "kernels/ops/batch_norm.h"
+#include "kernels/ops/conv2d.h"
+
+namespace apam::kernels::cudnn {
+
+struct Step {
+  std::string_view name;  ///< "add"
+  std::shared_ptr<const Graph> graph;
+  Rules rules;
+};
+
+/// Ids of operands.
+namespace conv2d {
+enum Id : int { kX, kW, kY, kOld };  // kX, kW, kY: also the gradients
+}
+namespace batch_norm {
+enum Id : int { kX, kResidual, kY, kDy, kDx, kG, kGamma, kBeta, kMean, kInvStd, kVariance, kDgamma, kDbeta };
+enum ScalarId : int { kEps = 100, kFactor, kZero };
+enum ScratchId : int { kOldMean = 200, kOldVariance, kNewMean };
+}  // namespace batch_norm
+
+/// forward          "forward"            y = x * w                     w in the type of x
+/// backward_input   "overwrite", "add"   dx = dy * w (+ dx)            w in the type of dy
+/// backward_weight  "overwrite", "add"   dw = x * dy (+ dw)            if weight_gradient_is_fused(): only
+///                  "add"                dw = x * dy + old             bfloat16 x and dy, float32 dw and old
+/// Throws NotSupported if cuDNN rejects a graph.
+std::vector<Step> steps(const Conv2d::Problem&, Conv2d::Pass);
+
+/// cuDNN has float32 weight gradients of bfloat16 operands only fused with an addition, and only for multiples of 8 channels.
+/// Otherwise the operands are widened to float32 first; TF32 then rounds none of them.
+inline bool weight_gradient_is_fused(const Conv2d::Problem& p) {
+  return p.type == DType::bfloat16 && p.c % 8 == 0 && p.k % 8 == 0;
+}
+
+/// forward_training    "normalise"                     y and statistics
+/// forward_inference   "normalise"                     y
+/// backward            "mask" (with a ReLU)            g = dy where y > 0
+///                     "gradient"                      dx, dgamma and dbeta from g; from dy without a ReLU
+///                     "float32 gradient" (bfloat16)   the same with dx in float32
+/// Throws NotSupported if cuDNN rejects a graph.
+std::vector<Step> steps(const BatchNorm::Problem&, BatchNorm::Pass);
+
+/// Whether there is a plan for every step on this device.
+template <class Op>
+bool has_plans(const typename Op::Problem& problem, typename Op::Pass pass, const Properties& device) {
+  try {
+    for (const Step& step : steps(problem, pass)) {
+      if (candidates(*step.graph, device, step.rules, 1).empty()) return false;
+    }
+    return true;
+  } catch (const NotSupported&) {
+    return false;
+  }
+}
+
+}  // namespace apam::kernels::cudnn
