@@ -2,9 +2,8 @@
 // at the batch that they are trained with, in each type and pass:
 //   - there is a plan that is deterministic (kernels/cudnn/plan.h has the rules), for convolutions in bfloat16 on tensor cores;
 //   - its workspace is below a cap;
-//   - it is the one in h200_plans.txt, so that a change shows. The test writes the plans of this build to a file of the same
-//   name
-//     in its build folder.
+//   - it is the one in h200_plans.txt, so that a change shows. The test writes its plans to a file of that name in the build
+//     folder.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
@@ -91,8 +90,7 @@ TEST_F(PlansWithoutGpu, every_convolution_has_a_deterministic_plan) {
 
 TEST_F(PlansWithoutGpu, every_batch_norm_of_whole_chunks_has_a_deterministic_plan) {
   for (const auto& [problem, pass, step, first] : preferred<BatchNorm>()) {
-    // cuDNN refuses rows that do not fill 16 bytes, except in element-wise graphs: the last batch norm of AllCNN has 10
-    // channels.
+    // cuDNN refuses rows that do not fill 16 bytes, except in element-wise graphs: AllCNN's last batch norm has 10 channels.
     const bool element_wise = pass == BatchNorm::Pass::forward_inference || step.name == "mask";
     EXPECT_EQ(first.has_value(), problem.c % 8 == 0 || element_wise) << step.graph->what();
     EXPECT_LE(first ? first->workspace : 0, kMostBatchNorm) << step.graph->what();
