@@ -195,8 +195,10 @@ TEST(Implementations, end_with_the_naive_loops_which_support_everything) {
         EXPECT_TRUE(all.back().supports(named.problem, static_cast<typename Op::Pass>(pass)));
       }
     }
-    std::set<std::string_view> names;
-    for (const auto& implementation : all) EXPECT_TRUE(names.insert(implementation.provider).second) << Op::name;
+    std::set<std::pair<DeviceKind, std::string_view>> names;
+    for (const auto& implementation : all) {
+      EXPECT_TRUE(names.insert({implementation.device, implementation.provider}).second) << Op::name;
+    }
   });
 }
 
