@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <vector>
 
@@ -15,7 +14,7 @@ struct Rounds {
   int max_rounds = 100;         ///< upper limit, even if min_milliseconds is not reached
 };
 
-/// Times `count` alternatives; run(i) runs alternative i once, synchronously. Returns milliseconds as
+/// Times `count` alternatives; run(i) runs alternative i once and returns its milliseconds. Returns them as
 /// result[alternative][round], without the warm-up round.
 template <class Run>
 std::vector<std::vector<double>> time_alternately(std::size_t count, const Rounds& rounds, Run run) {
@@ -30,11 +29,8 @@ std::vector<std::vector<double>> time_alternately(std::size_t count, const Round
   };
   for (int done = 0; !enough(done); ++done) {
     for (std::size_t i = 0; i < count; ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      run(i);
-      const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-      times[i].push_back(elapsed.count());
-      totals[i] += elapsed.count();
+      times[i].push_back(run(i));
+      totals[i] += times[i].back();
     }
   }
   return times;

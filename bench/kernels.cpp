@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <limits>
 
 #include "bench/alternate_timing.h"
 #include "bench/kernel_report.h"
@@ -31,7 +32,11 @@ using namespace apam::kernels;
 /// unless another leads by more than `lead`, and repeated timings differ by up to `guard`.
 constexpr double kTolerance = ComparisonRules{}.guard * ComparisonRules{}.lead;
 
+/// Calls of a kernel per timing on a GPU: a graph, timed by the device's clock, so that launches do not count.
+constexpr int kCallsOnGpu = 20;
+
 struct Options {
+  Device device{};
   int threads = available_cores();
   int batch = 0;
   std::string precision = "float32";
@@ -52,7 +57,7 @@ constexpr bool kArithmetic = std::is_same_v<Op, Conv2d> || std::is_same_v<Op, Li
 /// The provider that `auto` chooses.
 template <class Op>
 std::string choice_of_auto(const Options& options, const typename Op::Problem& problem, typename Op::Pass pass) {
-  Exec exec({.threads = options.threads, .tuning_cache = options.kernel_cache});
+  Exec exec({.device = options.device, .threads = options.threads, .tuning_cache = options.kernel_cache});
   kernel<Op>(exec, problem, pass);
   return exec.report().back().provider;
 }
@@ -87,9 +92,16 @@ template <class Op>
 void time_kernels(const bench::Rounds& rounds, Exec& exec, support::KernelCheck<Op>& samples, typename Op::Pass pass,
                   TimedKernels<Op>& timed) {
   samples.prepare(pass);
-  auto times = bench::time_alternately(timed.kernels.size(), rounds, [&](std::size_t i) {
+  std::vector<Graph> graphs;
+  for (std::size_t i = 0; Graph::supported(exec.device()) && i < timed.kernels.size(); ++i) {
     samples.run(exec, *timed.kernels[i], pass);
-    exec.synchronize();
+    graphs.emplace_back(exec.stream(), [&] {
+      for (int call = 0; call < kCallsOnGpu; ++call) samples.run(exec, *timed.kernels[i], pass);
+    });
+  }
+  auto times = bench::time_alternately(timed.kernels.size(), rounds, [&](std::size_t i) {
+    if (graphs.empty()) return exec.stream().time([&] { samples.run(exec, *timed.kernels[i], pass); });
+    return exec.stream().time([&] { graphs[i].replay(exec.stream()); }) / kCallsOnGpu;
   });
   for (std::size_t i = 0; i < times.size(); ++i) {
     timed.providers[timed.places[i]].best = *std::min_element(times[i].begin(), times[i].end());
@@ -140,6 +152,20 @@ void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, s
   }
 }
 
+/// Copies on the device; the peak of its arithmetic is not measured.
+bench::Limits measure_limits_of_gpu(const Exec& exec) {
+  constexpr std::size_t kBytes = std::size_t{1} << 30U;
+  const Buffer from(exec.device(), kBytes), to(exec.device(), kBytes);
+  double best = std::numeric_limits<double>::infinity();
+  for (int round = 0; round < 10; ++round) {
+    best = std::min(best, exec.stream().time([&] { copy(exec, from.as<float>(), to.as<float>()); }));
+  }
+  bench::Limits limits{.gflops = std::numeric_limits<double>::infinity(), .gbytes = 2 * kBytes / best * 1e-6};
+  limits.fastest = "not measured";
+  std::cout << fmt::format("copy on the device, read + written {:>7.1f} GB/s\n", limits.gbytes);
+  return limits;
+}
+
 bench::Limits measure_limits(int threads) {
   bench::Limits limits{.gbytes = bench::copy_bandwidth(threads)};
   for (const auto& [isa, gflops] : bench::fma_rates(threads)) {
@@ -172,8 +198,9 @@ int check_auto(const std::vector<bench::KernelRow>& rows) {
 }
 
 int run(const Options& options) {
-  Exec exec({.threads = options.threads});
-  const bench::Limits limits = measure_limits(options.threads);
+  Exec exec({.device = options.device, .threads = options.threads});
+  const bool gpu = options.device.kind == DeviceKind::cuda;
+  const bench::Limits limits = gpu ? measure_limits_of_gpu(exec) : measure_limits(options.threads);
   std::vector<bench::KernelRow> rows;
   for_each_operation([&]<class Op>() { add_rows<Op>(options, exec, limits, rows); });
   const auto listed = [](const auto& names) {
@@ -185,6 +212,7 @@ int run(const Options& options) {
   const int slower = check_auto(rows);
   if (!options.json.empty()) {
     auto json = bench::to_json(rows, limits);
+    json["device"] = to_string(options.device);
     json["threads"] = options.threads;
     json["precision"] = options.precision;
     write_file(options.json, json.dump(2) + "\n");
@@ -212,6 +240,8 @@ int main(int argc, char** argv) {
   app.add_option("--op", options.ops, "One or more operations, e.g. conv2d [all]")->check(CLI::IsMember(operation_names()));
   app.add_option("--pass", options.passes, "One or more passes, e.g. backward_weight [all]");
   app.add_option("--provider", options.providers, "native or onednn [all]");
+  std::string device = "cpu";
+  app.add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
   app.add_option("--batch", options.batch, "Batch size [that of each net's training]")->check(CLI::Range(1, 1 << 16));
   app.add_option("--precision", options.precision, "Type of activations: float32 or bf16")
@@ -230,6 +260,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (options.nets.empty()) options.nets = nets;
+    options.device = parse_device(device);
     return run(options);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;

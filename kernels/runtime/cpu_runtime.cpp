@@ -1,5 +1,6 @@
 #include <sys/mman.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
@@ -41,6 +42,21 @@ class CpuRuntime final : public DeviceRuntime {
   void wait_event(NativeHandle, NativeHandle, int /*index*/) override {}
   bool event_done(NativeHandle, int /*index*/) override { return true; }
   void synchronize_event(NativeHandle, int /*index*/) override {}
+
+  double time(NativeHandle, int /*index*/, const std::function<void()>& work) override {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  bool has_graphs() const override { return false; }
+  NativeHandle record_graph(NativeHandle, int /*index*/, const std::function<void()>&) override { refuse_graphs(); }
+  void destroy_graph(NativeHandle, int /*index*/) noexcept override {}
+  void replay_graph(NativeHandle, NativeHandle, int /*index*/) override { refuse_graphs(); }
+  std::size_t graph_nodes(NativeHandle) const override { return 0; }
+
+ private:
+  [[noreturn]] static void refuse_graphs() { fail<DeviceError>("graph: the CPU has none"); }
 };
 
 }  // namespace

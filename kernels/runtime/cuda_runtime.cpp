@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <string_view>
 
 #include "kernels/runtime/device_runtime.h"
@@ -111,7 +112,72 @@ class CudaRuntime final : public DeviceRuntime {
     check(cudaEventSynchronize(native_event(event)), "waiting for an event of GPU {}", index);
   }
 
+  double time(NativeHandle stream, int index, const std::function<void()>& work) override {
+    const Current current(index);
+    const TimingEvent begin, end;
+    begin.record(native_stream(stream));
+    work();
+    end.record(native_stream(stream));
+    check(cudaEventSynchronize(end.get()), "waiting for timed work on GPU {}", index);
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "timing work on GPU {}", index);
+    return milliseconds;
+  }
+
+  bool has_graphs() const override { return true; }
+  NativeHandle record_graph(NativeHandle stream, int index, const std::function<void()>& work) override {
+    const Current current(index);
+    const cudaStream_t native = native_stream(stream);
+    // Thread-local: other threads may allocate meanwhile.
+    check(cudaStreamBeginCapture(native, cudaStreamCaptureModeThreadLocal), "beginning to record a graph on GPU {}", index);
+    cudaGraph_t recorded = nullptr;
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(native, &recorded);
+      cudaGetLastError();
+      if (recorded != nullptr) cudaGraphDestroy(recorded);
+      throw;
+    }
+    check(cudaStreamEndCapture(native, &recorded), "recording a graph on GPU {}", index);
+    const std::unique_ptr<CUgraph_st, decltype(&cudaGraphDestroy)> owner(recorded, &cudaGraphDestroy);
+    auto graph = std::make_unique<RecordedGraph>();
+    check(cudaGraphGetNodes(recorded, nullptr, &graph->nodes), "counting the nodes of a graph on GPU {}", index);
+    check(cudaGraphInstantiate(&graph->native, recorded, 0), "preparing a graph of {} nodes on GPU {}", graph->nodes, index);
+    return graph.release();
+  }
+  void destroy_graph(NativeHandle graph, int index) noexcept override {
+    const std::unique_ptr<RecordedGraph> owner(static_cast<RecordedGraph*>(graph));
+    report(cudaGraphExecDestroy(owner->native), "destroying a graph", index);
+  }
+  void replay_graph(NativeHandle graph, NativeHandle stream, int index) override {
+    const Current current(index);
+    check(cudaGraphLaunch(static_cast<RecordedGraph*>(graph)->native, native_stream(stream)), "starting a graph on GPU {}",
+          index);
+  }
+  std::size_t graph_nodes(NativeHandle graph) const override { return static_cast<RecordedGraph*>(graph)->nodes; }
+
  private:
+  struct RecordedGraph {
+    cudaGraphExec_t native = nullptr;
+    std::size_t nodes = 0;
+  };
+
+  /// An event with a time, on the current GPU.
+  class TimingEvent {
+   public:
+    TimingEvent() { check(cudaEventCreate(&event_), "creating an event for timing"); }
+    ~TimingEvent() { cudaEventDestroy(event_); }
+    TimingEvent(const TimingEvent&) = delete;
+    TimingEvent& operator=(const TimingEvent&) = delete;
+
+    cudaEvent_t get() const { return event_; }
+    void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream), "recording an event for timing"); }
+
+   private:
+    cudaEvent_t event_ = nullptr;
+  };
+
   static cudaStream_t native_stream(NativeHandle stream) { return static_cast<cudaStream_t>(stream); }
   static cudaEvent_t native_event(NativeHandle event) { return static_cast<cudaEvent_t>(event); }
 

@@ -1,9 +1,11 @@
-// What one kind of device provides: memory, streams, copies and events. Implemented by cpu_runtime.cpp and by cuda_runtime.cpp,
-// or no_cuda_runtime.cpp in builds without CUDA. Buffer, Stream and Event are the owners; use this interface through them.
+// What one kind of device provides: memory, streams, copies, events and graphs. Implemented by cpu_runtime.cpp and by cuda_runtime.cpp,
+// or no_cuda_runtime.cpp in builds without CUDA. Buffer, Stream, Event and Graph are the owners; use this interface
+// through them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,7 @@ enum class MemoryKind : std::uint8_t {
   host,    ///< host memory
 };
 
-/// A stream or an event of a device; null on the CPU.
+/// A stream, an event or a graph of a device; null on the CPU.
 using NativeHandle = void*;
 
 /// `index` is the device's; handles belong to it. On the CPU all work is done when a call returns.
@@ -48,6 +50,21 @@ class DeviceRuntime {
   virtual void wait_event(NativeHandle stream, NativeHandle event, int index) = 0;
   virtual bool event_done(NativeHandle event, int index) = 0;
   virtual void synchronize_event(NativeHandle event, int index) = 0;
+
+  /// Milliseconds that the device takes for the work that `work` gives to the stream, without the time to give it if the device
+  /// has a clock of its own. Waits for it.
+  virtual double time(NativeHandle stream, int index, const std::function<void()>& work) = 0;
+
+  /// Whether the device has graphs: work that is recorded once and then started as a whole.
+  virtual bool has_graphs() const = 0;
+  /// Calls `work` and records what it gives to the stream, in place of running it. Throws what `work` throws; then nothing is
+  /// recorded. Also throws if `work` waits for the stream or allocates. Only if has_graphs().
+  virtual NativeHandle record_graph(NativeHandle stream, int index, const std::function<void()>& work) = 0;
+  virtual void destroy_graph(NativeHandle graph, int index) noexcept = 0;
+  /// Runs the recorded work, in order with the other work of the stream.
+  virtual void replay_graph(NativeHandle graph, NativeHandle stream, int index) = 0;
+  /// Number of kernels, copies and fills.
+  virtual std::size_t graph_nodes(NativeHandle graph) const = 0;
 };
 
 /// Throws DeviceError if this build or this machine has no such device.

@@ -10,7 +10,7 @@ namespace apam {
 
 namespace detail {
 
-/// Deletes a stream or an event of a device.
+/// Deletes a stream, an event or a graph of a device.
 struct ReleaseHandle {
   Device device;
   void (DeviceRuntime::*destroy)(NativeHandle, int) noexcept;
@@ -35,6 +35,11 @@ class Stream {
   /// Waits for all work so far. Throws DeviceError if some of it has failed.
   void synchronize() const { device_runtime(device_.kind).synchronize_stream(native(), device_.index); }
 
+  /// Milliseconds of the work that `work` gives to this stream; waits for it.
+  double time(const std::function<void()>& work) const {
+    return device_runtime(device_.kind).time(native(), device_.index, work);
+  }
+
  private:
   using Release = detail::ReleaseHandle;
 
@@ -57,6 +62,33 @@ class Event {
   bool done() const { return runtime().event_done(handle_.get(), device_.index); }
   /// Waits for the recorded work.
   void synchronize() const { runtime().synchronize_event(handle_.get(), device_.index); }
+
+ private:
+  DeviceRuntime& runtime() const { return device_runtime(device_.kind); }
+
+  using Release = detail::ReleaseHandle;
+
+  Device device_;
+  detail::OwnedHandle handle_;
+};
+
+/// Work of a stream that was recorded once and can be replayed: the same kernels, copies and fills with the same arguments, at
+/// the cost of one launch. Move-only. What the work reads and writes must stay where it was.
+class Graph {
+ public:
+  /// Whether the device can record; the CPU cannot.
+  static bool supported(Device device) { return device_runtime(device.kind).has_graphs(); }
+
+  /// Calls `work` once, and records what it gives to the stream in place of running it. It must not wait for the stream or
+  /// allocate memory of the device.
+  Graph(const Stream& stream, const std::function<void()>& work)
+      : device_(stream.device()),
+        handle_(runtime().record_graph(stream.native(), device_.index, work), Release{device_, &DeviceRuntime::destroy_graph}) {}
+
+  /// In order with the other work of the stream, which must be of the device that recorded.
+  void replay(const Stream& stream) const { runtime().replay_graph(handle_.get(), stream.native(), device_.index); }
+  /// Number of kernels, copies and fills.
+  std::size_t nodes() const { return runtime().graph_nodes(handle_.get()); }
 
  private:
   DeviceRuntime& runtime() const { return device_runtime(device_.kind); }

@@ -133,6 +133,44 @@ TEST_P(MemoryTest, StreamsAndEventsMove) {
   EXPECT_TRUE(event.done());
 }
 
+TEST_P(MemoryTest, WorkIsTimed) {
+  const Stream stream(device_);
+  const Buffer there(device_, std::size_t{64} << 20U);
+  EXPECT_GT(stream.time([&] { zero(stream, there.as<float>()); }), 0.0);
+}
+
+TEST_P(MemoryTest, GraphsReplayWhatWasRecorded) {
+  const Stream stream(device_);
+  const auto work = [] {};
+  if (!Graph::supported(device_)) {
+    EXPECT_THROW(Graph(stream, work), DeviceError);
+    return;
+  }
+  const Buffer there(device_, 4 * sizeof(float)), elsewhere(device_, 4 * sizeof(float));
+  const Buffer received(device_, 4 * sizeof(float), MemoryKind::pinned);
+  std::vector<float> values = counted(4);
+  copy(ConstSpan<float>(std::span(values)), there.as<float>());
+  zero(received.as<float>());
+  const Graph graph(stream, [&] {
+    copy(stream, there.as<float>(), elsewhere.as<float>());
+    zero(stream, there.as<float>().subspan(0, 1));
+    copy(stream, elsewhere.as<float>(), received.as<float>());
+  });
+  EXPECT_EQ(graph.nodes(), 3U);
+  stream.synchronize();
+  const auto arrived = received.as<float>().host();
+  EXPECT_EQ(arrived[0], 0.0F) << "recording must not run anything";
+  graph.replay(stream);
+  stream.synchronize();
+  EXPECT_EQ(arrived[0], 1.0F);
+  graph.replay(stream);
+  stream.synchronize();
+  EXPECT_EQ(arrived[0], 0.0F);
+  EXPECT_EQ(arrived[3], 4.0F);
+  EXPECT_THROW(Graph(stream, [] { fail<KernelError>("work: {}", "refused"); }), KernelError);
+  EXPECT_EQ(Graph(stream, work).nodes(), 0U) << "a stream can record again";
+}
+
 TEST_P(MemoryTest, TooMuchIsADeviceError) { EXPECT_THROW(Buffer(device_, std::size_t{1} << 60U), DeviceError); }
 
 INSTANTIATE_TEST_SUITE_P(Devices, MemoryTest, testing::ValuesIn(present_devices()),
