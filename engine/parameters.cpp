@@ -109,6 +109,12 @@ void ParameterArena::reset_running_statistics() const {
 }
 
 std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, ConstSpan<float> state) {
+  if (state.device().kind != DeviceKind::cpu) {
+    std::vector<float> on_host(state.size());
+    copy(exec, state, Span<float>(std::span(on_host)));
+    exec.synchronize();
+    return non_finite_tensor(exec, layout, std::span<const float>(on_host));
+  }
   if (all_finite(exec, state)) return std::nullopt;
   for (const auto& parameter : layout.parameters()) {
     if (!all_finite(exec, state.subspan(parameter.offset, parameter.shape.size()))) return parameter.name;

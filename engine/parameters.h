@@ -122,7 +122,7 @@ class ParameterArena {
 };
 
 /// The PyTorch name ("conv1.weight", "bn1.running_var") of the first tensor of `state` = [ weights | running statistics ] that
-/// contains NaN or an infinity, if any. CPU memory only.
+/// contains NaN or an infinity, if any. State on a GPU is copied to the host first; waits for the Exec's work.
 std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& layout, ConstSpan<float> state);
 
 }  // namespace apam::engine

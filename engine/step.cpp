@@ -6,13 +6,22 @@
 namespace apam::engine {
 
 TrainingStep::TrainingStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
-    : arena_(arena), forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena) {}
+    : arena_(arena), forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {}
 
 PendingScore TrainingStep::compute_gradients() {
-  tape_.begin(Mode::training);
-  slots_.compute_loss(forward_(net_input(tape_, slots_.images())));
-  tape_.backward();
+  const Tensor images = slots_.images();
+  const auto work = [&] {
+    tape_.begin(Mode::training);
+    slots_.compute_loss(forward_(net_input(tape_, images)));
+    tape_.backward();
+  };
+  tells_gradients_ ? work() : graphs_.run(images.shape[0], work);
   return slots_.publish_score();
+}
+
+void TrainingStep::on_gradient_ready(std::function<void(ParameterId)> callback) {
+  tells_gradients_ = static_cast<bool>(callback);
+  tape_.on_gradient_ready(std::move(callback));
 }
 
 PendingScore TrainingStep::run(ConstSpan<float> images, Labels labels, Updater& updater) {
@@ -32,12 +41,15 @@ void TrainingStep::warm_up(int rows) {
 }
 
 EvaluationStep::EvaluationStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
-    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena) {}
+    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {}
 
 PendingScore EvaluationStep::run(ConstSpan<float> images, Labels labels) {
   slots_.load(images, labels, 1.0F);
-  tape_.begin(Mode::inference);
-  slots_.compute_loss(forward_(net_input(tape_, slots_.images())));
+  const Tensor loaded = slots_.images();
+  graphs_.run(loaded.shape[0], [&] {
+    tape_.begin(Mode::inference);
+    slots_.compute_loss(forward_(net_input(tape_, loaded)));
+  });
   return slots_.publish_score();
 }
 

@@ -7,12 +7,14 @@
 //
 // All work is given to the stream of the Exec in this order, and the host waits only in score(). No host code reads what the
 // step computes; what changes from step to step (images, labels, gradient scale, learning rate) is read from memory. So steps
-// of the same number of rows give the device the same work, and after the first of them nothing is allocated.
+// of the same number of rows give the device the same work, and after the first of them nothing is allocated. On a GPU forward
+// and backward are one graph from the second such step on (step_graphs.h).
 #pragma once
 
 #include <functional>
 
 #include "engine/optim/updater.h"
+#include "engine/step_graphs.h"
 #include "engine/step_slots.h"
 
 namespace apam::engine {
@@ -40,20 +42,24 @@ class TrainingStep {
   BatchScore score(const PendingScore& pending) const { return slots_.score(pending); }
 
   /// compute_gradients() calls this once per parameter, when its gradient has been given to the stream: an Event recorded by
-  /// the callback marks its completion, so that an exchange can send it while backward continues.
-  void on_gradient_ready(std::function<void(ParameterId)> callback) { tape_.on_gradient_ready(std::move(callback)); }
+  /// the callback marks its completion, so that an exchange can send it while backward continues. With a callback, steps are
+  /// not replayed as graphs.
+  void on_gradient_ready(std::function<void(ParameterId)> callback);
 
   /// Chooses the kernels of a step of `rows` images and allocates its memory, by one step on zeros. Overwrites
   /// arena.outgoing(): leaves zeros there.
   void warm_up(int rows);
 
   const ActivationArena& activations() const { return tape_.arena(); }
+  const StepGraphs& graphs() const { return graphs_; }
 
  private:
   const ParameterArena& arena_;
   Forward forward_;
   StepSlots slots_;
   Tape tape_;
+  StepGraphs graphs_;
+  bool tells_gradients_ = false;
 };
 
 /// Forward in inference mode, for scores: batch norm uses running statistics, and nothing is kept for backward.
@@ -69,6 +75,7 @@ class EvaluationStep {
   Forward forward_;
   StepSlots slots_;
   Tape tape_;
+  StepGraphs graphs_;
 };
 
 }  // namespace apam::engine

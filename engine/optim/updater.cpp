@@ -22,6 +22,7 @@ void Updater::choose_kernels() {
 }
 
 std::optional<std::string> Updater::non_finite_tensor() const {
+  if (arena_.device().kind != DeviceKind::cpu && version() % kCheckInterval != 0) return std::nullopt;
   return engine::non_finite_tensor(exec_, arena_.layout(), arena_.state());
 }
 

@@ -19,6 +19,7 @@ namespace apam::engine {
 class Updater {
  public:
   static constexpr float kStatisticsMomentum = 0.1F;  // PyTorch's default
+  static constexpr std::int64_t kCheckInterval = 100;
 
   /// Throws InputError for invalid options.
   Updater(Exec& exec, const ParameterArena& arena, const OptimizerOptions& options);
@@ -29,7 +30,9 @@ class Updater {
   /// Chooses the kernels of apply() in advance.
   void choose_kernels();
 
-  /// The name of the first tensor in the state with a NaN or an infinity; nothing if all are finite.
+  /// The name of the first tensor in the state with a NaN or an infinity; nothing if all are finite. On a GPU the state is
+  /// examined after every kCheckInterval-th update only, and otherwise taken as finite, because it is copied to the host: until
+  /// then a NaN in a weight shows as a loss of NaN.
   std::optional<std::string> non_finite_tensor() const;
 
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far

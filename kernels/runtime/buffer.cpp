@@ -47,6 +47,7 @@ void copy_bytes(void* to, Device to_device, const void* from, Device from_device
   if (bytes == 0) return;
   const Device device = copying_device(to_device, from_device);
   DeviceRuntime& runtime = device_runtime(device.kind);
+  runtime.synchronize(device.index);
   runtime.copy(nullptr, to, to_device, from, from_device, bytes);
   runtime.synchronize_stream(nullptr, device.index);
 }
@@ -73,6 +74,7 @@ void zero(Out values) {
   if (values.empty()) return;
   const Device device = values.device();
   DeviceRuntime& runtime = device_runtime(device.kind);
+  runtime.synchronize(device.index);
   runtime.zero(nullptr, values.bytes(), device.index, values.size_bytes());
   runtime.synchronize_stream(nullptr, device.index);
 }

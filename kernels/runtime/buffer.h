@@ -43,18 +43,19 @@ class Buffer {
   Device device_{};
 };
 
-/// Copies bytes between or within devices; blocks until the copy is complete.
+/// Copies bytes between or within devices, after all earlier work of the device; blocks until the copy is complete.
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, std::size_t bytes);
 
-/// Copies all elements; blocks until the copy is complete. For memory that no Exec works on, such as file and message buffers;
-/// otherwise use copy(exec, ...) of kernels/runtime/exec.h. Throws ShapeError if the sizes differ, TypeError if the types do.
+/// Copies all elements, after all earlier work of the device; blocks until the copy is complete. For file and message buffers;
+/// inside a step use copy(exec, ...) of kernels/runtime/exec.h. Throws ShapeError if the sizes differ, TypeError if the types
+/// do.
 void copy(In from, Out to);
 
 /// In order with the other work of the stream, which must be of the GPU if one of the two is on a GPU; may return before the
 /// copy is complete, so pinned memory must stay unchanged until then. Same errors.
 void copy(const Stream& stream, In from, Out to);
 
-/// Sets every byte to zero; blocks. With an Exec use zero(exec, ...).
+/// Sets every byte to zero, after all earlier work of the device; blocks. With an Exec use zero(exec, ...).
 void zero(Out values);
 /// In order with the other work of the stream.
 void zero(const Stream& stream, Out values);

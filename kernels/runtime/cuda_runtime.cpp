@@ -75,6 +75,11 @@ class CudaRuntime final : public DeviceRuntime {
     check(cudaStreamSynchronize(native_stream(stream)), "waiting for a stream of GPU {}", index);
   }
 
+  void synchronize(int index) override {
+    const Current current(index);
+    check(cudaDeviceSynchronize(), "waiting for GPU {}", index);
+  }
+
   void copy(NativeHandle stream, void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) override {
     const Current current(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index);
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, native_stream(stream)), "copying {} bytes from {} to {}", bytes,

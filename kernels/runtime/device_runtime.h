@@ -1,6 +1,6 @@
-// What one kind of device provides: memory, streams, copies, events and graphs. Implemented by cpu_runtime.cpp and by cuda_runtime.cpp,
-// or no_cuda_runtime.cpp in builds without CUDA. Buffer, Stream, Event and Graph are the owners; use this interface
-// through them.
+// What one kind of device provides: memory, streams, copies, events and graphs. Implemented by cpu_runtime.cpp and by
+// cuda_runtime.cpp, or no_cuda_runtime.cpp in builds without CUDA. Buffer, Stream, Event and Graph are the owners; use this
+// interface through them.
 #pragma once
 
 #include <cstddef>
@@ -37,6 +37,9 @@ class DeviceRuntime {
   virtual void destroy_stream(NativeHandle stream, int index) noexcept = 0;
   /// Waits for all work on the stream; null: the device's default stream. Throws what a kernel has failed with.
   virtual void synchronize_stream(NativeHandle stream, int index) = 0;
+
+  /// Waits for all work on all streams.
+  virtual void synchronize(int index) = 0;
 
   /// In order with the other work of the stream. Host memory that is not pinned may be reused when the call returns.
   virtual void copy(NativeHandle stream, void* to, Device to_device, const void* from, Device from_device,

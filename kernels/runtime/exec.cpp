@@ -29,10 +29,11 @@ Exec::~Exec() = default;
 Exec::Exec(Exec&&) noexcept = default;
 Exec& Exec::operator=(Exec&&) noexcept = default;
 
-void Exec::grow(Buffer& buffer, std::size_t bytes, std::string_view name) const {
+void Exec::grow(Buffer& buffer, std::size_t bytes, std::string_view name) {
   if (bytes <= buffer.size_bytes()) return;
   if (frozen_) require_not_frozen(fmt::format("{} has {} bytes, {} are needed", name, buffer.size_bytes(), bytes));
   buffer = Buffer(device(), bytes);
+  ++scratch_version_;
 }
 
 void Exec::reserve_workspace(std::size_t bytes) { grow(workspace_, bytes, "the workspace"); }

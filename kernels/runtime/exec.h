@@ -114,6 +114,9 @@ class Exec {
   std::byte* operand_copies(std::size_t bytes);
   std::size_t operand_copies_bytes() const { return operand_copies_.size_bytes(); }
 
+  /// Changes when scratch memory moves. Recorded graphs have its addresses and must then be recorded again.
+  std::uint64_t scratch_version() const { return scratch_version_; }
+
   /// Ends warm-up: from now on it is a KernelError to choose a kernel, or to grow scratch memory or the memory of activations.
   void freeze() { frozen_ = true; }
   bool frozen() const { return frozen_; }
@@ -158,11 +161,12 @@ class Exec {
   bool verbose() const { return verbose_; }
 
  private:
-  void grow(Buffer& buffer, std::size_t bytes, std::string_view name) const;
+  void grow(Buffer& buffer, std::size_t bytes, std::string_view name);
 
   ExecOptions options_;
   Stream stream_;
   Buffer workspace_, operand_copies_;
+  std::uint64_t scratch_version_ = 0;
   std::map<std::type_index, std::shared_ptr<void>> caches_;
   std::vector<KernelReport> report_;
   KernelDecisions decisions_, adopted_;

@@ -83,7 +83,8 @@ class Graph {
   /// allocate memory of the device.
   Graph(const Stream& stream, const std::function<void()>& work)
       : device_(stream.device()),
-        handle_(runtime().record_graph(stream.native(), device_.index, work), Release{device_, &DeviceRuntime::destroy_graph}) {}
+        handle_(runtime().record_graph(stream.native(), device_.index, work), Release{device_, &DeviceRuntime::destroy_graph}) {
+  }
 
   /// In order with the other work of the stream, which must be of the device that recorded.
   void replay(const Stream& stream) const { runtime().replay_graph(handle_.get(), stream.native(), device_.index); }

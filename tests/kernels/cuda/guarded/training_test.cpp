@@ -1,0 +1,229 @@
+// Training on a GPU, on the guarded one: any access of host code to memory of the device crashes, and any read of a result that
+// is not waited for gives an old value. Weights must be those of the same kernels on the CPU, bit for bit.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apam/exchange/local/direct.h"
+#include "apam/training/evaluator.h"
+#include "apam/training/factories.h"
+#include "apam/training/net_gradient_source.h"
+#include "engine/layers/layers.h"
+#include "nets/weight_file.h"
+#include "tests/kernels/cuda/guarded/guarded_gpu.h"
+#include "tests/support/temporary_folder.h"
+
+namespace apam::training {
+namespace {
+
+using support::gpu_counts;
+using support::GpuCounts;
+
+constexpr int kClasses = 4, kRows = 5, kSide = 6;
+
+/// All kinds of operations of the nets, on small images.
+class SmallNet : public nets::Net {
+ public:
+  SmallNet()
+      : Net(kClasses),
+        conv1_(layout_, "conv1", {.in_channels = 3, .out_channels = 8, .kernel = 3, .padding = 1}),
+        bn1_(layout_, "bn1", 8),
+        conv2_(layout_, "conv2", {.in_channels = 8, .out_channels = 8, .kernel = 3, .padding = 1}),
+        bn2_(layout_, "bn2", 8),
+        linear_(layout_, "linear", 8 * 4, kClasses) {}
+  engine::Var forward(const engine::Var& images) const override {
+    const engine::Var x = bn1_.relu(conv1_(images));
+    const engine::Var y = bn2_.add_relu(conv2_(x), x);
+    return linear_(engine::avg_pool(engine::scale(engine::relu(engine::add(x, y)), 0.5F), kSide / 2));
+  }
+
+ private:
+  engine::Conv2d conv1_;
+  engine::BatchNorm bn1_;
+  engine::Conv2d conv2_;
+  engine::BatchNorm bn2_;
+  engine::Linear linear_;
+};
+
+ExecOptions options_for(std::string_view device, DType activations) {
+  const Device parsed = parse_device(device);
+  return {.device = parsed,
+          .kernels = KernelSelection::parse(parsed.kind == DeviceKind::cpu ? "emulated" : "native"),
+          .activations = activations};
+}
+
+std::shared_ptr<const data::Dataset> small_data() {
+  data::DatasetOptions options{.name = "synthetic"};
+  options.synthetic = {.shape = {kSide, kSide, 3}, .classes = kClasses, .train_images = 3 * kRows - 2, .test_images = 7};
+  return data::open_dataset(options);
+}
+
+/// The whole path of `apam train`: data, steps, master, evaluation after each epoch, divergence watch, weight file.
+struct Trained {
+  std::string weights, state;
+  std::vector<double> losses;  // of the evaluations
+  bool operator==(const Trained&) const = default;
+};
+
+class Evaluations : public exchange::Observer {
+ public:
+  explicit Evaluations(Evaluator& evaluator) : evaluator_(evaluator) {}
+  void on_update(const exchange::UpdateRecord&) override {}
+  void on_snapshot(std::int64_t update, double at, ConstSpan<float> state) override {
+    EXPECT_TRUE(evaluator_.submit(update, at, state, Evaluator::Need::required));
+  }
+
+ private:
+  Evaluator& evaluator_;
+};
+
+enum class Evaluating : std::uint8_t { inline_, background };
+
+Trained train(std::string_view device, DType activations, Evaluating how) {
+  const SmallNet net;
+  const auto dataset = small_data();
+  const ExecOptions options = options_for(device, activations);
+  Exec exec(options);
+  const engine::ParameterArena arena(exec.device(), net.layout());
+  arena.initialize(7);
+  engine::Updater updater(exec, arena, {.learning_rate = 0.01});
+  const auto batches = std::make_shared<const data::Batches>(dataset, data::BatchOptions{.batch = kRows});
+  NetGradientSource source(exec, net, arena, batches, {.threads = 0});
+  std::unique_ptr<Evaluator> evaluator;
+  const auto test = evaluation_batches(dataset, "test", 4);
+  if (how == Evaluating::inline_) {
+    evaluator = std::make_unique<InlineEvaluator>(exec, net, test, [] { return false; });
+  } else {
+    evaluator = std::make_unique<BackgroundEvaluator>(BackgroundEvaluator::Options{.exec = options}, net, test);
+  }
+  Evaluations observer(*evaluator);
+  exchange::Master master(updater, 1, {.total_updates = 9, .snapshot_every = 3}, observer);
+  exchange::NullControl control;
+  exchange::train_directly(master, source, control);
+  evaluator->finish();
+
+  Trained result;
+  for (const Evaluation& evaluation : evaluator->collect()) result.losses.push_back(evaluation.scores.loss);
+  EXPECT_EQ(result.losses.size(), 3U);
+  EXPECT_EQ(engine::non_finite_tensor(exec, net.layout(), arena.state()), std::nullopt);
+
+  // A file of the weights, read into another arena of the device.
+  const support::TemporaryFolder folder;
+  nets::save_weights(folder.path() / "weights.safetensors", arena, 9);
+  const engine::ParameterArena loaded(exec.device(), net.layout(), engine::ParameterArena::Contents::state);
+  nets::load_weights(folder.path() / "weights.safetensors", loaded);
+  result.weights = nets::weights_sha256(arena);
+  result.state = nets::state_sha256(loaded);
+  EXPECT_EQ(nets::weights_sha256(loaded), result.weights);
+  return result;
+}
+
+class TrainingOnGpu : public testing::TestWithParam<DType> {};
+
+TEST_P(TrainingOnGpu, GivesTheBitsOfTheSameKernelsOnTheCpu) {
+  const GpuCounts before = gpu_counts();
+  const Trained on_gpu = train("cuda", GetParam(), Evaluating::inline_);
+  EXPECT_GT(gpu_counts().kernels, before.kernels);
+  EXPECT_GT(gpu_counts().replays, before.replays);
+  EXPECT_EQ(on_gpu, train("cpu", GetParam(), Evaluating::inline_));
+}
+
+TEST_P(TrainingOnGpu, EvaluatesInTheBackground) {
+  EXPECT_EQ(train("cuda", GetParam(), Evaluating::background), train("cuda", GetParam(), Evaluating::inline_));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, TrainingOnGpu, testing::Values(DType::float32, DType::bfloat16),
+                         [](const auto& type) { return std::string(to_string(type.param)); });
+
+/// Steps without a data set or a master.
+class StepsOnGpu : public testing::Test {
+ protected:
+  static ConstSpan<float> images(int rows) {
+    static const std::vector<float> values(std::size_t{kRows} * kSide * kSide * 3, 0.25F);
+    return ConstSpan<float>(values.data(), static_cast<std::size_t>(rows) * kSide * kSide * 3);
+  }
+  static Labels labels(int rows) {
+    static const std::vector<std::int32_t> values(kRows, 1);
+    return {values.data(), static_cast<std::size_t>(rows)};
+  }
+  engine::PendingScore run(int rows) { return step.run(images(rows), labels(rows), updater); }
+
+  SmallNet net;
+  Exec exec{options_for("cuda", DType::float32)};
+  engine::ParameterArena arena{exec.device(), net.layout()};
+  engine::Updater updater{exec, arena, {}};
+  engine::TrainingStep step{exec, arena, nets::forward_of(net), {kRows, kSide, kSide, 3}, kClasses};
+};
+
+TEST_F(StepsOnGpu, NeitherWaitNorAllocateAfterTheFirstTwo) {
+  for (const int rows : {kRows, 2}) {
+    for (int i = 0; i < 2; ++i) run(rows);
+  }
+  exec.freeze();
+  const GpuCounts before = gpu_counts();
+  const std::uint64_t allocations = Buffer::allocations();
+  engine::PendingScore last;
+  for (const int rows : {kRows, 2, kRows, 2, kRows}) last = run(rows);
+  EXPECT_EQ(gpu_counts().waits, before.waits);
+  EXPECT_EQ(gpu_counts().replays, before.replays + 5);
+  EXPECT_EQ(gpu_counts().kernels, before.kernels) << "nothing has run yet";
+  EXPECT_EQ(Buffer::allocations(), allocations);
+  EXPECT_TRUE(std::isfinite(step.score(last).mean_loss()));
+  EXPECT_GT(gpu_counts().kernels, before.kernels);
+}
+
+TEST_F(StepsOnGpu, AreRecordedAgainWhenScratchMemoryMoves) {
+  for (int i = 0; i < 3; ++i) run(kRows);
+  const double expected = step.score(run(kRows)).mean_loss();
+  exec.reserve_workspace(exec.workspace_bytes() + 4096);
+  EXPECT_LT(step.score(run(kRows)).mean_loss(), expected);
+  const std::int64_t replays = gpu_counts().replays;
+  run(kRows);
+  EXPECT_EQ(gpu_counts().replays, replays + 1);
+}
+
+TEST_F(StepsOnGpu, AreNotReplayedWhileGradientsAreReported) {
+  for (int i = 0; i < 3; ++i) run(kRows);
+  std::size_t reported = 0;
+  step.on_gradient_ready([&](engine::ParameterId) { ++reported; });
+  run(kRows);
+  EXPECT_EQ(reported, net.layout().parameters().size());
+  step.on_gradient_ready({});
+  run(kRows);
+  EXPECT_EQ(reported, net.layout().parameters().size());
+  exec.synchronize();
+}
+
+/// The most nodes of the graph of forward and backward: what the kernels take today, so that no change adds some unnoticed.
+struct Limit {
+  const char* net;
+  DType activations;
+  std::size_t nodes;
+};
+void PrintTo(const Limit& limit, std::ostream* out) { *out << limit.net << ' ' << to_string(limit.activations); }
+
+class NodesOfAStep : public testing::TestWithParam<Limit> {};
+
+TEST_P(NodesOfAStep, AreFew) {
+  const Limit limit = GetParam();
+  const support::WithoutKernels counted;
+  const auto net = nets::make_net(limit.net, 10);
+  Exec exec(options_for("cuda", limit.activations));
+  const engine::ParameterArena arena(exec.device(), net->layout());
+  engine::TrainingStep step(exec, arena, nets::forward_of(*net), {2, 32, 32, 3}, 10);
+  step.warm_up(2);
+  step.warm_up(2);
+  ASSERT_TRUE(step.graphs().nodes(2).has_value());
+  RecordProperty("nodes", static_cast<int>(*step.graphs().nodes(2)));
+  EXPECT_LE(*step.graphs().nodes(2), limit.nodes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Nets, NodesOfAStep,
+                         testing::Values(Limit{"resnet18", DType::float32, 241}, Limit{"resnet18", DType::bfloat16, 245},
+                                         Limit{"allcnn", DType::bfloat16, 114}, Limit{"wrn28-5", DType::bfloat16, 340}));
+
+}  // namespace
+}  // namespace apam::training
