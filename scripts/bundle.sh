@@ -15,11 +15,11 @@ case "${1:-}" in "") ;; --no-build) build_first=no ;; -h | --help) usage; exit ;
 cd "$root"
 
 limit_mib=60
-programs=(apam bench/step bench/kernels tests/kernels/cuda/gpu/kernels_cuda_gpu)
+programs=(apam bench/step bench/kernels tests/kernels/cuda/gpu/kernels_cuda_gpu tests/kernels/cudnn/kernels_cudnn_gpu)
 if [[ $build_first == yes ]]; then
   say "building build-cuda"
   cmake --preset cuda >/dev/null
-  cmake --build --preset cuda --target apam bench_step bench_kernels kernels_cuda_gpu
+  cmake --build --preset cuda --target apam bench_step bench_kernels kernels_cuda_gpu kernels_cudnn_gpu
 fi
 for program in "${programs[@]}"; do [[ -x build-cuda/$program ]] || die "build-cuda/$program does not exist: run without --no-build"; done
 

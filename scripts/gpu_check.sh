@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks apam on a GPU with one command, in less than six minutes: facts about the machine, the tests of instructions and
-# kernels, a training on the bundled sample, training steps next to PyTorch's, and kernels.
+# Checks apam on a GPU with one command, in less than six minutes: facts about the machine, the tests of instructions, kernels
+# and cuDNN, a training on the bundled sample, training steps next to PyTorch's, and kernels.
 #
 #   scripts/gpu_check.sh [--dry-run] [--only PART]... [--out DIR] [--limit SECONDS] [--list]
 #
@@ -16,8 +16,8 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-parts=(machine instructions edge_cases training steps pytorch determinism net_cases pytorch_compiled kernels)
-declare -A limits=([machine]=30 [instructions]=30 [edge_cases]=60 [training]=45 [steps]=75 [pytorch]=80 [determinism]=30
+parts=(machine instructions edge_cases training steps pytorch determinism cudnn net_cases pytorch_compiled kernels)
+declare -A limits=([machine]=30 [instructions]=30 [edge_cases]=60 [training]=45 [steps]=75 [pytorch]=80 [determinism]=30 [cudnn]=60
   [net_cases]=75 [pytorch_compiled]=150 [kernels]=60)
 operations=(conv2d batch_norm relu add scale avg_pool linear softmax_cross_entropy convert optimizer_step running_average)
 configurations=("resnet18 80 10" "allcnn 100 10" "wrn28-5 100 1000" "resnet18 512 10" "allcnn 512 10" "wrn28-5 512 1000")
@@ -28,7 +28,8 @@ skipped=77  # exit code of a part that could not run here
 # program NAME: the path of a program, in a bundle or a build tree.
 program() {
   local name="$1" path
-  for path in "$root/bin/$name" "$root/build-cuda/$name" "$root/build-cuda/bench/$name" "$root/build-cuda/tests/kernels/cuda/gpu/$name"; do
+  for path in "$root/bin/$name" "$root/build-cuda/$name" "$root/build-cuda/bench/$name" "$root/build-cuda/tests/kernels/cuda/gpu/$name" \
+    "$root/build-cuda/tests/kernels/cudnn/$name"; do
     if [[ -f $path && -x $path ]]; then echo "$path"; return; fi
   done
   die "there is no program $name: build with 'cmake --build --preset cuda', or unpack a bundle (scripts/bundle.sh)"
@@ -61,25 +62,25 @@ part_machine() {
   dry || ! grep -q '"gpus": \[\]' "$out/results/info.json"
 }
 
-# gpu_tests FILTER: tests of kernels_cuda_gpu. A machine without a GPU skips them.
+# gpu_tests PROGRAM FILTER. A machine without a GPU, or without cuDNN, skips them.
 gpu_tests() {
   local log code=0
   log="$(mktemp)"
-  start kernels_cuda_gpu --gtest_filter="$1" --gtest_brief=1 >"$log" 2>&1 || code=$?
+  start "$1" --gtest_filter="$2" --gtest_brief=1 >"$log" 2>&1 || code=$?
   head -n 200 "$log"
-  if grep -q ' 0 tests from' "$log"; then echo "no test is named $1"; code=1; fi
+  if grep -q ' 0 tests from' "$log"; then echo "no test is named $2"; code=1; fi
   if (( code == 0 )) && grep -q '\[  SKIPPED \]\|no GPU' "$log"; then code=$skipped; fi
   rm -f "$log"
   return "$code"
 }
-part_instructions() { gpu_tests 'Instructions.*:Tiles.*:*MemoryTest*'; }
+part_instructions() { gpu_tests kernels_cuda_gpu 'Instructions.*:Tiles.*:*MemoryTest*'; }
 
 # every_operation TEST: one process per operation, at the same time. A failure outweighs a skip.
 every_operation() {
   local index operation code=0 one pids=() logs
   logs="$(mktemp -d)"
   for operation in "${operations[@]}"; do
-    gpu_tests "OnGpu/$operation.$1" >"$logs/$operation" 2>&1 &
+    gpu_tests kernels_cuda_gpu "OnGpu/$operation.$1" >"$logs/$operation" 2>&1 &
     pids+=($!)
   done
   for index in "${!pids[@]}"; do
@@ -93,6 +94,7 @@ every_operation() {
   return "$code"
 }
 part_edge_cases() { every_operation edge_cases_are_right; }
+part_cudnn() { gpu_tests kernels_cudnn_gpu '*'; }
 part_net_cases() { every_operation problems_of_the_nets_are_right; }
 
 # train NAME ARGUMENT...: a training on the bundled sample; prints the lines of its summary that identify the weights.
