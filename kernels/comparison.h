@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "kernels/runtime/run_clock.h"
+#include "kernels/runtime/stream.h"
 
 namespace apam::kernels {
 
@@ -44,6 +45,14 @@ struct Comparison {
   std::vector<Times> times;  ///< of each kernel
   int rounds = 0, clean = 0;
 };
+
+/// The clock of the device, whose work nothing interrupts. The stream must outlive it.
+inline RunClock clock_of(const Stream& stream) {
+  return [&stream](const std::function<void()>& work) {
+    const double milliseconds = stream.time(work);
+    return Taken{milliseconds, milliseconds, 0};
+  };
+}
 
 /// Compares kernels 0 .. count-1; 0 wins ties. run(i) runs kernel i once, to completion. The first round is a warm-up and does
 /// not count.

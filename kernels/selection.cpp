@@ -46,14 +46,6 @@ double load_average() {
 /// Calls of a kernel per timing on a GPU: a graph, timed by the device's clock, so that launches do not count.
 constexpr int kCallsOnGpu = 4;
 
-/// The clock of a device whose work nothing interrupts.
-RunClock clock_of(const Stream& stream) {
-  return [&stream](const std::function<void()>& work) {
-    const double milliseconds = stream.time(work);
-    return Taken{milliseconds, milliseconds, 0};
-  };
-}
-
 template <class Op>
 std::string_view name_of(typename Op::Pass pass) {
   return Op::pass_names[static_cast<std::size_t>(pass)];

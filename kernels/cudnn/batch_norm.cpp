@@ -15,17 +15,9 @@ namespace {
 using namespace batch_norm;
 using Pass = BatchNorm::Pass;
 
-constexpr std::size_t kAlignment = 256;
-
-/// Throws TypeError unless an operand has the type of the problem. Null if it is empty.
-const void* address(In operand, const BatchNorm::Problem& p, std::string_view name) {
-  return p.type == DType::bfloat16 ? static_cast<const void*>(operand.as<BFloat16>(name).data())
-                                   : operand.as<float>(name).data();
-}
-
 /// Runs a forward pass; a residual is bound only if the problem has one.
 void run_forward(Exec& exec, const BatchNorm::Problem& p, const Calls& calls, std::vector<Binding> bindings, In residual) {
-  if (p.residual) bindings.push_back({kResidual, address(residual, p, "batch_norm: residual")});
+  if (p.residual) bindings.push_back({kResidual, address(residual, p.type, "batch_norm: residual")});
   calls.run(exec, 0, bindings);
 }
 
@@ -43,14 +35,14 @@ class ForwardTraining final : public BatchNorm::Kernel {
                         const BatchNorm::BatchStatistics& out) override {
     static constexpr float kAll = 1;  // the new variance is that of the batch
     run_forward(exec, problem_, calls_,
-                {{kX, address(x, problem_, "batch_norm: x")},
+                {{kX, address(x, problem_.type, "batch_norm: x")},
                  {kGamma, gamma.data()},
                  {kBeta, beta.data()},
                  {kEps, &problem_.eps},
                  {kFactor, &kAll},
                  {kOldMean, zeros_.data()},
                  {kOldVariance, zeros_.data()},
-                 {kY, address(y, problem_, "batch_norm: y")},
+                 {kY, address(y, problem_.type, "batch_norm: y")},
                  {kMean, out.mean.data()},
                  {kInvStd, out.inv_std.data()},
                  {kNewMean, exec.operand_copies(zeros_.size_bytes())},
@@ -74,14 +66,14 @@ class ForwardInference final : public BatchNorm::Kernel {
                          ConstSpan<float> running_mean, ConstSpan<float> running_variance, Out y) override {
     static constexpr float kNothing = 0;
     run_forward(exec, problem_, calls_,
-                {{kX, address(x, problem_, "batch_norm: x")},
+                {{kX, address(x, problem_.type, "batch_norm: x")},
                  {kGamma, gamma.data()},
                  {kBeta, beta.data()},
                  {kMean, running_mean.data()},
                  {kVariance, running_variance.data()},
                  {kEps, &problem_.eps},
                  {kZero, &kNothing},
-                 {kY, address(y, problem_, "batch_norm: y")}},
+                 {kY, address(y, problem_.type, "batch_norm: y")}},
                 residual);
   }
 
@@ -113,7 +105,7 @@ class Backward final : public BatchNorm::Kernel {
     const Span<float> dbeta = add_parameters ? sums.subspan(channels, channels) : out.dbeta;
     calls_.run(exec, gradient_step(add_x),
                {{kG, g.bytes()},
-                {kX, address(saved.x, problem_, "batch_norm: x")},
+                {kX, address(saved.x, problem_.type, "batch_norm: x")},
                 {kMean, saved.mean.data()},
                 {kInvStd, saved.inv_std.data()},
                 {kGamma, gamma.data()},
@@ -135,14 +127,14 @@ class Backward final : public BatchNorm::Kernel {
 
   /// g, which is also written to d_residual. It never overlaps dx.
   In rectified(Exec& exec, In dy, const BatchNorm::Saved& saved, const BatchNorm::Gradients& out, std::byte* copies) const {
-    const void* const dys = address(dy, problem_, "batch_norm: dy");
-    const void* const dxs = address(out.dx, problem_, "batch_norm: dx");
+    const void* const dys = address(dy, problem_.type, "batch_norm: dy");
+    const void* const dxs = address(out.dx, problem_.type, "batch_norm: dx");
     const Out scratch(g_.in(copies), problem_.size(), problem_.type, exec.device());
     const bool write_residual = problem_.residual && out.write_residual == Write::overwrite;
     In g = dy;
     if (problem_.relu) {
       const Out target = write_residual ? out.d_residual : scratch;
-      calls_.run(exec, 0, {{kDy, dys}, {kY, address(saved.y, problem_, "batch_norm: y")}, {kG, target.bytes()}});
+      calls_.run(exec, 0, {{kDy, dys}, {kY, address(saved.y, problem_.type, "batch_norm: y")}, {kG, target.bytes()}});
       g = target;
     } else {
       if (write_residual) copy(exec, dy, out.d_residual);

@@ -24,6 +24,14 @@ class Session {
   std::optional<Properties> properties_;
 };
 
+/// Of copies of operands in scratch memory, bytes.
+inline constexpr std::size_t kAlignment = 256;
+
+/// The address of an operand; null if it is empty. Throws TypeError unless it has this type, float32 or bfloat16.
+inline const void* address(In operand, DType type, std::string_view name) {
+  return type == DType::bfloat16 ? static_cast<const void*>(operand.as<BFloat16>(name).data()) : operand.as<float>(name).data();
+}
+
 /// An operand of a plan: memory of the GPU, or a float32 number on the host for a scalar.
 struct Binding {
   int id;
@@ -60,7 +68,7 @@ class Calls {
 /// The plan to take for a step: see Calls.
 Plan choose(Exec& exec, const Step& step, bool timed);
 
-/// The index of the fastest plan of the same graph; 0 wins ties and doubtful comparisons. Each plan runs in a captured graph,
+/// The index of the fastest plan of the same graph; 0 wins ties and doubtful comparisons. Each plan runs in a recorded graph,
 /// over operands that do not stay in the cache.
 std::size_t fastest(Exec& exec, const std::vector<Plan>& plans);
 

@@ -14,8 +14,6 @@ namespace {
 
 using Pass = Conv2d::Pass;
 
-constexpr std::size_t kAlignment = 256;
-
 /// A copy of an operand in another type, in the second scratch area of the Exec.
 template <class To>
 class Converted {
@@ -54,19 +52,13 @@ class Weights {
   std::optional<Converted<BFloat16>> rounded_;
 };
 
-/// Throws TypeError unless an operand has the type of the problem.
-const void* address(In operand, const Conv2d::Problem& p, std::string_view name) {
-  return p.type == DType::bfloat16 ? static_cast<const void*>(operand.as<BFloat16>(name).data())
-                                   : operand.as<float>(name).data();
-}
-
 class Forward final : public Conv2d::Kernel {
  public:
   Forward(Exec& exec, const Conv2d::Problem& p)
       : problem_(p), weights_(exec, p), calls_(calls<Conv2d>(exec, p, Pass::forward)) {}
 
   void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
-    const void *xs = address(x, problem_, "conv2d: x"), *ys = address(y, problem_, "conv2d: y");
+    const void *xs = address(x, problem_.type, "conv2d: x"), *ys = address(y, problem_.type, "conv2d: y");
     calls_.run(exec, 0, {{conv2d::kX, xs}, {conv2d::kW, weights_.of(exec, w)}, {conv2d::kY, ys}});
   }
 
@@ -82,7 +74,7 @@ class BackwardInput final : public Conv2d::Kernel {
       : problem_(p), weights_(exec, p), calls_(calls<Conv2d>(exec, p, Pass::backward_input)) {}
 
   void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    const void *dys = address(dy, problem_, "conv2d: dy"), *dxs = address(dx, problem_, "conv2d: dx");
+    const void *dys = address(dy, problem_.type, "conv2d: dy"), *dxs = address(dx, problem_.type, "conv2d: dx");
     calls_.run(exec, write == Write::add ? 1 : 0, {{conv2d::kX, dxs}, {conv2d::kW, weights_.of(exec, w)}, {conv2d::kY, dys}});
   }
 
@@ -103,7 +95,7 @@ class BackwardWeight final : public Conv2d::Kernel {
   }
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
-    const void *xs = address(x, problem_, "conv2d: x"), *dys = address(dy, problem_, "conv2d: dy");
+    const void *xs = address(x, problem_.type, "conv2d: x"), *dys = address(dy, problem_.type, "conv2d: dy");
     if (x_) {
       std::byte* const copies = exec.operand_copies(copies_.bytes());
       xs = x_->of(exec, x, copies);
@@ -127,7 +119,7 @@ class FusedBackwardWeight final : public Conv2d::Kernel {
   }
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
-    const void *xs = address(x, problem_, "conv2d: x"), *dys = address(dy, problem_, "conv2d: dy");
+    const void *xs = address(x, problem_.type, "conv2d: x"), *dys = address(dy, problem_.type, "conv2d: dy");
     const Span<float> old(reinterpret_cast<float*>(exec.operand_copies(dw.size_bytes())), dw.size(), exec.device());
     if (write == Write::add) {
       copy(exec, dw, old);

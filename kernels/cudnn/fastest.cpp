@@ -1,9 +1,8 @@
-// Which of several plans is fastest. A plan's runs are captured in a CUDA graph, so that the time of a launch on the host does
-// not count, and timed by events. Runs take turns on several sets of operands, together more than twice the L2 cache, so that
-// no run finds its operands there; they hold random numbers, since the power that a GPU draws, and so its clock, depends on
-// them.
+// Which of several plans is fastest. A plan's runs are recorded as a graph, so that the time of a launch on the host does not
+// count, and timed by the GPU's clock. Runs take turns on several sets of operands, together more than twice the L2 cache, so
+// that no run finds its operands there; they hold random numbers, since the power that a GPU draws, and so its clock, depends
+// on them.
 #include <algorithm>
-#include <utility>
 
 #include "kernels/comparison.h"
 #include "kernels/cudnn/call.h"
@@ -13,7 +12,6 @@
 namespace apam::kernels::cudnn {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kLeastSets = 2, kMostSets = 32;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
@@ -61,66 +59,14 @@ class Sets {
   Buffer memory_;
 };
 
-/// One run of a plan on each set, as a CUDA graph.
-class CapturedRuns {
- public:
-  CapturedRuns(Exec& exec, const Plan& plan, const Sets& sets, std::byte* workspace) {
-    run(exec, plan, sets.bindings(0), workspace);  // what is loaded on first use must not be loaded while capturing
-    exec.synchronize();
-    const auto stream = static_cast<cudaStream_t>(exec.stream().native());
-    check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "starting to capture plans");
-    cudaGraph_t graph = nullptr;
-    try {
-      for (std::size_t set = 0; set < sets.count(); ++set) run(exec, plan, sets.bindings(set), workspace);
-    } catch (...) {
-      cudaStreamEndCapture(stream, &graph);
-      throw;
-    }
-    check_cuda(cudaStreamEndCapture(stream, &graph), "capturing plans");
-    const cudaError_t status = cudaGraphInstantiate(&runs_, graph, 0);
-    cudaGraphDestroy(graph);
-    check_cuda(status, "instantiating captured plans");
-  }
-  ~CapturedRuns() {
-    if (runs_ != nullptr) cudaGraphExecDestroy(runs_);
-  }
-  CapturedRuns(CapturedRuns&& other) noexcept : runs_(std::exchange(other.runs_, nullptr)) {}
-  CapturedRuns& operator=(CapturedRuns&&) = delete;
-
-  void launch(const Exec& exec) const {
-    check_cuda(cudaGraphLaunch(runs_, static_cast<cudaStream_t>(exec.stream().native())), "launching captured plans");
-  }
-
- private:
-  cudaGraphExec_t runs_ = nullptr;
-};
-
-/// Measures work on a stream by events: the time on the GPU, which nothing else interrupts.
-class EventClock {
- public:
-  explicit EventClock(const Exec& exec) : stream_(static_cast<cudaStream_t>(exec.stream().native())) {
-    for (cudaEvent_t& event : events_) check_cuda(cudaEventCreate(&event), "creating an event");
-  }
-  ~EventClock() {
-    for (cudaEvent_t event : events_) cudaEventDestroy(event);
-  }
-  EventClock(const EventClock&) = delete;
-  EventClock& operator=(const EventClock&) = delete;
-
-  Taken take(const std::function<void()>& work) const {
-    check_cuda(cudaEventRecord(events_[0], stream_), "recording an event");
-    work();
-    check_cuda(cudaEventRecord(events_[1], stream_), "recording an event");
-    check_cuda(cudaEventSynchronize(events_[1]), "waiting for a plan");
-    float milliseconds = 0;
-    check_cuda(cudaEventElapsedTime(&milliseconds, events_[0], events_[1]), "reading events");
-    return {milliseconds, milliseconds, 0};
-  }
-
- private:
-  cudaStream_t stream_;
-  cudaEvent_t events_[2]{};
-};
+/// One run of a plan on each set, as a graph.
+apam::Graph runs_on(Exec& exec, const Plan& plan, const Sets& sets, std::byte* workspace) {
+  run(exec, plan, sets.bindings(0), workspace);  // what is loaded on first use must not be loaded while recording
+  exec.synchronize();
+  return {exec.stream(), [&] {
+            for (std::size_t set = 0; set < sets.count(); ++set) run(exec, plan, sets.bindings(set), workspace);
+          }};
+}
 
 }  // namespace
 
@@ -130,12 +76,10 @@ std::size_t fastest(Exec& exec, const std::vector<Plan>& plans) {
   std::size_t workspace = 0;
   for (const Plan& plan : plans) workspace = std::max(workspace, plan.workspace());
   const Buffer scratch(exec.device(), workspace);
-  std::vector<CapturedRuns> runs;
-  for (const Plan& plan : plans) runs.emplace_back(exec, plan, sets, scratch.data());
-  const EventClock clock(exec);
+  std::vector<apam::Graph> runs;
+  for (const Plan& plan : plans) runs.push_back(runs_on(exec, plan, sets, scratch.data()));
   const Comparison result = compare(
-      plans.size(), [&](const std::function<void()>& work) { return clock.take(work); },
-      [&](std::size_t i) { runs[i].launch(exec); }, kRules);
+      plans.size(), clock_of(exec.stream()), [&](std::size_t i) { runs[i].replay(exec.stream()); }, kRules);
   exec.synchronize();
   return result.winner;
 }

@@ -87,25 +87,24 @@ void Graph::convolution(Conv2d::Pass pass, const Conv2d::Problem& p, Tensor x, T
   add_operation(std::move(operation));
 }
 
+Handle Graph::function(cudnnPointwiseMode_t mode) {
+  Descriptor& function = add(CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "element-wise function");
+  return function.set(CUDNN_ATTR_POINTWISE_MODE, mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT).finalize().get();
+}
+
 void Graph::pointwise(cudnnPointwiseMode_t mode, Tensor a, Tensor result) { pointwise(mode, a, nullptr, result); }
 
 void Graph::pointwise(cudnnPointwiseMode_t mode, Tensor a, Tensor b, Tensor result) {
-  Descriptor& function = add(CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "element-wise function");
-  function.set(CUDNN_ATTR_POINTWISE_MODE, mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT).finalize();
   Descriptor operation(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "element-wise operation of " + what_);
-  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function.get()).set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, a);
+  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function(mode)).set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, a);
   if (b != nullptr) operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b);
   operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, result);
   add_operation(std::move(operation));
 }
 
 void Graph::relu_gradient(Tensor dy, Tensor y, Tensor g) {
-  Descriptor& function = add(CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "ReLU gradient");
-  function.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_POINTWISE_RELU_BWD)
-      .set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT)
-      .finalize();
   Descriptor operation(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "ReLU gradient of " + what_);
-  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function.get())
+  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function(CUDNN_POINTWISE_RELU_BWD))
       .set(CUDNN_ATTR_OPERATION_POINTWISE_DYDESC, dy)
       .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, y)
       .set(CUDNN_ATTR_OPERATION_POINTWISE_DXDESC, g);

@@ -70,6 +70,7 @@ class Graph {
  private:
   Tensor tensor(std::int64_t id, Dimensions, cudnnDataType_t, cudnnBackendAttributeName_t kind);
   Descriptor& add(cudnnBackendDescriptorType_t type, const char* name);
+  Handle function(cudnnPointwiseMode_t mode);  // element-wise
   void add_operation(Descriptor operation);
 
   std::string what_;
