@@ -6,13 +6,8 @@ find_library(CuDNN_LIBRARY NAMES libcudnn.so.9 cudnn HINTS ${CUDAToolkit_LIBRARY
 mark_as_advanced(CuDNN_INCLUDE_DIR CuDNN_LIBRARY)
 
 if(CuDNN_INCLUDE_DIR)
-  file(STRINGS ${CuDNN_INCLUDE_DIR}/cudnn_version.h lines REGEX "#define CUDNN_(MAJOR|MINOR|PATCHLEVEL) +[0-9]+")
-  foreach(line IN LISTS lines)
-    string(REGEX REPLACE ".*CUDNN_(MAJOR|MINOR|PATCHLEVEL) +([0-9]+).*" "\\1;\\2" pair "${line}")
-    list(GET pair 0 part)
-    list(GET pair 1 CuDNN_VERSION_${part})
-  endforeach()
-  set(CuDNN_VERSION ${CuDNN_VERSION_MAJOR}.${CuDNN_VERSION_MINOR}.${CuDNN_VERSION_PATCHLEVEL})
+  include(${CMAKE_CURRENT_LIST_DIR}/HeaderVersion.cmake)
+  apam_header_version(CuDNN ${CuDNN_INCLUDE_DIR}/cudnn_version.h CUDNN MAJOR MINOR PATCHLEVEL)
 endif()
 
 include(FindPackageHandleStandardArgs)

@@ -14,4 +14,4 @@ configure_package_config_file(cmake/apamConfig.cmake.in ${PROJECT_BINARY_DIR}/ap
   NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/apamConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/apamConfig.cmake ${PROJECT_BINARY_DIR}/apamConfigVersion.cmake
-  cmake/FindOneDNN.cmake cmake/FindMPICH.cmake DESTINATION ${package})
+  cmake/FindOneDNN.cmake cmake/FindMPICH.cmake cmake/HeaderVersion.cmake DESTINATION ${package})
