@@ -41,6 +41,11 @@ void require_beta(std::string_view name, double beta) {
   require_zero_or_float32(name, beta);
 }
 
+void require_count(std::size_t gradients) {
+  require<InputError>(gradients >= 1 && gradients <= Optimizer::kMostGradients,
+                      "optimizer: {} gradients in one pass, expected 1 to {}", gradients, Optimizer::kMostGradients);
+}
+
 /// The rate of step t is rate(t), for adam and amsgrad times sqrt(1 - beta2^t) / (1 - beta1^t). Numerator and denominator both
 /// grow to 1 with t, so this factor is between sqrt(1 - beta2) and 1 / (1 - beta1). The schedule's is at most 1.
 void require_rates(const OptimizerOptions& options) {
@@ -78,8 +83,7 @@ void Optimizer::step(Exec& exec, ConstSpan<float> gradients, Span<float> weights
 }
 
 void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) {
-  require<InputError>(!gradients.empty() && gradients.size() <= kMostGradients,
-                      "optimizer: {} gradients in one pass, expected 1 to {}", gradients.size(), kMostGradients);
+  require_count(gradients.size());
   for (const auto& one : gradients) {
     require<ShapeError>(one.size() == size_ && from.size() == size_ && to.size() == size_,
                         "optimizer: {} gradients for {} weights to {} weights, expected {} of each", one.size(), from.size(),
@@ -90,6 +94,7 @@ void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradient
 }
 
 void Optimizer::advance(Exec& exec, int steps) {
+  require_count(static_cast<std::size_t>(steps));
   std::array<float, kMostGradients> rates{};
   for (auto& rounded : std::span(rates).first(static_cast<std::size_t>(steps))) {
     ++steps_;

@@ -43,7 +43,7 @@ class Optimizer {
   /// gradients, each (size). Reads `from` and writes `to`, both (size): the same memory, or apart.
   void step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to);
 
-  /// Counts steps and puts their rates where apply() reads them.
+  /// Counts 1 to kMostGradients steps and puts their rates where apply() reads them.
   void advance(Exec& exec, int steps = 1);
   /// Computes the steps. Its arguments are the same in every step, so a captured apply() can be replayed after advance().
   void apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) const;

@@ -18,8 +18,8 @@ namespace apam::engine {
 /// Owns the optimizer of one model; the weights stay in the arena, which must outlive it.
 class Updater {
  public:
-  static constexpr float kStatisticsMomentum = 0.1F;  // PyTorch's default
-  static constexpr std::int64_t kCheckInterval = 100;
+  static constexpr float kStatisticsMomentum = 0.1F;   // PyTorch's default
+  static constexpr std::int64_t kCheckInterval = 100;  // updates, of non_finite_tensor() on a GPU
 
   /// Throws InputError for invalid options.
   Updater(Exec& exec, const ParameterArena& arena, const OptimizerOptions& options);
