@@ -2,8 +2,9 @@
 """Times whole training steps of a net in PyTorch on random images, like build/bench/step: forward, backward and AMSGrad.
 
 Prints one line of JSON per batch size. On a GPU the optimizer is the fused one, one timing is of 20 steps, between which the
-host does not wait, and float32 is not replaced by TF32; --mode max-autotune compiles forward and backward. The nets are in tests/pytorch/models.py. compare.py passes both files as one program on standard
-input, so the Python that runs it needs no access to them.
+host does not wait, and float32 is not replaced by TF32; --mode max-autotune compiles forward and backward. The nets are in
+tests/pytorch/models.py. compare.py passes both files as one program on standard input, so the Python that runs it needs no
+access to them.
 """
 
 import argparse

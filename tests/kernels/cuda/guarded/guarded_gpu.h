@@ -2,8 +2,7 @@
 //
 //   - Its memory is ordinary memory that only its own work may touch: a host access is a segmentation fault.
 //   - Its work is late: kernels, copies and fills of a stream run only when the host waits for them, or for an event behind
-//   them.
-//     So host code that does not wait reads old values, every time.
+//     them. So host code that does not wait reads old values, every time.
 //   - Graphs record work as CUDA does: no waiting, no allocation, and no copies of host memory that is not pinned.
 //   - Kernels are those of kernels/cuda, on the emulator; it can also leave them out, to count launches of large nets.
 #pragma once
