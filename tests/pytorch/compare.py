@@ -33,6 +33,7 @@ TRIALS = 4
 GRADIENT_BOUND = 1e-4  # relative error of a tensor; float32 rounding gives about 1e-6
 TRAINING_BOUND = 1e-3  # relative to the change of a tensor by a few updates
 UPDATES = 3
+KERNELS = "native"  # for training and evaluation. A provider is named, since to time them all takes longer than the comparison
 MEAN = torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64).view(3, 1, 1)
 DEVIATION = torch.tensor([0.2023, 0.1994, 0.2010], dtype=torch.float64).view(3, 1, 1)
 
@@ -152,7 +153,7 @@ class Comparison:
         safetensors_file.write(initial, net.state_dict())
         self.apam("train", "--net", self.options.net, "--data", "cifar10", "--data-root", data, "--exchange", "local",
                   "--optimizer", "sgd", "--lr", rate, "--batch", batch, "--max-updates", UPDATES, "--order", "sequential",
-                  "--augment", "none", "--init", initial, "--out", run)
+                  "--augment", "none", "--init", initial, "--out", run, "--kernels", KERNELS)
         net.load_state_dict(safetensors_file.read(run / "model.safetensors"), strict=True)
 
         expected = copy.deepcopy(start).train()
@@ -191,7 +192,7 @@ class Comparison:
 
         report = self.folder / "eval.json"
         self.apam("eval", "--net", self.options.net, "--weights", weights, "--data", "cifar10", "--data-root", data, "--batch",
-                  batch, "--json", report)
+                  batch, "--json", report, "--kernels", KERNELS)
         found = json.loads(report.read_text())
         loss, accuracy = found["test_loss"], found["test_accuracy"]
         self.check(abs(loss / expected_loss - 1) < 1e-5, f"evaluation: loss {loss:.7f}, expected {expected_loss:.7f}")
@@ -207,9 +208,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apam", required=True, help="path of the program")
     parser.add_argument("--net", required=True, choices=models.NETS)
-    parser.add_argument("--batch", type=int, default=4, help="images per batch [4]")
+    parser.add_argument("--batch", type=int, default=2, help="images per batch [2]")
     parser.add_argument("--classes", type=int, nargs="*", default=[10], help="numbers of classes to compare gradients for [10]")
-    parser.add_argument("--kernels", nargs="*", default=["auto"], help="kernel selections to compare gradients for [auto]")
+    parser.add_argument("--kernels", nargs="*", default=[KERNELS], help=f"kernel selections to compare gradients for [{KERNELS}]")
     options = parser.parse_args()
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory(prefix="apam-pytorch-") as folder:
