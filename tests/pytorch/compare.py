@@ -209,15 +209,14 @@ def main():
     parser.add_argument("--apam", required=True, help="path of the program")
     parser.add_argument("--net", required=True, choices=models.NETS)
     parser.add_argument("--batch", type=int, default=2, help="images per batch [2]")
-    parser.add_argument("--classes", type=int, nargs="*", default=[10], help="numbers of classes to compare gradients for [10]")
+    parser.add_argument("--classes", type=int, default=10, help="classes of the gradients' net [10]; the trained one has 10")
     parser.add_argument("--kernels", nargs="*", default=[KERNELS], help=f"kernel selections to compare gradients for [{KERNELS}]")
     options = parser.parse_args()
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory(prefix="apam-pytorch-") as folder:
         comparison = Comparison(options, pathlib.Path(folder))
-        for classes in options.classes:
-            for kernels in options.kernels:
-                comparison.gradients(classes, kernels)
+        for kernels in options.kernels:
+            comparison.gradients(options.classes, kernels)
         comparison.training_and_evaluation()
         return 1 if comparison.failures else 0
 
