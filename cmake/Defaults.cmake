@@ -38,7 +38,7 @@ set(APAM_COMMON_HEADERS <algorithm> <array> <chrono> <cstdint> <filesystem> <fun
   <string_view> <vector> <fmt/format.h> <fmt/ranges.h>)
 
 function(apam_common_headers target)
-  if(APAM_PCH)
+  if(APAM_PCH STREQUAL "ON")
     target_precompile_headers(${target} PRIVATE ${APAM_COMMON_HEADERS})
   endif()
 endfunction()

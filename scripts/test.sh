@@ -10,6 +10,6 @@ case "${1:-}" in -h | --help) usage; exit ;; esac
 
 "$root/scripts/install_packages.sh" build test plot
 cd "$root"
-cmake --preset release -DAPAM_TESTS=ON -DAPAM_BENCH=ON
+cmake --preset release -DAPAM_TESTS=ON -DAPAM_BENCH=ON -DAPAM_PCH=TESTS
 cmake --build --preset release
-ctest --preset release --parallel "$(nproc)" "$@"
+ctest --preset release --parallel "$(($(nproc) + 1))" "$@"  # tests often wait for processes and messages
