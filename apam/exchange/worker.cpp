@@ -4,7 +4,8 @@
 
 namespace apam::exchange {
 
-bool Worker::accept(const Reply& reply) {
+bool Worker::accept(const Delivery& delivery) {
+  const Reply& reply = delivery.reply;
   check(reply);
   version_ = reply.version;
   for (int i = 0; i < reply.lease_count; ++i) {
@@ -13,6 +14,8 @@ bool Worker::accept(const Reply& reply) {
   }
   if (reply.verdict == Verdict::stop) return false;
   require<ExchangeError>(!leases_.empty(), "worker: weights of version {} came without a lease", reply.version);
+  const Span<float> weights = source_.arena().weights();
+  if (delivery.weights.data() != weights.data()) copy(delivery.weights, weights);
   return true;
 }
 
@@ -27,11 +30,10 @@ GradientHeader Worker::compute() {
 
 std::int64_t Worker::run(WorkerTransport& transport, Control& control) {
   std::int64_t gradients = 0;
-  const auto& arena = source_.arena();
-  for (; accept(transport.pull(arena.weights())); ++gradients) {
+  for (; accept(transport.pull()); ++gradients) {
     GradientHeader header = compute();
     header.signal = control.stop_signal();
-    transport.push(header, arena.outgoing());
+    transport.push(header, source_.arena().outgoing());
   }
   return gradients;
 }

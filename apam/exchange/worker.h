@@ -14,9 +14,9 @@ class Worker {
  public:
   explicit Worker(GradientSource& source) : source_(source) {}
 
-  /// Takes a reply whose weights are already in source.arena().weights(), and announces the new leases. False after a stop.
-  /// Throws ExchangeError for an invalid reply, or one that leaves the worker without a lease.
-  bool accept(const Reply& reply);
+  /// Takes weights and leases, and announces the new leases. Weights that are not in source.arena() are copied there. False
+  /// after a stop. Throws ExchangeError for an invalid reply, or one that leaves the worker without a lease.
+  bool accept(const Delivery& delivery);
 
   /// Computes the gradient of the oldest lease into source.arena().outgoing().
   GradientHeader compute();

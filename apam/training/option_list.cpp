@@ -166,7 +166,7 @@ List describe(TrainOptions& options) {
               .help = "local: computes each gradient on weights picked at random from this many latest versions; 1: on "
                       "the latest",
               .least = 1,
-              .most = exchange::DelayedWeights::kMostDelay}));
+              .most = exchange::ArtificialDelay::kMostDelay}));
   add_optimizer(list, options);
   add_learning_rate(list, options);
   add_schedule(list, options);

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "apam/exchange/mpi/environment.h"
+#include "apam/training/evaluator.h"
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
 #include "kernels/runtime/available_memory.h"
@@ -73,7 +74,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["threads"] = plan.budget.threads;
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
-  config["weight_history_bytes"] = plan.history_bytes;
+  config["weight_history_bytes"] = plan.history_bytes();
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
   config["data_sha256"] = data.content_sha256.empty() ? Json() : Json(data.content_sha256);
@@ -100,10 +101,14 @@ std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
   std::string text = fmt::format("{} ({} parameters, {} classes), {} updates of {} images, {}\n{}", options.net.name,
                                  plan.net->layout().parameter_count(), plan.net->classes(), plan.schedule.total_updates,
                                  options.batch, describe(plan.budget, options.exchange), data::describe(plan.train->dataset()));
-  if (plan.delayed()) {
+  if (plan.delayed) {
     text +=
         fmt::format("\nartificial delay: each gradient is computed on one of the last {} versions of the weights ({:.1f} MiB)",
-                    options.max_delay, in_mib(plan.history_bytes));
+                    options.max_delay, in_mib(plan.history_bytes()));
+  }
+  if (options.exchange == "async") {
+    text += fmt::format("\nweight history: {} versions, {:.1f} MiB (a version per worker, {} for evaluations, 2 for updates)",
+                        plan.history.slots, in_mib(plan.history_bytes()), BackgroundEvaluator::kMostVersions);
   }
   return text;
 }

@@ -19,7 +19,7 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
                                          .total_updates = plan.schedule.total_updates,
                                          .workers = plan.budget.workers,
                                          .log_every = options.log_every,
-                                         .delayed = plan.delayed()};
+                                         .delayed = plan.delayed};
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));

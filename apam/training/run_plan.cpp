@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "apam/exchange/artificial_delay.h"
+#include "apam/exchange/local/direct.h"
+#include "apam/training/evaluator.h"
 #include "apam/training/usage_error.h"
 #include "data/sanity_check.h"
 #include "kernels/runtime/available_memory.h"
@@ -42,17 +44,24 @@ engine::RateSchedule rate_schedule(const TrainOptions& options, std::int64_t per
   return schedule;
 }
 
-/// Bytes for the versions of --max-delay; 0 without delay.
-std::size_t history_bytes(const TrainOptions& options, Device device, std::size_t weights) {
-  if (options.max_delay == 1) return 0;
-  require<UsageError>(options.exchange == "local", "--max-delay {}: is for --exchange local, got {}", options.max_delay,
-                      options.exchange);
-  const std::size_t bytes = exchange::DelayedWeights::bytes(weights, options.max_delay);
+/// The versions of the state that are in memory: those of --max-delay, those of asynchronous training, or one that is updated
+/// in place.
+exchange::HistoryLayout history_layout(const TrainOptions& options, int workers, const engine::ParameterLayout& model) {
+  const std::size_t weights = model.weights_size(), statistics = model.statistics_size();
+  require<UsageError>(options.max_delay == 1 || options.exchange == "local", "--max-delay {}: is for --exchange local, got {}",
+                      options.max_delay, options.exchange);
+  if (options.max_delay > 1) return exchange::ArtificialDelay::history(weights, statistics, options.max_delay);
+  if (options.exchange != "async") return exchange::in_place(model);
+  return {weights, statistics, 1, exchange::HistoryLayout::slots_for(workers, BackgroundEvaluator::kMostVersions)};
+}
+
+void require_memory(const TrainOptions& options, Device device, const exchange::HistoryLayout& history) {
+  if (options.max_delay == 1) return;
+  const std::size_t bytes = history.bytes();
   const auto available = device.kind == DeviceKind::cpu ? available_memory() : std::nullopt;
   require<DeviceError>(!available || bytes <= *available,
-                       "--max-delay {}: {} versions of {} weights need {:.1f} MiB of memory, {:.1f} MiB are available",
-                       options.max_delay, options.max_delay, weights, in_mib(bytes), in_mib(available.value_or(0)));
-  return bytes;
+                       "--max-delay {}: {} versions of {} floats need {:.1f} MiB of memory, {:.1f} MiB are available",
+                       options.max_delay, options.max_delay, history.state(), in_mib(bytes), in_mib(available.value_or(0)));
 }
 
 data::BatchOptions batch_options(const TrainOptions& options) {
@@ -99,7 +108,9 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan.schedule = make_schedule(options, plan.train->per_epoch());
   plan.optimizer.schedule = rate_schedule(options, plan.train->per_epoch(), plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
-  plan.history_bytes = history_bytes(options, plan.exec.device, plan.net->layout().weights_size());
+  plan.history = history_layout(options, budget.workers, plan.net->layout());
+  plan.delayed = options.max_delay > 1;
+  require_memory(options, plan.exec.device, plan.history);
   return plan;
 }
 

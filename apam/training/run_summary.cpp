@@ -39,6 +39,8 @@ int exit_code(const exchange::Ending& ending) {
       return 128 + ending.signal;
     case exchange::Ending::Why::diverged:
       return 3;
+    case exchange::Ending::Why::deserted:
+      return 1;
   }
   return 1;
 }
@@ -75,7 +77,7 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["eval_split"] = options.eval_split;
   json["exchange"] = options.exchange;
   json["max_delay"] = options.max_delay;
-  json["weight_history_bytes"] = plan.history_bytes;
+  json["weight_history_bytes"] = plan.history_bytes();
   json["transport"] = summary.exchange.transport;
   json["ranks"] = plan.budget.ranks;
   json["threads"] = plan.budget.threads;
@@ -96,7 +98,7 @@ std::string describe(const RunSummary& summary, const RunPlan& plan, const std::
   text += fmt::format("{} updates in {}  {:.1f} images/s  train loss {:.4f}", summary.updates,
                       describe_duration(summary.seconds), summary.images_per_second, summary.train_loss);
   const exchange::Staleness& staleness = summary.staleness;
-  const bool stale = plan.budget.workers > 1 || plan.delayed();
+  const bool stale = plan.budget.workers > 1 || plan.delayed;
   if (stale) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
   return text + fmt::format("\nrun folder {}", folder.string());
 }

@@ -1,6 +1,6 @@
-// The master's side. Each worker has a slot: a buffer for its contribution, the copy of the weights in flight to it, and four
+// The master's side. Each worker has a slot: a buffer for its contribution, the version of the weights sent to it, and four
 // requests. A gradient has arrived when its header and its values have, in either order.
-#include <array>
+#include <chrono>
 #include <exception>
 
 #include "apam/exchange/mpi/protocol.h"
@@ -15,9 +15,9 @@ enum Place : std::size_t { kHeaderReceive, kValuesReceive, kReplySend, kWeightsS
 struct Slot {
   GradientHeader header;
   Reply reply;
-  Buffer values;    // (contribution)
-  Buffer weights;   // (weights)
-  int missing = 0;  // parts of the gradient that have not arrived: 2, 1 or 0
+  Buffer values;       // (contribution)
+  VersionRef version;  // in flight to the worker, or computed on
+  int missing = 0;     // parts of the gradient that have not arrived: 2, 1 or 0
 };
 
 class MpiMasterTransport final : public MasterTransport {
@@ -29,10 +29,7 @@ class MpiMasterTransport final : public MasterTransport {
                            communicator_.ranks());
     agree_on_sizes(communicator_, sizes);
     slots_ = std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(workers()));
-    for (Slot& slot : *slots_) {
-      slot.values = Buffer({}, sizes.contribution * sizeof(float));
-      slot.weights = Buffer({}, sizes.weights * sizeof(float));
-    }
+    for (Slot& slot : *slots_) slot.values = Buffer({}, sizes.contribution * sizeof(float));
   }
 
   ~MpiMasterTransport() override {
@@ -45,30 +42,38 @@ class MpiMasterTransport final : public MasterTransport {
   int workers() const override { return communicator_.ranks() - 1; }
   std::string_view name() const override { return "mpi (host buffers)"; }
 
-  std::span<const GradientMessage> wait_some() override {
+  std::span<const GradientMessage> poll(Duration timeout) override {
+    const auto end = std::chrono::steady_clock::now() + timeout;
     Backoff backoff;
-    while (arrived_.empty()) poll(backoff);
+    do {
+      progress(backoff);
+    } while (arrived_.empty() && std::chrono::steady_clock::now() < end);
     handed_.clear();
     std::swap(arrived_, handed_);
+    for (const GradientMessage& message : handed_) {
+      wait_for_sends(message.worker);  // returns at once: the worker has answered them
+      (*slots_)[static_cast<std::size_t>(message.worker)].version = {};
+    }
     return handed_;
   }
 
-  void reply(int worker, const Reply& reply, ConstSpan<float> weights) override {
-    const auto host = weights.host();
-    require<ExchangeError>(host.size() == sizes_.weights, "mpi: {} weights for messages of {}", host.size(), sizes_.weights);
+  void send(int worker, const Reply& reply, const VersionRef& version) override {
     Slot& slot = slots_->at(static_cast<std::size_t>(worker));
-    wait_for_sends(worker);  // returns at once: the worker has replied to them
+    require<ExchangeError>(static_cast<bool>(version) == (reply.verdict == Verdict::proceed),
+                           "mpi: a reply to worker {} {} weights", worker, version ? "to stop has" : "to proceed has no");
+    std::span<const float> weights;
+    if (version) weights = version.weights().host();
+    require<ExchangeError>(!version || weights.size() == sizes_.weights, "mpi: {} weights for messages of {}", weights.size(),
+                           sizes_.weights);
     slot.reply = reply;
-    if (reply.verdict == Verdict::proceed) {
-      post_receives(worker);
-      copy(weights, slot.weights.as<float>());
-    }
+    if (version) post_receives(worker);
     check(MPI_Isend(&slot.reply, sizeof(Reply), MPI_BYTE, rank_of(worker), kReply, communicator_.get(),
                     requests_.place(place(worker, kReplySend))),
           "MPI_Isend of a reply");
-    if (reply.verdict == Verdict::stop) return;
-    check(MPI_Isend(slot.weights.data(), count(sizes_.weights, "weights"), MPI_FLOAT, rank_of(worker), kWeights,
-                    communicator_.get(), requests_.place(place(worker, kWeightsSend))),
+    if (!version) return;
+    slot.version = version;
+    check(MPI_Isend(weights.data(), count(sizes_.weights, "weights"), MPI_FLOAT, rank_of(worker), kWeights, communicator_.get(),
+                    requests_.place(place(worker, kWeightsSend))),
           "MPI_Isend of weights");
   }
 
@@ -92,11 +97,11 @@ class MpiMasterTransport final : public MasterTransport {
 
   void wait_for_sends(int worker) {
     Backoff backoff;
-    while (requests_.active(place(worker, kReplySend)) || requests_.active(place(worker, kWeightsSend))) poll(backoff);
+    while (requests_.active(place(worker, kReplySend)) || requests_.active(place(worker, kWeightsSend))) progress(backoff);
   }
 
   // Progresses all requests, collects complete gradients, and pauses if nothing completed.
-  void poll(Backoff& backoff) {
+  void progress(Backoff& backoff) {
     const auto completed = requests_.test("mpi: a message between the master and a worker");
     for (const auto& [index, bytes] : completed) {
       const int worker = static_cast<int>(index / kRequests);
