@@ -1,6 +1,7 @@
 #include "apam/exchange/leases.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "apam/exchange/error.h"
 
@@ -55,6 +56,15 @@ void Leases::apply(int worker) {
   pop(worker);
   ++counts_.applied;
 }
+
+void Leases::keep(int worker) {
+  pop(worker);
+  ++kept_;
+}
+
+void Leases::apply_kept() { counts_.applied += std::exchange(kept_, 0); }
+
+void Leases::abandon_kept() { counts_.abandoned += std::exchange(kept_, 0); }
 
 void Leases::refuse(int worker) {
   returned_.insert(pop(worker));

@@ -4,7 +4,7 @@
 // that was returned, or else the next new one. So a worker holds one lease to compute and one to prefetch, until the batches
 // run out. A lease is returned if its gradient was refused or its worker left.
 //
-//   granted = applied + refused + cancelled + abandoned + held by workers
+//   granted = applied + refused + cancelled + abandoned + outstanding + kept
 #pragma once
 
 #include <cstdint>
@@ -44,13 +44,19 @@ class Leases {
   /// Throws ExchangeError unless `batch` is the oldest lease of the worker.
   void check_oldest(int worker, std::int64_t batch) const;
 
-  /// The oldest lease of the worker: its gradient is applied; or it is dealt again.
+  /// The oldest lease of the worker: its gradient is applied; or kept for an update by several; or it is dealt again.
   void apply(int worker);
+  void keep(int worker);
   void refuse(int worker);
   void cancel(int worker);
 
   /// All leases of the worker are dealt again, to others.
   void abandon(int worker);
+
+  /// The gradients that were kept are applied; or lost, at the end of a run.
+  void apply_kept();
+  void abandon_kept();
+  std::int64_t kept() const { return kept_; }
 
   std::size_t outstanding(int worker) const { return workers_.at(static_cast<std::size_t>(worker)).leases.size(); }
   bool can_deal() const { return !returned_.empty() || next_ < total_; }
@@ -69,6 +75,7 @@ class Leases {
   std::int64_t next_;
   std::vector<WorkerLeases> workers_;
   std::set<std::int64_t> returned_;
+  std::int64_t kept_ = 0;
   LeaseCounts counts_;
 };
 

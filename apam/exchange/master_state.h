@@ -16,6 +16,9 @@
 //
 // A worker is answered when its gradient has been taken. If no lease is left for it, it waits: leases of a worker that leaves
 // are dealt again. All waiting workers are stopped at the end of the run.
+//
+// A staleness policy (policies/policy.h) may refuse a gradient, cancel a computation, let a worker wait, change the learning
+// rate of an update or the gradient, and make an update of several gradients.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +33,8 @@
 #include "apam/exchange/ending.h"
 #include "apam/exchange/leases.h"
 #include "apam/exchange/observer.h"
+#include "apam/exchange/policies/changed_gradient.h"
+#include "apam/exchange/policies/policy.h"
 #include "apam/exchange/staleness.h"
 #include "apam/exchange/transport.h"
 #include "engine/optim/updater.h"
@@ -65,22 +70,36 @@ struct Applied {
 struct Snapshot {
   StateSnapshot state;
 };
+/// A gradient was too stale; its worker is answered as always.
+struct Refuse {
+  int worker = 0;
+  GradientHeader header;
+  std::int64_t staleness = 0;
+};
+/// The worker's computation on weights of version `computed_at` would be refused.
+struct Cancel {
+  int worker = 0;
+  std::int64_t computed_at = 0;
+};
 /// Every worker has been stopped or has left. The last action of a run.
 struct Stop {};
-using Action = std::variant<Send, Applied, Snapshot, Stop>;
+using Action = std::variant<Send, Applied, Snapshot, Refuse, Cancel, Stop>;
 
 struct MasterOptions {
   int workers = 1;
   Schedule schedule;
-  const ArtificialDelay* delay = nullptr;  ///< replies carry older weights; null: the newest. For one worker
+  const ArtificialDelay* delay = nullptr;   ///< replies carry older weights; null: the newest. For one worker
+  const StalenessPolicy* policy = nullptr;  ///< null: none
+  std::optional<std::int64_t> batches{};    ///< mini-batches; nothing: total_updates times the policy's gradients per update
 };
 
 class MasterState {
  public:
   static constexpr int kMostTogether = engine::Optimizer::kMostGradients;
 
-  /// Updater and history must outlive the master. The history has its first version. Throws InputError without workers or
-  /// updates to make, for an updater or a history that is not at version 0, and for a delay and more than one worker.
+  /// All must outlive the master. The history has its first version. Throws InputError without workers or updates to make, for
+  /// an updater or a history that is not at version 0, for a delay and more than one worker, and for batches that do not make
+  /// that many updates.
   MasterState(engine::Updater& updater, WeightHistory& history, const MasterOptions& options);
 
   /// Takes events that happened `at` seconds after the start, in order. The actions are valid until the next call, which
@@ -113,7 +132,15 @@ class MasterState {
   struct WorkerState {
     Phase phase = Phase::unknown;
     bool started = false;    // it was sent weights
+    bool asked = false;      // to cancel its computation
     std::int64_t given = 0;  // version of the weights last sent to it
+    std::int64_t taken = 0;  // its gradients that were applied or kept
+    VersionRef base;         // that version, for a policy that compensates
+  };
+  struct Taken {
+    GradientMessage message;
+    double step = 1;  // factor of the learning rate
+    std::int64_t tau = 0;
   };
 
   void take(const Joined& event);
@@ -125,28 +152,36 @@ class MasterState {
   WorkerState& state_of(int worker) { return states_[static_cast<std::size_t>(worker)]; }
   void check(const GradientMessage& message) const;
   void flush();
-  bool ends_pass(const GradientMessage& message) const;
+  bool ends_pass(const GradientHeader& last) const;
+  void refuse(const GradientMessage& message, std::int64_t tau);
+  void take_changed(const GradientMessage& message, const Arrival& arrival);
+  void take_for_mean(const GradientMessage& message);
   void answer(int worker);
+  bool must_wait(int worker) const;
+  void cancel_stale();
   void stop(int worker);
   void settle();
   bool running() const { return ending_.why == Ending::Why::complete && version() < schedule_.total_updates; }
-  void end(Ending::Why why, int signal) { ending_ = {why, version(), signal}; }
+  void end(Ending::Why why, int signal);
 
   engine::Updater& updater_;
   WeightHistory& history_;
   const ArtificialDelay* delay_;
+  const StalenessPolicy& policy_;
   Schedule schedule_;
   Leases leases_;
   DivergenceWatch watch_;
   Ending ending_;
   Staleness staleness_;
+  std::optional<ChangedGradient> changed_;  // for a policy that changes or averages gradients
+  GradientHeader mean_;                     // of the gradients kept for the next update
   std::vector<WorkerState> states_;
   int active_;         // workers that are neither stopped nor departed
   bool over_ = false;  // Stop was given
 
   // Of the current call.
   double at_ = 0;
-  std::vector<GradientMessage> pass_;  // taken, not applied yet
+  std::vector<Taken> pass_;  // not applied yet
   std::vector<Action> actions_;
 };
 

@@ -30,15 +30,16 @@ struct GradientHeader {
   std::int64_t batch = -1;       ///< the lease it fulfils
   double loss_sum = 0.0;         ///< over the rows of the batch
   std::int32_t rows = 0;
-  std::int32_t top1 = 0;    ///< rows classified correctly
-  std::int32_t top5 = 0;    ///< rows whose label has one of the five largest logits
-  std::int32_t signal = 0;  ///< stops the run; 0: none
+  std::int32_t top1 = 0;       ///< rows classified correctly
+  std::int32_t top5 = 0;       ///< rows whose label has one of the five largest logits
+  std::int32_t signal = 0;     ///< stops the run; 0: none
+  std::int32_t cancelled = 0;  ///< 1: given up at the master's request; rows is 0 and no values follow
 };
 
 struct GradientMessage {
   int worker = 0;  ///< 0 .. workers-1
   GradientHeader header;
-  ConstSpan<float> values;  ///< [ gradients | batch statistics ], valid until the reply to this worker
+  ConstSpan<float> values;  ///< [ gradients | batch statistics ], valid until the reply to this worker; empty if cancelled
 };
 
 enum class Verdict : std::uint8_t {
@@ -81,6 +82,10 @@ class MasterTransport {
   /// the transport keeps a copy of the reference. Before any gradient, the master calls it with the first weights.
   virtual void send(int worker, const Reply& reply, const VersionRef& version) = 0;
 
+  /// Asks the worker to give up its computation on weights of version `computed_at`, if it has not finished. Never waits. The
+  /// worker answers as always, with its gradient or with a header that is marked as cancelled. A transport may do nothing.
+  virtual void cancel(int /*worker*/, std::int64_t /*computed_at*/) {}
+
   /// Returns when all replies are sent. Called once, after every worker got a stop.
   virtual void finish() = 0;
 };
@@ -90,8 +95,12 @@ class WorkerTransport {
  public:
   virtual ~WorkerTransport() = default;
 
-  /// Sends a gradient. May read `values` until the next pull() returns, or after an error until the process ends.
+  /// Sends a gradient, or a header that is marked as cancelled and no values. May read `values` until the next pull() returns,
+  /// or after an error until the process ends.
   virtual void push(const GradientHeader& header, ConstSpan<float> values) = 0;
+
+  /// Whether the master has asked to give up the computation on weights of this version. Never waits.
+  virtual bool cancelled(std::int64_t /*computed_at*/) { return false; }
 
   /// Waits for the master's reply and its weights.
   virtual Delivery pull() = 0;

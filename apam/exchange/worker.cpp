@@ -14,8 +14,12 @@ bool Worker::accept(const Delivery& delivery) {
   }
   if (reply.verdict == Verdict::stop) return false;
   require<ExchangeError>(!leases_.empty(), "worker: weights of version {} came without a lease", reply.version);
-  const Span<float> weights = source_.arena().weights();
-  if (delivery.weights.data() != weights.data()) copy(delivery.weights, weights);
+  const engine::ParameterArena& arena = source_.arena();
+  if (arena.device().kind == DeviceKind::cpu) {
+    arena.read_weights_from(delivery.weights);
+  } else if (delivery.weights.data() != arena.weights().data()) {
+    copy(delivery.weights, arena.weights());
+  }
   return true;
 }
 
@@ -30,10 +34,13 @@ GradientHeader Worker::compute() {
 
 std::int64_t Worker::run(WorkerTransport& transport, Control& control) {
   std::int64_t gradients = 0;
-  for (; accept(transport.pull()); ++gradients) {
+  while (accept(transport.pull())) {
     GradientHeader header = compute();
+    const bool cancelled = transport.cancelled(version_);
+    if (cancelled) header = {.computed_at = version_, .batch = header.batch, .cancelled = 1};
     header.signal = control.stop_signal();
-    transport.push(header, source_.arena().outgoing());
+    transport.push(header, cancelled ? ConstSpan<float>() : source_.arena().outgoing());
+    if (!cancelled) ++gradients;
   }
   return gradients;
 }

@@ -9,7 +9,8 @@ Updater::Updater(Exec& exec, const ParameterArena& arena, const OptimizerOptions
 
 void Updater::apply(ConstSpan<float> contribution) { apply_each(std::span(&contribution, 1), arena_.state(), arena_.state()); }
 
-void Updater::apply_each(std::span<const ConstSpan<float>> contributions, ConstSpan<float> from, Span<float> to) {
+void Updater::apply_each(std::span<const ConstSpan<float>> contributions, ConstSpan<float> from, Span<float> to,
+                         std::span<const double> factors) {
   const auto& layout = arena_.layout();
   const std::size_t weights = layout.weights_size(), statistics = layout.statistics_size(), size = weights + statistics;
   require<ShapeError>(from.size() == size && to.size() == size, "update: from a state of {} floats to one of {}, expected {}",
@@ -23,7 +24,7 @@ void Updater::apply_each(std::span<const ConstSpan<float>> contributions, ConstS
     gradients.at(i) = contributions[i].subspan(0, weights);
   }
   optimizer_.step_each(exec_, std::span(gradients).first(contributions.size()), from.subspan(0, weights),
-                       to.subspan(0, weights));
+                       to.subspan(0, weights), factors);
   const Span<float> running = to.subspan(weights, statistics);
   if (from.data() != to.data()) copy(exec_, from.subspan(weights, statistics), running);
   for (const auto& one : contributions) {

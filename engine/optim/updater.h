@@ -30,8 +30,9 @@ class Updater {
   void apply(ConstSpan<float> contribution);
   /// One update per contribution, in order, in one pass over memory: the same bits as apply() for each. 1 to
   /// Optimizer::kMostGradients contributions. Reads the state `from` and writes the state `to`, which are the same memory or
-  /// apart. Throws ShapeError unless all are as large as the state.
-  void apply_each(std::span<const ConstSpan<float>> contributions, ConstSpan<float> from, Span<float> to);
+  /// apart. `factors`: of the learning rate of each update; empty: 1. Throws ShapeError unless all are as large as the state.
+  void apply_each(std::span<const ConstSpan<float>> contributions, ConstSpan<float> from, Span<float> to,
+                  std::span<const double> factors = {});
 
   /// Chooses the kernels of updates by up to this many contributions at once in advance.
   void choose_kernels(int contributions = 1);
@@ -44,6 +45,7 @@ class Updater {
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far
   double rate() const { return rate(version()); }              ///< learning rate of the last update
   double rate(std::int64_t update) const { return options().rate(update); }
+  int threads() const { return exec_.threads(); }
   const ParameterArena& arena() const { return arena_; }
   const OptimizerOptions& options() const { return optimizer_.options(); }
 

@@ -70,6 +70,7 @@ Model::Model(const QuadraticOptions& quadratic, const engine::OptimizerOptions& 
 
 void HandDriven::on(std::span<const Event> events, double at) {
   latest_.clear();
+  cancelled_.clear();
   carry_out(master_.on(events, at), *this, observer_);
 }
 

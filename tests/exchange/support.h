@@ -90,12 +90,16 @@ class HandDriven final : public MasterTransport {
   std::string_view name() const override { return "test"; }
   std::span<const GradientMessage> poll(Duration /*timeout*/) override { return {}; }
   void send(int worker, const Reply& reply, const VersionRef& version) override;
+  void cancel(int worker, std::int64_t /*computed_at*/) override { cancelled_.push_back(worker); }
   void finish() override {}
+
+  const std::vector<int>& cancelled() const { return cancelled_; }  ///< by the latest on()
 
  private:
   MasterState& master_;
   Observer& observer_;
   std::map<int, Delivery> latest_;
+  std::vector<int> cancelled_;
 };
 
 /// One source per worker, each with its own delay.

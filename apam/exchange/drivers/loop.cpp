@@ -16,6 +16,7 @@ constexpr Duration kPatience = std::chrono::milliseconds(100);
 void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer) {
   for (const Action& action : actions) {
     if (const auto* send = std::get_if<Send>(&action)) transport.send(send->worker, send->reply, send->version);
+    if (const auto* cancel = std::get_if<Cancel>(&action)) transport.cancel(cancel->worker, cancel->computed_at);
   }
   for (const Action& action : actions) {
     if (const auto* applied = std::get_if<Applied>(&action)) observer.on_update(applied->record);

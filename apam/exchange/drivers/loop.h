@@ -16,7 +16,7 @@ namespace apam::exchange {
 /// observer.
 void run_master(MasterState& state, MasterTransport& transport, Control& control, Observer& observer);
 
-/// Sends the replies, then tells the observer.
+/// Sends replies and cancellations, then tells the observer.
 void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer);
 
 }  // namespace apam::exchange

@@ -20,6 +20,7 @@ std::span<const GradientMessage> ScriptedTransport::poll(Duration /*timeout*/) {
                         state.phase == Phase::stopped ? "has stopped" : "waits for a reply");
     state.phase = Phase::waiting;
     const GradientHeader header = state.worker.compute();
+    state.version = {};
     messages_.push_back({index, header, state.source->arena().outgoing()});
   }
   arrivals_.pop_front();
@@ -29,7 +30,7 @@ std::span<const GradientMessage> ScriptedTransport::poll(Duration /*timeout*/) {
 void ScriptedTransport::send(int worker, const Reply& reply, const VersionRef& version) {
   auto& state = workers_.at(static_cast<std::size_t>(worker));
   require<ExchangeError>(state.phase == Phase::waiting, "script: worker {} gets a reply, but does not wait for one", worker);
-  // The worker copies the weights at once, so the version is not kept.
+  state.version = version;
   const Delivery delivery{reply, version ? version.weights() : ConstSpan<float>()};
   state.phase = state.worker.accept(delivery) ? Phase::working : Phase::stopped;
 }

@@ -36,6 +36,7 @@ class ScriptedTransport final : public MasterTransport {
     GradientSource* source;
     Worker worker;
     Phase phase = Phase::waiting;  // for its first weights
+    VersionRef version{};          // that it computes on
   };
 
   std::vector<WorkerState> workers_;

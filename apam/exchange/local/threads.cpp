@@ -39,6 +39,11 @@ class ThreadsExchange::ThreadsMasterTransport final : public MasterTransport {
     box.reply_came.notify_one();
   }
 
+  void cancel(int worker, std::int64_t computed_at) override {
+    const std::lock_guard lock(exchange_.mutex_);
+    exchange_.mailboxes_.at(static_cast<std::size_t>(worker)).cancelled = computed_at;
+  }
+
   void finish() override {}
 
  private:
@@ -57,6 +62,11 @@ class ThreadsExchange::ThreadsWorkerTransport final : public WorkerTransport {
     const std::lock_guard lock(exchange_.mutex_);
     exchange_.arrived_.push_back(index_);
     exchange_.gradient_came_.notify_one();
+  }
+
+  bool cancelled(std::int64_t computed_at) override {
+    const std::lock_guard lock(exchange_.mutex_);
+    return box_.cancelled == computed_at;
   }
 
   Delivery pull() override {

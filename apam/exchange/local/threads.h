@@ -44,10 +44,11 @@ class ThreadsExchange {
     ConstSpan<float> values;  // the worker's
     VersionRef version;       // sent to it; released when its next gradient is taken
     bool replied = false;
+    std::int64_t cancelled = -1;  // the latest version whose computation is to be given up
     std::condition_variable reply_came;
   };
 
-  std::mutex mutex_;  // guards arrived_, closed_ and Mailbox::replied
+  std::mutex mutex_;  // guards arrived_, closed_, Mailbox::replied and Mailbox::cancelled
   std::condition_variable gradient_came_;
   std::vector<int> arrived_;  // workers with untaken gradients, in order of arrival
   std::optional<std::string> closed_;

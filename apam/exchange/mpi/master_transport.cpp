@@ -1,4 +1,4 @@
-// The master's side. Each worker has a slot: a buffer for its contribution, the version of the weights sent to it, and four
+// The master's side. Each worker has a slot: a buffer for its contribution, the version of the weights sent to it, and five
 // requests. A gradient has arrived when its header and its values have, in either order.
 #include <chrono>
 #include <exception>
@@ -9,15 +9,17 @@
 namespace apam::exchange::mpi {
 namespace {
 
-constexpr std::size_t kRequests = 4;  // per worker, in the order of Tag
-enum Place : std::size_t { kHeaderReceive, kValuesReceive, kReplySend, kWeightsSend };
+constexpr std::size_t kRequests = 5;  // per worker, in the order of Tag
+enum Place : std::size_t { kHeaderReceive, kValuesReceive, kReplySend, kWeightsSend, kCancelSend };
 
 struct Slot {
   GradientHeader header;
   Reply reply;
   Buffer values;       // (contribution)
   VersionRef version;  // in flight to the worker, or computed on
-  int missing = 0;     // parts of the gradient that have not arrived: 2, 1 or 0
+  std::int64_t cancelled = 0;
+  int values_bytes = 0;  // received
+  int missing = 0;       // parts of the gradient that have not arrived: 2, 1 or 0
 };
 
 class MpiMasterTransport final : public MasterTransport {
@@ -77,8 +79,21 @@ class MpiMasterTransport final : public MasterTransport {
           "MPI_Isend of weights");
   }
 
+  void cancel(int worker, std::int64_t computed_at) override {
+    Slot& slot = slots_->at(static_cast<std::size_t>(worker));
+    if (requests_.active(place(worker, kCancelSend))) return;  // the worker has not looked at the former one yet
+    slot.cancelled = computed_at;
+    check(MPI_Isend(&slot.cancelled, sizeof(slot.cancelled), MPI_BYTE, rank_of(worker), kCancel, communicator_.get(),
+                    requests_.place(place(worker, kCancelSend))),
+          "MPI_Isend of a cancellation");
+  }
+
   void finish() override {
-    for (int worker = 0; worker < workers(); ++worker) wait_for_sends(worker);
+    Backoff backoff;
+    for (int worker = 0; worker < workers(); ++worker) {
+      wait_for_sends(worker);
+      while (requests_.active(place(worker, kCancelSend))) progress(backoff);
+    }
   }
 
  private:
@@ -111,12 +126,15 @@ class MpiMasterTransport final : public MasterTransport {
           check_received(bytes, sizeof(GradientHeader), "a gradient's header", rank_of(worker));
           break;
         case kValuesReceive:
-          check_received(bytes, slot.values.size_bytes(), "a gradient", rank_of(worker));
+          slot.values_bytes = bytes;
           break;
         default:
           continue;  // a send
       }
-      if (--slot.missing == 0) arrived_.push_back({worker, slot.header, slot.values.as<float>()});
+      if (--slot.missing > 0) continue;
+      const Span<float> values = slot.values.as<float>().subspan(0, slot.header.cancelled != 0 ? 0 : sizes_.contribution);
+      check_received(slot.values_bytes, values.size_bytes(), "a gradient", rank_of(worker));
+      arrived_.push_back({worker, slot.header, values});
     }
     if (completed.empty()) {
       backoff.pause(transferring() ? Backoff::Waiting::transfer : Backoff::Waiting::idle);

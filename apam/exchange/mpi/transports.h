@@ -1,7 +1,8 @@
 // The exchange over MPI, from and to host buffers. Rank 0 is the master, rank r > 0 is worker r - 1.
 //
 //   tag 1  worker -> master   GradientHeader             tag 3  master -> worker   Reply
-//   tag 2  worker -> master   contribution, floats       tag 4  master -> worker   weights, floats; not after a stop
+//   tag 2  worker -> master   contribution, floats;      tag 4  master -> worker   weights, floats; not after a stop
+//                             none if cancelled          tag 5  master -> worker   version whose computation is cancelled
 //
 // All sends and receives are non-blocking. The master keeps a receive posted for every worker that it has replied to. It sends
 // weights from the memory of the version; a worker receives them in its own memory. MPI moves large messages only inside its

@@ -33,8 +33,8 @@ class MpiWorkerTransport final : public WorkerTransport {
 
   void push(const GradientHeader& header, ConstSpan<float> values) override {
     const auto host = values.host();
-    require<ExchangeError>(host.size() == sizes_.contribution, "mpi: a contribution of {} floats for messages of {}",
-                           host.size(), sizes_.contribution);
+    require<ExchangeError>(host.size() == (header.cancelled != 0 ? 0 : sizes_.contribution),
+                           "mpi: a contribution of {} floats for messages of {}", host.size(), sizes_.contribution);
     headers_->sent = header;
     check(MPI_Isend(&headers_->sent, sizeof(GradientHeader), MPI_BYTE, kMaster, kGradientHeader, communicator_.get(),
                     requests_.place(kHeaderSend)),
@@ -44,17 +44,34 @@ class MpiWorkerTransport final : public WorkerTransport {
           "MPI_Isend of a gradient");
   }
 
+  bool cancelled(std::int64_t computed_at) override {
+    receive_cancellations();
+    return cancelled_ == computed_at;
+  }
+
   Delivery pull() override {
     check(MPI_Irecv(&headers_->received, sizeof(Reply), MPI_BYTE, kMaster, kReply, communicator_.get(),
                     requests_.place(kReplyReceive)),
           "MPI_Irecv of a reply");
     Backoff backoff;
     while (requests_.any_active()) poll(backoff);
+    receive_cancellations();
     const Reply& reply = headers_->received;
     return {reply, reply.verdict == Verdict::proceed ? ConstSpan<float>(weights_) : ConstSpan<float>()};
   }
 
  private:
+  /// Those that have arrived. They are few and rare, so there is no posted receive.
+  void receive_cancellations() {
+    int arrived = 1;
+    while (arrived != 0) {
+      check(MPI_Iprobe(kMaster, kCancel, communicator_.get(), &arrived, MPI_STATUS_IGNORE), "MPI_Iprobe for a cancellation");
+      if (arrived == 0) return;
+      check(MPI_Recv(&cancelled_, sizeof(cancelled_), MPI_BYTE, kMaster, kCancel, communicator_.get(), MPI_STATUS_IGNORE),
+            "MPI_Recv of a cancellation");
+    }
+  }
+
   void poll(Backoff& backoff) {
     const auto completed = requests_.test("mpi: a message between a worker and the master");
     for (const auto& [index, bytes] : completed) {
@@ -80,6 +97,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   Communicator communicator_;
   MessageSizes sizes_;
   Span<float> weights_;
+  std::int64_t cancelled_ = -1;  // the latest version whose computation is to be given up
   Requests requests_;
   std::unique_ptr<Headers> headers_;
 };
