@@ -64,8 +64,8 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   output.save(arena, batches_before, master.ending());
   output.metrics().finish();
   const exchange::Ending ending = with_late_signal(master.ending(), interruption);
-  const std::string text =
-      output.close(arena, {"none (one process)", ending, master.divergence()}, {training::report_process(exec.report())});
+  const std::string text = output.close(arena, {"none (one process)", ending, master.divergence(), master.leases()},
+                                        {training::report_process(exec.report())});
   if (!text.empty()) std::cout << text << std::endl;
   return training::exit_code(ending);
 }

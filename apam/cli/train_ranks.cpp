@@ -241,10 +241,14 @@ training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& 
     return {};
   }
   const auto transport = exchange::mpi::make_master_transport(environment, sizes);
-  exchange::MasterState master(*rank.updater, *rank.history, {.workers = transport->workers(), .schedule = rank.plan.schedule});
+  exchange::MasterState master(*rank.updater, *rank.history,
+                               {.workers = transport->workers(),
+                                .schedule = rank.plan.schedule,
+                                .policy = rank.plan.policy.get(),
+                                .batches = rank.plan.batches});
   run_master(master, *transport, control, rank.output->metrics());
   copy(rank.history->current().state(), rank.arena->state());
-  return {std::string(transport->name()), master.ending(), master.divergence()};
+  return {std::string(transport->name()), master.ending(), master.divergence(), master.leases()};
 }
 
 /// Everything after the set-up. All ranks return the exit code of rank 0.

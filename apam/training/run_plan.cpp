@@ -72,18 +72,37 @@ data::BatchOptions batch_options(const TrainOptions& options) {
           .seed = options.seed};
 }
 
-exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_epoch) {
+/// Null for `none`.
+std::shared_ptr<const exchange::StalenessPolicy> make_staleness_policy(const TrainOptions& options) {
+  const exchange::PolicyOptions policy{.name = options.staleness_policy,
+                                       .bound = options.staleness_bound,
+                                       .gradients = options.staleness_gradients,
+                                       .factor = options.staleness_factor};
+  const bool none = policy.name == "none";
+  require<UsageError>(none || options.exchange == "async", "--staleness-policy {}: is for --exchange async, got {}",
+                      policy.name, options.exchange);
+  auto made = checking_usage([&] { return exchange::make_policy(policy); });
+  return none ? nullptr : std::move(made);
+}
+
+/// Batches, updates and snapshots. An epoch has `per_epoch` batches, and `per_update` of them make an update.
+void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_epoch, std::int64_t per_update) {
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
   const std::int64_t epochs = options.epochs.value_or(1);
   require<UsageError>(epochs <= most / per_epoch, "--epochs {}: too many, at {} updates each", epochs, per_epoch);
-  exchange::Schedule schedule{.total_updates = epochs * per_epoch};
+  plan.batches = epochs * per_epoch;
   if (options.max_updates > 0) {
+    require<UsageError>(options.max_updates <= most / per_update, "--max-updates {}: too many, at {} batches each",
+                        options.max_updates, per_update);
     const bool only_limit = !options.epochs.has_value();
-    schedule.total_updates = only_limit ? options.max_updates : std::min(schedule.total_updates, options.max_updates);
+    const std::int64_t limit = options.max_updates * per_update;
+    plan.batches = only_limit ? limit : std::min(plan.batches, limit);
   }
-  schedule.keep_going = options.keep_going;
-  schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : per_epoch;
-  return schedule;
+  const auto updates_of = [&](std::int64_t batches) { return batches / per_update + (batches % per_update != 0 ? 1 : 0); };
+  plan.updates_per_epoch = updates_of(per_epoch);
+  plan.schedule.total_updates = updates_of(plan.batches);
+  plan.schedule.keep_going = options.keep_going;
+  plan.schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : plan.updates_per_epoch;
 }
 
 }  // namespace
@@ -105,8 +124,9 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
                       info.train_images);
   plan.train = std::make_shared<const data::Batches>(dataset, batches);
   plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
-  plan.schedule = make_schedule(options, plan.train->per_epoch());
-  plan.optimizer.schedule = rate_schedule(options, plan.train->per_epoch(), plan.schedule.total_updates);
+  plan.policy = make_staleness_policy(options);
+  plan_schedule(plan, options, plan.train->per_epoch(), plan.policy ? plan.policy->gradients_per_update() : 1);
+  plan.optimizer.schedule = rate_schedule(options, plan.updates_per_epoch, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
   plan.history = history_layout(options, budget.workers, plan.net->layout());
   plan.delayed = options.max_delay > 1;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apam/exchange/observer.h"
+#include "apam/exchange/policies/policy.h"
 #include "apam/exchange/weight_history.h"
 #include "apam/training/factories.h"
 #include "apam/training/options.h"
@@ -25,10 +26,13 @@ struct RunPlan {
   std::unique_ptr<nets::Net> net;
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;
-  exchange::HistoryLayout history;    ///< versions of the state that the process with the master holds
-  bool delayed = false;               ///< artificial delay
-  ExecOptions exec;                   ///< with budget.threads
-  std::vector<std::string> warnings;  ///< about the data, one line each
+  exchange::HistoryLayout history;                          ///< versions of the state that the process with the master holds
+  bool delayed = false;                                     ///< artificial delay
+  std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
+  std::int64_t batches = 0;                                 ///< mini-batches of the run
+  std::int64_t updates_per_epoch = 1;                       ///< rounded up
+  ExecOptions exec;                                         ///< with budget.threads
+  std::vector<std::string> warnings;                        ///< about the data, one line each
 
   /// Memory of the versions; 0: none, the state is updated in place.
   std::size_t history_bytes() const { return history.slots == 1 ? 0 : history.bytes(); }

@@ -52,11 +52,20 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["train_accuracy"] = summary.train_accuracy;
   json["train_top5"] = summary.train_top5;
   json["updates"] = summary.updates;
-  json["epochs"] = static_cast<double>(summary.updates) / static_cast<double>(plan.train->per_epoch());
+  json["epochs"] = static_cast<double>(summary.updates) / static_cast<double>(plan.updates_per_epoch);
   json["seconds"] = summary.seconds;
   json["images_per_second"] = summary.images_per_second;
   const exchange::Staleness& staleness = summary.staleness;
   json["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
+  json["leases"] = nullptr;
+  if (const auto& leases = summary.exchange.leases) {
+    json["leases"] = {{"granted", leases->granted},
+                      {"applied", leases->applied},
+                      {"refused", leases->refused},
+                      {"cancelled", leases->cancelled},
+                      {"abandoned", leases->abandoned}};
+  }
+  json["staleness_policy"] = options.staleness_policy;
   json["updates_by_worker"] = staleness.by_worker();
   json["weights_sha256"] = summary.weights_sha256;
   json["state_sha256"] = summary.state_sha256;
@@ -100,6 +109,9 @@ std::string describe(const RunSummary& summary, const RunPlan& plan, const std::
   const exchange::Staleness& staleness = summary.staleness;
   const bool stale = plan.budget.workers > 1 || plan.delayed;
   if (stale) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
+  if (const auto& leases = summary.exchange.leases; leases && leases->refused + leases->cancelled > 0) {
+    text += fmt::format("  {} gradients refused, {} cancelled", leases->refused, leases->cancelled);
+  }
   return text + fmt::format("\nrun folder {}", folder.string());
 }
 

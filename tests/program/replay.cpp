@@ -64,7 +64,8 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
   exchange::WeightHistory history(
       exec.device(), {layout.weights_size(), layout.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)});
   history.publish_first(arena.state());
-  exchange::MasterState master(updater, history, {.workers = workers, .schedule = plan.schedule});
+  exchange::MasterState master(
+      updater, history, {.workers = workers, .schedule = plan.schedule, .policy = plan.policy.get(), .batches = plan.batches});
   run_master(master, transport, control, observer);
   copy(history.current().state(), arena.state());
   return nets::state_sha256(arena);
