@@ -10,6 +10,7 @@
 #include "apam/exchange/local/threads.h"
 #include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/policies/policy.h"
 #include "apam/exchange/worker.h"
 #include "tests/exchange/mpi_world.h"
 #include "tests/exchange/support.h"
@@ -98,6 +99,30 @@ TEST(MpiAsync, LargeMessages) {
   if (world().rank() != 0) return;
   expect_lawful(run.recorder, run.master.staleness(), workers(), 24);
   run.expect_replayed();
+}
+
+// Stale computations are cancelled: such a worker sends a header only, and its batch is dealt again.
+TEST(MpiAsync, CancelledComputationsAreDealtAgain) {
+  if (workers() < 2) GTEST_SKIP() << "for 3 ranks or more";
+  const auto policy = make_policy({.name = "ringmaster", .bound = 2});
+  QuadraticOptions quadratic = kModel;
+  if (world().rank() == 0) {
+    Model model(quadratic, amsgrad(0.01), workers());
+    Recorder recorder;
+    ScriptedControl control;
+    MasterState master(model.updater, model.history, {.workers = workers(), .schedule = {60}, .policy = policy.get()});
+    run_master(master, *mpi::make_master_transport(world(), sizes(quadratic)), control, recorder);
+    const LeaseCounts& counts = master.leases();
+    EXPECT_EQ(counts.applied, 60);
+    EXPECT_GT(counts.cancelled, 0) << "worker 1 is slow";
+    EXPECT_EQ(counts.granted, counts.ended());
+    EXPECT_LT(master.staleness().max(), 2);
+  } else {
+    quadratic.delay = milliseconds(world().rank() == 2 ? 20 : 1);
+    QuadraticSource source(quadratic);
+    ScriptedControl control;
+    Worker(source).run(*mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights()), control);
+  }
 }
 
 TEST(MpiAsync, RunsFollowOneAnother) {

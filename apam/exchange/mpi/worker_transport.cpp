@@ -61,12 +61,16 @@ class MpiWorkerTransport final : public WorkerTransport {
   }
 
  private:
-  /// Those that have arrived. They are few and rare, so there is no posted receive.
+  /// Those that have arrived. They are few and rare, so there is no posted receive. A probe that finds nothing lets MPI read
+  /// what has arrived, which the next one finds.
   void receive_cancellations() {
-    int arrived = 1;
-    while (arrived != 0) {
+    for (int unsuccessful = 0; unsuccessful < 2;) {
+      int arrived = 0;
       check(MPI_Iprobe(kMaster, kCancel, communicator_.get(), &arrived, MPI_STATUS_IGNORE), "MPI_Iprobe for a cancellation");
-      if (arrived == 0) return;
+      if (arrived == 0) {
+        ++unsuccessful;
+        continue;
+      }
       check(MPI_Recv(&cancelled_, sizeof(cancelled_), MPI_BYTE, kMaster, kCancel, communicator_.get(), MPI_STATUS_IGNORE),
             "MPI_Recv of a cancellation");
     }
