@@ -64,7 +64,7 @@ void add_staleness(List& list, TrainOptions& options) {
               .field = &options.staleness_policy,
               .group = group,
               .help = "async: what becomes of stale gradients; R, K and C are the next three options. bound: refused above R; "
-                      "ringmaster: refused and cancelled from R on; ssp: workers are at most R ahead of the slowest; "
+                      "ringmaster: refused and cancelled from R on; ssp: a worker more than R ahead of the slowest waits; "
                       "rennala: K of the current version are averaged; scaled: rate / (1 + C tau); fadas: min(rate, 1 / "
                       "tau) above R; cgad: gradient * e^(-C tau), to 0 at R; compensated: g + C g g (w_now - w_base)",
               .choices = {names.begin(), names.end()}}));

@@ -1,17 +1,17 @@
 // What a master does about stale gradients. A policy is a value: it decides, and the master (master_state.h) acts.
 //
-//   name         tau = staleness of a gradient                                 parameters                     source
-//   none         every gradient is applied as it is                                                           arXiv 2002.09095
-//   bound        refused if tau > R                                            bound R
-//   ringmaster   refused if tau >= R, and computations that reach R cancelled  bound R                        arXiv 2501.16168
-//   ssp          no worker is more than R gradients ahead of the slowest       bound R                        Ho et al., NIPS
-//   2013 rennala      K gradients of the current version are averaged, else refused gradients K                    arXiv
-//   2205.08768 scaled       learning rate / (1 + C tau)                                   factor C fadas        min(learning
-//   rate, 1 / tau) if tau > R                        bound R                        arXiv 2407.18365 cgad         gradient *
-//   e^(-C tau) (1 + cos(pi min(tau / R, 1))) / 2       bound R, factor C              arXiv 2605.09126 compensated  g + C g g
-//   (w_now - w_base)                                    factor C                       arXiv 1609.08326
+//   name         what becomes of a gradient of staleness tau               parameters   source
+//   none         applied as it is                                                       arXiv 2002.09095
+//   bound        refused if tau > R                                        R
+//   ringmaster   refused if tau >= R; computations that reach R cancelled  R            arXiv 2501.16168
+//   ssp          a worker more than R gradients ahead of the slowest waits R            Ho et al., NIPS 2013
+//   rennala      K of the current version averaged; older ones refused     K            arXiv 2205.08768
+//   scaled       learning rate / (1 + C tau)                               C
+//   fadas        min(learning rate, 1 / tau) if tau > R                    R            arXiv 2407.18365
+//   cgad         times e^(-C tau) (1 + cos(pi min(tau / R, 1))) / 2        R, C         arXiv 2605.09126
+//   compensated  g + C g g (w_now - w_base)                                C            arXiv 1609.08326
 //
-// A refused gradient is counted and its lease dealt again.
+// R: bound, K: gradients, C: factor. A refused gradient is counted and its lease dealt again.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Stale synchronous parallel (Ho et al., NIPS 2013): a worker that is R gradients ahead of the slowest one waits for it. R = 0
+// Stale synchronous parallel (Ho et al., NIPS 2013): a worker that is more than R gradients ahead of the slowest waits. R = 0
 // is lock-step.
 #include "apam/exchange/policies/table.h"
 
