@@ -40,20 +40,55 @@ std::size_t ParameterLayout::parameter_count() const {
   return count;
 }
 
-ParameterArena::ParameterArena(Device device, ParameterLayout layout, Contents contents) : layout_(std::move(layout)) {
+ParameterArena::ParameterArena(Device device, ParameterLayout layout, Contents contents)
+    : device_(device), layout_(std::move(layout)) {
+  if (contents == Contents::none) return;
   const std::size_t bytes = (layout_.weights_size() + layout_.statistics_size()) * sizeof(float);
   state_ = Buffer(device, bytes);
   zero(state());
+  weights_read_ = weights();
   if (contents == Contents::state_and_outgoing) {
-    outgoing_ = Buffer(device, bytes);
-    zero(outgoing());
+    own_outgoing_ = Buffer(device, bytes);
+    outgoing_ = own_outgoing_.as<float>();
+    zero(outgoing_);
   }
   reset_running_statistics();
+}
+
+void ParameterArena::require_usable(ConstSpan<float> memory, std::size_t size, std::string_view what) const {
+  require<ShapeError>(memory.size() == size, "parameters: {} of {} floats, the layout has {}", what, memory.size(), size);
+  require<DeviceError>(memory.device() == device_, "parameters: {} on {}, the arena is on {}", what, to_string(memory.device()),
+                       to_string(device_));
+  const auto past = reinterpret_cast<std::uintptr_t>(memory.data()) % (kAlignment * sizeof(float));
+  require<DeviceError>(past == 0, "parameters: {} at {} bytes past a multiple of {}, expected 0", what, past,
+                       kAlignment * sizeof(float));
+}
+
+void ParameterArena::use_outgoing(Span<float> outgoing) {
+  require_usable(outgoing, layout_.weights_size() + layout_.statistics_size(), "a contribution");
+  zero(outgoing);
+  outgoing_ = outgoing;
+  own_outgoing_ = {};
+}
+
+void ParameterArena::read_weights_from(ConstSpan<float> weights) const {
+  require_usable(weights, layout_.weights_size(), "weights");
+  require<DeviceError>(device_.kind == DeviceKind::cpu || weights.data() == weights_read_.data(),
+                       "parameters: on {} layers read the arena's own weights, whose address recorded graphs have, expected "
+                       "{}, got {}; copy them there",
+                       to_string(device_), static_cast<const void*>(weights_read_.data()),
+                       static_cast<const void*>(weights.data()));
+  weights_read_ = weights;
 }
 
 ParameterView ParameterArena::weight(ParameterId id) const {
   const auto& parameter = layout_[id];
   return {parameter.shape, weights().subspan(parameter.offset, parameter.shape.size())};
+}
+
+ConstParameterView ParameterArena::weight_read(ParameterId id) const {
+  const auto& parameter = layout_[id];
+  return {parameter.shape, weights_read().subspan(parameter.offset, parameter.shape.size())};
 }
 
 ParameterView ParameterArena::gradient(ParameterId id) const {

@@ -5,11 +5,15 @@
 //   outgoing = [ gradients | batch statistics ]      the contribution of one mini-batch; sent by workers
 //
 // Windows are aligned to 64 bytes. The padding between them is always zero.
+//
+// An arena owns both, or borrows: layers then read weights where someone else keeps them (a published version in shared memory)
+// and write the contribution where someone else reads it, so that neither is ever copied.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/shape.h"
@@ -83,20 +87,39 @@ struct ParameterView {
   Shape shape;
   Span<float> data;
 };
+/// One parameter's weights, for layers.
+struct ConstParameterView {
+  Shape shape;
+  ConstSpan<float> data;
+};
 
-/// Owns the flat memory of one copy of a model.
+/// The flat memory of one copy of a model. Move-only.
 class ParameterArena {
  public:
-  enum class Contents : std::uint8_t { state, state_and_outgoing };
+  enum class Contents : std::uint8_t {
+    state,
+    state_and_outgoing,
+    none,  ///< all is borrowed: use_outgoing() and read_weights_from() before the first step
+  };
 
   /// Zero weights, gradients and batch statistics; running means 0, running variances 1.
   ParameterArena(Device device, ParameterLayout layout, Contents contents = Contents::state_and_outgoing);
 
-  const ParameterLayout& layout() const { return layout_; }
-  Device device() const { return state_.device(); }
+  /// From now on the contribution is in `outgoing` (state size), which must outlive the arena; its own memory for it is
+  /// released. Sets all of it to zero: steps write the windows and never the padding between them. Only before the first step.
+  /// Throws ShapeError for another size, DeviceError for memory of another device or that is not aligned to 64 bytes.
+  void use_outgoing(Span<float> outgoing);
 
-  Span<float> state() const { return state_.as<float>(); }        // (weights_size + statistics_size)
-  Span<float> outgoing() const { return outgoing_.as<float>(); }  // the same size; empty for Contents::state
+  /// From now on layers read their weights in `weights` (weights_size), which must stay unchanged while a step runs; weights()
+  /// remains the arena's own. Throws ShapeError for another size; DeviceError for memory of another device or that is not
+  /// aligned to 64 bytes, and on a GPU, where recorded graphs have the address of the arena's own memory, for any other.
+  void read_weights_from(ConstSpan<float> weights) const;
+
+  const ParameterLayout& layout() const { return layout_; }
+  Device device() const { return device_; }
+
+  Span<float> state() const { return state_.as<float>(); }  // (weights_size + statistics_size); empty for Contents::none
+  Span<float> outgoing() const { return outgoing_; }        // the same size; empty if it has none
   Span<float> weights() const { return state().subspan(0, layout_.weights_size()); }
   Span<float> running_statistics() const { return state().subspan(layout_.weights_size(), layout_.statistics_size()); }
   Span<float> gradients() const { return outgoing().subspan(0, layout_.weights_size()); }
@@ -104,6 +127,11 @@ class ParameterArena {
 
   ParameterView weight(ParameterId id) const;
   ParameterView gradient(ParameterId id) const;
+
+  /// What layers read: the arena's own weights, unless read_weights_from() has named others.
+  ConstSpan<float> weights_read() const { return weights_read_; }
+  ConstParameterView weight_read(ParameterId id) const;
+
   struct Moments {
     Span<float> mean, variance;  // (C)
   };
@@ -116,9 +144,14 @@ class ParameterArena {
 
  private:
   void reset_running_statistics() const;  // means 0, variances 1
+  void require_usable(ConstSpan<float> memory, std::size_t size, std::string_view what) const;
 
+  Device device_;
   ParameterLayout layout_;
-  Buffer state_, outgoing_;
+  Buffer state_, own_outgoing_;
+  Span<float> outgoing_;
+  // A place, like those that the spans of a const arena write to.
+  mutable ConstSpan<float> weights_read_;
 };
 
 /// The PyTorch name ("conv1.weight", "bn1.running_var") of the first tensor of `state` = [ weights | running statistics ] that

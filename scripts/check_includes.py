@@ -9,6 +9,7 @@ The allowed directions are those of docs/architecture.md:
     kernels/runtime <- kernels/ops <- kernels/PROVIDER           providers do not include each other
     kernels <- engine <- {nets, data, apam/exchange}             these three do not include each other
     apam/exchange <- {apam/exchange/local, apam/exchange/mpi}    nor do these two
+    apam/exchange <- apam/exchange/drivers <- apam/exchange/local
     all of them <- apam/training <- apam/cli                     only tests of apam/cli and the program include apam/cli
 
 A vendor's headers may only be included by the folders listed in VENDORS. Prints one line per violation and ends with exit code
@@ -23,7 +24,7 @@ TOP = ("kernels", "engine", "nets", "data", "apam", "tests", "bench")
 PROVIDERS = ("reference", "cpu", "onednn", "cudnn", "cuda")
 
 RUNTIME, OPS = "kernels/runtime/", "kernels/ops/"
-EXCHANGE = ("apam/exchange/", "apam/exchange/local/", "apam/exchange/mpi/")
+EXCHANGE = ("apam/exchange/", "apam/exchange/drivers/", "apam/exchange/local/", "apam/exchange/mpi/")
 BELOW_TRAINING = ("kernels/", "kernels/providers.h", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
 
 # Room -> other rooms that it may include. A file belongs to the first room that is a prefix of its path.
@@ -37,7 +38,8 @@ ROOMS = {
     "engine/": (RUNTIME, OPS),
     "nets/": ("engine/", RUNTIME, OPS),
     "data/": (RUNTIME,),
-    "apam/exchange/local/": ("apam/exchange/", "engine/", RUNTIME),
+    "apam/exchange/drivers/": ("apam/exchange/", "engine/", RUNTIME),
+    "apam/exchange/local/": ("apam/exchange/", "apam/exchange/drivers/", "engine/", RUNTIME),
     "apam/exchange/mpi/": ("apam/exchange/", "engine/", RUNTIME),
     "apam/exchange/": ("engine/", RUNTIME),
     "apam/training/": BELOW_TRAINING,
@@ -142,6 +144,9 @@ SELF_TEST = [  # file, line, whether it is a violation
     ("apam/exchange/a.cpp", '#include "apam/training/a.h"', True),
     ("apam/exchange/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
     ("apam/exchange/local/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
+    ("apam/exchange/local/a.cpp", '#include "apam/exchange/drivers/a.h"', False),
+    ("apam/exchange/a.cpp", '#include "apam/exchange/drivers/a.h"', True),
+    ("apam/exchange/drivers/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
     ("apam/exchange/mpi/a.cpp", '#include "apam/exchange/transport.h"', False),
     ("apam/exchange/a.cpp", "#include <mpi.h>", True),
     ("apam/exchange/mpi/a.cpp", "#include <mpi.h>", False),

@@ -10,8 +10,8 @@
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
 #include "apam/cli/train_ranks.h"
+#include "apam/exchange/artificial_delay.h"
 #include "apam/exchange/local/direct.h"
-#include "apam/exchange/master.h"
 #include "apam/exchange/mpi/launch.h"
 #include "apam/training/kernel_choice.h"
 #include "apam/training/run_output.h"
@@ -33,14 +33,17 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   Exec exec(plan.exec);
   using Contents = engine::ParameterArena::Contents;
   const engine::ParameterArena arena(exec.device(), plan.net->layout(),
-                                     plan.delayed() ? Contents::state : Contents::state_and_outgoing);
+                                     plan.delayed ? Contents::state : Contents::state_and_outgoing);
   const std::int64_t batches_before = load_initial_weights(options, exec, arena);
-  std::optional<exchange::DelayedWeights> delayed;      // only with artificial delay
+  std::optional<exchange::WeightHistory> history;
   std::optional<engine::ParameterArena> delayed_model;  // the worker's, with older weights
-  if (plan.delayed()) {
-    delayed.emplace(arena.weights(), options.max_delay, options.seed);
+  if (plan.delayed) {
+    history.emplace(exec.device(), plan.history);
     delayed_model.emplace(exec.device(), plan.net->layout());
+  } else {
+    history.emplace(arena.state(), plan.history);
   }
+  history->publish_first(arena.state());
   check_interruption(interruption);
   const auto make_evaluator = [&] {
     return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation, interrupted);
@@ -48,19 +51,21 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
   training::RunOutput output(options, plan, command, progress, make_evaluator);
   engine::Updater updater(exec, arena, plan.optimizer);
-  exchange::Master master(updater, 1, plan.schedule, output.metrics(), delayed ? &*delayed : nullptr);
+  const exchange::ArtificialDelay delay(options.max_delay, options.seed);
+  exchange::MasterState master(updater, *history, {.schedule = plan.schedule, .delay = plan.delayed ? &delay : nullptr});
   training::NetGradientSource source(exec, *plan.net, delayed_model ? *delayed_model : arena, plan.train,
                                      {.threads = options.loader_threads});
 
   const training::KernelWork work{exec, &updater, &source, training::batch_sizes(*plan.train, 0, 1)};
   choose_kernels(work, [&] { check_interruption(interruption); });
   RunControl control(interruption);
-  exchange::train_directly(master, source, control);
+  exchange::train_directly(master, source, control, output.metrics());
+  if (plan.delayed) copy(exec, history->current().state(), arena.state());
   output.save(arena, batches_before, master.ending());
   output.metrics().finish();
   const exchange::Ending ending = with_late_signal(master.ending(), interruption);
-  const std::string text =
-      output.close(arena, {"none (one process)", ending, master.divergence()}, {training::report_process(exec.report())});
+  const std::string text = output.close(arena, {"none (one process)", ending, master.divergence(), master.leases()},
+                                        {training::report_process(exec.report())});
   if (!text.empty()) std::cout << text << std::endl;
   return training::exit_code(ending);
 }

@@ -19,7 +19,7 @@
 #include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
-#include "apam/exchange/master.h"
+#include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/deadline.h"
@@ -52,6 +52,7 @@ struct Rank {
   std::optional<engine::ParameterArena> arena;
   std::optional<engine::Updater> updater;             // ranks that apply updates
   std::optional<training::NetGradientSource> source;  // ranks that compute gradients
+  std::optional<exchange::WeightHistory> history;     // the master of asynchronous training
   TerminalProgress progress{std::cerr, terminal_columns(STDERR_FILENO)};
   std::unique_ptr<training::RunOutput> output;  // rank 0
   std::int64_t batches_before = 0;              // rank 0
@@ -97,6 +98,10 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
     rank.source.emplace(*rank.exec, *plan.net, *rank.arena, plan.train, loader);
   }
   if (first) rank.batches_before = load_initial_weights(options, *rank.exec, *rank.arena);
+  if (!computes) {
+    rank.history.emplace(rank.exec->device(), plan.history);
+    rank.history->publish_first(rank.arena->state());
+  }
 }
 
 /// On rank 0, after the set-up of every rank has succeeded.
@@ -177,6 +182,7 @@ int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptio
   const bool shares = options.exchange == "sync";
   training::KernelWork work{
       .exec = *rank.exec, .updater = rank.updater ? &*rank.updater : nullptr, .source = rank.source ? &*rank.source : nullptr};
+  if (rank.history) work.contributions = std::min(rank.plan.budget.workers, exchange::MasterState::kMostTogether);
   if (rank.source)
     work.rows = training::batch_sizes(*rank.plan.train, shares ? environment.rank() : 0, shares ? environment.ranks() : 1);
   std::vector<training::RankWork> works;
@@ -230,14 +236,19 @@ training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& 
   const exchange::mpi::MessageSizes sizes{.contribution = layout.weights_size() + layout.statistics_size(),
                                           .weights = layout.weights_size()};
   if (!rank.output) {
-    const auto transport = exchange::mpi::make_worker_transport(environment, sizes);
+    const auto transport = exchange::mpi::make_worker_transport(environment, sizes, rank.arena->weights());
     exchange::Worker(*rank.source).run(*transport, control);
     return {};
   }
   const auto transport = exchange::mpi::make_master_transport(environment, sizes);
-  exchange::Master master(*rank.updater, transport->workers(), rank.plan.schedule, rank.output->metrics());
-  master.run(*transport, control);
-  return {std::string(transport->name()), master.ending(), master.divergence()};
+  exchange::MasterState master(*rank.updater, *rank.history,
+                               {.workers = transport->workers(),
+                                .schedule = rank.plan.schedule,
+                                .policy = rank.plan.policy.get(),
+                                .batches = rank.plan.batches});
+  run_master(master, *transport, control, rank.output->metrics());
+  copy(rank.history->current().state(), rank.arena->state());
+  return {std::string(transport->name()), master.ending(), master.divergence(), master.leases()};
 }
 
 /// Everything after the set-up. All ranks return the exit code of rank 0.

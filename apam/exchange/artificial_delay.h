@@ -12,30 +12,25 @@
 
 namespace apam::exchange {
 
-/// The last D versions of the weights of a model, and the choice among them. Used by the master (master.h).
-class DelayedWeights {
+/// The choice among the last D versions, which a WeightHistory with a window of D keeps. Used by the master (master_state.h).
+class ArtificialDelay {
  public:
   static constexpr std::int64_t kMostDelay = 100000;
 
-  /// Version 0 is a copy of `initial`. Throws InputError unless max_delay is in 1 .. kMostDelay, DeviceError if memory runs
-  /// out.
-  DelayedWeights(ConstSpan<float> initial, std::int64_t max_delay, std::uint64_t seed);
+  /// Throws InputError unless max_delay is in 1 .. kMostDelay.
+  ArtificialDelay(std::int64_t max_delay, std::uint64_t seed);
 
-  /// Bytes for `max_delay` versions of `size` floats.
-  static std::size_t bytes(std::size_t size, std::int64_t max_delay);
-
-  /// Copies the weights after another update.
-  void add(ConstSpan<float> weights);
+  /// The history that it chooses from.
+  static HistoryLayout history(std::size_t weights, std::size_t statistics, std::int64_t max_delay);
 
   /// The version that the gradient of update `update` (>= 1) is computed on. A pure function of the constructor's arguments.
   std::int64_t version_for(std::int64_t update) const;
 
-  const WeightHistory& history() const { return history_; }
+  std::int64_t max_delay() const { return max_delay_; }
 
  private:
   std::int64_t max_delay_;
   std::uint64_t seed_;
-  WeightHistory history_;
 };
 
 }  // namespace apam::exchange

@@ -1,5 +1,6 @@
 // Detects divergence: a loss, a weight or a running statistic is NaN or infinite. The loss is checked before its gradient is
-// applied, so the weights of a run that stops there are still finite. The state is checked after every update.
+// applied, so the weights of a run that stops there are still finite. The state is checked after every update, or once after
+// several that are made together.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +24,12 @@ class DivergenceWatch {
   /// `keep_going`: records the first divergence, but never ends the run. The updater must outlive the watch.
   DivergenceWatch(engine::Updater& updater, bool keep_going) : updater_(updater), keep_going_(keep_going) {}
 
-  /// Before the gradient of `header` is applied. True if the run must end without it.
-  bool ends_before(const GradientHeader& header, int worker);
+  /// Before the gradient of `header` is applied, as update `update`. True if the run must end without it.
+  bool ends_before(const GradientHeader& header, int worker, std::int64_t update);
 
-  /// After an update by a gradient of `worker`. True if the run must end.
-  bool ends_after(int worker);
+  /// After the latest `updates` updates, the last of them by a gradient of `worker`. `state` is the result. True if the run
+  /// must end.
+  bool ends_after(int worker, ConstSpan<float> state, int updates = 1);
 
   const std::optional<Divergence>& first() const { return first_; }
 

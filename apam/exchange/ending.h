@@ -10,6 +10,7 @@ struct Ending {
     complete,     ///< all updates were made
     interrupted,  ///< stopped by a signal
     diverged,     ///< the loss or the model's state is no longer finite (divergence.h)
+    deserted,     ///< every worker has left before all updates were made
   };
 
   Why why = Why::complete;

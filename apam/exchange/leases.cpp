@@ -1,6 +1,7 @@
 #include "apam/exchange/leases.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "apam/exchange/error.h"
 
@@ -10,30 +11,81 @@ Leases::Leases(int workers, std::int64_t total)
     : total_(total), next_(std::min<std::int64_t>(total, 2 * std::int64_t{workers})) {
   require<InputError>(workers >= 1, "leases: there must be at least one worker, got {}", workers);
   require<InputError>(total >= 0, "leases: the number of batches must not be negative, got {}", total);
-  outstanding_.resize(static_cast<std::size_t>(workers));
+  workers_.resize(static_cast<std::size_t>(workers));
 }
 
 void Leases::deal_first(int worker, Reply& reply) {
+  workers_.at(static_cast<std::size_t>(worker)).started = true;
   for (const std::int64_t batch : {std::int64_t{worker}, std::int64_t{worker} + workers()}) {
     if (batch < total_) deal(worker, batch, reply);
   }
 }
 
-void Leases::fulfil(int worker, std::int64_t batch) {
-  auto& leases = outstanding_.at(static_cast<std::size_t>(worker));
-  require<ExchangeError>(!leases.empty(), "leases: worker {} answers for batch {}, but holds no lease", worker, batch);
-  require<ExchangeError>(leases.front() == batch, "leases: worker {} answers for batch {}, its oldest lease is {}", worker,
-                         batch, leases.front());
-  leases.pop_front();
-}
-
 void Leases::deal_next(int worker, Reply& reply) {
-  if (next_ < total_) deal(worker, next_++, reply);
+  if (!returned_.empty()) {
+    const std::int64_t batch = *returned_.begin();
+    returned_.erase(returned_.begin());
+    deal(worker, batch, reply);
+  } else if (next_ < total_) {
+    deal(worker, next_++, reply);
+  }
 }
 
 void Leases::deal(int worker, std::int64_t batch, Reply& reply) {
-  outstanding_.at(static_cast<std::size_t>(worker)).push_back(batch);
+  workers_.at(static_cast<std::size_t>(worker)).leases.push_back(batch);
   reply.leases.at(static_cast<std::size_t>(reply.lease_count++)) = batch;
+  ++counts_.granted;
+}
+
+void Leases::check_oldest(int worker, std::int64_t batch) const {
+  const auto& leases = workers_.at(static_cast<std::size_t>(worker)).leases;
+  require<ExchangeError>(!leases.empty(), "leases: worker {} answers for batch {}, but holds no lease", worker, batch);
+  require<ExchangeError>(leases.front() == batch, "leases: worker {} answers for batch {}, its oldest lease is {}", worker,
+                         batch, leases.front());
+}
+
+std::int64_t Leases::pop(int worker) {
+  auto& leases = workers_.at(static_cast<std::size_t>(worker)).leases;
+  require<ExchangeError>(!leases.empty(), "leases: worker {} ends a lease, but holds none", worker);
+  const std::int64_t batch = leases.front();
+  leases.pop_front();
+  return batch;
+}
+
+void Leases::apply(int worker) {
+  pop(worker);
+  ++counts_.applied;
+}
+
+void Leases::keep(int worker) {
+  pop(worker);
+  ++kept_;
+}
+
+void Leases::apply_kept() { counts_.applied += std::exchange(kept_, 0); }
+
+void Leases::abandon_kept() { counts_.abandoned += std::exchange(kept_, 0); }
+
+void Leases::refuse(int worker) {
+  returned_.insert(pop(worker));
+  ++counts_.refused;
+}
+
+void Leases::cancel(int worker) {
+  returned_.insert(pop(worker));
+  ++counts_.cancelled;
+}
+
+void Leases::abandon(int worker) {
+  auto& mine = workers_.at(static_cast<std::size_t>(worker));
+  if (!std::exchange(mine.started, true)) {  // those reserved for it
+    for (const std::int64_t batch : {std::int64_t{worker}, std::int64_t{worker} + workers()}) {
+      if (batch < total_) returned_.insert(batch);
+    }
+  }
+  counts_.abandoned += static_cast<std::int64_t>(mine.leases.size());
+  returned_.insert(mine.leases.begin(), mine.leases.end());
+  mine.leases.clear();
 }
 
 }  // namespace apam::exchange

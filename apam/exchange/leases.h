@@ -1,42 +1,82 @@
-// Deals the mini-batches 0 .. total-1 to workers, each exactly once.
+// Deals the mini-batches 0 .. total-1 to workers until each has been fulfilled.
 //
-// Worker w of N starts with the leases w and N + w; each reply to a gradient carries the next undealt batch. So a worker holds
-// one lease to compute and one to prefetch, until the batches run out.
+// Worker w of N starts with the leases w and N + w; each reply to a gradient carries the next batch to deal: the lowest one
+// that was returned, or else the next new one. So a worker holds one lease to compute and one to prefetch, until the batches
+// run out. A lease is returned if its gradient was refused or its worker left.
+//
+//   granted = applied + refused + cancelled + abandoned + outstanding + kept
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <vector>
 
 #include "apam/exchange/transport.h"
 
 namespace apam::exchange {
 
+/// What became of the leases that were dealt. A batch that was returned is granted again.
+struct LeaseCounts {
+  std::int64_t granted = 0;
+  std::int64_t applied = 0;    ///< in an update
+  std::int64_t refused = 0;    ///< computed, but too stale
+  std::int64_t cancelled = 0;  ///< given up by the worker at the master's request
+  std::int64_t abandoned = 0;  ///< held by a worker that left or was stopped
+
+  std::int64_t ended() const { return applied + refused + cancelled + abandoned; }
+};
+
 class Leases {
  public:
   /// Throws InputError without workers, or if total is negative.
   Leases(int workers, std::int64_t total);
 
-  int workers() const { return static_cast<int>(outstanding_.size()); }
+  int workers() const { return static_cast<int>(workers_.size()); }
   std::int64_t total() const { return total_; }
 
   /// Adds the worker's first leases to `reply`: at most two, none if there are more workers than batches.
   void deal_first(int worker, Reply& reply);
 
-  /// Removes the oldest outstanding lease of the worker. Throws ExchangeError unless it is `batch`.
-  void fulfil(int worker, std::int64_t batch);
-
-  /// Adds the next undealt lease, if any, to `reply`.
+  /// Adds the next lease to `reply`, if any is left.
   void deal_next(int worker, Reply& reply);
 
-  std::size_t outstanding(int worker) const { return outstanding_.at(static_cast<std::size_t>(worker)).size(); }
+  /// Throws ExchangeError unless `batch` is the oldest lease of the worker.
+  void check_oldest(int worker, std::int64_t batch) const;
+
+  /// The oldest lease of the worker: its gradient is applied; or kept for an update by several; or it is dealt again.
+  void apply(int worker);
+  void keep(int worker);
+  void refuse(int worker);
+  void cancel(int worker);
+
+  /// All leases of the worker are dealt again, to others.
+  void abandon(int worker);
+
+  /// The gradients that were kept are applied; or lost, at the end of a run.
+  void apply_kept();
+  void abandon_kept();
+  std::int64_t kept() const { return kept_; }
+
+  std::size_t outstanding(int worker) const { return workers_.at(static_cast<std::size_t>(worker)).leases.size(); }
+  bool can_deal() const { return !returned_.empty() || next_ < total_; }
+  const LeaseCounts& counts() const { return counts_; }
 
  private:
+  struct WorkerLeases {
+    std::deque<std::int64_t> leases;  // oldest first
+    bool started = false;             // the first leases are dealt, or given up
+  };
+
   void deal(int worker, std::int64_t batch, Reply& reply);
+  std::int64_t pop(int worker);
 
   std::int64_t total_;
   std::int64_t next_;
-  std::vector<std::deque<std::int64_t>> outstanding_;  // by worker, oldest first
+  std::vector<WorkerLeases> workers_;
+  std::set<std::int64_t> returned_;
+  std::int64_t kept_ = 0;
+  LeaseCounts counts_;
 };
 
 }  // namespace apam::exchange

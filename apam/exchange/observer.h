@@ -15,9 +15,19 @@ struct UpdateRecord {
   GradientHeader header;       ///< in sync training, summed over the ranks
   double at = 0;               ///< seconds since training began
   double rate = 0;             ///< learning rate
+  int place = 1;  ///< in its pass over memory: 1 for the first update of a pass. Only the last one of a pass makes a
+                  ///< version of the weights
 };
 
-/// Called by the thread that applies updates, between an update and the reply to its worker. Calls should be short.
+/// The state after an update, to evaluate or to save.
+struct StateSnapshot {
+  std::int64_t update = 0;
+  double at = 0;           ///< seconds since training began
+  ConstSpan<float> state;  ///< [ weights | running statistics ] of version `update`
+  VersionRef version{};    ///< `state` is unchanged while a copy of this exists; empty: valid during the call only
+};
+
+/// Called by the thread that applies updates, after the replies to the workers of those updates. Calls should be short.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -25,16 +35,15 @@ class Observer {
   /// After every update.
   virtual void on_update(const UpdateRecord& record) = 0;
 
-  /// After the updates that Schedule selects, following on_update. `state` is [ weights | running statistics ] of version
-  /// `update` at `at` seconds, valid during the call: copy it and evaluate the copy elsewhere, so that workers wait only for
-  /// the copy.
-  virtual void on_snapshot(std::int64_t update, double at, ConstSpan<float> state) = 0;
+  /// After the updates that Schedule selects, following on_update. Keep snapshot.version to read the state elsewhere without a
+  /// copy; one that has no version must be copied.
+  virtual void on_snapshot(const StateSnapshot& snapshot) = 0;
 };
 
 class IgnoreEvents final : public Observer {
  public:
   void on_update(const UpdateRecord& /*record*/) override {}
-  void on_snapshot(std::int64_t /*update*/, double /*at*/, ConstSpan<float> /*state*/) override {}
+  void on_snapshot(const StateSnapshot& /*snapshot*/) override {}
 };
 
 /// How long to train, and when to take snapshots.

@@ -48,14 +48,14 @@ Ending SynchronousTrainer::run(Control& control) {
     GradientHeader header = contribute(batch, signal);
     const bool stops = header.signal != 0;  // on some rank
     if (stops) header.signal = first_signal(signal);
-    if (watch_.ends_before(header, 0)) return {Ending::Why::diverged, updater_.version()};
+    if (watch_.ends_before(header, 0, updater_.version() + 1)) return {Ending::Why::diverged, updater_.version()};
     updater_.apply(source_.arena().outgoing());
     const std::int64_t update = updater_.version();
     if (schedule_.snapshot_at(update)) check_replicas(update);
     const double at = control.now();
     observer_.on_update({update, 0, 0, header, at, updater_.rate()});
-    if (watch_.ends_after(0)) return {Ending::Why::diverged, update};
-    if (schedule_.snapshot_at(update)) observer_.on_snapshot(update, at, source_.arena().state());
+    if (watch_.ends_after(0, source_.arena().state())) return {Ending::Why::diverged, update};
+    if (schedule_.snapshot_at(update)) observer_.on_snapshot({update, at, source_.arena().state()});
     if (stops && update < schedule_.total_updates) return {Ending::Why::interrupted, update, header.signal};
   }
   return {.update = updater_.version()};

@@ -1,20 +1,28 @@
 // The contract between the algorithm and its transport: MPI, threads of one process, or a script in a test. The algorithm
-// (master.h, worker.h) depends on this file, not on MPI, CUDA or clocks.
+// (master_state.h, worker.h) depends on this file, not on MPI, CUDA or clocks.
 //
 // A worker holds weights of some version and a lease on a mini-batch. It computes the gradient, pushes it, and pulls the reply:
 // newer weights and its next leases. A lease is the global number of a mini-batch. The master deals one ahead, so that a worker
-// can prefetch the next batch; over all workers each number is dealt exactly once. The master replies only to the worker whose
-// gradient it applied; no worker waits for another.
+// can prefetch the next batch; over all workers each number is applied exactly once. The master replies only to the worker
+// whose gradient it took; no worker waits for another.
+//
+// Weights are immutable versions (weight_history.h). A transport may hand a version to the worker in place, or copy it. It
+// holds a reference to the version that it sent to a worker until that worker's next gradient arrives, and so at most one per
+// worker.
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
+#include "apam/exchange/weight_history.h"
 #include "kernels/runtime/span.h"
 
 namespace apam::exchange {
+
+using Duration = std::chrono::nanoseconds;
 
 /// Precedes a gradient. Plain data, sent as bytes.
 struct GradientHeader {
@@ -22,15 +30,16 @@ struct GradientHeader {
   std::int64_t batch = -1;       ///< the lease it fulfils
   double loss_sum = 0.0;         ///< over the rows of the batch
   std::int32_t rows = 0;
-  std::int32_t top1 = 0;    ///< rows classified correctly
-  std::int32_t top5 = 0;    ///< rows whose label has one of the five largest logits
-  std::int32_t signal = 0;  ///< stops the run; 0: none
+  std::int32_t top1 = 0;       ///< rows classified correctly
+  std::int32_t top5 = 0;       ///< rows whose label has one of the five largest logits
+  std::int32_t signal = 0;     ///< stops the run; 0: none
+  std::int32_t cancelled = 0;  ///< 1: given up at the master's request; rows is 0 and no values follow
 };
 
 struct GradientMessage {
   int worker = 0;  ///< 0 .. workers-1
   GradientHeader header;
-  ConstSpan<float> values;  ///< [ gradients | batch statistics ], valid until the reply to this worker
+  ConstSpan<float> values;  ///< [ gradients | batch statistics ], valid until the reply to this worker; empty if cancelled
 };
 
 enum class Verdict : std::uint8_t {
@@ -52,6 +61,12 @@ struct Reply {
 /// using them.
 void check(const Reply& reply);
 
+/// What a worker receives.
+struct Delivery {
+  Reply reply;
+  ConstSpan<float> weights{};  ///< of version reply.version; empty for a stop. Valid until the pull() after the next push()
+};
+
 /// The master's side. One thread calls it.
 class MasterTransport {
  public:
@@ -59,13 +74,17 @@ class MasterTransport {
   virtual int workers() const = 0;
   virtual std::string_view name() const = 0;  ///< for reports: "mpi (host buffers)", "threads"
 
-  /// Waits until at least one gradient has arrived and returns all that have, in order of arrival. Waiting uses almost no
-  /// processor time. Each message requires a reply().
-  virtual std::span<const GradientMessage> wait_some() = 0;
+  /// Returns all gradients that have arrived, in order of arrival. Waits up to `timeout` for the first, then returns nothing.
+  /// Waiting uses almost no processor time. Each message requires a send() to its worker before that worker's next message.
+  virtual std::span<const GradientMessage> poll(Duration timeout) = 0;
 
-  /// Sends a reply and, unless it is a stop, the weights. Has read `weights` when it returns. Before any gradient, the master
-  /// calls it once per worker with the first weights.
-  virtual void reply(int worker, const Reply& reply, ConstSpan<float> weights) = 0;
+  /// Sends a reply and, unless it is a stop, the weights of `version`, which is empty for a stop. Never waits for the worker:
+  /// the transport keeps a copy of the reference. Before any gradient, the master calls it with the first weights.
+  virtual void send(int worker, const Reply& reply, const VersionRef& version) = 0;
+
+  /// Asks the worker to give up its computation on weights of version `computed_at`, if it has not finished. Never waits. The
+  /// worker answers as always, with its gradient or with a header that is marked as cancelled. A transport may do nothing.
+  virtual void cancel(int /*worker*/, std::int64_t /*computed_at*/) {}
 
   /// Returns when all replies are sent. Called once, after every worker got a stop.
   virtual void finish() = 0;
@@ -76,11 +95,15 @@ class WorkerTransport {
  public:
   virtual ~WorkerTransport() = default;
 
-  /// Sends a gradient. May read `values` until the next pull() returns, or after an error until the process ends.
+  /// Sends a gradient, or a header that is marked as cancelled and no values. May read `values` until the next pull() returns,
+  /// or after an error until the process ends.
   virtual void push(const GradientHeader& header, ConstSpan<float> values) = 0;
 
-  /// Waits for the master's reply and receives its weights. A stop leaves `weights` untouched.
-  virtual Reply pull(Span<float> weights) = 0;
+  /// Whether the master has asked to give up the computation on weights of this version. Never waits.
+  virtual bool cancelled(std::int64_t /*computed_at*/) { return false; }
+
+  /// Waits for the master's reply and its weights.
+  virtual Delivery pull() = 0;
 };
 
 }  // namespace apam::exchange

@@ -9,28 +9,50 @@
 namespace apam::exchange {
 namespace {
 
-Buffer allocate(Device device, std::size_t size, std::int64_t window, std::int64_t slots) {
-  require<InputError>(window >= 1 && slots >= std::max<std::int64_t>(window, 2),
-                      "weight history: a window of {} in {} slots, expected a window of at least 1 and max(window, 2) slots",
-                      window, slots);
-  const auto count = static_cast<std::size_t>(slots);
-  const bool fits = size <= std::numeric_limits<std::size_t>::max() / sizeof(float) / count;
-  require<DeviceError>(fits, "weight history: {} versions of {} floats are larger than any memory", slots, size);
-  return allocating([&] { return Buffer(device, count * size * sizeof(float)); },
-                    "weight history: {} versions of {} floats need {} bytes, more than can be allocated", slots, size,
-                    count * size * sizeof(float));
+const HistoryLayout& checked(const HistoryLayout& layout) {
+  const bool in_place = layout.window == 1 && layout.slots == 1;
+  require<InputError>(
+      in_place || (layout.window >= 1 && layout.slots >= std::max<std::int64_t>(layout.window, 2)),
+      "weight history: a window of {} in {} slots, expected a window of at least 1 and max(window, 2) slots, or "
+      "1 in 1",
+      layout.window, layout.slots);
+  return layout;
 }
 
 }  // namespace
+
+std::size_t HistoryLayout::bytes() const {
+  const auto count = static_cast<std::size_t>(slots);
+  const bool fits = state() <= std::numeric_limits<std::size_t>::max() / sizeof(float) / count;
+  require<DeviceError>(fits, "weight history: {} versions of {} floats are larger than any memory", slots, state());
+  return count * state() * sizeof(float);
+}
 
 WritableVersion::~WritableVersion() {
   if (history_ != nullptr) history_->discard(slot_);
 }
 
-WeightHistory::WeightHistory(Device device, std::size_t size, std::int64_t window, std::int64_t slots)
-    : window_(window), memory_(allocate(device, size, window, slots)), slots_(static_cast<std::size_t>(slots)) {
+WeightHistory::WeightHistory(Device device, const HistoryLayout& layout)
+    : layout_(checked(layout)),
+      memory_(allocating([&] { return Buffer(device, layout.bytes()); },
+                         "weight history: {} versions of {} floats need {} bytes, more than can be allocated", layout.slots,
+                         layout.state(), layout.bytes())),
+      slots_(static_cast<std::size_t>(layout.slots)) {
+  lay_out(memory_.as<float>());
+}
+
+WeightHistory::WeightHistory(Span<float> memory, const HistoryLayout& layout)
+    : layout_(checked(layout)), slots_(static_cast<std::size_t>(layout.slots)) {
+  require<InputError>(memory.size_bytes() == layout.bytes(), "weight history: memory of {} bytes for {} versions of {} bytes",
+                      memory.size_bytes(), layout.slots, layout.state() * sizeof(float));
+  lay_out(memory);
+}
+
+void WeightHistory::lay_out(Span<float> memory) {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    slots_[i].weights = memory_.as<float>().subspan(i * size, size);
+    slots_[i].state = memory.subspan(i * layout_.state(), layout_.state());
+    slots_[i].weights = layout_.weights;
+    slots_[i].index = static_cast<int>(i);
     retired_.push_back(&slots_[i]);
   }
 }
@@ -44,29 +66,48 @@ VersionRef WeightHistory::current() const {
 
 VersionRef WeightHistory::at(std::int64_t version) const {
   const std::lock_guard lock(mutex_);
-  require<ExchangeError>(version >= first_ && version <= newest(),
-                         "weight history: version {} is requested, versions {} to {} are kept", version, first_, newest());
-  return VersionRef(kept_[static_cast<std::size_t>(version - first_)]);
+  const auto found = std::lower_bound(kept_.begin(), kept_.end(), version,
+                                      [](const detail::VersionSlot* slot, std::int64_t v) { return slot->version < v; });
+  require<ExchangeError>(found != kept_.end() && (*found)->version == version,
+                         "weight history: version {} is requested, {} versions from {} to {} are kept", version, kept_.size(),
+                         kept_.empty() ? -1 : kept_.front()->version, newest_);
+  return VersionRef(*found);
 }
 
-WritableVersion WeightHistory::begin_next() {
+WritableVersion WeightHistory::begin_next(int updates) {
   const std::lock_guard lock(mutex_);
-  const std::int64_t next = newest() + 1;
-  require<ExchangeError>(!writing_, "weight history: version {} is requested for writing, but version {} is being written",
-                         next + 1, next);
+  require<ExchangeError>(updates >= 1, "weight history: the next version is {} updates ahead, expected 1 or more", updates);
+  const std::int64_t next = newest_ < 0 ? 0 : newest_ + updates;
+  require<ExchangeError>(writing_ < 0, "weight history: version {} is requested for writing, but version {} is being written",
+                         next, writing_);
+  ConstSpan<float> from;
+  if (!kept_.empty()) from = kept_.back()->state;
+  if (in_place()) {
+    retired_.insert(retired_.end(), kept_.begin(), kept_.end());
+    kept_.clear();
+  }
   retire(next);
-  // Acquire: the reads of all former references are done.
-  const auto unused = std::find_if(retired_.begin(), retired_.end(), [](const detail::VersionSlot* slot) {
-    return slot->references.load(std::memory_order_acquire) == 0;
-  });
-  require<ExchangeError>(unused != retired_.end(),
+  detail::VersionSlot* const slot = take_unused(next);
+  slot->version = next;
+  writing_ = next;
+  return {*this, from, *slot};
+}
+
+/// Of the retired slots, the unused one of the lowest index.
+detail::VersionSlot* WeightHistory::take_unused(std::int64_t next) {
+  auto best = retired_.end();
+  for (auto slot = retired_.begin(); slot != retired_.end(); ++slot) {
+    // Acquire: the reads of all former references are done.
+    if ((*slot)->references.load(std::memory_order_acquire) != 0) continue;
+    if (best == retired_.end() || (*slot)->index < (*best)->index) best = slot;
+  }
+  require<ExchangeError>(best != retired_.end(),
                          "weight history: no slot for version {}: of {} slots, {} are in the window and {} are referred to",
                          next, slots_.size(), kept_.size(), retired_.size());
-  detail::VersionSlot* const slot = *unused;
-  retired_.erase(unused);
-  slot->version = next;
-  writing_ = true;
-  return {*this, *slot};
+  detail::VersionSlot* const slot = *best;
+  *best = retired_.back();
+  retired_.pop_back();
+  return slot;
 }
 
 void WeightHistory::publish(WritableVersion&& version) {
@@ -75,23 +116,31 @@ void WeightHistory::publish(WritableVersion&& version) {
   const std::lock_guard lock(mutex_);
   version.history_ = nullptr;
   kept_.push_back(std::exchange(version.slot_, nullptr));
-  writing_ = false;
-  retire(newest());
+  newest_ = kept_.back()->version;
+  writing_ = -1;
+  retire(newest_);
+}
+
+void WeightHistory::publish_first(ConstSpan<float> state) {
+  WritableVersion first = begin_next();
+  require<ExchangeError>(first.version() == 0, "weight history: the first version is published after version {}",
+                         first.version() - 1);
+  if (state.data() != first.state().data()) copy(state, first.state());
+  publish(std::move(first));
 }
 
 /// Moves the versions that leave the window of version `next` to the retired ones; never the newest.
 void WeightHistory::retire(std::int64_t next) {
-  while (kept_.size() > 1 && first_ <= next - window_) {
+  while (kept_.size() > 1 && kept_.front()->version <= next - layout_.window) {
     retired_.push_back(kept_.front());
     kept_.pop_front();
-    ++first_;
   }
 }
 
 void WeightHistory::discard(detail::VersionSlot* slot) {
   const std::lock_guard lock(mutex_);
-  retired_.push_front(slot);
-  writing_ = false;
+  retired_.push_back(slot);
+  writing_ = -1;
 }
 
 }  // namespace apam::exchange

@@ -1,12 +1,19 @@
-// Versions of the flat weights. A version is written once, published, and then only read, by any number of threads, without
-// copies. Version v is the weights after update v; the first one is version 0.
+// Versions of a model's state, [ weights | running statistics ]. A version is written once, published, and then only read, by
+// any number of threads, without copies. Version v is the state after update v; the first one is version 0. Several updates in
+// one pass make one version: the numbers grow, but not always by one.
 //
-//   memory   slots * size floats, in one allocation
+//   memory   (slots, weights + statistics) floats, in one allocation or in memory of the caller, for example shared between
+//            processes
 //   window   let n be the version being written, or else the newest: the published versions among n - window + 1 .. n are
 //            readable, and always the newest one
-//   slots    a slot is reused if its version has left the window and no VersionRef holds it
+//   slots    a slot is reused if its version has left the window and no VersionRef holds it, the slot of the lowest index
+//   first.
+//            So memory that is never needed is never touched
 //
-// With at most R references to versions outside the window at a time, max(window, 2) + R slots always suffice.
+// With at most R references to versions outside the window at a time, max(window, 2) + R slots always suffice. A master with N
+// workers holds at most one version per worker, and each reader of snapshots one more: slots_for() = N + readers + 2.
+//
+// In place: a history of one slot. The next version is written over the newest one, which nothing may refer to then.
 #pragma once
 
 #include <atomic>
@@ -20,11 +27,28 @@
 
 namespace apam::exchange {
 
+/// What a history holds.
+struct HistoryLayout {
+  std::size_t weights = 0;     ///< floats per version
+  std::size_t statistics = 0;  ///< floats per version, behind the weights
+  std::int64_t window = 1;     ///< versions that stay readable without a reference
+  std::int64_t slots = 2;      ///< versions in memory
+
+  std::size_t state() const { return weights + statistics; }
+  /// Of all slots. Throws DeviceError if the number does not fit into std::size_t.
+  std::size_t bytes() const;
+
+  /// Slots for a window of 1: one version per worker, one per reader of snapshots, the newest, and the one being written.
+  static constexpr std::int64_t slots_for(int workers, int readers) { return std::int64_t{workers} + readers + 2; }
+};
+
 namespace detail {
 
 /// Memory of one version.
 struct VersionSlot {
-  Span<float> weights;        // (size)
+  Span<float> state;          // [ weights | running statistics ]
+  std::size_t weights = 0;    // floats
+  int index = 0;              // in the memory of the history
   std::int64_t version = -1;  // changes only while nothing refers to the slot
   std::atomic<int> references = 0;
 };
@@ -34,11 +58,13 @@ struct VersionSlot {
 /// Keeps a published version alive and unchanged. Copies refer to the same memory. Must not outlive the history.
 class VersionRef {
  public:
+  VersionRef() = default;  ///< refers to nothing: only operator bool, assignment and destruction are allowed
   VersionRef(const VersionRef& other) : slot_(other.slot_) { add(); }
   VersionRef(VersionRef&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
   VersionRef& operator=(const VersionRef& other) { return *this = VersionRef(other); }
   VersionRef& operator=(VersionRef&& other) noexcept {
-    std::swap(slot_, other.slot_);
+    VersionRef old(std::move(*this));  // released at once
+    slot_ = std::exchange(other.slot_, nullptr);
     return *this;
   }
   ~VersionRef() {
@@ -46,8 +72,11 @@ class VersionRef {
     if (slot_ != nullptr) slot_->references.fetch_sub(1, std::memory_order_release);
   }
 
-  ConstSpan<float> weights() const { return slot_->weights; }
+  explicit operator bool() const { return slot_ != nullptr; }
+  ConstSpan<float> state() const { return slot_->state; }  // [ weights | running statistics ]
+  ConstSpan<float> weights() const { return state().subspan(0, slot_->weights); }
   std::int64_t version() const { return slot_->version; }
+  int slot() const { return slot_->index; }  ///< the index of its memory, 0 .. slots-1
 
  private:
   friend class WeightHistory;
@@ -56,72 +85,82 @@ class VersionRef {
     if (slot_ != nullptr) slot_->references.fetch_add(1, std::memory_order_relaxed);
   }
 
-  detail::VersionSlot* slot_;  // null after a move
+  detail::VersionSlot* slot_ = nullptr;
 };
 
 class WeightHistory;
 
-/// The version being written; its values are undefined at first. Discarded unless it is published. Move-only. Must not outlive
-/// the history.
+/// The version being written. Discarded unless it is published. Move-only. Must not outlive the history.
 class WritableVersion {
  public:
   WritableVersion(WritableVersion&& other) noexcept
-      : history_(std::exchange(other.history_, nullptr)), slot_(std::exchange(other.slot_, nullptr)) {}
+      : history_(std::exchange(other.history_, nullptr)), from_(other.from_), slot_(std::exchange(other.slot_, nullptr)) {}
   WritableVersion& operator=(WritableVersion&&) = delete;
   ~WritableVersion();
 
-  Span<float> weights() const { return slot_->weights; }
+  ConstSpan<float> from() const { return from_; }     ///< the state of the newest version; empty for the first one
+  Span<float> state() const { return slot_->state; }  ///< undefined at first; in place: the same memory as from()
   std::int64_t version() const { return slot_->version; }
+  int slot() const { return slot_->index; }
 
  private:
   friend class WeightHistory;
-  WritableVersion(WeightHistory& history, detail::VersionSlot& slot) : history_(&history), slot_(&slot) {}
+  WritableVersion(WeightHistory& history, ConstSpan<float> from, detail::VersionSlot& slot)
+      : history_(&history), from_(from), slot_(&slot) {}
 
   WeightHistory* history_;  // null after a move or publish()
+  ConstSpan<float> from_;
   detail::VersionSlot* slot_;
 };
 
 /// Thread-safe. One version at a time is being written.
 class WeightHistory {
  public:
-  /// `size`: floats per version. Throws InputError unless window >= 1 and slots >= max(window, 2); DeviceError if the memory
-  /// cannot be allocated.
-  WeightHistory(Device device, std::size_t size, std::int64_t window, std::int64_t slots);
+  /// Owns its memory. Throws InputError unless window >= 1 and slots >= max(window, 2), or both are 1; DeviceError if the
+  /// memory cannot be allocated.
+  WeightHistory(Device device, const HistoryLayout& layout);
+  /// Over memory of the caller, layout.bytes() large, which must outlive the history. Throws InputError for another size too.
+  WeightHistory(Span<float> memory, const HistoryLayout& layout);
   WeightHistory(const WeightHistory&) = delete;
   WeightHistory& operator=(const WeightHistory&) = delete;
 
-  /// The newest published version. Throws ExchangeError before the first.
+  /// The newest published version. Throws ExchangeError before the first, and in place while another is written.
   VersionRef current() const;
 
-  /// Throws ExchangeError if the version is not in the window.
+  /// Throws ExchangeError if the version does not exist or is not in the window.
   VersionRef at(std::int64_t version) const;
 
-  /// Starts the version after the newest one. Throws ExchangeError if another one is being written, or if references hold all
-  /// slots outside the window.
-  WritableVersion begin_next();
+  /// Starts the version that is `updates` after the newest one; the first is version 0. Throws ExchangeError if another one is
+  /// being written, or if references hold all slots outside the window.
+  WritableVersion begin_next(int updates = 1);
 
   /// Makes the version readable, as the newest. Throws ExchangeError if it was moved from, was published before, or belongs to
   /// another history.
   void publish(WritableVersion&& version);
 
-  std::size_t bytes() const { return memory_.size_bytes(); }
+  /// Publishes the first version: a copy of `state`, or `state` itself if it is the memory of the slot.
+  void publish_first(ConstSpan<float> state);
+
+  const HistoryLayout& layout() const { return layout_; }
+  bool in_place() const { return layout_.slots == 1; }
 
  private:
   friend class WritableVersion;
 
-  std::int64_t newest() const { return first_ + static_cast<std::int64_t>(kept_.size()) - 1; }
+  void lay_out(Span<float> memory);
+  detail::VersionSlot* take_unused(std::int64_t next);
   void retire(std::int64_t next);
   void discard(detail::VersionSlot* slot);
 
-  std::int64_t window_;
-  Buffer memory_;  // (slots, size)
+  HistoryLayout layout_;
+  Buffer memory_;  // (slots, state); empty over memory of the caller
   std::vector<detail::VersionSlot> slots_;
 
-  mutable std::mutex mutex_;                  // guards the members below
-  std::int64_t first_ = 0;                    // the oldest readable version
-  std::deque<detail::VersionSlot*> kept_;     // versions first_, first_ + 1, ... newest()
-  std::deque<detail::VersionSlot*> retired_;  // the slots that are neither kept nor written, longest retired first
-  bool writing_ = false;
+  mutable std::mutex mutex_;                   // guards the members below
+  std::int64_t newest_ = -1;                   // number of the newest published version
+  std::deque<detail::VersionSlot*> kept_;      // readable, in order of their versions
+  std::vector<detail::VersionSlot*> retired_;  // neither kept nor written
+  std::int64_t writing_ = -1;                  // number of the version being written; -1: none
 };
 
 }  // namespace apam::exchange

@@ -4,7 +4,8 @@
 
 namespace apam::exchange {
 
-bool Worker::accept(const Reply& reply) {
+bool Worker::accept(const Delivery& delivery) {
+  const Reply& reply = delivery.reply;
   check(reply);
   version_ = reply.version;
   for (int i = 0; i < reply.lease_count; ++i) {
@@ -13,6 +14,12 @@ bool Worker::accept(const Reply& reply) {
   }
   if (reply.verdict == Verdict::stop) return false;
   require<ExchangeError>(!leases_.empty(), "worker: weights of version {} came without a lease", reply.version);
+  const engine::ParameterArena& arena = source_.arena();
+  if (arena.device().kind == DeviceKind::cpu) {
+    arena.read_weights_from(delivery.weights);
+  } else if (delivery.weights.data() != arena.weights().data()) {
+    copy(delivery.weights, arena.weights());
+  }
   return true;
 }
 
@@ -27,11 +34,13 @@ GradientHeader Worker::compute() {
 
 std::int64_t Worker::run(WorkerTransport& transport, Control& control) {
   std::int64_t gradients = 0;
-  const auto& arena = source_.arena();
-  for (; accept(transport.pull(arena.weights())); ++gradients) {
+  while (accept(transport.pull())) {
     GradientHeader header = compute();
+    const bool cancelled = transport.cancelled(version_);
+    if (cancelled) header = {.computed_at = version_, .batch = header.batch, .cancelled = 1};
     header.signal = control.stop_signal();
-    transport.push(header, arena.outgoing());
+    transport.push(header, cancelled ? ConstSpan<float>() : source_.arena().outgoing());
+    if (!cancelled) ++gradients;
   }
   return gradients;
 }

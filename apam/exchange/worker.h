@@ -14,15 +14,17 @@ class Worker {
  public:
   explicit Worker(GradientSource& source) : source_(source) {}
 
-  /// Takes a reply whose weights are already in source.arena().weights(), and announces the new leases. False after a stop.
-  /// Throws ExchangeError for an invalid reply, or one that leaves the worker without a lease.
-  bool accept(const Reply& reply);
+  /// Takes weights and leases, and announces the new leases. The source reads the weights in place; on a GPU they are copied to
+  /// its arena. False after a stop. Throws ExchangeError for an invalid reply, or one that leaves the worker without a lease.
+  bool accept(const Delivery& delivery);
 
   /// Computes the gradient of the oldest lease into source.arena().outgoing().
   GradientHeader compute();
 
-  /// Pulls, computes and pushes until the master replies with a stop; returns the number of gradients computed. A signal to
-  /// this worker is sent to the master with the next gradient. Passes on exceptions of transport and source.
+  /// Pulls, computes and pushes until the master replies with a stop; returns the number of gradients pushed. A signal to
+  /// this worker is sent to the master with the next gradient. Looks for a cancellation between computing and
+  /// pushing: a step is not interrupted, but a gradient that would be refused is not sent. Passes on exceptions of transport
+  /// and source.
   std::int64_t run(WorkerTransport& transport, Control& control);
 
  private:

@@ -23,11 +23,11 @@ void lower_priority() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()
 InlineEvaluator::InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up)
     : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)) {}
 
-bool InlineEvaluator::submit(std::int64_t update, double at, ConstSpan<float> state, Need /*need*/) {
+bool InlineEvaluator::submit(const exchange::StateSnapshot& snapshot, Need /*need*/) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto scores = scorer_.score(state, give_up_);
+  const auto scores = scorer_.score(snapshot.state, give_up_);
   blocked_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (scores) finished_.push_back({update, at, *scores});
+  if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores});
   return true;
 }
 
@@ -45,22 +45,24 @@ BackgroundEvaluator::~BackgroundEvaluator() {
   changed_.notify_all();
 }
 
-bool BackgroundEvaluator::submit(std::int64_t update, double at, ConstSpan<float> state, Need need) {
-  Buffer copy_of_state;
+bool BackgroundEvaluator::submit(const exchange::StateSnapshot& snapshot, Need need) {
+  Held held{snapshot, {}};
   {
     const std::lock_guard lock(mutex_);
-    if (spare_.empty() && copies_ >= kQueueLimit && need == Need::optional) return false;
-    if (!spare_.empty()) {
-      copy_of_state = std::move(spare_.back());
+    if (queue_.size() + (busy_ ? 1 : 0) >= kQueueLimit && need == Need::optional) return false;
+    if (!snapshot.version && !spare_.empty()) {
+      held.copy = std::move(spare_.back());
       spare_.pop_back();
-    } else {
-      ++copies_;
     }
   }
-  if (copy_of_state.size_bytes() != state.size_bytes()) copy_of_state = Buffer(state.device(), state.size_bytes());
-  copy(state, copy_of_state.as<float>());
+  if (!snapshot.version) {
+    const ConstSpan<float> state = snapshot.state;
+    if (held.copy.size_bytes() != state.size_bytes()) held.copy = Buffer(state.device(), state.size_bytes());
+    copy(state, held.copy.as<float>());
+    held.snapshot.state = held.copy.as<float>();
+  }
   const std::lock_guard lock(mutex_);
-  queue_.push_back({update, at, std::move(copy_of_state)});
+  queue_.push_back(std::move(held));
   changed_.notify_all();
   return true;
 }
@@ -125,15 +127,16 @@ void BackgroundEvaluator::serve_with(int threads) {
     };
     changed_.wait(lock, [&] { return !queue_.empty() || leave(); });
     if (leave()) return;
-    Snapshot snapshot = std::move(queue_.front());
+    Held held = std::move(queue_.front());
     queue_.pop_front();
     busy_ = true;
     lock.unlock();
-    const auto scores = scorer.score(snapshot.state.as<float>(), [this] { return abandons(); });
+    const auto scores = scorer.score(held.snapshot.state, [this] { return abandons(); });
+    held.snapshot.version = {};
     lock.lock();
     busy_ = false;
-    if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores});
-    spare_.push_back(std::move(snapshot.state));
+    if (scores) finished_.push_back({held.snapshot.update, held.snapshot.at, *scores});
+    if (held.copy.size_bytes() > 0) spare_.push_back(std::move(held.copy));
     kernels_.insert(kernels_.end(), exec.report().begin(), exec.report().end());
     exec.report().clear();
     changed_.notify_all();

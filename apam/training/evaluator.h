@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "apam/exchange/observer.h"
 #include "apam/training/evaluate.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/exec.h"
@@ -31,9 +32,9 @@ class Evaluator {
 
   enum class Need : std::uint8_t { optional, required };
 
-  /// Queues an evaluation of `state`, [ weights | running statistics ], which may change as soon as this returns. False if the
-  /// queue is full and the evaluation is skipped.
-  virtual bool submit(std::int64_t update, double at, ConstSpan<float> state, Need need) = 0;
+  /// Queues an evaluation of the snapshot. A state without a version may change as soon as this returns. False if the queue is
+  /// full and the evaluation is skipped.
+  virtual bool submit(const exchange::StateSnapshot& snapshot, Need need) = 0;
 
   /// Evaluations finished since the last call, in order of submission. Throws the exception of an evaluation that failed.
   virtual std::vector<Evaluation> collect() = 0;
@@ -57,7 +58,7 @@ class InlineEvaluator : public Evaluator {
   /// All must outlive this.
   InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up);
 
-  bool submit(std::int64_t update, double at, ConstSpan<float> state, Need need) override;
+  bool submit(const exchange::StateSnapshot& snapshot, Need need) override;
   std::vector<Evaluation> collect() override { return std::exchange(finished_, {}); }
   void finish() override {}
   void give_up() override {}
@@ -71,11 +72,13 @@ class InlineEvaluator : public Evaluator {
   double blocked_ = 0;
 };
 
-/// Scores copies on a thread of low priority; submit() only copies. At most kQueueLimit copies exist, plus one for a required
-/// evaluation. After finish() has been called, training no longer needs the cores, and scoring uses `final_threads`.
+/// Scores on a thread of low priority: versions in place, and copies of states that have no version. At most kQueueLimit
+/// snapshots are held, plus one for a required evaluation. After finish() has been called, training no longer needs the cores,
+/// and scoring uses `final_threads`.
 class BackgroundEvaluator : public Evaluator {
  public:
   static constexpr std::size_t kQueueLimit = 4;
+  static constexpr int kMostVersions = kQueueLimit + 1;  ///< held during a training, with one required evaluation at its end
 
   struct Options {
     ExecOptions exec;                       ///< during training
@@ -91,7 +94,7 @@ class BackgroundEvaluator : public Evaluator {
   BackgroundEvaluator(const BackgroundEvaluator&) = delete;
   BackgroundEvaluator& operator=(const BackgroundEvaluator&) = delete;
 
-  bool submit(std::int64_t update, double at, ConstSpan<float> state, Need need) override;
+  bool submit(const exchange::StateSnapshot& snapshot, Need need) override;
   std::vector<Evaluation> collect() override;
   void finish() override;
   void give_up() override { abandoned_ = true; }
@@ -99,10 +102,9 @@ class BackgroundEvaluator : public Evaluator {
   std::vector<KernelReport> kernels() const override;
 
  private:
-  struct Snapshot {
-    std::int64_t update = 0;
-    double at = 0;
-    Buffer state;
+  struct Held {
+    exchange::StateSnapshot snapshot;
+    Buffer copy;  // of a state without a version
   };
   enum class Phase : std::uint8_t { starting, training, finishing, closing };
 
@@ -117,10 +119,9 @@ class BackgroundEvaluator : public Evaluator {
   mutable std::mutex mutex_;  // guards the members below
   std::condition_variable changed_;
   Phase phase_ = Phase::starting;
-  std::deque<Snapshot> queue_;
+  std::deque<Held> queue_;
   bool busy_ = false;
   std::vector<Buffer> spare_;
-  std::size_t copies_ = 0;  // made so far
   std::vector<Evaluation> finished_;
   std::vector<KernelReport> kernels_;
   std::exception_ptr error_;

@@ -9,7 +9,7 @@ namespace apam::training {
 
 std::string KernelWork::describe() const {
   return fmt::format("{} | {} threads | {} | {} | {}", to_string(exec.device()), exec.threads(), exec.selection().text(),
-                     updater != nullptr ? "updates" : "no updates", fmt::join(rows, " "));
+                     updater != nullptr ? fmt::format("updates by {}", contributions) : "no updates", fmt::join(rows, " "));
 }
 
 std::set<std::int64_t> batch_sizes(const data::Batches& batches, std::int64_t part, std::int64_t parts) {
@@ -19,7 +19,7 @@ std::set<std::int64_t> batch_sizes(const data::Batches& batches, std::int64_t pa
 
 void choose_kernels(const KernelWork& work, const std::function<void()>& before_each) {
   work.exec.tell_requests([&](const KernelRequest&) { before_each(); });
-  if (work.updater != nullptr) work.updater->choose_kernels();
+  if (work.updater != nullptr) work.updater->choose_kernels(work.contributions);
   if (work.source != nullptr) {
     for (const std::int64_t rows : work.rows) work.source->choose_kernels(rows);
   }

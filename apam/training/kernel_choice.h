@@ -20,6 +20,7 @@ struct KernelWork {
   engine::Updater* updater = nullptr;   ///< null: applies no updates
   NetGradientSource* source = nullptr;  ///< null: computes no gradients
   std::set<std::int64_t> rows{};        ///< sizes of the batches, or shares of batches, that it computes
+  int contributions = 1;                ///< that it applies at once, at most
 
   /// Two ranks of a host with the same text need the same decisions.
   std::string describe() const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apam/exchange/artificial_delay.h"
+#include "apam/exchange/policies/policy.h"
 #include "apam/training/shared_options.h"
 #include "data/export.h"
 
@@ -53,6 +54,39 @@ void add_learning_rate(List& list, TrainOptions& options) {
                          .group = group,
                          .unit = "UPDATES",
                          .help = "The learning rate grows linearly over these first updates; 0: no warm-up"}));
+}
+
+void add_staleness(List& list, TrainOptions& options) {
+  const std::string group = "Exchange";
+  const auto names = exchange::policy_names();
+  list.push_back(
+      agreed({.name = "--staleness-policy",
+              .field = &options.staleness_policy,
+              .group = group,
+              .help = "async: what becomes of stale gradients; R, K and C are the next three options. bound: refused above R; "
+                      "ringmaster: refused and cancelled from R on; ssp: a worker more than R ahead of the slowest waits; "
+                      "rennala: K of the current version are averaged; scaled: rate / (1 + C tau); fadas: min(rate, 1 / "
+                      "tau) above R; cgad: gradient * e^(-C tau), to 0 at R; compensated: g + C g g (w_now - w_base)",
+              .choices = {names.begin(), names.end()}}));
+  list.push_back(agreed({.name = "--staleness-bound",
+                         .field = &options.staleness_bound,
+                         .group = group,
+                         .unit = "R",
+                         .help = "Updates, for ssp gradients of a worker",
+                         .otherwise = "required by bound, ringmaster, ssp, fadas, cgad"}));
+  list.push_back(agreed({.name = "--staleness-gradients",
+                         .field = &options.staleness_gradients,
+                         .group = group,
+                         .unit = "K",
+                         .help = "Gradients per update",
+                         .otherwise = "required by rennala",
+                         .least = 1}));
+  list.push_back(agreed({.name = "--staleness-factor",
+                         .field = &options.staleness_factor,
+                         .group = group,
+                         .unit = "C",
+                         .help = "Strength of the correction",
+                         .otherwise = "required by scaled, cgad, compensated"}));
 }
 
 void add_schedule(List& list, TrainOptions& options) {
@@ -166,10 +200,11 @@ List describe(TrainOptions& options) {
               .help = "local: computes each gradient on weights picked at random from this many latest versions; 1: on "
                       "the latest",
               .least = 1,
-              .most = exchange::DelayedWeights::kMostDelay}));
+              .most = exchange::ArtificialDelay::kMostDelay}));
   add_optimizer(list, options);
   add_learning_rate(list, options);
   add_schedule(list, options);
+  add_staleness(list, options);
   add_evaluation(list, options);
   add_machine(list, options.machine, "Threads per rank that computes", "its cores, divided among the ranks that share them");
   add_output(list, options);

@@ -57,6 +57,10 @@ struct TrainOptions {
 
   bool keep_going = false;
 
+  std::string staleness_policy = "none";
+  std::optional<std::int64_t> staleness_bound, staleness_gradients;  // of some policies
+  std::optional<double> staleness_factor;
+
   std::string out;
   bool overwrite = false;
   std::int64_t log_every = 10;

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "apam/exchange/mpi/environment.h"
+#include "apam/training/evaluator.h"
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
 #include "kernels/runtime/available_memory.h"
@@ -42,6 +43,15 @@ Json texts(const std::vector<std::string>& values) {
 
 std::string start_time() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
 
+/// "cgad, bound 20, factor 0.1"
+std::string describe_policy(const TrainOptions& options) {
+  std::string text = options.staleness_policy;
+  if (options.staleness_bound) text += fmt::format(", bound {}", *options.staleness_bound);
+  if (options.staleness_gradients) text += fmt::format(", {} gradients per update", *options.staleness_gradients);
+  if (options.staleness_factor) text += fmt::format(", factor {}", *options.staleness_factor);
+  return text;
+}
+
 }  // namespace
 
 Json describe_options(const TrainOptions& options) {
@@ -73,14 +83,14 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["threads"] = plan.budget.threads;
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
-  config["weight_history_bytes"] = plan.history_bytes;
+  config["weight_history_bytes"] = plan.history_bytes();
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
   config["data_sha256"] = data.content_sha256.empty() ? Json() : Json(data.content_sha256);
   config["class_names"] = texts(data.class_names);
   config["warnings"] = plan.warnings;
   config["updates"] = plan.schedule.total_updates;
-  config["updates_per_epoch"] = plan.train->per_epoch();
+  config["updates_per_epoch"] = plan.updates_per_epoch;
   config["ranks"] = plan.budget.ranks;
   config["threads_by_rank"] = plan.budget.threads_by_rank;
   config["master_threads"] = plan.budget.master_threads;
@@ -100,10 +110,15 @@ std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
   std::string text = fmt::format("{} ({} parameters, {} classes), {} updates of {} images, {}\n{}", options.net.name,
                                  plan.net->layout().parameter_count(), plan.net->classes(), plan.schedule.total_updates,
                                  options.batch, describe(plan.budget, options.exchange), data::describe(plan.train->dataset()));
-  if (plan.delayed()) {
+  if (plan.delayed) {
     text +=
         fmt::format("\nartificial delay: each gradient is computed on one of the last {} versions of the weights ({:.1f} MiB)",
-                    options.max_delay, in_mib(plan.history_bytes));
+                    options.max_delay, in_mib(plan.history_bytes()));
+  }
+  if (plan.policy) text += fmt::format("\nstaleness policy: {}", describe_policy(options));
+  if (options.exchange == "async") {
+    text += fmt::format("\nweight history: {} versions, {:.1f} MiB (a version per worker, {} for evaluations, 2 for updates)",
+                        plan.history.slots, in_mib(plan.history_bytes()), BackgroundEvaluator::kMostVersions);
   }
   return text;
 }

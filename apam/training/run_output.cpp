@@ -15,11 +15,11 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
       progress_(progress),
       evaluator_(make_evaluator()) {
   folder_.write_config(describe_config(options, plan, command));
-  const TrainingMetrics::Options metrics{.updates_per_epoch = plan.train->per_epoch(),
+  const TrainingMetrics::Options metrics{.updates_per_epoch = plan.updates_per_epoch,
                                          .total_updates = plan.schedule.total_updates,
                                          .workers = plan.budget.workers,
                                          .log_every = options.log_every,
-                                         .delayed = plan.delayed()};
+                                         .delayed = plan.delayed};
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));

@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "apam/exchange/artificial_delay.h"
+#include "apam/exchange/local/direct.h"
+#include "apam/training/evaluator.h"
 #include "apam/training/usage_error.h"
 #include "data/sanity_check.h"
 #include "kernels/runtime/available_memory.h"
@@ -42,17 +44,24 @@ engine::RateSchedule rate_schedule(const TrainOptions& options, std::int64_t per
   return schedule;
 }
 
-/// Bytes for the versions of --max-delay; 0 without delay.
-std::size_t history_bytes(const TrainOptions& options, Device device, std::size_t weights) {
-  if (options.max_delay == 1) return 0;
-  require<UsageError>(options.exchange == "local", "--max-delay {}: is for --exchange local, got {}", options.max_delay,
-                      options.exchange);
-  const std::size_t bytes = exchange::DelayedWeights::bytes(weights, options.max_delay);
+/// The versions of the state that are in memory: those of --max-delay, those of asynchronous training, or one that is updated
+/// in place.
+exchange::HistoryLayout history_layout(const TrainOptions& options, int workers, const engine::ParameterLayout& model) {
+  const std::size_t weights = model.weights_size(), statistics = model.statistics_size();
+  require<UsageError>(options.max_delay == 1 || options.exchange == "local", "--max-delay {}: is for --exchange local, got {}",
+                      options.max_delay, options.exchange);
+  if (options.max_delay > 1) return exchange::ArtificialDelay::history(weights, statistics, options.max_delay);
+  if (options.exchange != "async") return exchange::in_place(model);
+  return {weights, statistics, 1, exchange::HistoryLayout::slots_for(workers, BackgroundEvaluator::kMostVersions)};
+}
+
+void require_memory(const TrainOptions& options, Device device, const exchange::HistoryLayout& history) {
+  if (options.max_delay == 1) return;
+  const std::size_t bytes = history.bytes();
   const auto available = device.kind == DeviceKind::cpu ? available_memory() : std::nullopt;
   require<DeviceError>(!available || bytes <= *available,
-                       "--max-delay {}: {} versions of {} weights need {:.1f} MiB of memory, {:.1f} MiB are available",
-                       options.max_delay, options.max_delay, weights, in_mib(bytes), in_mib(available.value_or(0)));
-  return bytes;
+                       "--max-delay {}: {} versions of {} floats need {:.1f} MiB of memory, {:.1f} MiB are available",
+                       options.max_delay, options.max_delay, history.state(), in_mib(bytes), in_mib(available.value_or(0)));
 }
 
 data::BatchOptions batch_options(const TrainOptions& options) {
@@ -63,18 +72,37 @@ data::BatchOptions batch_options(const TrainOptions& options) {
           .seed = options.seed};
 }
 
-exchange::Schedule make_schedule(const TrainOptions& options, std::int64_t per_epoch) {
+/// Null for `none`.
+std::shared_ptr<const exchange::StalenessPolicy> make_staleness_policy(const TrainOptions& options) {
+  const exchange::PolicyOptions policy{.name = options.staleness_policy,
+                                       .bound = options.staleness_bound,
+                                       .gradients = options.staleness_gradients,
+                                       .factor = options.staleness_factor};
+  const bool none = policy.name == "none";
+  require<UsageError>(none || options.exchange == "async", "--staleness-policy {}: is for --exchange async, got {}",
+                      policy.name, options.exchange);
+  auto made = checking_usage([&] { return exchange::make_policy(policy); });
+  return none ? nullptr : std::move(made);
+}
+
+/// Batches, updates and snapshots. An epoch has `per_epoch` batches, and `per_update` of them make an update.
+void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_epoch, std::int64_t per_update) {
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
   const std::int64_t epochs = options.epochs.value_or(1);
   require<UsageError>(epochs <= most / per_epoch, "--epochs {}: too many, at {} updates each", epochs, per_epoch);
-  exchange::Schedule schedule{.total_updates = epochs * per_epoch};
+  plan.batches = epochs * per_epoch;
   if (options.max_updates > 0) {
+    require<UsageError>(options.max_updates <= most / per_update, "--max-updates {}: too many, at {} batches each",
+                        options.max_updates, per_update);
     const bool only_limit = !options.epochs.has_value();
-    schedule.total_updates = only_limit ? options.max_updates : std::min(schedule.total_updates, options.max_updates);
+    const std::int64_t limit = options.max_updates * per_update;
+    plan.batches = only_limit ? limit : std::min(plan.batches, limit);
   }
-  schedule.keep_going = options.keep_going;
-  schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : per_epoch;
-  return schedule;
+  const auto updates_of = [&](std::int64_t batches) { return batches / per_update + (batches % per_update != 0 ? 1 : 0); };
+  plan.updates_per_epoch = updates_of(per_epoch);
+  plan.schedule.total_updates = updates_of(plan.batches);
+  plan.schedule.keep_going = options.keep_going;
+  plan.schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : plan.updates_per_epoch;
 }
 
 }  // namespace
@@ -96,10 +124,13 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
                       info.train_images);
   plan.train = std::make_shared<const data::Batches>(dataset, batches);
   plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
-  plan.schedule = make_schedule(options, plan.train->per_epoch());
-  plan.optimizer.schedule = rate_schedule(options, plan.train->per_epoch(), plan.schedule.total_updates);
+  plan.policy = make_staleness_policy(options);
+  plan_schedule(plan, options, plan.train->per_epoch(), plan.policy ? plan.policy->gradients_per_update() : 1);
+  plan.optimizer.schedule = rate_schedule(options, plan.updates_per_epoch, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
-  plan.history_bytes = history_bytes(options, plan.exec.device, plan.net->layout().weights_size());
+  plan.history = history_layout(options, budget.workers, plan.net->layout());
+  plan.delayed = options.max_delay > 1;
+  require_memory(options, plan.exec.device, plan.history);
   return plan;
 }
 

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "apam/exchange/observer.h"
+#include "apam/exchange/policies/policy.h"
+#include "apam/exchange/weight_history.h"
 #include "apam/training/factories.h"
 #include "apam/training/options.h"
 #include "apam/training/run_folder.h"
@@ -24,16 +26,21 @@ struct RunPlan {
   std::unique_ptr<nets::Net> net;
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;
-  std::size_t history_bytes = 0;      ///< memory for artificial delay; 0: none
-  ExecOptions exec;                   ///< with budget.threads
-  std::vector<std::string> warnings;  ///< about the data, one line each
+  exchange::HistoryLayout history;                          ///< versions of the state that the process with the master holds
+  bool delayed = false;                                     ///< artificial delay
+  std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
+  std::int64_t batches = 0;                                 ///< mini-batches of the run
+  std::int64_t updates_per_epoch = 1;                       ///< rounded up
+  ExecOptions exec;                                         ///< with budget.threads
+  std::vector<std::string> warnings;                        ///< about the data, one line each
 
-  bool delayed() const { return history_bytes > 0; }
+  /// Memory of the versions; 0: none, the state is updated in place.
+  std::size_t history_bytes() const { return history.slots == 1 ? 0 : history.bytes(); }
 };
 
-/// Throws UsageError for options that contradict each other or the data, InputError for bad files, DeviceError for an
-/// artificial delay that needs more memory than is available.
-/// `observer` watches the packing of a data set on its first use, and may end it by throwing.
+/// Throws UsageError for options that contradict each other or the data, InputError for bad files, DeviceError for versions
+/// that need more memory than is available. `observer` watches the packing of a data set on its first use, and may end it by
+/// throwing.
 RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, const PackObserver& observer = {});
 
 /// --out, or else runs/NET-DATA-EXCHANGE-TIME.

@@ -39,6 +39,8 @@ int exit_code(const exchange::Ending& ending) {
       return 128 + ending.signal;
     case exchange::Ending::Why::diverged:
       return 3;
+    case exchange::Ending::Why::deserted:
+      return 1;
   }
   return 1;
 }
@@ -50,11 +52,20 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["train_accuracy"] = summary.train_accuracy;
   json["train_top5"] = summary.train_top5;
   json["updates"] = summary.updates;
-  json["epochs"] = static_cast<double>(summary.updates) / static_cast<double>(plan.train->per_epoch());
+  json["epochs"] = static_cast<double>(summary.updates) / static_cast<double>(plan.updates_per_epoch);
   json["seconds"] = summary.seconds;
   json["images_per_second"] = summary.images_per_second;
   const exchange::Staleness& staleness = summary.staleness;
   json["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
+  json["leases"] = nullptr;
+  if (const auto& leases = summary.exchange.leases) {
+    json["leases"] = {{"granted", leases->granted},
+                      {"applied", leases->applied},
+                      {"refused", leases->refused},
+                      {"cancelled", leases->cancelled},
+                      {"abandoned", leases->abandoned}};
+  }
+  json["staleness_policy"] = options.staleness_policy;
   json["updates_by_worker"] = staleness.by_worker();
   json["weights_sha256"] = summary.weights_sha256;
   json["state_sha256"] = summary.state_sha256;
@@ -75,7 +86,7 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["eval_split"] = options.eval_split;
   json["exchange"] = options.exchange;
   json["max_delay"] = options.max_delay;
-  json["weight_history_bytes"] = plan.history_bytes;
+  json["weight_history_bytes"] = plan.history_bytes();
   json["transport"] = summary.exchange.transport;
   json["ranks"] = plan.budget.ranks;
   json["threads"] = plan.budget.threads;
@@ -96,8 +107,11 @@ std::string describe(const RunSummary& summary, const RunPlan& plan, const std::
   text += fmt::format("{} updates in {}  {:.1f} images/s  train loss {:.4f}", summary.updates,
                       describe_duration(summary.seconds), summary.images_per_second, summary.train_loss);
   const exchange::Staleness& staleness = summary.staleness;
-  const bool stale = plan.budget.workers > 1 || plan.delayed();
+  const bool stale = plan.budget.workers > 1 || plan.delayed;
   if (stale) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
+  if (const auto& leases = summary.exchange.leases; leases && leases->refused + leases->cancelled > 0) {
+    text += fmt::format("  {} gradients refused, {} cancelled", leases->refused, leases->cancelled);
+  }
   return text + fmt::format("\nrun folder {}", folder.string());
 }
 

@@ -9,6 +9,7 @@
 
 #include "apam/exchange/divergence.h"
 #include "apam/exchange/ending.h"
+#include "apam/exchange/leases.h"
 #include "apam/exchange/staleness.h"
 #include "apam/training/evaluator.h"
 #include "apam/training/json_text.h"
@@ -21,6 +22,7 @@ struct ExchangeResult {
   std::string transport;
   exchange::Ending ending{};
   std::optional<exchange::Divergence> divergence{};  ///< the first, even if the run continued
+  std::optional<exchange::LeaseCounts> leases{};     ///< nothing: synchronous training has none
 };
 
 struct RunSummary {

@@ -25,7 +25,10 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   last_update_at_ = at;
   staleness_.record(record.worker, record.staleness);
   last_epoch_[static_cast<std::size_t>(record.update) % last_epoch_.size()] = record.header;
-  if (options_.workers > 1) arrivals_.push_back(record.worker);
+  if (options_.workers > 1) {
+    arrivals_.push_back(record.worker);
+    places_.push_back(record.place);
+  }
   line_.add(record);
   recent_.add(record);
   steady_.add(record);
@@ -39,10 +42,11 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   if (progress_.due(at)) show(record.update, at);
 }
 
-void TrainingMetrics::on_snapshot(std::int64_t update, double at, ConstSpan<float> state) {
-  const double seconds = training_seconds(at);
+void TrainingMetrics::on_snapshot(const exchange::StateSnapshot& snapshot) {
+  const std::int64_t update = snapshot.update;
+  const double seconds = training_seconds(snapshot.at);
   const auto need = update == options_.total_updates ? Evaluator::Need::required : Evaluator::Need::optional;
-  if (evaluator_.submit(update, seconds, state, need)) {
+  if (evaluator_.submit({update, seconds, snapshot.state, snapshot.version}, need)) {
     epochs_.announce_evaluation();
   } else {
     folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
@@ -71,7 +75,10 @@ void TrainingMetrics::log_updates(const exchange::UpdateRecord& record, double a
             {"images_per_second", line_.images_per_second(at)},
             {"staleness_mean", line_.staleness()},
             {"staleness_max", line_.staleness_max}};
-  if (options_.workers > 1) line["workers"] = std::exchange(arrivals_, {});
+  if (options_.workers > 1) {
+    line["workers"] = std::exchange(arrivals_, {});
+    line["places"] = std::exchange(places_, {});
+  }
   folder_.add_metrics(line);
   line_ = UpdateSums{.begin = at};
 }

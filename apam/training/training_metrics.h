@@ -30,7 +30,7 @@ class TrainingMetrics : public exchange::Observer {
   TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress);
 
   void on_update(const exchange::UpdateRecord& record) override;
-  void on_snapshot(std::int64_t update, double at, ConstSpan<float> state) override;
+  void on_snapshot(const exchange::StateSnapshot& snapshot) override;
 
   /// After training: waits for evaluations and writes the last lines.
   void finish();
@@ -57,6 +57,7 @@ class TrainingMetrics : public exchange::Observer {
   UpdateSums recent_;                                 // since the last progress line
   UpdateSums steady_;                                 // since the first update of each worker
   std::vector<int> arrivals_;                         // workers of the updates since the last training line
+  std::vector<int> places_;                           // of these updates in their passes
   std::vector<exchange::GradientHeader> last_epoch_;  // ring of the last updates_per_epoch headers
   std::optional<Evaluation> last_evaluation_;
   EpochTable epochs_;

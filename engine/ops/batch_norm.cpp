@@ -53,7 +53,7 @@ class BatchNormNode final : public Node {
     Var unused_x, unused_residual;
     if (d_residual_) std::tie(gradients.d_residual, gradients.write_residual) = target(tape, *d_residual_, unused_residual);
     std::tie(gradients.dx, gradients.write_x) = target_in_place(tape, dx_, unused_x);
-    const ConstSpan<float> gamma = tape.parameters().weight(parameters_.gamma).data;
+    const ConstSpan<float> gamma = tape.parameters().weight_read(parameters_.gamma).data;
     kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)->backward(tape.exec(), dy, saved, gamma, gradients);
   }
 
@@ -89,7 +89,7 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
   Tape& tape = x.tape();
   Exec& exec = tape.exec();
   const ParameterArena& arena = tape.parameters();
-  const ParameterView gamma = arena.weight(parameters.gamma);
+  const ConstParameterView gamma = arena.weight_read(parameters.gamma);
   const int channels = x.shape().rank() > 0 ? x.shape()[x.shape().rank() - 1] : 0;
   require<ShapeError>(channels == gamma.shape[0], "batch_norm: x has {} channels, gamma expects {}", channels, gamma.shape[0]);
   In residual;
@@ -106,7 +106,7 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
                       kMaxRows);
   const Op::Problem problem{static_cast<int>(rows), channels,       options.residual != nullptr,
                             options.relu,           parameters.eps, x.type()};
-  const ConstSpan<float> beta = arena.weight(parameters.beta).data;
+  const ConstSpan<float> beta = arena.weight_read(parameters.beta).data;
   Var y = tape.make(x.shape(), x.type(), true);
   if (!tape.recording() && parameters.statistics.valid()) {
     const auto running = arena.running(parameters.statistics);

@@ -19,7 +19,7 @@ class Conv2dNode final : public Node {
     const auto dw = tape.sink(weight_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)->backward_weight(exec, x_.data(), dy, dw.data, dw.write);
     if (!dx_.needs_gradient()) return;
-    const ConstSpan<float> w = tape.parameters().weight(weight_).data;  // (K, R, S, C)
+    const ConstSpan<float> w = tape.parameters().weight_read(weight_).data;  // (K, R, S, C)
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)->backward_input(exec, dy, w, dx.data, dx.write);
   }
@@ -49,7 +49,7 @@ Op::Problem problem_of(const Shape& x, DType type, const Shape& w, ConvolutionOp
 
 Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
   Tape& tape = x.tape();
-  const ParameterView w = tape.parameters().weight(weight);
+  const ConstParameterView w = tape.parameters().weight_read(weight);
   const Op::Problem problem = problem_of(x.shape(), x.type(), w.shape, options);
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, x.type(), true);
   kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), w.data, y.tensor().data);

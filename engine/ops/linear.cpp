@@ -25,7 +25,7 @@ class LinearNode final : public Node {
     if (!dx_.needs_gradient()) return;
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)
-        ->backward_input(exec, dy, tape.parameters().weight(weight_).data, dx.data, dx.write);
+        ->backward_input(exec, dy, tape.parameters().weight_read(weight_).data, dx.data, dx.write);
   }
 
  private:
@@ -40,8 +40,8 @@ class LinearNode final : public Node {
 
 Var linear(const Var& x, ParameterId weight, ParameterId bias) {
   Tape& tape = x.tape();
-  const ParameterView w = tape.parameters().weight(weight);
-  const ParameterView b = tape.parameters().weight(bias);
+  const ConstParameterView w = tape.parameters().weight_read(weight);
+  const ConstParameterView b = tape.parameters().weight_read(bias);
   const Shape& shape = x.shape();
   require<ShapeError>(shape.rank() >= 1 && shape[0] > 0, "linear: x must be (N, C), got {}", shape);
   const int features = static_cast<int>(shape.size() / static_cast<std::size_t>(shape[0]));

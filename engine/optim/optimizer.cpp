@@ -82,30 +82,36 @@ void Optimizer::step(Exec& exec, ConstSpan<float> gradients, Span<float> weights
   step_each(exec, std::span(&gradients, 1), weights, weights);
 }
 
-void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) {
+void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to,
+                          std::span<const double> factors) {
   require_count(gradients.size());
   for (const auto& one : gradients) {
     require<ShapeError>(one.size() == size_ && from.size() == size_ && to.size() == size_,
                         "optimizer: {} gradients for {} weights to {} weights, expected {} of each", one.size(), from.size(),
                         to.size(), size_);
   }
-  advance(exec, static_cast<int>(gradients.size()));
+  advance(exec, static_cast<int>(gradients.size()), factors);
   apply(exec, gradients, from, to);
 }
 
-void Optimizer::advance(Exec& exec, int steps) {
-  require_count(static_cast<std::size_t>(steps));
+void Optimizer::advance(Exec& exec, int steps, std::span<const double> factors) {
+  const auto count = static_cast<std::size_t>(steps);
+  require_count(count);
+  require<InputError>(factors.empty() || factors.size() == count, "optimizer: {} factors for {} steps", factors.size(), steps);
   std::array<float, kMostGradients> rates{};
-  for (auto& rounded : std::span(rates).first(static_cast<std::size_t>(steps))) {
+  for (std::size_t i = 0; i < count; ++i) {
     ++steps_;
     const auto t = static_cast<double>(steps_);
     double rate = options_.rate(steps_);
     if (options_.rule != Step::Rule::sgd) {
       rate *= std::sqrt(1.0 - std::pow(options_.beta2, t)) / (1.0 - std::pow(options_.beta1, t));
     }
-    rounded = static_cast<float>(rate);
+    if (!factors.empty() && factors[i] != 1) {
+      rate *= factors[i];
+      require_float32("the learning rate of a step", rate);
+    }
+    rates.at(i) = static_cast<float>(rate);
   }
-  const auto count = static_cast<std::size_t>(steps);
   copy(exec, ConstSpan<float>(rates.data(), count), rates_.as<float>().subspan(0, count));
 }
 

@@ -40,11 +40,13 @@ class Optimizer {
   /// One update of all weights by one gradient, both (size).
   void step(Exec& exec, ConstSpan<float> gradients, Span<float> weights);
   /// One update per gradient, in order, in one pass over memory; the same bits as step() for each. 1 to kMostGradients
-  /// gradients, each (size). Reads `from` and writes `to`, both (size): the same memory, or apart.
-  void step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to);
+  /// gradients, each (size). Reads `from` and writes `to`, both (size): the same memory, or apart. `factors`: see advance().
+  void step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to,
+                 std::span<const double> factors = {});
 
-  /// Counts 1 to kMostGradients steps and puts their rates where apply() reads them.
-  void advance(Exec& exec, int steps = 1);
+  /// Counts 1 to kMostGradients steps and puts their rates where apply() reads them, each times its factor; without factors, as
+  /// they are. Throws InputError for another number of factors, and one that is not above 0 or makes the rate denormal.
+  void advance(Exec& exec, int steps = 1, std::span<const double> factors = {});
   /// Computes the steps. Its arguments are the same in every step, so a captured apply() can be replayed after advance().
   void apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) const;
 

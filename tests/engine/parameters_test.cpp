@@ -132,6 +132,63 @@ TEST(ParameterArena, initial_values_depend_only_on_seed_and_index) {
   EXPECT_EQ(values_of(first.weight({0}).data), values_of(third.weight({0}).data));
 }
 
+TEST(ParameterArena, of_nothing_has_only_what_it_borrows) {
+  const ParameterLayout layout = three_parameters();
+  ParameterArena arena(Device{}, layout, ParameterArena::Contents::none);
+  EXPECT_TRUE(arena.state().empty());
+  EXPECT_TRUE(arena.outgoing().empty());
+  EXPECT_TRUE(arena.weights_read().empty());
+  EXPECT_TRUE(throws<ShapeError>({"subspan"}, [&] { arena.weight_read({0}); }));
+  const Buffer weights({}, layout.weights_size() * sizeof(float)), outgoing({}, layout.weights_size() * sizeof(float));
+  arena.use_outgoing(outgoing.as<float>());
+  arena.read_weights_from(weights.as<float>());
+  EXPECT_EQ(arena.gradient({2}).data.data(), outgoing.as<float>().data() + layout.parameters()[2].offset);
+  EXPECT_EQ(arena.weight_read({2}).data.data(), weights.as<float>().data() + layout.parameters()[2].offset);
+  EXPECT_EQ(arena.weight_read({2}).shape, (Shape{1000, 20}));
+}
+
+TEST(ParameterArena, writes_the_contribution_where_it_is_told) {
+  ParameterLayout layout = three_parameters();
+  const auto statistics = layout.add_statistics("bn", 7);
+  ParameterArena arena(Device{}, layout);
+  const Buffer memory({}, arena.state().size_bytes());
+  const Span<float> slot = memory.as<float>();
+  for (float& value : slot.host()) value = 5.0F;
+  arena.use_outgoing(slot);
+  EXPECT_EQ(arena.outgoing().data(), slot.data());
+  EXPECT_EQ(arena.batch(statistics).mean.data(), slot.data() + layout.weights_size());
+  EXPECT_EQ(values_of(slot), std::vector<float>(slot.size())) << "the padding must be zero";
+}
+
+TEST(ParameterArena, layers_read_weights_where_they_are_told) {
+  const ParameterArena arena(Device{}, three_parameters());
+  arena.initialize(3);
+  EXPECT_EQ(arena.weights_read().data(), arena.weights().data());
+  const Buffer version({}, arena.weights().size_bytes());
+  arena.read_weights_from(version.as<float>());
+  EXPECT_EQ(arena.weight_read({1}).data.data(), version.as<float>().data() + arena.layout().parameters()[1].offset);
+  EXPECT_EQ(values_of(arena.weight({1}).data), std::vector<float>(17, 2.0F)) << "the arena's own stay";
+  arena.read_weights_from(arena.weights());
+  EXPECT_EQ(values_of(arena.weight_read({1}).data), std::vector<float>(17, 2.0F));
+}
+
+TEST(ParameterArena, refuses_memory_that_layers_cannot_use) {
+  ParameterArena arena(Device{}, three_parameters());
+  const std::size_t size = arena.weights().size();
+  const std::string floats = fmt::format("{}", size);
+  const Buffer memory({}, (size + 1) * sizeof(float));
+  const Span<float> all = memory.as<float>();
+  const Span<float> gpu(all.data(), size, Device{DeviceKind::cuda, 0});
+  EXPECT_TRUE(throws<ShapeError>({"a contribution", floats}, [&] { arena.use_outgoing(all); }));
+  EXPECT_TRUE(throws<ShapeError>({"weights", floats}, [&] { arena.read_weights_from(all); }));
+  EXPECT_TRUE(throws<DeviceError>({"4 bytes", "64"}, [&] { arena.use_outgoing(all.subspan(1, size)); }));
+  EXPECT_TRUE(throws<DeviceError>({"4 bytes", "64"}, [&] { arena.read_weights_from(all.subspan(1, size)); }));
+  EXPECT_TRUE(throws<DeviceError>({"cuda", "cpu"}, [&] { arena.use_outgoing(gpu); }));
+  EXPECT_TRUE(throws<DeviceError>({"cuda", "cpu"}, [&] { arena.read_weights_from(gpu); }));
+  ParameterArena on_gpu(gpu.device(), three_parameters(), ParameterArena::Contents::none);
+  EXPECT_TRUE(throws<DeviceError>({"recorded graphs", "copy"}, [&] { on_gpu.read_weights_from(gpu); }));
+}
+
 TEST(ParameterArena, initialize_resets_the_running_statistics) {
   ParameterLayout layout;
   const auto statistics = layout.add_statistics("bn", 2);

@@ -63,6 +63,29 @@ TEST_F(Step, computes_the_gradients_of_the_loaded_rows) {
   }
 }
 
+TEST_F(Step, on_borrowed_memory_computes_the_same_gradients) {
+  Values expected;
+  expect(kRows, 0.25F, expected);
+  ParameterArena borrowing(Device{}, layout, ParameterArena::Contents::none);
+  TrainingStep step(
+      model.exec, borrowing, [this](const Var& x) { return forward(x); }, {kRows, 2, 2, 1}, kClasses);
+  const std::size_t bytes = model.arena.state().size_bytes();
+  const Buffer version({}, bytes), slot({}, bytes);
+  copy(model.arena.weights(), version.as<float>());
+  zero(model.arena.weights());
+  borrowing.use_outgoing(slot.as<float>());
+  borrowing.read_weights_from(version.as<float>());
+  step.load(first_images(kRows), first_labels(kRows), 0.25F);
+  step.compute_gradients();
+  EXPECT_EQ(values_of(slot.as<float>()), expected) << "padding included";
+
+  const Buffer zeros({}, bytes);  // another version
+  zero(zeros.as<float>());
+  borrowing.read_weights_from(zeros.as<float>());
+  step.compute_gradients();
+  EXPECT_NE(values_of(slot.as<float>()), expected);
+}
+
 TEST_F(Step, computes_again_what_is_loaded) {
   TrainingStep step = training();
   step.load(first_images(2), first_labels(2), 1.0F);

@@ -19,8 +19,7 @@ using support::throws;
 const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
 
 std::vector<std::int64_t> choices(std::int64_t max_delay, std::uint64_t seed, std::int64_t updates) {
-  const std::vector<float> weights(16);
-  const DelayedWeights delayed(std::span<const float>(weights), max_delay, seed);
+  const ArtificialDelay delayed(max_delay, seed);
   std::vector<std::int64_t> tau;
   for (std::int64_t update = 1; update <= updates; ++update) tau.push_back(update - 1 - delayed.version_for(update));
   return tau;
@@ -65,28 +64,32 @@ TEST(ArtificialDelay, RefusesOtherNumbersOfVersions) {
 }
 
 TEST(ArtificialDelay, NeedsMemoryForEachVersion) {
-  EXPECT_EQ(DelayedWeights::bytes(1000, 401), 401U * 4000U);
-  const std::vector<float> weights(16);
-  EXPECT_EQ(DelayedWeights(std::span<const float>(weights), 401, 0).history().bytes(), 401U * 64U);
+  EXPECT_EQ(ArtificialDelay::history(900, 100, 401).bytes(), 401U * 4000U);
+  EXPECT_EQ(ArtificialDelay::history(900, 100, 1).bytes(), 2U * 4000U) << "one is read while the other is written";
+}
+
+HistoryLayout delayed_history(const QuadraticOptions& quadratic, std::int64_t max_delay) {
+  const auto layout = quadratic_layout(quadratic);
+  return ArtificialDelay::history(layout.weights_size(), layout.statistics_size(), max_delay);
 }
 
 /// Local training with artificial delay; keeps the state after every update.
 struct DelayedRun {
   DelayedRun(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, std::int64_t max_delay,
              std::int64_t updates)
-      : model(quadratic, options),
+      : model(quadratic, options, delayed_history(quadratic, max_delay)),
         source(quadratic),
-        delayed(model.arena.weights(), max_delay, 5),
-        master(model.updater, 1, {updates, 1}, recorder, &delayed) {
-    train_directly(master, source, control);
+        delayed(max_delay, 5),
+        master(model.updater, model.history, {.schedule = {updates, 1}, .delay = &delayed}) {
+    train_directly(master, source, control, recorder);
   }
 
   Model model;
   QuadraticSource source;
   Recorder recorder;
   ScriptedControl control;
-  DelayedWeights delayed;
-  Master master;
+  ArtificialDelay delayed;
+  MasterState master;
 };
 
 // One weight w, the gradient of version v is w_v, step 1/4: w_u = w_(u-1) - w_v / 4, exact in float for the first updates.
@@ -112,7 +115,7 @@ TEST(ArtificialDelay, GradientsAreThoseOfTheChosenVersions) {
 TEST(ArtificialDelay, OneVersionIsLocalTrainingToTheBit) {
   const DelayedRun run(kModel, amsgrad(0.01), 1, 25);
   Recorder local;
-  EXPECT_EQ(values(run.model.arena.state()), train_direct(kModel, amsgrad(0.01), {25, 1}, local));
+  EXPECT_EQ(run.model.state(), train_direct(kModel, amsgrad(0.01), {25, 1}, local));
   EXPECT_EQ(run.recorder.states, local.states);
   EXPECT_EQ(run.recorder.staleness(), local.staleness());
 }
@@ -121,7 +124,7 @@ TEST(ArtificialDelay, IsReproducible) {
   const DelayedRun run(kModel, amsgrad(0.01), 6, 60), again(kModel, amsgrad(0.01), 6, 60);
   EXPECT_EQ(run.recorder.states, again.recorder.states);
   Recorder local;
-  EXPECT_NE(values(run.model.arena.state()), train_direct(kModel, amsgrad(0.01), {60, 1}, local));
+  EXPECT_NE(run.model.state(), train_direct(kModel, amsgrad(0.01), {60, 1}, local));
 }
 
 // Running statistics are those of the latest update: each adds the batch statistics of its own gradient.
@@ -148,42 +151,36 @@ TEST(ArtificialDelay, RunningStatisticsFollowEveryUpdate) {
 
 TEST(ArtificialDelay, AnyTransportCanCarryTheWeights) {
   const DelayedRun direct(kModel, amsgrad(0.01), 6, 30);
-  Model model(kModel, amsgrad(0.01));
+  Model model(kModel, amsgrad(0.01), delayed_history(kModel, 6));
   QuadraticSource source(kModel);
-  DelayedWeights delayed(model.arena.weights(), 6, 5);
+  const ArtificialDelay delayed(6, 5);
   Recorder recorder;
   ScriptedControl control;
-  Master master(model.updater, 1, {30, 1}, recorder, &delayed);
+  MasterState master(model.updater, model.history, {.schedule = {30, 1}, .delay = &delayed});
   const std::vector<GradientSource*> sources{&source};
-  train_on_threads(master, sources, control);
+  train_on_threads(master, sources, control, recorder);
   EXPECT_EQ(recorder.states, direct.recorder.states);
   EXPECT_EQ(recorder.staleness(), direct.recorder.staleness());
 }
 
-TEST(ArtificialDelay, NeedsOneWorkerWithItsOwnWeights) {
+TEST(ArtificialDelay, NeedsOneWorker) {
   Model model(kModel, sgd(0.1));
-  Recorder recorder;
-  ScriptedControl control;
-  DelayedWeights delayed(model.arena.weights(), 2, 0);
-  EXPECT_TRUE(throws<InputError>({"1", "2"}, [&] { Master(model.updater, 2, {4}, recorder, &delayed); }));
-  QuadraticSource source(kModel);
-  Exec exec = plain_exec();
-  engine::Updater updater(exec, source.arena(), sgd(0.1));
-  Master master(updater, 1, {4}, recorder, &delayed);
-  EXPECT_THROW(train_directly(master, source, control), InputError);
+  const ArtificialDelay delayed(2, 0);
+  EXPECT_TRUE(throws<InputError>(
+      {"1", "2"}, [&] { MasterState(model.updater, model.history, {.workers = 2, .schedule = {4}, .delay = &delayed}); }));
 }
 
 TEST(ArtificialDelay, ASignalStopsAtTheCurrentVersion) {
-  Model model(kModel, sgd(0.1));
+  Model model(kModel, sgd(0.1), delayed_history(kModel, 3));
   QuadraticSource source(kModel);
-  DelayedWeights delayed(model.arena.weights(), 3, 0);
+  const ArtificialDelay delayed(3, 0);
   Recorder recorder;
   ScriptedControl control;
   recorder.then = [&](const UpdateRecord& record) { control.signal = record.update == 4 ? 15 : 0; };
-  Master master(model.updater, 1, {100}, recorder, &delayed);
-  train_directly(master, source, control);
+  MasterState master(model.updater, model.history, {.schedule = {100}, .delay = &delayed});
+  train_directly(master, source, control, recorder);
   EXPECT_EQ(master.ending().update, 4);
-  EXPECT_EQ(delayed.history().current().version(), 4);
+  EXPECT_EQ(model.history.current().version(), 4);
 }
 
 }  // namespace

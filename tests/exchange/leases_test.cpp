@@ -23,6 +23,11 @@ std::vector<std::int64_t> next(Leases& leases, int worker) {
   return dealt(reply);
 }
 
+void fulfil(Leases& leases, int worker, std::int64_t batch) {
+  leases.check_oldest(worker, batch);
+  leases.apply(worker);
+}
+
 using Numbers = std::vector<std::int64_t>;
 
 TEST(Leases, StartWithOneBatchAndOneAhead) {
@@ -65,7 +70,7 @@ TEST(Leases, EveryNumberIsDealtOnceInOrder) {
         const int worker = step * 7 % 3 % workers;  // some work more than others
         auto& mine = held[static_cast<std::size_t>(worker)];
         if (mine.empty()) continue;
-        leases.fulfil(worker, mine.front());
+        fulfil(leases, worker, mine.front());
         mine.pop_front();
         take(worker, next(leases, worker));
         EXPECT_LE(leases.outstanding(worker), 2U);
@@ -79,13 +84,34 @@ TEST(Leases, EveryNumberIsDealtOnceInOrder) {
 TEST(Leases, OnlyTheOldestLeaseOfTheWorkerCanBeFulfilled) {
   Leases leases(2, 10);
   first(leases, 0);
-  EXPECT_THROW(leases.fulfil(0, 2), ExchangeError);  // its second
-  EXPECT_THROW(leases.fulfil(0, 1), ExchangeError);  // another's
-  EXPECT_THROW(leases.fulfil(1, 1), ExchangeError);  // not dealt yet
-  leases.fulfil(0, 0);
-  EXPECT_THROW(leases.fulfil(0, 0), ExchangeError);  // twice
-  leases.fulfil(0, 2);
-  EXPECT_THROW(leases.fulfil(0, 4), ExchangeError);  // none left
+  EXPECT_THROW(fulfil(leases, 0, 2), ExchangeError);  // its second
+  EXPECT_THROW(fulfil(leases, 0, 1), ExchangeError);  // another's
+  EXPECT_THROW(fulfil(leases, 1, 1), ExchangeError);  // not dealt yet
+  fulfil(leases, 0, 0);
+  EXPECT_THROW(fulfil(leases, 0, 0), ExchangeError);  // twice
+  fulfil(leases, 0, 2);
+  EXPECT_THROW(fulfil(leases, 0, 4), ExchangeError);  // none left
+}
+
+// The lowest returned batch comes first, then new ones.
+TEST(Leases, ReturnedBatchesAreDealtAgain) {
+  Leases leases(3, 9);
+  first(leases, 0);
+  first(leases, 1);
+  leases.refuse(0);  // batch 0
+  EXPECT_EQ(next(leases, 1), Numbers{0});
+  leases.abandon(1);  // 1, 4 and 0
+  leases.abandon(2);  // 2 and 5 were reserved for it
+  leases.cancel(0);   // 3
+  for (const std::int64_t batch : {0, 1, 2, 3, 4, 5, 6, 7, 8}) EXPECT_EQ(next(leases, 0), Numbers{batch});
+  EXPECT_FALSE(leases.can_deal());
+  EXPECT_EQ(next(leases, 0), Numbers{});
+  const LeaseCounts& counts = leases.counts();
+  EXPECT_EQ(counts.refused, 1);
+  EXPECT_EQ(counts.cancelled, 1);
+  EXPECT_EQ(counts.abandoned, 3) << "what was only reserved was not granted";
+  EXPECT_EQ(counts.granted, 2 + 2 + 1 + 9);
+  EXPECT_EQ(counts.granted, counts.ended() + 9) << "worker 0 holds nine";
 }
 
 TEST(Leases, RefuseInvalidNumbers) {

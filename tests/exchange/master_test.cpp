@@ -1,10 +1,11 @@
 // The master with scripted arrivals, so that staleness and weights are known in advance.
-#include "apam/exchange/master.h"
+#include "apam/exchange/master_state.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
+#include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/error.h"
 #include "apam/exchange/local/scripted.h"
 #include "tests/exchange/support.h"
@@ -16,18 +17,18 @@ namespace {
 struct ScriptedRun {
   ScriptedRun(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
               const std::vector<std::vector<int>>& script, Schedule schedule)
-      : model(quadratic, options),
+      : model(quadratic, options, workers),
         sources(make_sources(quadratic, std::vector<std::chrono::milliseconds>(static_cast<std::size_t>(workers)))),
-        master(model.updater, workers, schedule, recorder) {
+        master(model.updater, model.history, {.workers = workers, .schedule = schedule}) {
     ScriptedTransport transport(pointers(sources), script);
-    master.run(transport, control);
+    run_master(master, transport, control, recorder);
   }
 
   Model model;
   std::vector<std::unique_ptr<QuadraticSource>> sources;
   Recorder recorder;
   ScriptedControl control;
-  Master master;
+  MasterState master;
 };
 
 // One weight that starts at 1, gradient = weight, step 1/4: all values are short binary fractions, so float is exact.
@@ -86,6 +87,7 @@ TEST(Master, EveryUpdateAddsItsBatchStatistics) {
       running[2 + c] += 0.1 * (static_cast<double>(batch.variance.host()[c]) - running[2 + c]);
     }
   }
+  copy(run.model.history.current().state(), run.model.arena.state());
   const auto moments = run.model.arena.running(engine::StatisticsId{0});
   for (std::size_t c = 0; c < 2; ++c) {
     EXPECT_NEAR(moments.mean.host()[c], running[c], 3 * 4 * 0x1p-23);  // 3 updates of 4 roundings, values below 2
@@ -110,7 +112,7 @@ TEST(Master, LeasesAreAnnouncedBeforeTheyAreComputed) {
 TEST(Master, SnapshotsFollowTheSchedule) {
   ScriptedRun run({}, sgd(0.25), 1, {{0}, {0}, {0}, {0}, {0}, {0}, {0}}, {7, 3});
   EXPECT_EQ(run.recorder.snapshots, (std::vector<std::int64_t>{3, 6, 7}));
-  EXPECT_EQ(run.recorder.states.back(), values(run.model.arena.state()));
+  EXPECT_EQ(run.recorder.states.back(), run.model.state());
 
   ScriptedRun last_only({}, sgd(0.25), 1, {{0}, {0}}, {2, 0});
   EXPECT_EQ(last_only.recorder.snapshots, std::vector<std::int64_t>{2});
@@ -137,132 +139,138 @@ class MasterMessages : public testing::Test {
   Model model{QuadraticOptions{}, sgd(0.25)};
   Recorder recorder;
   ScriptedControl control;
-  Master master{model.updater, 2, {3}, recorder};
+  MasterState state{model.updater, model.history, {.workers = 2, .schedule = {3}}};
+  HandDriven master{state, recorder};
 };
 
 TEST_F(MasterMessages, UnknownWorker) {
-  master.welcome(0);
-  EXPECT_EQ(message([&] { master.handle(gradient(2, 0, 0), 0); }), "master: a gradient of worker 2, there are 2");
-  EXPECT_EQ(message([&] { master.handle(gradient(-1, 0, 0), 0); }), "master: a gradient of worker -1, there are 2");
-  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which has no weights");
-  EXPECT_EQ(message([&] { master.welcome(0); }), "master: worker 0 is already welcomed");
-  EXPECT_EQ(message([&] { master.welcome(2); }), "master: worker 2 of 2 requests weights");
+  master.join(0);
+  EXPECT_EQ(message([&] { master.take(gradient(2, 0, 0), 0); }), "master: a gradient of worker 2, there are 2");
+  EXPECT_EQ(message([&] { master.take(gradient(-1, 0, 0), 0); }), "master: a gradient of worker -1, there are 2");
+  EXPECT_EQ(message([&] { master.take(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which has no weights");
+  EXPECT_EQ(message([&] { master.join(0); }), "master: worker 0 has joined already");
+  EXPECT_EQ(message([&] { master.join(2); }), "master: worker 2 of 2 requests weights");
 }
 
 TEST_F(MasterMessages, WrongBatch) {
-  master.welcome(0);
-  EXPECT_EQ(message([&] { master.handle(gradient(0, 0, 2), 0); }),
-            "leases: worker 0 answers for batch 2, its oldest lease is 0");
+  master.join(0);
+  EXPECT_EQ(message([&] { master.take(gradient(0, 0, 2), 0); }), "leases: worker 0 answers for batch 2, its oldest lease is 0");
   EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";
 }
 
 TEST_F(MasterMessages, WrongVersion) {
-  master.welcome(0);
-  EXPECT_EQ(message([&] { master.handle(gradient(0, 1, 0), 0); }),
+  master.join(0);
+  EXPECT_EQ(message([&] { master.take(gradient(0, 1, 0), 0); }),
             "master: worker 0 computed on version 1 of the weights, it was sent version 0");
 }
 
 TEST_F(MasterMessages, WrongSize) {
-  master.welcome(0);
+  master.join(0);
   GradientMessage short_one = gradient(0, 0, 0);
   short_one.values = short_one.values.subspan(0, 3);
-  EXPECT_EQ(message([&] { master.handle(short_one, 0); }), "master: worker 0 sends 3 floats, a contribution has 16");
+  EXPECT_EQ(message([&] { master.take(short_one, 0); }), "master: worker 0 sends 3 floats, a contribution has 16");
 }
 
-TEST_F(MasterMessages, StoppedWorker) {
-  master.welcome(0);
-  master.welcome(1);
-  EXPECT_EQ(master.handle(gradient(1, 0, 1), 0).verdict, Verdict::stop);
-  EXPECT_EQ(message([&] { master.handle(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which has stopped");
+TEST_F(MasterMessages, WaitingAndStoppedWorker) {
+  master.join(0);
+  master.join(1);
+  const Event event = GradientReady{gradient(1, 0, 1)};
+  master.on(std::span(&event, 1));
+  EXPECT_FALSE(master.answered(1)) << "worker 0 holds the leases that are left, and may leave";
+  EXPECT_EQ(message([&] { master.take(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which waits for a lease");
+  master.take(gradient(0, 0, 0), 0);
+  EXPECT_EQ(master.take(gradient(0, 2, 2), 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.latest(1).reply.verdict, Verdict::stop);
+  EXPECT_EQ(message([&] { master.take(gradient(1, 0, 1), 0); }), "master: a gradient of worker 1, which has stopped");
 }
 
 TEST_F(MasterMessages, InvalidRuns) {
-  EXPECT_THROW(Master(model.updater, 1, {0}, recorder), InputError);
-  EXPECT_THROW(Master(model.updater, 0, {1}, recorder), InputError);
+  EXPECT_THROW(MasterState(model.updater, model.history, {.workers = 1, .schedule = {0}}), InputError);
+  EXPECT_THROW(MasterState(model.updater, model.history, {.workers = 0, .schedule = {1}}), InputError);
   ScriptedTransport three(std::vector<GradientSource*>{&source, &source, &source}, {});
-  EXPECT_EQ(message([&] { master.run(three, control); }), "master: a transport for 3 workers, expected 2");
+  EXPECT_EQ(message([&] { run_master(state, three, control, recorder); }), "master: a transport for 3 workers, expected 2");
 }
 
 TEST_F(MasterMessages, InvalidCounts) {
-  master.welcome(0);
+  master.join(0);
   GradientMessage wrong = gradient(0, 0, 0);
   wrong.header.top1 = 2;
   wrong.header.top5 = 3;
-  EXPECT_TRUE(support::throws<ExchangeError>({"0", "2", "3", "1", "0"}, [&] { master.handle(wrong, 0); }));
+  EXPECT_TRUE(support::throws<ExchangeError>({"0", "2", "3", "1", "0"}, [&] { master.take(wrong, 0); }));
   wrong.header = {.batch = 0, .rows = 2, .top1 = 1};
-  EXPECT_TRUE(support::throws<ExchangeError>({"0", "1", "0", "2", "0"}, [&] { master.handle(wrong, 0); }));
+  EXPECT_TRUE(support::throws<ExchangeError>({"0", "1", "0", "2", "0"}, [&] { master.take(wrong, 0); }));
   wrong.header = {.batch = 0, .rows = 0};
-  EXPECT_THROW(master.handle(wrong, 0), ExchangeError);
+  EXPECT_THROW(master.take(wrong, 0), ExchangeError);
   EXPECT_EQ(model.updater.version(), 0) << "nothing was applied";
 }
 
 // Stopped at version 1: gradients in flight are not applied, and each worker gets a stop.
 TEST_F(MasterMessages, StopsAtAVersion) {
-  master.welcome(0);
-  master.welcome(1);
-  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::proceed);
-  master.stop(15);
-  master.stop(2);  // the first signal is kept
+  master.join(0);
+  master.join(1);
+  EXPECT_EQ(master.take(gradient(0, 0, 0), 0).verdict, Verdict::proceed);
+  const std::vector<Event> signals{StopRequested{15}, StopRequested{2}};  // the first one is kept
+  master.on(signals);
   for (const int worker : {1, 0}) {
-    const Reply reply = master.handle(gradient(worker, worker == 1 ? 0 : 1, worker == 1 ? 1 : 2), 0);
+    const Reply reply = master.take(gradient(worker, worker == 1 ? 0 : 1, worker == 1 ? 1 : 2), 0);
     EXPECT_EQ(reply.verdict, Verdict::stop);
     EXPECT_EQ(reply.version, 1);
   }
-  EXPECT_TRUE(master.done());
-  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
-  EXPECT_EQ(master.ending().signal, 15);
-  EXPECT_EQ(master.ending().update, 1);
+  EXPECT_TRUE(state.done());
+  EXPECT_EQ(state.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(state.ending().signal, 15);
+  EXPECT_EQ(state.ending().update, 1);
   EXPECT_EQ(model.updater.version(), 1);
   EXPECT_TRUE(recorder.snapshots.empty());
 }
 
 TEST_F(MasterMessages, AWorkersSignalStopsTheRunAfterItsGradient) {
-  master.welcome(0);
+  master.join(0);
   GradientMessage last = gradient(0, 0, 0);
   last.header.signal = 2;
-  EXPECT_EQ(master.handle(last, 0).verdict, Verdict::stop);
-  EXPECT_EQ(master.ending().why, Ending::Why::interrupted);
-  EXPECT_EQ(master.ending().signal, 2);
+  EXPECT_EQ(master.take(last, 0).verdict, Verdict::stop);
+  EXPECT_EQ(state.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(state.ending().signal, 2);
   EXPECT_EQ(model.updater.version(), 1);
 }
 
 TEST_F(MasterMessages, ALossThatIsNotFiniteEndsTheRunBeforeItsGradient) {
-  master.welcome(0);
-  master.welcome(1);
+  master.join(0);
+  master.join(1);
   GradientMessage diverged = gradient(1, 0, 1);
   diverged.header.loss_sum = -std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(master.handle(diverged, 0).verdict, Verdict::stop);
-  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::stop);
-  EXPECT_EQ(master.ending().why, Ending::Why::diverged);
-  ASSERT_TRUE(master.divergence().has_value());
-  EXPECT_EQ(master.divergence()->update, 1);
-  EXPECT_EQ(master.divergence()->worker, 1);
-  EXPECT_EQ(master.divergence()->what, "the loss is -nan");
+  EXPECT_EQ(master.take(diverged, 0).verdict, Verdict::stop);
+  EXPECT_EQ(master.take(gradient(0, 0, 0), 0).verdict, Verdict::stop);
+  EXPECT_EQ(state.ending().why, Ending::Why::diverged);
+  ASSERT_TRUE(state.divergence().has_value());
+  EXPECT_EQ(state.divergence()->update, 1);
+  EXPECT_EQ(state.divergence()->worker, 1);
+  EXPECT_EQ(state.divergence()->what, "the loss is -nan");
   EXPECT_EQ(model.updater.version(), 0);
-  EXPECT_EQ(model.arena.weights().host()[0], kFirstWeight) << "the weights before it";
+  EXPECT_EQ(model.state()[0], kFirstWeight) << "the weights before it";
 }
 
 TEST_F(MasterMessages, AWeightThatIsNotFiniteEndsTheRunAfterItsGradient) {
-  master.welcome(0);
+  master.join(0);
   source.arena().outgoing().host()[0] = std::numeric_limits<float>::infinity();
-  EXPECT_EQ(master.handle(gradient(0, 0, 0), 0).verdict, Verdict::stop);
-  EXPECT_EQ(master.ending().why, Ending::Why::diverged);
-  EXPECT_EQ(master.divergence()->what, "w0 is not finite");
-  EXPECT_EQ(master.divergence()->update, 1);
+  EXPECT_EQ(master.take(gradient(0, 0, 0), 0).verdict, Verdict::stop);
+  EXPECT_EQ(state.ending().why, Ending::Why::diverged);
+  EXPECT_EQ(state.divergence()->what, "w0 is not finite");
+  EXPECT_EQ(state.divergence()->update, 1);
 }
 
 TEST(Master, KeepsGoingOnRequest) {
   Model model({}, sgd(0.25));
   QuadraticSource source{QuadraticOptions{}};
   Recorder recorder;
-  Master master(model.updater, 1, {.total_updates = 2, .keep_going = true}, recorder);
-  master.welcome(0);
+  MasterState state(model.updater, model.history, {.schedule = {.total_updates = 2, .keep_going = true}});
+  HandDriven master(state, recorder);
+  master.join(0);
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(master.handle({0, {.batch = 0, .loss_sum = nan, .rows = 1}, source.arena().outgoing()}, 0).verdict,
-            Verdict::proceed);
-  EXPECT_EQ(master.handle({0, {.computed_at = 1, .batch = 1, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::stop);
-  EXPECT_EQ(master.ending().why, Ending::Why::complete);
-  EXPECT_EQ(master.divergence()->update, 1);
+  EXPECT_EQ(master.take({0, {.batch = 0, .loss_sum = nan, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::proceed);
+  EXPECT_EQ(master.take({0, {.computed_at = 1, .batch = 1, .rows = 1}, source.arena().outgoing()}, 0).verdict, Verdict::stop);
+  EXPECT_EQ(state.ending().why, Ending::Why::complete);
+  EXPECT_EQ(state.divergence()->update, 1);
   EXPECT_EQ(recorder.snapshots, std::vector<std::int64_t>{2});
 }
 
@@ -272,16 +280,18 @@ TEST(Master, EventsHaveTheirTime) {
   ScriptedControl control;
   Recorder recorder;
   recorder.then = [&](const UpdateRecord&) { control.time += 1.5; };
-  Master master(model.updater, 1, {3}, recorder);
+  MasterState master(model.updater, model.history, {.schedule = {3}});
   ScriptedTransport transport(std::vector<GradientSource*>{&source}, {{0}, {0}, {0}});
-  master.run(transport, control);
+  run_master(master, transport, control, recorder);
   ASSERT_EQ(recorder.records.size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(recorder.records[i].at, 1.5 * static_cast<double>(i));
 }
 
 TEST(Worker, RefusesInvalidReplies) {
   QuadraticSource source{QuadraticOptions{}};
-  const auto refusal = [&](const Reply& reply) { return message([&] { Worker(source).accept(reply); }); };
+  const auto refusal = [&](const Reply& reply) {
+    return message([&] { Worker(source).accept({reply, source.arena().weights()}); });
+  };
   EXPECT_EQ(refusal({.lease_count = 3}), "reply: 3 leases, expected 0 to 2");
   EXPECT_EQ(refusal({.lease_count = -1}), "reply: -1 leases, expected 0 to 2");
   EXPECT_EQ(refusal({.verdict = static_cast<Verdict>(9), .lease_count = 1}), "reply: verdict 9 is unknown, expected 0 or 1");
@@ -296,7 +306,7 @@ TEST(Script, MustFitTheRun) {
   };
   EXPECT_EQ(run({{0}, {1}, {0}}), "nothing was thrown");
   EXPECT_EQ(run({{0}, {1}}), "script: it has ended, but the master waits for gradients");
-  EXPECT_EQ(run({{0}, {1}, {1}}), "script: worker 1 arrives, but it has stopped");
+  EXPECT_EQ(run({{0}, {1}, {1}}), "script: worker 1 arrives, but it waits for a reply");
   EXPECT_EQ(run({{0, 0}}), "script: worker 0 arrives, but it waits for a reply");
   EXPECT_EQ(run({{2}}), "script: worker 2 of 2 arrives");
   EXPECT_EQ(run({{0}, {1}, {0}, {0}}), "script: 1 arrivals are left after the last update");

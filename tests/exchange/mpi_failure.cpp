@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/error.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/worker.h"
@@ -33,11 +34,11 @@ void run(const mpi::Environment& environment) {
   if (environment.rank() == 0) {
     Model model({}, sgd(0.1));
     Recorder recorder;
-    Master master(model.updater, environment.ranks() - 1, {100000}, recorder);
-    master.run(*mpi::make_master_transport(environment, sizes), control);
+    MasterState master(model.updater, model.history, {.workers = environment.ranks() - 1, .schedule = {100000}});
+    run_master(master, *mpi::make_master_transport(environment, sizes), control, recorder);
   } else {
     FailingSource source;
-    Worker(source).run(*mpi::make_worker_transport(environment, sizes), control);
+    Worker(source).run(*mpi::make_worker_transport(environment, sizes, source.arena().weights()), control);
   }
 }
 

@@ -5,10 +5,12 @@
 
 #include <thread>
 
+#include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/error.h"
 #include "apam/exchange/local/threads.h"
 #include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/policies/policy.h"
 #include "apam/exchange/worker.h"
 #include "tests/exchange/mpi_world.h"
 #include "tests/exchange/support.h"
@@ -31,27 +33,27 @@ mpi::MessageSizes sizes(const QuadraticOptions& quadratic) {
 // Runs the master on rank 0 and a worker on each other rank; worker w pauses w * `step` in each gradient.
 struct MpiRun {
   MpiRun(const QuadraticOptions& options, const Schedule& schedule, milliseconds step = milliseconds(0))
-      : quadratic(options), model(options, amsgrad(0.01)), master(model.updater, workers(), schedule, recorder) {
+      : quadratic(options),
+        model(options, amsgrad(0.01), workers()),
+        master(model.updater, model.history, {.workers = workers(), .schedule = schedule}) {
     if (world().rank() == 0) {
       const auto transport = mpi::make_master_transport(world(), sizes(quadratic));
-      master.run(*transport, control);
+      run_master(master, *transport, control, recorder);
     } else {
       quadratic.delay = step * (world().rank() - 1);
       QuadraticSource source(quadratic);
-      const auto transport = mpi::make_worker_transport(world(), sizes(quadratic));
+      const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights());
       computed = Worker(source).run(*transport, control);
     }
   }
 
-  void expect_replayed() const {
-    EXPECT_EQ(values(model.arena.state()), replay(quadratic, amsgrad(0.01), workers(), recorder.workers()));
-  }
+  void expect_replayed() const { EXPECT_EQ(model.state(), replay(quadratic, amsgrad(0.01), workers(), recorder.passes())); }
 
   QuadraticOptions quadratic;
   Model model;
   Recorder recorder;
   ScriptedControl control;
-  Master master;
+  MasterState master;
   std::int64_t computed = 0;  // gradients of this rank
 };
 
@@ -60,17 +62,17 @@ TEST(MpiAsync, OneWorkerIsLocalTrainingToTheBit) {
   const MpiRun run(kModel, {25, 10});
   if (world().rank() != 0) return;
   Recorder local;
-  EXPECT_EQ(values(run.model.arena.state()), train_direct(kModel, amsgrad(0.01), {25, 10}, local));
+  EXPECT_EQ(run.model.state(), train_direct(kModel, amsgrad(0.01), {25, 10}, local));
   EXPECT_EQ(run.recorder.states, local.states);
   EXPECT_EQ(run.recorder.staleness(), local.staleness());
 
   Model threaded(kModel, amsgrad(0.01));
   Recorder recorder;
-  Master master(threaded.updater, 1, {25, 10}, recorder);
+  MasterState master(threaded.updater, threaded.history, {.schedule = {25, 10}});
   QuadraticSource source(kModel);
   ScriptedControl control;
-  train_on_threads(master, std::vector<GradientSource*>{&source}, control);
-  EXPECT_EQ(values(run.model.arena.state()), values(threaded.arena.state()));
+  train_on_threads(master, std::vector<GradientSource*>{&source}, control, recorder);
+  EXPECT_EQ(run.model.state(), threaded.state());
 }
 
 TEST(MpiAsync, WorkersOfDifferentSpeeds) {
@@ -99,6 +101,30 @@ TEST(MpiAsync, LargeMessages) {
   run.expect_replayed();
 }
 
+// Stale computations are cancelled: such a worker sends a header only, and its batch is dealt again.
+TEST(MpiAsync, CancelledComputationsAreDealtAgain) {
+  if (workers() < 2) GTEST_SKIP() << "for 3 ranks or more";
+  const auto policy = make_policy({.name = "ringmaster", .bound = 2});
+  QuadraticOptions quadratic = kModel;
+  if (world().rank() == 0) {
+    Model model(quadratic, amsgrad(0.01), workers());
+    Recorder recorder;
+    ScriptedControl control;
+    MasterState master(model.updater, model.history, {.workers = workers(), .schedule = {60}, .policy = policy.get()});
+    run_master(master, *mpi::make_master_transport(world(), sizes(quadratic)), control, recorder);
+    const LeaseCounts& counts = master.leases();
+    EXPECT_EQ(counts.applied, 60);
+    EXPECT_GT(counts.cancelled, 0) << "worker 1 is slow";
+    EXPECT_EQ(counts.granted, counts.ended());
+    EXPECT_LT(master.staleness().max(), 2);
+  } else {
+    quadratic.delay = milliseconds(world().rank() == 2 ? 20 : 1);
+    QuadraticSource source(quadratic);
+    ScriptedControl control;
+    Worker(source).run(*mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights()), control);
+  }
+}
+
 TEST(MpiAsync, RunsFollowOneAnother) {
   for (int i = 0; i < 5; ++i) {
     const MpiRun run(kModel, {10});
@@ -113,7 +139,8 @@ TEST(MpiAsync, DifferentSizesAreAnError) {
     if (world().rank() == 0) {
       mpi::make_master_transport(world(), mine);
     } else {
-      mpi::make_worker_transport(world(), mine);
+      std::vector<float> weights(mine.weights);
+      mpi::make_worker_transport(world(), mine, std::span<float>(weights));
     }
   };
   try {
@@ -127,13 +154,17 @@ TEST(MpiAsync, DifferentSizesAreAnError) {
 
 TEST(MpiAsync, SpansOfTheWrongSizeAreRefused) {
   std::vector<float> small(3);
+  QuadraticOptions other = kModel;
+  other.sizes = {3};
+  Model model(other, sgd(0.1));
   if (world().rank() == 0) {
     const auto transport = mpi::make_master_transport(world(), sizes(kModel));
-    EXPECT_THROW(transport->reply(0, {}, std::span<const float>(small)), ExchangeError);
+    EXPECT_THROW(transport->send(0, {}, model.history.current()), ExchangeError);
+    EXPECT_THROW(transport->send(0, {}, {}), ExchangeError) << "no weights to proceed";
   } else {
-    const auto transport = mpi::make_worker_transport(world(), sizes(kModel));
+    QuadraticSource source(kModel);
+    const auto transport = mpi::make_worker_transport(world(), sizes(kModel), source.arena().weights());
     EXPECT_THROW(transport->push({}, std::span<const float>(small)), ExchangeError);
-    EXPECT_THROW(transport->pull(std::span<float>(small)), ExchangeError);
   }
 }
 
@@ -158,15 +189,15 @@ TEST(MpiAsync, WaitingRanksUseAlmostNoProcessorTime) {
   recorder.then = [&](const UpdateRecord&) { std::this_thread::sleep_for(kWait); };
   ScriptedControl control;
   if (world().rank() == 0) {
-    Master master(model.updater, workers(), {1}, recorder);
+    MasterState master(model.updater, model.history, {.workers = workers(), .schedule = {1}});
     const auto transport = mpi::make_master_transport(world(), sizes(quadratic));
     const double before = processor_seconds();
-    master.run(*transport, control);
+    run_master(master, *transport, control, recorder);
     EXPECT_LT(processor_seconds() - before, kMostSeconds);
   } else {
     quadratic.delay = kWait;
     QuadraticSource source(quadratic);
-    const auto transport = mpi::make_worker_transport(world(), sizes(quadratic));
+    const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights());
     const double before = processor_seconds();
     Worker(source).run(*transport, control);
     EXPECT_LT(processor_seconds() - before, kMostSeconds);

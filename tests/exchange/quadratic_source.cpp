@@ -46,7 +46,7 @@ GradientHeader QuadraticSource::compute(const BatchShare& share) {
 
 void QuadraticSource::compute_parameter(const BatchShare& share, std::size_t index, GradientHeader& header) {
   const engine::ParameterId id{static_cast<int>(index)};
-  const auto w = arena_.weight(id).data.host();
+  const auto w = arena_.weight_read(id).data.host();
   const auto dw = arena_.gradient(id).data.host();
   const std::size_t offset = arena_.layout()[id].offset;
   const Range rows = split(options_.rows, share.part, share.parts);
@@ -66,7 +66,7 @@ void QuadraticSource::compute_statistics(const BatchShare& share) {
   const auto moments = arena_.batch(engine::StatisticsId{0});
   const auto mean = moments.mean.host();
   const auto variance = moments.variance.host();
-  const float first = arena_.weights().host()[0];
+  const float first = arena_.weights_read().host()[0];
   const Range rows = split(options_.rows, share.part, share.parts);
   const auto n = static_cast<float>(rows.end - rows.begin);
   for (std::size_t c = 0; c < mean.size(); ++c) {

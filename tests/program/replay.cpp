@@ -2,13 +2,14 @@
 //
 //   replay RUN_FOLDER [options of the run]     prints the SHA-256 of the final state
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <deque>
 #include <fstream>
 #include <iostream>
 
 #include "apam/cli/options.h"
+#include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/local/scripted.h"
-#include "apam/exchange/master.h"
 #include "apam/training/net_gradient_source.h"
 #include "apam/training/run_plan.h"
 #include "nets/weight_file.h"
@@ -16,14 +17,17 @@
 namespace apam::training {
 namespace {
 
-/// The worker of every update, from metrics.jsonl.
+/// The workers of the updates of every pass, from metrics.jsonl.
 std::vector<std::vector<int>> arrivals(const std::filesystem::path& run) {
   std::ifstream file(run / "metrics.jsonl");
   std::vector<std::vector<int>> order;
   for (std::string line; std::getline(file, line);) {
     const auto json = Json::parse(line);
     if (json["event"] != "train") continue;
-    for (const int worker : json["workers"]) order.push_back({worker});
+    for (std::size_t i = 0; i < json["workers"].size(); ++i) {
+      if (json["places"][i] == 1) order.emplace_back();
+      order.back().push_back(json["workers"][i]);
+    }
   }
   return order;
 }
@@ -41,7 +45,7 @@ struct Worker {
 std::string replay(const std::filesystem::path& run, const TrainOptions& options) {
   const auto order = arrivals(run);
   int workers = 0;
-  for (const auto& together : order) workers = std::max(workers, together.front() + 1);
+  for (const auto& together : order) workers = std::max(workers, *std::max_element(together.begin(), together.end()) + 1);
   const std::array this_rank{cores_of_this_rank(true)};
   const RunPlan plan = make_run_plan(options, make_thread_budget(options, this_rank, 0));
 
@@ -56,7 +60,14 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
   engine::Updater updater(exec, arena, plan.optimizer);
   exchange::IgnoreEvents observer;
   exchange::NullControl control;
-  exchange::Master(updater, workers, plan.schedule, observer).run(transport, control);
+  const auto& layout = plan.net->layout();
+  exchange::WeightHistory history(
+      exec.device(), {layout.weights_size(), layout.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)});
+  history.publish_first(arena.state());
+  exchange::MasterState master(
+      updater, history, {.workers = workers, .schedule = plan.schedule, .policy = plan.policy.get(), .batches = plan.batches});
+  run_master(master, transport, control, observer);
+  copy(history.current().state(), arena.state());
   return nets::state_sha256(arena);
 }
 

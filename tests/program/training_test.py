@@ -172,6 +172,35 @@ class Ranks(ProgramTest):
             replayed = subprocess.run([REPLAY, run.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
             self.assertEqual(replayed.stdout.strip(), run.summary["state_sha256"], replayed.stderr)
 
+    def test_staleness_policies(self):
+        for policy, more, check in (
+            ("bound", ["--staleness-bound", "1"], lambda run: self.assertLessEqual(run.summary["staleness"]["max"], 1)),
+            ("ringmaster", ["--staleness-bound", "1"], lambda run: self.assertEqual(run.summary["staleness"]["max"], 0)),
+            ("ssp", ["--staleness-bound", "1"], lambda run: self.assertEqual(run.summary["updates"], 3 * UPDATES)),
+            ("rennala", ["--staleness-gradients", "2"], lambda run: self.assertEqual(run.summary["updates"], 3 * UPDATES / 2)),
+            ("cgad", ["--staleness-bound", "9", "--staleness-factor", "0.1"], lambda run: None),
+            ("compensated", ["--staleness-factor", "0.1"], lambda run: None),
+        ):
+            with self.subTest(policy):
+                run = self.train(policy, "--exchange", "async", "--epochs", "3", "--staleness-policy", policy, *more, ranks=3)
+                check(run)
+                self.assertEqual(run.config["staleness_policy"], policy)
+                self.assertEqual(run.summary["staleness_policy"], policy)
+                leases = run.summary["leases"]
+                self.assertEqual(leases["applied"], 3 * UPDATES)
+                self.assertEqual(leases["granted"], sum(leases.values()) - leases["granted"])
+                self.assertEqual(run.summary["epochs"], 3)
+
+    def test_a_policy_without_its_parameters_is_refused(self):
+        for options, words in (
+            (["--exchange", "async", "--staleness-policy", "bound"], "needs a bound"),
+            (["--exchange", "async", "--staleness-bound", "3"], "has no bound"),
+            (["--staleness-policy", "bound", "--staleness-bound", "3"], "is for --exchange async"),
+        ):
+            process = call(*replace(TRAIN, options), "--out", self.folder / "a", ranks=2 if "async" in options else None)
+            self.assertEqual(process.returncode, 2)
+            self.assertIn(words, process.stderr)
+
     def test_synchronous_ranks(self):
         alone = self.train("one", "--exchange", "sync", ranks=1)
         self.assertEqual(alone.sha256(), self.train("local").sha256())

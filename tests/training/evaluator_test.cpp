@@ -64,14 +64,14 @@ TEST_F(EvaluatorTest, BackgroundAndInlineGiveTheSameScores) {
   std::vector<Evaluation> found;
   std::int64_t skipped = 0;
   for (std::int64_t update = 1; update <= 20; ++update) {
-    EXPECT_TRUE(inline_evaluator.submit(update, 0.5, state(update), Need::required));
+    EXPECT_TRUE(inline_evaluator.submit({update, 0.5, state(update)}, Need::required));
     const auto evaluations = inline_evaluator.collect();
     ASSERT_EQ(evaluations.size(), 1U);
     EXPECT_EQ(evaluations[0].update, update);
     EXPECT_EQ(evaluations[0].scores.images, 37);
     expected[update] = evaluations[0].scores;
     const auto need = update == 20 ? Need::required : Need::optional;
-    if (!background.submit(update, 0.5, state(update), need)) ++skipped;
+    if (!background.submit({update, 0.5, state(update)}, need)) ++skipped;
     zero(arena_.state());  // submit() has made a copy
     for (const auto& evaluation : background.collect()) found.push_back(evaluation);
   }
@@ -92,7 +92,7 @@ TEST_F(EvaluatorTest, BackgroundAndInlineGiveTheSameScores) {
 
 TEST_F(EvaluatorTest, DestructorAbandonsWhatIsQueued) {
   BackgroundEvaluator background({.exec = {}, .final_threads = 1}, net_, batches());
-  for (int update = 1; update <= 3; ++update) EXPECT_TRUE(background.submit(update, 0, state(1), Need::optional));
+  for (int update = 1; update <= 3; ++update) EXPECT_TRUE(background.submit({update, 0, state(1)}, Need::optional));
 }
 
 // An abandoned evaluation ends at the next batch; finished ones stay.
@@ -102,14 +102,14 @@ TEST_F(EvaluatorTest, IsAbandonedOnRequest) {
   Exec exec(ExecOptions{});
   InlineEvaluator inline_evaluator(exec, net_, batches(), give_up);
   for (std::int64_t update = 1; update <= 3; ++update)
-    EXPECT_TRUE(inline_evaluator.submit(update, 0, state(1), Need::required));
+    EXPECT_TRUE(inline_evaluator.submit({update, 0, state(1)}, Need::required));
   inline_evaluator.finish();
   ASSERT_EQ(inline_evaluator.collect().size(), 1U);
 
   batches_left = 1000;  // also called while kernels are chosen
   BackgroundEvaluator background({.exec = {}, .final_threads = 1, .give_up = give_up}, net_, batches());
   batches_left = 4 + 2;
-  for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(background.submit(update, 0, state(1), Need::required));
+  for (std::int64_t update = 1; update <= 3; ++update) EXPECT_TRUE(background.submit({update, 0, state(1)}, Need::required));
   background.finish();
   const auto found = background.collect();
   ASSERT_EQ(found.size(), 1U);

@@ -26,9 +26,9 @@ class Notes : public Progress {
 /// Has room for one evaluation, which is finished when collected.
 class OneAtATime : public Evaluator {
  public:
-  bool submit(std::int64_t update, double at, ConstSpan<float> /*state*/, Need need) override {
+  bool submit(const exchange::StateSnapshot& snapshot, Need need) override {
     if (!queue_.empty() && need == Need::optional) return false;
-    queue_.push_back({update, at, {.loss = loss, .accuracy = 0.25, .top5 = 0.5, .images = 4}});
+    queue_.push_back({snapshot.update, snapshot.at, {.loss = loss, .accuracy = 0.25, .top5 = 0.5, .images = 4}});
     return true;
   }
   std::vector<Evaluation> collect() override { return open_ ? std::exchange(queue_, {}) : std::vector<Evaluation>{}; }
@@ -83,7 +83,7 @@ TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
                           progress_);
   for (std::int64_t u = 1; u <= 10; ++u) {
     metrics.on_update(update(u, static_cast<int>(u % 2), u == 1 ? 0 : u == 7 ? 3 : 1));
-    if (u % 4 == 0 || u == 10) metrics.on_snapshot(u, 2.0 * static_cast<double>(u), {});
+    if (u % 4 == 0 || u == 10) metrics.on_snapshot({u, 2.0 * static_cast<double>(u), {}});
   }
   metrics.finish();
 
@@ -140,7 +140,7 @@ TEST_F(TrainingMetricsTest, KeepsTheLastFiniteEvaluation) {
   for (std::int64_t u = 1; u <= 3; ++u) {
     evaluations_.loss = u == 2 ? 1.5 : std::numeric_limits<double>::quiet_NaN();
     metrics.on_update(update(u, 0, 0));
-    metrics.on_snapshot(u, 0, {});
+    metrics.on_snapshot({u, 0, {}});
   }
   metrics.finish();
   ASSERT_EQ(lines("evaluation").size(), 3U);

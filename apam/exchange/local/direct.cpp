@@ -1,23 +1,45 @@
 #include "apam/exchange/local/direct.h"
 
+#include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/worker.h"
 
 namespace apam::exchange {
+namespace {
 
-void train_directly(Master& master, GradientSource& source, Control& control) {
-  const Span<float> weights = source.arena().weights();
-  const bool shared = weights.data() == master.weights().data();
-  require<InputError>(shared != master.delays(), "local training: source and master must have {} weights",
-                      master.delays() ? "separate" : "the same");
-  Worker worker(source);
-  Reply reply = master.welcome(0);
-  while (worker.accept(reply)) {
-    if (const int signal = control.stop_signal(); signal != 0) return master.stop(signal);
-    if (!shared) copy(master.weights_of(reply), weights);
-    const GradientHeader header = worker.compute();
-    reply = master.handle({0, header, source.arena().outgoing()}, control.now());
+/// Holds the latest reply for the worker in the same thread.
+class DirectTransport final : public MasterTransport {
+ public:
+  int workers() const override { return 1; }
+  std::string_view name() const override { return "none (one process)"; }
+  std::span<const GradientMessage> poll(Duration /*timeout*/) override { return {}; }
+  void send(int /*worker*/, const Reply& reply, const VersionRef& version) override {
+    latest_ = {reply, version ? version.weights() : ConstSpan<float>()};
   }
-  require<InputError>(master.done(), "local training: the master waits for more than one worker");
+  void finish() override {}
+
+  const Delivery& latest() const { return latest_; }
+
+ private:
+  Delivery latest_;  // its weights change with the next update, after the gradient on them
+};
+
+}  // namespace
+
+HistoryLayout in_place(const engine::ParameterLayout& layout) {
+  return {.weights = layout.weights_size(), .statistics = layout.statistics_size(), .window = 1, .slots = 1};
+}
+
+void train_directly(MasterState& master, GradientSource& source, Control& control, Observer& observer) {
+  require<InputError>(master.workers() == 1, "local training: the master waits for {} workers, expected 1", master.workers());
+  Worker worker(source);
+  DirectTransport transport;
+  const auto take = [&](const Event& event) { carry_out(master.on(event, control.now()), transport, observer); };
+  take(Joined{0});
+  while (worker.accept(transport.latest())) {
+    if (const int signal = control.stop_signal(); signal != 0) return take(StopRequested{signal});
+    const GradientHeader header = worker.compute();
+    take(GradientReady{{0, header, source.arena().outgoing()}});
+  }
 }
 
 }  // namespace apam::exchange

@@ -10,7 +10,7 @@ ScriptedTransport::ScriptedTransport(std::span<GradientSource* const> sources, s
   for (GradientSource* source : sources) workers_.push_back({source, Worker(*source)});
 }
 
-std::span<const GradientMessage> ScriptedTransport::wait_some() {
+std::span<const GradientMessage> ScriptedTransport::poll(Duration /*timeout*/) {
   require<InputError>(!arrivals_.empty(), "script: it has ended, but the master waits for gradients");
   messages_.clear();
   for (const int index : arrivals_.front()) {
@@ -20,17 +20,19 @@ std::span<const GradientMessage> ScriptedTransport::wait_some() {
                         state.phase == Phase::stopped ? "has stopped" : "waits for a reply");
     state.phase = Phase::waiting;
     const GradientHeader header = state.worker.compute();
+    state.version = {};
     messages_.push_back({index, header, state.source->arena().outgoing()});
   }
   arrivals_.pop_front();
   return messages_;
 }
 
-void ScriptedTransport::reply(int worker, const Reply& reply, ConstSpan<float> weights) {
+void ScriptedTransport::send(int worker, const Reply& reply, const VersionRef& version) {
   auto& state = workers_.at(static_cast<std::size_t>(worker));
   require<ExchangeError>(state.phase == Phase::waiting, "script: worker {} gets a reply, but does not wait for one", worker);
-  if (reply.verdict == Verdict::proceed) copy(weights, state.source->arena().weights());
-  state.phase = state.worker.accept(reply) ? Phase::working : Phase::stopped;
+  state.version = version;
+  const Delivery delivery{reply, version ? version.weights() : ConstSpan<float>()};
+  state.phase = state.worker.accept(delivery) ? Phase::working : Phase::stopped;
 }
 
 void ScriptedTransport::finish() {

@@ -11,7 +11,7 @@
 
 namespace apam::exchange {
 
-/// Runs the workers in the master's thread. The i-th wait_some() returns the gradients of the workers in arrivals[i], each
+/// Runs the workers in the master's thread. The i-th poll() returns the gradients of the workers in arrivals[i], each
 /// computed on the weights last sent to that worker.
 class ScriptedTransport final : public MasterTransport {
  public:
@@ -21,11 +21,11 @@ class ScriptedTransport final : public MasterTransport {
   int workers() const override { return static_cast<int>(workers_.size()); }
   std::string_view name() const override { return "scripted"; }
 
-  /// Throws InputError if the script has ended, or its next worker is unknown, has stopped, or waits for a reply.
-  std::span<const GradientMessage> wait_some() override;
+  /// Throws InputError if the script has ended, or its next worker is unknown, has stopped, or waits for one.
+  std::span<const GradientMessage> poll(Duration timeout) override;
 
   /// Throws ExchangeError if the worker does not wait for a reply.
-  void reply(int worker, const Reply& reply, ConstSpan<float> weights) override;
+  void send(int worker, const Reply& reply, const VersionRef& version) override;
 
   /// Throws InputError if arrivals are left in the script.
   void finish() override;
@@ -36,6 +36,7 @@ class ScriptedTransport final : public MasterTransport {
     GradientSource* source;
     Worker worker;
     Phase phase = Phase::waiting;  // for its first weights
+    VersionRef version{};          // that it computes on
   };
 
   std::vector<WorkerState> workers_;

@@ -1,7 +1,8 @@
-// The exchange between threads of one process: messages are copies in mailboxes, one per worker.
+// The exchange between threads of one process, without copies: the master reads gradients in the arenas of the workers, and the
+// workers read versions of the weights in the history of the master.
 //
-// A mailbox alternates between two owners: its worker writes a gradient, the master a reply and weights. The owner copies
-// without the lock, which guards only the change of ownership. Waiting threads sleep.
+// A mailbox alternates between two owners: its worker writes a header and a view of its gradient, the master a reply and a
+// reference to the weights. The lock guards only the change of ownership. Waiting threads sleep.
 #pragma once
 
 #include <condition_variable>
@@ -12,17 +13,18 @@
 #include <string>
 #include <vector>
 
+#include "apam/exchange/control.h"
 #include "apam/exchange/gradient_source.h"
-#include "apam/exchange/master.h"
+#include "apam/exchange/master_state.h"
+#include "apam/exchange/observer.h"
 #include "apam/exchange/transport.h"
-#include "kernels/runtime/buffer.h"
 
 namespace apam::exchange {
 
 class ThreadsExchange {
  public:
-  /// `contribution`, `weights`: floats per message. Throws InputError without workers.
-  ThreadsExchange(int workers, std::size_t contribution, std::size_t weights);
+  /// Throws InputError without workers.
+  explicit ThreadsExchange(int workers);
   ~ThreadsExchange();
   ThreadsExchange(const ThreadsExchange&) = delete;
   ThreadsExchange& operator=(const ThreadsExchange&) = delete;
@@ -39,13 +41,14 @@ class ThreadsExchange {
   struct Mailbox {
     GradientHeader header;
     Reply reply;
-    Buffer values;   // (contribution)
-    Buffer weights;  // (weights)
+    ConstSpan<float> values;  // the worker's
+    VersionRef version;       // sent to it; released when its next gradient is taken
     bool replied = false;
+    std::int64_t cancelled = -1;  // the latest version whose computation is to be given up
     std::condition_variable reply_came;
   };
 
-  std::mutex mutex_;  // guards arrived_, closed_ and Mailbox::replied
+  std::mutex mutex_;  // guards arrived_, closed_, Mailbox::replied and Mailbox::cancelled
   std::condition_variable gradient_came_;
   std::vector<int> arrived_;  // workers with untaken gradients, in order of arrival
   std::optional<std::string> closed_;
@@ -56,6 +59,6 @@ class ThreadsExchange {
 
 /// Trains with the master in this thread and each source in its own thread. Only the master uses `control`. Rethrows the first
 /// exception of a thread.
-void train_on_threads(Master& master, std::span<GradientSource* const> sources, Control& control);
+void train_on_threads(MasterState& master, std::span<GradientSource* const> sources, Control& control, Observer& observer);
 
 }  // namespace apam::exchange

@@ -1,6 +1,6 @@
-// The master's side. Each worker has a slot: a buffer for its contribution, the copy of the weights in flight to it, and four
+// The master's side. Each worker has a slot: a buffer for its contribution, the version of the weights sent to it, and five
 // requests. A gradient has arrived when its header and its values have, in either order.
-#include <array>
+#include <chrono>
 #include <exception>
 
 #include "apam/exchange/mpi/protocol.h"
@@ -9,15 +9,17 @@
 namespace apam::exchange::mpi {
 namespace {
 
-constexpr std::size_t kRequests = 4;  // per worker, in the order of Tag
-enum Place : std::size_t { kHeaderReceive, kValuesReceive, kReplySend, kWeightsSend };
+constexpr std::size_t kRequests = 5;  // per worker, in the order of Tag
+enum Place : std::size_t { kHeaderReceive, kValuesReceive, kReplySend, kWeightsSend, kCancelSend };
 
 struct Slot {
   GradientHeader header;
   Reply reply;
-  Buffer values;    // (contribution)
-  Buffer weights;   // (weights)
-  int missing = 0;  // parts of the gradient that have not arrived: 2, 1 or 0
+  Buffer values;       // (contribution)
+  VersionRef version;  // in flight to the worker, or computed on
+  std::int64_t cancelled = 0;
+  int values_bytes = 0;  // received
+  int missing = 0;       // parts of the gradient that have not arrived: 2, 1 or 0
 };
 
 class MpiMasterTransport final : public MasterTransport {
@@ -29,10 +31,7 @@ class MpiMasterTransport final : public MasterTransport {
                            communicator_.ranks());
     agree_on_sizes(communicator_, sizes);
     slots_ = std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(workers()));
-    for (Slot& slot : *slots_) {
-      slot.values = Buffer({}, sizes.contribution * sizeof(float));
-      slot.weights = Buffer({}, sizes.weights * sizeof(float));
-    }
+    for (Slot& slot : *slots_) slot.values = Buffer({}, sizes.contribution * sizeof(float));
   }
 
   ~MpiMasterTransport() override {
@@ -45,35 +44,56 @@ class MpiMasterTransport final : public MasterTransport {
   int workers() const override { return communicator_.ranks() - 1; }
   std::string_view name() const override { return "mpi (host buffers)"; }
 
-  std::span<const GradientMessage> wait_some() override {
+  std::span<const GradientMessage> poll(Duration timeout) override {
+    const auto end = std::chrono::steady_clock::now() + timeout;
     Backoff backoff;
-    while (arrived_.empty()) poll(backoff);
+    do {
+      progress(backoff);
+    } while (arrived_.empty() && std::chrono::steady_clock::now() < end);
     handed_.clear();
     std::swap(arrived_, handed_);
+    for (const GradientMessage& message : handed_) {
+      wait_for_sends(message.worker);  // returns at once: the worker has answered them
+      (*slots_)[static_cast<std::size_t>(message.worker)].version = {};
+    }
     return handed_;
   }
 
-  void reply(int worker, const Reply& reply, ConstSpan<float> weights) override {
-    const auto host = weights.host();
-    require<ExchangeError>(host.size() == sizes_.weights, "mpi: {} weights for messages of {}", host.size(), sizes_.weights);
+  void send(int worker, const Reply& reply, const VersionRef& version) override {
     Slot& slot = slots_->at(static_cast<std::size_t>(worker));
-    wait_for_sends(worker);  // returns at once: the worker has replied to them
+    require<ExchangeError>(static_cast<bool>(version) == (reply.verdict == Verdict::proceed),
+                           "mpi: a reply to worker {} {} weights", worker, version ? "to stop has" : "to proceed has no");
+    std::span<const float> weights;
+    if (version) weights = version.weights().host();
+    require<ExchangeError>(!version || weights.size() == sizes_.weights, "mpi: {} weights for messages of {}", weights.size(),
+                           sizes_.weights);
     slot.reply = reply;
-    if (reply.verdict == Verdict::proceed) {
-      post_receives(worker);
-      copy(weights, slot.weights.as<float>());
-    }
+    if (version) post_receives(worker);
     check(MPI_Isend(&slot.reply, sizeof(Reply), MPI_BYTE, rank_of(worker), kReply, communicator_.get(),
                     requests_.place(place(worker, kReplySend))),
           "MPI_Isend of a reply");
-    if (reply.verdict == Verdict::stop) return;
-    check(MPI_Isend(slot.weights.data(), count(sizes_.weights, "weights"), MPI_FLOAT, rank_of(worker), kWeights,
-                    communicator_.get(), requests_.place(place(worker, kWeightsSend))),
+    if (!version) return;
+    slot.version = version;
+    check(MPI_Isend(weights.data(), count(sizes_.weights, "weights"), MPI_FLOAT, rank_of(worker), kWeights, communicator_.get(),
+                    requests_.place(place(worker, kWeightsSend))),
           "MPI_Isend of weights");
   }
 
+  void cancel(int worker, std::int64_t computed_at) override {
+    Slot& slot = slots_->at(static_cast<std::size_t>(worker));
+    if (requests_.active(place(worker, kCancelSend))) return;  // the worker has not looked at the former one yet
+    slot.cancelled = computed_at;
+    check(MPI_Isend(&slot.cancelled, sizeof(slot.cancelled), MPI_BYTE, rank_of(worker), kCancel, communicator_.get(),
+                    requests_.place(place(worker, kCancelSend))),
+          "MPI_Isend of a cancellation");
+  }
+
   void finish() override {
-    for (int worker = 0; worker < workers(); ++worker) wait_for_sends(worker);
+    Backoff backoff;
+    for (int worker = 0; worker < workers(); ++worker) {
+      wait_for_sends(worker);
+      while (requests_.active(place(worker, kCancelSend))) progress(backoff);
+    }
   }
 
  private:
@@ -92,11 +112,11 @@ class MpiMasterTransport final : public MasterTransport {
 
   void wait_for_sends(int worker) {
     Backoff backoff;
-    while (requests_.active(place(worker, kReplySend)) || requests_.active(place(worker, kWeightsSend))) poll(backoff);
+    while (requests_.active(place(worker, kReplySend)) || requests_.active(place(worker, kWeightsSend))) progress(backoff);
   }
 
   // Progresses all requests, collects complete gradients, and pauses if nothing completed.
-  void poll(Backoff& backoff) {
+  void progress(Backoff& backoff) {
     const auto completed = requests_.test("mpi: a message between the master and a worker");
     for (const auto& [index, bytes] : completed) {
       const int worker = static_cast<int>(index / kRequests);
@@ -106,12 +126,15 @@ class MpiMasterTransport final : public MasterTransport {
           check_received(bytes, sizeof(GradientHeader), "a gradient's header", rank_of(worker));
           break;
         case kValuesReceive:
-          check_received(bytes, slot.values.size_bytes(), "a gradient", rank_of(worker));
+          slot.values_bytes = bytes;
           break;
         default:
           continue;  // a send
       }
-      if (--slot.missing == 0) arrived_.push_back({worker, slot.header, slot.values.as<float>()});
+      if (--slot.missing > 0) continue;
+      const Span<float> values = slot.values.as<float>().subspan(0, slot.header.cancelled != 0 ? 0 : sizes_.contribution);
+      check_received(slot.values_bytes, values.size_bytes(), "a gradient", rank_of(worker));
+      arrived_.push_back({worker, slot.header, values});
     }
     if (completed.empty()) {
       backoff.pause(transferring() ? Backoff::Waiting::transfer : Backoff::Waiting::idle);

@@ -14,7 +14,7 @@ inline constexpr int kMaster = 0;
 constexpr int rank_of(int worker) { return worker + 1; }
 
 /// Message tags; MPI guarantees up to 32767.
-enum Tag : int { kGradientHeader = 1, kContribution = 2, kReply = 3, kWeights = 4 };
+enum Tag : int { kGradientHeader = 1, kContribution = 2, kReply = 3, kWeights = 4, kCancel = 5 };
 
 // Headers are sent as bytes between processes of one program.
 static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<Reply>);

@@ -72,8 +72,8 @@ class Evaluations : public exchange::Observer {
  public:
   explicit Evaluations(Evaluator& evaluator) : evaluator_(evaluator) {}
   void on_update(const exchange::UpdateRecord&) override {}
-  void on_snapshot(std::int64_t update, double at, ConstSpan<float> state) override {
-    EXPECT_TRUE(evaluator_.submit(update, at, state, Evaluator::Need::required));
+  void on_snapshot(const exchange::StateSnapshot& snapshot) override {
+    EXPECT_TRUE(evaluator_.submit(snapshot, Evaluator::Need::required));
   }
 
  private:
@@ -100,9 +100,11 @@ Trained train(std::string_view device, DType activations, Evaluating how) {
     evaluator = std::make_unique<BackgroundEvaluator>(BackgroundEvaluator::Options{.exec = options}, net, test);
   }
   Evaluations observer(*evaluator);
-  exchange::Master master(updater, 1, {.total_updates = 9, .snapshot_every = 3}, observer);
+  exchange::WeightHistory history(arena.state(), exchange::in_place(net.layout()));
+  history.publish_first(arena.state());
+  exchange::MasterState master(updater, history, {.schedule = {.total_updates = 9, .snapshot_every = 3}});
   exchange::NullControl control;
-  exchange::train_directly(master, source, control);
+  exchange::train_directly(master, source, control, observer);
   evaluator->finish();
 
   Trained result;

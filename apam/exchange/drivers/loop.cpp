@@ -1,0 +1,53 @@
+#include "apam/exchange/drivers/loop.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "apam/exchange/error.h"
+
+namespace apam::exchange {
+namespace {
+
+// So often a master without gradients looks for a signal.
+constexpr Duration kPatience = std::chrono::milliseconds(100);
+
+}  // namespace
+
+void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer) {
+  for (const Action& action : actions) {
+    if (const auto* send = std::get_if<Send>(&action)) transport.send(send->worker, send->reply, send->version);
+    if (const auto* cancel = std::get_if<Cancel>(&action)) transport.cancel(cancel->worker, cancel->computed_at);
+  }
+  for (const Action& action : actions) {
+    if (const auto* applied = std::get_if<Applied>(&action)) observer.on_update(applied->record);
+    if (const auto* snapshot = std::get_if<Snapshot>(&action)) observer.on_snapshot(snapshot->state);
+  }
+}
+
+void run_master(MasterState& state, MasterTransport& transport, Control& control, Observer& observer) {
+  require<ExchangeError>(transport.workers() == state.workers(), "master: a transport for {} workers, expected {}",
+                         transport.workers(), state.workers());
+  const auto take = [&](std::span<const Event> events) { carry_out(state.on(events, control.now()), transport, observer); };
+  std::vector<Event> events;
+  for (int worker = 0; worker < state.workers(); ++worker) events.emplace_back(Joined{worker});
+  take(events);
+  bool stops = false;
+  while (!state.done()) {
+    const auto arrived = transport.poll(kPatience);
+    std::size_t taken = 0;
+    do {
+      events.clear();
+      if (const int signal = control.stop_signal(); signal != 0 && !std::exchange(stops, true)) {
+        events.emplace_back(StopRequested{signal});
+      }
+      const std::size_t together = std::min<std::size_t>(arrived.size() - taken, MasterState::kMostTogether);
+      for (const GradientMessage& message : arrived.subspan(taken, together)) events.emplace_back(GradientReady{message});
+      taken += together;
+      if (events.empty()) events.emplace_back(Tick{});
+      take(events);
+    } while (taken < arrived.size());
+  }
+  transport.finish();
+}
+
+}  // namespace apam::exchange

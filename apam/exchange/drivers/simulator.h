@@ -1,0 +1,79 @@
+// A training in virtual time: the same MasterState as in production, with durations in place of computation and messages.
+//
+//   compute     one gradient: a distribution, times a factor per worker
+//   latency     of a message; messages overlap in it
+//   transfer    bytes / bandwidth, in which a link carries one message at a time; the master has one link in each direction
+//   update      S(k) = first + further (k - 1) for k gradients in one pass
+//
+//   mode        the master
+//   serial      receives, updates by one gradient, and sends, one after the other: the loop of the reference program
+//   pipelined   receives, updates by all that have arrived, and sends, at the same time
+//   shared      as pipelined without transfers: gradients and weights are read in place
+//   sync        no master: each of N workers computes 1/N of a batch; then all-reduce and update
+//   k_of_n      as sync with 1/K of a batch each; an update waits for the first K of N, the others are dropped
+//
+// Laws: updates per second X(N) <= min(N / T1, 1 / S) for the cycle T1 of one worker and the time S of the master per update.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "apam/exchange/leases.h"
+#include "apam/exchange/policies/policy.h"
+
+namespace apam::exchange {
+
+enum class SimulatedMode : std::uint8_t { serial, pipelined, shared, sync, k_of_n };
+
+/// All durations in seconds.
+struct ComputeTime {
+  enum class Distribution : std::uint8_t { constant, uniform, lognormal };
+  Distribution distribution = Distribution::constant;
+  double mean = 1;
+  double spread = 0;  ///< uniform: mean (1 +- spread); lognormal: standard deviation of the logarithm; the mean stays
+};
+
+struct SimulatedLink {
+  double latency = 0;
+  double bytes_per_second = 0;  ///< 0: transfers take no time
+};
+
+struct SimulatedDeath {
+  int worker = 0;
+  double at = 0;
+};
+
+struct SimulationOptions {
+  SimulatedMode mode = SimulatedMode::serial;
+  int workers = 1;
+  std::int64_t updates = 1000;
+  ComputeTime compute{};
+  std::vector<double> slowdown{};  ///< by worker, of its compute times; missing: 1
+  SimulatedLink link{};
+  double gradient_bytes = 0, weight_bytes = 0;
+  double first_update = 0, further_update = 0;  ///< S(1), and S(k) - S(k-1)
+  double all_reduce = 0;                        ///< sync and k_of_n, per update
+  int first_of = 0;                             ///< K of k_of_n
+  std::vector<SimulatedDeath> deaths{};
+  PolicyOptions policy{};
+  std::uint64_t seed = 0;
+};
+
+struct SimulationResult {
+  std::int64_t updates = 0;
+  double seconds = 0;
+  double updates_per_second = 0;
+  double staleness_mean = 0;
+  std::int64_t staleness_max = 0;
+  double busy = 0;           ///< share of the time in which the master updates; serial: receives, updates or sends
+  double together = 0;       ///< gradients per pass
+  double waiting = 0;        ///< mean seconds between the end of a computation and the next one
+  std::int64_t dropped = 0;  ///< k_of_n: gradients that came too late
+  LeaseCounts leases{};
+};
+
+/// Throws InputError for options that are negative or not finite, and for K outside 1 .. workers. Deterministic for a seed.
+SimulationResult simulate(const SimulationOptions& options);
+
+}  // namespace apam::exchange

@@ -1,0 +1,317 @@
+#include "apam/exchange/master_state.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "apam/exchange/error.h"
+
+namespace apam::exchange {
+namespace {
+
+const StalenessPolicy& policy_or_none(const StalenessPolicy* policy) {
+  static const StalenessPolicy none{};
+  return policy != nullptr ? *policy : none;
+}
+
+std::int64_t batches_of(const MasterOptions& options) {
+  return options.batches.value_or(options.schedule.total_updates * policy_or_none(options.policy).gradients_per_update());
+}
+
+}  // namespace
+
+MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const MasterOptions& options)
+    : updater_(updater),
+      history_(history),
+      delay_(options.delay),
+      policy_(policy_or_none(options.policy)),
+      schedule_(options.schedule),
+      leases_(options.workers, batches_of(options)),
+      watch_(updater, options.schedule.keep_going),
+      staleness_(options.workers),
+      states_(static_cast<std::size_t>(options.workers)),
+      active_(options.workers) {
+  require<InputError>(schedule_.total_updates >= 1, "master: at least one update is required, got {}", schedule_.total_updates);
+  require<InputError>(updater.version() == 0, "master: the updater has made {} updates already", updater.version());
+  require<InputError>(delay_ == nullptr || options.workers == 1, "master: artificial delay is for 1 worker, got {}",
+                      options.workers);
+  const std::int64_t per_update = policy_.gradients_per_update();
+  require<InputError>((leases_.total() + per_update - 1) / per_update == schedule_.total_updates,
+                      "master: {} batches do not make {} updates of up to {}", leases_.total(), schedule_.total_updates,
+                      per_update);
+  const std::int64_t first = history.current().version();
+  require<InputError>(first == 0, "master: the weight history is at version {}, expected 0", first);
+  const std::size_t expected = updater.arena().state().size();
+  require<InputError>(history.layout().state() == expected, "master: versions of {} floats for a state of {}",
+                      history.layout().state(), expected);
+  if (policy_.changes_gradients() || per_update > 1) {
+    changed_.emplace(history.layout().weights, history.layout().state(), updater.threads());
+  }
+  pass_.reserve(kMostTogether);
+}
+
+std::span<const Action> MasterState::on(std::span<const Event> events, double at) {
+  actions_.clear();
+  at_ = at;
+  for (const Event& event : events) {
+    if (!std::holds_alternative<GradientReady>(event)) flush();
+    std::visit([this](const auto& one) { take(one); }, event);
+  }
+  flush();
+  settle();
+  return actions_;
+}
+
+void MasterState::take(const Joined& event) {
+  const int worker = event.worker;
+  require<ExchangeError>(worker >= 0 && worker < workers(), "master: worker {} of {} requests weights", worker, workers());
+  require<ExchangeError>(state_of(worker).phase == Phase::unknown, "master: worker {} has joined already", worker);
+  running() ? answer(worker) : stop(worker);
+}
+
+void MasterState::take(const GradientReady& event) {
+  const GradientMessage& message = event.message;
+  check(message);
+  WorkerState& state = state_of(message.worker);
+  const GradientHeader& header = message.header;
+  const std::int64_t before = version() + static_cast<std::int64_t>(pass_.size());
+  if (running() && header.cancelled == 0 && watch_.ends_before(header, message.worker, before + 1)) {
+    flush();
+    if (running()) end(Ending::Why::diverged, 0);
+  }
+  if (!running()) return stop(message.worker);
+  state.phase = Phase::arrived;
+  const Arrival arrival{.staleness = before - header.computed_at, .rate = updater_.rate(before + 1)};
+  if (header.cancelled != 0 || !policy_.accepts(arrival)) {
+    refuse(message, arrival.staleness);
+  } else if (policy_.gradients_per_update() > 1) {
+    take_for_mean(message);
+  } else if (policy_.changes_gradients()) {
+    take_changed(message, arrival);
+  } else {
+    pass_.push_back({message, policy_.step_factor(arrival), arrival.staleness});
+    if (ends_pass(header)) flush();
+  }
+}
+
+void MasterState::take(const Departed& event) {
+  const int worker = event.worker;
+  require<ExchangeError>(worker >= 0 && worker < workers(), "master: worker {} of {} has left", worker, workers());
+  WorkerState& state = state_of(worker);
+  if (state.phase == Phase::stopped || state.phase == Phase::departed) return;
+  leases_.abandon(worker);
+  state.phase = Phase::departed;
+  state.base = {};
+  --active_;
+  std::erase_if(actions_, [&](const Action& action) {
+    const auto* send = std::get_if<Send>(&action);
+    return send != nullptr && send->worker == worker;
+  });
+  if (active_ == 0 && running()) end(Ending::Why::deserted, 0);
+}
+
+void MasterState::take(const StopRequested& event) {
+  if (running()) end(Ending::Why::interrupted, event.signal);
+}
+
+void MasterState::check(const GradientMessage& message) const {
+  const int worker = message.worker;
+  const GradientHeader& header = message.header;
+  require<ExchangeError>(worker >= 0 && worker < workers(), "master: a gradient of worker {}, there are {}", worker, workers());
+  const auto& state = states_[static_cast<std::size_t>(worker)];
+  constexpr std::array<std::string_view, 6> what{"has no weights", "",        "waits for a reply", "waits for a lease",
+                                                 "has stopped",    "has left"};
+  require<ExchangeError>(state.phase == Phase::working, "master: a gradient of worker {}, which {}", worker,
+                         what.at(static_cast<std::size_t>(state.phase)));
+  require<ExchangeError>(header.computed_at == state.given,
+                         "master: worker {} computed on version {} of the weights, it was sent version {}", worker,
+                         header.computed_at, state.given);
+  leases_.check_oldest(worker, header.batch);
+  if (header.cancelled != 0) {
+    require<ExchangeError>(state.asked, "master: worker {} has given up batch {}, but was not asked to", worker, header.batch);
+    return;
+  }
+  const std::size_t expected = history_.layout().state();
+  require<ExchangeError>(
+      header.rows > 0 && header.top1 >= 0 && header.top1 <= header.top5 && header.top5 <= header.rows && header.signal >= 0,
+      "master: worker {} reports {} and {} of {} rows in the top 1 and top 5 and signal {}, expected 0 <= top 1 <= top 5 <= "
+      "rows, rows > 0 and signal >= 0",
+      worker, header.top1, header.top5, header.rows, header.signal);
+  require<ExchangeError>(message.values.size() == expected, "master: worker {} sends {} floats, a contribution has {}", worker,
+                         message.values.size(), expected);
+}
+
+/// The gradient is not applied. Its worker gets the newest version, so the pass ends.
+void MasterState::refuse(const GradientMessage& message, std::int64_t tau) {
+  flush();
+  if (!running()) return stop(message.worker);
+  if (message.header.cancelled != 0) {
+    leases_.cancel(message.worker);
+  } else {
+    leases_.refuse(message.worker);
+    actions_.emplace_back(Refuse{message.worker, message.header, tau});
+  }
+  if (message.header.signal != 0) end(Ending::Why::interrupted, message.header.signal);
+  running() ? answer(message.worker) : stop(message.worker);
+}
+
+/// There is memory for one changed gradient, so it is a pass of its own.
+void MasterState::take_changed(const GradientMessage& message, const Arrival& arrival) {
+  flush();
+  if (!running()) return stop(message.worker);
+  WorkerState& state = state_of(message.worker);
+  Taken taken{message, policy_.step_factor(arrival), arrival.staleness};
+  const double factor = policy_.gradient_factor(arrival);
+  if (factor != 1) {
+    taken.message.values = changed_->scaled(message.values, static_cast<float>(factor));
+  } else if (policy_.compensation() != 0 && arrival.staleness > 0) {
+    taken.message.values = changed_->compensated(message.values, static_cast<float>(policy_.compensation()),
+                                                 history_.current().weights(), state.base.weights());
+  }
+  state.base = {};
+  pass_.push_back(taken);
+  flush();
+}
+
+/// Adds the gradient to the mean, and makes the update once it is complete. Its worker continues with the current version.
+void MasterState::take_for_mean(const GradientMessage& message) {
+  const GradientHeader& header = message.header;
+  const std::int64_t added = changed_->add(message.values);
+  if (added == 1) mean_ = {.computed_at = header.computed_at};
+  mean_.batch = header.batch;
+  mean_.loss_sum += header.loss_sum;
+  mean_.rows += header.rows;
+  mean_.top1 += header.top1;
+  mean_.top5 += header.top5;
+  mean_.signal = header.signal;
+  leases_.keep(message.worker);
+  if (added < policy_.gradients_per_update() && leases_.counts().applied + added < leases_.total()) {
+    ++state_of(message.worker).taken;
+    if (header.signal != 0) end(Ending::Why::interrupted, header.signal);
+    return running() ? answer(message.worker) : stop(message.worker);
+  }
+  pass_.push_back({{message.worker, mean_, changed_->take_mean()}, 1, 0});
+  flush();
+}
+
+/// Whether the state after this gradient, the last of the pass so far, is needed.
+bool MasterState::ends_pass(const GradientHeader& last) const {
+  const auto together = static_cast<std::int64_t>(pass_.size());
+  return together == kMostTogether || last.signal != 0 || schedule_.snapshot_at(version() + together);
+}
+
+/// Applies the pass and answers its workers.
+void MasterState::flush() {
+  if (pass_.empty()) return;
+  const std::size_t together = pass_.size();
+  const std::int64_t before = version();
+  std::array<ConstSpan<float>, kMostTogether> contributions;
+  std::array<double, kMostTogether> steps{};
+  for (std::size_t i = 0; i < together; ++i) {
+    contributions.at(i) = pass_[i].message.values;
+    steps.at(i) = pass_[i].step;
+  }
+  WritableVersion next = history_.begin_next(static_cast<int>(together));
+  updater_.apply_each(std::span(contributions).first(together), next.from(), next.state(), std::span(steps).first(together));
+  history_.publish(std::move(next));
+
+  const GradientMessage last = pass_.back().message;
+  if (watch_.ends_after(last.worker, history_.current().state(), static_cast<int>(together))) {
+    end(Ending::Why::diverged, 0);
+  } else if (last.header.signal != 0 && running()) {
+    end(Ending::Why::interrupted, last.header.signal);
+  }
+  for (const Taken& taken : pass_) {
+    const int worker = taken.message.worker;
+    leases_.kept() > 0 ? leases_.apply_kept() : leases_.apply(worker);
+    ++state_of(worker).taken;
+    running() ? answer(worker) : stop(worker);
+  }
+  for (std::size_t i = 0; i < together; ++i) {
+    const auto& [message, step, tau] = pass_[i];
+    const std::int64_t update = before + static_cast<std::int64_t>(i) + 1;
+    staleness_.record(message.worker, tau);
+    actions_.emplace_back(Applied{{.update = update,
+                                   .worker = message.worker,
+                                   .staleness = tau,
+                                   .header = message.header,
+                                   .at = at_,
+                                   .rate = step * updater_.rate(update),
+                                   .place = static_cast<int>(i) + 1}});
+  }
+  if (ending_.why != Ending::Why::diverged && schedule_.snapshot_at(version())) {
+    const VersionRef state = history_.current();
+    actions_.emplace_back(Snapshot{{version(), at_, state.state(), history_.in_place() ? VersionRef() : state}});
+  }
+  pass_.clear();
+}
+
+/// Sends the worker its next weights and leases, or lets it wait.
+void MasterState::answer(int worker) {
+  WorkerState& state = state_of(worker);
+  state.phase = Phase::waiting;
+  if (must_wait(worker)) return;
+  Reply reply;
+  std::exchange(state.started, true) ? leases_.deal_next(worker, reply) : leases_.deal_first(worker, reply);
+  if (leases_.outstanding(worker) == 0) return;
+  state.phase = Phase::working;
+  state.asked = false;
+  const VersionRef version = delay_ == nullptr ? history_.current() : history_.at(delay_->version_for(this->version() + 1));
+  reply.version = state.given = version.version();
+  if (policy_.compensation() != 0 && !history_.in_place()) state.base = version;
+  actions_.emplace_back(Send{worker, reply, version});
+}
+
+/// Whether the policy lets the worker wait for slower ones.
+bool MasterState::must_wait(int worker) const {
+  const auto most = policy_.most_ahead();
+  if (!most) return false;
+  const std::int64_t mine = states_[static_cast<std::size_t>(worker)].taken;
+  return std::any_of(states_.begin(), states_.end(), [&](const WorkerState& other) {
+    return (other.phase == Phase::working || other.phase == Phase::arrived) && mine - other.taken > *most;
+  });
+}
+
+/// Asks workers to give up what would be refused.
+void MasterState::cancel_stale() {
+  const auto least = policy_.cancels_at();
+  if (!least || !running()) return;
+  for (int worker = 0; worker < workers(); ++worker) {
+    WorkerState& state = state_of(worker);
+    if (state.phase != Phase::working || state.asked || version() - state.given < *least) continue;
+    state.asked = true;
+    actions_.emplace_back(Cancel{worker, state.given});
+  }
+}
+
+void MasterState::stop(int worker) {
+  leases_.abandon(worker);
+  WorkerState& state = state_of(worker);
+  state.phase = Phase::stopped;
+  state.base = {};
+  --active_;
+  actions_.emplace_back(Send{worker, {.verdict = Verdict::stop, .version = version()}, {}});
+}
+
+/// After the events of a call: stops the waiting workers if the run has ended, or deals them what was returned.
+void MasterState::settle() {
+  for (int worker = 0; worker < workers(); ++worker) {
+    if (state_of(worker).phase != Phase::waiting) continue;
+    if (!running()) {
+      stop(worker);
+    } else if (leases_.can_deal() || leases_.outstanding(worker) > 0) {
+      answer(worker);
+    }
+  }
+  cancel_stale();
+  if (done() && !std::exchange(over_, true)) actions_.emplace_back(Stop{});
+}
+
+void MasterState::end(Ending::Why why, int signal) {
+  ending_ = {why, version(), signal};
+  leases_.abandon_kept();
+}
+
+Ending MasterState::ending() const { return ending_.why == Ending::Why::complete ? Ending{.update = version()} : ending_; }
+
+}  // namespace apam::exchange

@@ -1,0 +1,34 @@
+// A contribution that a policy makes from others, in memory of its own:
+//
+//   scaled       factor * g                      the batch statistics stay as they are
+//   compensated  g + C g g (w_now - w_base)      the batch statistics stay as they are
+//   mean         (1 / k) sum of k contributions  the batch statistics too
+//
+// Element by element, so the result does not depend on the number of threads. For host memory.
+#pragma once
+
+#include "kernels/runtime/buffer.h"
+
+namespace apam::exchange {
+
+class ChangedGradient {
+ public:
+  /// `weights`: floats of a gradient, the first of the `size` floats of a contribution.
+  ChangedGradient(std::size_t weights, std::size_t size, int threads);
+
+  ConstSpan<float> scaled(ConstSpan<float> contribution, float factor);
+  ConstSpan<float> compensated(ConstSpan<float> contribution, float factor, ConstSpan<float> now, ConstSpan<float> base);
+
+  /// Adds to the sum, and returns how many it has.
+  std::int64_t add(ConstSpan<float> contribution);
+  /// The mean of the sum, which starts again. At least one contribution was added.
+  ConstSpan<float> take_mean();
+
+ private:
+  std::size_t weights_;
+  int threads_;
+  Buffer memory_;  // (size)
+  std::int64_t added_ = 0;
+};
+
+}  // namespace apam::exchange

@@ -1,0 +1,238 @@
+// Staleness policies: what each does to a gradient, with arrivals that are known in advance.
+#include "apam/exchange/policies/policy.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/error.h"
+#include "apam/exchange/local/scripted.h"
+#include "apam/exchange/local/threads.h"
+#include "tests/exchange/support.h"
+#include "tests/support/throws.h"
+
+namespace apam::exchange::test {
+namespace {
+
+using support::throws;
+using Script = std::vector<std::vector<int>>;
+
+/// One weight that starts at 1; the gradient is the weight.
+struct PolicyRun {
+  PolicyRun(const PolicyOptions& options, int workers, const Script& script, std::int64_t updates,
+            const engine::OptimizerOptions& optimizer = sgd(0.25))
+      : policy(make_policy(options)),
+        model({}, optimizer, workers),
+        sources(make_sources({}, std::vector<std::chrono::milliseconds>(static_cast<std::size_t>(workers)))),
+        master(model.updater, model.history, {.workers = workers, .schedule = {updates, 1}, .policy = policy.get()}) {
+    ScriptedTransport transport(pointers(sources), script);
+    run_master(master, transport, control, recorder);
+  }
+
+  std::vector<float> weights() const {
+    std::vector<float> result;
+    for (const auto& state : recorder.states) result.push_back(state[0]);
+    return result;
+  }
+
+  std::unique_ptr<const StalenessPolicy> policy;
+  Model model;
+  std::vector<std::unique_ptr<QuadraticSource>> sources;
+  Recorder recorder;
+  ScriptedControl control;
+  MasterState master;
+};
+
+using Taus = std::vector<std::int64_t>;
+using Floats = std::vector<float>;
+
+TEST(Policies, NoneIsTheDefault) {
+  const Script script{{0}, {1}, {1}, {0}};
+  PolicyRun run({}, 2, script, 4, amsgrad(0.1));
+  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 1, 0, 2}));
+  EXPECT_EQ(run.model.state(), replay({}, amsgrad(0.1), 2, script));
+}
+
+// Worker 1 is refused with tau 2, and its batch 1 is dealt again: to worker 1 itself, behind the batch 3 that it holds.
+TEST(Policies, BoundRefusesAndDealsAgain) {
+  PolicyRun run({.name = "bound", .bound = 1}, 2, {{0}, {0}, {1}, {1}, {0}, {1}}, 5);
+  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0, 0, 1, 1}));
+  EXPECT_EQ(run.recorder.batches(), (std::vector<std::int64_t>{0, 2, 3, 4, 1}));
+  EXPECT_EQ(run.master.leases().refused, 1);
+  EXPECT_EQ(run.master.leases().granted, 6);
+  EXPECT_EQ(run.master.leases().applied, 5);
+  EXPECT_EQ(run.sources[1]->computed(), (std::vector<std::int64_t>{1, 3, 1}));
+}
+
+TEST(Policies, RingmasterRefusesAtItsBoundAndCancels) {
+  const auto policy = make_policy({.name = "ringmaster", .bound = 2});
+  Model model({}, sgd(0.25), 2);
+  QuadraticSource source{QuadraticOptions{}};
+  Recorder recorder;
+  MasterState state(model.updater, model.history, {.workers = 2, .schedule = {4}, .policy = policy.get()});
+  HandDriven master(state, recorder);
+  master.join(0);
+  master.join(1);
+  const auto gradient = [&](int worker, std::int64_t version, std::int64_t batch) {
+    return GradientMessage{worker, {.computed_at = version, .batch = batch, .rows = 1}, source.arena().outgoing()};
+  };
+  master.take(gradient(0, 0, 0));
+  EXPECT_TRUE(master.cancelled().empty());
+  EXPECT_THROW(master.take({1, {.batch = 1, .cancelled = 1}, {}}), ExchangeError) << "it was not asked to";
+  const auto deliver = [&](const GradientMessage& message) {
+    const Event event = GradientReady{message};
+    master.on(std::span(&event, 1));
+  };
+  deliver(gradient(0, 1, 2));  // worker 0 waits then: worker 1 holds the leases 1 and 3
+  EXPECT_EQ(master.cancelled(), std::vector<int>{1}) << "two updates since its weights";
+  // It has given up batch 1 and continues with batch 3 on new weights; batch 1 is dealt again.
+  const Reply reply = master.take({1, {.batch = 1, .cancelled = 1}, {}});
+  EXPECT_EQ(reply.version, 2);
+  EXPECT_EQ(reply.leases[0], 1);
+  EXPECT_EQ(state.leases().cancelled, 1);
+  deliver(gradient(1, 2, 3));
+  deliver(gradient(1, 3, 1));
+  EXPECT_TRUE(state.done());
+  EXPECT_EQ(state.leases().granted, state.leases().ended());
+}
+
+TEST(Policies, RingmasterRefusesWhatWasNotCancelledInTime) {
+  PolicyRun run({.name = "ringmaster", .bound = 2}, 2, {{0}, {0}, {1}, {1}, {1}}, 4);
+  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0, 0, 0}));
+  EXPECT_EQ(run.master.leases().refused, 1);
+}
+
+// One gradient ahead is allowed: worker 0 waits after its second one until worker 1 has delivered.
+TEST(Policies, SspLetsTheFastWait) {
+  PolicyRun run({.name = "ssp", .bound = 1}, 2, {{0}, {0}, {1}, {0}, {1}, {1}}, 6);
+  EXPECT_EQ(run.recorder.workers(), (std::vector<int>{0, 0, 1, 0, 1, 1}));
+  EXPECT_TRUE(throws<InputError>({"worker 0", "waits for a reply"}, [] {
+    PolicyRun({.name = "ssp", .bound = 1}, 2, {{0}, {0}, {0}}, 6);
+  }));
+}
+
+// An update is the mean of two gradients of its version: w - w/4. A gradient of an older version is refused.
+TEST(Policies, RennalaAveragesGradientsOfTheCurrentVersion) {
+  PolicyRun run({.name = "rennala", .gradients = 2}, 2, {{0}, {0}, {1}, {1}, {1}}, 2);
+  EXPECT_EQ(run.weights(), (Floats{0.75F, 0.5625F}));
+  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0}));
+  EXPECT_EQ(run.recorder.records[0].header.rows, 2) << "of both gradients";
+  EXPECT_EQ(run.master.leases().applied, 4);
+  EXPECT_EQ(run.master.leases().refused, 1);
+  EXPECT_EQ(run.master.leases().granted, 5);
+}
+
+TEST(Policies, TheLastRennalaUpdateMayBeSmaller) {
+  const auto policy = make_policy({.name = "rennala", .gradients = 3});
+  Model model({}, sgd(0.25), 1);
+  QuadraticSource source{QuadraticOptions{}};
+  Recorder recorder;
+  ScriptedControl control;
+  MasterState master(model.updater, model.history, {.schedule = {2}, .policy = policy.get(), .batches = 4});
+  train_on_threads(master, std::vector<GradientSource*>{&source}, control, recorder);
+  EXPECT_EQ(source.computed(), (std::vector<std::int64_t>{0, 1, 2, 3}));
+  EXPECT_EQ(recorder.records[1].header.rows, 1);
+  EXPECT_EQ(model.state()[0], 0.5625F);
+  EXPECT_THROW(MasterState(model.updater, model.history, {.schedule = {2}, .policy = policy.get(), .batches = 7}), InputError);
+}
+
+// Staleness 0, 1: w = 1 - 1/4, then a step of 1/4 / (1 + 1) on a gradient of 1.
+TEST(Policies, ScaledShrinksTheStep) {
+  PolicyRun run({.name = "scaled", .factor = 1.0}, 2, {{0}, {1}}, 2);
+  EXPECT_EQ(run.weights(), (Floats{0.75F, 0.625F}));
+  EXPECT_EQ(run.recorder.records[1].rate, 0.125);
+}
+
+// A rate of 4 is capped at 1 / tau: staleness 0, 1, 2, of which 0 is within the bound.
+TEST(Policies, FadasCapsTheRate) {
+  PolicyRun run({.name = "fadas", .bound = 0}, 3, {{0}, {1}, {2}}, 3, sgd(4));
+  EXPECT_EQ(run.weights(), (Floats{-3.0F, -4.0F, -4.5F}));
+  EXPECT_EQ(run.recorder.records[2].rate, 0.5);
+  PolicyRun bounded({.name = "fadas", .bound = 1}, 3, {{0}, {1}, {2}}, 3, sgd(4));
+  EXPECT_EQ(bounded.weights(), (Floats{-3.0F, -7.0F, -7.5F}));
+}
+
+// Gate (1 + cos(pi/2)) / 2 = 1/2 at tau = 1 of R = 2, and 0 from tau = 2 on.
+TEST(Policies, CgadScalesTheGradientBeforeTheMoments) {
+  PolicyRun run({.name = "cgad", .bound = 2, .factor = 0.0}, 3, {{0}, {1}, {2}}, 3);
+  EXPECT_EQ(run.weights(), (Floats{0.75F, 0.625F, 0.625F}));
+  PolicyRun decayed({.name = "cgad", .bound = 2, .factor = std::log(2.0)}, 2, {{0}, {1}}, 2);
+  EXPECT_EQ(decayed.weights(), (Floats{0.75F, 0.6875F}));
+}
+
+// w = 1, 3/4; g = 1 with w_now - w_base = -1/4: 1 - C/4.
+TEST(Policies, CompensatedCorrectsTheGradient) {
+  PolicyRun run({.name = "compensated", .factor = 2.0}, 2, {{0}, {1}}, 2);
+  EXPECT_EQ(run.weights(), (Floats{0.75F, 0.625F}));
+}
+
+TEST(Policies, WithoutStalenessAllAreLocalTrainingToTheBit) {
+  const QuadraticOptions quadratic{.sizes = {33, 5}, .channels = 3, .rows = 6, .spread = 1.5F};
+  Recorder local;
+  const auto expected = train_direct(quadratic, amsgrad(0.01), {20, 1}, local);
+  for (const PolicyOptions& options : std::vector<PolicyOptions>{{.name = "bound", .bound = 0},
+                                                                 {.name = "ringmaster", .bound = 1},
+                                                                 {.name = "ssp", .bound = 0},
+                                                                 {.name = "rennala", .gradients = 1},
+                                                                 {.name = "scaled", .factor = 1.0},
+                                                                 {.name = "fadas", .bound = 0},
+                                                                 {.name = "cgad", .bound = 3, .factor = 0.5},
+                                                                 {.name = "compensated", .factor = 0.5}}) {
+    const auto policy = make_policy(options);
+    Model model(quadratic, amsgrad(0.01), 1);
+    QuadraticSource source(quadratic);
+    Recorder recorder;
+    ScriptedControl control;
+    MasterState master(model.updater, model.history, {.schedule = {20, 1}, .policy = policy.get()});
+    train_on_threads(master, std::vector<GradientSource*>{&source}, control, recorder);
+    EXPECT_EQ(model.state(), expected) << options.name;
+    EXPECT_EQ(recorder.states, local.states) << options.name;
+  }
+}
+
+TEST(Policies, RunOnThreads) {
+  const QuadraticOptions quadratic{.sizes = {40}, .rows = 2, .spread = 1.0F};
+  for (const PolicyOptions& options : std::vector<PolicyOptions>{{.name = "bound", .bound = 1},
+                                                                 {.name = "ringmaster", .bound = 2},
+                                                                 {.name = "ssp", .bound = 1},
+                                                                 {.name = "rennala", .gradients = 2},
+                                                                 {.name = "compensated", .factor = 0.5}}) {
+    const auto policy = make_policy(options);
+    using std::chrono::milliseconds;
+    const auto sources = make_sources(quadratic, {milliseconds(0), milliseconds(1), milliseconds(3)});
+    Model model(quadratic, amsgrad(0.01), 3);
+    Recorder recorder;
+    ScriptedControl control;
+    MasterState master(model.updater, model.history, {.workers = 3, .schedule = {60}, .policy = policy.get()});
+    train_on_threads(master, pointers(sources), control, recorder);
+    EXPECT_EQ(master.ending().why, Ending::Why::complete) << options.name;
+    EXPECT_EQ(recorder.records.size(), 60U);
+    const LeaseCounts& counts = master.leases();
+    EXPECT_EQ(counts.granted, counts.ended()) << options.name;
+    EXPECT_EQ(counts.applied, 60 * policy->gradients_per_update());
+    if (options.name == "bound") {
+      EXPECT_LE(master.staleness().max(), 1);
+    }
+    if (options.name == "ringmaster") {
+      EXPECT_LT(master.staleness().max(), 2);
+    }
+  }
+}
+
+TEST(Policies, ParametersAreChecked) {
+  EXPECT_TRUE(throws<InputError>({"'old'"}, [] { make_policy({.name = "old"}); }));
+  EXPECT_TRUE(throws<InputError>({"bound", "needs a bound"}, [] { make_policy({.name = "bound"}); }));
+  EXPECT_TRUE(throws<InputError>({"none", "has no bound"}, [] { make_policy({.bound = 3}); }));
+  EXPECT_TRUE(throws<InputError>({"rennala", "needs a number of gradients"}, [] { make_policy({.name = "rennala"}); }));
+  EXPECT_TRUE(throws<InputError>({"scaled", "needs a factor"}, [] { make_policy({.name = "scaled"}); }));
+  EXPECT_TRUE(throws<InputError>({"ringmaster", "0", "1"}, [] { make_policy({.name = "ringmaster", .bound = 0}); }));
+  EXPECT_TRUE(throws<InputError>({"0", "1"}, [] { make_policy({.name = "rennala", .gradients = 0}); }));
+  EXPECT_TRUE(throws<InputError>({"-1", "0"}, [] { make_policy({.name = "scaled", .factor = -1.0}); }));
+  EXPECT_THROW(make_policy({.name = "scaled", .factor = INFINITY}), InputError);
+  EXPECT_EQ(policy_names().front(), "none");
+  EXPECT_EQ(policy_names().size(), 9U);
+}
+
+}  // namespace
+}  // namespace apam::exchange::test
