@@ -4,12 +4,25 @@
 #include <vector>
 
 namespace apam::engine {
+namespace {
+
+/// Makes a tape read rounded weights, if steps of its Exec do.
+void keep_rounded_weights(Tape& tape) {
+  if (!reads_rounded_weights(tape.exec())) return;
+  tape.parameters().rounded().keep();
+  tape.read_rounded_weights();
+}
+
+}  // namespace
 
 TrainingStep::TrainingStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
-    : arena_(arena), forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {}
+    : arena_(arena), forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {
+  keep_rounded_weights(tape_);
+}
 
 PendingScore TrainingStep::compute_gradients() {
   const Tensor images = slots_.images();
+  arena_.rounded().refresh(tape_.exec(), arena_.weights());
   const auto work = [&] {
     tape_.begin(Mode::training);
     slots_.compute_loss(forward_(net_input(tape_, images)));
@@ -41,11 +54,14 @@ void TrainingStep::warm_up(int rows) {
 }
 
 EvaluationStep::EvaluationStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
-    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {}
+    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {
+  keep_rounded_weights(tape_);
+}
 
 PendingScore EvaluationStep::run(ConstSpan<float> images, Labels labels) {
   slots_.load(images, labels, 1.0F);
   const Tensor loaded = slots_.images();
+  tape_.parameters().rounded().refresh(tape_.exec(), tape_.parameters().weights());
   graphs_.run(loaded.shape[0], [&] {
     tape_.begin(Mode::inference);
     slots_.compute_loss(forward_(net_input(tape_, loaded)));

@@ -1,5 +1,5 @@
 // Detects divergence: a loss, a weight or a running statistic is NaN or infinite. The loss is checked before its gradient is
-// applied, so the weights of a run that stops there are still finite. The state is checked after every update.
+// applied, so the weights of a run that stops there are still finite. Every update examines the state that it writes.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,9 @@ class DivergenceWatch {
   /// Before the gradient of `header` is applied. True if the run must end without it.
   bool ends_before(const GradientHeader& header, int worker);
 
-  /// After an update by a gradient of `worker`. True if the run must end.
-  bool ends_after(int worker);
+  /// After an update by a gradient of `worker`. True if the run must end. On a GPU this is known an update late, except with
+  /// Examine::all, which waits: for the last update, and before a snapshot.
+  bool ends_after(int worker, engine::Updater::Examine examine = engine::Updater::Examine::without_waiting);
 
   const std::optional<Divergence>& first() const { return first_; }
 
@@ -35,6 +36,7 @@ class DivergenceWatch {
   engine::Updater& updater_;
   bool keep_going_;
   std::optional<Divergence> first_;
+  int worker_ = 0;  // of the update before
 };
 
 }  // namespace apam::exchange

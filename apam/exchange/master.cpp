@@ -48,7 +48,9 @@ void Master::apply(const GradientMessage& message, double at) {
   staleness_.record(message.worker, staleness);
   const std::int64_t update = updater_.version();
   observer_.on_update({update, message.worker, staleness, header, at, updater_.rate()});
-  if (watch_.ends_after(message.worker)) return end(Ending::Why::diverged, 0);
+  const bool shown = schedule_.snapshot_at(update) || header.signal != 0;  // the state after this update
+  using Examine = engine::Updater::Examine;
+  if (watch_.ends_after(message.worker, shown ? Examine::all : Examine::without_waiting)) return end(Ending::Why::diverged, 0);
   if (schedule_.snapshot_at(update)) observer_.on_snapshot(update, at, updater_.arena().state());
   if (header.signal != 0) stop(header.signal);
 }
