@@ -122,7 +122,9 @@ std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& 
 }
 
 std::string tensor_at(const ParameterLayout& layout, std::size_t index) {
-  const auto has = [](std::size_t offset, std::size_t size, std::size_t place) { return place >= offset && place < offset + size; };
+  const auto has = [](std::size_t offset, std::size_t size, std::size_t place) {
+    return place >= offset && place < offset + size;
+  };
   for (const auto& parameter : layout.parameters()) {
     if (has(parameter.offset, parameter.shape.size(), index)) return parameter.name;
   }

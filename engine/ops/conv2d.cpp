@@ -52,7 +52,8 @@ Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
   const ParameterView w = tape.parameters().weight(weight);
   const Op::Problem problem = problem_of(x.shape(), x.type(), w.shape, options);
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, x.type(), true);
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), tape.weights(weight), y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
+      ->forward(tape.exec(), x.data(), tape.weights(weight), y.tensor().data);
   if (tape.recording()) {
     tape.add_use(weight);
     tape.record<Conv2dNode>(problem, x, weight, y);

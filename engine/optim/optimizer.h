@@ -37,8 +37,8 @@ class Optimizer {
 
   static constexpr int kMostGradients = kernels::OptimizerStep::kMostGradients;
 
-  /// One update of all weights by one gradient, both (size). Weights are a span, or with more that the pass writes: their copy in
-  /// bfloat16 (size), and the place of the first that is not finite.
+  /// One update of all weights by one gradient, both (size). Weights are a span, or with more that the pass writes: their copy
+  /// in bfloat16 (size), and the place of the first that is not finite.
   void step(Exec& exec, ConstSpan<float> gradients, const kernels::OptimizerStep::Results& weights);
   /// One update per gradient, in order, in one pass over memory; the same bits as step() for each. 1 to kMostGradients
   /// gradients, each (size). Reads `from` and writes `to`, both (size): the same memory, or apart.

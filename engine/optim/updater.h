@@ -42,9 +42,10 @@ class Updater {
     without_waiting,  ///< on a GPU: all updates but the latest
     all               ///< waits for the latest update
   };
-  /// The first update known to have left a NaN or an infinity in the state, if any. Every update examines what it writes, in its
-  /// own pass, and leaves the finding on the device; like a loss it is read a step late. So on a GPU it is known of the update
-  /// before the latest, once work that was given to the stream after it (the latest gradient) is done; on the CPU of the latest.
+  /// The first update known to have left a NaN or an infinity in the state, if any. Every update examines what it writes, in
+  /// its own pass, and leaves the finding on the device; like a loss it is read a step late. So on a GPU it is known of the
+  /// update before the latest, once work that was given to the stream after it (the latest gradient) is done; on the CPU of the
+  /// latest.
   std::optional<NonFinite> non_finite(Examine examine = Examine::without_waiting);
 
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far

@@ -1,5 +1,6 @@
-// Batch norm: the kernels of batch_norm.h, two in each pass of training. Training reads x twice, backward reads dy, x and (with a ReLU) y twice;
-// add and ReLU are fused into the last kernel of each pass. Sums do not depend on the GPU: blocks depend on the problem only.
+// Batch norm: the kernels of batch_norm.h, two in each pass of training. Training reads x twice, backward reads dy, x and (with
+// a ReLU) y twice; add and ReLU are fused into the last kernel of each pass. Sums do not depend on the GPU: blocks depend on
+// the problem only.
 #include "kernels/cuda/batch_norm.h"
 
 #include "kernels/cuda/make.h"

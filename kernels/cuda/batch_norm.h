@@ -44,9 +44,9 @@ struct Partial {
 template <int count>
 inline constexpr std::uint32_t kSumsBytes = std::max<std::uint32_t>(kRowSumsBytes<count>, 2 * kRowThreads * sizeof(double));
 
-/// Joins the parts of this block's channels, all threads of a block together. Threads that share a channel each take some of the
-/// parts; add(channel, row_block, step, first, second) adds one. Then finish(channel, range, is_all, first, second) gets the sums,
-/// in one thread per channel.
+/// Joins the parts of this block's channels, all threads of a block together. Threads that share a channel each take some of
+/// the parts; add(channel, row_block, step, first, second) adds one. Then finish(channel, range, is_all, first, second) gets
+/// the sums, in one thread per channel.
 template <int count, class Add, class Finish>
 DEVICE void join_rows(const RowTiling& tiling, const Partial& partial, SharedBytes shared, const Add& add,
                       const Finish& finish) {

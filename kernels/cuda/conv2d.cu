@@ -13,8 +13,8 @@ class ForwardKernel final : public Conv2d::Kernel {
     exec.reserve_workspace(workspace_.bytes());
   }
   void forward(Exec& exec, In x, const Weights& w, Out y) override {
-    plan_.run(exec, exec.workspace(workspace_.bytes()),
-              {elements<T>(x, "conv2d: x"), w, nullptr, elements<T>(y, "conv2d: y")}, Target());
+    plan_.run(exec, exec.workspace(workspace_.bytes()), {elements<T>(x, "conv2d: x"), w, nullptr, elements<T>(y, "conv2d: y")},
+              Target());
   }
 
  private:

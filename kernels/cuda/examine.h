@@ -10,7 +10,8 @@
 
 namespace apam::kernels::cuda {
 
-/// Lowers `place`, unless it is null, to the index of the first of these values that is not finite; their indices are first, ...
+/// Lowers `place`, unless it is null, to the index of the first of these values that is not finite; their indices are first,
+/// ...
 template <int count>
 DEVICE void examine(std::int64_t* place, std::int64_t first, const Pack<float, count>& values) {
   if (place == nullptr) return;

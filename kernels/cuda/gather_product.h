@@ -3,8 +3,8 @@
 // Rows are pixels of the result, columns its channels. Forward, the source is x and the result y. Backward, the source is dy,
 // the result dx, and w is used with its first and last dimension exchanged.
 //
-// Weights are read as they are stored, (K, taps, C): forward, the depth is contiguous, and they are a tile by row; backward, the
-// columns are contiguous, and they are a tile by depth.
+// Weights are read as they are stored, (K, taps, C): forward, the depth is contiguous, and they are a tile by row; backward,
+// the columns are contiguous, and they are a tile by depth.
 //
 // Phases. With stride s, a pixel (i, j) of dx meets the taps with r = (i + padding) mod s, likewise in j. So dx is computed in
 // s^2 phases, one per (i mod s, j mod s), each with its own taps; a phase is a product with stride 1 over a part of the pixels.
@@ -124,8 +124,8 @@ struct GatherProduct {
     for (int i = 0; i < kSourceRows; ++i) {
       rows[i] = source_row(args, phase, first_row + thread() / kRowChunks + i * kRowsPerPass, pixels);
     }
-    Walk walk{thread() % kRowChunks, 0, 0};                                   // every fourth chunk
-    Walk depth_walk{thread() / kColumnChunks / kChunk<T>, 0, 0};              // of weights by depth
+    Walk walk{thread() % kRowChunks, 0, 0};                       // every fourth chunk
+    Walk depth_walk{thread() / kColumnChunks / kChunk<T>, 0, 0};  // of weights by depth
     walk.settle(shape, phase);
     if constexpr (kByDepth) depth_walk.settle(shape, phase);
     const auto load = [&](int step) {

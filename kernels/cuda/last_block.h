@@ -37,8 +37,8 @@ struct PartRange {
   int begin, end, step;
 };
 
-/// Whether this block is the last of `count` that ask with this counter; then it sees what all of them wrote before. The counter
-/// is zero before the first and after the last. `scratch` may be used again at once.
+/// Whether this block is the last of `count` that ask with this counter; then it sees what all of them wrote before. The
+/// counter is zero before the first and after the last. `scratch` may be used again at once.
 DEVICE bool is_last(std::uint32_t* counter, int count, Shared<int> scratch) {
   sync_block();
   if (thread() == 0) {
@@ -54,8 +54,9 @@ DEVICE bool is_last(std::uint32_t* counter, int count, Shared<int> scratch) {
 }
 
 /// Joins the parts of a sum, of which this block has written part `part`. Calls join(range, is_all) in the last block of each
-/// group, with the group's parts, and in the last of these with the first part of each group: join puts the sum of a range in the
-/// place of its first part, or, if it is that of all, where it is needed. `counters` (parts.counters()) belong to this sum only.
+/// group, with the group's parts, and in the last of these with the first part of each group: join puts the sum of a range in
+/// the place of its first part, or, if it is that of all, where it is needed. `counters` (parts.counters()) belong to this sum
+/// only.
 template <class Join>
 DEVICE void join_parts(const PartGroups& parts, int part, std::uint32_t* counters, Shared<int> scratch, const Join& join) {
   const int group = part / parts.per_group, begin = group * parts.per_group;

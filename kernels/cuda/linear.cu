@@ -18,8 +18,8 @@ class ForwardKernel final : public Linear::Kernel {
     exec.reserve_workspace(workspace_.bytes());
   }
   void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
-    plan_.run(exec, exec.workspace(workspace_.bytes()),
-              {elements<T>(x, "linear: x"), w, b.data(), elements<T>(y, "linear: y")}, Target());
+    plan_.run(exec, exec.workspace(workspace_.bytes()), {elements<T>(x, "linear: x"), w, b.data(), elements<T>(y, "linear: y")},
+              Target());
   }
 
  private:

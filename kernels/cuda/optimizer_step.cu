@@ -4,8 +4,8 @@
 //   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
 // A new m or v below FLT_MIN in magnitude is stored as zero. If v or vh has overflowed, w becomes NaN.
 // A thread computes four neighbours; without alignment to 16 bytes, one. Weights and moments stay in registers: with k
-// gradients, amsgrad moves 32 + 4k bytes per element, and 2 more for the copy of the weights in bfloat16. Only a thread that meets a
-// NaN or an infinity touches its place in memory.
+// gradients, amsgrad moves 32 + 4k bytes per element, and 2 more for the copy of the weights in bfloat16. Only a thread that
+// meets a NaN or an infinity touches its place in memory.
 #include <limits>
 
 #include "kernels/cuda/elements.h"
@@ -56,12 +56,12 @@ struct Update {
 
   struct Args {
     OptimizerStep::Scalars scalars;
-    int steps;              // 1 to most
-    const float* rates;     // (steps)
-    const float* g[most];   // (steps), each (size)
-    const float* from;      // (size)
-    float *w, *m, *v, *vh;  // (size); moments are null if the rule has none
-    BFloat16* rounded;      // (size), or null
+    int steps;                 // 1 to most
+    const float* rates;        // (steps)
+    const float* g[most];      // (steps), each (size)
+    const float* from;         // (size)
+    float *w, *m, *v, *vh;     // (size); moments are null if the rule has none
+    BFloat16* rounded;         // (size), or null
     std::int64_t* non_finite;  // (1), or null
     std::int64_t size;
   };

@@ -1,7 +1,7 @@
 #include "kernels/cuda/products.h"
 
-#include "kernels/cuda/gather_product.h"
 #include "kernels/cuda/convert.h"
+#include "kernels/cuda/gather_product.h"
 #include "kernels/cuda/weight_product.h"
 
 namespace apam::kernels::cuda {
@@ -117,7 +117,8 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
     const Extent blocks{blocks_for(most_pixels, Tile::rows), blocks_for(shape.out_c, Tile::columns), phases};
     vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
   };
-  backward_ ? with_tile<T, Layout::by_row, Layout::by_depth>(tile_, run) : with_tile<T, Layout::by_row, Layout::by_row>(tile_, run);
+  backward_ ? with_tile<T, Layout::by_row, Layout::by_depth>(tile_, run)
+            : with_tile<T, Layout::by_row, Layout::by_row>(tile_, run);
 }
 
 template <class T>

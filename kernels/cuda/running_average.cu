@@ -1,5 +1,5 @@
-// running += momentum * (batch - running), element by element. A thread computes four neighbours; without alignment to 16 bytes,
-// one.
+// running += momentum * (batch - running), element by element. A thread computes four neighbours; without alignment to 16
+// bytes, one.
 #include "kernels/cuda/elements.h"
 #include "kernels/cuda/examine.h"
 #include "kernels/cuda/make.h"

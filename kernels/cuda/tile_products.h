@@ -1,6 +1,6 @@
 // The product of two tiles in shared memory, summed in registers:  sums[row][column] += sum over d of a[row][d] * b[column][d].
-// MmaTile is for bfloat16, on tensor cores; FmaTile for float32, rounded in float32 at each step. Each of the two tiles is stored
-// by row or by depth (tiles.h): Layout of a, Layout of b. FmaTile has no b by row if a is by depth.
+// MmaTile is for bfloat16, on tensor cores; FmaTile for float32, rounded in float32 at each step. Each of the two tiles is
+// stored by row or by depth (tiles.h): Layout of a, Layout of b. FmaTile has no b by row if a is by depth.
 //
 // `for_each(visit)` calls visit(row, column, values) for runs of neighbouring columns of this thread: values is float[run].
 // `put_sums(to)` stores all sums of a block, rows * columns floats, in an order that only `add_sums(from)` knows: each thread

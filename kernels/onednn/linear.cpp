@@ -20,7 +20,9 @@ class Forward final : public Linear::Kernel {
     call_ = Call(exec, what<Linear>(p, Pass::forward), inner_product_forward(exec.cache<Library>().engine, shape),
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, shape.w}, {DNNL_ARG_BIAS, shape.b}}, {{DNNL_ARG_DST, shape.y}});
   }
-  void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override { call_.run(exec, {x, w.values, b}, {{y}}); }
+  void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
+    call_.run(exec, {x, w.values, b}, {{y}});
+  }
 
  private:
   Call call_;

@@ -8,8 +8,8 @@
 
 namespace apam::kernels {
 
-/// A number (1) in memory of the device, or empty. A kernel lowers it to the index of the first result that is NaN or infinite, and
-/// leaves it if there is none or it is lower already: so it keeps the finding of an earlier update, and is kNone at first.
+/// A number (1) in memory of the device, or empty. A kernel lowers it to the index of the first result that is NaN or infinite,
+/// and leaves it if there is none or it is lower already: so it keeps the finding of an earlier update, and is kNone at first.
 using FirstNonFinite = Span<std::int64_t>;
 inline constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
 

@@ -67,8 +67,8 @@ struct OptimizerStep {
     Results(Span<float> weights, Span<BFloat16> copy = {}, FirstNonFinite first = {})  // NOLINT(google-explicit-constructor)
         : w(weights), rounded(copy), non_finite(first) {}
 
-    Span<float> w;           ///< (size), the weights after the last step; the same memory as steps.from, or apart from it
-    Span<BFloat16> rounded;  ///< (size), w rounded to bfloat16; or empty
+    Span<float> w;              ///< (size), the weights after the last step; the same memory as steps.from, or apart from it
+    Span<BFloat16> rounded;     ///< (size), w rounded to bfloat16; or empty
     FirstNonFinite non_finite;  ///< of w
   };
 

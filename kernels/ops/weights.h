@@ -5,7 +5,7 @@
 
 namespace apam::kernels {
 
-/// `rounded` is empty, or `values` rounded to bfloat16: a copy that somebody else keeps current, so that a kernel of a problem in
+/// `rounded` is empty, or `values` rounded to bfloat16: a copy that the caller keeps current, so that a kernel of a problem in
 /// bfloat16 need not round the weights in each call. Both give the same bits. Problems in float32 ignore it.
 struct Weights {
   Weights(ConstSpan<float> w, ConstSpan<BFloat16> copy = {})  // NOLINT(google-explicit-constructor): weights without a copy

@@ -2,6 +2,7 @@
 // from the twin. Compiled for the emulator and, in builds with CUDA, for the GPU: there it shows that the twins are right.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cuda/divisor.h"
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/reductions.h"
 #include "kernels/cuda/tiles.h"
 
@@ -290,6 +292,91 @@ TEST_F(Instructions, mma_adds_a_product_of_16x16_by_16x8) {
   }
   const Array<BFloat16> as(a), bs(b);
   EXPECT_EQ(run<Multiply>(before, static_cast<const BFloat16*>(as.data()), static_cast<const BFloat16*>(bs.data())), expected);
+}
+
+/// Each block raises a counter, and each thread lowers a number.
+struct Meet {
+  struct Args {
+    int* out;  // (blocks): the counter before
+    std::uint32_t* counter;
+    std::int64_t* lowest;
+    std::uint32_t last;
+  };
+  static constexpr int threads = 64, min_blocks = 1;
+  static constexpr std::uint32_t shared_bytes = 0;
+  DEVICE static void run(const Args& args) {
+    const std::int64_t own = std::int64_t{block().x} * threads + thread();
+    lower_to(args.lowest, (own * 7919 + 13) % 4099 + (std::int64_t{1} << 40));
+    if (thread() != 0) return;
+    fence_grid();
+    args.out[block().x] = static_cast<int>(count_up(args.counter, args.last));
+  }
+};
+
+TEST_F(Instructions, counters_give_each_block_another_number_and_wrap) {
+  constexpr int kBlocks = 69, kLast = 29;  // 30 numbers, twice, and 9 of them once more
+  const Array<int> out(std::vector<int>(kBlocks, -1));
+  const Array<std::uint32_t> counter({0U});
+  const Array<std::int64_t> lowest({(std::int64_t{1} << 40) + 500});
+  Exec exec({.device = kDevice});
+  launch<Meet>(exec, {kBlocks}, {out.data(), counter.data(), lowest.data(), kLast});
+  std::vector<int> times(kLast + 1);
+  for (const int number : out.values()) ++times.at(static_cast<std::size_t>(number));
+  for (int number = 0; number <= kLast; ++number) EXPECT_EQ(times[static_cast<std::size_t>(number)], number < 9 ? 3 : 2);
+  EXPECT_EQ(counter.values(), std::vector<std::uint32_t>{9});
+  std::int64_t expected = 500;
+  for (std::int64_t own = 0; own < kBlocks * Meet::threads; ++own) expected = std::min(expected, (own * 7919 + 13) % 4099);
+  EXPECT_EQ(lowest.values(), std::vector<std::int64_t>{expected + (std::int64_t{1} << 40)});
+}
+
+/// Sums one number per block, in two levels; several sums at once.
+struct SumBlocks {
+  struct Args {
+    float* sums;              // (sums)
+    float* parts;             // (sums, parts)
+    std::uint32_t* counters;  // (sums, groups.counters())
+    const float* values;      // (sums, parts)
+    PartGroups groups;
+  };
+  static constexpr int threads = 32, min_blocks = 1;
+  static constexpr std::uint32_t shared_bytes = sizeof(int);
+  DEVICE static void run(const Args& args, SharedBytes shared) {
+    const int sum = block().x, part = block().y;
+    float* parts = args.parts + sum * args.groups.count;
+    if (thread() == 0) parts[part] = args.values[sum * args.groups.count + part];
+    join_parts(args.groups, part, args.counters + sum * args.groups.counters(), shared.array<int>(0, 1),
+               [&](const PartRange& range, bool is_all) {
+                 if (thread() != 0) return;
+                 float total = 0;
+                 for (int i = range.begin; i < range.end; i += range.step) total += parts[i];
+                 (is_all ? args.sums[sum] : parts[range.begin]) = total;
+               });
+  }
+};
+
+TEST_F(Instructions, the_last_blocks_add_all_parts_in_order) {
+  constexpr int kSums = 3;
+  for (const int count : {1, 2, 8, 9, 10, 16, 17, 63, 64, 65, 100}) {
+    const PartGroups groups = PartGroups::of(count);
+    std::vector<float> values(static_cast<std::size_t>(kSums * count)), expected(kSums);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = std::ldexp(static_cast<float>(i * 37 % 101) + 1, static_cast<int>(i % 23));
+    for (int sum = 0; sum < kSums; ++sum) {
+      for (int begin = 0; begin < count; begin += groups.per_group) {
+        float of_group = 0;
+        for (int i = begin; i < std::min(count, begin + groups.per_group); ++i)
+          of_group += values[static_cast<std::size_t>(sum * count + i)];
+        expected[static_cast<std::size_t>(sum)] += of_group;
+      }
+    }
+    const Array<float> sums(std::vector<float>(kSums, -1.0F)), parts(values), in(values);
+    const Array<std::uint32_t> counters(std::vector<std::uint32_t>(static_cast<std::size_t>(kSums * groups.counters())));
+    Exec exec({.device = kDevice});
+    for (int launches = 0; launches < 2; ++launches) {  // the second finds the counters as the first did
+      launch<SumBlocks>(exec, {kSums, count}, {sums.data(), parts.data(), counters.data(), in.data(), groups});
+      EXPECT_EQ(sums.values(), expected) << count;
+    }
+  }
 }
 
 struct Divide {
