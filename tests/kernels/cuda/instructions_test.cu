@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "kernels/cuda/divisor.h"
-#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/reductions.h"
 #include "kernels/cuda/tiles.h"
+#include "tests/kernels/cuda/on_device.h"
 
 #include <simt/launch.h>
 #include <simt/macros.h>
@@ -20,41 +20,7 @@
 namespace apam::kernels::cuda {
 namespace {
 
-constexpr Device kDevice{Target::device, 0};
-
-/// An array on the device under test.
-template <class T>
-class Array {
- public:
-  explicit Array(const std::vector<T>& values) : buffer_(kDevice, values.size() * sizeof(T)) {
-    copy_bytes(buffer_.data(), kDevice, values.data(), Device{}, values.size() * sizeof(T));
-  }
-  T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
-  std::vector<T> values() const {
-    std::vector<T> result(buffer_.size_bytes() / sizeof(T));
-    copy_bytes(result.data(), Device{}, buffer_.data(), kDevice, buffer_.size_bytes());
-    return result;
-  }
-
- private:
-  Buffer buffer_;
-};
-
-class Instructions : public testing::Test {
- protected:
-  void SetUp() override {
-    if (kDevice.kind == DeviceKind::cuda && gpu_names().empty()) GTEST_SKIP() << "no GPU";
-  }
-
-  /// Runs one block of a kernel and returns `out` after it.
-  template <class K, class T, class... Args>
-  std::vector<T> run(std::vector<T> out, Args... args) {
-    const Array<T> results(out);
-    Exec exec({.device = kDevice});
-    launch<K>(exec, {}, {results.data(), args...});
-    return results.values();
-  }
-};
+using Instructions = OnDevice;
 
 struct Place {
   struct Args {
@@ -327,56 +293,6 @@ TEST_F(Instructions, counters_give_each_block_another_number_and_wrap) {
   std::int64_t expected = 500;
   for (std::int64_t own = 0; own < kBlocks * Meet::threads; ++own) expected = std::min(expected, (own * 7919 + 13) % 4099);
   EXPECT_EQ(lowest.values(), std::vector<std::int64_t>{expected + (std::int64_t{1} << 40)});
-}
-
-/// Sums one number per block, in two levels; several sums at once.
-struct SumBlocks {
-  struct Args {
-    float* sums;              // (sums)
-    float* parts;             // (sums, parts)
-    std::uint32_t* counters;  // (sums, groups.counters())
-    const float* values;      // (sums, parts)
-    PartGroups groups;
-  };
-  static constexpr int threads = 32, min_blocks = 1;
-  static constexpr std::uint32_t shared_bytes = sizeof(int);
-  DEVICE static void run(const Args& args, SharedBytes shared) {
-    const int sum = block().x, part = block().y;
-    float* parts = args.parts + sum * args.groups.count;
-    if (thread() == 0) parts[part] = args.values[sum * args.groups.count + part];
-    join_parts(args.groups, part, args.counters + sum * args.groups.counters(), shared.array<int>(0, 1),
-               [&](const PartRange& range, bool is_all) {
-                 if (thread() != 0) return;
-                 float total = 0;
-                 for (int i = range.begin; i < range.end; i += range.step) total += parts[i];
-                 (is_all ? args.sums[sum] : parts[range.begin]) = total;
-               });
-  }
-};
-
-TEST_F(Instructions, the_last_blocks_add_all_parts_in_order) {
-  constexpr int kSums = 3;
-  for (const int count : {1, 2, 8, 9, 10, 16, 17, 63, 64, 65, 100}) {
-    const PartGroups groups = PartGroups::of(count);
-    std::vector<float> values(static_cast<std::size_t>(kSums * count)), expected(kSums);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = std::ldexp(static_cast<float>(i * 37 % 101) + 1, static_cast<int>(i % 23));
-    for (int sum = 0; sum < kSums; ++sum) {
-      for (int begin = 0; begin < count; begin += groups.per_group) {
-        float of_group = 0;
-        for (int i = begin; i < std::min(count, begin + groups.per_group); ++i)
-          of_group += values[static_cast<std::size_t>(sum * count + i)];
-        expected[static_cast<std::size_t>(sum)] += of_group;
-      }
-    }
-    const Array<float> sums(std::vector<float>(kSums, -1.0F)), parts(values), in(values);
-    const Array<std::uint32_t> counters(std::vector<std::uint32_t>(static_cast<std::size_t>(kSums * groups.counters())));
-    Exec exec({.device = kDevice});
-    for (int launches = 0; launches < 2; ++launches) {  // the second finds the counters as the first did
-      launch<SumBlocks>(exec, {kSums, count}, {sums.data(), parts.data(), counters.data(), in.data(), groups});
-      EXPECT_EQ(sums.values(), expected) << count;
-    }
-  }
 }
 
 struct Divide {

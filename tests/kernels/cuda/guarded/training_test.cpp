@@ -175,6 +175,25 @@ TEST_F(StepsOnGpu, NeitherWaitNorAllocateAfterTheFirstTwo) {
   EXPECT_GT(gpu_counts().kernels, before.kernels);
 }
 
+TEST_F(StepsOnGpu, AugmentResidentImagesWithoutWaiting) {
+  const auto dataset = small_data();
+  const data::Batches batches(dataset, {.batch = kRows});
+  const auto resident = resident_images(exec, batches);
+  engine::TrainingStep selecting(exec, arena, nets::forward_of(net), {kRows, kSide, kSide, 3}, kClasses, &resident);
+  const std::vector<std::int32_t> chosen{3, 0, 9, 9, 4};
+  const auto select = [&] {
+    selecting.select(chosen, 2, 0.2F);
+    return selecting.compute_gradients();
+  };
+  for (int i = 0; i < 2; ++i) select();
+  exec.freeze();
+  const GpuCounts before = gpu_counts();
+  const auto pending = select();
+  EXPECT_EQ(gpu_counts().waits, before.waits);
+  EXPECT_EQ(gpu_counts().replays, before.replays + 1);
+  EXPECT_TRUE(std::isfinite(selecting.score(pending).mean_loss()));
+}
+
 TEST_F(StepsOnGpu, FindANanInTheWeightsAnUpdateLateWithoutWaiting) {
   for (int i = 0; i < 3; ++i) run(kRows);
   exec.synchronize();
