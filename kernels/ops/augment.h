@@ -39,7 +39,7 @@ struct Augment {
     ConstSpan<std::uint8_t> bytes;  ///< (M, H, W, C)
     Labels labels;                  ///< (M)
     ConstSpan<float> subtract;      ///< (C) or (H, W, C), in units of byte / 255
-    ConstSpan<float> divide;        ///< (C), not zero
+    ConstSpan<float> divide;        ///< (C), normal numbers
   };
   /// The mini-batch. What changes from step to step is in memory of the device.
   struct Selection {
