@@ -18,9 +18,7 @@ Placement draw_placement(const Augmentation& augmentation, std::uint64_t seed, s
   // One stream per epoch, one block of four words per image.
   const auto words =
       Random(seed, Purpose::augmentation, static_cast<std::uint64_t>(epoch)).words(static_cast<std::uint32_t>(image));
-  const auto offsets = static_cast<std::uint64_t>(2 * augmentation.padding + 1);
-  const auto below = [&](std::uint32_t word) { return static_cast<int>((word * offsets) >> 32U); };
-  return {below(words[0]), below(words[1]), augmentation.flip && (words[2] >> 31U) != 0};
+  return placement_of(words, augmentation.padding, augmentation.flip);
 }
 
 ImageWriter::ImageWriter(ImageShape shape, const Normalisation& normalisation, int padding) : shape_(shape), padding_(padding) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "data/image.h"
+#include "kernels/runtime/placement.h"
 
 namespace apam::data {
 
@@ -28,15 +29,6 @@ inline constexpr Augmentation kStandardAugmentation{.padding = 4, .flip = true};
 
 /// Parses "standard" or "none". Throws InputError otherwise.
 Augmentation parse_augmentation(std::string_view text);
-
-/// The crop offset of an image, and whether it is mirrored.
-struct Placement {
-  int dy = 0;  ///< 0 .. 2 * padding
-  int dx = 0;
-  bool flip = false;
-
-  friend bool operator==(const Placement&, const Placement&) = default;
-};
 
 /// The placement of `image` (< 2^32) in `epoch`: a pure function of the arguments (Philox, Purpose::augmentation), independent
 /// of thread and process.

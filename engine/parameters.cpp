@@ -45,6 +45,7 @@ ParameterArena::ParameterArena(Device device, ParameterLayout layout, Contents c
   if (contents == Contents::none) return;
   const std::size_t bytes = (layout_.weights_size() + layout_.statistics_size()) * sizeof(float);
   state_ = Buffer(device, bytes);
+  rounded_ = std::make_unique<RoundedWeights>(device, layout_.weights_size());
   zero(state());
   weights_read_ = weights();
   if (contents == Contents::state_and_outgoing) {
@@ -132,6 +133,7 @@ void ParameterArena::initialize(std::uint64_t seed) const {
     }
   }
   copy(std::span(values), weights());
+  rounded_->outdate();
   reset_running_statistics();
 }
 
@@ -151,14 +153,22 @@ std::optional<std::string> non_finite_tensor(Exec& exec, const ParameterLayout& 
     return non_finite_tensor(exec, layout, std::span<const float>(on_host));
   }
   if (all_finite(exec, state)) return std::nullopt;
+  return tensor_at(layout, static_cast<std::size_t>(first_non_finite(state.data(), static_cast<std::int64_t>(state.size()))));
+}
+
+std::string tensor_at(const ParameterLayout& layout, std::size_t index) {
+  const auto has = [](std::size_t offset, std::size_t size, std::size_t place) {
+    return place >= offset && place < offset + size;
+  };
   for (const auto& parameter : layout.parameters()) {
-    if (!all_finite(exec, state.subspan(parameter.offset, parameter.shape.size()))) return parameter.name;
+    if (has(parameter.offset, parameter.shape.size(), index)) return parameter.name;
   }
-  const ConstSpan<float> statistics = state.subspan(layout.weights_size(), layout.statistics_size());
+  const std::size_t in_statistics = index - std::min(index, layout.weights_size());
   for (const auto& entry : layout.statistics()) {
+    if (index < layout.weights_size()) break;
     const auto channels = static_cast<std::size_t>(entry.channels);
-    if (!all_finite(exec, statistics.subspan(entry.mean_offset, channels))) return entry.name + ".running_mean";
-    if (!all_finite(exec, statistics.subspan(entry.variance_offset, channels))) return entry.name + ".running_var";
+    if (has(entry.mean_offset, channels, in_statistics)) return entry.name + ".running_mean";
+    if (has(entry.variance_offset, channels, in_statistics)) return entry.name + ".running_var";
   }
   return "padding between tensors";
 }

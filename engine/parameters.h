@@ -3,6 +3,7 @@
 //
 //   state    = [ weights | running statistics ]      in checkpoints; all that evaluation needs
 //   outgoing = [ gradients | batch statistics ]      the contribution of one mini-batch; sent by workers
+//   rounded  = [ weights ] in bfloat16               on a GPU only, if steps read it (rounded_weights.h)
 //
 // Windows are aligned to 64 bytes. The padding between them is always zero.
 //
@@ -11,11 +12,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/rounded_weights.h"
 #include "engine/shape.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/exec.h"
@@ -125,6 +128,9 @@ class ParameterArena {
   Span<float> gradients() const { return outgoing().subspan(0, layout_.weights_size()); }
   Span<float> batch_statistics() const { return outgoing().subspan(layout_.weights_size(), layout_.statistics_size()); }
 
+  /// The weights rounded to bfloat16.
+  RoundedWeights& rounded() const { return *rounded_; }
+
   ParameterView weight(ParameterId id) const;
   ParameterView gradient(ParameterId id) const;
 
@@ -152,7 +158,11 @@ class ParameterArena {
   Span<float> outgoing_;
   // A place, like those that the spans of a const arena write to.
   mutable ConstSpan<float> weights_read_;
+  std::unique_ptr<RoundedWeights> rounded_;
 };
+
+/// The PyTorch name ("conv1.weight", "bn1.running_var") of the tensor that has element `index` of the state.
+std::string tensor_at(const ParameterLayout& layout, std::size_t index);
 
 /// The PyTorch name ("conv1.weight", "bn1.running_var") of the first tensor of `state` = [ weights | running statistics ] that
 /// contains NaN or an infinity, if any. State on a GPU is copied to the host first; waits for the Exec's work.

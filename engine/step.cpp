@@ -4,18 +4,36 @@
 #include <vector>
 
 namespace apam::engine {
+namespace {
 
-TrainingStep::TrainingStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
-    : arena_(arena), forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {}
+/// Makes a tape read rounded weights, if steps of its Exec do.
+void keep_rounded_weights(Tape& tape) {
+  if (!reads_rounded_weights(tape.exec())) return;
+  tape.parameters().rounded().keep();
+  tape.read_rounded_weights();
+}
+
+}  // namespace
+
+TrainingStep::TrainingStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes,
+                           const ResidentImages* resident)
+    : arena_(arena),
+      forward_(std::move(forward)),
+      slots_(exec, images, classes, resident),
+      is_resident_(resident != nullptr),
+      tape_(exec, arena),
+      graphs_(exec) {
+  keep_rounded_weights(tape_);
+}
 
 PendingScore TrainingStep::compute_gradients() {
-  const Tensor images = slots_.images();
+  arena_.rounded().refresh(tape_.exec(), arena_.weights_read());
   const auto work = [&] {
     tape_.begin(Mode::training);
-    slots_.compute_loss(forward_(net_input(tape_, images)));
+    slots_.compute_loss(forward_(slots_.input(tape_)));
     tape_.backward();
   };
-  tells_gradients_ ? work() : graphs_.run(images.shape[0], work);
+  tells_gradients_ ? work() : graphs_.run(slots_.rows(), work);
   return slots_.publish_score();
 }
 
@@ -33,22 +51,28 @@ PendingScore TrainingStep::run(ConstSpan<float> images, Labels labels, Updater& 
 
 void TrainingStep::warm_up(int rows) {
   const Shape& images = slots_.largest();
-  const std::vector<float> pixels(Shape{rows, images[1], images[2], images[3]}.size());
-  const std::vector<std::int32_t> labels(static_cast<std::size_t>(rows));
-  load(std::span(pixels), std::span(labels), 1.0F);
+  const std::vector<std::int32_t> zeros(static_cast<std::size_t>(rows));  // labels, or numbers of images
+  if (is_resident_) {
+    select(zeros, 0, 1.0F);
+  } else {
+    const std::vector<float> pixels(Shape{rows, images[1], images[2], images[3]}.size());
+    load(std::span(pixels), std::span(zeros), 1.0F);
+  }
   compute_gradients();
   zero(tape_.exec(), arena_.outgoing());
 }
 
 EvaluationStep::EvaluationStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
-    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {}
+    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {
+  keep_rounded_weights(tape_);
+}
 
 PendingScore EvaluationStep::run(ConstSpan<float> images, Labels labels) {
   slots_.load(images, labels, 1.0F);
-  const Tensor loaded = slots_.images();
-  graphs_.run(loaded.shape[0], [&] {
+  tape_.parameters().rounded().refresh(tape_.exec(), tape_.parameters().weights_read());
+  graphs_.run(slots_.rows(), [&] {
     tape_.begin(Mode::inference);
-    slots_.compute_loss(forward_(net_input(tape_, loaded)));
+    slots_.compute_loss(forward_(slots_.input(tape_)));
   });
   return slots_.publish_score();
 }

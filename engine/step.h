@@ -1,6 +1,7 @@
 // A training step of a net, the same for training, benchmarks and tests:
 //
 //   load      mini-batch -> slots at fixed addresses                              (step_slots.h)
+//             or the numbers of its images, which are on the device               (resident_images.h)
 //   forward   logits = net(images); sums = softmax_cross_entropy(logits, labels)  (ops/, tape.h)
 //   backward  d loss / d parameters -> arena.outgoing(), parameter by parameter
 //   update    weights, running statistics <- arena.outgoing()                     (optim/updater.h)
@@ -26,11 +27,18 @@ class TrainingStep {
  public:
   /// For mini-batches of up to images[0] images of shape `images` = (N, H, W, C). Exec and arena must outlive the step; the
   /// parameters that `forward` uses must be the arena's.
-  TrainingStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes);
+  /// `resident`: the images that mini-batches are selected from, which must outlive the step; null: mini-batches are loaded.
+  TrainingStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes,
+               const ResidentImages* resident = nullptr);
 
   /// The next mini-batch; see StepSlots::load. gradient_scale is 1 / n for the mean over it, and 1 / (rows of all) for a part
   /// of a larger one.
   void load(ConstSpan<float> images, Labels labels, float gradient_scale) { slots_.load(images, labels, gradient_scale); }
+
+  /// The next mini-batch of resident images; see StepSlots::select.
+  void select(std::span<const std::int32_t> images, std::int64_t epoch, float gradient_scale) {
+    slots_.select(images, epoch, gradient_scale);
+  }
 
   /// Forward and backward on the loaded mini-batch: writes gradients and batch statistics to arena.outgoing().
   PendingScore compute_gradients();
@@ -57,6 +65,7 @@ class TrainingStep {
   const ParameterArena& arena_;
   Forward forward_;
   StepSlots slots_;
+  bool is_resident_;
   Tape tape_;
   StepGraphs graphs_;
   bool tells_gradients_ = false;

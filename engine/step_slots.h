@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "engine/ops/ops.h"
 #include "kernels/runtime/buffer.h"
@@ -19,18 +20,23 @@ struct PendingScore {
 
 class StepSlots {
  public:
-  /// Room for mini-batches of up to images[0] images of shape `images` = (N, H, W, C), with labels in 0 .. classes-1. Exec must
-  /// outlive the slots.
-  StepSlots(Exec& exec, const Shape& images, int classes);
+  /// Room for mini-batches of up to images[0] images of shape `images` = (N, H, W, C), with labels in 0 .. classes-1. Exec and
+  /// `resident` must outlive the slots. With resident images, mini-batches are selected from them and cannot be loaded.
+  StepSlots(Exec& exec, const Shape& images, int classes, const ResidentImages* resident = nullptr);
 
   /// Copies a mini-batch of n images (n, H, W, C) and labels (n), in host memory or on the device, 1 <= n <= N. In order with
   /// the other work of the Exec. Throws ShapeError for other shapes, InputError for a label in host memory out of range.
   void load(ConstSpan<float> images, Labels labels, float gradient_scale);
 
+  /// Selects n resident images, 1 <= n <= N, with the placements of an epoch. Throws ShapeError for another number, InputError
+  /// for an image that the data set does not have.
+  void select(std::span<const std::int32_t> images, std::int64_t epoch, float gradient_scale);
+
   int capacity() const { return largest_[0]; }
   const Shape& largest() const { return largest_; }  ///< (N, H, W, C)
-  /// The loaded mini-batch (n, H, W, C). Throws KernelError before the first.
-  Tensor images() const;
+  int rows() const { return rows_; }                 ///< of the mini-batch; 0 before the first
+  /// The mini-batch as the input of a net. Throws KernelError before the first.
+  Var input(Tape& tape) const;
   /// The loss of the mini-batch. Throws ShapeError unless there are n rows of as many classes as labels are checked for.
   void compute_loss(const Var& logits) const;
 
@@ -49,11 +55,16 @@ class StepSlots {
   };
   const Published& published(std::int64_t step) const { return published_[static_cast<std::size_t>(step % kScores)]; }
 
+  void begin_batch(std::size_t rows, float gradient_scale);
+
   Exec& exec_;
   Shape largest_;
   int classes_;
+  const ResidentImages* resident_;
   int rows_ = 0;
-  Buffer images_;          // (N, H, W, C) float32
+  Buffer images_;          // (N, H, W, C) float32; unless images are resident
+  Buffer selected_;        // (N) int32, and
+  Buffer epoch_;           // (1) int64, if images are resident
   Buffer labels_;          // (N) int32
   Buffer gradient_scale_;  // (1)
   Buffer sums_;            // (SoftmaxCrossEntropy::sum_count)

@@ -106,6 +106,12 @@ Var Tape::make(const Shape& shape, DType type, bool needs_gradient) {
   return Var(variable);
 }
 
+kernels::Weights Tape::weights(ParameterId id) const {
+  const ConstSpan<float> values = parameters_.weight_read(id).data;
+  if (!reads_rounded_) return values;
+  return {values, parameters_.rounded().values().subspan(parameters_.layout()[id].offset, values.size())};
+}
+
 void Tape::add_use(ParameterId id) { ++usage_.at(static_cast<std::size_t>(id.index)).expected; }
 
 Out Tape::gradient_memory(const detail::Variable& variable) const {

@@ -117,6 +117,11 @@ class Tape {
   Exec& exec() const { return exec_; }
   const ParameterArena& parameters() const { return parameters_; }
   const ActivationArena& arena() const { return arena_; }
+  /// Products read the arena's rounded weights too. The caller keeps them current (RoundedWeights::refresh) in every pass.
+  void read_rounded_weights() { reads_rounded_ = true; }
+
+  /// The weights of a product.
+  kernels::Weights weights(ParameterId id) const;
 
   // ---- for operations, in forward
   /// A value in the caller's memory, which must stay unchanged until backward has run.
@@ -197,6 +202,7 @@ class Tape {
   const ParameterArena& parameters_;
   ActivationArena arena_;
   Mode mode_ = Mode::inference;
+  bool reads_rounded_ = false;
   std::pmr::unsynchronized_pool_resource node_memory_;
   std::vector<Entry> nodes_;
   std::vector<std::unique_ptr<detail::Variable>> variables_;

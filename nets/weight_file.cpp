@@ -210,6 +210,7 @@ LoadedWeights load_weights(const std::filesystem::path& path, const ParameterAre
   const auto loaded = read_statistics(layout, file, std::span(state).subspan(layout.weights_size()));
   file.require_all_taken();
   copy(ConstSpan<float>(state.data(), state.size()), arena.state());
+  arena.rounded().outdate();
   return loaded;
 }
 

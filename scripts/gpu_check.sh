@@ -73,7 +73,7 @@ gpu_tests() {
   rm -f "$log"
   return "$code"
 }
-part_instructions() { gpu_tests kernels_cuda_gpu 'Instructions.*:Tiles.*:*MemoryTest*'; }
+part_instructions() { gpu_tests kernels_cuda_gpu 'Instructions.*:OnDevice.*:Tiles.*:*MemoryTest*'; }
 
 # every_operation TEST: one process per operation, at the same time. A failure outweighs a skip.
 every_operation() {

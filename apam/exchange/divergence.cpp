@@ -1,6 +1,7 @@
 #include "apam/exchange/divergence.h"
 
 #include <cmath>
+#include <utility>
 
 namespace apam::exchange {
 
@@ -10,11 +11,13 @@ bool DivergenceWatch::ends_before(const GradientHeader& header, int worker, std:
   return !keep_going_;
 }
 
-bool DivergenceWatch::ends_after(int worker, ConstSpan<float> state, int updates) {
+bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine) {
+  const int previous = std::exchange(worker_, worker);
   if (first_) return !keep_going_;
-  const auto tensor = updater_.non_finite_tensor(state, updates);
-  if (!tensor) return false;
-  first_ = {updater_.version(), worker, fmt::format("{} is not finite", *tensor)};
+  const auto found = updater_.non_finite(examine);
+  if (!found) return false;
+  const bool is_latest = found->update == updater_.version();
+  first_ = {found->update, is_latest ? worker : previous, fmt::format("{} is not finite", found->tensor)};
   return !keep_going_;
 }
 

@@ -1,6 +1,6 @@
 // Detects divergence: a loss, a weight or a running statistic is NaN or infinite. The loss is checked before its gradient is
-// applied, so the weights of a run that stops there are still finite. The state is checked after every update, or once after
-// several that are made together.
+// applied, so the weights of a run that stops there are still finite. Every update examines the state that it writes; of several
+// in one pass, the state after the last.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,9 @@ class DivergenceWatch {
   /// Before the gradient of `header` is applied, as update `update`. True if the run must end without it.
   bool ends_before(const GradientHeader& header, int worker, std::int64_t update);
 
-  /// After the latest `updates` updates, the last of them by a gradient of `worker`. `state` is the result. True if the run
-  /// must end.
-  bool ends_after(int worker, ConstSpan<float> state, int updates = 1);
+  /// After updates in one pass, the last of them by a gradient of `worker`. True if the run must end. On a GPU this is known a
+  /// pass late, except with Examine::all, which waits: for the last update, and before a snapshot.
+  bool ends_after(int worker, engine::Updater::Examine examine = engine::Updater::Examine::without_waiting);
 
   const std::optional<Divergence>& first() const { return first_; }
 
@@ -37,6 +37,7 @@ class DivergenceWatch {
   engine::Updater& updater_;
   bool keep_going_;
   std::optional<Divergence> first_;
+  int worker_ = 0;  // of the update before
 };
 
 }  // namespace apam::exchange

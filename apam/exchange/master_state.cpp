@@ -216,7 +216,9 @@ void MasterState::flush() {
   history_.publish(std::move(next));
 
   const GradientMessage last = pass_.back().message;
-  if (watch_.ends_after(last.worker, history_.current().state(), static_cast<int>(together))) {
+  using Examine = engine::Updater::Examine;
+  const bool shown = last.header.signal != 0 || schedule_.snapshot_at(version());  // the state after this pass
+  if (watch_.ends_after(last.worker, shown ? Examine::all : Examine::without_waiting)) {
     end(Ending::Why::diverged, 0);
   } else if (last.header.signal != 0 && running()) {
     end(Ending::Why::interrupted, last.header.signal);

@@ -54,7 +54,9 @@ Ending SynchronousTrainer::run(Control& control) {
     if (schedule_.snapshot_at(update)) check_replicas(update);
     const double at = control.now();
     observer_.on_update({update, 0, 0, header, at, updater_.rate()});
-    if (watch_.ends_after(0, source_.arena().state())) return {Ending::Why::diverged, update};
+    const bool shown = stops || schedule_.snapshot_at(update);  // the state after this update
+    using Examine = engine::Updater::Examine;
+    if (watch_.ends_after(0, shown ? Examine::all : Examine::without_waiting)) return {Ending::Why::diverged, update};
     if (schedule_.snapshot_at(update)) observer_.on_snapshot({update, at, source_.arena().state()});
     if (stops && update < schedule_.total_updates) return {Ending::Why::interrupted, update, header.signal};
   }

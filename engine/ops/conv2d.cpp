@@ -19,7 +19,7 @@ class Conv2dNode final : public Node {
     const auto dw = tape.sink(weight_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)->backward_weight(exec, x_.data(), dy, dw.data, dw.write);
     if (!dx_.needs_gradient()) return;
-    const ConstSpan<float> w = tape.parameters().weight_read(weight_).data;  // (K, R, S, C)
+    const kernels::Weights w = tape.weights(weight_);  // (K, R, S, C)
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)->backward_input(exec, dy, w, dx.data, dx.write);
   }
@@ -52,7 +52,8 @@ Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
   const ConstParameterView w = tape.parameters().weight_read(weight);
   const Op::Problem problem = problem_of(x.shape(), x.type(), w.shape, options);
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, x.type(), true);
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), w.data, y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
+      ->forward(tape.exec(), x.data(), tape.weights(weight), y.tensor().data);
   if (tape.recording()) {
     tape.add_use(weight);
     tape.record<Conv2dNode>(problem, x, weight, y);

@@ -112,6 +112,19 @@ Var convert(const Var& x, DType type) {
 
 Var net_input(Tape& tape, const Tensor& images) { return convert(tape.input(images), tape.exec().options().activations); }
 
+Var augment(Tape& tape, const ResidentImages& resident, const kernels::Augment::Selection& selection,
+            Span<std::int32_t> labels) {
+  using Op = kernels::Augment;
+  require<ShapeError>(selection.images.size() == labels.size() && !labels.empty(), "augment: {} labels for {} images",
+                      labels.size(), selection.images.size());
+  const Shape& all = resident.images();
+  const Op::Problem problem = resident.problem(static_cast<int>(labels.size()), tape.exec().options().activations);
+  Var y = tape.make({problem.n, all[1], all[2], all[3]}, problem.type, false);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
+      ->forward(tape.exec(), resident.source(), selection, y.tensor().data, labels);
+  return y;
+}
+
 Var relu(const Var& x) {
   using Op = kernels::Relu;
   Tape& tape = x.tape();

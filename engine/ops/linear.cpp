@@ -25,7 +25,7 @@ class LinearNode final : public Node {
     if (!dx_.needs_gradient()) return;
     const auto dx = tape.sink(dx_);
     kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)
-        ->backward_input(exec, dy, tape.parameters().weight_read(weight_).data, dx.data, dx.write);
+        ->backward_input(exec, dy, tape.weights(weight_), dx.data, dx.write);
   }
 
  private:
@@ -49,7 +49,8 @@ Var linear(const Var& x, ParameterId weight, ParameterId bias) {
   require<ShapeError>(b.shape[0] == w.shape[0], "linear: the bias has {} elements, w has {} outputs", b.shape[0], w.shape[0]);
   const Op::Problem problem{shape[0], features, w.shape[0], x.type()};
   Var y = tape.make({problem.n, problem.k}, x.type(), true);
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), w.data, b.data, y.tensor().data);
+  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
+      ->forward(tape.exec(), x.data(), tape.weights(weight), b.data, y.tensor().data);
   if (tape.recording()) {
     tape.add_use(weight);
     tape.add_use(bias);

@@ -3,6 +3,7 @@
 // and both values.
 #pragma once
 
+#include "engine/resident_images.h"
 #include "engine/tape.h"
 
 namespace apam::engine {
@@ -34,6 +35,11 @@ Var convert(const Var& x, DType type);
 /// The input of a net: images in the caller's memory (Tape::input), converted to the type in which the tape's Exec stores
 /// activations. No gradient.
 Var net_input(Tape& tape, const Tensor& images);
+
+/// The input of a net from a data set on the device: images augmented, in the type of activations, and their labels written to
+/// `labels`. No gradient. Throws ShapeError unless there is a label per selected image.
+Var augment(Tape& tape, const ResidentImages& resident, const kernels::Augment::Selection& selection,
+            Span<std::int32_t> labels);
 
 /// max(0, x), any shape; NaN stays NaN.
 Var relu(const Var& x);

@@ -78,17 +78,17 @@ Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& op
   rates_ = Buffer(device, kMostGradients * sizeof(float));
 }
 
-void Optimizer::step(Exec& exec, ConstSpan<float> gradients, Span<float> weights) {
-  step_each(exec, std::span(&gradients, 1), weights, weights);
+void Optimizer::step(Exec& exec, ConstSpan<float> gradients, const Step::Results& weights) {
+  step_each(exec, std::span(&gradients, 1), weights.w, weights);
 }
 
-void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to,
-                          std::span<const double> factors) {
+void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from,
+                          const Step::Results& to, std::span<const double> factors) {
   require_count(gradients.size());
   for (const auto& one : gradients) {
-    require<ShapeError>(one.size() == size_ && from.size() == size_ && to.size() == size_,
+    require<ShapeError>(one.size() == size_ && from.size() == size_ && to.w.size() == size_,
                         "optimizer: {} gradients for {} weights to {} weights, expected {} of each", one.size(), from.size(),
-                        to.size(), size_);
+                        to.w.size(), size_);
   }
   advance(exec, static_cast<int>(gradients.size()), factors);
   apply(exec, gradients, from, to);
@@ -115,7 +115,8 @@ void Optimizer::advance(Exec& exec, int steps, std::span<const double> factors) 
   copy(exec, ConstSpan<float>(rates.data(), count), rates_.as<float>().subspan(0, count));
 }
 
-void Optimizer::apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) const {
+void Optimizer::apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from,
+                      const Step::Results& to) const {
   Step::Moments moments;
   if (options_.rule != Step::Rule::sgd) {
     moments.m = moments_.as<float>().subspan(0, size_);
@@ -133,13 +134,14 @@ void Optimizer::choose_kernel(Exec& exec, int gradients) const {
   kernels::kernel<Step>(exec, problem(gradients), Step::Pass::update);
 }
 
-void update_running_statistics(Exec& exec, ConstSpan<float> batch, Span<float> running, float momentum) {
+void update_running_statistics(Exec& exec, ConstSpan<float> batch, Span<float> running, float momentum,
+                               kernels::FirstNonFinite non_finite) {
   require<ShapeError>(batch.size() == running.size(), "running statistics: {} batch values, expected {}", batch.size(),
                       running.size());
   if (batch.empty()) return;
   using Average = kernels::RunningAverage;
   const Average::Problem problem{static_cast<std::int64_t>(batch.size())};
-  kernels::kernel<Average>(exec, problem, Average::Pass::update)->update(exec, momentum, batch, running);
+  kernels::kernel<Average>(exec, problem, Average::Pass::update)->update(exec, momentum, batch, running, non_finite);
 }
 
 }  // namespace apam::engine

@@ -37,18 +37,20 @@ class Optimizer {
 
   static constexpr int kMostGradients = kernels::OptimizerStep::kMostGradients;
 
-  /// One update of all weights by one gradient, both (size).
-  void step(Exec& exec, ConstSpan<float> gradients, Span<float> weights);
+  /// One update of all weights by one gradient, both (size). Weights are a span, or with more that the pass writes: their copy
+  /// in bfloat16 (size), and the place of the first that is not finite.
+  void step(Exec& exec, ConstSpan<float> gradients, const kernels::OptimizerStep::Results& weights);
   /// One update per gradient, in order, in one pass over memory; the same bits as step() for each. 1 to kMostGradients
   /// gradients, each (size). Reads `from` and writes `to`, both (size): the same memory, or apart. `factors`: see advance().
-  void step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to,
-                 std::span<const double> factors = {});
+  void step_each(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from,
+                 const kernels::OptimizerStep::Results& to, std::span<const double> factors = {});
 
   /// Counts 1 to kMostGradients steps and puts their rates where apply() reads them, each times its factor; without factors, as
   /// they are. Throws InputError for another number of factors, and one that is not above 0 or makes the rate denormal.
   void advance(Exec& exec, int steps = 1, std::span<const double> factors = {});
   /// Computes the steps. Its arguments are the same in every step, so a captured apply() can be replayed after advance().
-  void apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from, Span<float> to) const;
+  void apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from,
+             const kernels::OptimizerStep::Results& to) const;
 
   /// Selects the kernel of updates by this many gradients at once ahead of the first.
   void choose_kernel(Exec& exec, int gradients = 1) const;
@@ -69,6 +71,7 @@ class Optimizer {
 };
 
 /// Updates batch norm's running statistics: running += momentum * (batch - running), over the flat spans.
-void update_running_statistics(Exec& exec, ConstSpan<float> batch, Span<float> running, float momentum = 0.1F);
+void update_running_statistics(Exec& exec, ConstSpan<float> batch, Span<float> running, float momentum = 0.1F,
+                               kernels::FirstNonFinite non_finite = {});
 
 }  // namespace apam::engine

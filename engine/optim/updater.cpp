@@ -5,7 +5,16 @@
 namespace apam::engine {
 
 Updater::Updater(Exec& exec, const ParameterArena& arena, const OptimizerOptions& options)
-    : exec_(exec), arena_(arena), optimizer_(arena.device(), arena.layout().weights_size(), options) {}
+    : exec_(exec),
+      arena_(arena),
+      optimizer_(arena.device(), arena.layout().weights_size(), options),
+      findings_(arena.device(), sizeof(Findings)) {
+  const Findings none;
+  copy_bytes(findings_.data(), findings_.device(), &none, Device{}, sizeof none);
+  for (auto& slot : published_) {
+    slot = {Buffer(arena.device(), sizeof(Findings), MemoryKind::pinned), Event(arena.device())};
+  }
+}
 
 void Updater::apply(ConstSpan<float> contribution) { apply_each(std::span(&contribution, 1), arena_.state(), arena_.state()); }
 
@@ -23,13 +32,25 @@ void Updater::apply_each(std::span<const ConstSpan<float>> contributions, ConstS
                         contributions[i].size(), size);
     gradients.at(i) = contributions[i].subspan(0, weights);
   }
+  const Span<std::int64_t> findings = findings_.as<std::int64_t>();
+  RoundedWeights& rounded = arena_.rounded();
+  const bool in_arena = to.data() == arena_.state().data();  // whose copy is that of these weights
   optimizer_.step_each(exec_, std::span(gradients).first(contributions.size()), from.subspan(0, weights),
-                       to.subspan(0, weights), factors);
+                       {to.subspan(0, weights), in_arena ? rounded.values() : Span<BFloat16>(), findings.subspan(0, 1)}, factors);
+  if (in_arena) rounded.written();
   const Span<float> running = to.subspan(weights, statistics);
   if (from.data() != to.data()) copy(exec_, from.subspan(weights, statistics), running);
   for (const auto& one : contributions) {
-    update_running_statistics(exec_, one.subspan(weights, statistics), running, kStatisticsMomentum);
+    update_running_statistics(exec_, one.subspan(weights, statistics), running, kStatisticsMomentum, findings.subspan(1, 1));
   }
+  publish();
+}
+
+void Updater::publish() {
+  Published& slot = published_[static_cast<std::size_t>(++passes_ % 2)];
+  copy(exec_, findings_.as<std::int32_t>(), slot.findings.as<std::int32_t>());
+  slot.ready.record(exec_.stream());
+  slot.update = version();
 }
 
 void Updater::choose_kernels(int contributions) {
@@ -39,10 +60,24 @@ void Updater::choose_kernels(int contributions) {
   if (statistics > 0) kernels::kernel<Average>(exec_, {statistics}, Average::Pass::update);
 }
 
-std::optional<std::string> Updater::non_finite_tensor(ConstSpan<float> state, int updates) const {
-  const bool due = version() / kCheckInterval != (version() - updates) / kCheckInterval;
-  if (state.device().kind != DeviceKind::cpu && !due) return std::nullopt;
-  return engine::non_finite_tensor(exec_, arena_.layout(), state);
+std::optional<NonFinite> Updater::non_finite(Examine examine) {
+  const bool late = arena_.device().kind != DeviceKind::cpu && examine == Examine::without_waiting;
+  note(published_[static_cast<std::size_t>((passes_ + 1) % 2)]);
+  if (!late) note(published_[static_cast<std::size_t>(passes_ % 2)]);
+  return first_;
+}
+
+/// Takes over the findings of a slot, unless there are older ones.
+void Updater::note(const Published& published) {
+  if (first_ || published.update == 0) return;
+  published.ready.synchronize();
+  const auto found = published.findings.as<std::int64_t>().host();
+  if (found[0] != kernels::kNone) {
+    first_ = {published.update, tensor_at(arena_.layout(), static_cast<std::size_t>(found[0]))};
+  } else if (found[1] != kernels::kNone) {
+    first_ = {published.update,
+              tensor_at(arena_.layout(), arena_.layout().weights_size() + static_cast<std::size_t>(found[1]))};
+  }
 }
 
 }  // namespace apam::engine

@@ -4,8 +4,11 @@
 //   weights      <- optimizer step by the gradients     (optimizer.h)
 //   running      <- running + momentum (batch statistics - running)
 //   version      <- version + 1
+//
+// The optimizer's pass also writes the weights' copy in bfloat16, if steps read one.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -16,11 +19,16 @@
 
 namespace apam::engine {
 
+/// A NaN or an infinity in the state.
+struct NonFinite {
+  std::int64_t update = 0;  ///< that wrote it, or the last one of its pass
+  std::string tensor;       ///< the first tensor with one, by its PyTorch name
+};
+
 /// Owns the optimizer of one model. The state is in the arena, which must outlive it, or in versions of the caller.
 class Updater {
  public:
-  static constexpr float kStatisticsMomentum = 0.1F;   // PyTorch's default
-  static constexpr std::int64_t kCheckInterval = 100;  // updates, of non_finite_tensor() on a GPU
+  static constexpr float kStatisticsMomentum = 0.1F;  // PyTorch's default
 
   /// Throws InputError for invalid options.
   Updater(Exec& exec, const ParameterArena& arena, const OptimizerOptions& options);
@@ -37,10 +45,14 @@ class Updater {
   /// Chooses the kernels of updates by up to this many contributions at once in advance.
   void choose_kernels(int contributions = 1);
 
-  /// The name of the first tensor in `state` with a NaN or an infinity; nothing if all are finite. On a GPU the state is
-  /// examined only if the latest `updates` updates include a kCheckInterval-th one, and otherwise taken as finite, because it
-  /// is copied to the host: until then a NaN in a weight shows as a loss of NaN.
-  std::optional<std::string> non_finite_tensor(ConstSpan<float> state, int updates = 1) const;
+  enum class Examine : std::uint8_t {
+    without_waiting,  ///< on a GPU: all updates but those of the latest pass
+    all               ///< waits for the latest pass
+  };
+  /// The first update known to have left a NaN or an infinity in the state, if any. Every pass examines what it writes, and
+  /// leaves the finding on the device; like a loss it is read late. So on a GPU it is known of the pass before the latest, once
+  /// work that was given to the stream after it (the latest gradient) is done; on the CPU of the latest.
+  std::optional<NonFinite> non_finite(Examine examine = Examine::without_waiting);
 
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far
   double rate() const { return rate(version()); }              ///< learning rate of the last update
@@ -50,9 +62,26 @@ class Updater {
   const OptimizerOptions& options() const { return optimizer_.options(); }
 
  private:
+  /// Indices of the first value in the state that is not finite.
+  struct Findings {
+    std::int64_t weights = kernels::kNone, statistics = kernels::kNone;
+  };
+  /// The findings up to an update, read by the host.
+  struct Published {
+    Buffer findings;  // pinned
+    Event ready;
+    std::int64_t update = 0;
+  };
+  void publish();
+  void note(const Published& published);
+
   Exec& exec_;
   const ParameterArena& arena_;
   Optimizer optimizer_;
+  Buffer findings_;  // Findings
+  std::array<Published, 2> published_;  // by the last bit of the pass
+  std::int64_t passes_ = 0;
+  std::optional<NonFinite> first_;
 };
 
 }  // namespace apam::engine

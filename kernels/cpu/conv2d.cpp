@@ -68,7 +68,7 @@ class ForwardKernel final : public Conv2d::Kernel {
   template <class Make>
   explicit ForwardKernel(const Make& make) : method_(make()) {}
 
-  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
+  void forward(Exec& exec, In x, const Weights& w, Out y) override {
     run_method(method_, exec, elements<T>(x, "conv2d: x"), w.data(), false, elements<T>(y, "conv2d: y"));
   }
 
@@ -82,7 +82,7 @@ class BackwardInputKernel final : public Conv2d::Kernel {
   template <class Make>
   explicit BackwardInputKernel(const Make& make) : method_(make()) {}
 
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     run_method(method_, exec, elements<T>(dy, "conv2d: dy"), w.data(), write == Write::add, elements<T>(dx, "conv2d: dx"));
   }
 

@@ -30,7 +30,7 @@ class FloatCopies {
     return copied;
   }
   /// Weights, rounded to bfloat16.
-  Span<float> rounded(ConstSpan<float> weights) {
+  Span<float> rounded(const Weights& weights) {
     const Span<float> copied = unwritten(weights.size());
     round_weights(exec_, weights.data(), static_cast<std::int64_t>(weights.size()), copied.data());
     return copied;
@@ -134,18 +134,18 @@ class ConvertedConv2d final : public Conv2d::Kernel {
     exec.reserve_operand_copies(bytes_);
   }
 
-  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
+  void forward(Exec& exec, In x, const Weights& w, Out y) override {
     FloatCopies copies(exec, bytes_, isa_);
-    const Span<float> ws = copies.rounded(w);
+    const Span<float> ws = copies.rounded(w.values);
     for_each_piece(copies, [&](Conv2d::Kernel& kernel, Piece piece) {
       through_copies(copies, {piece.of(x, x_image_), "conv2d: x"}, {piece.of(y, y_image_), "conv2d: y"}, Write::overwrite,
                      [&](ConstSpan<float> xs, Span<float> ys) { kernel.forward(exec, xs, ws, ys); });
     });
   }
 
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     FloatCopies copies(exec, bytes_, isa_);
-    const Span<float> ws = copies.rounded(w);
+    const Span<float> ws = copies.rounded(w.values);
     for_each_piece(copies, [&](Conv2d::Kernel& kernel, Piece piece) {
       through_copies(copies, {piece.of(dy, y_image_), "conv2d: dy"}, {piece.of(dx, x_image_), "conv2d: dx"}, write,
                      [&](ConstSpan<float> dys, Span<float> dxs) { kernel.backward_input(exec, dys, ws, dxs, write); });
@@ -206,16 +206,16 @@ class ConvertedLinear final : public Converted<Linear> {
   ConvertedLinear(Exec& exec, const Linear::Problem& p, Linear::Pass pass, const Isa& isa)
       : Converted(exec, p, pass, isa, bytes_of(x_size(p), std::size_t(p.k) * p.c, std::size_t(p.n) * p.k)) {}
 
-  void forward(Exec& exec, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+  void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
     FloatCopies copies = this->copies(exec);
-    const Span<float> ws = copies.rounded(w);
+    const Span<float> ws = copies.rounded(w.values);
     through_copies(copies, {x, "linear: x"}, {y, "linear: y"}, Write::overwrite,
                    [&](ConstSpan<float> xs, Span<float> ys) { kernel().forward(exec, xs, ws, b, ys); });
   }
 
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     FloatCopies copies = this->copies(exec);
-    const Span<float> ws = copies.rounded(w);
+    const Span<float> ws = copies.rounded(w.values);
     through_copies(copies, {dy, "linear: dy"}, {dx, "linear: dx"}, write,
                    [&](ConstSpan<float> dys, Span<float> dxs) { kernel().backward_input(exec, dys, ws, dxs, write); });
   }

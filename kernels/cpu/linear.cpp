@@ -18,7 +18,7 @@ class ForwardKernel final : public Linear::Kernel {
   ForwardKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : problem_(problem), product_(exec, forward_shape(as_convolution(problem)), isa) {}
 
-  void forward(Exec& exec, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+  void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
     float* ys = elements<float>(y, "linear: y");
     for (int i = 0; i < problem_.n; ++i) std::copy_n(b.data(), problem_.k, ys + std::int64_t{i} * problem_.k);
     product_.run(exec, elements<float>(x, "linear: x"), w.data(), true, ys);
@@ -34,7 +34,7 @@ class BackwardInputKernel final : public Linear::Kernel {
   BackwardInputKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : product_(exec, backward_input_shape(as_convolution(problem)), isa) {}
 
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     product_.run(exec, elements<float>(dy, "linear: dy"), w.data(), write == Write::add, elements<float>(dx, "linear: dx"));
   }
 

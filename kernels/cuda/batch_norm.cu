@@ -1,5 +1,6 @@
-// Batch norm: the kernels of batch_norm.h in sequence. Training reads x twice, backward reads dy, x and (with a ReLU) y twice;
-// add and ReLU are fused into the last kernel of each pass. Sums do not depend on the GPU: blocks depend on the problem only.
+// Batch norm: the kernels of batch_norm.h, two in each pass of training. Training reads x twice, backward reads dy, x and (with
+// a ReLU) y twice; add and ReLU are fused into the last kernel of each pass. Sums do not depend on the GPU: blocks depend on
+// the problem only.
 #include "kernels/cuda/batch_norm.h"
 
 #include "kernels/cuda/make.h"
@@ -18,20 +19,23 @@ class BlockKernel : public BatchNorm::Kernel {
  protected:
   explicit BlockKernel(const BatchNorm::Problem& problem) : problem_(problem) {}
 
-  /// Reserves room for the sums with packs of either size.
-  void plan_sums() {
-    int most = sum_tiling(1).row_blocks();
-    if (problem_.c % kCount == 0) most = std::max(most, sum_tiling(kCount).row_blocks());
-    partial_ = workspace_.add<float>(std::int64_t{2} * most * problem_.c);
+  /// Reserves room for the sums with packs of either size, and their counters.
+  void plan_sums(const Exec& exec) {
+    std::int64_t rows = 0, counters = 0;
+    for (const int count : {1, kCount}) {
+      if (problem_.c % count != 0) continue;
+      const RowTiling tiling = sum_tiling(count);
+      rows = std::max<std::int64_t>(rows, tiling.row_blocks());
+      const auto parts = PartGroups::of(tiling.row_blocks());
+      counters = std::max(counters, std::int64_t{tiling.channel_blocks()} * parts.counters());
+    }
+    partial_ = workspace_.add<double>(2 * rows * problem_.c);
+    counters_ = Counters(exec, counters);
   }
   RowTiling sum_tiling(int count) const { return RowTiling::of(problem_.rows, problem_.c, count, kSumRows, kSumBlocks); }
   RowTiling map_tiling(int count) const { return RowTiling::of(problem_.rows, problem_.c, count, kMapRows, kMapBlocks); }
-  batch_norm::Partial partial(std::byte* workspace) const { return {partial_.in(workspace), problem_.c}; }
-
-  /// The grid and shape of the kernels that join the sums.
-  Extent join_blocks() const { return {blocks_for(problem_.c, 32)}; }
-  batch_norm::JoinShape join_shape(const RowTiling& tiling) const {
-    return {problem_.c, tiling.row_blocks(), problem_.rows, tiling.rows_per_block};
+  batch_norm::Partial partial(std::byte* workspace, const RowTiling& tiling) const {
+    return {partial_.in(workspace), counters_.data(), PartGroups::of(tiling.row_blocks()), problem_.c};
   }
 
   static constexpr int kCount = 16 / sizeof(T);
@@ -39,7 +43,8 @@ class BlockKernel : public BatchNorm::Kernel {
   WorkspacePlan workspace_{kWorkspaceAlignment};
 
  private:
-  Region<float> partial_;  // (blocks, 2, C)
+  Region<double> partial_;  // (row blocks, 2, C)
+  Counters counters_;
 };
 
 /// What normalisation reads per channel.
@@ -74,20 +79,19 @@ class ForwardTrainingKernel final : public ForwardKernel<T> {
 
  public:
   ForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem) : ForwardKernel<T>(problem) {
-    this->plan_sums();
+    this->plan_sums(exec);
     exec.reserve_workspace(workspace_.bytes());
   }
 
   void forward_training(Exec& exec, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, Out y,
                         const BatchNorm::BatchStatistics& out) override {
     const T* xs = elements<T>(x, "batch_norm: x");
-    const auto partial = this->partial(exec.workspace(workspace_.bytes()));
+    std::byte* const workspace = exec.workspace(workspace_.bytes());
     const auto run = [&]<int count>() {
       const RowTiling tiling = this->sum_tiling(count);
-      launch<batch_norm::Moments<T, count>>(exec, tiling.blocks(), {tiling, xs, partial});
-      launch<batch_norm::JoinMoments>(
-          exec, this->join_blocks(),
-          {this->join_shape(tiling), partial, problem_.eps, out.mean.data(), out.variance.data(), out.inv_std.data()});
+      launch<batch_norm::Moments<T, count>>(exec, tiling.blocks(),
+                                            {tiling, xs, this->partial(workspace, tiling), problem_.eps, out.mean.data(),
+                                             out.variance.data(), out.inv_std.data()});
     };
     with_packs<T>(problem_.c, run, xs);
     this->template normalise<false>(exec, x, residual, {out.mean.data(), out.inv_std.data(), gamma.data(), beta.data()}, y);
@@ -113,7 +117,7 @@ class BackwardKernel final : public BlockKernel<T> {
  public:
   BackwardKernel(Exec& exec, const BatchNorm::Problem& problem)
       : BlockKernel<T>(problem), coefficients_(workspace_.template add<float>(std::int64_t{3} * problem.c)) {
-    this->plan_sums();
+    this->plan_sums(exec);
     exec.reserve_workspace(workspace_.bytes());
   }
 
@@ -127,13 +131,12 @@ class BackwardKernel final : public BlockKernel<T> {
     float* values = coefficients_.in(workspace);
     const batch_norm::Coefficients coefficients{values, values + problem_.c, values + 2 * problem_.c};
     const batch_norm::GradientOperands<T> in{dys, xs, ys, saved.mean.data()};
-    const auto partial = this->partial(workspace);
     const auto run = [&]<int count>() {
       const RowTiling sums = this->sum_tiling(count), map = this->map_tiling(count);
-      launch<batch_norm::GradientSums<T, count>>(exec, sums.blocks(), {sums, in, partial});
-      launch<batch_norm::JoinGradients>(exec, this->join_blocks(),
-                                        {this->join_shape(sums), partial, gamma.data(), saved.inv_std.data(), coefficients,
-                                         out.dgamma.data(), out.dbeta.data(), out.write_parameters == Write::add});
+      launch<batch_norm::GradientSums<T, count>>(
+          exec, sums.blocks(),
+          {sums, in, this->partial(workspace, sums), gamma.data(), saved.inv_std.data(), coefficients, out.dgamma.data(),
+           out.dbeta.data(), out.write_parameters == Write::add});
       launch<batch_norm::Gradient<T, count>>(
           exec, map.blocks(),
           {map, in, coefficients, dxs, d_residuals, out.write_x == Write::add, out.write_residual == Write::add});

@@ -1,15 +1,17 @@
 // Device kernels of batch norm. Rows are divided as row_sums.h describes.
-//   Moments     per block of rows and channel: mean and m2, the sum of squared differences from it. Sums are shifted by the
-//               block's first row, so they do not cancel where the mean is far from zero.
-//   JoinMoments mean = sum n_b mean_b / n,  m2 = sum [ m2_b + n_b (mean_b - mean)^2 ]  in double (Chan, Golub, LeVeque 1979)
-//   Normalise   y = act(gamma * (x - mean) * inv_std + beta (+ residual))
-//   GradientSums, JoinGradients: per channel sum g and sum g * (x - mean), the same way
-//   Gradient    dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows),  d_residual = g
+//   Moments       per block of rows and channel: mean and m2, the sum of squared differences from it. Sums are shifted by the
+//                 block's first row, so they do not cancel where the mean is far from zero. Then, in the last blocks, those of
+//                 all rows:  mean = sum n_b mean_b / n,  m2 = sum [ m2_b + n_b (mean_b - mean)^2 ]  in double (Chan, Golub,
+//                 LeVeque 1979)
+//   Normalise     y = act(gamma * (x - mean) * inv_std + beta (+ residual))
+//   GradientSums  per channel sum g and sum g * (x - mean), joined the same way
+//   Gradient      dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows),  d_residual = g
 #pragma once
 
 #include <cmath>
 #include <limits>
 
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/row_sums.h"
 #include "kernels/ops/batch_norm.h"
 
@@ -28,13 +30,57 @@ DEVICE float inverse_deviation(float variance, float eps) {
   return variance <= kLargest ? 1 / sqrtf(variance + eps) : std::numeric_limits<float>::quiet_NaN();
 }
 
-/// Sums of the blocks of rows: (blocks, 2, C).
+/// Two numbers per channel of each block of rows, and how they are joined (last_block.h).
 struct Partial {
-  float* values;
+  double* values;           // (row blocks, 2, C)
+  std::uint32_t* counters;  // (channel blocks, parts.counters())
+  PartGroups parts;
   int c;
-  DEVICE float& first(int row_block, int channel) const { return values[std::int64_t{2} * row_block * c + channel]; }
-  DEVICE float& second(int row_block, int channel) const { return first(row_block, channel + c); }
+  DEVICE double& first(int row_block, int channel) const { return values[std::int64_t{2} * row_block * c + channel]; }
+  DEVICE double& second(int row_block, int channel) const { return first(row_block, channel + c); }
 };
+
+/// Shared memory of the kernels that sum: for the sums of threads, then for those of joins.
+template <int count>
+inline constexpr std::uint32_t kSumsBytes = std::max<std::uint32_t>(kRowSumsBytes<count>, 2 * kRowThreads * sizeof(double));
+
+/// Joins the parts of this block's channels, all threads of a block together. Threads that share a channel each take some of
+/// the parts; add(channel, row_block, step, first, second) adds one. Then finish(channel, range, is_all, first, second) gets
+/// the sums, in one thread per channel.
+template <int count, class Add, class Finish>
+DEVICE void join_rows(const RowTiling& tiling, const Partial& partial, SharedBytes shared, const Add& add,
+                      const Finish& finish) {
+  join_parts(partial.parts, block().y, partial.counters + block().x * partial.parts.counters(), shared.array<int>(0, 1),
+             [&](const PartRange& range, bool is_all) {
+               const auto scratch = shared.array<double>(0, 2 * kRowThreads);
+               const int channels = count << tiling.lane_bits;  // a divisor of the threads
+               const int within = thread() % channels, channel = block().x * channels + within;
+               double first = 0, second = 0;
+               if (channel < tiling.c) {
+#pragma unroll 4
+                 for (int b = range.begin + thread() / channels * range.step; b < range.end;
+                      b += kRowThreads / channels * range.step) {
+                   add(channel, b, range, first, second);
+                 }
+               }
+               scratch[2 * thread()] = first;
+               scratch[2 * thread() + 1] = second;
+               sync_block();  // also: all parts have been read, and the first may be replaced
+               if (thread() >= channels || channel >= tiling.c) return;
+               for (int other = thread() + channels; other < kRowThreads; other += channels) {
+                 first += scratch[2 * other];
+                 second += scratch[2 * other + 1];
+               }
+               finish(channel, range, is_all, first, second);
+             });
+}
+
+/// The rows of the blocks of rows from `row_block` on, `blocks` of them.
+DEVICE double rows_of(const RowTiling& tiling, int row_block, int blocks) {
+  const std::int64_t begin = std::int64_t{row_block} * tiling.rows_per_block;
+  const std::int64_t end = begin + std::int64_t{blocks} * tiling.rows_per_block;
+  return static_cast<double>((end < tiling.rows ? end : tiling.rows) - begin);
+}
 
 template <class T, int count>
 struct Moments {
@@ -42,9 +88,11 @@ struct Moments {
     RowTiling tiling;
     const T* x;  // (rows, C)
     Partial moments;
+    float eps;
+    float *mean, *variance, *inv_std;  // (C)
   };
   static constexpr int threads = kRowThreads, min_blocks = 4;
-  static constexpr std::uint32_t shared_bytes = kRowSumsBytes<count>;
+  static constexpr std::uint32_t shared_bytes = kSumsBytes<count>;
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
     const RowPlace at = row_place(args.tiling);
@@ -67,60 +115,39 @@ struct Moments {
     const auto rows = static_cast<float>(at.end - at.begin);
     sum_over_rows<count>(args.tiling, sums, squares, shared, [&](int channel, float sum, float square) {
       const float mean = sum / rows, m2 = square - sum * mean;
-      args.moments.first(block().y, channel) = to_float(first_row[channel]) + mean;
+      args.moments.first(block().y, channel) = double{to_float(first_row[channel])} + mean;
       args.moments.second(block().y, channel) = m2 < 0 ? 0 : m2;
     });
+    join(args, shared);
   }
-};
 
-/// Sums over the blocks of rows, for 32 channels per block of threads and 8 threads per channel.
-struct JoinShape {
-  int c, row_blocks, rows, rows_per_block;
-  DEVICE double rows_of(int row_block) const {
-    const int left = rows - row_block * rows_per_block;
-    return left < rows_per_block ? left : rows_per_block;
+  /// With differences from the mean of the range's first part, one pass over the parts is enough.
+  DEVICE static void join(const Args& args, SharedBytes shared) {
+    const Partial& parts = args.moments;
+    join_rows<count>(
+        args.tiling, parts, shared,
+        [&](int channel, int b, const PartRange& range, double& sum, double& m2) {
+          const double difference = parts.first(b, channel) - parts.first(range.begin, channel);
+          const double weighted = rows_of(args.tiling, b, range.step) * difference;
+          sum += weighted;
+          m2 += parts.second(b, channel) + weighted * difference;
+        },
+        [&](int channel, const PartRange& range, bool is_all, double sum, double m2) {
+          const double rows = rows_of(args.tiling, range.begin, range.end - range.begin);
+          const double mean = parts.first(range.begin, channel) + sum / rows;
+          m2 -= sum / rows * sum;
+          if (m2 < 0) m2 = 0;
+          if (is_all) return finish(args, channel, mean, m2);
+          parts.first(range.begin, channel) = mean;
+          parts.second(range.begin, channel) = m2;
+        });
   }
-};
-inline constexpr int kJoinThreads = 256, kJoinGroups = kJoinThreads / 32;
 
-/// The sum of term(block) over the blocks of rows, in all threads of a channel.
-template <class Term>
-DEVICE double join(const JoinShape& shape, Shared<double> scratch, const Term& term) {
-  double sum = 0;
-  for (int row_block = warp(); row_block < shape.row_blocks; row_block += kJoinGroups) sum += term(row_block);
-  scratch[thread()] = sum;
-  sync_block();
-  double total = 0;
-#pragma unroll
-  for (int group = 0; group < kJoinGroups; ++group) total += scratch[group * 32 + lane()];
-  sync_block();
-  return total;
-}
-
-struct JoinMoments {
-  struct Args {
-    JoinShape shape;
-    Partial moments;
-    float eps;
-    float *mean, *variance, *inv_std;  // (C)
-  };
-  static constexpr int threads = kJoinThreads, min_blocks = 1;
-  static constexpr std::uint32_t shared_bytes = kJoinThreads * sizeof(double);
-
-  DEVICE static void run(const Args& args, SharedBytes shared) {
-    const auto scratch = shared.array<double>(0, kJoinThreads);
-    const JoinShape& shape = args.shape;
-    const int channel = block().x * 32 + lane(), read = channel < shape.c ? channel : shape.c - 1;
-    const double sum = join(shape, scratch, [&](int b) { return shape.rows_of(b) * args.moments.first(b, read); });
-    const double mean = sum / shape.rows;
-    const double m2 = join(shape, scratch, [&](int b) {
-      const double shift = args.moments.first(b, read) - mean;
-      return args.moments.second(b, read) + shape.rows_of(b) * shift * shift;
-    });
-    if (warp() != 0 || channel >= shape.c) return;
+  DEVICE static void finish(const Args& args, int channel, double mean, double m2) {
+    const int rows = args.tiling.rows;
     args.mean[channel] = static_cast<float>(mean);
-    args.variance[channel] = static_cast<float>(m2 / (shape.rows > 1 ? shape.rows - 1 : 1));
-    args.inv_std[channel] = static_cast<float>(inverse_deviation(m2 / shape.rows, double{args.eps}));
+    args.variance[channel] = static_cast<float>(m2 / (rows > 1 ? rows - 1 : 1));
+    args.inv_std[channel] = static_cast<float>(inverse_deviation(m2 / rows, double{args.eps}));
   }
 };
 
@@ -185,15 +212,24 @@ struct GradientOperands {
   }
 };
 
+/// Per channel, for dx = factor * (g - mean_g - (x - mean) * slope).
+struct Coefficients {
+  float *factor, *mean_g, *slope;  // (C)
+};
+
 template <class T, int count>
 struct GradientSums {
   struct Args {
     RowTiling tiling;
     GradientOperands<T> in;
     Partial sums;
+    const float *gamma, *inv_std;  // (C)
+    Coefficients coefficients;
+    float *dgamma, *dbeta;  // (C)
+    bool add;
   };
   static constexpr int threads = kRowThreads, min_blocks = 4;
-  static constexpr std::uint32_t shared_bytes = kRowSumsBytes<count>;
+  static constexpr std::uint32_t shared_bytes = kSumsBytes<count>;
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
     const RowPlace at = row_place(args.tiling);
@@ -210,39 +246,28 @@ struct GradientSums {
       args.sums.first(block().y, channel) = sum;
       args.sums.second(block().y, channel) = product;
     });
+    const Partial& parts = args.sums;
+    join_rows<count>(
+        args.tiling, parts, shared,
+        [&](int channel, int b, const PartRange&, double& sum, double& product) {
+          sum += parts.first(b, channel);
+          product += parts.second(b, channel);
+        },
+        [&](int channel, const PartRange& range, bool is_all, double sum, double product) {
+          if (is_all) return finish(args, channel, sum, product);
+          parts.first(range.begin, channel) = sum;
+          parts.second(range.begin, channel) = product;
+        });
   }
-};
 
-/// Per channel, for dx = factor * (g - mean_g - (x - mean) * slope).
-struct Coefficients {
-  float *factor, *mean_g, *slope;  // (C)
-};
-
-struct JoinGradients {
-  struct Args {
-    JoinShape shape;
-    Partial sums;
-    const float *gamma, *inv_std;  // (C)
-    Coefficients coefficients;
-    float *dgamma, *dbeta;  // (C)
-    bool add;
-  };
-  static constexpr int threads = kJoinThreads, min_blocks = 1;
-  static constexpr std::uint32_t shared_bytes = kJoinThreads * sizeof(double);
-
-  DEVICE static void run(const Args& args, SharedBytes shared) {
-    const auto scratch = shared.array<double>(0, kJoinThreads);
-    const JoinShape& shape = args.shape;
-    const int channel = block().x * 32 + lane(), read = channel < shape.c ? channel : shape.c - 1;
-    const double sum = join(shape, scratch, [&](int b) { return static_cast<double>(args.sums.first(b, read)); });
-    const double product = join(shape, scratch, [&](int b) { return static_cast<double>(args.sums.second(b, read)); });
-    if (warp() != 0 || channel >= shape.c) return;
+  DEVICE static void finish(const Args& args, int channel, double sum, double product) {
+    const int rows = args.tiling.rows;
     const double inv_std = args.inv_std[channel];
     write(args.dgamma[channel], static_cast<float>(product * inv_std), args.add);
     write(args.dbeta[channel], static_cast<float>(sum), args.add);
     args.coefficients.factor[channel] = static_cast<float>(args.gamma[channel] * inv_std);
-    args.coefficients.mean_g[channel] = static_cast<float>(sum / shape.rows);
-    args.coefficients.slope[channel] = static_cast<float>(product * inv_std * inv_std / shape.rows);
+    args.coefficients.mean_g[channel] = static_cast<float>(sum / rows);
+    args.coefficients.slope[channel] = static_cast<float>(product * inv_std * inv_std / rows);
   }
 };
 

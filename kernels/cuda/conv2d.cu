@@ -12,9 +12,9 @@ class ForwardKernel final : public Conv2d::Kernel {
   ForwardKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, false, workspace_, tile) {
     exec.reserve_workspace(workspace_.bytes());
   }
-  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
-    plan_.run(exec, exec.workspace(workspace_.bytes()),
-              {elements<T>(x, "conv2d: x"), w.data(), nullptr, elements<T>(y, "conv2d: y")}, Target());
+  void forward(Exec& exec, In x, const Weights& w, Out y) override {
+    plan_.run(exec, exec.workspace(workspace_.bytes()), {elements<T>(x, "conv2d: x"), w, nullptr, elements<T>(y, "conv2d: y")},
+              Target());
   }
 
  private:
@@ -28,9 +28,9 @@ class BackwardInputKernel final : public Conv2d::Kernel {
   BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, true, workspace_, tile) {
     exec.reserve_workspace(workspace_.bytes());
   }
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     plan_.run(exec, exec.workspace(workspace_.bytes()),
-              {elements<T>(dy, "conv2d: dy"), w.data(), nullptr, elements<T>(dx, "conv2d: dx"), write}, Target());
+              {elements<T>(dy, "conv2d: dy"), w, nullptr, elements<T>(dx, "conv2d: dx"), write}, Target());
   }
 
  private:
@@ -41,12 +41,12 @@ class BackwardInputKernel final : public Conv2d::Kernel {
 template <class T>
 class BackwardWeightKernel final : public Conv2d::Kernel {
  public:
-  BackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, workspace_, tile) {
+  BackwardWeightKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(exec, problem, workspace_, tile) {
     exec.reserve_workspace(workspace_.bytes());
   }
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
     plan_.run(exec, exec.workspace(workspace_.bytes()),
-              {elements<T>(x, "conv2d: x"), elements<T>(dy, "conv2d: dy"), dw.data(), write}, Target());
+              {elements<T>(x, "conv2d: x"), elements<T>(dy, "conv2d: dy"), dw.data(), nullptr, write}, Target());
   }
 
  private:

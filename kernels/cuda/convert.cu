@@ -1,4 +1,6 @@
 // y = x in another type, element by element: pointwise.h.
+#include "kernels/cuda/convert.h"
+
 #include "kernels/cuda/make.h"
 #include "kernels/cuda/pointwise.h"
 
@@ -26,6 +28,10 @@ class ForwardKernel final : public Convert::Kernel {
 };
 
 }  // namespace
+
+void convert(Exec& exec, const float* from, BFloat16* to, std::int64_t size, Target) {
+  compute_pointwise<float, BFloat16>(exec, Same(), from, nullptr, to, size);
+}
 
 std::unique_ptr<Convert::Kernel> make(Exec&, const Convert::Problem& problem, Convert::Pass pass, Target) {
   return with_storage(problem.from, [&]<class From>() {

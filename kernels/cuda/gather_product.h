@@ -1,15 +1,18 @@
 // Convolution forward and its gradient in x, as one product of matrices whose left operand is gathered from an image:
 //   result[row][column] = sum over taps and channels of source[pixel(row, tap)][channel] * w[column][tap][channel]
 // Rows are pixels of the result, columns its channels. Forward, the source is x and the result y. Backward, the source is dy,
-// the result dx, and w is stored with its first and last dimension exchanged.
+// the result dx, and w is used with its first and last dimension exchanged.
+//
+// Weights are read as they are stored, (K, taps, C): forward, the depth is contiguous, and they are a tile by row; backward,
+// the columns are contiguous, and they are a tile by depth.
 //
 // Phases. With stride s, a pixel (i, j) of dx meets the taps with r = (i + padding) mod s, likewise in j. So dx is computed in
 // s^2 phases, one per (i mod s, j mod s), each with its own taps; a phase is a product with stride 1 over a part of the pixels.
 // Phases without taps are zero. Forward there is one phase.
 //
-// The depth, taps x channels, is walked in stages of 4 chunks; channels are padded to whole chunks with zeros. cp.async loads
-// kStages - 1 stages ahead. Taps outside the image are filled with zeros. Without aligned chunks (channels are not a multiple
-// of 8 in bfloat16, 4 in float32), the source is read element by element.
+// The depth, taps x channels of the source, is walked in stages of 4 chunks; channels are padded to whole chunks with zeros.
+// cp.async loads kStages - 1 stages ahead. Taps outside the image are filled with zeros. Without aligned chunks (channels or
+// filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read element by element.
 #pragma once
 
 #include <algorithm>
@@ -60,14 +63,14 @@ template <class T>
 struct GatherArgs {
   GatherShape shape;
   const T* source;    // (images, H, W, C)
-  const T* w;         // (columns, taps, chunks): padded with zeros
+  const T* w;         // (columns, taps, C of the source); backward (C of the source, taps, columns)
   const float* bias;  // (columns), or null
   T* result;          // (images, out H, out W, columns)
   bool add;
   bool packs;  // runs of columns are aligned in the result
 };
 
-/// `vectors`: chunks of the source are aligned.
+/// `vectors`: chunks of the source and of the weights are aligned.
 template <class Tile, bool vectors>
 struct GatherProduct {
   using T = typename Tile::Element;
@@ -79,6 +82,11 @@ struct GatherProduct {
   static constexpr int kRowsPerPass = threads / kRowChunks;
   static constexpr int kSourceRows = Tile::rows / kRowsPerPass, kFilterRows = Tile::columns / kRowsPerPass;
   static_assert(kSourceRows * kRowsPerPass == Tile::rows && kFilterRows * kRowsPerPass == Tile::columns);
+  // Backward, weights are loaded by depth: chunks of columns.
+  static constexpr bool kByDepth = Tile::b_layout == Layout::by_depth;
+  static constexpr int kColumnChunks = Tile::columns / kChunk<T>;
+  static constexpr int kDepthsPerPass = threads / kColumnChunks, kDepthPasses = Tile::depth / kDepthsPerPass;
+  static_assert(!kByDepth || (kDepthPasses * kDepthsPerPass == Tile::depth && kDepthsPerPass % kChunk<T> == 0));
 
   /// The first row of the source that a pixel of the result reads, for one of the rows that a thread loads.
   struct SourceRow {
@@ -86,9 +94,13 @@ struct GatherProduct {
     int h, w;
   };
 
-  /// Walks the chunks of the depth that a thread loads: every fourth.
+  /// Walks some of the chunks of the depth.
   struct Walk {
     int chunk, tap_down, tap_across;
+    DEVICE void advance(int chunks, const GatherShape& shape, const Phase& phase) {
+      chunk += chunks;
+      settle(shape, phase);
+    }
     DEVICE void settle(const GatherShape& shape, const Phase& phase) {
       while (chunk >= shape.chunks) {
         chunk -= shape.chunks;
@@ -112,21 +124,32 @@ struct GatherProduct {
     for (int i = 0; i < kSourceRows; ++i) {
       rows[i] = source_row(args, phase, first_row + thread() / kRowChunks + i * kRowsPerPass, pixels);
     }
-    Walk walk{thread() % kRowChunks, 0, 0};
+    Walk walk{thread() % kRowChunks, 0, 0};                       // every fourth chunk
+    Walk depth_walk{thread() / kColumnChunks / kChunk<T>, 0, 0};  // of weights by depth
     walk.settle(shape, phase);
+    if constexpr (kByDepth) depth_walk.settle(shape, phase);
+    const auto load = [&](int step) {
+      const auto stage = stages + step % kStages * kStageChunks;
+      load_source(args, phase, rows, walk, stage);
+      if constexpr (kByDepth) {
+        load_by_depth(args, phase, first_column, depth_walk, stage + Tile::rows * kRowChunks);
+      } else {
+        load_by_row(args, phase, first_column, walk, stage + Tile::rows * kRowChunks);
+      }
+      walk.advance(kRowChunks, shape, phase);
+    };
     const int depth_chunks = phase.down.taps * phase.across.taps * shape.chunks;
     const int steps = (depth_chunks + kRowChunks - 1) / kRowChunks;
 
     for (int step = 0; step < kStages - 1; ++step) {
-      if (step < steps) load_stage(args, phase, rows, first_column, walk, stages + step * kStageChunks);
+      if (step < steps) load(step);
       cp_async_commit();  // a group per step, even if empty, so that the wait below counts steps
     }
     Tile tile;
     for (int step = 0; step < steps; ++step) {
       cp_async_wait<kStages - 2>();
       sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
-      const int ahead = step + kStages - 1;
-      if (ahead < steps) load_stage(args, phase, rows, first_column, walk, stages + ahead % kStages * kStageChunks);
+      if (step + kStages - 1 < steps) load(step + kStages - 1);
       cp_async_commit();
       const auto a = stages + step % kStages * kStageChunks;
       tile.multiply(a, a + Tile::rows * kRowChunks);
@@ -148,34 +171,62 @@ struct GatherProduct {
             phase.across.source + phase.across.source_step * v};
   }
 
-  /// Loads this thread's chunks of one stage, and moves the walk to the next.
-  DEVICE static void load_stage(const Args& args, const Phase& phase, const SourceRow (&rows)[kSourceRows], int first_column,
-                                Walk& walk, Shared<Chunk<T>> stage) {
+  DEVICE static bool has_tap(const Phase& phase, const Walk& walk) {
+    return walk.tap_down < phase.down.taps && phase.across.taps > 0;
+  }
+  DEVICE static int tap_of(const GatherShape& shape, const Phase& phase, const Walk& walk) {
+    return (phase.down.tap + phase.down.tap_step * walk.tap_down) * shape.s + phase.across.tap +
+           phase.across.tap_step * walk.tap_across;
+  }
+
+  /// Loads this thread's chunks of the source for one stage.
+  DEVICE static void load_source(const Args& args, const Phase& phase, const SourceRow (&rows)[kSourceRows], const Walk& walk,
+                                 Shared<Chunk<T>> stage) {
     const GatherShape& shape = args.shape;
     const int row = thread() / kRowChunks, slot = thread() % kRowChunks;
-    const bool has_tap = walk.tap_down < phase.down.taps && phase.across.taps > 0;
     const int channel = walk.chunk * kChunk<T>;
 #pragma unroll
     for (int i = 0; i < kSourceRows; ++i) {
       const int h = rows[i].h + phase.down.direction * walk.tap_down, w = rows[i].w + phase.across.direction * walk.tap_across;
-      const bool inside = has_tap && rows[i].image != nullptr && static_cast<unsigned>(h) < static_cast<unsigned>(shape.h) &&
+      const bool inside = has_tap(phase, walk) && rows[i].image != nullptr &&
+                          static_cast<unsigned>(h) < static_cast<unsigned>(shape.h) &&
                           static_cast<unsigned>(w) < static_cast<unsigned>(shape.w);
       const T* from = inside ? rows[i].image + (h * shape.w + w) * shape.c + channel : args.source;
       copy_chunk<vectors>(stage + place_by_row(row + i * kRowsPerPass, slot), from, inside ? shape.c - channel : 0);
     }
-    const int tap_down = phase.down.tap + phase.down.tap_step * walk.tap_down;
-    const int tap_across = phase.across.tap + phase.across.tap_step * walk.tap_across;
-    const int filter_chunk = (tap_down * shape.s + tap_across) * shape.chunks + walk.chunk;
-    const auto filters = stage + Tile::rows * kRowChunks;
+  }
+
+  /// The same of weights by row.
+  DEVICE static void load_by_row(const Args& args, const Phase& phase, int first_column, const Walk& walk,
+                                 Shared<Chunk<T>> to) {
+    const GatherShape& shape = args.shape;
+    const int row = thread() / kRowChunks, slot = thread() % kRowChunks;
+    const int channel = walk.chunk * kChunk<T>, taps = shape.r * shape.s;
+    const int within = tap_of(shape, phase, walk) * shape.c + channel;  // the filter
 #pragma unroll
     for (int i = 0; i < kFilterRows; ++i) {
       const int column = first_column + row + i * kRowsPerPass;
-      const bool inside = has_tap && column < shape.out_c;
-      const std::int64_t chunk = inside ? std::int64_t{column} * shape.r * shape.s * shape.chunks + filter_chunk : 0;
-      cp_async_16(filters + place_by_row(row + i * kRowsPerPass, slot), args.w + chunk * kChunk<T>, inside);
+      const bool inside = has_tap(phase, walk) && column < shape.out_c;
+      const T* from = inside ? args.w + std::int64_t{column} * taps * shape.c + within : args.w;
+      copy_chunk<vectors>(to + place_by_row(row + i * kRowsPerPass, slot), from, inside ? shape.c - channel : 0);
     }
-    walk.chunk += kRowChunks;
-    walk.settle(shape, phase);
+  }
+
+  /// The same of weights by depth; moves their walk to the next stage.
+  DEVICE static void load_by_depth(const Args& args, const Phase& phase, int first_column, Walk& walk, Shared<Chunk<T>> to) {
+    const GatherShape& shape = args.shape;
+    const int slot = thread() % kColumnChunks, depth = thread() / kColumnChunks;
+    const int column = first_column + slot * kChunk<T>, taps = shape.r * shape.s;
+#pragma unroll
+    for (int i = 0; i < kDepthPasses; ++i) {
+      const int filter = walk.chunk * kChunk<T> + depth % kChunk<T>;
+      const bool inside = has_tap(phase, walk) && filter < shape.c && column < shape.out_c;
+      const T* from =
+          inside ? args.w + (std::int64_t{filter} * taps + tap_of(shape, phase, walk)) * shape.out_c + column : args.w;
+      copy_chunk<vectors>(to + place_by_depth<kColumnChunks>(depth + i * kDepthsPerPass, slot), from,
+                          inside ? shape.out_c - column : 0);
+      walk.advance(kDepthsPerPass / kChunk<T>, shape, phase);
+    }
   }
 
   template <int run>

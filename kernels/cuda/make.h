@@ -20,6 +20,7 @@ std::unique_ptr<Linear::Kernel> make(Exec&, const Linear::Problem&, Linear::Pass
 std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec&, const SoftmaxCrossEntropy::Problem&, SoftmaxCrossEntropy::Pass,
                                                   Target);
 std::unique_ptr<Convert::Kernel> make(Exec&, const Convert::Problem&, Convert::Pass, Target);
+std::unique_ptr<Augment::Kernel> make(Exec&, const Augment::Problem&, Augment::Pass, Target);
 std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass, Target);
 std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, RunningAverage::Pass, Target);
 

@@ -4,10 +4,12 @@
 //   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
 // A new m or v below FLT_MIN in magnitude is stored as zero. If v or vh has overflowed, w becomes NaN.
 // A thread computes four neighbours; without alignment to 16 bytes, one. Weights and moments stay in registers: with k
-// gradients, amsgrad moves 32 + 4k bytes per element.
+// gradients, amsgrad moves 32 + 4k bytes per element, and 2 more for the copy of the weights in bfloat16. Only a thread that
+// meets a NaN or an infinity touches its place in memory.
 #include <limits>
 
 #include "kernels/cuda/elements.h"
+#include "kernels/cuda/examine.h"
 #include "kernels/cuda/make.h"
 #include "kernels/cuda/operands.h"
 
@@ -54,11 +56,13 @@ struct Update {
 
   struct Args {
     OptimizerStep::Scalars scalars;
-    int steps;              // 1 to most
-    const float* rates;     // (steps)
-    const float* g[most];   // (steps), each (size)
-    const float* from;      // (size)
-    float *w, *m, *v, *vh;  // (size); moments are null if the rule has none
+    int steps;                 // 1 to most
+    const float* rates;        // (steps)
+    const float* g[most];      // (steps), each (size)
+    const float* from;         // (size)
+    float *w, *m, *v, *vh;     // (size); moments are null if the rule has none
+    BFloat16* rounded;         // (size), or null
+    std::int64_t* non_finite;  // (1), or null
     std::int64_t size;
   };
   static constexpr int threads = 256, min_blocks = 4;
@@ -100,6 +104,13 @@ struct Update {
       store_pack<elements>(args.v + first, v);
     }
     if constexpr (has_largest) store_pack<elements>(args.vh + first, vh);
+    if (args.rounded != nullptr) {
+      Pack<BFloat16, elements> rounded;
+#pragma unroll
+      for (int i = 0; i < elements; ++i) rounded.values[i] = to_bfloat16(w.values[i]);
+      store_pack<elements>(args.rounded + first, rounded);
+    }
+    examine(args.non_finite, first, w);
   }
 };
 
@@ -108,9 +119,10 @@ class UpdateKernel final : public OptimizerStep::Kernel {
  public:
   explicit UpdateKernel(std::int64_t size) : size_(size) {}
 
-  void update(Exec& exec, const OptimizerStep::Scalars& scalars, const OptimizerStep::Steps& steps, Span<float> w,
-              const OptimizerStep::Moments& moments) override {
-    bool packs = aligned_to(16, steps.from.data(), w.data(), moments.m.data(), moments.v.data(), moments.vh.data());
+  void update(Exec& exec, const OptimizerStep::Scalars& scalars, const OptimizerStep::Steps& steps,
+              const OptimizerStep::Results& out, const OptimizerStep::Moments& moments) override {
+    bool packs = aligned_to(16, steps.from.data(), out.w.data(), moments.m.data(), moments.v.data(), moments.vh.data()) &&
+                 aligned_to(8, out.rounded.data());
     for (const auto g : steps.g) packs = packs && aligned_to(16, g.data());
     const auto run = [&]<int count, int most>() {
       using Work = Update<rule, count, most>;
@@ -119,10 +131,12 @@ class UpdateKernel final : public OptimizerStep::Kernel {
                                .rates = steps.rates.data(),
                                .g = {},
                                .from = steps.from.data(),
-                               .w = w.data(),
+                               .w = out.w.data(),
                                .m = moments.m.data(),
                                .v = moments.v.data(),
                                .vh = moments.vh.data(),
+                               .rounded = out.rounded.data(),
+                               .non_finite = out.non_finite.data(),
                                .size = size_};
       for (std::size_t k = 0; k < steps.g.size(); ++k) args.g[k] = steps.g[k].data();
       launch<Work>(exec, {blocks_for(size_, std::int64_t{Work::threads} * count)}, args);

@@ -1,7 +1,7 @@
 #include "kernels/cuda/products.h"
 
+#include "kernels/cuda/convert.h"
 #include "kernels/cuda/gather_product.h"
-#include "kernels/cuda/pack_weights.h"
 #include "kernels/cuda/weight_product.h"
 
 namespace apam::kernels::cuda {
@@ -24,31 +24,32 @@ constexpr TileShape shape_of(TileSize size) {
   }
 }
 
-/// The largest tile that leaves no multiprocessor without one and wastes no column of tiles.
+/// The largest tile that leaves no multiprocessor without one and wastes no half of the tiles at an edge.
 template <class T>
 TileSize choose(TileSize wanted, std::int64_t rows, std::int64_t columns, std::int64_t least_tiles) {
   if constexpr (std::is_same_v<T, float>) return TileSize::t64x64;
   if (wanted != TileSize::best) return wanted;
   for (const TileSize size : {TileSize::t128x128, TileSize::t128x64}) {
     const TileShape tile = shape_of(size);
-    if (columns > tile.columns / 2 && ceil_div(rows, tile.rows) * ceil_div(columns, tile.columns) >= least_tiles) return size;
+    const bool fits = rows > tile.rows / 2 && columns > tile.columns / 2;
+    if (fits && ceil_div(rows, tile.rows) * ceil_div(columns, tile.columns) >= least_tiles) return size;
   }
   return TileSize::t64x64;
 }
 
-/// run.template operator()<Tile>() for a size.
-template <class T, Layout layout, class Run>
+/// run.template operator()<Tile>() for a size, and layouts of its two operands.
+template <class T, Layout a, Layout b, class Run>
 void with_tile(TileSize size, const Run& run) {
   if constexpr (std::is_same_v<T, float>) {
-    run.template operator()<FmaTile<layout>>();
+    run.template operator()<FmaTile<a, b>>();
   } else {
     switch (size) {
       case TileSize::t128x128:
-        return run.template operator()<MmaTile<128, 128, 64, 32, layout>>();
+        return run.template operator()<MmaTile<128, 128, 64, 32, a, b>>();
       case TileSize::t128x64:
-        return run.template operator()<MmaTile<128, 64, 64, 32, layout>>();
+        return run.template operator()<MmaTile<128, 64, 64, 32, a, b>>();
       default:
-        return run.template operator()<MmaTile<64, 64, 32, 32, layout>>();
+        return run.template operator()<MmaTile<64, 64, 32, 32, a, b>>();
     }
   }
 }
@@ -89,78 +90,84 @@ GatherPlan<T>::GatherPlan(const Conv2d::Problem& problem, bool backward, Workspa
   const GatherShape shape = gather_shape(problem, backward, kChunk<T>);
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
   require_countable(std::max(pixels, std::int64_t{shape.h} * shape.w * shape.c));
-  packed_ = workspace.add<T>(std::int64_t{shape.out_c} * shape.r * shape.s * shape.chunks * kChunk<T>);
+  if constexpr (!std::is_same_v<T, float>) rounded_ = workspace.add<T>(static_cast<std::int64_t>(problem.w_size()));
   tile_ = choose<T>(tile, pixels, shape.out_c, kMultiprocessors);
 }
 
 template <class T>
 void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const {
   const GatherShape shape = gather_shape(problem_, backward_, kChunk<T>);
-  T* packed = packed_.in(workspace);
-  const PackArgs<T> pack{operands.w, packed, problem_.k, problem_.r * problem_.s, problem_.c, shape.chunks * kChunk<T>};
-  if (backward_) {
-    launch<PackChannels<T>>(exec, PackChannels<T>::blocks(pack), pack);
+  const T* w = nullptr;
+  if constexpr (std::is_same_v<T, float>) {
+    w = operands.w.data();
+  } else if (operands.w.rounded.empty()) {
+    T* const rounded = rounded_.in(workspace);
+    convert(exec, operands.w.data(), rounded, static_cast<std::int64_t>(problem_.w_size()), Target());
+    w = rounded;
   } else {
-    launch<PackFilters<T>>(exec, PackFilters<T>::blocks(pack), pack);
+    w = operands.w.rounded.data();
   }
-  const bool vectors = shape.c % kChunk<T> == 0 && aligned_to(16, operands.source);
+  const bool vectors =
+      shape.c % kChunk<T> == 0 && (!backward_ || shape.out_c % kChunk<T> == 0) && aligned_to(16, operands.source, w);
   const int phases = backward_ ? shape.stride * shape.stride : 1, step = backward_ ? shape.stride : 1;
   const std::int64_t most_pixels = std::int64_t{shape.images} * ceil_div(shape.out_h, step) * ceil_div(shape.out_w, step);
-  with_tile<T, Layout::by_row>(tile_, [&]<class Tile>() {
+  const auto run = [&]<class Tile>() {
     const bool packs = shape.out_c % Tile::run == 0 && aligned_to(Tile::run * sizeof(T), operands.result);
-    const GatherArgs<T> args{shape, operands.source, packed, operands.bias, operands.result, operands.write == Write::add,
-                             packs};
+    const GatherArgs<T> args{shape, operands.source, w, operands.bias, operands.result, operands.write == Write::add, packs};
     const Extent blocks{blocks_for(most_pixels, Tile::rows), blocks_for(shape.out_c, Tile::columns), phases};
     vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
-  });
+  };
+  backward_ ? with_tile<T, Layout::by_row, Layout::by_depth>(tile_, run)
+            : with_tile<T, Layout::by_row, Layout::by_row>(tile_, run);
 }
 
 template <class T>
-WeightPlan<T>::WeightPlan(const Conv2d::Problem& p, WorkspacePlan& workspace, TileSize tile) : problem_(p) {
+WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspacePlan& workspace, TileSize tile, Bias bias)
+    : problem_(p), columns_(std::int64_t{p.r} * p.s * round_up(p.c, kChunk<T>) + (bias == Bias::yes ? kChunk<T> : 0)) {
   constexpr int kPixels = 64;       // a split has at least so many, and a multiple of this number
   constexpr int kMostBlocks = 264;  // of all splits
   const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
   require_countable(pixels);
-  const std::int64_t columns = std::int64_t{p.r} * p.s * round_up(p.c, kChunk<T>);
-  tile_ = choose<T>(tile, p.k, columns, 1);
+  tile_ = choose<T>(tile, p.k, columns_, 1);
   const TileShape shape = shape_of(tile_);
-  const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns, shape.columns);
+  const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);
   const std::int64_t most_splits = std::max<std::int64_t>(1, kMostBlocks / tiles);
   pixels_per_split_ = static_cast<int>(round_up(ceil_div(pixels, most_splits), kPixels));
-  splits_ = static_cast<int>(ceil_div(pixels, pixels_per_split_));
-  if (splits_ > 1) sums_ = workspace.add<float>(splits_ * static_cast<std::int64_t>(p.w_size()));
+  splits_ = PartGroups::of(static_cast<int>(ceil_div(pixels, pixels_per_split_)));
+  if (splits_.count == 1) return;
+  parts_ = workspace.add<float>(splits_.count * tiles * shape.rows * shape.columns);
+  counters_ = Counters(exec, tiles * splits_.counters());
 }
 
 template <class T>
 void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const {
   const Conv2d::Problem& p = problem_;
-  const bool split = splits_ > 1, add = operands.write == Write::add;
   const bool vectors = p.c % kChunk<T> == 0 && p.k % kChunk<T> == 0 && aligned_to(16, operands.x, operands.dy);
-  WeightArgs<T> args{.h = p.h,
-                     .w = p.w,
-                     .c = p.c,
-                     .k = p.k,
-                     .r = p.r,
-                     .s = p.s,
-                     .stride = p.stride,
-                     .padding = p.padding,
-                     .chunks = static_cast<int>(ceil_div(p.c, kChunk<T>)),
-                     .pixels = p.n * p.out_h() * p.out_w(),
-                     .pixels_per_split = pixels_per_split_,
-                     .out_h = Divisor(p.out_h()),
-                     .out_w = Divisor(p.out_w()),
-                     .x = operands.x,
-                     .dy = operands.dy,
-                     .sums = split ? sums_.in(workspace) : operands.dw,
-                     .add = add && !split};
-  with_tile<T, Layout::by_depth>(tile_, [&]<class Tile>() {
-    const std::int64_t columns = std::int64_t{p.r} * p.s * args.chunks * kChunk<T>;
-    const Extent blocks{blocks_for(p.k, Tile::rows), blocks_for(columns, Tile::columns), splits_};
+  const WeightArgs<T> args{.h = p.h,
+                           .w = p.w,
+                           .c = p.c,
+                           .k = p.k,
+                           .r = p.r,
+                           .s = p.s,
+                           .stride = p.stride,
+                           .padding = p.padding,
+                           .chunks = static_cast<int>(ceil_div(p.c, kChunk<T>)),
+                           .pixels = p.n * p.out_h() * p.out_w(),
+                           .pixels_per_split = pixels_per_split_,
+                           .out_h = Divisor(p.out_h()),
+                           .out_w = Divisor(p.out_w()),
+                           .x = operands.x,
+                           .dy = operands.dy,
+                           .splits = splits_,
+                           .parts = parts_.in(workspace),
+                           .counters = counters_.data(),
+                           .dw = operands.dw,
+                           .db = operands.db,
+                           .add = operands.write == Write::add};
+  with_tile<T, Layout::by_depth, Layout::by_depth>(tile_, [&]<class Tile>() {
+    const Extent blocks{blocks_for(p.k, Tile::rows), blocks_for(columns_, Tile::columns), splits_.count};
     vectors ? launch<WeightProduct<Tile, true>>(exec, blocks, args) : launch<WeightProduct<Tile, false>>(exec, blocks, args);
   });
-  if (!split) return;
-  const auto size = static_cast<std::int64_t>(p.w_size());
-  launch<AddSplits>(exec, {blocks_for(size, AddSplits::threads)}, {args.sums, operands.dw, size, splits_, add});
 }
 
 template class GatherPlan<float>;

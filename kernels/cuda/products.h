@@ -2,6 +2,7 @@
 // workspace. A linear layer is a convolution of images of one pixel. Kernels: gather_product.h, weight_product.h.
 #pragma once
 
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/operands.h"
 #include "kernels/ops/conv2d.h"
 
@@ -18,7 +19,7 @@ class GatherPlan {
  public:
   struct Operands {
     const T* source;    // x (N, H, W, C), or dy (N, P, Q, K)
-    const float* w;     // (K, R, S, C)
+    Weights w;          // (K, R, S, C)
     const float* bias;  // (K), or null
     T* result;          // y (N, P, Q, K), or dx (N, H, W, C)
     Write write = Write::overwrite;
@@ -32,10 +33,13 @@ class GatherPlan {
   Conv2d::Problem problem_;
   bool backward_;
   TileSize tile_;
-  Region<T> packed_;  // weights
+  Region<T> rounded_;  // (K, R, S, C): weights without a copy in bfloat16
 };
 
-/// dw from x and dy.
+/// Whether a layer adds a bias to its products.
+enum class Bias : bool { no, yes };
+
+/// dw from x and dy; with a bias, also its gradient.
 template <class T>
 class WeightPlan {
  public:
@@ -43,17 +47,23 @@ class WeightPlan {
     const T* x;   // (N, H, W, C)
     const T* dy;  // (N, P, Q, K)
     float* dw;    // (K, R, S, C)
+    float* db;    // (K), or null without a bias
     Write write = Write::overwrite;
   };
 
-  WeightPlan(const Conv2d::Problem& problem, WorkspacePlan& workspace, TileSize tile = TileSize::best);
+  /// Keeps counters in memory of the device of `exec`.
+  WeightPlan(const Exec& exec, const Conv2d::Problem& problem, WorkspacePlan& workspace, TileSize tile = TileSize::best,
+             Bias bias = Bias::no);
   void run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const;
 
  private:
   Conv2d::Problem problem_;
   TileSize tile_;
-  int pixels_per_split_ = 0, splits_ = 1;
-  Region<float> sums_;  // (splits, K, R, S, C)
+  std::int64_t columns_;  // of the product
+  int pixels_per_split_ = 0;
+  PartGroups splits_;
+  Region<float> parts_;  // (splits, tiles, elements of a tile)
+  Counters counters_;    // (tiles, splits_.counters())
 };
 
 }  // namespace apam::kernels::cuda

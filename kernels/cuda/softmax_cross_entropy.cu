@@ -1,11 +1,12 @@
 // Softmax with cross-entropy, one warp per row:
 //   p[i,j] = exp(logits[i,j] - largest_i) / total_i;   loss_i = log(total_i) - (logits[i,label_i] - largest_i)
-// A row's loss, and whether its label ranks first or among the first five, go to the workspace; a second kernel, one block,
+// A row's loss, and whether its label ranks first or among the first five, go to the workspace; the last block (last_block.h)
 // adds them in a fixed order. The largest logit is taken over those that are not NaN: a NaN, an infinite logit, or only -Inf
 // then make total_i, and with it the whole row, NaN. dlogits[i,j] = scale * (p[i,j] - [j == label_i]), one thread per element.
 #include <limits>
 
 #include "kernels/cuda/elements.h"
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/make.h"
 #include "kernels/cuda/operands.h"
 #include "kernels/cuda/reductions.h"
@@ -29,14 +30,21 @@ struct Rows {
     const std::int32_t* labels;  // (N)
     float* probabilities;        // (N, classes)
     RowResult* results;          // (N)
+    std::uint32_t* counter;
+    float* sums;  // (3)
     int n, classes;
   };
   static constexpr int threads = 128, min_blocks = 8;
-  static constexpr std::uint32_t shared_bytes = 0;
+  static constexpr std::uint32_t shared_bytes = threads / 32 * sizeof(float);
 
-  DEVICE static void run(const Args& args) {
+  DEVICE static void run(const Args& args, SharedBytes shared) {
     const int row = block().x * (threads / 32) + warp();
-    if (row >= args.n) return;  // the whole warp
+    if (row < args.n) compute_row(args, row);  // the whole warp
+    if (is_last(args.counter, blocks().x, shared.array<int>(0, 1))) add_rows(args, shared);
+  }
+
+ private:
+  DEVICE static void compute_row(const Args& args, int row) {
     const std::int64_t first = std::int64_t{row} * args.classes;
     const T* logits = args.logits + first;
     const int label = args.labels[row];
@@ -59,18 +67,8 @@ struct Rows {
     const bool ranked = fabsf(own) <= kLargest;
     args.results[row] = {logf(total) - (own - largest), ranked && above < 1 ? 1.0F : 0.0F, ranked && above < 5 ? 1.0F : 0.0F};
   }
-};
 
-struct Sums {
-  struct Args {
-    const RowResult* results;  // (N)
-    float* sums;               // (3)
-    int n;
-  };
-  static constexpr int threads = 256, min_blocks = 1;
-  static constexpr std::uint32_t shared_bytes = threads / 32 * sizeof(float);
-
-  DEVICE static void run(const Args& args, SharedBytes shared) {
+  DEVICE static void add_rows(const Args& args, SharedBytes shared) {
     const auto scratch = shared.array<float>(0, threads / 32);
     float loss = 0, first = 0, among_five = 0;
     for (int row = thread(); row < args.n; row += threads) {
@@ -115,7 +113,7 @@ template <class T>
 class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
  public:
   ForwardKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem)
-      : problem_(problem), results_(workspace_.add<RowResult>(problem.n)) {
+      : problem_(problem), results_(workspace_.add<RowResult>(problem.n)), counter_(exec, 1) {
     exec.reserve_workspace(workspace_.bytes());
   }
 
@@ -123,14 +121,14 @@ class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
     RowResult* results = results_.in(exec.workspace(workspace_.bytes()));
     launch<Rows<T>>(exec, {blocks_for(problem_.n, Rows<T>::threads / 32)},
                     {elements<T>(logits, "softmax_cross_entropy: logits"), labels.data(), probabilities.data(), results,
-                     problem_.n, problem_.classes});
-    launch<Sums>(exec, {}, {results, sums.data(), problem_.n});
+                     counter_.data(), sums.data(), problem_.n, problem_.classes});
   }
 
  private:
   SoftmaxCrossEntropy::Problem problem_;
   WorkspacePlan workspace_{kWorkspaceAlignment};
   Region<RowResult> results_;
+  Counters counter_;
 };
 
 template <class T>

@@ -1,8 +1,10 @@
 // The product of two tiles in shared memory, summed in registers:  sums[row][column] += sum over d of a[row][d] * b[column][d].
-// MmaTile is for bfloat16, on tensor cores; FmaTile for float32, rounded in float32 at each step. Both tiles are stored by row
-// or both by depth (tiles.h): Layout.
+// MmaTile is for bfloat16, on tensor cores; FmaTile for float32, rounded in float32 at each step. Each of the two tiles is
+// stored by row or by depth (tiles.h): Layout of a, Layout of b. FmaTile has no b by row if a is by depth.
 //
 // `for_each(visit)` calls visit(row, column, values) for runs of neighbouring columns of this thread: values is float[run].
+// `put_sums(to)` stores all sums of a block, rows * columns floats, in an order that only `add_sums(from)` knows: each thread
+// reads what it has written, in whole 16-byte accesses.
 #pragma once
 
 #include "kernels/cuda/tiles.h"
@@ -14,8 +16,20 @@ namespace apam::kernels::cuda {
 
 enum class Layout : std::uint8_t { by_row, by_depth };
 
+/// Stores, or adds, four sums of each thread: number `index` of its fours.
+template <int threads>
+DEVICE void put_four(float* to, int index, const float (&sums)[4]) {
+  store_pack<4>(to + (index * threads + thread()) * 4, Pack<float, 4>{{sums[0], sums[1], sums[2], sums[3]}});
+}
+template <int threads>
+DEVICE void add_four(const float* from, int index, float (&sums)[4]) {
+  const Pack<float, 4> four = load_pack<4>(from + (index * threads + thread()) * 4);
+#pragma unroll
+  for (int e = 0; e < 4; ++e) sums[e] += four.values[e];
+}
+
 /// Warps of warp_rows x warp_columns each, in mma's of 16 x 8 x 16.
-template <int rows_, int columns_, int warp_rows, int warp_columns, Layout layout>
+template <int rows_, int columns_, int warp_rows, int warp_columns, Layout of_a, Layout of_b>
 class MmaTile {
  public:
   using Element = BFloat16;
@@ -24,6 +38,7 @@ class MmaTile {
   static constexpr int min_blocks = rows * columns == 64 * 64 ? 4 : rows * columns == 128 * 64 ? 3 : 2;
   static constexpr int depth = 32;  // of the tiles
   static constexpr int run = 2;
+  static constexpr Layout b_layout = of_b;
 
   DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b) {
 #pragma unroll
@@ -59,6 +74,31 @@ class MmaTile {
     }
   }
 
+  DEVICE void clear() {
+#pragma unroll
+    for (auto& row : sums_) {
+#pragma unroll
+      for (auto& four : row) {
+#pragma unroll
+        for (float& sum : four) sum = 0;
+      }
+    }
+  }
+  DEVICE void put_sums(float* to) const {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i) {
+#pragma unroll
+      for (int j = 0; j < kAcross; ++j) put_four<threads>(to, i * kAcross + j, sums_[i][j]);
+    }
+  }
+  DEVICE void add_sums(const float* from) {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i) {
+#pragma unroll
+      for (int j = 0; j < kAcross; ++j) add_four<threads>(from, i * kAcross + j, sums_[i][j]);
+    }
+  }
+
  private:
   static constexpr int kDown = warp_rows / 16, kAcross = warp_columns / 8;
   static_assert(warp_rows % 16 == 0 && warp_columns % 16 == 0, "operands are loaded 16 rows or columns at a time");
@@ -69,7 +109,7 @@ class MmaTile {
   /// a's fragment of 16 rows: matrices (rows 0-7, depth 0-7), (8-15, 0-7), (0-7, 8-15), (8-15, 8-15).
   DEVICE static void load_rows(std::uint32_t (&to)[4], Shared<Chunk<Element>> a, int row, int step) {
     const int upper = lane() / 8 % 2, right = lane() / 16, within = lane() % 8;
-    if constexpr (layout == Layout::by_row) {
+    if constexpr (of_a == Layout::by_row) {
       ldmatrix(to, a + place_by_row(row + 8 * upper + within, 2 * step + right));
     } else {
       ldmatrix_transposed(to, a + place_by_depth<rows / 8>(16 * step + 8 * right + within, row / 8 + upper));
@@ -79,7 +119,7 @@ class MmaTile {
   /// b's fragments of 16 columns, two of 8: matrices (columns 0-7, depth 0-7), (0-7, 8-15), (8-15, 0-7), (8-15, 8-15).
   DEVICE static void load_columns(std::uint32_t (&to)[4], Shared<Chunk<Element>> b, int column, int step) {
     const int right = lane() / 8 % 2, upper = lane() / 16, within = lane() % 8;
-    if constexpr (layout == Layout::by_row) {
+    if constexpr (of_b == Layout::by_row) {
       ldmatrix(to, b + place_by_row(column + 8 * upper + within, 2 * step + right));
     } else {
       ldmatrix_transposed(to, b + place_by_depth<columns / 8>(16 * step + 8 * right + within, column / 8 + upper));
@@ -91,25 +131,35 @@ class MmaTile {
 
 /// 64 x 64 by 128 threads, 8 x 4 each. A warp is 4 threads high and 8 wide, so that it reads 4 different chunks of a and 8 of
 /// b.
-template <Layout layout>
+template <Layout of_a, Layout of_b>
 class FmaTile {
+  static_assert(of_a == Layout::by_row || of_b == Layout::by_depth);
+
  public:
   using Element = float;
   static constexpr int rows = 64, columns = 64, threads = 128, min_blocks = 3, depth = 16;
-  static constexpr int run = layout == Layout::by_row ? 1 : 4;
+  static constexpr int run = of_b == Layout::by_row ? 1 : 4;
+  static constexpr Layout b_layout = of_b;
 
   DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b) {
-    if constexpr (layout == Layout::by_row) {
+    if constexpr (of_a == Layout::by_row) {
 #pragma unroll
       for (int chunk = 0; chunk < kRowChunks; ++chunk) {
         Chunk<float> as[kDown], bs[kAcross];
 #pragma unroll
         for (int i = 0; i < kDown; ++i) as[i] = a[place_by_row(row(i), chunk)];
+        if constexpr (of_b == Layout::by_row) {
 #pragma unroll
-        for (int j = 0; j < kAcross; ++j) bs[j] = b[place_by_row(column(j), chunk)];
+          for (int j = 0; j < kAcross; ++j) bs[j] = b[place_by_row(column(j), chunk)];
+        }
 #pragma unroll
         for (int d = 0; d < 4; ++d) {
-          add_products([&](int i) { return as[i].values[d]; }, [&](int j) { return bs[j].values[d]; });
+          if constexpr (of_b == Layout::by_row) {
+            add_products([&](int i) { return as[i].values[d]; }, [&](int j) { return bs[j].values[d]; });
+          } else {
+            bs[0] = b[place_by_depth<columns / 4>(4 * chunk + d, column(0) / 4)];
+            add_products([&](int i) { return as[i].values[d]; }, [&](int j) { return bs[0].values[j]; });
+          }
         }
       }
     } else {
@@ -136,14 +186,30 @@ class FmaTile {
     }
   }
 
+  DEVICE void clear() {
+#pragma unroll
+    for (auto& four : sums_) {
+#pragma unroll
+      for (float& sum : four) sum = 0;
+    }
+  }
+  DEVICE void put_sums(float* to) const {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i) put_four<threads>(to, i, sums_[i]);
+  }
+  DEVICE void add_sums(const float* from) {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i) add_four<threads>(from, i, sums_[i]);
+  }
+
  private:
   static constexpr int kDown = 8, kAcross = 4;
 
   DEVICE static int down() { return lane() / 8 + 4 * (warp() / 2); }    // 0 .. 7
   DEVICE static int across() { return lane() % 8 + 8 * (warp() % 2); }  // 0 .. 15
   /// By depth, a thread's rows are two runs of 4, and its columns are one.
-  DEVICE static int row(int i) { return layout == Layout::by_row ? down() + 8 * i : 4 * down() + 32 * (i / 4) + i % 4; }
-  DEVICE static int column(int j) { return layout == Layout::by_row ? across() + 16 * j : 4 * across() + j; }
+  DEVICE static int row(int i) { return of_a == Layout::by_row ? down() + 8 * i : 4 * down() + 32 * (i / 4) + i % 4; }
+  DEVICE static int column(int j) { return of_b == Layout::by_row ? across() + 16 * j : 4 * across() + j; }
 
   template <class A, class B>
   DEVICE void add_products(const A& a, const B& b) {

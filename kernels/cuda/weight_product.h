@@ -4,10 +4,14 @@
 // operands are stored by depth: a pixel's filters, or channels, are contiguous.
 //
 // There are few rows and columns and many pixels, so the pixels are split among blocks (grid z). Each split writes its own
-// sums, in float32, and AddSplits adds them in order: the result does not depend on the order in which blocks run.
+// sums, in float32, and the last block of a tile adds them in a fixed order (last_block.h): the result does not depend on the
+// order in which blocks run.
+//
+// For linear layers one more column of x, of ones, gives the gradient of the bias: db[k] = sum of dy[.][k].
 #pragma once
 
 #include "kernels/cuda/divisor.h"
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/tile_products.h"
 #include "kernels/ops/conv2d.h"
 
@@ -22,10 +26,14 @@ struct WeightArgs {
   int chunks;  // per tap
   int pixels, pixels_per_split;
   Divisor out_h, out_w;
-  const T* x;   // (N, H, W, C)
-  const T* dy;  // (N, P, Q, K)
-  float* sums;  // (splits, K, R, S, C)
-  bool add;     // to old sums
+  const T* x;               // (N, H, W, C)
+  const T* dy;              // (N, P, Q, K)
+  PartGroups splits;        // of the pixels
+  float* parts;             // (splits, tiles, rows x columns of a tile)
+  std::uint32_t* counters;  // (tiles, splits.counters())
+  float* dw;                // (K, R, S, C)
+  float* db;                // (K), or null
+  bool add;                 // to old dw and db
 };
 
 /// `vectors`: chunks of x and dy are aligned.
@@ -44,7 +52,7 @@ struct WeightProduct {
   /// The column of chunks of x that a thread loads: a tap and a channel. Pixels are those of x for output (0, 0).
   struct Column {
     int row, column, channel;
-    bool inside;
+    bool inside, ones;
   };
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
@@ -75,16 +83,32 @@ struct WeightProduct {
     }
     cp_async_wait<0>();
 
-    float* sums = args.sums + std::int64_t{block().z} * args.k * args.r * args.s * args.c;
+    if (args.splits.count > 1) {
+      const int tiles = blocks().x * blocks().y, place = block().y * blocks().x + block().x;
+      const auto part = [&](int split) {
+        return args.parts + (std::int64_t{split} * tiles + place) * (Tile::rows * Tile::columns);
+      };
+      bool done = false;
+      tile.put_sums(part(block().z));
+      join_parts(args.splits, block().z, args.counters + place * args.splits.counters(), shared.array<int>(0, 1),
+                 [&](const PartRange& range, bool is_all) {
+                   tile.clear();
+                   for (int split = range.begin; split < range.end; split += range.step) tile.add_sums(part(split));
+                   if (!is_all) tile.put_sums(part(range.begin));
+                   done = is_all;
+                 });
+      if (!done) return;
+    }
     tile.for_each([&](int row, int within, const auto& values) {
-      store(args, sums, first_row + row, first_chunk * kChunk<T> + within, values);
+      store(args, first_row + row, first_chunk * kChunk<T> + within, values);
     });
   }
 
  private:
   DEVICE static Column column_of(const Args& args, int chunk) {
     const int tap = chunk / args.chunks, r = tap / args.s;
-    return {r - args.padding, tap - r * args.s - args.padding, (chunk - tap * args.chunks) * kChunk<T>, r < args.r};
+    return {r - args.padding, tap - r * args.s - args.padding, (chunk - tap * args.chunks) * kChunk<T>, r < args.r,
+            args.db != nullptr && chunk == args.r * args.s * args.chunks};
   }
 
   DEVICE static void load_filters(const Args& args, int first_row, int first_pixel, int end, Shared<Chunk<T>> to) {
@@ -103,6 +127,12 @@ struct WeightProduct {
 #pragma unroll
     for (int i = 0; i < Tile::depth / kWindowPixels; ++i) {
       const int depth = thread() / kWindowChunks + i * kWindowPixels, pixel = first_pixel + depth;
+      if (column.ones) {
+        Chunk<T> one{};
+        one.values[0] = Rounded<T>::of(1);
+        to[place_by_depth<kWindowChunks>(depth, chunk)] = one;
+        continue;
+      }
       const int line = args.out_w.quotient(pixel), image = args.out_h.quotient(line);
       const int h = args.out_h.remainder(line, image) * args.stride + column.row;
       const int w = args.out_w.remainder(pixel, line) * args.stride + column.column;
@@ -114,38 +144,18 @@ struct WeightProduct {
   }
 
   template <int run>
-  DEVICE static void store(const Args& args, float* sums, int filter, int column, const float (&values)[run]) {
+  DEVICE static void store(const Args& args, int filter, int column, const float (&values)[run]) {
     const int chunk = column / kChunk<T>, tap = chunk / args.chunks;
     const int channel = (chunk - tap * args.chunks) * kChunk<T> + column % kChunk<T>;
     const int taps = args.r * args.s;
-    if (filter >= args.k || tap >= taps || channel >= args.c) return;
-    float* to = sums + (std::int64_t{filter} * taps + tap) * args.c + channel;
+    if (filter >= args.k) return;
+    if (args.db != nullptr && column == taps * args.chunks * kChunk<T>) write(args.db[filter], values[0], args.add);
+    if (tap >= taps || channel >= args.c) return;
+    float* to = args.dw + (std::int64_t{filter} * taps + tap) * args.c + channel;
     write_run<float, run>(to, values, args.c - channel, args.c % run == 0 && aligned(to, run), args.add);
   }
 
   DEVICE static bool aligned(const float* to, int run) { return reinterpret_cast<std::uintptr_t>(to) % (4U * run) == 0; }
-};
-
-/// to[i] (+)= sum over splits, in order, of sums[split][i].
-struct AddSplits {
-  struct Args {
-    const float* sums;  // (splits, size)
-    float* to;          // (size)
-    std::int64_t size;
-    int splits;
-    bool add;
-  };
-  static constexpr int threads = 256, min_blocks = 4;
-  static constexpr std::uint32_t shared_bytes = 0;
-
-  DEVICE static void run(const Args& args) {
-    const std::int64_t i = std::int64_t{block().x} * threads + thread();
-    if (i >= args.size) return;
-    float sum = 0;
-#pragma unroll 8
-    for (int split = 0; split < args.splits; ++split) sum += args.sums[split * args.size + i];
-    write(args.to[i], sum, args.add);
-  }
 };
 
 }  // namespace apam::kernels::cuda

@@ -1,5 +1,5 @@
-// Convolution with cuDNN. Weights are (K, R, S, C) float32; in bfloat16 they are rounded first, in every call, since they
-// change in every step.
+// Convolution with cuDNN. Weights are (K, R, S, C) float32; in bfloat16 their copy is used, or, without one, they are rounded
+// in every call.
 //
 // Weight gradients of bfloat16 operands are float32. Where cuDNN has that only fused with an addition, the old values (or
 // zeros) are copied to scratch memory, because a plan's operands must not overlap. Elsewhere x and dy are widened to float32
@@ -36,15 +36,17 @@ class Converted {
 };
 
 /// Weights in the type of activations.
-class Weights {
+class WeightsInType {
  public:
-  Weights(Exec& exec, const Conv2d::Problem& p) {
+  WeightsInType(Exec& exec, const Conv2d::Problem& p) {
     if (p.type == DType::float32) return;
     rounded_.emplace(exec, p.w_size(), DType::float32, copies_);
     exec.reserve_operand_copies(copies_.bytes());
   }
-  const void* of(Exec& exec, ConstSpan<float> w) const {
-    return rounded_ ? rounded_->of(exec, w, exec.operand_copies(copies_.bytes())) : w.data();
+  const void* of(Exec& exec, const Weights& w) const {
+    if (!rounded_) return w.data();
+    if (!w.rounded.empty()) return w.rounded.data();
+    return rounded_->of(exec, w.values, exec.operand_copies(copies_.bytes()));
   }
 
  private:
@@ -57,14 +59,14 @@ class Forward final : public Conv2d::Kernel {
   Forward(Exec& exec, const Conv2d::Problem& p)
       : problem_(p), weights_(exec, p), calls_(calls<Conv2d>(exec, p, Pass::forward)) {}
 
-  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override {
+  void forward(Exec& exec, In x, const Weights& w, Out y) override {
     const void *xs = address(x, problem_.type, "conv2d: x"), *ys = address(y, problem_.type, "conv2d: y");
     calls_.run(exec, 0, {{conv2d::kX, xs}, {conv2d::kW, weights_.of(exec, w)}, {conv2d::kY, ys}});
   }
 
  private:
   Conv2d::Problem problem_;
-  Weights weights_;
+  WeightsInType weights_;
   Calls calls_;
 };
 
@@ -73,14 +75,14 @@ class BackwardInput final : public Conv2d::Kernel {
   BackwardInput(Exec& exec, const Conv2d::Problem& p)
       : problem_(p), weights_(exec, p), calls_(calls<Conv2d>(exec, p, Pass::backward_input)) {}
 
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     const void *dys = address(dy, problem_.type, "conv2d: dy"), *dxs = address(dx, problem_.type, "conv2d: dx");
     calls_.run(exec, write == Write::add ? 1 : 0, {{conv2d::kX, dxs}, {conv2d::kW, weights_.of(exec, w)}, {conv2d::kY, dys}});
   }
 
  private:
   Conv2d::Problem problem_;
-  Weights weights_;
+  WeightsInType weights_;
   Calls calls_;
 };
 

@@ -39,7 +39,7 @@ class Forward final : public Conv2d::Kernel {
     call_ = Call(exec, what<Conv2d>(p, Pass::forward), pass,
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}}, {{DNNL_ARG_DST, shape.y}});
   }
-  void forward(Exec& exec, In x, ConstSpan<float> w, Out y) override { call_.run(exec, {x, w}, {{y}}); }
+  void forward(Exec& exec, In x, const Weights& w, Out y) override { call_.run(exec, {x, w.values}, {{y}}); }
 
  private:
   Call call_;
@@ -51,9 +51,9 @@ class BackwardInput final : public Conv2d::Kernel {
     // A bfloat16 sum must not be rounded before it is added.
     if (p.type != DType::float32) add_ = call(exec, p, DType::float32);
   }
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     Call& call = write == Write::add && add_ ? *add_ : overwrite_;
-    call.run(exec, {dy, w}, {{dx, write}});
+    call.run(exec, {dy, w.values}, {{dx, write}});
   }
 
  private:

@@ -20,7 +20,9 @@ class Forward final : public Linear::Kernel {
     call_ = Call(exec, what<Linear>(p, Pass::forward), inner_product_forward(exec.cache<Library>().engine, shape),
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, shape.w}, {DNNL_ARG_BIAS, shape.b}}, {{DNNL_ARG_DST, shape.y}});
   }
-  void forward(Exec& exec, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override { call_.run(exec, {x, w, b}, {{y}}); }
+  void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
+    call_.run(exec, {x, w.values, b}, {{y}});
+  }
 
  private:
   Call call_;
@@ -35,8 +37,8 @@ class BackwardInput final : public Linear::Kernel {
                  inner_product_backward_data(engine, shape, inner_product_forward(engine, shape)),
                  {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, shape.w}}, {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
   }
-  void backward_input(Exec& exec, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    call_.run(exec, {dy, w}, {{dx, write}});
+  void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
+    call_.run(exec, {dy, w.values}, {{dx, write}});
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "kernels/ops/add.h"
+#include "kernels/ops/augment.h"
 #include "kernels/ops/avg_pool.h"
 #include "kernels/ops/batch_norm.h"
 #include "kernels/ops/conv2d.h"
@@ -23,7 +24,7 @@ struct Operations {};
 
 /// The one list of operations: tables of kernels, reports and tests follow from it. Its order is that of benchmarks and of
 /// `apam info`.
-using AllOperations = Operations<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, Convert,
+using AllOperations = Operations<Conv2d, BatchNorm, Relu, Add, Scale, AvgPool, Linear, SoftmaxCrossEntropy, Convert, Augment,
                                  OptimizerStep, RunningAverage>;
 
 /// Calls visit.template operator()<Op>() for every operation.

@@ -12,6 +12,7 @@
 #include <compare>
 
 #include "kernels/ops/operation.h"
+#include "kernels/ops/weights.h"
 
 namespace apam::kernels {
 
@@ -42,8 +43,8 @@ struct Conv2d {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void forward(Exec&, In x, ConstSpan<float> w, Out y);
-    virtual void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write);
+    virtual void forward(Exec&, In x, const Weights& w, Out y);
+    virtual void backward_input(Exec&, In dy, const Weights& w, Out dx, Write);
     virtual void backward_weight(Exec&, In x, In dy, Span<float> dw, Write);
   };
 };

@@ -6,6 +6,7 @@
 #include <compare>
 
 #include "kernels/ops/operation.h"
+#include "kernels/ops/weights.h"
 
 namespace apam::kernels {
 
@@ -29,8 +30,8 @@ struct Linear {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y);
-    virtual void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write);
+    virtual void forward(Exec&, In x, const Weights& w, ConstSpan<float> b, Out y);
+    virtual void backward_input(Exec&, In dy, const Weights& w, Out dx, Write);
     virtual void backward_weight(Exec&, In x, In dy, Span<float> dw, Span<float> db, Write);
   };
 };

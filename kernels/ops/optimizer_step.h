@@ -9,13 +9,15 @@
 // and alpha for sgd. It changes with every step, so it is read from memory: a captured step can be replayed. Elements are
 // independent: the result is the same for any number of threads. Several gradients in one pass give the same bits as one pass
 // per gradient, but move 32 + 4k in place of 36k bytes per element (amsgrad, k gradients): weights and moments stay in
-// registers.
+// registers. In the same pass the new weights can be rounded to bfloat16, for products that read them so, and examined for NaN
+// and infinities.
 #pragma once
 
 #include <array>
 #include <compare>
 #include <span>
 
+#include "kernels/ops/first_non_finite.h"
 #include "kernels/ops/operation.h"
 
 namespace apam::kernels {
@@ -60,11 +62,20 @@ struct OptimizerStep {
     ConstSpan<float> from;                ///< (size), the weights before the first step
   };
 
+  /// What is written besides the moments.
+  struct Results {
+    Results(Span<float> weights, Span<BFloat16> copy = {}, FirstNonFinite first = {})  // NOLINT(google-explicit-constructor)
+        : w(weights), rounded(copy), non_finite(first) {}
+
+    Span<float> w;              ///< (size), the weights after the last step; the same memory as steps.from, or apart from it
+    Span<BFloat16> rounded;     ///< (size), w rounded to bfloat16; or empty
+    FirstNonFinite non_finite;  ///< of w
+  };
+
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    /// w (size): the weights after the last step; the same memory as steps.from, or apart from it.
-    virtual void update(Exec&, const Scalars&, const Steps&, Span<float> w, const Moments&) = 0;
+    virtual void update(Exec&, const Scalars&, const Steps&, const Results&, const Moments&) = 0;
   };
 };
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <compare>
 
+#include "kernels/ops/first_non_finite.h"
 #include "kernels/ops/operation.h"
 
 namespace apam::kernels {
@@ -24,7 +25,8 @@ struct RunningAverage {
   class Kernel {
    public:
     virtual ~Kernel() = default;
-    virtual void update(Exec&, float momentum, ConstSpan<float> batch, Span<float> running) = 0;
+    /// `non_finite`: of the new values of `running`.
+    virtual void update(Exec&, float momentum, ConstSpan<float> batch, Span<float> running, FirstNonFinite non_finite) = 0;
   };
 };
 

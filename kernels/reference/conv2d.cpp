@@ -10,8 +10,8 @@ namespace {
 class Forward final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, ConstSpan<float> w, Out y) override {
-    conv2d_forward(problem_, FloatsIn(x, problem_.type, "conv2d: x").data(), FloatsIn(w, problem_.type).data(),
+  void forward(Exec&, In x, const Weights& w, Out y) override {
+    conv2d_forward(problem_, FloatsIn(x, problem_.type, "conv2d: x").data(), FloatsIn(w.values, problem_.type).data(),
                    FloatsOut(y, problem_.type, "conv2d: y").data());
   }
 };
@@ -19,8 +19,8 @@ class Forward final : public Naive<Conv2d> {
 class BackwardInput final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
-  void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    conv2d_backward_input(problem_, FloatsIn(dy, problem_.type, "conv2d: dy").data(), FloatsIn(w, problem_.type).data(),
+  void backward_input(Exec&, In dy, const Weights& w, Out dx, Write write) override {
+    conv2d_backward_input(problem_, FloatsIn(dy, problem_.type, "conv2d: dy").data(), FloatsIn(w.values, problem_.type).data(),
                           FloatsOut(dx, problem_.type, "conv2d: dx").data(), write);
   }
 };

@@ -3,6 +3,7 @@
 
 #include "kernels/reference/conv2d.h"
 #include "kernels/reference/operand_store.h"
+#include "kernels/reference/rounded_copy.h"
 
 namespace apam::kernels {
 
@@ -18,14 +19,18 @@ struct Operands<Conv2d> {
         dy(store.activations(p.y_size())),
         y(store.unwritten_activations(p.y_size())),
         dx(store.unwritten_activations(p.x_size())),
-        dw(store.unwritten(p.w_size())) {}
+        dw(store.unwritten(p.w_size())),
+        copy(store, exec.device(), p.type, w) {}
+
+  /// After a change of operands.
+  void refresh() const { copy.refresh(); }
 
   void run(Exec& exec, Conv2d::Kernel& kernel, Pass pass, Write write) const {
     switch (pass) {
       case Pass::forward:
-        return kernel.forward(exec, x, w, y);
+        return kernel.forward(exec, x, copy.weights(), y);
       case Pass::backward_input:
-        return kernel.backward_input(exec, dy, w, dx, write);
+        return kernel.backward_input(exec, dy, copy.weights(), dx, write);
       case Pass::backward_weight:
         return kernel.backward_weight(exec, x, dy, dw, write);
     }
@@ -38,6 +43,7 @@ struct Operands<Conv2d> {
   Out dy;          // (N, P, Q, K)
   Out y, dx;       // as dy, x
   Span<float> dw;  // as w
+  RoundedCopy copy;
 };
 
 }  // namespace apam::kernels

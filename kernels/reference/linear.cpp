@@ -10,8 +10,8 @@ namespace {
 class Forward final : public Naive<Linear> {
  public:
   using Naive::Naive;
-  void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
-    linear_forward(problem_, FloatsIn(x, problem_.type, "linear: x").data(), FloatsIn(w, problem_.type).data(), b.data(),
+  void forward(Exec&, In x, const Weights& w, ConstSpan<float> b, Out y) override {
+    linear_forward(problem_, FloatsIn(x, problem_.type, "linear: x").data(), FloatsIn(w.values, problem_.type).data(), b.data(),
                    FloatsOut(y, problem_.type, "linear: y").data());
   }
 };
@@ -19,8 +19,8 @@ class Forward final : public Naive<Linear> {
 class BackwardInput final : public Naive<Linear> {
  public:
   using Naive::Naive;
-  void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
-    linear_backward_input(problem_, FloatsIn(dy, problem_.type, "linear: dy").data(), FloatsIn(w, problem_.type).data(),
+  void backward_input(Exec&, In dy, const Weights& w, Out dx, Write write) override {
+    linear_backward_input(problem_, FloatsIn(dy, problem_.type, "linear: dy").data(), FloatsIn(w.values, problem_.type).data(),
                           FloatsOut(dx, problem_.type, "linear: dx").data(), write);
   }
 };

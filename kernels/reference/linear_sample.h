@@ -3,6 +3,7 @@
 
 #include "kernels/reference/linear.h"
 #include "kernels/reference/operand_store.h"
+#include "kernels/reference/rounded_copy.h"
 
 namespace apam::kernels {
 
@@ -20,14 +21,18 @@ struct Operands<Linear> {
         y(store.unwritten_activations(dy.size())),
         dx(store.unwritten_activations(x.size())),
         dw(store.unwritten(w.size())),
-        db(store.unwritten(b.size())) {}
+        db(store.unwritten(b.size())),
+        copy(store, exec.device(), p.type, w) {}
+
+  /// After a change of operands.
+  void refresh() const { copy.refresh(); }
 
   void run(Exec& exec, Linear::Kernel& kernel, Pass pass, Write write) const {
     switch (pass) {
       case Pass::forward:
-        return kernel.forward(exec, x, w, b, y);
+        return kernel.forward(exec, x, copy.weights(), b, y);
       case Pass::backward_input:
-        return kernel.backward_input(exec, dy, w, dx, write);
+        return kernel.backward_input(exec, dy, copy.weights(), dx, write);
       case Pass::backward_weight:
         return kernel.backward_weight(exec, x, dy, dw, db, write);
     }
@@ -41,6 +46,7 @@ struct Operands<Linear> {
   Out dy;              // (N, K)
   Out y, dx;           // as dy, x
   Span<float> dw, db;  // as w, b
+  RoundedCopy copy;
 };
 
 }  // namespace apam::kernels

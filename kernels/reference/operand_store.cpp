@@ -93,15 +93,19 @@ Span<float> OperandStore::copy_of(ConstSpan<float> values) {
   return copied.as<float>("sample");
 }
 
-Labels OperandStore::labels(std::size_t size, int classes) {
+template <class T>
+ConstSpan<T> OperandStore::whole_numbers(std::size_t size, int bound) {
   const Random random(seed_, Purpose::sample, streams_++);
-  std::vector<std::int32_t> drawn(size);
-  for (std::size_t i = 0; i < size; ++i)
-    drawn[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(classes), i));
-  auto* inside = reinterpret_cast<std::int32_t*>(memory_->allocate(size * sizeof(std::int32_t)));
-  copy_bytes(inside, device_, drawn.data(), Device{}, size * sizeof(std::int32_t));
+  std::vector<T> drawn(size);
+  for (std::size_t i = 0; i < size; ++i) drawn[i] = static_cast<T>(random.below(static_cast<std::uint32_t>(bound), i));
+  auto* inside = reinterpret_cast<T*>(memory_->allocate(size * sizeof(T)));
+  copy_bytes(inside, device_, drawn.data(), Device{}, size * sizeof(T));
   return {inside, size, device_};
 }
+
+Labels OperandStore::labels(std::size_t size, int classes) { return whole_numbers<std::int32_t>(size, classes); }
+
+ConstSpan<std::uint8_t> OperandStore::bytes(std::size_t size) { return whole_numbers<std::uint8_t>(size, 256); }
 
 void OperandStore::make_unwritten(Out values) const {
   edit(values, [](float, std::size_t) { return std::numeric_limits<float>::quiet_NaN(); });

@@ -70,6 +70,9 @@ class OperandStore {
   /// New labels, uniform in 0 .. classes-1.
   Labels labels(std::size_t size, int classes);
 
+  /// New bytes, uniform.
+  ConstSpan<std::uint8_t> bytes(std::size_t size);
+
   /// Fills an operand with NaN, or with new normal numbers.
   void make_unwritten(Out values) const;
   void draw_normal(Out values, double deviation = 1, double mean = 0);
@@ -88,6 +91,9 @@ class OperandStore {
 
  private:
   Out allocate(std::size_t size, DType type);
+  /// Uniform in 0 .. bound-1.
+  template <class T>
+  ConstSpan<T> whole_numbers(std::size_t size, int bound);
 
   Device device_;
   DType activations_;

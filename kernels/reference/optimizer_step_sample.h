@@ -1,6 +1,7 @@
 // Sample operands of optimizer steps, as in training: weights around 0.05, gradients and moments around 1e-3.
 #pragma once
 
+#include "kernels/reference/non_finite_place.h"
 #include "kernels/reference/operand_store.h"
 #include "kernels/reference/optimizer_step.h"
 
@@ -20,7 +21,9 @@ struct Operands<OptimizerStep> {
         rates(store.unwritten(static_cast<std::size_t>(p.gradients))),
         m(moment(p.rule != Rule::sgd)),
         v(moment(p.rule != Rule::sgd)),
-        vh(moment(p.rule == Rule::amsgrad)) {
+        vh(moment(p.rule == Rule::amsgrad)),
+        rounded(exec.device().kind == DeviceKind::cuda ? store.unwritten_of(DType::bfloat16, size) : Out()),
+        place(exec.device()) {
     // Second moments are positive, and each of v and vh is the larger one somewhere.
     for (const Span<float> second : {v, vh}) store.edit(second, [](float z, std::size_t) { return z * z; });
     store.edit(rates, [](float, std::size_t k) { return rate(k); });
@@ -31,7 +34,8 @@ struct Operands<OptimizerStep> {
 
   void run(Exec& exec, OptimizerStep::Kernel& kernel, Pass, Write) const {
     const std::vector<ConstSpan<float>> gradients(g.begin(), g.end());
-    kernel.update(exec, scalars, {.rates = rates, .g = gradients, .from = from}, w, {m, v, vh});
+    kernel.update(exec, scalars, {.rates = rates, .g = gradients, .from = from},
+                  {w, rounded.as<BFloat16>("sample"), place.span()}, {m, v, vh});
   }
 
   static constexpr double kGradient = 1e-3, kWeight = 0.05;
@@ -45,6 +49,8 @@ struct Operands<OptimizerStep> {
   Span<float> from, w;         // (size)
   Span<float> rates;           // (gradients)
   Span<float> m, v, vh;        // (size); empty if the rule has none
+  Out rounded;                 // (size) bfloat16; empty on the CPU, as in training
+  NonFinitePlace place;
 };
 
 }  // namespace apam::kernels

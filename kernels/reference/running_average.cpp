@@ -1,5 +1,6 @@
 #include "kernels/reference/running_average.h"
 
+#include "kernels/reference/first_non_finite.h"
 #include "kernels/reference/naive.h"
 #include "kernels/reference/running_average_sample.h"
 
@@ -10,8 +11,9 @@ namespace {
 class Update final : public Naive<RunningAverage> {
  public:
   using Naive::Naive;
-  void update(Exec&, float momentum, ConstSpan<float> batch, Span<float> running) override {
+  void update(Exec&, float momentum, ConstSpan<float> batch, Span<float> running, FirstNonFinite non_finite) override {
     running_average(problem_, momentum, batch.data(), running.data());
+    lower_to_first_non_finite(running, non_finite);
   }
 };
 

@@ -25,6 +25,7 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
       all.push_back({"v", v, terms, 0, old_v});
     }
     if (problem.rule == Rule::amsgrad) all.push_back({"vh", vh, terms, 0, old_vh});
+    if (!rounded.empty()) all.push_back({"rounded", rounded, terms, kWeight});
     return all;
   }
 
@@ -42,7 +43,9 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
       reference::optimizer_step<double>(problem, scalars, rate(k), doubles(g[k]).data(), all[0].data(),
                                         {all[1].data(), all[2].data(), all[3].data()});
     }
-    all.resize(outputs(Pass::update).size());
+    const std::size_t updated = outputs(Pass::update).size() - (rounded.empty() ? 0 : 1);
+    all.resize(updated);
+    if (!rounded.empty()) all.push_back(all.front());
     return all;
   }
 
@@ -52,7 +55,7 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
 
   double bytes(Pass) const {
     const double updated = problem.rule == Rule::sgd ? 1 : problem.rule == Rule::adam ? 3 : 4;
-    return sizeof(float) * (problem.gradients + 2 * updated) * double(problem.size);
+    return sizeof(float) * (problem.gradients + 2 * updated) * double(problem.size) + double(rounded.size_bytes());
   }
 
   Span<float> old_m, old_v, old_vh;  // the values before the first step

@@ -60,6 +60,7 @@ void expect_same_on_any_number_of_threads() {
 }
 
 TEST(Contract, optimizer_steps_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<OptimizerStep>(); }
+
 /// Weights, then moments, after steps by `gradients`, `at_once` per call.
 std::vector<Vector> after_steps(const Implementation<OptimizerStep>& implementation, OptimizerStep::Problem problem,
                                 const std::vector<Vector>& gradients, int at_once, bool in_place) {
@@ -100,6 +101,68 @@ TEST(Contract, several_gradients_in_one_pass_give_the_bits_of_single_steps) {
       });
     }
   }
+}
+
+/// The place of the first weight that is not finite after a step whose gradient is `value` at these elements.
+std::int64_t place_found(const Implementation<OptimizerStep>& implementation, const OptimizerStep::Problem& problem,
+                         const std::vector<std::size_t>& at, float value) {
+  Exec exec({.threads = 3});
+  const auto size = static_cast<std::size_t>(problem.size);
+  Vector g = normals(size, 1), w = normals(size, 2), m(problem.rule == OptimizerStep::Rule::sgd ? 0 : size), v = m;
+  Vector vh(problem.rule == OptimizerStep::Rule::amsgrad ? size : 0);
+  for (const std::size_t e : at) g[e] = value;
+  std::vector<BFloat16> rounded(size);
+  const Vector rates{1e-3F};
+  const ConstSpan<float> gradient = in(g);
+  std::int64_t place = kNone;
+  implementation.make(exec, problem, OptimizerStep::Pass::update)
+      ->update(exec, {}, {.rates = in(rates), .g = std::span(&gradient, 1), .from = in(w)},
+               {out(w), Span<BFloat16>(std::span(rounded)), FirstNonFinite(&place, 1)}, {out(m), out(v), out(vh)});
+  for (std::size_t e = 0; e < size; ++e) {
+    const bool same = std::isnan(w[e]) ? std::isnan(float(rounded[e])) : rounded[e].bits() == BFloat16(w[e]).bits();
+    EXPECT_TRUE(same) << "the copy of " << w[e] << " is " << float(rounded[e]);
+  }
+  return place;
+}
+
+TEST(Contract, an_optimizer_step_rounds_its_weights_and_finds_the_first_that_is_not_finite) {
+  using Rule = OptimizerStep::Rule;
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
+  for (const auto rule : {Rule::sgd, Rule::adam, Rule::amsgrad}) {
+    for (const std::int64_t size : {1, 5, 1000, 20001}) {
+      const OptimizerStep::Problem problem{size, rule};
+      const auto last = static_cast<std::size_t>(size) - 1;
+      for_providers<OptimizerStep>(problem, OptimizerStep::Pass::update, [&](const auto& implementation) {
+        EXPECT_EQ(place_found(implementation, problem, {}, 0), kNone);
+        EXPECT_EQ(place_found(implementation, problem, {last}, kNan), size - 1);
+        EXPECT_EQ(place_found(implementation, problem, {last / 2, last}, kInf), static_cast<std::int64_t>(last / 2));
+        EXPECT_EQ(place_found(implementation, problem, {0, last}, -kInf), 0);
+      });
+    }
+  }
+}
+
+TEST(Contract, a_running_average_finds_its_first_value_that_is_not_finite_and_keeps_an_earlier_place) {
+  constexpr RunningAverage::Problem kProblem{20001};
+  for_providers<RunningAverage>(kProblem, RunningAverage::Pass::update, [&](const auto& implementation) {
+    Exec exec({.threads = 3});
+    const auto kernel = implementation.make(exec, kProblem, RunningAverage::Pass::update);
+    Vector batch = normals(20001, 1), running = normals(20001, 2);
+    std::int64_t place = kNone;
+    const auto update = [&] { kernel->update(exec, 0.1F, in(batch), out(running), FirstNonFinite(&place, 1)); };
+    update();
+    EXPECT_EQ(place, kNone);
+    batch[15000] = std::numeric_limits<float>::quiet_NaN();
+    update();
+    EXPECT_EQ(place, 15000);
+    place = 3;
+    update();
+    EXPECT_EQ(place, 3);
+    batch[2] = std::numeric_limits<float>::infinity();
+    update();
+    EXPECT_EQ(place, 2);
+    kernel->update(exec, 0.1F, in(batch), out(running), {});  // without a place
+  });
 }
 
 TEST(Contract, running_averages_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<RunningAverage>(); }

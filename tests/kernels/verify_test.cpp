@@ -27,11 +27,11 @@ class Tampered final : public Linear::Kernel {
   using Fault = std::function<void(Span<float>)>;
   explicit Tampered(Fault fault) : fault_(std::move(fault)) {}
 
-  void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+  void forward(Exec&, In x, const Weights& w, ConstSpan<float> b, Out y) override {
     reference::linear_forward(kProblem, floats(x), w.data(), b.data(), floats(y));
     fault_(y.as<float>("y"));
   }
-  void backward_input(Exec&, In dy, ConstSpan<float> w, Out dx, Write write) override {
+  void backward_input(Exec&, In dy, const Weights& w, Out dx, Write write) override {
     reference::linear_backward_input(kProblem, floats(dy), w.data(), floats(dx), write);
     fault_(dx.as<float>("dx"));
   }
@@ -94,10 +94,10 @@ TEST(KernelCheck, reading_past_an_input_spoils_the_result) {
   // A linear layer that reads one row too many of x finds NaN there.
   class ReadsTooFar final : public Linear::Kernel {
    public:
-    void forward(Exec&, In x, ConstSpan<float> w, ConstSpan<float> b, Out y) override {
+    void forward(Exec&, In x, const Weights& w, ConstSpan<float> b, Out y) override {
       reference::linear_forward(kProblem, floats(x) + kProblem.c, w.data(), b.data(), floats(y));
     }
-    void backward_input(Exec&, In, ConstSpan<float>, Out, Write) override {}
+    void backward_input(Exec&, In, const Weights&, Out, Write) override {}
     void backward_weight(Exec&, In, In, Span<float>, Span<float>, Write) override {}
   };
   Exec exec;

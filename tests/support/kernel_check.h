@@ -53,7 +53,8 @@ class KernelCheck {
   KernelCheck(Exec& exec, const typename Op::Problem& problem, std::uint64_t seed = 0);
   ~KernelCheck();
 
-  /// Resets the outputs of a pass: to NaN, or to old values if the pass adds to them or updates them.
+  /// Resets the outputs of a pass: to NaN, or to old values if the pass adds to them or updates them. Also makes copies of
+  /// operands follow changes.
   void prepare(Pass pass, kernels::Write write = kernels::Write::overwrite);
 
   /// Runs one pass on these operands. Passes whose outputs have no Write ignore it.

@@ -36,6 +36,7 @@ KernelCheck<Op>::~KernelCheck() = default;
 
 template <class Op>
 void KernelCheck<Op>::prepare(Pass pass, kernels::Write write) {
+  if constexpr (requires { rules_->refresh(); }) rules_->refresh();
   for (const CheckedOutput& output : rules_->outputs(pass)) {
     if (!output.before.empty()) {
       copy(output.before, output.values);

@@ -49,6 +49,7 @@ bool Block::run(const std::vector<Stack>& stacks, Extent place) {
   memory_.reset(launch_.shared_bytes, static_cast<int>(warps_.size()), &report_, settings_.check_races);
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     threads_[i].block = this;
+    threads_[i].fenced = false;
     threads_[i].fiber.prepare(stacks[i], &Block::run_thread, &threads_[i]);
     ready_.push_back(static_cast<int>(i));
   }
@@ -102,7 +103,12 @@ void Block::report_deadlock() {
   memory_.find(fmt::format("{} {} have ended", what, ended_));
 }
 
+void Block::require_fence(const Site& site) {
+  if (!running().fenced) memory_.find(fmt::format("the counter at {} is not preceded by a fence", name_of(site)));
+}
+
 void Block::meet_block(const Site& site) {
+  running().fenced = false;
   at_barrier_.push_back(running_);
   if (at_barrier_.size() < threads_.size()) return wait("sync_block", site);
   memory_.pass_block_barrier();

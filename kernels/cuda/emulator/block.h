@@ -33,6 +33,11 @@ class Block {
   /// The lanes of the running warp have met, and their earlier accesses are ordered before later ones.
   void order_warp() { memory_.pass_warp_barrier(running_ / kWarp); }
 
+  /// The running thread's earlier accesses, and those ordered before them, are visible to all blocks.
+  void fence() { running().fenced = true; }
+  /// Reports a thread that tells other blocks of its work without a fence since the last barrier.
+  void require_fence(const Site& site);
+
   // cp.async
   void copy(SharedAddress to, const void* from, std::uint32_t bytes, std::uint32_t valid, const Site& site);
   void commit_copies();
@@ -52,6 +57,7 @@ class Block {
     Site where;
     std::vector<Copy> open;                // copies since the last commit
     std::deque<std::vector<Copy>> groups;  // committed, oldest first
+    bool fenced = false;                   // since the last barrier of the block
   };
   struct Warp {
     const char* name = nullptr;

@@ -2,6 +2,7 @@
 // from the twin. Compiled for the emulator and, in builds with CUDA, for the GPU: there it shows that the twins are right.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -11,6 +12,7 @@
 #include "kernels/cuda/divisor.h"
 #include "kernels/cuda/reductions.h"
 #include "kernels/cuda/tiles.h"
+#include "tests/kernels/cuda/on_device.h"
 
 #include <simt/launch.h>
 #include <simt/macros.h>
@@ -18,41 +20,7 @@
 namespace apam::kernels::cuda {
 namespace {
 
-constexpr Device kDevice{Target::device, 0};
-
-/// An array on the device under test.
-template <class T>
-class Array {
- public:
-  explicit Array(const std::vector<T>& values) : buffer_(kDevice, values.size() * sizeof(T)) {
-    copy_bytes(buffer_.data(), kDevice, values.data(), Device{}, values.size() * sizeof(T));
-  }
-  T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
-  std::vector<T> values() const {
-    std::vector<T> result(buffer_.size_bytes() / sizeof(T));
-    copy_bytes(result.data(), Device{}, buffer_.data(), kDevice, buffer_.size_bytes());
-    return result;
-  }
-
- private:
-  Buffer buffer_;
-};
-
-class Instructions : public testing::Test {
- protected:
-  void SetUp() override {
-    if (kDevice.kind == DeviceKind::cuda && gpu_names().empty()) GTEST_SKIP() << "no GPU";
-  }
-
-  /// Runs one block of a kernel and returns `out` after it.
-  template <class K, class T, class... Args>
-  std::vector<T> run(std::vector<T> out, Args... args) {
-    const Array<T> results(out);
-    Exec exec({.device = kDevice});
-    launch<K>(exec, {}, {results.data(), args...});
-    return results.values();
-  }
-};
+using Instructions = OnDevice;
 
 struct Place {
   struct Args {
@@ -290,6 +258,41 @@ TEST_F(Instructions, mma_adds_a_product_of_16x16_by_16x8) {
   }
   const Array<BFloat16> as(a), bs(b);
   EXPECT_EQ(run<Multiply>(before, static_cast<const BFloat16*>(as.data()), static_cast<const BFloat16*>(bs.data())), expected);
+}
+
+/// Each block raises a counter, and each thread lowers a number.
+struct Meet {
+  struct Args {
+    int* out;  // (blocks): the counter before
+    std::uint32_t* counter;
+    std::int64_t* lowest;
+    std::uint32_t last;
+  };
+  static constexpr int threads = 64, min_blocks = 1;
+  static constexpr std::uint32_t shared_bytes = 0;
+  DEVICE static void run(const Args& args) {
+    const std::int64_t own = std::int64_t{block().x} * threads + thread();
+    lower_to(args.lowest, (own * 7919 + 13) % 4099 + (std::int64_t{1} << 40));
+    if (thread() != 0) return;
+    fence_grid();
+    args.out[block().x] = static_cast<int>(count_up(args.counter, args.last));
+  }
+};
+
+TEST_F(Instructions, counters_give_each_block_another_number_and_wrap) {
+  constexpr int kBlocks = 69, kLast = 29;  // 30 numbers, twice, and 9 of them once more
+  const Array<int> out(std::vector<int>(kBlocks, -1));
+  const Array<std::uint32_t> counter({0U});
+  const Array<std::int64_t> lowest({(std::int64_t{1} << 40) + 500});
+  Exec exec({.device = kDevice});
+  launch<Meet>(exec, {kBlocks}, {out.data(), counter.data(), lowest.data(), kLast});
+  std::vector<int> times(kLast + 1);
+  for (const int number : out.values()) ++times.at(static_cast<std::size_t>(number));
+  for (int number = 0; number <= kLast; ++number) EXPECT_EQ(times[static_cast<std::size_t>(number)], number < 9 ? 3 : 2);
+  EXPECT_EQ(counter.values(), std::vector<std::uint32_t>{9});
+  std::int64_t expected = 500;
+  for (std::int64_t own = 0; own < kBlocks * Meet::threads; ++own) expected = std::min(expected, (own * 7919 + 13) % 4099);
+  EXPECT_EQ(lowest.values(), std::vector<std::int64_t>{expected + (std::int64_t{1} << 40)});
 }
 
 struct Divide {

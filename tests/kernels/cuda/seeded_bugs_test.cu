@@ -224,6 +224,30 @@ TEST(Collectives, need_all_participants) {
   EXPECT_TRUE(exchange<TwoMeetings>().mentions("lanes of one warp meet in shuffle"));
 }
 
+/// Counts blocks whose results another block is to read.
+template <bool fence>
+struct CountBlocks {
+  struct Args {
+    float* out;  // (64)
+  };
+  static constexpr int threads = 64, min_blocks = 1;
+  static constexpr std::uint32_t shared_bytes = 0;
+  static void run(const Args& args) {
+    args.out[thread()] = 1;
+    if constexpr (fence) fence_grid();
+    sync_block();  // a fence before it does not cover what the other threads have written
+    if (thread() != 0) return;
+    std::uint32_t counter = 0;
+    if constexpr (fence) fence_grid();
+    count_up(&counter, 0);
+  }
+};
+
+TEST(Counters, need_a_fence_after_the_barrier) {
+  EXPECT_EQ(exchange<CountBlocks<true>>().text(), "");
+  EXPECT_TRUE(exchange<CountBlocks<false>>().mentions("is not preceded by a fence"));
+}
+
 TEST(Launch, throws_what_the_emulator_finds) {
   std::vector<float> out(64);
   Exec exec;

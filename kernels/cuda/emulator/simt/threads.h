@@ -1,6 +1,8 @@
 // Threads of a block and how they wait for each other: host twins of gpu/simt/threads.h. `site` is the caller's place.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/cuda/emulator/device.h"
 #include "kernels/cuda/extent.h"
 
@@ -28,6 +30,20 @@ T shuffle_xor(T value, int mask, emulator::Site site = emulator::Site::current()
 template <class T>
 T shuffle(T value, int from, emulator::Site site = emulator::Site::current()) {
   return emulator::exchange("shuffle", value, site, [=](int) { return from; });
+}
+
+inline void fence_grid() { emulator::current_block().fence(); }
+
+/// Blocks run one after another, so the sum is that of any order. It reports a counter without a fence before it.
+inline std::uint32_t count_up(std::uint32_t* counter, std::uint32_t last, emulator::Site site = emulator::Site::current()) {
+  emulator::current_block().require_fence(site);
+  const std::uint32_t before = *counter;
+  *counter = before >= last ? 0 : before + 1;
+  return before;
+}
+
+inline void lower_to(std::int64_t* number, std::int64_t value) {
+  if (value < *number) *number = value;
 }
 
 }  // namespace on_emulator

@@ -2,6 +2,8 @@
 // functions are called by all threads of the block, or by all lanes of a warp; none of them may have ended.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/cuda/extent.h"
 
 #include <simt/macros.h>
@@ -30,6 +32,16 @@ DEVICE T shuffle_xor(T value, int mask) {
 template <class T>
 DEVICE T shuffle(T value, int from) {
   return __shfl_sync(~0U, value, from);
+}
+
+/// Orders this thread's accesses to memory before the fence, and those that reached it by a barrier, before its later ones, for
+/// all blocks.
+DEVICE void fence_grid() { __threadfence(); }
+/// Adds 1 to a counter that blocks share, or sets it to 0 if it is `last`. Returns the value before. Call fence_grid() first.
+DEVICE std::uint32_t count_up(std::uint32_t* counter, std::uint32_t last) { return atomicInc(counter, last); }
+/// Lowers a number that blocks share to `value` if that is smaller.
+DEVICE void lower_to(std::int64_t* number, std::int64_t value) {
+  atomicMin(reinterpret_cast<long long*>(number), static_cast<long long>(value));
 }
 
 }  // namespace on_gpu
