@@ -123,6 +123,12 @@ void SharedMemory::withdraw() {
   address_.clear();
 }
 
+void SharedMemory::make_read_only(std::size_t offset, std::size_t bytes) {
+  require<ShapeError>(offset <= bytes_ && bytes <= bytes_ - offset, "shared memory: bytes {} to {} of {} made read-only", offset,
+                      offset + bytes, bytes_);
+  if (::mprotect(data_ + offset, bytes, PROT_READ) != 0) refuse("part", bytes, "cannot be made read-only", errno);
+}
+
 SharedMemory::~SharedMemory() {
   if (data_ != nullptr) ::munmap(data_, bytes_);
 }

@@ -49,8 +49,12 @@ class SharedMemory {
 
   /// One word, for attach() in other processes of this host, while this object offers it.
   const std::string& address() const { return address_; }
-  /// All others have attached: from now on nobody can.
+  /// All others have attached: from now on no process can.
   void withdraw();
+
+  /// Writing to [offset, offset + bytes) is a fault of this process from now on; both are multiples of 4096. Throws
+  /// SharedMemoryError.
+  void make_read_only(std::size_t offset, std::size_t bytes);
 
  private:
   SharedMemory(std::byte* data, std::size_t bytes) : data_(data), bytes_(bytes) {}

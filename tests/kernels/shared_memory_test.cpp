@@ -139,6 +139,23 @@ TEST(SharedMemory, refuses_what_cannot_be) {
   EXPECT_TRUE(throws<SharedMemoryError>({"ring", "4096"}, [] { SharedMemory::attach("ring", "999999999:3:1:4096"); }));
 }
 
+TEST(SharedMemory, faults_where_it_was_made_read_only) {
+  SharedMemory memory = SharedMemory::create("test", kBytes);
+  Child child([address = memory.address()] {
+    SharedMemory theirs = SharedMemory::attach("test", address);
+    theirs.make_read_only(4096, 4096);
+    word_in(theirs) = 1;
+    word_in(theirs, 2048) = word_in(theirs, 1024).load();
+    std::signal(SIGSEGV, [](int) { ::_exit(77); });
+    word_in(theirs, 1024) = 1;
+    return 1;
+  });
+  EXPECT_EQ(child.wait(), 77);
+  word_in(memory, 1024) = 1;  // writable for others
+  EXPECT_TRUE(throws<ShapeError>({"4096"}, [&] { memory.make_read_only(kBytes, 4096); }));
+  EXPECT_TRUE(throws<SharedMemoryError>({"read-only", "Invalid"}, [&] { memory.make_read_only(1, 4096); }));
+}
+
 TEST(SharedMemory, moves) {
   SharedMemory memory = SharedMemory::create("test", kBytes);
   const std::byte* const data = memory.data();
