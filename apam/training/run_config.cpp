@@ -52,6 +52,17 @@ std::string describe_policy(const TrainOptions& options) {
   return text;
 }
 
+/// "transport: shared memory, 673.2 MiB (15 versions of the model, 12 contributions)"
+std::string describe_transport(const RunPlan& plan) {
+  std::string text = "transport: " + plan.transport;
+  if (plan.shared_bytes > 0) {
+    text += fmt::format(", {:.1f} MiB ({} versions of the model and {} contributions)", in_mib(plan.shared_bytes),
+                        plan.history.slots, plan.budget.workers);
+  }
+  if (!plan.no_shared_memory.empty()) text += fmt::format("; no shared memory: {}", plan.no_shared_memory);
+  return text;
+}
+
 }  // namespace
 
 Json describe_options(const TrainOptions& options) {
@@ -83,6 +94,9 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["threads"] = plan.budget.threads;
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
+  if (!plan.transport.empty()) config["transport"] = plan.transport;
+  config["no_shared_memory"] = plan.no_shared_memory.empty() ? Json() : json_text(plan.no_shared_memory);
+  config["shared_memory_bytes"] = plan.shared_bytes;
   config["weight_history_bytes"] = plan.history_bytes();
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
@@ -115,6 +129,7 @@ std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
         fmt::format("\nartificial delay: each gradient is computed on one of the last {} versions of the weights ({:.1f} MiB)",
                     options.max_delay, in_mib(plan.history_bytes()));
   }
+  if (!plan.transport.empty()) text += "\n" + describe_transport(plan);
   if (plan.policy) text += fmt::format("\nstaleness policy: {}", describe_policy(options));
   if (options.exchange == "async") {
     text += fmt::format("\nweight history: {} versions, {:.1f} MiB (a version per worker, {} for evaluations, 2 for updates)",

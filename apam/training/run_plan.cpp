@@ -129,6 +129,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan.optimizer.schedule = rate_schedule(options, plan.updates_per_epoch, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
   plan.history = history_layout(options, budget.workers, plan.net->layout());
+  require<UsageError>(options.transport != "shared" || options.exchange == "async",
+                      "--transport shared: is for --exchange async, got {}", options.exchange);
   plan.delayed = options.max_delay > 1;
   require_memory(options, plan.exec.device, plan.history);
   return plan;
