@@ -6,7 +6,7 @@
 // Modes: serial (one loop of blocking messages: receive, update, reply), messages (--transport mpi) and shared (--transport
 // shared). Several modes alternate, --rounds times, so that a disturbance of the machine affects all of them; the ratios are to
 // the last mode. service_ms is the time of the master per update: receive, update and reply, without waiting.
-// update_alone_ms is the time of the optimizer for the same passes, without an exchange.
+// bare_update_ms is the time of the optimizer for the same passes, without an exchange.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -69,17 +69,17 @@ std::array<double, kMostTogether> time_passes(const ExchangeSettings& settings, 
   return seconds;
 }
 
-Json describe(const ExchangeResult& result, const std::array<double, kMostTogether>& alone) {
+Json describe(const ExchangeResult& result, const std::array<double, kMostTogether>& bare) {
   const double updates = [&] {
     double sum = 0;
     for (std::size_t k = 0; k < result.passes.size(); ++k)
       sum += static_cast<double>(k + 1) * static_cast<double>(result.passes[k]);
     return sum;
   }();
-  double passes = 0, alone_seconds = 0;
+  double passes = 0, bare_seconds = 0;
   for (std::size_t k = 0; k < result.passes.size(); ++k) {
     passes += static_cast<double>(result.passes[k]);
-    alone_seconds += static_cast<double>(result.passes[k]) * alone[k];
+    bare_seconds += static_cast<double>(result.passes[k]) * bare[k];
   }
   const auto per_update = [&](double seconds) { return 1e3 * seconds / updates; };
   const ServiceSeconds& parts = result.parts;
@@ -91,8 +91,8 @@ Json describe(const ExchangeResult& result, const std::array<double, kMostTogeth
           {"receive_ms", per_update(parts.receive)},
           {"update_ms", per_update(parts.update)},
           {"reply_ms", per_update(parts.reply)},
-          {"update_alone_ms", per_update(alone_seconds)},
-          {"service_to_update_alone", parts.service() / alone_seconds},
+          {"bare_update_ms", per_update(bare_seconds)},
+          {"service_to_bare_update", parts.service() / bare_seconds},
           // The master is one thread: its parts follow one another, and what moves meanwhile does so in the workers.
           {"overlap", 0.0},
           {"copied_bytes", result.copied_bytes},
@@ -115,18 +115,18 @@ Json spread_of(const std::vector<Json>& rounds, const std::string& key) {
 Json measure(const Environment& environment, const Options& options) {
   const bool master = environment.rank() == 0;
   const auto& settings = options.settings;
-  std::array<double, kMostTogether> alone{};
+  std::array<double, kMostTogether> bare{};
   std::map<std::string, std::vector<Json>> rounds;
   for (int round = 0; round < options.rounds; ++round) {
     // The others wait in an all-gather, which sleeps.
-    if (master) alone = time_passes(settings, std::min(environment.ranks() - 1, kMostTogether));
+    if (master) bare = time_passes(settings, std::min(environment.ranks() - 1, kMostTogether));
     for (const std::string& mode : options.modes) {
       all_gather_strings(environment, "ready");
       const double before = processor_seconds();
       const ExchangeResult result = run_mode(environment, mode, settings);
       const auto used = all_gather_strings(environment, fmt::format("{}", processor_seconds() - before));
       if (!master) continue;
-      Json json = describe(result, alone);
+      Json json = describe(result, bare);
       json["processor_seconds_by_rank"] = Json::array();
       for (const std::string& text : used) json["processor_seconds_by_rank"].push_back(std::stod(text));
       rounds[mode].push_back(std::move(json));
@@ -137,7 +137,7 @@ Json measure(const Environment& environment, const Options& options) {
     if (!master) break;
     modes[mode] = {{"updates_per_second", spread_of(rounds[mode], "updates_per_second")},
                    {"service_ms", spread_of(rounds[mode], "service_ms")},
-                   {"service_to_update_alone", spread_of(rounds[mode], "service_to_update_alone")},
+                   {"service_to_bare_update", spread_of(rounds[mode], "service_to_bare_update")},
                    {"rounds", rounds[mode]}};
   }
   // Round by round, since what disturbs one mode of a round disturbs the others.
@@ -173,13 +173,13 @@ int run(const Environment& environment, const Options& options) {
   for (const auto& [mode, result] : modes.items()) {
     const Json& last = result["rounds"].back();
     std::cout << fmt::format(
-        "{:9} {:7.1f} updates/s ({:.1f} to {:.1f})  {:.2f} x {}  service {:.2f} ms, {:.2f} x the update alone  {:.2f} per pass "
+        "{:9} {:7.1f} updates/s ({:.1f} to {:.1f})  {:.2f} x {}  service {:.2f} ms, {:.2f} x the bare update  {:.2f} per pass "
         " "
         "{} bytes copied  staleness {:.2f}\n",
         mode, result["updates_per_second"]["median"].get<double>(), result["updates_per_second"]["least"].get<double>(),
         result["updates_per_second"]["largest"].get<double>(), result["ratio_to_last_mode"]["median"].get<double>(),
         options.modes.back(), result["service_ms"]["median"].get<double>(),
-        result["service_to_update_alone"]["median"].get<double>(), last["gradients_per_pass"].get<double>(),
+        result["service_to_bare_update"]["median"].get<double>(), last["gradients_per_pass"].get<double>(),
         last["copied_bytes"].get<std::int64_t>(), last["staleness"]["mean"].get<double>());
   }
   if (!options.json.empty()) write_file(options.json, all.dump(2) + "\n");

@@ -187,9 +187,9 @@ TEST(SharedThreads, ASignalStopsAll) {
   EXPECT_EQ(run.rank.master->ending().why, Ending::Why::interrupted);
 }
 
-/// The master's end by hand, with version 0 sent to all workers.
-struct ByHand {
-  explicit ByHand(int workers) : local(workers), rank(local.segment, {100}), transport(make_master_transport(local.segment)) {}
+/// The master's side, driven step by step.
+struct Steps {
+  explicit Steps(int workers) : local(workers), rank(local.segment, {100}), transport(make_master_transport(local.segment)) {}
   void welcome() {
     for (int worker = 0; worker < transport->workers(); ++worker) transport->send(worker, {}, rank.history.current());
   }
@@ -200,74 +200,75 @@ struct ByHand {
 };
 
 TEST(SharedTransport, DeliversVersionsInPlace) {
-  ByHand hand(2);
-  const auto worker = make_worker_transport(hand.local.segment, 1);
-  hand.welcome();
+  Steps steps(2);
+  const auto worker = make_worker_transport(steps.local.segment, 1);
+  steps.welcome();
   const Delivery delivery = worker->pull();
-  EXPECT_EQ(delivery.weights.data(), hand.rank.history.current().weights().data());
-  EXPECT_EQ(delivery.weights.size(), hand.rank.arena.weights().size());
+  EXPECT_EQ(delivery.weights.data(), steps.rank.history.current().weights().data());
+  EXPECT_EQ(delivery.weights.size(), steps.rank.arena.weights().size());
 }
 
 TEST(SharedTransport, ReturnsGradientsInOrderOfArrival) {
-  ByHand hand(3);
-  hand.welcome();
+  Steps steps(3);
+  steps.welcome();
   std::vector<std::unique_ptr<WorkerTransport>> workers;
   for (int i = 0; i < 3; ++i) {
-    workers.push_back(make_worker_transport(hand.local.segment, i));
+    workers.push_back(make_worker_transport(steps.local.segment, i));
     workers.back()->pull();
   }
-  EXPECT_TRUE(hand.transport->poll(milliseconds(1)).empty());
-  hand.local.segment.control().tickets = 0xffffffffU;  // wraps around after the first
+  EXPECT_TRUE(steps.transport->poll(milliseconds(1)).empty());
+  steps.local.segment.control().tickets = 0xffffffffU;  // wraps around after the first
   for (const int i : {2, 0, 1}) {
-    workers[static_cast<std::size_t>(i)]->push({.batch = i}, hand.local.segment.contribution(i));
+    workers[static_cast<std::size_t>(i)]->push({.batch = i}, steps.local.segment.contribution(i));
   }
   std::vector<int> order;
-  for (const GradientMessage& message : hand.transport->poll(milliseconds(1))) {
+  for (const GradientMessage& message : steps.transport->poll(milliseconds(1))) {
     order.push_back(message.worker);
     EXPECT_EQ(message.header.batch, message.worker);
-    EXPECT_EQ(message.values.data(), hand.local.segment.contribution(message.worker).data());
+    EXPECT_EQ(message.values.data(), steps.local.segment.contribution(message.worker).data());
   }
   EXPECT_EQ(order, (std::vector<int>{2, 0, 1}));
-  EXPECT_TRUE(hand.transport->poll(milliseconds(1)).empty());
+  EXPECT_TRUE(steps.transport->poll(milliseconds(1)).empty());
 }
 
 TEST(SharedTransport, AVersionStaysWhileAWorkerReadsIt) {
-  ByHand hand(1);
-  const auto worker = make_worker_transport(hand.local.segment, 0);
-  hand.welcome();
+  Steps steps(1);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
+  steps.welcome();
   const Delivery first = worker->pull();
   const auto expected = values(first.weights);
   for (int i = 0; i < 10; ++i) {
-    WritableVersion next = hand.rank.history.begin_next();
+    WritableVersion next = steps.rank.history.begin_next();
     for (float& value : next.state().host()) value = -1.0F;
-    hand.rank.history.publish(std::move(next));
+    steps.rank.history.publish(std::move(next));
     EXPECT_EQ(values(first.weights), expected) << i;
   }
 }
 
 TEST(SharedTransport, RefusesImpossibleSequences) {
   {
-    ByHand hand(2);
-    hand.welcome();
+    Steps steps(2);
+    steps.welcome();
     const Reply reply;
     EXPECT_TRUE(throws<ExchangeError>({"reply 2", "worker 1", "0 gradients"},
-                                      [&] { hand.transport->send(1, reply, hand.rank.history.current()); }));
-    hand.local.segment.mailbox(0).pushed = 2;
-    EXPECT_TRUE(throws<ExchangeError>({"worker 0", "2 gradients"}, [&] { hand.transport->poll(milliseconds(1)); }));
+                                      [&] { steps.transport->send(1, reply, steps.rank.history.current()); }));
+    steps.local.segment.mailbox(0).pushed = 2;
+    EXPECT_TRUE(throws<ExchangeError>({"worker 0", "2 gradients"}, [&] { steps.transport->poll(milliseconds(1)); }));
   }
   {
-    ByHand hand(1);
-    hand.local.segment.mailbox(0).pushed = 1;  // before it has weights
+    Steps steps(1);
+    steps.local.segment.mailbox(0).pushed = 1;  // before it has weights
     EXPECT_TRUE(
-        throws<ExchangeError>({"worker 0", "1 gradients", "0 replies"}, [&] { hand.transport->poll(milliseconds(1)); }));
+        throws<ExchangeError>({"worker 0", "1 gradients", "0 replies"}, [&] { steps.transport->poll(milliseconds(1)); }));
   }
-  ByHand hand(1);
-  const auto worker = make_worker_transport(hand.local.segment, 0);
-  EXPECT_TRUE(throws<ExchangeError>({"worker 0", "gradient 1"}, [&] { worker->push({}, hand.local.segment.contribution(0)); }));
-  hand.welcome();
-  hand.local.segment.mailbox(0).version_slot = 99;
+  Steps steps(1);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
+  EXPECT_TRUE(
+      throws<ExchangeError>({"worker 0", "gradient 1"}, [&] { worker->push({}, steps.local.segment.contribution(0)); }));
+  steps.welcome();
+  steps.local.segment.mailbox(0).version_slot = 99;
   EXPECT_TRUE(throws<ExchangeError>({"slot 99"}, [&] { worker->pull(); }));
-  hand.local.segment.mailbox(0).replied = 5;
+  steps.local.segment.mailbox(0).replied = 5;
   EXPECT_TRUE(throws<ExchangeError>({"worker 0", "1 replies of 5"}, [&] { worker->pull(); }));
 }
 
@@ -281,16 +282,16 @@ double processor_seconds() {
 }
 
 TEST(SharedTransport, WaitingSleeps) {
-  ByHand hand(2);
-  const auto worker = make_worker_transport(hand.local.segment, 0);
+  Steps steps(2);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
   const double before = processor_seconds();
   std::jthread waiting([&] { worker->pull(); });
-  EXPECT_TRUE(hand.transport->poll(milliseconds(500)).empty());
+  EXPECT_TRUE(steps.transport->poll(milliseconds(500)).empty());
   EXPECT_LT(processor_seconds() - before, 0.05 * 0.5) << "5 % of a core, for both sides together";
-  hand.welcome();
+  steps.welcome();
 }
 
-/// Workers as processes, forked before this process has threads. Each runs `body` and ends without a word.
+/// Workers as processes, forked before this process has threads. Each runs `body` and exits silently.
 class Workers {
  public:
   Workers(int count, const std::function<void(int)>& body) {

@@ -1,4 +1,4 @@
-// The memory that the ranks of one host share in asynchronous training, and who writes what.
+// The memory that the ranks of one host share in asynchronous training, and which side writes which part.
 //
 //   control         one                      layout, arrivals of gradients, reason of a failure
 //   mailboxes       one per worker           headers in both directions
