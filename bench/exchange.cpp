@@ -69,6 +69,17 @@ std::array<double, kMostTogether> time_passes(const ExchangeSettings& settings, 
   return seconds;
 }
 
+/// Every update was made once, on versions that the workers had, and shared memory copied nothing.
+void check(const ExchangeResult& result, const std::string& mode, const ExchangeSettings& settings, int workers) {
+  std::int64_t updates = 0;
+  for (std::size_t k = 0; k < result.passes.size(); ++k) updates += static_cast<std::int64_t>(k + 1) * result.passes[k];
+  require<Error>(updates == settings.updates, "exchange {}: {} updates, expected {}", mode, updates, settings.updates);
+  // With one gradient in flight per worker, the sum of tau + 1 telescopes: its mean is at most the number of workers.
+  require<Error>(result.mean_staleness + 1 <= workers, "exchange {}: mean staleness {}, expected at most {}", mode,
+                 result.mean_staleness, workers - 1);
+  require<Error>((result.copied_bytes == 0) == (mode == "shared"), "exchange {}: {} bytes copied", mode, result.copied_bytes);
+}
+
 Json describe(const ExchangeResult& result, const std::array<double, kMostTogether>& bare) {
   const double updates = [&] {
     double sum = 0;
@@ -126,6 +137,7 @@ Json measure(const Environment& environment, const Options& options) {
       const ExchangeResult result = run_mode(environment, mode, settings);
       const auto used = all_gather_strings(environment, fmt::format("{}", processor_seconds() - before));
       if (!master) continue;
+      check(result, mode, settings, environment.ranks() - 1);
       Json json = describe(result, bare);
       json["processor_seconds_by_rank"] = Json::array();
       for (const std::string& text : used) json["processor_seconds_by_rank"].push_back(std::stod(text));

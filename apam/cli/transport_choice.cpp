@@ -15,7 +15,7 @@ SharedRank share(const exchange::mpi::Environment& environment, const training::
     require<NotShared>(devices[rank] == to_string(Device{}), "rank {}: computes on {}, shared memory is for {}", rank,
                        devices[rank], to_string(Device{}));
   }
-  return share_memory(environment.rank(), {environment.ranks() - 1, plan.history}, gather);
+  return exchange::shared::share_memory(environment.rank(), {environment.ranks() - 1, plan.history}, gather);
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
   if (!plan.transport.empty()) config["transport"] = plan.transport;
-  config["no_shared_memory"] = plan.no_shared_memory.empty() ? Json() : json_text(plan.no_shared_memory);
+  config["no_shared_memory"] = plan.no_shared_memory.empty() ? Json() : Json(json_text(plan.no_shared_memory));
   config["shared_memory_bytes"] = plan.shared_bytes;
   config["weight_history_bytes"] = plan.history_bytes();
   config["parameters"] = plan.net->layout().parameter_count();

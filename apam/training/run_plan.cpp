@@ -105,9 +105,19 @@ void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_
   plan.schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : plan.updates_per_epoch;
 }
 
+/// Options that only one exchange has.
+void check_exchange(const TrainOptions& options) {
+  const bool async = options.exchange == "async";
+  require<UsageError>(async || options.transport == "auto", "--transport {}: is for --exchange async, got {}",
+                      options.transport, options.exchange);
+  require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
+                      options.master_threads, options.exchange);
+}
+
 }  // namespace
 
 RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, const PackObserver& observer) {
+  check_exchange(options);
   RunPlan plan;
   plan.budget = budget;
   plan.exec = exec_options(options.machine, budget.threads);
@@ -129,8 +139,6 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan.optimizer.schedule = rate_schedule(options, plan.updates_per_epoch, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
   plan.history = history_layout(options, budget.workers, plan.net->layout());
-  require<UsageError>(options.transport != "shared" || options.exchange == "async",
-                      "--transport shared: is for --exchange async, got {}", options.exchange);
   plan.delayed = options.max_delay > 1;
   require_memory(options, plan.exec.device, plan.history);
   return plan;

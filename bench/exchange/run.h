@@ -33,9 +33,9 @@ struct ServiceSeconds {
 constexpr int kMostTogether = engine::Optimizer::kMostGradients;
 
 struct ExchangeResult {
-  std::string transport;
+  std::string transport{};
   double seconds = 0;
-  ServiceSeconds parts;
+  ServiceSeconds parts{};
   std::int64_t copied_bytes = 0;
   std::array<std::int64_t, kMostTogether> passes{};  ///< [k - 1]: of k gradients
   double mean_staleness = 0;
