@@ -49,13 +49,18 @@ double processor_seconds() {
 /// Seconds of one pass of k gradients, [k - 1]: the least of a few, for up to `most` gradients.
 std::array<double, kMostTogether> time_passes(const ExchangeSettings& settings, int most) {
   Exec exec({.threads = settings.master_threads});
-  const engine::ParameterArena arena({}, flat_layout(settings.parameters));
+  const engine::ParameterArena arena({}, flat_layout(settings.parameters), engine::ParameterArena::Contents::state);
   arena.initialize(1);
-  fill_gradient(0, arena.gradients());
   engine::Updater updater(exec, arena, {});
   updater.choose_kernels(most);
   const Buffer next({}, arena.state().size_bytes());
-  const std::vector<ConstSpan<float>> gradients(static_cast<std::size_t>(most), arena.outgoing());
+  std::vector<Buffer> memory;
+  std::vector<ConstSpan<float>> gradients;
+  for (int worker = 0; worker < most; ++worker) {
+    memory.emplace_back(Device{}, arena.state().size_bytes());
+    fill_gradient(worker, memory.back().as<float>());
+    gradients.emplace_back(memory.back().as<float>());
+  }
   std::array<double, kMostTogether> seconds{};
   for (int k = 1; k <= most; ++k) {
     double& least = seconds[static_cast<std::size_t>(k - 1)];
