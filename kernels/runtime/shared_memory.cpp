@@ -30,9 +30,9 @@ void require_available(std::string_view name, std::size_t bytes) {
   if (available && bytes > *available) refuse_for_lack(name, bytes);
 }
 
-/// Maps all of it and its pages, so that no first access is slow.
+/// Maps all of it. With MAP_POPULATE its pages too, so that no first access is slow.
 std::byte* map(std::string_view name, std::size_t bytes, int file, int flags) {
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE | flags, file, 0);
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, file, 0);
   const int error = errno;
   if (data == MAP_FAILED && error == ENOMEM) refuse_for_lack(name, bytes);
   if (data == MAP_FAILED) refuse(name, bytes, "cannot be mapped", error);
@@ -88,7 +88,7 @@ SharedMemory SharedMemory::create(std::string_view name, std::size_t bytes) {
   if (::fcntl(file.get(), F_ADD_SEALS, kSeals) != 0) refuse(name, bytes, "cannot be sealed", errno);
   struct ::stat status {};
   if (::fstat(file.get(), &status) != 0) refuse(name, bytes, "cannot be examined", errno);
-  SharedMemory memory(map(name, bytes, file.get(), 0), bytes);
+  SharedMemory memory(map(name, bytes, file.get(), MAP_POPULATE), bytes);
   memory.address_ = Address{static_cast<std::uint64_t>(::getpid()), static_cast<std::uint64_t>(file.get()),
                             static_cast<std::uint64_t>(status.st_ino), bytes}
                         .to_text();
@@ -109,13 +109,14 @@ SharedMemory SharedMemory::attach(std::string_view name, std::string_view addres
   if (!same) {
     refuse(name, wanted.bytes, fmt::format("{} is another file, of {} bytes", path, status.st_size), EBADF);
   }
+  // Not its pages: a process that uses a part of the memory does not count the rest as its own.
   return {map(name, wanted.bytes, file.get(), 0), wanted.bytes};
 }
 
 SharedMemory SharedMemory::anonymous(std::string_view name, std::size_t bytes) {
   require<InputError>(bytes > 0, "shared memory {}: the size must be above 0, got {}", name, bytes);
   require_available(name, bytes);
-  return {map(name, bytes, -1, MAP_ANONYMOUS), bytes};
+  return {map(name, bytes, -1, MAP_ANONYMOUS | MAP_POPULATE), bytes};
 }
 
 void SharedMemory::withdraw() {

@@ -231,6 +231,24 @@ TEST(SharedTransport, ReturnsGradientsInOrderOfArrival) {
   EXPECT_TRUE(steps.transport->poll(milliseconds(1)).empty());
 }
 
+TEST(SharedTransport, ACancelledComputationHasNoValues) {
+  Steps steps(1);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
+  steps.welcome();
+  worker->pull();
+  EXPECT_FALSE(worker->cancelled(0));
+  steps.transport->cancel(0, 0);
+  EXPECT_TRUE(worker->cancelled(0));
+  EXPECT_FALSE(worker->cancelled(1));
+  EXPECT_TRUE(throws<ExchangeError>(
+      {"worker 0", "1 floats"}, [&] { worker->push({.cancelled = 1}, steps.local.segment.contribution(0).subspan(0, 1)); }));
+  worker->push({.batch = 4, .cancelled = 1}, {});
+  const auto messages = steps.transport->poll(milliseconds(1));
+  ASSERT_EQ(messages.size(), 1U);
+  EXPECT_EQ(messages[0].header.batch, 4);
+  EXPECT_TRUE(messages[0].values.empty());
+}
+
 TEST(SharedTransport, AVersionStaysWhileAWorkerReadsIt) {
   Steps steps(1);
   const auto worker = make_worker_transport(steps.local.segment, 0);

@@ -35,44 +35,72 @@ std::int64_t process_from(const std::string& text) {
   return process;
 }
 
-}  // namespace
+/// Memory, a view of it as View (segment.h, all_reduce.h), and the processes of all ranks.
+template <class View>
+struct Shared {
+  SharedMemory memory;
+  std::optional<View> view;
+  std::vector<std::int64_t> processes;
+};
 
-SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather) {
+template <class View, class Layout>
+Shared<View> share(int rank, int ranks, const Layout& layout, const GatherTexts& gather) {
   constexpr std::string_view kName = "apam exchange";
   const std::vector<std::string> hosts = gather(host_name());
-  require<InputError>(hosts.size() == static_cast<std::size_t>(layout.workers) + 1,
-                      "shared memory: {} ranks for a master and {} workers", hosts.size(), layout.workers);
+  require<InputError>(hosts.size() == static_cast<std::size_t>(ranks), "shared memory: {} ranks, expected {}", hosts.size(),
+                      ranks);
   for (std::size_t r = 1; r < hosts.size(); ++r) {
     require<NotShared>(hosts[r] == hosts[0], "rank {}: is on host {}, rank 0 is on {}", r, hosts[r], hosts[0]);
   }
-  const bool master = rank == 0;
-  SharedMemory memory;
+  Shared<View> shared;
+  SharedMemory& memory = shared.memory;
+  const auto all = [&] { return std::span(memory.data(), memory.size_bytes()); };
   const auto addresses = gather_results(gather, [&]() -> std::string {
-    if (!master) return {};
+    if (rank != 0) return {};
     memory = SharedMemory::create(kName, layout.bytes());
-    Segment::create({memory.data(), memory.size_bytes()}, layout);
+    shared.view = View::create(all(), layout);
     return memory.address();
   });
   const auto processes = gather_results(gather, [&] {
-    if (!master) {
+    if (rank != 0) {
       memory = SharedMemory::attach(kName, addresses[0]);
-      memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
+      shared.view = View::open(all(), layout);
     }
     return fmt::format("{}", ProcessWatch::this_process());
   });
-  std::vector<std::int64_t> others;
-  std::optional<ProcessWatch> watch;
-  std::optional<Segment> segment;
+  for (const std::string& text : processes) shared.processes.push_back(process_from(text));
+  return shared;
+}
+
+/// The last step, with `finish` on every rank: after it all ranks have attached and watch each other.
+template <class Finish>
+ProcessWatch watch(SharedMemory& memory, std::span<const std::int64_t> processes, const GatherTexts& gather, Finish&& finish) {
+  std::optional<ProcessWatch> others;
   gather_results(gather, [&]() -> std::string {
-    for (std::size_t r = 0; r < processes.size(); ++r) {
-      if ((r == 0) != master) others.push_back(process_from(processes[r]));
-    }
-    watch.emplace(others);
-    segment = Segment::open({memory.data(), memory.size_bytes()}, layout);
+    others.emplace(processes);
+    finish();
     return {};
   });
-  if (master) memory.withdraw();
-  return {std::move(memory), *segment, *std::move(watch)};
+  memory.withdraw();
+  return *std::move(others);
+}
+
+}  // namespace
+
+SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather) {
+  auto [memory, segment, processes] = share<Segment>(rank, layout.workers + 1, layout, gather);
+  const std::span<const std::int64_t> all = processes;
+  ProcessWatch others = watch(memory, rank == 0 ? all.subspan(1) : all.first(1), gather, [&memory = memory, &layout, rank] {
+    if (rank != 0) memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
+  });
+  return {std::move(memory), *segment, std::move(others)};
+}
+
+SharedPeer share_memory(int rank, const GroupLayout& layout, const GatherTexts& gather) {
+  auto [memory, group, processes] = share<Group>(rank, layout.ranks, layout, gather);
+  processes.erase(processes.begin() + rank);
+  ProcessWatch others = watch(memory, processes, gather, [] {});
+  return {std::move(memory), *group, std::move(others)};
 }
 
 }  // namespace apam::exchange::shared

@@ -102,18 +102,11 @@ Span<float> Segment::contribution(int worker) const {
 }
 
 void Segment::close(std::string_view reason) const {
-  Control& control = *control_;
-  std::uint32_t open = 0;
-  if (!control.closed.compare_exchange_strong(open, 1)) return;
-  reason.copy(control.reason.data(), control.reason.size() - 1);
-  control.closed.store(2, std::memory_order_release);
-  futex::signal(control.arrivals);
+  if (!control_->closing.close(reason)) return;
+  futex::signal(control_->arrivals);
   for (int worker = 0; worker < layout_.workers; ++worker) futex::wake_all(mailbox(worker).replied);
 }
 
-void Segment::require_open() const {
-  if (control_->closed.load(std::memory_order_acquire) != 2) return;
-  fail<ExchangeError>("shared memory: the exchange was closed: {}", control_->reason.data());
-}
+void Segment::require_open() const { control_->closing.require_open(); }
 
 }  // namespace apam::exchange::shared

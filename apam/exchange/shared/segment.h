@@ -21,6 +21,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "apam/exchange/shared/closing.h"
 #include "apam/exchange/transport.h"
 #include "apam/exchange/weight_history.h"
 #include "kernels/runtime/futex.h"
@@ -61,8 +62,7 @@ struct Control {
   std::uint64_t weights = 0, statistics = 0;
   alignas(64) futex::Word tickets = 0;   // drawn by workers
   alignas(64) futex::Word arrivals = 0;  // gradients of all workers so far. The master waits here
-  alignas(64) futex::Word closed = 0;    // 0: open, 1: the reason is being written, 2: closed
-  std::array<char, 512> reason{};
+  alignas(64) Closing closing;
 };
 
 /// A view; the memory is the caller's.

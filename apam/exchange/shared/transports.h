@@ -5,7 +5,8 @@
 //   master   poll: sleep until arrivals changes, collect (acquire)         send: reply, replied + 1 (release), wake
 //
 // Waiting ranks sleep on a futex. At most every kLook they wake up to see whether the other side still runs, by pidfd: a worker
-// whose process ends departs, at any point of a step, and the master continues without it; a worker whose master has ended throws.
+// whose process ends departs, at any point of a step, and the master continues without it; a worker whose master has ended
+// throws.
 #pragma once
 
 #include <memory>
