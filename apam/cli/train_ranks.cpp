@@ -50,7 +50,7 @@ constexpr std::int64_t kManyImages = 5000;
 struct Rank {
   RunPlan plan;
   std::optional<Exec> exec;
-  std::optional<exchange::shared::SharedRank> shared;  // of asynchronous training, unless by messages
+  RanksMemory shared;
   std::optional<engine::ParameterArena> arena;
   std::optional<engine::Updater> updater;             // ranks that apply updates
   std::optional<training::NetGradientSource> source;  // ranks that compute gradients
@@ -93,15 +93,18 @@ void make_plan(Rank& rank, const Environment& environment, const TrainOptions& o
   rank.exec.emplace(plan.exec);
 }
 
-/// The memory of the model. A worker with shared memory has none of its own: it computes on published versions, and in its
-/// first steps, which choose kernels, on what is there before the first.
+/// The memory of the model. With shared memory contributions are written there. An asynchronous worker then has no memory of
+/// its own: it computes on published versions, and in its first steps, which choose kernels, on what is there before the first.
 void make_arena(Rank& rank, const Environment& environment, bool computes) {
   using Contents = engine::ParameterArena::Contents;
-  const Contents contents = !computes ? Contents::state : rank.shared ? Contents::none : Contents::state_and_outgoing;
+  const auto& [async, sync] = rank.shared;
+  Contents contents = !computes || sync ? Contents::state : Contents::state_and_outgoing;
+  if (computes && async) contents = Contents::none;
   rank.arena.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
-  if (contents != Contents::none) return;
-  rank.arena->use_outgoing(rank.shared->segment.contribution(environment.rank() - 1));
-  rank.arena->read_weights_from(rank.shared->segment.weights(0));
+  if (sync) rank.arena->use_outgoing(sync->group.contribution(environment.rank()));
+  if (!computes || !async) return;
+  rank.arena->use_outgoing(async->segment.contribution(environment.rank() - 1));
+  rank.arena->read_weights_from(async->segment.weights(0));
 }
 
 /// Everything that computes.
@@ -119,8 +122,8 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
   }
   if (first) rank.batches_before = load_initial_weights(options, *rank.exec, *rank.arena);
   if (!computes) {
-    rank.shared ? rank.history.emplace(rank.shared->segment.versions(), plan.history)
-                : rank.history.emplace(rank.exec->device(), plan.history);
+    rank.shared.async ? rank.history.emplace(rank.shared.async->segment.versions(), plan.history)
+                      : rank.history.emplace(rank.exec->device(), plan.history);
     rank.history->publish_first(rank.arena->state());
   }
 }
@@ -225,9 +228,8 @@ int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptio
   return 0;
 }
 
-/// Chooses the transport of asynchronous training. Returns like agree().
+/// Chooses the transport. Returns like agree().
 int agree_on_transport(Rank& rank, const Environment& environment, const TrainOptions& options) {
-  if (options.exchange != "async") return 0;
   try {
     rank.shared = choose_transport(environment, options, rank.plan);
     return 0;
@@ -259,7 +261,9 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
 }
 
 training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
-  const auto all_reduce = exchange::mpi::make_all_reduce(environment);
+  const auto& shared = rank.shared.sync;
+  const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
+                                 : exchange::mpi::make_all_reduce(environment);
   exchange::IgnoreEvents none;
   exchange::Observer& observer = rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
   exchange::SynchronousTrainer trainer(*all_reduce, *rank.updater, *rank.source, rank.plan.schedule, observer);
@@ -272,9 +276,11 @@ exchange::mpi::MessageSizes message_sizes(const RunPlan& plan) {
 }
 
 void work(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const auto& shared = rank.shared.async;
   const auto transport =
-      rank.shared ? make_worker_transport(rank.shared->segment, environment.rank() - 1, &rank.shared->others)
-                  : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan), rank.arena->weights());
+      shared ? make_worker_transport(shared->segment, environment.rank() - 1, &shared->others)
+
+             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan), rank.arena->weights());
   exchange::Worker(*rank.source).run(*transport, control);
 }
 
@@ -283,8 +289,9 @@ training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& 
     work(rank, environment, control);
     return {};
   }
-  const auto transport = rank.shared ? make_master_transport(rank.shared->segment, &rank.shared->others)
-                                     : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan));
+  const auto& shared = rank.shared.async;
+  const auto transport = shared ? make_master_transport(shared->segment, &shared->others)
+                                : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan));
   exchange::MasterState master(*rank.updater, *rank.history,
                                {.workers = transport->workers(),
                                 .schedule = rank.plan.schedule,

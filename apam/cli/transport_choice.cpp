@@ -6,29 +6,36 @@ namespace apam::cli {
 namespace {
 
 using exchange::shared::NotShared;
-using exchange::shared::SharedRank;
 
-SharedRank share(const exchange::mpi::Environment& environment, const training::RunPlan& plan) {
+RanksMemory share(const exchange::mpi::Environment& environment, bool synchronous, training::RunPlan& plan) {
   const auto gather = [&](std::string_view text) { return all_gather_strings(environment, text); };
   const auto devices = gather(to_string(plan.exec.device));
   for (std::size_t rank = 0; rank < devices.size(); ++rank) {
     require<NotShared>(devices[rank] == to_string(Device{}), "rank {}: computes on {}, shared memory is for {}", rank,
                        devices[rank], to_string(Device{}));
   }
-  return exchange::shared::share_memory(environment.rank(), {environment.ranks() - 1, plan.history}, gather);
+  RanksMemory memory;
+  if (synchronous) {
+    const exchange::shared::GroupLayout layout{environment.ranks(), plan.history.state()};
+    memory.sync = exchange::shared::share_memory(environment.rank(), layout, gather);
+    plan.shared_bytes = layout.bytes();
+  } else {
+    const exchange::shared::SegmentLayout layout{environment.ranks() - 1, plan.history};
+    memory.async = exchange::shared::share_memory(environment.rank(), layout, gather);
+    plan.shared_bytes = layout.bytes();
+  }
+  plan.transport = "shared memory";
+  return memory;
 }
 
 }  // namespace
 
-std::optional<SharedRank> choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
-                                           training::RunPlan& plan) {
+RanksMemory choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
+                             training::RunPlan& plan) {
   plan.transport = "mpi (host buffers)";
   if (options.transport == "mpi") return {};
   try {
-    SharedRank rank = share(environment, plan);
-    plan.transport = "shared memory";
-    plan.shared_bytes = rank.segment.layout().bytes();
-    return rank;
+    return share(environment, options.exchange == "sync", plan);
   } catch (const NotShared& reason) {
     if (options.transport == "shared") throw;
     plan.no_shared_memory = reason.what();

@@ -1,4 +1,4 @@
-// Chooses how gradients and weights travel between the ranks of asynchronous training, before training begins.
+// Chooses how gradients and weights travel between the ranks of a training, before it begins.
 #pragma once
 
 #include <optional>
@@ -10,9 +10,15 @@
 
 namespace apam::cli {
 
-/// Collective. Memory that all ranks share; nothing: by messages, with the reason in `plan`, which gets the name and the size
-/// too. Throws NotShared, the same on all ranks, if options.transport is "shared" and that is not possible.
-std::optional<exchange::shared::SharedRank> choose_transport(const exchange::mpi::Environment& environment,
-                                                             const training::TrainOptions& options, training::RunPlan& plan);
+/// Memory that all ranks share: of --exchange async or of sync. None: they exchange messages.
+struct RanksMemory {
+  std::optional<exchange::shared::SharedRank> async;
+  std::optional<exchange::shared::SharedPeer> sync;
+};
+
+/// Collective. Writes the name of the transport, its memory, and why it is messages to `plan`. Throws NotShared, the same on
+/// all ranks, if options.transport is "shared" and that is not possible.
+RanksMemory choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
+                             training::RunPlan& plan);
 
 }  // namespace apam::cli

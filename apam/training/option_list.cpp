@@ -205,8 +205,9 @@ List describe(TrainOptions& options) {
       {.name = "--transport",
        .field = &options.transport,
        .group = "Exchange",
-       .help = "async: shared: gradients and weights stay in memory that all ranks of one host share; mpi: messages; auto: "
-               "shared if all ranks are on one host and compute on the CPU, else mpi",
+       .help =
+           "async, sync: shared: gradients and weights stay in memory that all ranks of one host share; mpi: messages; auto: "
+           "shared if all ranks are on one host and compute on the CPU, else mpi",
        .choices = {"auto", "shared", "mpi"}}));
   list.push_back({.name = "--master-threads",
                   .field = &options.master_threads,

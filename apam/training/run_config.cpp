@@ -52,12 +52,14 @@ std::string describe_policy(const TrainOptions& options) {
   return text;
 }
 
-/// "transport: shared memory, 673.2 MiB (15 versions of the model, 12 contributions)"
-std::string describe_transport(const RunPlan& plan) {
+/// "transport: shared memory, 673.2 MiB (15 versions of the model and 12 contributions)"
+std::string describe_transport(const TrainOptions& options, const RunPlan& plan) {
   std::string text = "transport: " + plan.transport;
   if (plan.shared_bytes > 0) {
-    text += fmt::format(", {:.1f} MiB ({} versions of the model and {} contributions)", in_mib(plan.shared_bytes),
-                        plan.history.slots, plan.budget.workers);
+    const bool async = options.exchange == "async";
+    const std::string versions = async ? fmt::format("{} versions of the model and ", plan.history.slots) : "";
+    text += fmt::format(", {:.1f} MiB ({}{} contributions)", in_mib(plan.shared_bytes), versions,
+                        async ? plan.budget.workers : plan.budget.ranks);
   }
   if (!plan.no_shared_memory.empty()) text += fmt::format("; no shared memory: {}", plan.no_shared_memory);
   return text;
@@ -129,7 +131,7 @@ std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
         fmt::format("\nartificial delay: each gradient is computed on one of the last {} versions of the weights ({:.1f} MiB)",
                     options.max_delay, in_mib(plan.history_bytes()));
   }
-  if (!plan.transport.empty()) text += "\n" + describe_transport(plan);
+  if (!plan.transport.empty()) text += "\n" + describe_transport(options, plan);
   if (plan.policy) text += fmt::format("\nstaleness policy: {}", describe_policy(options));
   if (options.exchange == "async") {
     text += fmt::format("\nweight history: {} versions, {:.1f} MiB (a version per worker, {} for evaluations, 2 for updates)",

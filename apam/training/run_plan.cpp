@@ -108,8 +108,8 @@ void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_
 /// Options that only one exchange has.
 void check_exchange(const TrainOptions& options) {
   const bool async = options.exchange == "async";
-  require<UsageError>(async || options.transport == "auto", "--transport {}: is for --exchange async, got {}",
-                      options.transport, options.exchange);
+  require<UsageError>(options.exchange != "local" || options.transport == "auto",
+                      "--transport {}: is for --exchange async and sync, got local", options.transport);
   require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
                       options.master_threads, options.exchange);
 }

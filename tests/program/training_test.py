@@ -205,6 +205,7 @@ class Ranks(ProgramTest):
             process = call(*replace(TRAIN, options), "--out", self.folder / "a", ranks=2 if "async" in options else None)
             self.assertEqual(process.returncode, 2)
             self.assertIn(words, process.stderr)
+
     def test_ranks_of_one_host_copy_nothing(self):
         run = self.train("a", "--exchange", "async", ranks=3)
         self.assertEqual(run.summary["transport"], "shared memory")
@@ -233,6 +234,10 @@ class Ranks(ProgramTest):
         alone = self.train("one", "--exchange", "sync", ranks=1)
         self.assertEqual(alone.sha256(), self.train("local").sha256())
         two = self.train("two", "--exchange", "sync", ranks=2)
+        self.assertEqual(two.summary["transport"], "shared memory")
+        messages = self.train("messages", "--exchange", "sync", "--transport", "mpi", ranks=2)
+        self.assertIn("mpi", messages.summary["transport"])
+        self.assertEqual(messages.sha256(), two.sha256())  # a sum of two has one order
         self.assertEqual(two.summary["updates"], UPDATES)
         self.assertEqual(two.summary["staleness"]["max"], 0)
         self.assertEqual(two.config["ranks"], 2)
