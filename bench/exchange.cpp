@@ -14,6 +14,7 @@
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/training/version.h"
@@ -37,6 +38,8 @@ struct Options {
   std::string json;
 };
 
+using PassSeconds = std::array<double, kMostTogether>;
+
 double processor_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -46,33 +49,46 @@ double processor_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-/// Seconds of one pass of k gradients, [k - 1]: the least of a few, for up to `most` gradients.
-std::array<double, kMostTogether> time_passes(const ExchangeSettings& settings, int most) {
-  Exec exec({.threads = settings.master_threads});
-  const engine::ParameterArena arena({}, flat_layout(settings.parameters), engine::ParameterArena::Contents::state);
-  arena.initialize(1);
-  engine::Updater updater(exec, arena, {});
-  updater.choose_kernels(most);
-  const Buffer next({}, arena.state().size_bytes());
-  std::vector<Buffer> memory;
-  std::vector<ConstSpan<float>> gradients;
-  for (int worker = 0; worker < most; ++worker) {
-    memory.emplace_back(Device{}, arena.state().size_bytes());
-    fill_gradient(worker, memory.back().as<float>());
-    gradients.emplace_back(memory.back().as<float>());
-  }
-  std::array<double, kMostTogether> seconds{};
-  for (int k = 1; k <= most; ++k) {
-    double& least = seconds[static_cast<std::size_t>(k - 1)];
-    for (int round = 0; round < 4; ++round) {
-      const auto begin = Clock::now();
-      updater.apply_each(std::span(gradients).first(static_cast<std::size_t>(k)), arena.state(), next.as<float>());
-      const double passed = seconds_between(begin, Clock::now());
-      least = round == 0 ? passed : std::min(least, passed);
+/// Updates without an exchange, with as many gradients in memory as one pass may have.
+class BareUpdates {
+ public:
+  BareUpdates(const ExchangeSettings& settings, int most)
+      : exec_({.threads = settings.master_threads}),
+        arena_({}, flat_layout(settings.parameters), engine::ParameterArena::Contents::state),
+        updater_(exec_, arena_, {}),
+        next_({}, arena_.state().size_bytes()) {
+    arena_.initialize(1);
+    updater_.choose_kernels(most);
+    for (int worker = 0; worker < most; ++worker) {
+      memory_.emplace_back(Device{}, arena_.state().size_bytes());
+      fill_gradient(worker, memory_.back().as<float>());
+      gradients_.emplace_back(memory_.back().as<float>());
     }
   }
-  return seconds;
-}
+
+  /// Median seconds of a pass of k gradients, [k - 1].
+  PassSeconds time() {
+    PassSeconds seconds{};
+    for (std::size_t k = 1; k <= gradients_.size(); ++k) {
+      std::vector<double> times;
+      for (int run = 0; run < 5; ++run) {
+        const auto begin = Clock::now();
+        updater_.apply_each(std::span(gradients_).first(k), arena_.state(), next_.as<float>());
+        times.push_back(seconds_between(begin, Clock::now()));
+      }
+      seconds[k - 1] = kernels::median(times);
+    }
+    return seconds;
+  }
+
+ private:
+  Exec exec_;
+  engine::ParameterArena arena_;
+  engine::Updater updater_;
+  Buffer next_;
+  std::vector<Buffer> memory_;
+  std::vector<ConstSpan<float>> gradients_;
+};
 
 /// Every update was made once, on versions that the workers had, and shared memory copied nothing.
 void check(const ExchangeResult& result, const std::string& mode, const ExchangeSettings& settings, int workers) {
@@ -85,7 +101,7 @@ void check(const ExchangeResult& result, const std::string& mode, const Exchange
   require<Error>((result.copied_bytes == 0) == (mode == "shared"), "exchange {}: {} bytes copied", mode, result.copied_bytes);
 }
 
-Json describe(const ExchangeResult& result, const std::array<double, kMostTogether>& bare) {
+Json describe(const ExchangeResult& result, const PassSeconds& bare) {
   const double updates = [&] {
     double sum = 0;
     for (std::size_t k = 0; k < result.passes.size(); ++k)
@@ -131,17 +147,21 @@ Json spread_of(const std::vector<Json>& rounds, const std::string& key) {
 Json measure(const Environment& environment, const Options& options) {
   const bool master = environment.rank() == 0;
   const auto& settings = options.settings;
-  std::array<double, kMostTogether> bare{};
+  std::optional<BareUpdates> updates;
+  if (master) updates.emplace(settings, std::min(environment.ranks() - 1, kMostTogether));
   std::map<std::string, std::vector<Json>> rounds;
   for (int round = 0; round < options.rounds; ++round) {
-    // The others wait in an all-gather, which sleeps.
-    if (master) bare = time_passes(settings, std::min(environment.ranks() - 1, kMostTogether));
     for (const std::string& mode : options.modes) {
+      // Before and after, since the machine may change. The others wait in an all-gather, which sleeps.
+      PassSeconds bare{};
+      if (master) bare = updates->time();
       all_gather_strings(environment, "ready");
       const double before = processor_seconds();
       const ExchangeResult result = run_mode(environment, mode, settings);
       const auto used = all_gather_strings(environment, fmt::format("{}", processor_seconds() - before));
       if (!master) continue;
+      const PassSeconds after = updates->time();
+      std::transform(bare.begin(), bare.end(), after.begin(), bare.begin(), [](double a, double b) { return (a + b) / 2; });
       check(result, mode, settings, environment.ranks() - 1);
       Json json = describe(result, bare);
       json["processor_seconds_by_rank"] = Json::array();

@@ -1,4 +1,4 @@
-// The end of an exchange by a failure of one side, told to all sides through memory that they share.
+// The end of an exchange by a failure of one side, in memory that all sides share.
 #pragma once
 
 #include <array>
