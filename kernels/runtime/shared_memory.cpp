@@ -125,8 +125,8 @@ void SharedMemory::withdraw() {
 }
 
 void SharedMemory::make_read_only(std::size_t offset, std::size_t bytes) {
-  require<ShapeError>(offset <= bytes_ && bytes <= bytes_ - offset, "shared memory: bytes {} to {} of {} made read-only", offset,
-                      offset + bytes, bytes_);
+  require<ShapeError>(offset <= bytes_ && bytes <= bytes_ - offset, "shared memory: bytes {} to {} of {} made read-only",
+                      offset, offset + bytes, bytes_);
   if (::mprotect(data_ + offset, bytes, PROT_READ) != 0) refuse("part", bytes, "cannot be made read-only", errno);
 }
 
