@@ -8,7 +8,7 @@ The allowed directions are those of docs/architecture.md:
 
     kernels/runtime <- kernels/ops <- kernels/PROVIDER           providers do not include each other
     kernels <- engine <- {nets, data, apam/exchange}             these three do not include each other
-    apam/exchange <- {apam/exchange/local, apam/exchange/mpi}    nor do these two
+    apam/exchange <- {apam/exchange/local, apam/exchange/mpi, apam/exchange/shared}    nor do these three
     apam/exchange <- apam/exchange/drivers <- apam/exchange/local
     all of them <- apam/training <- apam/cli                     only tests of apam/cli and the program include apam/cli
 
@@ -24,7 +24,7 @@ TOP = ("kernels", "engine", "nets", "data", "apam", "tests", "bench")
 PROVIDERS = ("reference", "cpu", "onednn", "cudnn", "cuda")
 
 RUNTIME, OPS = "kernels/runtime/", "kernels/ops/"
-EXCHANGE = ("apam/exchange/", "apam/exchange/drivers/", "apam/exchange/local/", "apam/exchange/mpi/")
+EXCHANGE = ("apam/exchange/", "apam/exchange/drivers/", "apam/exchange/local/", "apam/exchange/mpi/", "apam/exchange/shared/")
 BELOW_TRAINING = ("kernels/", "kernels/providers.h", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
 
 # Room -> other rooms that it may include. A file belongs to the first room that is a prefix of its path.
@@ -40,6 +40,7 @@ ROOMS = {
     "data/": (RUNTIME,),
     "apam/exchange/drivers/": ("apam/exchange/", "engine/", RUNTIME),
     "apam/exchange/local/": ("apam/exchange/", "apam/exchange/drivers/", "engine/", RUNTIME),
+    "apam/exchange/shared/": ("apam/exchange/", "engine/", RUNTIME),
     "apam/exchange/mpi/": ("apam/exchange/", "engine/", RUNTIME),
     "apam/exchange/": ("engine/", RUNTIME),
     "apam/training/": BELOW_TRAINING,
@@ -56,7 +57,7 @@ VENDORS = [
     (r"(oneapi/)?dnnl.*|oneapi/.*", ("kernels/onednn/",)),
     (r"omp\.h", ("kernels/runtime/",)),
     (r".*intrin\.h", ("kernels/",)),
-    (r"mpi\.h", ("apam/exchange/mpi/",)),
+    (r"mpi\.h", ("apam/exchange/mpi/", "bench/exchange/")),
     (r"stb/.*", ("data/",)),
     (r"zlib\.h", ("data/", "tests/data/", "tests/fuzz/")),
     (r"nccl\.h", ("apam/exchange/nccl/",)),
@@ -148,6 +149,8 @@ SELF_TEST = [  # file, line, whether it is a violation
     ("apam/exchange/a.cpp", '#include "apam/exchange/drivers/a.h"', True),
     ("apam/exchange/drivers/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
     ("apam/exchange/mpi/a.cpp", '#include "apam/exchange/transport.h"', False),
+    ("apam/exchange/shared/a.cpp", '#include "apam/exchange/mpi/a.h"', True),
+    ("apam/exchange/shared/a.cpp", '#include "apam/exchange/transport.h"', False),
     ("apam/exchange/a.cpp", "#include <mpi.h>", True),
     ("apam/exchange/mpi/a.cpp", "#include <mpi.h>", False),
     ("apam/training/a.cpp", "#include <mpi.h>", True),

@@ -64,7 +64,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   output.save(arena, batches_before, master.ending());
   output.metrics().finish();
   const exchange::Ending ending = with_late_signal(master.ending(), interruption);
-  const std::string text = output.close(arena, {"none (one process)", ending, master.divergence(), master.leases()},
+  const std::string text = output.close(arena, {"none (one process)", ending, master.divergence(), master.leases(), 0},
                                         {training::report_process(exec.report())});
   if (!text.empty()) std::cout << text << std::endl;
   return training::exit_code(ending);

@@ -19,6 +19,7 @@
 #include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
+#include "apam/cli/transport_choice.h"
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/all_reduce.h"
@@ -49,6 +50,7 @@ constexpr std::int64_t kManyImages = 5000;
 struct Rank {
   RunPlan plan;
   std::optional<Exec> exec;
+  RanksMemory shared;
   std::optional<engine::ParameterArena> arena;
   std::optional<engine::Updater> updater;             // ranks that apply updates
   std::optional<training::NetGradientSource> source;  // ranks that compute gradients
@@ -68,30 +70,51 @@ std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, 
   return ranks;
 }
 
-/// The set-up that needs no other rank.
-void set_up(Rank& rank, const Environment& environment, const TrainOptions& options, const ThreadBudget& budget,
-            const Interruption& interruption) {
+bool computes(const Environment& environment, const TrainOptions& options) {
+  return options.exchange == "sync" || environment.rank() != 0;
+}
+
+/// The part of the set-up that needs no other rank: data, and what the rank will do.
+void make_plan(Rank& rank, const Environment& environment, const TrainOptions& options, const ThreadBudget& budget,
+               const Interruption& interruption) {
   require<training::UsageError>(options.exchange == "sync" || environment.ranks() >= 2,
                                 "--exchange async: needs a master and at least one worker, start it by {} -n 3",
                                 exchange::mpi::launcher());
-  const bool synchronous = options.exchange == "sync";
-  const bool first = environment.rank() == 0;
-  const bool computes = synchronous || !first;
-  const bool updates = synchronous || first;
   {
     PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
     rank.plan = make_run_plan(options, budget, [&](const data::PackProgress& packing) {
       check_interruption(interruption);
-      if (first) line.show(packing);
+      if (environment.rank() == 0) line.show(packing);
     });
   }
   RunPlan& plan = rank.plan;
-  if (!computes) plan.exec.threads = budget.master_threads;
+  if (!computes(environment, options)) plan.exec.threads = budget.master_threads;
   plan.exec.give_up = [&interruption] { return interruption.pending().has_value(); };
   rank.exec.emplace(plan.exec);
+}
+
+/// The memory of the model. With shared memory contributions are written there. An asynchronous worker then has no memory of
+/// its own: it computes on published versions, and in its first steps, which choose kernels, on what is there before the first.
+void make_arena(Rank& rank, const Environment& environment, bool computes) {
   using Contents = engine::ParameterArena::Contents;
-  rank.arena.emplace(rank.exec->device(), plan.net->layout(), computes ? Contents::state_and_outgoing : Contents::state);
-  if (updates) rank.updater.emplace(*rank.exec, *rank.arena, plan.optimizer);
+  const auto& [async, sync] = rank.shared;
+  Contents contents = !computes || sync ? Contents::state : Contents::state_and_outgoing;
+  if (computes && async) contents = Contents::none;
+  rank.arena.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
+  if (sync) rank.arena->use_outgoing(sync->group.contribution(environment.rank()));
+  if (!computes || !async) return;
+  rank.arena->use_outgoing(async->segment.contribution(environment.rank() - 1));
+  rank.arena->read_weights_from(async->segment.weights(0));
+}
+
+/// Everything that computes.
+void make_model(Rank& rank, const Environment& environment, const TrainOptions& options) {
+  const RunPlan& plan = rank.plan;
+  const bool synchronous = options.exchange == "sync";
+  const bool first = environment.rank() == 0;
+  const bool computes = cli::computes(environment, options);
+  make_arena(rank, environment, computes);
+  if (synchronous || first) rank.updater.emplace(*rank.exec, *rank.arena, plan.optimizer);
   if (computes) {
     const std::int64_t parts = synchronous ? environment.ranks() : 1;
     const data::LoaderOptions loader{.threads = options.loader_threads, .rows = (options.batch + parts - 1) / parts};
@@ -99,7 +122,8 @@ void set_up(Rank& rank, const Environment& environment, const TrainOptions& opti
   }
   if (first) rank.batches_before = load_initial_weights(options, *rank.exec, *rank.arena);
   if (!computes) {
-    rank.history.emplace(rank.exec->device(), plan.history);
+    rank.shared.async ? rank.history.emplace(rank.shared.async->segment.versions(), plan.history)
+                      : rank.history.emplace(rank.exec->device(), plan.history);
     rank.history->publish_first(rank.arena->state());
   }
 }
@@ -204,6 +228,17 @@ int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptio
   return 0;
 }
 
+/// Chooses the transport. Returns like agree().
+int agree_on_transport(Rank& rank, const Environment& environment, const TrainOptions& options) {
+  try {
+    rank.shared = choose_transport(environment, options, rank.plan);
+    return 0;
+  } catch (const exchange::shared::NotShared& error) {  // the same on all ranks
+    if (environment.rank() == 0) std::cerr << "apam: --transport shared: " << error.what() << std::endl;
+    return 1;
+  }
+}
+
 int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& options, const CommandLine& command,
                const Interruption& interruption) {
   if (const int status = compare(environment, training::program_and_options(options)); status != 0) return status;
@@ -211,11 +246,14 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
       training::make_thread_budget(options, cores_of_ranks(environment, options.exchange == "async"), environment.rank());
   training::Fields seen;
   const auto own_part = [&] {
-    set_up(rank, environment, options, budget, interruption);
+    make_plan(rank, environment, options, budget, interruption);
     seen = data_and_model(rank.plan);
   };
   if (const int status = agree(environment, interruption, own_part); status != 0) return status;
   if (const int status = compare(environment, seen); status != 0) return status;
+  if (const int status = agree_on_transport(rank, environment, options); status != 0) return status;
+  const auto model = [&] { make_model(rank, environment, options); };
+  if (const int status = agree(environment, interruption, model); status != 0) return status;
   if (const int status = choose_in_turns(rank, environment, options, interruption); status != 0) return status;
   return agree(environment, interruption, [&] {
     if (environment.rank() == 0) open_output(rank, options, command, interruption);
@@ -223,7 +261,9 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
 }
 
 training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
-  const auto all_reduce = exchange::mpi::make_all_reduce(environment);
+  const auto& shared = rank.shared.sync;
+  const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
+                                 : exchange::mpi::make_all_reduce(environment);
   exchange::IgnoreEvents none;
   exchange::Observer& observer = rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
   exchange::SynchronousTrainer trainer(*all_reduce, *rank.updater, *rank.source, rank.plan.schedule, observer);
@@ -231,16 +271,27 @@ training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& e
   return {std::string(all_reduce->name()), ending, trainer.divergence()};
 }
 
+exchange::mpi::MessageSizes message_sizes(const RunPlan& plan) {
+  return {.contribution = plan.history.state(), .weights = plan.history.weights};
+}
+
+void work(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const auto& shared = rank.shared.async;
+  const auto transport =
+      shared ? make_worker_transport(shared->segment, environment.rank() - 1, &shared->others)
+
+             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan), rank.arena->weights());
+  exchange::Worker(*rank.source).run(*transport, control);
+}
+
 training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
-  const engine::ParameterLayout& layout = rank.plan.net->layout();
-  const exchange::mpi::MessageSizes sizes{.contribution = layout.weights_size() + layout.statistics_size(),
-                                          .weights = layout.weights_size()};
   if (!rank.output) {
-    const auto transport = exchange::mpi::make_worker_transport(environment, sizes, rank.arena->weights());
-    exchange::Worker(*rank.source).run(*transport, control);
+    work(rank, environment, control);
     return {};
   }
-  const auto transport = exchange::mpi::make_master_transport(environment, sizes);
+  const auto& shared = rank.shared.async;
+  const auto transport = shared ? make_master_transport(shared->segment, &shared->others)
+                                : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan));
   exchange::MasterState master(*rank.updater, *rank.history,
                                {.workers = transport->workers(),
                                 .schedule = rank.plan.schedule,
@@ -248,7 +299,7 @@ training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& 
                                 .batches = rank.plan.batches});
   run_master(master, *transport, control, rank.output->metrics());
   copy(rank.history->current().state(), rank.arena->state());
-  return {std::string(transport->name()), master.ending(), master.divergence(), master.leases()};
+  return {std::string(transport->name()), master.ending(), master.divergence(), master.leases(), transport->copied_bytes()};
 }
 
 /// Everything after the set-up. All ranks return the exit code of rank 0.

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "apam/exchange/weight_history.h"
@@ -67,6 +68,12 @@ struct Delivery {
   ConstSpan<float> weights{};  ///< of version reply.version; empty for a stop. Valid until the pull() after the next push()
 };
 
+/// A worker that will send nothing more, although it was not stopped.
+struct Departure {
+  int worker = 0;
+  std::string why;
+};
+
 /// The master's side. One thread calls it.
 class MasterTransport {
  public:
@@ -86,8 +93,14 @@ class MasterTransport {
   /// worker answers as always, with its gradient or with a header that is marked as cancelled. A transport may do nothing.
   virtual void cancel(int /*worker*/, std::int64_t /*computed_at*/) {}
 
+  /// Workers that have gone since the last call, each once, after poll() has returned all that they had sent. Does not wait.
+  virtual std::span<const Departure> departed() { return {}; }
+
   /// Returns when all replies are sent. Called once, after every worker got a stop.
   virtual void finish() = 0;
+
+  /// Bytes of contributions and weights that the transport has moved so far, on both sides; 0 if all are read where they are.
+  virtual std::int64_t copied_bytes() const { return 0; }
 };
 
 /// A worker's side. One thread calls it.

@@ -201,6 +201,22 @@ List describe(TrainOptions& options) {
                       "the latest",
               .least = 1,
               .most = exchange::ArtificialDelay::kMostDelay}));
+  list.push_back(agreed(
+      {.name = "--transport",
+       .field = &options.transport,
+       .group = "Exchange",
+       .help =
+           "async, sync: shared: gradients and weights stay in memory that all ranks of one host share; mpi: messages; auto: "
+           "shared if all ranks are on one host and compute on the CPU, else mpi",
+       .choices = {"auto", "shared", "mpi"}}));
+  list.push_back({.name = "--master-threads",
+                  .field = &options.master_threads,
+                  .group = "Exchange",
+                  .unit = "N",
+                  .help = "async: threads of the master for updates",
+                  .otherwise = "the cores that workers leave, at least 1",
+                  .least = 1,
+                  .most = kMostThreads});
   add_optimizer(list, options);
   add_learning_rate(list, options);
   add_schedule(list, options);

@@ -36,6 +36,8 @@ struct TrainOptions {
 
   std::string exchange = "local";
   std::int64_t max_delay = 1;
+  std::string transport = "auto";
+  int master_threads = 0;  // 0: chosen by thread_budget.h
 
   std::string optimizer = "amsgrad";
   double learning_rate = 1e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;

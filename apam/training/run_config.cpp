@@ -52,6 +52,19 @@ std::string describe_policy(const TrainOptions& options) {
   return text;
 }
 
+/// "transport: shared memory, 673.2 MiB (15 versions of the model and 12 contributions)"
+std::string describe_transport(const TrainOptions& options, const RunPlan& plan) {
+  std::string text = "transport: " + plan.transport;
+  if (plan.shared_bytes > 0) {
+    const bool async = options.exchange == "async";
+    const std::string versions = async ? fmt::format("{} versions of the model and ", plan.history.slots) : "";
+    text += fmt::format(", {:.1f} MiB ({}{} contributions)", in_mib(plan.shared_bytes), versions,
+                        async ? plan.budget.workers : plan.budget.ranks);
+  }
+  if (!plan.no_shared_memory.empty()) text += fmt::format("; no shared memory: {}", plan.no_shared_memory);
+  return text;
+}
+
 }  // namespace
 
 Json describe_options(const TrainOptions& options) {
@@ -83,6 +96,9 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["threads"] = plan.budget.threads;
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
+  if (!plan.transport.empty()) config["transport"] = plan.transport;
+  config["no_shared_memory"] = plan.no_shared_memory.empty() ? Json() : Json(json_text(plan.no_shared_memory));
+  config["shared_memory_bytes"] = plan.shared_bytes;
   config["weight_history_bytes"] = plan.history_bytes();
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
@@ -115,6 +131,7 @@ std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
         fmt::format("\nartificial delay: each gradient is computed on one of the last {} versions of the weights ({:.1f} MiB)",
                     options.max_delay, in_mib(plan.history_bytes()));
   }
+  if (!plan.transport.empty()) text += "\n" + describe_transport(options, plan);
   if (plan.policy) text += fmt::format("\nstaleness policy: {}", describe_policy(options));
   if (options.exchange == "async") {
     text += fmt::format("\nweight history: {} versions, {:.1f} MiB (a version per worker, {} for evaluations, 2 for updates)",

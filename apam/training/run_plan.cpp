@@ -105,9 +105,19 @@ void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_
   plan.schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : plan.updates_per_epoch;
 }
 
+/// Options that only one exchange has.
+void check_exchange(const TrainOptions& options) {
+  const bool async = options.exchange == "async";
+  require<UsageError>(options.exchange != "local" || options.transport == "auto",
+                      "--transport {}: is for --exchange async and sync, got local", options.transport);
+  require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
+                      options.master_threads, options.exchange);
+}
+
 }  // namespace
 
 RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, const PackObserver& observer) {
+  check_exchange(options);
   RunPlan plan;
   plan.budget = budget;
   plan.exec = exec_options(options.machine, budget.threads);

@@ -31,6 +31,9 @@ struct RunPlan {
   std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
   std::int64_t batches = 0;                                 ///< mini-batches of the run
   std::int64_t updates_per_epoch = 1;                       ///< rounded up
+  std::string transport;                                    ///< between ranks: "shared memory", "mpi (host buffers)"
+  std::string no_shared_memory;                             ///< why --transport auto chose messages
+  std::size_t shared_bytes = 0;                             ///< memory of the transport "shared memory"
   ExecOptions exec;                                         ///< with budget.threads
   std::vector<std::string> warnings;                        ///< about the data, one line each
 

@@ -88,6 +88,9 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["max_delay"] = options.max_delay;
   json["weight_history_bytes"] = plan.history_bytes();
   json["transport"] = summary.exchange.transport;
+  json["copied_bytes"] = summary.exchange.copied_bytes ? Json(*summary.exchange.copied_bytes) : Json();
+  json["shared_memory_bytes"] = plan.shared_bytes;
+  json["master_threads"] = plan.budget.master_threads;
   json["ranks"] = plan.budget.ranks;
   json["threads"] = plan.budget.threads;
   json["seed"] = options.seed;

@@ -23,6 +23,7 @@ struct ExchangeResult {
   exchange::Ending ending{};
   std::optional<exchange::Divergence> divergence{};  ///< the first, even if the run continued
   std::optional<exchange::LeaseCounts> leases{};     ///< nothing: synchronous training has none
+  std::optional<std::int64_t> copied_bytes{};        ///< of contributions and weights, by the transport; nothing: not counted
 };
 
 struct RunSummary {

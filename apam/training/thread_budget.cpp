@@ -39,7 +39,7 @@ ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exc
   }
   const int threads = budget.threads_by_rank[static_cast<std::size_t>(rank)];
   budget.threads = mine.computes ? threads : most;
-  budget.master_threads = mine.computes ? 1 : threads;
+  budget.master_threads = mine.computes ? 1 : options.master_threads > 0 ? options.master_threads : threads;
   budget.eval_threads = options.exchange == "local" ? budget.threads : 1;
   const int cores = mine.cores.count();
   budget.all_threads = requested > 0 ? std::max(requested, std::min(here, cores)) : std::max(cores, budget.eval_threads);

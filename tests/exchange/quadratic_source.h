@@ -37,6 +37,9 @@ class QuadraticSource final : public GradientSource {
   const engine::ParameterArena& arena() const override { return arena_; }
   void on_gradient_ready(std::function<void(engine::ParameterId)> callback) override { ready_ = std::move(callback); }
 
+  /// From now on the contribution is there.
+  void use_outgoing(Span<float> outgoing) { arena_.use_outgoing(outgoing); }
+
   float target(std::int64_t batch, int row, std::size_t element) const;
   const std::vector<std::int64_t>& prepared() const { return prepared_; }  // batches, in order
   const std::vector<std::int64_t>& computed() const { return computed_; }

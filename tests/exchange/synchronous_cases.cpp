@@ -7,9 +7,10 @@
 namespace apam::exchange::test {
 
 RankResult train_rank(AllReduce& all_reduce, const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
-                      const Schedule& schedule, std::size_t bucket_floats, float bend) {
+                      const Schedule& schedule, std::size_t bucket_floats, float bend, Span<float> outgoing) {
   RankResult result;
   QuadraticSource source(quadratic);
+  if (!outgoing.empty()) source.use_outgoing(outgoing);
   if (all_reduce.rank() != 0) source.arena().weights().host()[0] = -99.0F;  // must be replaced by rank 0's
   result.recorder.then = [&](const UpdateRecord& record) {
     if (record.update == 2) source.arena().weights().host()[0] += bend;

@@ -12,9 +12,10 @@ struct RankResult {
   Recorder recorder;
 };
 
-/// One rank's part of a run. `bend` is added to a weight of this rank after update 2, to break its replica.
+/// One rank's part of a run. `bend` is added to a weight of this rank after update 2, to break its replica. `outgoing`: where
+/// its contribution is; empty: in its own memory.
 RankResult train_rank(AllReduce& all_reduce, const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
-                      const Schedule& schedule, std::size_t bucket_floats, float bend = 0.0F);
+                      const Schedule& schedule, std::size_t bucket_floats, float bend = 0.0F, Span<float> outgoing = {});
 
 /// Compares with local training on the same batches: weights and losses within what SGD of `learning_rate` can round,
 /// counts exactly.

@@ -132,17 +132,21 @@ class Local(ProgramTest):
 class Ranks(ProgramTest):
     def test_one_asynchronous_worker_is_local_training(self):
         # Without and with running statistics, in both types.
-        for net, precision in (("allcnn", "float32"), ("resnet18", "float32"), ("resnet18", "bf16")):
-            options = ["--net", net, "--precision", precision]
+        cases = (("allcnn", "float32", "auto"), ("resnet18", "float32", "shared"), ("resnet18", "float32", "mpi"), ("resnet18", "bf16", "auto"))
+        for net, precision, transport in cases:
+            options = ["--net", net, "--precision", precision, "--overwrite"]
             local = self.train(f"{net}-{precision}-local", *options)
-            alone = self.train(f"{net}-{precision}-async", *options, "--exchange", "async", ranks=2)
+            alone = self.train(f"{net}-{precision}-async", *options, "--exchange", "async", "--transport", transport,
+                               "--master-threads", "2", ranks=2)
             self.assertEqual(alone.config["precision"], precision)
             self.assertEqual(alone.sha256(), local.sha256(), net)
             self.assertEqual(alone.evaluations(), local.evaluations(), net)
             self.assertEqual((alone.path / "model.safetensors").read_bytes(), (local.path / "model.safetensors").read_bytes(), net)
             self.assertEqual(alone.summary["staleness"], {"mean": 0, "max": 0, "histogram": [UPDATES]})
             self.assertEqual(alone.summary["ranks"], 2)
-            self.assertIn("mpi", alone.summary["transport"])
+            name = "mpi (host buffers)" if transport == "mpi" else "shared memory"
+            self.assertEqual((alone.config["transport"], alone.summary["transport"]), (name, name))
+            self.assertEqual((alone.config["master_threads"], alone.summary["master_threads"]), (2, 2))
             ran = {(k["op"], k["pass"]) for k in alone.summary["kernels"]}  # on the master and on the worker
             self.assertLessEqual({("optimizer_step", "update"), ("conv2d", "backward_weight")}, ran)
 
@@ -165,7 +169,8 @@ class Ranks(ProgramTest):
     def test_an_asynchronous_run_depends_only_on_the_order_of_arrival(self):
         for net in ("resnet18", "allcnn"):
             options = ["--net", net, "--exchange", "async", "--epochs", "3", "--log-every", "5"]
-            run = self.train(net, *options, ranks=3)
+            transport = {"resnet18": "shared", "allcnn": "mpi"}[net]
+            run = self.train(net, *options, "--transport", transport, ranks=3)
             arrivals = [worker for m in run.metrics if m["event"] == "train" for worker in m["workers"]]
             self.assertEqual(len(arrivals), 3 * UPDATES)
             self.assertEqual([arrivals.count(w) for w in (0, 1)], run.summary["updates_by_worker"])
@@ -201,10 +206,38 @@ class Ranks(ProgramTest):
             self.assertEqual(process.returncode, 2)
             self.assertIn(words, process.stderr)
 
+    def test_ranks_of_one_host_copy_nothing(self):
+        run = self.train("a", "--exchange", "async", ranks=3)
+        self.assertEqual(run.summary["transport"], "shared memory")
+        self.assertEqual(run.summary["copied_bytes"], 0)
+        self.assertIsNone(run.config["no_shared_memory"])
+        # The formula of docs/protocol.md, for two workers.
+        pages = lambda size: (size + 4095) // 4096 * 4096
+        versions = run.config["weight_history_bytes"]
+        contributions = run.summary["shared_memory_bytes"] - 4096 - 4096 - pages(versions)
+        state = contributions // 2
+        self.assertEqual(contributions, 2 * pages(state))
+        self.assertGreaterEqual(state, 4 * run.config["parameters"])
+        self.assertGreaterEqual(versions // state, 3)
+        process = call(*TRAIN, "--exchange", "async", "--out", self.folder / "b", ranks=3)
+        self.assertIn(f"transport: shared memory, {run.summary['shared_memory_bytes'] / 2**20:.1f} MiB", process.stderr)
+
+    def test_messages_are_counted(self):
+        run = self.train("a", "--exchange", "async", "--transport", "mpi", ranks=2)
+        self.assertEqual(run.summary["shared_memory_bytes"], 0)
+        # A version goes to the worker before each of its gradients. AllCNN has no statistics, so both have the same size.
+        self.assertEqual(run.summary["copied_bytes"] % (2 * UPDATES), 0)
+        self.assertGreaterEqual(run.summary["copied_bytes"], 2 * UPDATES * 4 * run.config["parameters"])
+        self.assertEqual(self.train("local").summary["copied_bytes"], 0)
+
     def test_synchronous_ranks(self):
         alone = self.train("one", "--exchange", "sync", ranks=1)
         self.assertEqual(alone.sha256(), self.train("local").sha256())
         two = self.train("two", "--exchange", "sync", ranks=2)
+        self.assertEqual(two.summary["transport"], "shared memory")
+        messages = self.train("messages", "--exchange", "sync", "--transport", "mpi", ranks=2)
+        self.assertIn("mpi", messages.summary["transport"])
+        self.assertEqual(messages.sha256(), two.sha256())  # a sum of two has one order
         self.assertEqual(two.summary["updates"], UPDATES)
         self.assertEqual(two.summary["staleness"]["max"], 0)
         self.assertEqual(two.config["ranks"], 2)

@@ -43,6 +43,9 @@ void run_master(MasterState& state, MasterTransport& transport, Control& control
       const std::size_t together = std::min<std::size_t>(arrived.size() - taken, MasterState::kMostTogether);
       for (const GradientMessage& message : arrived.subspan(taken, together)) events.emplace_back(GradientReady{message});
       taken += together;
+      if (taken == arrived.size()) {
+        for (const Departure& one : transport.departed()) events.emplace_back(Departed{one.worker, one.why});
+      }
       if (events.empty()) events.emplace_back(Tick{});
       take(events);
     } while (taken < arrived.size());

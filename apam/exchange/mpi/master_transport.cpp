@@ -74,6 +74,7 @@ class MpiMasterTransport final : public MasterTransport {
           "MPI_Isend of a reply");
     if (!version) return;
     slot.version = version;
+    copied_bytes_ += static_cast<std::int64_t>(weights.size_bytes());
     check(MPI_Isend(weights.data(), count(sizes_.weights, "weights"), MPI_FLOAT, rank_of(worker), kWeights, communicator_.get(),
                     requests_.place(place(worker, kWeightsSend))),
           "MPI_Isend of weights");
@@ -87,6 +88,8 @@ class MpiMasterTransport final : public MasterTransport {
                     requests_.place(place(worker, kCancelSend))),
           "MPI_Isend of a cancellation");
   }
+
+  std::int64_t copied_bytes() const override { return copied_bytes_; }
 
   void finish() override {
     Backoff backoff;
@@ -127,6 +130,7 @@ class MpiMasterTransport final : public MasterTransport {
           break;
         case kValuesReceive:
           slot.values_bytes = bytes;
+          copied_bytes_ += bytes;
           break;
         default:
           continue;  // a send
@@ -157,6 +161,7 @@ class MpiMasterTransport final : public MasterTransport {
   std::unique_ptr<std::vector<Slot>> slots_;
   std::vector<GradientMessage> arrived_;  // complete, not yet handed out
   std::vector<GradientMessage> handed_;
+  std::int64_t copied_bytes_ = 0;
 };
 
 }  // namespace

@@ -1,0 +1,106 @@
+#include "apam/exchange/shared/ranks.h"
+
+#include <array>
+#include <charconv>
+#include <optional>
+
+#include "kernels/runtime/host_name.h"
+
+namespace apam::exchange::shared {
+namespace {
+
+/// A step of the set-up that may fail on any rank: gathers what it returns, or throws the first failure on all ranks.
+template <class Step>
+std::vector<std::string> gather_results(const GatherTexts& gather, Step&& step) {
+  std::string mine;
+  try {
+    mine = fmt::format("+{}", step());
+  } catch (const Error& error) {
+    mine = fmt::format("-{}", error.what());
+  }
+  std::vector<std::string> all = gather(mine);
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    const bool failed = all[rank].empty() || all[rank].front() != '+';
+    if (failed) fail<NotShared>("rank {}: {}", rank, all[rank].empty() ? "" : all[rank].substr(1));
+    all[rank].erase(0, 1);
+  }
+  return all;
+}
+
+std::int64_t process_from(const std::string& text) {
+  std::int64_t process = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), process);
+  require<ExchangeError>(error == std::errc{} && end == text.data() + text.size() && process > 0,
+                         "shared memory: '{}' is no number of a process", text);
+  return process;
+}
+
+/// Memory, a view of it as View (segment.h, all_reduce.h), and the processes of all ranks.
+template <class View>
+struct Shared {
+  SharedMemory memory;
+  std::optional<View> view;
+  std::vector<std::int64_t> processes;
+};
+
+template <class View, class Layout>
+Shared<View> share(int rank, int ranks, const Layout& layout, const GatherTexts& gather) {
+  constexpr std::string_view kName = "apam exchange";
+  const std::vector<std::string> hosts = gather(host_name());
+  require<InputError>(hosts.size() == static_cast<std::size_t>(ranks), "shared memory: {} ranks, expected {}", hosts.size(),
+                      ranks);
+  for (std::size_t r = 1; r < hosts.size(); ++r) {
+    require<NotShared>(hosts[r] == hosts[0], "rank {}: is on host {}, rank 0 is on {}", r, hosts[r], hosts[0]);
+  }
+  Shared<View> shared;
+  SharedMemory& memory = shared.memory;
+  const auto all = [&] { return std::span(memory.data(), memory.size_bytes()); };
+  const auto addresses = gather_results(gather, [&]() -> std::string {
+    if (rank != 0) return {};
+    memory = SharedMemory::create(kName, layout.bytes());
+    shared.view = View::create(all(), layout);
+    return memory.address();
+  });
+  const auto processes = gather_results(gather, [&] {
+    if (rank != 0) {
+      memory = SharedMemory::attach(kName, addresses[0]);
+      shared.view = View::open(all(), layout);
+    }
+    return fmt::format("{}", ProcessWatch::this_process());
+  });
+  for (const std::string& text : processes) shared.processes.push_back(process_from(text));
+  return shared;
+}
+
+/// The last step, with `finish` on every rank: after it all ranks have attached and watch each other.
+template <class Finish>
+ProcessWatch watch(SharedMemory& memory, std::span<const std::int64_t> processes, const GatherTexts& gather, Finish&& finish) {
+  std::optional<ProcessWatch> others;
+  gather_results(gather, [&]() -> std::string {
+    others.emplace(processes);
+    finish();
+    return {};
+  });
+  memory.withdraw();
+  return *std::move(others);
+}
+
+}  // namespace
+
+SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather) {
+  auto [memory, segment, processes] = share<Segment>(rank, layout.workers + 1, layout, gather);
+  const std::span<const std::int64_t> all = processes;
+  ProcessWatch others = watch(memory, rank == 0 ? all.subspan(1) : all.first(1), gather, [&memory = memory, &layout, rank] {
+    if (rank != 0) memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
+  });
+  return {std::move(memory), *segment, std::move(others)};
+}
+
+SharedPeer share_memory(int rank, const GroupLayout& layout, const GatherTexts& gather) {
+  auto [memory, group, processes] = share<Group>(rank, layout.ranks, layout, gather);
+  processes.erase(processes.begin() + rank);
+  ProcessWatch others = watch(memory, processes, gather, [] {});
+  return {std::move(memory), *group, std::move(others)};
+}
+
+}  // namespace apam::exchange::shared

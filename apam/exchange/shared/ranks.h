@@ -1,0 +1,46 @@
+// Sets up the memory that all ranks of a training share: rank 0 creates it, the others attach.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apam/exchange/error.h"
+#include "apam/exchange/shared/all_reduce.h"
+#include "apam/exchange/shared/transports.h"
+#include "kernels/runtime/shared_memory.h"
+
+namespace apam::exchange::shared {
+
+/// The ranks cannot share memory. The text is the same on all ranks: "rank 2: is on host b, rank 0 is on a".
+class NotShared : public ExchangeError {
+ public:
+  using ExchangeError::ExchangeError;
+};
+
+/// All-gather: the text of each rank, by rank. Collective.
+using GatherTexts = std::function<std::vector<std::string>(std::string_view text)>;
+
+/// What a rank of asynchronous training needs for its transport. The memory is in use until the last rank has ended.
+struct SharedRank {
+  SharedMemory memory;
+  Segment segment;
+  ProcessWatch others;  ///< rank 0: of the workers, by worker; others: of rank 0
+};
+
+/// Collective. On ranks other than 0 the versions are read-only. If a rank is on another host or the system of a rank refuses,
+/// all ranks throw the same NotShared.
+SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather);
+
+/// What a rank of synchronous training needs for its all-reduce.
+struct SharedPeer {
+  SharedMemory memory;
+  Group group;
+  ProcessWatch others;  ///< of all other ranks
+};
+
+/// Collective, with the same errors.
+SharedPeer share_memory(int rank, const GroupLayout& layout, const GatherTexts& gather);
+
+}  // namespace apam::exchange::shared

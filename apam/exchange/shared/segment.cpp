@@ -1,0 +1,112 @@
+#include "apam/exchange/shared/segment.h"
+
+#include <algorithm>
+#include <limits>
+#include <new>
+
+#include "apam/exchange/error.h"
+
+namespace apam::exchange::shared {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::uint64_t kMagic = 0x6d61706178653031;  // changes with the layout of Control and Mailbox
+
+static_assert(sizeof(Control) <= kPage && sizeof(Mailbox) == 256, "the formula in segment.h");
+static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<Reply>);
+
+constexpr std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+std::size_t mailbox_bytes(int workers) { return pages(static_cast<std::size_t>(workers) * sizeof(Mailbox)); }
+
+std::size_t contribution_bytes(const HistoryLayout& history) { return pages(history.state() * sizeof(float)); }
+
+}  // namespace
+
+std::size_t SegmentLayout::bytes() const {
+  require<InputError>(workers >= 1, "shared memory: there must be at least one worker, got {}", workers);
+  constexpr std::size_t kLine = 16;  // floats
+  require<InputError>(history.weights % kLine == 0 && history.statistics % kLine == 0,
+                      "shared memory: {} weights and {} statistics, expected multiples of {}", history.weights,
+                      history.statistics, kLine);
+  const std::size_t before = versions_offset() + pages(history.bytes());
+  const std::size_t each = contribution_bytes(history);
+  require<DeviceError>(each <= (std::numeric_limits<std::size_t>::max() / 2 - before) / static_cast<std::size_t>(workers),
+                       "shared memory: {} contributions of {} bytes are larger than any memory", workers, each);
+  return contribution_offset(workers);
+}
+
+std::size_t SegmentLayout::versions_offset() const { return kPage + mailbox_bytes(workers); }
+
+std::size_t SegmentLayout::versions_bytes() const { return pages(history.bytes()); }
+
+std::size_t SegmentLayout::contribution_offset(int worker) const {
+  return versions_offset() + versions_bytes() + static_cast<std::size_t>(worker) * contribution_bytes(history);
+}
+
+Segment::Segment(std::span<std::byte> memory, const SegmentLayout& layout)
+    : layout_(layout), memory_(memory.data()), control_(reinterpret_cast<Control*>(memory.data())) {
+  require<InputError>(memory.size() == layout.bytes(), "shared memory: {} bytes for a segment of {}", memory.size(),
+                      layout.bytes());
+  const auto past = reinterpret_cast<std::uintptr_t>(memory.data()) % kPage;
+  require<InputError>(past == 0, "shared memory: a segment {} bytes past a multiple of {}, expected 0", past, kPage);
+}
+
+Segment Segment::create(std::span<std::byte> memory, const SegmentLayout& layout) {
+  Segment segment(memory, layout);
+  auto* const control = new (segment.memory_) Control;
+  for (int worker = 0; worker < layout.workers; ++worker) {
+    new (segment.memory_ + kPage + static_cast<std::size_t>(worker) * sizeof(Mailbox)) Mailbox;
+  }
+  control->workers = layout.workers;
+  control->slots = layout.history.slots;
+  control->weights = layout.history.weights;
+  control->statistics = layout.history.statistics;
+  control->magic = kMagic;
+  return segment;
+}
+
+Segment Segment::open(std::span<std::byte> memory, const SegmentLayout& layout) {
+  Segment segment(memory, layout);
+  const Control& control = segment.control();
+  require<ExchangeError>(control.magic == kMagic, "shared memory: a segment with mark {:x}, expected {:x}", control.magic,
+                         kMagic);
+  const bool same = control.workers == layout.workers && control.slots == layout.history.slots &&
+                    control.weights == layout.history.weights && control.statistics == layout.history.statistics;
+  require<ExchangeError>(
+      same, "shared memory: a segment for {} workers and {} versions of {} + {} floats, expected {} and {} of {} + {}",
+      control.workers, control.slots, control.weights, control.statistics, layout.workers, layout.history.slots,
+      layout.history.weights, layout.history.statistics);
+  return segment;
+}
+
+Mailbox& Segment::mailbox(int worker) const {
+  require<ExchangeError>(worker >= 0 && worker < layout_.workers, "shared memory: worker {} of {}", worker, layout_.workers);
+  return *reinterpret_cast<Mailbox*>(memory_ + kPage + static_cast<std::size_t>(worker) * sizeof(Mailbox));
+}
+
+Span<float> Segment::versions() const {
+  return {reinterpret_cast<float*>(memory_ + layout_.versions_offset()), layout_.history.bytes() / sizeof(float)};
+}
+
+ConstSpan<float> Segment::weights(int slot) const {
+  require<ExchangeError>(slot >= 0 && slot < layout_.history.slots, "shared memory: weights in slot {} of {}", slot,
+                         layout_.history.slots);
+  return versions().subspan(static_cast<std::size_t>(slot) * layout_.history.state(), layout_.history.weights);
+}
+
+Span<float> Segment::contribution(int worker) const {
+  require<ExchangeError>(worker >= 0 && worker < layout_.workers, "shared memory: the contribution of worker {} of {}", worker,
+                         layout_.workers);
+  return {reinterpret_cast<float*>(memory_ + layout_.contribution_offset(worker)), layout_.history.state()};
+}
+
+void Segment::close(std::string_view reason) const {
+  if (!control_->closing.close(reason)) return;
+  futex::signal(control_->arrivals);
+  for (int worker = 0; worker < layout_.workers; ++worker) futex::wake_all(mailbox(worker).replied);
+}
+
+void Segment::require_open() const { control_->closing.require_open(); }
+
+}  // namespace apam::exchange::shared

@@ -1,0 +1,171 @@
+// The exchange of asynchronous training, with workers that sleep in place of computing.
+#include <algorithm>
+#include <optional>
+#include <thread>
+
+#include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/mpi/all_gather_strings.h"
+#include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/shared/ranks.h"
+#include "apam/exchange/worker.h"
+#include "bench/exchange/run.h"
+
+namespace apam::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using exchange::mpi::Environment;
+
+/// Sleeps for the time of a computation. The gradient is there from the beginning.
+class SleepingSource final : public exchange::GradientSource {
+ public:
+  SleepingSource(const engine::ParameterArena& arena, const ExchangeSettings& settings)
+      : arena_(arena),
+        compute_(std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::milli>(settings.compute_ms))) {}
+
+  void prepare(const exchange::BatchShare& /*share*/) override {}
+  exchange::GradientHeader compute(const exchange::BatchShare& share) override {
+    std::this_thread::sleep_until(Clock::now() + compute_);
+    return {.batch = share.batch, .rows = 1};
+  }
+  const engine::ParameterArena& arena() const override { return arena_; }
+  void on_gradient_ready(std::function<void(engine::ParameterId)> /*callback*/) override {}
+
+ private:
+  const engine::ParameterArena& arena_;
+  Clock::duration compute_;
+};
+
+/// Measures the calls of a transport. What is between them is the update.
+class TimedTransport final : public exchange::MasterTransport {
+ public:
+  TimedTransport(exchange::MasterTransport& transport, ServiceSeconds& parts) : transport_(transport), parts_(parts) {}
+
+  int workers() const override { return transport_.workers(); }
+  std::string_view name() const override { return transport_.name(); }
+  std::span<const exchange::GradientMessage> poll(exchange::Duration timeout) override {
+    const Timer timer(*this, parts_.wait);
+    return transport_.poll(timeout);
+  }
+  void send(int worker, const exchange::Reply& reply, const exchange::VersionRef& version) override {
+    const Timer timer(*this, parts_.reply);
+    transport_.send(worker, reply, version);
+  }
+  std::span<const exchange::Departure> departed() override { return transport_.departed(); }
+  void finish() override { transport_.finish(); }
+  std::int64_t copied_bytes() const override { return transport_.copied_bytes(); }
+
+ private:
+  class Timer {
+   public:
+    Timer(TimedTransport& owner, double& part) : owner_(owner), part_(part), begin_(Clock::now()) {
+      if (owner_.left_ != Clock::time_point{}) owner_.parts_.update += seconds_between(owner_.left_, begin_);
+    }
+    Timer(const Timer&) = delete;
+    Timer& operator=(const Timer&) = delete;
+    ~Timer() {
+      owner_.left_ = Clock::now();
+      part_ += seconds_between(begin_, owner_.left_);
+    }
+
+   private:
+    TimedTransport& owner_;
+    double& part_;
+    Clock::time_point begin_;
+  };
+
+  exchange::MasterTransport& transport_;
+  ServiceSeconds& parts_;
+  Clock::time_point left_{};
+};
+
+/// Counts passes.
+class PassCounter final : public exchange::Observer {
+ public:
+  explicit PassCounter(ExchangeResult& result) : result_(result) {}
+
+  void on_update(const exchange::UpdateRecord& record) override {
+    // Of a pass of k gradients the records have the places 1 to k: each moves it to the next count.
+    const auto place = static_cast<std::size_t>(record.place);
+    ++result_.passes.at(place - 1);
+    if (place > 1) --result_.passes.at(place - 2);
+  }
+  void on_snapshot(const exchange::StateSnapshot& /*snapshot*/) override {}
+
+ private:
+  ExchangeResult& result_;
+};
+
+/// The master's part. `versions`: memory for the weight history; empty: its own.
+ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::HistoryLayout& layout, Span<float> versions,
+                          const ExchangeSettings& settings) {
+  Exec exec({.threads = settings.master_threads});
+  const engine::ParameterArena arena({}, flat_layout(settings.parameters), engine::ParameterArena::Contents::state);
+  arena.initialize(1);
+  engine::Updater updater(exec, arena, {});
+  updater.choose_kernels(std::min(transport.workers(), kMostTogether));
+  std::optional<exchange::WeightHistory> history;
+  versions.empty() ? history.emplace(Device{}, layout) : history.emplace(versions, layout);
+  history->publish_first(arena.state());
+  ExchangeResult result{.transport = std::string(transport.name())};
+  PassCounter passes(result);
+  exchange::MasterState master(updater, *history,
+                               {.workers = transport.workers(), .schedule = {.total_updates = settings.updates}});
+  TimedTransport timed(transport, result.parts);
+  exchange::NullControl control;
+  const auto begin = Clock::now();
+  exchange::run_master(master, timed, control, passes);
+  result.seconds = seconds_between(begin, Clock::now());
+  result.copied_bytes = transport.copied_bytes();
+  result.mean_staleness = master.staleness().mean();
+  result.max_staleness = master.staleness().max();
+  return result;
+}
+
+void run_worker(exchange::WorkerTransport& transport, const engine::ParameterArena& arena, int worker,
+                const ExchangeSettings& settings) {
+  fill_gradient(worker, arena.gradients());
+  SleepingSource source(arena, settings);
+  exchange::NullControl control;
+  exchange::Worker(source).run(transport, control);
+}
+
+exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayout& model) {
+  return {model.weights_size(), model.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)};
+}
+
+}  // namespace
+
+ExchangeResult run_messages(const Environment& environment, const ExchangeSettings& settings) {
+  const engine::ParameterLayout model = flat_layout(settings.parameters);
+  const exchange::mpi::MessageSizes sizes{model.weights_size() + model.statistics_size(), model.weights_size()};
+  if (environment.rank() == 0) {
+    const auto transport = exchange::mpi::make_master_transport(environment, sizes);
+    return run_master(*transport, history_layout(environment.ranks() - 1, model), {}, settings);
+  }
+  const engine::ParameterArena arena({}, model);
+  const auto transport = exchange::mpi::make_worker_transport(environment, sizes, arena.weights());
+  run_worker(*transport, arena, environment.rank() - 1, settings);
+  return {};
+}
+
+ExchangeResult run_shared(const Environment& environment, const ExchangeSettings& settings) {
+  namespace shared = exchange::shared;
+  const engine::ParameterLayout model = flat_layout(settings.parameters);
+  const int workers = environment.ranks() - 1;
+  const shared::SegmentLayout layout{workers, history_layout(workers, model)};
+  const shared::SharedRank rank = shared::share_memory(
+      environment.rank(), layout, [&](std::string_view text) { return all_gather_strings(environment, text); });
+  if (environment.rank() == 0) {
+    const auto transport = shared::make_master_transport(rank.segment, &rank.others);
+    return run_master(*transport, layout.history, rank.segment.versions(), settings);
+  }
+  const int worker = environment.rank() - 1;
+  engine::ParameterArena arena({}, model, engine::ParameterArena::Contents::none);
+  arena.use_outgoing(rank.segment.contribution(worker));
+  const auto transport = shared::make_worker_transport(rank.segment, worker, &rank.others);
+  run_worker(*transport, arena, worker, settings);
+  return {};
+}
+
+}  // namespace apam::bench

@@ -1,0 +1,483 @@
+// The exchange through shared memory: between threads, and between processes that end as they like.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <thread>
+
+#include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/error.h"
+#include "apam/exchange/local/run_threads.h"
+#include "apam/exchange/shared/ranks.h"
+#include "apam/exchange/worker.h"
+#include "tests/exchange/support.h"
+#include "tests/support/throws.h"
+
+namespace apam::exchange::test {
+namespace {
+
+using namespace shared;
+using std::chrono::milliseconds;
+using support::throws;
+
+const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
+
+SegmentLayout layout_for(int workers) { return {workers, history_layout(kModel, workers)}; }
+
+/// Memory for the threads of this process and the children that it forks.
+struct Local {
+  explicit Local(int workers)
+      : layout(layout_for(workers)),
+        memory(SharedMemory::anonymous("test", layout.bytes())),
+        segment(Segment::create({memory.data(), memory.size_bytes()}, layout)) {}
+
+  SegmentLayout layout;
+  SharedMemory memory;
+  Segment segment;
+};
+
+/// A master over the versions of a segment.
+struct SharedMaster {
+  SharedMaster(const Segment& segment, const Schedule& schedule, const engine::OptimizerOptions& options = amsgrad(0.01))
+      : arena({}, quadratic_layout(kModel), engine::ParameterArena::Contents::state),
+        updater(exec, arena, options),
+        history(segment.versions(), segment.layout().history) {
+    arena.initialize(0);
+    history.publish_first(arena.state());
+    master.emplace(updater, history, MasterOptions{.workers = segment.layout().workers, .schedule = schedule});
+  }
+
+  std::vector<float> state() const { return values(history.current().state()); }
+
+  Exec exec = plain_exec();
+  engine::ParameterArena arena;
+  engine::Updater updater;
+  WeightHistory history;
+  std::optional<MasterState> master;
+  Recorder recorder;
+  ScriptedControl control;
+};
+
+struct ThreadedRun {
+  ThreadedRun(const std::vector<milliseconds>& delays, const Schedule& schedule)
+      : local(static_cast<int>(delays.size())), rank(local.segment, schedule), sources(make_sources(kModel, delays)) {}
+
+  void train() {
+    const auto transport = make_master_transport(local.segment);
+    std::vector<std::function<void()>> bodies{[&] { run_master(*rank.master, *transport, rank.control, rank.recorder); }};
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      const int worker = static_cast<int>(i);
+      sources[i]->use_outgoing(local.segment.contribution(worker));
+      bodies.emplace_back([this, i, worker] {
+        NullControl none;
+        Worker(*sources[i]).run(*make_worker_transport(local.segment, worker), none);
+      });
+    }
+    run_threads(bodies, [&](const std::string& reason) { local.segment.close(reason); });
+    copied_bytes = transport->copied_bytes();
+  }
+
+  Local local;
+  SharedMaster rank;
+  std::vector<std::unique_ptr<QuadraticSource>> sources;
+  std::int64_t copied_bytes = -1;
+};
+
+TEST(SharedSegment, HasTheSizeOfTheFormula) {
+  constexpr std::size_t kPage = 4096;
+  const auto rounded = [](std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; };
+  for (const int workers : {1, 2, 12, 40}) {
+    const HistoryLayout history{
+        .weights = 11'173'968, .statistics = 9600, .window = 1, .slots = HistoryLayout::slots_for(workers, 1)};
+    const std::size_t state = (11'173'968 + 9600) * sizeof(float);
+    const auto n = static_cast<std::size_t>(workers);
+    EXPECT_EQ((SegmentLayout{workers, history}.bytes()),
+              kPage + rounded(n * 256) + rounded((n + 3) * state) + n * rounded(state));
+  }
+}
+
+TEST(SharedSegment, PartsDoNotOverlap) {
+  const Local local(3);
+  const auto* const begin = reinterpret_cast<const float*>(local.memory.data());
+  const auto offset = [&](const float* at) { return static_cast<std::size_t>(at - begin) * sizeof(float); };
+  const Span<float> versions = local.segment.versions();
+  EXPECT_GE(offset(versions.data()), reinterpret_cast<std::byte*>(&local.segment.mailbox(2) + 1) - local.memory.data());
+  EXPECT_EQ(offset(versions.data()) % 4096, 0U) << "read-only by pages";
+  EXPECT_EQ(local.layout.versions_bytes() % 4096, 0U);
+  std::size_t end = offset(versions.data() + versions.size());
+  for (int worker = 0; worker < 3; ++worker) {
+    const Span<float> contribution = local.segment.contribution(worker);
+    EXPECT_GE(offset(contribution.data()), std::max(end, local.layout.versions_offset() + local.layout.versions_bytes()));
+    end = offset(contribution.data() + contribution.size());
+  }
+  EXPECT_LE(end, local.memory.size_bytes());
+  EXPECT_EQ(local.segment.weights(1).data(), versions.data() + local.layout.history.state());
+  EXPECT_THROW(static_cast<void>(local.segment.mailbox(3)), ExchangeError);
+  EXPECT_THROW(static_cast<void>(local.segment.weights(5)), ExchangeError);
+}
+
+TEST(SharedSegment, RefusesOtherLayouts) {
+  const Local local(3);
+  SegmentLayout other = local.layout;
+  other.history.weights += 16;
+  other.history.statistics -= 16;
+  EXPECT_TRUE(throws<ExchangeError>({"3 workers"}, [&] {
+    Segment::open({local.memory.data(), local.memory.size_bytes()}, other);
+  }));
+  EXPECT_THROW(Segment::open({local.memory.data(), 4096}, local.layout), InputError);
+  const SharedMemory zeros = SharedMemory::anonymous("test", local.layout.bytes());
+  EXPECT_TRUE(throws<ExchangeError>({"mark"}, [&] { Segment::open({zeros.data(), zeros.size_bytes()}, local.layout); }));
+  other.history.weights = 17;
+  EXPECT_TRUE(throws<InputError>({"17", "16"}, [&] { static_cast<void>(other.bytes()); }));
+  EXPECT_THROW(static_cast<void>(SegmentLayout{0, local.layout.history}.bytes()), InputError);
+  EXPECT_THROW(static_cast<void>(SegmentLayout{1 << 30, {.weights = std::size_t{1} << 40U}}.bytes()), DeviceError);
+}
+
+TEST(SharedThreads, OneWorkerIsLocalTrainingToTheBit) {
+  ThreadedRun run({milliseconds(0)}, {25, 10});
+  run.train();
+  Recorder local;
+  EXPECT_EQ(run.rank.state(), train_direct(kModel, amsgrad(0.01), {25, 10}, local));
+  EXPECT_EQ(run.rank.recorder.states, local.states);
+  EXPECT_EQ(run.copied_bytes, 0);
+}
+
+TEST(SharedThreads, GiveTheBitsOfTheirOrderOfArrival) {
+  ThreadedRun run({milliseconds(0), milliseconds(1), milliseconds(5)}, {200});
+  run.train();
+  expect_lawful(run.rank.recorder, run.rank.master->staleness(), 3, 200);
+  EXPECT_EQ(run.rank.state(), replay(kModel, amsgrad(0.01), 3, run.rank.recorder.passes()));
+  EXPECT_EQ(run.copied_bytes, 0);
+}
+
+TEST(SharedThreads, CountWhatIsCopied) {
+  ThreadedRun run({milliseconds(0)}, {7});
+  Local elsewhere(1);
+  const auto transport = make_master_transport(run.local.segment);
+  const std::vector<std::function<void()>> bodies{
+      [&] { run_master(*run.rank.master, *transport, run.rank.control, run.rank.recorder); },
+      [&] {
+        NullControl none;
+        Worker(*run.sources[0]).run(*make_worker_transport(run.local.segment, 0), none);
+      }};
+  run_threads(bodies, [&](const std::string& reason) { run.local.segment.close(reason); });
+  EXPECT_EQ(transport->copied_bytes(), 7 * static_cast<std::int64_t>(run.rank.arena.state().size_bytes()));
+  EXPECT_EQ(run.rank.state(), replay(kModel, amsgrad(0.01), 1, run.rank.recorder.passes()));
+}
+
+TEST(SharedThreads, AFailureOfOneEndsAll) {
+  ThreadedRun run(std::vector<milliseconds>(3), {1000});
+  run.rank.recorder.then = [](const UpdateRecord& record) {
+    if (record.update == 10) throw InputError("the disk is full");
+  };
+  EXPECT_TRUE(throws<InputError>({"the disk is full"}, [&] { run.train(); }));
+  EXPECT_TRUE(throws<ExchangeError>({"closed", "the disk is full"}, [&] { run.local.segment.require_open(); }));
+}
+
+TEST(SharedThreads, ASignalStopsAll) {
+  ThreadedRun run(std::vector<milliseconds>(3), {100000});
+  run.rank.recorder.then = [&](const UpdateRecord& record) {
+    if (record.update == 20) run.rank.control.signal = 2;
+  };
+  run.train();
+  EXPECT_TRUE(run.rank.master->done());
+  EXPECT_EQ(run.rank.master->ending().why, Ending::Why::interrupted);
+}
+
+/// The master's side, driven step by step.
+struct Steps {
+  explicit Steps(int workers) : local(workers), rank(local.segment, {100}), transport(make_master_transport(local.segment)) {}
+  void welcome() {
+    for (int worker = 0; worker < transport->workers(); ++worker) transport->send(worker, {}, rank.history.current());
+  }
+
+  Local local;
+  SharedMaster rank;
+  std::unique_ptr<MasterTransport> transport;
+};
+
+TEST(SharedTransport, DeliversVersionsInPlace) {
+  Steps steps(2);
+  const auto worker = make_worker_transport(steps.local.segment, 1);
+  steps.welcome();
+  const Delivery delivery = worker->pull();
+  EXPECT_EQ(delivery.weights.data(), steps.rank.history.current().weights().data());
+  EXPECT_EQ(delivery.weights.size(), steps.rank.arena.weights().size());
+}
+
+TEST(SharedTransport, ReturnsGradientsInOrderOfArrival) {
+  Steps steps(3);
+  steps.welcome();
+  std::vector<std::unique_ptr<WorkerTransport>> workers;
+  for (int i = 0; i < 3; ++i) {
+    workers.push_back(make_worker_transport(steps.local.segment, i));
+    workers.back()->pull();
+  }
+  EXPECT_TRUE(steps.transport->poll(milliseconds(1)).empty());
+  steps.local.segment.control().tickets = 0xffffffffU;  // wraps around after the first
+  for (const int i : {2, 0, 1}) {
+    workers[static_cast<std::size_t>(i)]->push({.batch = i}, steps.local.segment.contribution(i));
+  }
+  std::vector<int> order;
+  for (const GradientMessage& message : steps.transport->poll(milliseconds(1))) {
+    order.push_back(message.worker);
+    EXPECT_EQ(message.header.batch, message.worker);
+    EXPECT_EQ(message.values.data(), steps.local.segment.contribution(message.worker).data());
+  }
+  EXPECT_EQ(order, (std::vector<int>{2, 0, 1}));
+  EXPECT_TRUE(steps.transport->poll(milliseconds(1)).empty());
+}
+
+TEST(SharedTransport, ACancelledComputationHasNoValues) {
+  Steps steps(1);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
+  steps.welcome();
+  worker->pull();
+  EXPECT_FALSE(worker->cancelled(0));
+  steps.transport->cancel(0, 0);
+  EXPECT_TRUE(worker->cancelled(0));
+  EXPECT_FALSE(worker->cancelled(1));
+  EXPECT_TRUE(throws<ExchangeError>(
+      {"worker 0", "1 floats"}, [&] { worker->push({.cancelled = 1}, steps.local.segment.contribution(0).subspan(0, 1)); }));
+  worker->push({.batch = 4, .cancelled = 1}, {});
+  const auto messages = steps.transport->poll(milliseconds(1));
+  ASSERT_EQ(messages.size(), 1U);
+  EXPECT_EQ(messages[0].header.batch, 4);
+  EXPECT_TRUE(messages[0].values.empty());
+}
+
+TEST(SharedTransport, AVersionStaysWhileAWorkerReadsIt) {
+  Steps steps(1);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
+  steps.welcome();
+  const Delivery first = worker->pull();
+  const auto expected = values(first.weights);
+  for (int i = 0; i < 10; ++i) {
+    WritableVersion next = steps.rank.history.begin_next();
+    for (float& value : next.state().host()) value = -1.0F;
+    steps.rank.history.publish(std::move(next));
+    EXPECT_EQ(values(first.weights), expected) << i;
+  }
+}
+
+TEST(SharedTransport, RefusesImpossibleSequences) {
+  {
+    Steps steps(2);
+    steps.welcome();
+    const Reply reply;
+    EXPECT_TRUE(throws<ExchangeError>({"reply 2", "worker 1", "0 gradients"},
+                                      [&] { steps.transport->send(1, reply, steps.rank.history.current()); }));
+    steps.local.segment.mailbox(0).pushed = 2;
+    EXPECT_TRUE(throws<ExchangeError>({"worker 0", "2 gradients"}, [&] { steps.transport->poll(milliseconds(1)); }));
+  }
+  {
+    Steps steps(1);
+    steps.local.segment.mailbox(0).pushed = 1;  // before it has weights
+    EXPECT_TRUE(
+        throws<ExchangeError>({"worker 0", "1 gradients", "0 replies"}, [&] { steps.transport->poll(milliseconds(1)); }));
+  }
+  Steps steps(1);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
+  EXPECT_TRUE(
+      throws<ExchangeError>({"worker 0", "gradient 1"}, [&] { worker->push({}, steps.local.segment.contribution(0)); }));
+  steps.welcome();
+  steps.local.segment.mailbox(0).version_slot = 99;
+  EXPECT_TRUE(throws<ExchangeError>({"slot 99"}, [&] { worker->pull(); }));
+  steps.local.segment.mailbox(0).replied = 5;
+  EXPECT_TRUE(throws<ExchangeError>({"worker 0", "1 replies of 5"}, [&] { worker->pull(); }));
+}
+
+double processor_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+TEST(SharedTransport, WaitingSleeps) {
+  Steps steps(2);
+  const auto worker = make_worker_transport(steps.local.segment, 0);
+  const double before = processor_seconds();
+  std::jthread waiting([&] { worker->pull(); });
+  EXPECT_TRUE(steps.transport->poll(milliseconds(500)).empty());
+  EXPECT_LT(processor_seconds() - before, 0.05 * 0.5) << "5 % of a core, for both sides together";
+  steps.welcome();
+}
+
+/// Workers as processes, forked before this process has threads. Each runs `body` and exits silently.
+class Workers {
+ public:
+  Workers(int count, const std::function<void(int)>& body) {
+    for (int worker = 0; worker < count; ++worker) {
+      processes_.push_back(::fork());
+      if (processes_.back() != 0) continue;
+      body(worker);
+      ::_exit(0);
+    }
+  }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+  ~Workers() {
+    for (const auto process : processes_) {
+      ::kill(static_cast<::pid_t>(process), SIGKILL);
+      ::waitpid(static_cast<::pid_t>(process), nullptr, 0);
+    }
+  }
+
+  const std::vector<std::int64_t>& processes() const { return processes_; }
+  void kill(int worker) const { ::kill(static_cast<::pid_t>(processes_[static_cast<std::size_t>(worker)]), SIGKILL); }
+
+ private:
+  std::vector<std::int64_t> processes_;
+};
+
+void work(const Segment& segment, int worker, milliseconds delay) {
+  QuadraticOptions options = kModel;
+  options.delay = delay;
+  QuadraticSource source(options);
+  source.use_outgoing(segment.contribution(worker));
+  NullControl none;
+  Worker(source).run(*make_worker_transport(segment, worker), none);
+}
+
+TEST(SharedProcesses, GiveTheBitsOfTheirOrderOfArrival) {
+  const Local local(3);
+  const Workers workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker)); });
+  SharedMaster rank(local.segment, {100, 30});
+  const ProcessWatch watch(workers.processes());
+  const auto transport = make_master_transport(local.segment, &watch);
+  run_master(*rank.master, *transport, rank.control, rank.recorder);
+  expect_lawful(rank.recorder, rank.master->staleness(), 3, 100);
+  EXPECT_EQ(rank.state(), replay(kModel, amsgrad(0.01), 3, rank.recorder.passes()));
+  EXPECT_EQ(transport->copied_bytes(), 0);
+}
+
+TEST(SharedProcesses, TheMasterGoesOnWithoutAWorkerThatIsKilled) {
+  const Local local(3);
+  const Workers workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker == 1 ? 20 : 2)); });
+  SharedMaster rank(local.segment, {150});
+  rank.recorder.then = [&](const UpdateRecord& record) {
+    if (record.update == 20) workers.kill(1);  // in the middle of a step
+  };
+  const ProcessWatch watch(workers.processes());
+  const auto transport = make_master_transport(local.segment, &watch);
+  run_master(*rank.master, *transport, rank.control, rank.recorder);
+  EXPECT_EQ(rank.master->ending().why, Ending::Why::complete);
+  EXPECT_EQ(rank.master->version(), 150);
+  auto batches = rank.recorder.batches();
+  std::sort(batches.begin(), batches.end());
+  for (std::int64_t batch = 0; batch < 150; ++batch)
+    EXPECT_EQ(batches[static_cast<std::size_t>(batch)], batch) << "every batch once";
+  EXPECT_LT(rank.master->staleness().by_worker()[1], 25);
+}
+
+TEST(SharedProcesses, AMasterWithoutWorkersEnds) {
+  const Local local(2);
+  const Workers workers(2, [&](int worker) { work(local.segment, worker, milliseconds(1)); });
+  SharedMaster rank(local.segment, {100000});
+  rank.recorder.then = [&](const UpdateRecord& record) {
+    if (record.update != 10) return;
+    workers.kill(0);
+    workers.kill(1);
+  };
+  const ProcessWatch watch(workers.processes());
+  const auto transport = make_master_transport(local.segment, &watch);
+  run_master(*rank.master, *transport, rank.control, rank.recorder);
+  EXPECT_EQ(rank.master->ending().why, Ending::Why::deserted);
+}
+
+TEST(SharedProcesses, AWorkerWhoseMasterHasEndedThrows) {
+  const Local local(1);
+  const Workers masters(1, [&](int) { std::this_thread::sleep_for(std::chrono::seconds(60)); });
+  const ProcessWatch watch(masters.processes());
+  const auto worker = make_worker_transport(local.segment, 0, &watch);
+  masters.kill(0);
+  EXPECT_TRUE(throws<ExchangeError>({"worker 0", "reply 1", "master", "ended"}, [&] { worker->pull(); }));
+}
+
+/// An all-gather between threads.
+class Gather {
+ public:
+  explicit Gather(int ranks) : ranks_(ranks), texts_(static_cast<std::size_t>(ranks)) {}
+
+  std::vector<std::string> operator()(int rank, std::string_view text) {
+    std::unique_lock lock(mutex_);
+    texts_[static_cast<std::size_t>(rank)] = text;
+    const int round = round_;
+    if (++arrived_ == ranks_) {
+      arrived_ = 0;
+      ++round_;
+      result_ = texts_;
+      changed_.notify_all();
+    }
+    changed_.wait(lock, [&] { return round_ != round; });
+    return result_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int ranks_, arrived_ = 0, round_ = 0;
+  std::vector<std::string> texts_, result_;
+};
+
+/// share_memory() on `ranks` threads; `change`: of what a rank gathers. Returns the errors, by rank.
+std::vector<std::string> share_on_threads(int ranks, const SegmentLayout& layout,
+                                          const std::function<std::string(int, int, std::string)>& change,
+                                          const std::function<void(int, SharedRank&)>& use = {}) {
+  Gather gather(ranks);
+  std::vector<std::string> errors(static_cast<std::size_t>(ranks));
+  {
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < ranks; ++rank) {
+      threads.emplace_back([&, rank] {
+        int round = 0;
+        const auto changed = [&](std::string_view text) { return gather(rank, change(rank, round++, std::string(text))); };
+        try {
+          SharedRank shared = share_memory(rank, layout, changed);
+          if (use) use(rank, shared);
+        } catch (const NotShared& error) {
+          errors[static_cast<std::size_t>(rank)] = error.what();
+        }
+      });
+    }
+  }
+  return errors;
+}
+
+std::string unchanged(int, int, std::string text) { return text; }
+
+TEST(SharedRanks, MapTheSameMemory) {
+  const auto errors = share_on_threads(3, layout_for(2), unchanged, [](int rank, SharedRank& shared) {
+    if (rank > 0) shared.segment.contribution(rank - 1).host()[0] = static_cast<float>(rank);
+    futex::signal(shared.segment.control().arrivals);
+    while (shared.segment.control().arrivals.load(std::memory_order_acquire) < 3) std::this_thread::yield();
+    EXPECT_EQ(shared.segment.contribution(1).host()[0], 2.0F);
+    EXPECT_TRUE(shared.memory.address().empty()) << "withdrawn";
+    EXPECT_TRUE(shared.others.ended().empty());
+  });
+  EXPECT_EQ(errors, std::vector<std::string>(3));
+}
+
+TEST(SharedRanks, AllReportTheFirstFailure) {
+  const auto other_host = [](int rank, int round, std::string text) { return rank == 2 && round == 0 ? "elsewhere" : text; };
+  for (const auto& error : share_on_threads(3, layout_for(2), other_host)) {
+    EXPECT_TRUE(support::has_words(error, {"rank 2", "elsewhere", "rank 0"}));
+  }
+  const auto wrong_address = [](int rank, int round, std::string text) {
+    return rank == 0 && round == 1 ? "+999999999:3:1:4096" : text;
+  };
+  for (const auto& error : share_on_threads(3, layout_for(2), wrong_address)) {
+    EXPECT_TRUE(support::has_words(error, {"rank 1", "apam exchange", "999999999"}));
+  }
+  const SegmentLayout huge{2, {.weights = std::size_t{1} << 40U, .slots = 4}};
+  for (const auto& error : share_on_threads(3, huge, unchanged)) EXPECT_TRUE(support::has_words(error, {"rank 0", "MiB"}));
+}
+
+}  // namespace
+}  // namespace apam::exchange::test
