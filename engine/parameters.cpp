@@ -41,11 +41,10 @@ std::size_t ParameterLayout::parameter_count() const {
 }
 
 ParameterArena::ParameterArena(Device device, ParameterLayout layout, Contents contents)
-    : device_(device), layout_(std::move(layout)) {
+    : device_(device), layout_(std::move(layout)), rounded_(std::make_unique<RoundedWeights>(device, layout_.weights_size())) {
   if (contents == Contents::none) return;
   const std::size_t bytes = (layout_.weights_size() + layout_.statistics_size()) * sizeof(float);
   state_ = Buffer(device, bytes);
-  rounded_ = std::make_unique<RoundedWeights>(device, layout_.weights_size());
   zero(state());
   weights_read_ = weights();
   if (contents == Contents::state_and_outgoing) {

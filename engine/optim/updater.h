@@ -78,7 +78,7 @@ class Updater {
   Exec& exec_;
   const ParameterArena& arena_;
   Optimizer optimizer_;
-  Buffer findings_;  // Findings
+  Buffer findings_;                     // Findings
   std::array<Published, 2> published_;  // by the last bit of the pass
   std::int64_t passes_ = 0;
   std::optional<NonFinite> first_;
