@@ -1,6 +1,6 @@
 // Detects divergence: a loss, a weight or a running statistic is NaN or infinite. The loss is checked before its gradient is
-// applied, so the weights of a run that stops there are still finite. Every update examines the state that it writes; of several
-// in one pass, the state after the last.
+// applied, so the weights of a run that stops there are still finite. Every update examines the state that it writes; of
+// several in one pass, the state after the last.
 #pragma once
 
 #include <cstdint>

@@ -36,7 +36,8 @@ void Updater::apply_each(std::span<const ConstSpan<float>> contributions, ConstS
   RoundedWeights& rounded = arena_.rounded();
   const bool in_arena = to.data() == arena_.state().data();  // whose copy is that of these weights
   optimizer_.step_each(exec_, std::span(gradients).first(contributions.size()), from.subspan(0, weights),
-                       {to.subspan(0, weights), in_arena ? rounded.values() : Span<BFloat16>(), findings.subspan(0, 1)}, factors);
+                       {to.subspan(0, weights), in_arena ? rounded.values() : Span<BFloat16>(), findings.subspan(0, 1)},
+                       factors);
   if (in_arena) rounded.written();
   const Span<float> running = to.subspan(weights, statistics);
   if (from.data() != to.data()) copy(exec_, from.subspan(weights, statistics), running);
