@@ -14,10 +14,6 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 if(APAM_SANITIZE)
   add_compile_options(-fsanitize=${APAM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${APAM_SANITIZE})
-  if(APAM_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-    # Checks of accesses are calls: a build takes a quarter less time, the unrolled loops of kernels/cpu/vector two thirds.
-    add_compile_options("SHELL:--param asan-instrumentation-with-call-threshold=0")
-  endif()
 endif()
 
 add_library(apam_warnings INTERFACE)
