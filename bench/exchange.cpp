@@ -7,7 +7,6 @@
 // shared). Several modes alternate, --rounds times, so that a disturbance of the machine affects all of them; the ratios are to
 // the last mode. service_ms is the time of the master per update: receive, update and reply, without waiting.
 // bare_update_ms is the time of the optimizer for the same passes, without an exchange.
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include "bench/exchange/run.h"
 #include "kernels/median.h"
 #include "kernels/runtime/atomic_file.h"
+#include "kernels/runtime/run_clock.h"
 #include "kernels/tuning_cache.h"
 
 namespace {
@@ -39,15 +39,6 @@ struct Options {
 };
 
 using PassSeconds = std::array<double, kMostTogether>;
-
-double processor_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 /// Updates without an exchange, with as many gradients in memory as one pass may have.
 class BareUpdates {

@@ -45,6 +45,15 @@ std::int64_t interruptions() {
 
 }  // namespace
 
+double processor_seconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 // The wall clock is read closest to the work, because reading the others takes some microseconds.
 Taken take_time(const std::function<void()>& work) {
   const std::int64_t interruptions_before = interruptions();

@@ -18,4 +18,7 @@ using RunClock = std::function<Taken(const std::function<void()>& work)>;
 /// Measures with CLOCK_MONOTONIC, the CPU clock of each thread, and getrusage(2).
 Taken take_time(const std::function<void()>& work);
 
+/// Seconds of CPU time that this process has used, in user and system mode, all threads together (getrusage(2)).
+double processor_seconds();
+
 }  // namespace apam

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <optional>
 #include <random>
 
+#include "kernels/runtime/run_clock.h"
 #include "tests/data/support.h"
 #include "tests/support/few_threads.h"
 
@@ -191,15 +191,14 @@ TEST(Loader, CanBeDestroyedWithPendingRequests) {
 }
 
 TEST(Loader, SleepsWhileWaiting) {
-  const auto cpu_seconds = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
   std::optional<Loader> loader;
   loader.emplace(make_batches(4, 1, [](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(150)); }),
                  LoaderOptions{.threads = 2});
-  const double before = cpu_seconds();
+  const double before = processor_seconds();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));  // threads wait for requests
   loader->submit_epoch(0);
   while (loader->pending() > 0) loader->next();  // the caller waits for batches
-  EXPECT_LT(cpu_seconds() - before, 0.1);        // of 0.4 s or more
+  EXPECT_LT(processor_seconds() - before, 0.1);  // of 0.4 s or more
   EXPECT_GE(loader->seconds_waited(), 0.25);
 }
 

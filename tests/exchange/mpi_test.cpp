@@ -1,7 +1,6 @@
 // The exchange over MPI, for 2 or more ranks. The final state of the master must have the same bits as a script with the same
 // order of arrival. This shows that every worker used exactly the version of the weights that it reported.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <thread>
 
@@ -12,6 +11,7 @@
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/policies/policy.h"
 #include "apam/exchange/worker.h"
+#include "kernels/runtime/run_clock.h"
 #include "tests/exchange/mpi_world.h"
 #include "tests/exchange/support.h"
 #include "tests/exchange/synchronous_cases.h"
@@ -166,15 +166,6 @@ TEST(MpiAsync, SpansOfTheWrongSizeAreRefused) {
     const auto transport = mpi::make_worker_transport(world(), sizes(kModel), source.arena().weights());
     EXPECT_THROW(transport->push({}, std::span<const float>(small)), ExchangeError);
   }
-}
-
-double processor_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 // Limit of the processor time of a wait of 1.2 s: anything in the first 100 ms, then 5 % of a core.

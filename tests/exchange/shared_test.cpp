@@ -1,19 +1,16 @@
-// The exchange through shared memory: between threads, and between processes that end as they like.
+// The exchange through shared memory between threads: parts of a segment, both ends of the transport, whole runs.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
 #include <cstring>
 #include <thread>
 
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/error.h"
 #include "apam/exchange/local/run_threads.h"
-#include "apam/exchange/shared/ranks.h"
+#include "apam/exchange/shared/transports.h"
 #include "apam/exchange/worker.h"
-#include "tests/exchange/support.h"
+#include "kernels/runtime/run_clock.h"
+#include "tests/exchange/shared_support.h"
 #include "tests/support/throws.h"
 
 namespace apam::exchange::test {
@@ -23,47 +20,9 @@ using namespace shared;
 using std::chrono::milliseconds;
 using support::throws;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
-
-SegmentLayout layout_for(int workers) { return {workers, history_layout(kModel, workers)}; }
-
-/// Memory for the threads of this process and the children that it forks.
-struct Local {
-  explicit Local(int workers)
-      : layout(layout_for(workers)),
-        memory(SharedMemory::anonymous("test", layout.bytes())),
-        segment(Segment::create({memory.data(), memory.size_bytes()}, layout)) {}
-
-  SegmentLayout layout;
-  SharedMemory memory;
-  Segment segment;
-};
-
-/// A master over the versions of a segment.
-struct SharedMaster {
-  SharedMaster(const Segment& segment, const Schedule& schedule, const engine::OptimizerOptions& options = amsgrad(0.01))
-      : arena({}, quadratic_layout(kModel), engine::ParameterArena::Contents::state),
-        updater(exec, arena, options),
-        history(segment.versions(), segment.layout().history) {
-    arena.initialize(0);
-    history.publish_first(arena.state());
-    master.emplace(updater, history, MasterOptions{.workers = segment.layout().workers, .schedule = schedule});
-  }
-
-  std::vector<float> state() const { return values(history.current().state()); }
-
-  Exec exec = plain_exec();
-  engine::ParameterArena arena;
-  engine::Updater updater;
-  WeightHistory history;
-  std::optional<MasterState> master;
-  Recorder recorder;
-  ScriptedControl control;
-};
-
 struct ThreadedRun {
   ThreadedRun(const std::vector<milliseconds>& delays, const Schedule& schedule)
-      : local(static_cast<int>(delays.size())), rank(local.segment, schedule), sources(make_sources(kModel, delays)) {}
+      : local(static_cast<int>(delays.size())), rank(local.segment, schedule), sources(make_sources(kSharedModel, delays)) {}
 
   void train() {
     const auto transport = make_master_transport(local.segment);
@@ -80,7 +39,7 @@ struct ThreadedRun {
     copied_bytes = transport->copied_bytes();
   }
 
-  Local local;
+  LocalSegment local;
   SharedMaster rank;
   std::vector<std::unique_ptr<QuadraticSource>> sources;
   std::int64_t copied_bytes = -1;
@@ -100,7 +59,7 @@ TEST(SharedSegment, HasTheSizeOfTheFormula) {
 }
 
 TEST(SharedSegment, PartsDoNotOverlap) {
-  const Local local(3);
+  const LocalSegment local(3);
   const auto* const begin = reinterpret_cast<const float*>(local.memory.data());
   const auto offset = [&](const float* at) { return static_cast<std::size_t>(at - begin) * sizeof(float); };
   const Span<float> versions = local.segment.versions();
@@ -120,7 +79,7 @@ TEST(SharedSegment, PartsDoNotOverlap) {
 }
 
 TEST(SharedSegment, RefusesOtherLayouts) {
-  const Local local(3);
+  const LocalSegment local(3);
   SegmentLayout other = local.layout;
   other.history.weights += 16;
   other.history.statistics -= 16;
@@ -140,7 +99,7 @@ TEST(SharedThreads, OneWorkerIsLocalTrainingToTheBit) {
   ThreadedRun run({milliseconds(0)}, {25, 10});
   run.train();
   Recorder local;
-  EXPECT_EQ(run.rank.state(), train_direct(kModel, amsgrad(0.01), {25, 10}, local));
+  EXPECT_EQ(run.rank.state(), train_direct(kSharedModel, amsgrad(0.01), {25, 10}, local));
   EXPECT_EQ(run.rank.recorder.states, local.states);
   EXPECT_EQ(run.copied_bytes, 0);
 }
@@ -149,13 +108,13 @@ TEST(SharedThreads, GiveTheBitsOfTheirOrderOfArrival) {
   ThreadedRun run({milliseconds(0), milliseconds(1), milliseconds(5)}, {200});
   run.train();
   expect_lawful(run.rank.recorder, run.rank.master->staleness(), 3, 200);
-  EXPECT_EQ(run.rank.state(), replay(kModel, amsgrad(0.01), 3, run.rank.recorder.passes()));
+  EXPECT_EQ(run.rank.state(), replay(kSharedModel, amsgrad(0.01), 3, run.rank.recorder.passes()));
   EXPECT_EQ(run.copied_bytes, 0);
 }
 
 TEST(SharedThreads, CountWhatIsCopied) {
   ThreadedRun run({milliseconds(0)}, {7});
-  Local elsewhere(1);
+  LocalSegment elsewhere(1);
   const auto transport = make_master_transport(run.local.segment);
   const std::vector<std::function<void()>> bodies{
       [&] { run_master(*run.rank.master, *transport, run.rank.control, run.rank.recorder); },
@@ -165,7 +124,7 @@ TEST(SharedThreads, CountWhatIsCopied) {
       }};
   run_threads(bodies, [&](const std::string& reason) { run.local.segment.close(reason); });
   EXPECT_EQ(transport->copied_bytes(), 7 * static_cast<std::int64_t>(run.rank.arena.state().size_bytes()));
-  EXPECT_EQ(run.rank.state(), replay(kModel, amsgrad(0.01), 1, run.rank.recorder.passes()));
+  EXPECT_EQ(run.rank.state(), replay(kSharedModel, amsgrad(0.01), 1, run.rank.recorder.passes()));
 }
 
 TEST(SharedThreads, AFailureOfOneEndsAll) {
@@ -194,7 +153,7 @@ struct Steps {
     for (int worker = 0; worker < transport->workers(); ++worker) transport->send(worker, {}, rank.history.current());
   }
 
-  Local local;
+  LocalSegment local;
   SharedMaster rank;
   std::unique_ptr<MasterTransport> transport;
 };
@@ -290,15 +249,6 @@ TEST(SharedTransport, RefusesImpossibleSequences) {
   EXPECT_TRUE(throws<ExchangeError>({"worker 0", "1 replies of 5"}, [&] { worker->pull(); }));
 }
 
-double processor_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 TEST(SharedTransport, WaitingSleeps) {
   Steps steps(2);
   const auto worker = make_worker_transport(steps.local.segment, 0);
@@ -307,176 +257,6 @@ TEST(SharedTransport, WaitingSleeps) {
   EXPECT_TRUE(steps.transport->poll(milliseconds(500)).empty());
   EXPECT_LT(processor_seconds() - before, 0.05 * 0.5) << "5 % of a core, for both sides together";
   steps.welcome();
-}
-
-/// Workers as processes, forked before this process has threads. Each runs `body` and exits silently.
-class Workers {
- public:
-  Workers(int count, const std::function<void(int)>& body) {
-    for (int worker = 0; worker < count; ++worker) {
-      processes_.push_back(::fork());
-      if (processes_.back() != 0) continue;
-      body(worker);
-      ::_exit(0);
-    }
-  }
-  Workers(const Workers&) = delete;
-  Workers& operator=(const Workers&) = delete;
-  ~Workers() {
-    for (const auto process : processes_) {
-      ::kill(static_cast<::pid_t>(process), SIGKILL);
-      ::waitpid(static_cast<::pid_t>(process), nullptr, 0);
-    }
-  }
-
-  const std::vector<std::int64_t>& processes() const { return processes_; }
-  void kill(int worker) const { ::kill(static_cast<::pid_t>(processes_[static_cast<std::size_t>(worker)]), SIGKILL); }
-
- private:
-  std::vector<std::int64_t> processes_;
-};
-
-void work(const Segment& segment, int worker, milliseconds delay) {
-  QuadraticOptions options = kModel;
-  options.delay = delay;
-  QuadraticSource source(options);
-  source.use_outgoing(segment.contribution(worker));
-  NullControl none;
-  Worker(source).run(*make_worker_transport(segment, worker), none);
-}
-
-TEST(SharedProcesses, GiveTheBitsOfTheirOrderOfArrival) {
-  const Local local(3);
-  const Workers workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker)); });
-  SharedMaster rank(local.segment, {100, 30});
-  const ProcessWatch watch(workers.processes());
-  const auto transport = make_master_transport(local.segment, &watch);
-  run_master(*rank.master, *transport, rank.control, rank.recorder);
-  expect_lawful(rank.recorder, rank.master->staleness(), 3, 100);
-  EXPECT_EQ(rank.state(), replay(kModel, amsgrad(0.01), 3, rank.recorder.passes()));
-  EXPECT_EQ(transport->copied_bytes(), 0);
-}
-
-TEST(SharedProcesses, TheMasterGoesOnWithoutAWorkerThatIsKilled) {
-  const Local local(3);
-  const Workers workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker == 1 ? 20 : 2)); });
-  SharedMaster rank(local.segment, {150});
-  rank.recorder.then = [&](const UpdateRecord& record) {
-    if (record.update == 20) workers.kill(1);  // in the middle of a step
-  };
-  const ProcessWatch watch(workers.processes());
-  const auto transport = make_master_transport(local.segment, &watch);
-  run_master(*rank.master, *transport, rank.control, rank.recorder);
-  EXPECT_EQ(rank.master->ending().why, Ending::Why::complete);
-  EXPECT_EQ(rank.master->version(), 150);
-  auto batches = rank.recorder.batches();
-  std::sort(batches.begin(), batches.end());
-  for (std::int64_t batch = 0; batch < 150; ++batch)
-    EXPECT_EQ(batches[static_cast<std::size_t>(batch)], batch) << "every batch once";
-  EXPECT_LT(rank.master->staleness().by_worker()[1], 25);
-}
-
-TEST(SharedProcesses, AMasterWithoutWorkersEnds) {
-  const Local local(2);
-  const Workers workers(2, [&](int worker) { work(local.segment, worker, milliseconds(1)); });
-  SharedMaster rank(local.segment, {100000});
-  rank.recorder.then = [&](const UpdateRecord& record) {
-    if (record.update != 10) return;
-    workers.kill(0);
-    workers.kill(1);
-  };
-  const ProcessWatch watch(workers.processes());
-  const auto transport = make_master_transport(local.segment, &watch);
-  run_master(*rank.master, *transport, rank.control, rank.recorder);
-  EXPECT_EQ(rank.master->ending().why, Ending::Why::deserted);
-}
-
-TEST(SharedProcesses, AWorkerWhoseMasterHasEndedThrows) {
-  const Local local(1);
-  const Workers masters(1, [&](int) { std::this_thread::sleep_for(std::chrono::seconds(60)); });
-  const ProcessWatch watch(masters.processes());
-  const auto worker = make_worker_transport(local.segment, 0, &watch);
-  masters.kill(0);
-  EXPECT_TRUE(throws<ExchangeError>({"worker 0", "reply 1", "master", "ended"}, [&] { worker->pull(); }));
-}
-
-/// An all-gather between threads.
-class Gather {
- public:
-  explicit Gather(int ranks) : ranks_(ranks), texts_(static_cast<std::size_t>(ranks)) {}
-
-  std::vector<std::string> operator()(int rank, std::string_view text) {
-    std::unique_lock lock(mutex_);
-    texts_[static_cast<std::size_t>(rank)] = text;
-    const int round = round_;
-    if (++arrived_ == ranks_) {
-      arrived_ = 0;
-      ++round_;
-      result_ = texts_;
-      changed_.notify_all();
-    }
-    changed_.wait(lock, [&] { return round_ != round; });
-    return result_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int ranks_, arrived_ = 0, round_ = 0;
-  std::vector<std::string> texts_, result_;
-};
-
-/// share_memory() on `ranks` threads; `change`: of what a rank gathers. Returns the errors, by rank.
-std::vector<std::string> share_on_threads(int ranks, const SegmentLayout& layout,
-                                          const std::function<std::string(int, int, std::string)>& change,
-                                          const std::function<void(int, SharedRank&)>& use = {}) {
-  Gather gather(ranks);
-  std::vector<std::string> errors(static_cast<std::size_t>(ranks));
-  {
-    std::vector<std::jthread> threads;
-    for (int rank = 0; rank < ranks; ++rank) {
-      threads.emplace_back([&, rank] {
-        int round = 0;
-        const auto changed = [&](std::string_view text) { return gather(rank, change(rank, round++, std::string(text))); };
-        try {
-          SharedRank shared = share_memory(rank, layout, changed);
-          if (use) use(rank, shared);
-        } catch (const NotShared& error) {
-          errors[static_cast<std::size_t>(rank)] = error.what();
-        }
-      });
-    }
-  }
-  return errors;
-}
-
-std::string unchanged(int, int, std::string text) { return text; }
-
-TEST(SharedRanks, MapTheSameMemory) {
-  const auto errors = share_on_threads(3, layout_for(2), unchanged, [](int rank, SharedRank& shared) {
-    if (rank > 0) shared.segment.contribution(rank - 1).host()[0] = static_cast<float>(rank);
-    futex::signal(shared.segment.control().arrivals);
-    while (shared.segment.control().arrivals.load(std::memory_order_acquire) < 3) std::this_thread::yield();
-    EXPECT_EQ(shared.segment.contribution(1).host()[0], 2.0F);
-    EXPECT_TRUE(shared.memory.address().empty()) << "withdrawn";
-    EXPECT_TRUE(shared.others.ended().empty());
-  });
-  EXPECT_EQ(errors, std::vector<std::string>(3));
-}
-
-TEST(SharedRanks, AllReportTheFirstFailure) {
-  const auto other_host = [](int rank, int round, std::string text) { return rank == 2 && round == 0 ? "elsewhere" : text; };
-  for (const auto& error : share_on_threads(3, layout_for(2), other_host)) {
-    EXPECT_TRUE(support::has_words(error, {"rank 2", "elsewhere", "rank 0"}));
-  }
-  const auto wrong_address = [](int rank, int round, std::string text) {
-    return rank == 0 && round == 1 ? "+999999999:3:1:4096" : text;
-  };
-  for (const auto& error : share_on_threads(3, layout_for(2), wrong_address)) {
-    EXPECT_TRUE(support::has_words(error, {"rank 1", "apam exchange", "999999999"}));
-  }
-  const SegmentLayout huge{2, {.weights = std::size_t{1} << 40U, .slots = 4}};
-  for (const auto& error : share_on_threads(3, huge, unchanged)) EXPECT_TRUE(support::has_words(error, {"rank 0", "MiB"}));
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include "kernels/runtime/shared_memory.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 
 #include "kernels/runtime/futex.h"
 #include "kernels/runtime/process_watch.h"
+#include "kernels/runtime/run_clock.h"
 #include "tests/support/throws.h"
 
 namespace apam {
@@ -56,15 +56,6 @@ class Child {
 
 futex::Word& word_in(const SharedMemory& memory, std::size_t index = 0) {
   return reinterpret_cast<futex::Word*>(memory.data())[index];
-}
-
-double processor_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 TEST(SharedMemory, is_zero_and_has_the_size_that_was_asked_for) {
