@@ -75,14 +75,15 @@ void MasterState::take(const GradientReady& event) {
   WorkerState& state = state_of(message.worker);
   const GradientHeader& header = message.header;
   const std::int64_t before = version() + static_cast<std::int64_t>(pass_.size());
-  if (running() && header.cancelled == 0 && watch_.ends_before(header, message.worker, before + 1)) {
+  const Arrival arrival{.staleness = before - header.computed_at, .rate = updater_.rate(before + 1)};
+  const bool accepted = header.cancelled == 0 && policy_.accepts(arrival);
+  if (running() && accepted && watch_.ends_before(header, message.worker, before + 1)) {
     flush();
     if (running()) end(Ending::Why::diverged, 0);
   }
   if (!running()) return stop(message.worker);
   state.phase = Phase::arrived;
-  const Arrival arrival{.staleness = before - header.computed_at, .rate = updater_.rate(before + 1)};
-  if (header.cancelled != 0 || !policy_.accepts(arrival)) {
+  if (!accepted) {
     refuse(message, arrival.staleness);
   } else if (policy_.gradients_per_update() > 1) {
     take_for_mean(message);
@@ -157,8 +158,6 @@ void MasterState::refuse(const GradientMessage& message, std::int64_t tau) {
 
 /// There is memory for one changed gradient, so it is a pass of its own.
 void MasterState::take_changed(const GradientMessage& message, const Arrival& arrival) {
-  flush();
-  if (!running()) return stop(message.worker);
   WorkerState& state = state_of(message.worker);
   Taken taken{message, policy_.step_factor(arrival), arrival.staleness};
   const double factor = policy_.gradient_factor(arrival);
@@ -214,6 +213,8 @@ void MasterState::flush() {
   WritableVersion next = history_.begin_next(static_cast<int>(together));
   updater_.apply_each(std::span(contributions).first(together), next.from(), next.state(), std::span(steps).first(together));
   history_.publish(std::move(next));
+  // Before the run may end, which abandons what is not applied.
+  for (const Taken& taken : pass_) leases_.kept() > 0 ? leases_.apply_kept() : leases_.apply(taken.message.worker);
 
   const GradientMessage last = pass_.back().message;
   using Examine = engine::Updater::Examine;
@@ -225,7 +226,6 @@ void MasterState::flush() {
   }
   for (const Taken& taken : pass_) {
     const int worker = taken.message.worker;
-    leases_.kept() > 0 ? leases_.apply_kept() : leases_.apply(worker);
     ++state_of(worker).taken;
     running() ? answer(worker) : stop(worker);
   }

@@ -123,6 +123,61 @@ TEST(Policies, RennalaAveragesGradientsOfTheCurrentVersion) {
   EXPECT_EQ(run.master.leases().granted, 5);
 }
 
+/// One worker and means of two gradients, delivered by hand.
+struct TwoForAMean {
+  explicit TwoForAMean(const Schedule& schedule)
+      : state(model.updater, model.history, {.schedule = schedule, .policy = policy.get()}) {
+    master.join(0);
+  }
+  void deliver(std::int64_t batch, float gradient, int signal = 0) {
+    source.arena().outgoing().host()[0] = gradient;
+    const Event event = GradientReady{{0, {.batch = batch, .rows = 1, .signal = signal}, source.arena().outgoing()}};
+    master.on(std::span(&event, 1));
+  }
+
+  std::unique_ptr<const StalenessPolicy> policy = make_policy({.name = "rennala", .gradients = 2});
+  Model model{{}, sgd(0.25), 1};
+  QuadraticSource source{QuadraticOptions{}};
+  Recorder recorder;
+  MasterState state;
+  HandDriven master{state, recorder};
+};
+
+TEST(Policies, ASignalWithTheLastGradientOfAMeanLeavesBothApplied) {
+  TwoForAMean run({4});
+  run.deliver(0, 1.0F);
+  run.deliver(1, 1.0F, 15);
+  EXPECT_EQ(run.state.ending().why, Ending::Why::interrupted);
+  EXPECT_EQ(run.state.version(), 1);
+  EXPECT_EQ(run.state.leases().applied, 2);
+  EXPECT_EQ(run.state.leases().granted, run.state.leases().ended());
+}
+
+TEST(Policies, ADivergenceByAMeanLeavesBothApplied) {
+  TwoForAMean run({1});  // no leases are left then
+  run.deliver(0, INFINITY);
+  run.deliver(1, INFINITY);
+  EXPECT_EQ(run.state.ending().why, Ending::Why::diverged);
+  EXPECT_EQ(run.state.leases().applied, 2);
+  EXPECT_TRUE(run.state.done());
+}
+
+TEST(Policies, ALossOfARefusedGradientEndsNothing) {
+  const auto policy = make_policy({.name = "bound", .bound = 0});
+  Model model({}, sgd(0.25), 2);
+  QuadraticSource source{QuadraticOptions{}};
+  Recorder recorder;
+  MasterState state(model.updater, model.history, {.workers = 2, .schedule = {4}, .policy = policy.get()});
+  HandDriven master(state, recorder);
+  master.join(0);
+  master.join(1);
+  master.take({0, {.batch = 0, .rows = 1}, source.arena().outgoing()});
+  master.take({1, {.batch = 1, .loss_sum = NAN, .rows = 1}, source.arena().outgoing()});
+  EXPECT_EQ(state.ending().why, Ending::Why::complete);
+  EXPECT_EQ(state.leases().refused, 1);
+  EXPECT_FALSE(state.divergence());
+}
+
 TEST(Policies, TheLastRennalaUpdateMayBeSmaller) {
   const auto policy = make_policy({.name = "rennala", .gradients = 3});
   Model model({}, sgd(0.25), 1);

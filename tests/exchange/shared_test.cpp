@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <deque>
 #include <thread>
 
 #include "apam/exchange/drivers/loop.h"
@@ -148,7 +149,8 @@ TEST(SharedThreads, ASignalStopsAll) {
 
 /// The master's side, driven step by step.
 struct Steps {
-  explicit Steps(int workers) : local(workers), rank(local.segment, {100}), transport(make_master_transport(local.segment)) {}
+  explicit Steps(int workers, const Schedule& schedule = {100})
+      : local(workers), rank(local.segment, schedule), transport(make_master_transport(local.segment)) {}
   void welcome() {
     for (int worker = 0; worker < transport->workers(); ++worker) transport->send(worker, {}, rank.history.current());
   }
@@ -220,6 +222,48 @@ TEST(SharedTransport, AVersionStaysWhileAWorkerReadsIt) {
     steps.rank.history.publish(std::move(next));
     EXPECT_EQ(values(first.weights), expected) << i;
   }
+}
+
+// Each of four workers reads another version when all push at once, and a snapshot after every update makes four passes.
+TEST(SharedTransport, SlotsSufficeIfEveryGradientIsAPass) {
+  constexpr int kWorkers = 4;
+  Steps steps(kWorkers, {100, 1});
+  MasterState& master = *steps.rank.master;
+  const auto on = [&](const std::vector<Event>& events) {
+    carry_out(master.on(events, 0), *steps.transport, steps.rank.recorder);
+  };
+  std::vector<std::unique_ptr<WorkerTransport>> workers;
+  std::vector<std::int64_t> versions(kWorkers);
+  std::vector<std::deque<std::int64_t>> leases(kWorkers);
+  const auto pull = [&](std::size_t i) {
+    const Reply reply = workers[i]->pull().reply;
+    versions[i] = reply.version;
+    leases[i].insert(leases[i].end(), reply.leases.begin(), reply.leases.begin() + reply.lease_count);
+  };
+  const auto push = [&](std::size_t i) {
+    workers[i]->push({.computed_at = versions[i], .batch = leases[i].front(), .rows = 1},
+                     steps.local.segment.contribution(static_cast<int>(i)));
+    leases[i].pop_front();
+  };
+  const auto take_all = [&] {
+    std::vector<Event> events;
+    for (const GradientMessage& message : steps.transport->poll(milliseconds(0))) events.emplace_back(GradientReady{message});
+    on(events);
+  };
+  for (int i = 0; i < kWorkers; ++i) {
+    workers.push_back(make_worker_transport(steps.local.segment, i));
+    on({Joined{i}});
+    pull(static_cast<std::size_t>(i));
+  }
+  for (std::size_t i = 0; i < kWorkers; ++i) {
+    push(i);
+    take_all();
+    pull(i);
+  }
+  EXPECT_EQ(versions, (std::vector<std::int64_t>{1, 2, 3, 4}));
+  for (std::size_t i = 0; i < kWorkers; ++i) push(i);
+  take_all();
+  EXPECT_EQ(master.version(), 2 * kWorkers);
 }
 
 TEST(SharedTransport, RefusesImpossibleSequences) {

@@ -1,6 +1,6 @@
 // The only loop around a MasterState: events from a transport and a control, actions to the transport and an observer.
 //
-//   poll -> gradients, up to MasterState::kMostTogether per call of on(), so that no reply waits for more than one pass
+//   poll -> gradients, up to MasterState::kMostTogether per call of on(): usually one pass, before whose end no reply leaves
 //        -> replies first, then the observer
 #pragma once
 

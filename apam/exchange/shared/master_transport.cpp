@@ -99,6 +99,7 @@ class SharedMasterTransport final : public MasterTransport {
                              "shared memory: worker {} has pushed {} gradients, of which {} are taken, after {} replies",
                              worker, pushed, state.taken, state.replied);
       state.taken = pushed;
+      state.version = {};  // no longer read: the slots suffice even if every gradient of a poll is a pass of its own
       const ConstSpan<float> values = box.header.cancelled != 0 ? ConstSpan<float>() : segment_.contribution(worker);
       // In order of the tickets, which may wrap around.
       const auto later = [&](std::uint32_t other) { return static_cast<std::int32_t>(other - box.ticket) > 0; };
