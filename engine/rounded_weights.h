@@ -2,8 +2,9 @@
 // optimizer writes it in its pass (kernels/ops/optimizer_step.h), at 2 bytes per weight; otherwise a step rounds the weights
 // once, in place of each convolution in each pass.
 //
-// Weights may also be replaced by code that does not know of the copy (a file is read, an exchange delivers a version). So the
-// copy counts as current only for the first step after an update: refresh() uses up what written() has said.
+// Weights may also be replaced by other code: a file is read, an exchange delivers a version. So the copy counts as current only
+// for the first step after an update: refresh() uses up what written() has said. Code that replaces weights between an update
+// and that step calls outdate().
 #pragma once
 
 #include "kernels/runtime/buffer.h"
@@ -17,12 +18,14 @@ class RoundedWeights {
 
   /// Allocates the copy, unless there is one. A step calls it that will read it.
   void keep() {
-    if (values_.size_bytes() == 0) values_ = Buffer(device_, size_ * sizeof(BFloat16));
+    if (values_.size_bytes() != 0) return;
+    values_ = Buffer(device_, size_ * sizeof(BFloat16));
+    current_ = false;
   }
   /// (size), or empty if no step reads a copy.
   Span<BFloat16> values() const { return values_.as<BFloat16>(); }
 
-  /// An update has written weights and copy.
+  /// An update has written weights and, if there is one, copy.
   void written() { current_ = true; }
   /// Weights of which an update wrote the copy are replaced before the next step.
   void outdate() { current_ = false; }

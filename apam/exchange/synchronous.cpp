@@ -41,6 +41,7 @@ SynchronousTrainer::~SynchronousTrainer() { source_.on_gradient_ready({}); }
 
 Ending SynchronousTrainer::run(Control& control) {
   all_reduce_.broadcast(source_.arena().state());
+  source_.arena().rounded().outdate();
   source_.prepare(share(0));
   for (std::int64_t batch = 0; batch < schedule_.total_updates; ++batch) {
     if (batch + 1 < schedule_.total_updates) source_.prepare(share(batch + 1));

@@ -19,6 +19,7 @@ bool Worker::accept(const Delivery& delivery) {
     arena.read_weights_from(delivery.weights);
   } else if (delivery.weights.data() != arena.weights().data()) {
     copy(delivery.weights, arena.weights());
+    arena.rounded().outdate();
   }
   return true;
 }

@@ -90,6 +90,8 @@ void Optimizer::step_each(Exec& exec, std::span<const ConstSpan<float>> gradient
                         "optimizer: {} gradients for {} weights to {} weights, expected {} of each", one.size(), from.size(),
                         to.w.size(), size_);
   }
+  require<ShapeError>(to.rounded.empty() || to.rounded.size() == size_,
+                      "optimizer: a rounded copy of {} weights, expected {} or none", to.rounded.size(), size_);
   advance(exec, static_cast<int>(gradients.size()), factors);
   apply(exec, gradients, from, to);
 }
@@ -100,9 +102,9 @@ void Optimizer::advance(Exec& exec, int steps, std::span<const double> factors) 
   require<InputError>(factors.empty() || factors.size() == count, "optimizer: {} factors for {} steps", factors.size(), steps);
   std::array<float, kMostGradients> rates{};
   for (std::size_t i = 0; i < count; ++i) {
-    ++steps_;
-    const auto t = static_cast<double>(steps_);
-    double rate = options_.rate(steps_);
+    const std::int64_t step = steps_ + static_cast<std::int64_t>(i) + 1;
+    const auto t = static_cast<double>(step);
+    double rate = options_.rate(step);
     if (options_.rule != Step::Rule::sgd) {
       rate *= std::sqrt(1.0 - std::pow(options_.beta2, t)) / (1.0 - std::pow(options_.beta1, t));
     }
@@ -112,6 +114,7 @@ void Optimizer::advance(Exec& exec, int steps, std::span<const double> factors) 
     }
     rates.at(i) = static_cast<float>(rate);
   }
+  steps_ += steps;
   copy(exec, ConstSpan<float>(rates.data(), count), rates_.as<float>().subspan(0, count));
 }
 

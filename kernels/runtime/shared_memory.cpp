@@ -50,6 +50,7 @@ void allocate(std::string_view name, std::size_t bytes, int file) {
   refuse(name, bytes, "cannot be allocated", error);
 }
 
+constexpr std::size_t kPage = 4096;
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 /// "PID:FD:INODE:BYTES". The inode tells the file from another one that has the same number later.
@@ -125,8 +126,10 @@ void SharedMemory::withdraw() {
 }
 
 void SharedMemory::make_read_only(std::size_t offset, std::size_t bytes) {
-  require<ShapeError>(offset <= bytes_ && bytes <= bytes_ - offset, "shared memory: bytes {} to {} of {} made read-only",
-                      offset, offset + bytes, bytes_);
+  require<ShapeError>(offset <= bytes_ && bytes <= bytes_ - offset,
+                      "shared memory: bytes {} to {} made read-only, expected at most {}", offset, offset + bytes, bytes_);
+  require<InputError>(offset % kPage == 0 && bytes % kPage == 0,
+                      "shared memory: {} bytes from {} made read-only, expected multiples of {}", bytes, offset, kPage);
   if (::mprotect(data_ + offset, bytes, PROT_READ) != 0) refuse("part", bytes, "cannot be made read-only", errno);
 }
 

@@ -53,7 +53,7 @@ class SharedMemory {
   void withdraw();
 
   /// Writing to [offset, offset + bytes) is a fault of this process from now on; both are multiples of 4096. Throws
-  /// SharedMemoryError.
+  /// InputError unless they are, ShapeError for bytes past the end, SharedMemoryError if the system refuses.
   void make_read_only(std::size_t offset, std::size_t bytes);
 
  private:

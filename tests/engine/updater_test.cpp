@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "tests/engine/model.h"
 
@@ -66,6 +68,44 @@ TEST_F(Updates, examine_the_padding_between_tensors) {
   model.arena.gradients().host()[layout.parameters()[0].shape.size()] = kNan;
   apply();
   EXPECT_EQ(updater.non_finite()->tensor, "padding between tensors");
+}
+
+/// Contributions that differ, each (state).
+std::vector<std::vector<float>> three_contributions(std::size_t size) {
+  std::vector<std::vector<float>> all(3, std::vector<float>(size));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t j = 0; j < size; ++j) all[i][j] = 0.1F * static_cast<float>((i + 1) * (j % 7 + 1)) - 0.3F;
+  }
+  return all;
+}
+
+TEST_F(Updates, of_several_contributions_are_single_updates_into_another_state) {
+  const auto contributions = three_contributions(model.arena.state().size());
+  std::vector<ConstSpan<float>> together;
+  for (const auto& one : contributions) together.emplace_back(std::span(one));
+  const std::vector<float> start(model.arena.state().host().begin(), model.arena.state().host().end());
+  const Buffer next({}, model.arena.state().size_bytes());
+  updater.apply_each(together, model.arena.state(), next.as<float>());
+  EXPECT_EQ(updater.version(), 3);
+  EXPECT_TRUE(std::ranges::equal(model.arena.state().host(), start)) << "the state that was read";
+
+  Updater single(model.exec, model.arena, {.learning_rate = 0.5});
+  for (const auto& one : together) single.apply(one);
+  EXPECT_TRUE(std::ranges::equal(model.arena.state().host(), next.as<float>().host()));
+}
+
+TEST_F(Updates, take_factors_of_the_learning_rate) {
+  const auto contributions = three_contributions(model.arena.state().size());
+  const std::vector<ConstSpan<float>> one{ConstSpan<float>(std::span(contributions[0]))};
+  const std::vector<double> half{0.5}, none{1e-60}, two{1, 1};
+  const Buffer next({}, model.arena.state().size_bytes());
+  EXPECT_THROW(updater.apply_each(one, model.arena.state(), next.as<float>(), none), InputError) << "a rate of 0 in float32";
+  EXPECT_THROW(updater.apply_each(one, model.arena.state(), next.as<float>(), two), InputError);
+  EXPECT_EQ(updater.version(), 0) << "a refused update is not counted";
+  updater.apply_each(one, model.arena.state(), next.as<float>(), half);
+  Updater slower(model.exec, model.arena, {.learning_rate = 0.25});
+  slower.apply(one[0]);
+  EXPECT_TRUE(std::ranges::equal(model.arena.state().host(), next.as<float>().host()));
 }
 
 TEST(TensorAt, names_every_element_of_the_state) {

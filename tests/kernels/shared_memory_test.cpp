@@ -144,7 +144,8 @@ TEST(SharedMemory, faults_where_it_was_made_read_only) {
   EXPECT_EQ(child.wait(), 77);
   word_in(memory, 1024) = 1;  // writable for others
   EXPECT_TRUE(throws<ShapeError>({"3149824", "3145728"}, [&] { memory.make_read_only(kBytes, 4096); }));
-  EXPECT_TRUE(throws<SharedMemoryError>({"read-only", "Invalid"}, [&] { memory.make_read_only(1, 4096); }));
+  EXPECT_TRUE(throws<InputError>({"from 1", "read-only", "4096"}, [&] { memory.make_read_only(1, 4096); }));
+  EXPECT_TRUE(throws<InputError>({"100 bytes", "read-only", "4096"}, [&] { memory.make_read_only(0, 100); }));
 }
 
 TEST(SharedMemory, moves) {

@@ -12,9 +12,9 @@ namespace {
 
 constexpr data::ImageShape kShape{9, 7, 3};
 
-std::shared_ptr<const data::Dataset> small_data() {
+std::shared_ptr<const data::Dataset> small_data(int classes = 5) {
   data::DatasetOptions options{.name = "synthetic"};
-  options.synthetic = {.shape = kShape, .classes = 5, .train_images = 23, .test_images = 1};
+  options.synthetic = {.shape = kShape, .classes = classes, .train_images = 23, .test_images = 1};
   return data::open_dataset(options);
 }
 
@@ -83,24 +83,28 @@ INSTANTIATE_TEST_SUITE_P(Augmentations, Resident,
 engine::Var flattened(const engine::Var& images) { return engine::avg_pool(images, kShape.width); }
 
 TEST(ResidentSteps, select_images_in_place_of_loading_them) {
-  const data::Batches batches(small_data(), {.batch = 6});
+  const data::Batches batches(small_data(3), {.batch = 6, .augmentation = data::kStandardAugmentation});
+  const std::int64_t number = 2 * batches.per_epoch() + 1;  // in epoch 2
   Exec exec;
   const engine::ParameterArena arena(exec.device(), {});
   const auto resident = resident_images(exec, batches);
   const engine::Shape shape = batch_shape(batches, 6);
   engine::TrainingStep loading(exec, arena, flattened, shape, 3), selecting(exec, arena, flattened, shape, 3, &resident);
   data::Batch batch(kShape, 6);
-  batches.prepare(batches.whole(1), batch);
-  const auto indices = batches.indices(batches.whole(1));
+  batches.prepare(batches.whole(number), batch);
+  const auto indices = batches.indices(batches.whole(number));
   const std::vector<std::int32_t> images(indices.begin(), indices.end());
-  selecting.select(images, 0, 1.0F);
+  loading.load(batch.images(), batch.labels(), 1.0F);
+  const auto loaded = loading.score(loading.compute_gradients());
+  selecting.select(images, batches.epoch(number), 1.0F);
   const auto selected = selecting.score(selecting.compute_gradients());
   EXPECT_THROW(selecting.load(batch.images(), batch.labels(), 1.0F), KernelError);
   EXPECT_THROW(loading.select(images, 0, 1.0F), KernelError);
   EXPECT_THROW(selecting.select(std::vector<std::int32_t>{23}, 0, 1.0F), InputError);
   EXPECT_THROW(selecting.select(std::vector<std::int32_t>(7), 0, 1.0F), ShapeError);
   EXPECT_EQ(selected.rows, 6);
-  EXPECT_GT(selected.loss_sum, 0);
+  EXPECT_EQ(selected.loss_sum, loaded.loss_sum);
+  EXPECT_EQ(selected.top1, loaded.top1);
 }
 
 }  // namespace

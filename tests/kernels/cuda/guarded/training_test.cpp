@@ -196,6 +196,34 @@ TEST_F(StepsOnGpu, AugmentResidentImagesWithoutWaiting) {
   EXPECT_TRUE(std::isfinite(selecting.score(pending).mean_loss()));
 }
 
+TEST_F(StepsOnGpu, ComputeOnResidentImagesWhatTheLoaderPrepares) {
+  const data::Batches batches(small_data(), {.batch = kRows, .augmentation = data::kStandardAugmentation, .seed = 5});
+  const auto resident = resident_images(exec, batches);
+  const engine::Shape shape{kRows, kSide, kSide, 3};
+  engine::TrainingStep selecting(exec, arena, nets::forward_of(net), shape, kClasses, &resident);
+  engine::TrainingStep loading(exec, arena, nets::forward_of(net), shape, kClasses);
+  data::Batch batch({kSide, kSide, 3}, kRows);
+  const auto contribution = [&] {
+    std::vector<float> values(arena.outgoing().size());
+    copy(exec, arena.outgoing(), Span<float>(std::span(values)));
+    exec.synchronize();
+    return values;
+  };
+  for (std::int64_t number = 0; number < 3 * batches.per_epoch(); number += 2) {  // in three epochs
+    const data::Request request = batches.whole(number);
+    batches.prepare(request, batch);
+    loading.load(batch.images(), batch.labels(), 0.2F);
+    const auto loaded = loading.score(loading.compute_gradients());
+    const std::vector<float> expected = contribution();
+    const auto indices = batches.indices(request);
+    selecting.select(std::vector<std::int32_t>(indices.begin(), indices.end()), batches.epoch(number), 0.2F);
+    const auto selected = selecting.score(selecting.compute_gradients());
+    EXPECT_EQ(selected.loss_sum, loaded.loss_sum) << "batch " << number;
+    EXPECT_EQ(selected.top1, loaded.top1) << "batch " << number;
+    EXPECT_EQ(contribution(), expected) << "batch " << number;
+  }
+}
+
 TEST_F(StepsOnGpu, FindANanInTheWeightsAnUpdateLateWithoutWaiting) {
   for (int i = 0; i < 3; ++i) run(kRows);
   exec.synchronize();
@@ -252,6 +280,23 @@ TEST(RoundedWeightsOnGpu, AreWrittenByTheUpdateAndRoundedOnlyIfWeightsWereReplac
   step.load(ConstSpan<float>(std::span(images)), Labels(std::span(labels)), 1);
   EXPECT_EQ(kernels_of(exec, [&] { step.compute_gradients(); }), in_step - 2);  // those of the update
   EXPECT_EQ(kernels_of(exec, [&] { step.compute_gradients(); }), in_step - 1);  // no update since the last step
+}
+
+TEST(RoundedWeightsOnGpu, AreNotCurrentIfTheyWereAllocatedAfterTheUpdate) {
+  const SmallNet net;
+  Exec exec(options_for("cuda", DType::bfloat16));
+  const engine::ParameterArena arena(exec.device(), net.layout());
+  engine::Updater updater(exec, arena, {});
+  updater.apply(arena.outgoing());
+  engine::TrainingStep step(exec, arena, nets::forward_of(net), {kRows, kSide, kSide, 3}, kClasses);
+  const std::vector<float> images(std::size_t{kRows} * kSide * kSide * 3, 0.25F);
+  const std::vector<std::int32_t> labels(kRows, 1);
+  const auto compute = [&] {
+    step.load(ConstSpan<float>(std::span(images)), Labels(std::span(labels)), 1);
+    step.compute_gradients();
+  };
+  const std::int64_t first = kernels_of(exec, compute);
+  EXPECT_EQ(kernels_of(exec, compute), first) << "both round the weights";
 }
 
 TEST_F(StepsOnGpu, AreRecordedAgainWhenScratchMemoryMoves) {
