@@ -116,8 +116,6 @@ Json describe(const ExchangeResult& result, const PassSeconds& bare) {
           {"reply_ms", per_update(parts.reply)},
           {"bare_update_ms", per_update(bare_seconds)},
           {"service_to_bare_update", parts.service() / bare_seconds},
-          // The master is one thread: its parts follow one another, and what moves meanwhile does so in the workers.
-          {"overlap", 0.0},
           {"copied_bytes", result.copied_bytes},
           {"staleness", {{"mean", result.mean_staleness}, {"max", result.max_staleness}}}};
 }

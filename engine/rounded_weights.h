@@ -2,9 +2,9 @@
 // optimizer writes it in its pass (kernels/ops/optimizer_step.h), at 2 bytes per weight; otherwise a step rounds the weights
 // once, in place of each convolution in each pass.
 //
-// Weights may also be replaced by other code: a file is read, an exchange delivers a version. So the copy counts as current only
-// for the first step after an update: refresh() uses up what written() has said. Code that replaces weights between an update
-// and that step calls outdate().
+// Weights may also be replaced by other code: a file is read, an exchange delivers a version. So the copy counts as current
+// only for the first step after an update: refresh() uses up what written() has said. Code that replaces weights between an
+// update and that step calls outdate().
 #pragma once
 
 #include "kernels/runtime/buffer.h"

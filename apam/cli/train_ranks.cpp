@@ -279,7 +279,6 @@ void work(Rank& rank, const Environment& environment, exchange::Control& control
   const auto& shared = rank.shared.async;
   const auto transport =
       shared ? make_worker_transport(shared->segment, environment.rank() - 1, &shared->others)
-
              : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan), rank.arena->weights());
   exchange::Worker(*rank.source).run(*transport, control);
 }

@@ -26,8 +26,6 @@ class ArtificialDelay {
   /// The version that the gradient of update `update` (>= 1) is computed on. A pure function of the constructor's arguments.
   std::int64_t version_for(std::int64_t update) const;
 
-  std::int64_t max_delay() const { return max_delay_; }
-
  private:
   std::int64_t max_delay_;
   std::uint64_t seed_;

@@ -45,7 +45,7 @@ struct GradientMessage {
 
 enum class Verdict : std::uint8_t {
   proceed,  ///< the reply carries weights, and leases if any are left
-  stop,     ///< the worker ends: no leases are left for it, or the run stops at this version
+  stop,     ///< the worker ends: the run is complete, or stops at this version
 };
 
 /// The master's reply, ahead of the weights. Plain data, sent as bytes.

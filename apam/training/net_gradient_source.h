@@ -37,8 +37,6 @@ class NetGradientSource : public exchange::GradientSource {
   const engine::ParameterArena& arena() const override { return arena_; }
   void on_gradient_ready(std::function<void(engine::ParameterId)> callback) override;
 
-  bool images_are_resident() const { return resident_.has_value(); }
-
  private:
   std::int64_t give(const data::Request& request);  // to the step; returns the number of rows
 

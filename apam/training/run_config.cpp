@@ -52,7 +52,7 @@ std::string describe_policy(const TrainOptions& options) {
   return text;
 }
 
-/// "transport: shared memory, 673.2 MiB (15 versions of the model and 12 contributions)"
+/// "transport: shared memory, M MiB (V versions of the model and W contributions)"
 std::string describe_transport(const TrainOptions& options, const RunPlan& plan) {
   std::string text = "transport: " + plan.transport;
   if (plan.shared_bytes > 0) {

@@ -42,8 +42,8 @@ struct RunPlan {
 };
 
 /// Throws UsageError for options that contradict each other or the data, InputError for bad files, DeviceError for versions
-/// that need more memory than is available. `observer` watches the packing of a data set on its first use, and may end it by
-/// throwing.
+/// of --max-delay that need more memory than is available. `observer` watches the packing of a data set on its first use, and
+/// may end it by throwing.
 RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, const PackObserver& observer = {});
 
 /// --out, or else runs/NET-DATA-EXCHANGE-TIME.

@@ -123,7 +123,7 @@ TEST(Policies, RennalaAveragesGradientsOfTheCurrentVersion) {
   EXPECT_EQ(run.master.leases().granted, 5);
 }
 
-/// One worker and means of two gradients, delivered by hand.
+/// One worker and means of two gradients, given to the master directly.
 struct TwoForAMean {
   explicit TwoForAMean(const Schedule& schedule)
       : state(model.updater, model.history, {.schedule = schedule, .policy = policy.get()}) {

@@ -224,7 +224,8 @@ class AsynchronousSimulation {
   double free_ = 0, in_free_ = 0, out_free_ = 0, busy_ = 0, last_update_ = 0, waiting_ = 0;
 };
 
-/// Every update begins when the former one is made. A worker that is late by a whole update is dropped from it.
+/// Every update begins when the former one is made. A gradient after the first K is dropped, and its worker begins the
+/// next one with the others.
 SimulationResult simulate_synchronously(const SimulationOptions& options) {
   const bool all = options.mode == SimulatedMode::sync;
   const int parts = all ? options.workers : options.first_of;
@@ -267,6 +268,10 @@ void check(const SimulationOptions& options) {
     require<InputError>(death.worker >= 0 && death.worker < options.workers, "simulation: worker {} of {} dies", death.worker,
                         options.workers);
   }
+  const bool synchronous = options.mode == SimulatedMode::sync || options.mode == SimulatedMode::k_of_n;
+  require<InputError>(!synchronous || (options.deaths.empty() && options.policy.name == "none"),
+                      "simulation: {} deaths and the policy '{}' in synchronous training, expected none of either",
+                      options.deaths.size(), options.policy.name);
   require_time("the latency", options.link.latency);
   require_time("the bandwidth", options.link.bytes_per_second);
   require_time("the size of a gradient", options.gradient_bytes);
