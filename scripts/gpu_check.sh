@@ -11,14 +11,15 @@
 #
 # Works from an unpacked bundle (scripts/bundle.sh), from a build tree (build-cuda), or, if there is neither, with a bundle in
 # build/, which it unpacks. Parts are independent processes with their own time limits: none stops the others, and the most
-# important come first. Writes gpu_check.txt (a table), gpu_check.json (everything), and per part a log; of a failure, its first
+# important come first. Tests run at the same time; what is timed runs alone. Writes gpu_check.txt (a table), gpu_check.json (everything), and per part a log; of a failure, its first
 # 60 lines are in failures.txt. Exit code 1 if a part failed or ran out of time.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-parts=(machine instructions edge_cases training steps pytorch determinism cudnn net_cases pytorch_compiled kernels)
-declare -A limits=([machine]=30 [instructions]=30 [edge_cases]=60 [training]=45 [steps]=75 [pytorch]=80 [determinism]=30 [cudnn]=60
-  [net_cases]=75 [pytorch_compiled]=150 [kernels]=60)
+parts=(machine instructions edge_cases net_cases cudnn training steps determinism kernels pytorch pytorch_compiled)
+together=(instructions edge_cases net_cases cudnn)  # tests, whose time does not matter
+declare -A limits=([machine]=30 [instructions]=75 [edge_cases]=75 [net_cases]=75 [cudnn]=75 [training]=45 [steps]=75 [determinism]=30
+  [kernels]=60 [pytorch]=80 [pytorch_compiled]=150)
 operations=(conv2d batch_norm relu add scale avg_pool linear softmax_cross_entropy convert optimizer_step running_average)
 configurations=("resnet18 80 10" "allcnn 100 10" "wrn28-5 100 1000" "resnet18 512 10" "allcnn 512 10" "wrn28-5 512 1000")
 skipped=77  # exit code of a part that could not run here
@@ -62,12 +63,24 @@ part_machine() {
   dry || ! grep -q '"gpus": \[\]' "$out/results/info.json"
 }
 
+# where_memory_is_misused PROGRAM FILTER: the first faults that compute-sanitizer finds in these tests.
+where_memory_is_misused() {
+  local sanitizer
+  for sanitizer in compute-sanitizer /usr/local/cuda/bin/compute-sanitizer; do
+    if have "$sanitizer"; then
+      timeout 30 "$root/scripts/with_libraries.sh" "$sanitizer" --print-limit 2 --error-exitcode 1 "$(program "$1")" \
+        --gtest_filter="$2" --gtest_brief=1 --gtest_fail_fast 2>&1 | grep '^=' | head -n 40
+      return
+    fi
+  done
+}
 # gpu_tests PROGRAM FILTER. A machine without a GPU, or without cuDNN, skips them.
 gpu_tests() {
   local log code=0
   log="$(mktemp)"
   start "$1" --gtest_filter="$2" --gtest_brief=1 >"$log" 2>&1 || code=$?
   head -n 200 "$log"
+  if (( code != 0 )) && grep -q 'cuda: ' "$log"; then where_memory_is_misused "$1" "$2"; fi
   if grep -q ' 0 tests from' "$log"; then echo "no test is named $2"; code=1; fi
   if (( code == 0 )) && grep -q '\[  SKIPPED \]\|no GPU' "$log"; then code=$skipped; fi
   rm -f "$log"
@@ -289,9 +302,16 @@ if (( ${#only[@]} == 0 )); then
   rm -rf "${out:?}"/{parts,results}/* "$out/failures.txt"
 fi
 for part in "${only[@]}"; do
-  run_part "$part"
-  write_report
+  if [[ " ${together[*]} " == *" $part "* ]]; then
+    run_part "$part" &
+  else
+    wait
+    run_part "$part"
+    write_report
+  fi
 done
+wait
+write_report
 rm -rf "$out/cache"
 cat "$out/gpu_check.txt"
 if [[ -s $out/failures.txt ]]; then cat "$out/failures.txt"; fi
