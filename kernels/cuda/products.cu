@@ -78,7 +78,7 @@ GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk) {
 }
 
 void require_countable(std::int64_t elements) {
-  require<ShapeError>(elements < std::int64_t{1} << 31U, "cuda: conv2d: {} pixels or elements of an image, at most 2^31 - 1",
+  require<ShapeError>(elements < std::int64_t{1} << 31U, "cuda: conv2d: {} pixels, weights or elements of an image, at most 2^31 - 1",
                       elements);
 }
 
@@ -90,6 +90,8 @@ GatherPlan<T>::GatherPlan(const Conv2d::Problem& problem, bool backward, Workspa
   const GatherShape shape = gather_shape(problem, backward, kChunk<T>);
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
   require_countable(std::max(pixels, std::int64_t{shape.h} * shape.w * shape.c));
+  require_countable(static_cast<std::int64_t>(problem.w_size()));
+  require_countable(4 * std::int64_t{std::max(shape.h, shape.w)});  // kNowhere is outside
   if constexpr (!std::is_same_v<T, float>) rounded_ = workspace.add<T>(static_cast<std::int64_t>(problem.w_size()));
   tile_ = choose<T>(tile, pixels, shape.out_c, kMultiprocessors);
 }
@@ -113,7 +115,15 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
   const std::int64_t most_pixels = std::int64_t{shape.images} * ceil_div(shape.out_h, step) * ceil_div(shape.out_w, step);
   const auto run = [&]<class Tile>() {
     const bool packs = shape.out_c % Tile::run == 0 && aligned_to(Tile::run * sizeof(T), operands.result);
-    const GatherArgs<T> args{shape, operands.source, w, operands.bias, operands.result, operands.write == Write::add, packs};
+    const GatherArgs<T> args{.shape = shape,
+                             .down = PhaseSizes(static_cast<int>(ceil_div(shape.out_h, step))),
+                             .across = PhaseSizes(static_cast<int>(ceil_div(shape.out_w, step))),
+                             .source = operands.source,
+                             .w = w,
+                             .bias = operands.bias,
+                             .result = operands.result,
+                             .add = operands.write == Write::add,
+                             .packs = packs};
     const Extent blocks{blocks_for(most_pixels, Tile::rows), blocks_for(shape.out_c, Tile::columns), phases};
     vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
   };

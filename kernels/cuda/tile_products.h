@@ -40,14 +40,15 @@ class MmaTile {
   static constexpr int run = 2;
   static constexpr Layout b_layout = of_b;
 
-  DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b) {
+  /// Adds the product of the tiles `offset` chunks behind a and b.
+  DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b, int offset = 0) {
 #pragma unroll
     for (int step = 0; step < depth / 16; ++step) {
       std::uint32_t as[kDown][4], bs[kAcross / 2][4];
 #pragma unroll
-      for (int i = 0; i < kDown; ++i) load_rows(as[i], a, first_row() + 16 * i, step);
+      for (int i = 0; i < kDown; ++i) load_rows(as[i], a, i, step, offset);
 #pragma unroll
-      for (int j = 0; j < kAcross / 2; ++j) load_columns(bs[j], b, first_column() + 16 * j, step);
+      for (int j = 0; j < kAcross / 2; ++j) load_columns(bs[j], b, j, step, offset);
 #pragma unroll
       for (int i = 0; i < kDown; ++i) {
 #pragma unroll
@@ -106,23 +107,27 @@ class MmaTile {
   DEVICE static int first_row() { return warp() / (columns / warp_columns) * warp_rows; }
   DEVICE static int first_column() { return warp() % (columns / warp_columns) * warp_columns; }
 
-  /// a's fragment of 16 rows: matrices (rows 0-7, depth 0-7), (8-15, 0-7), (0-7, 8-15), (8-15, 8-15).
-  DEVICE static void load_rows(std::uint32_t (&to)[4], Shared<Chunk<Element>> a, int row, int step) {
+  // Of an address, first what a thread knows before the loop, then the offset: so the compiler keeps the first part.
+
+  /// a's fragment of 16 rows, number i of the warp: matrices (rows 0-7, depth 0-7), (8-15, 0-7), (0-7, 8-15), (8-15, 8-15).
+  DEVICE static void load_rows(std::uint32_t (&to)[4], Shared<Chunk<Element>> a, int i, int step, int offset) {
     const int upper = lane() / 8 % 2, right = lane() / 16, within = lane() % 8;
     if constexpr (of_a == Layout::by_row) {
-      ldmatrix(to, a + place_by_row(row + 8 * upper + within, 2 * step + right));
+      ldmatrix(to, a + place_by_row(first_row() + 8 * upper + within, 2 * step + right) + offset + 16 * i * kRowChunks);
     } else {
-      ldmatrix_transposed(to, a + place_by_depth<rows / 8>(16 * step + 8 * right + within, row / 8 + upper));
+      const int row = first_row() + 16 * i;
+      ldmatrix_transposed(to, a + offset + place_by_depth<rows / 8>(16 * step + 8 * right + within, row / 8 + upper));
     }
   }
 
   /// b's fragments of 16 columns, two of 8: matrices (columns 0-7, depth 0-7), (0-7, 8-15), (8-15, 0-7), (8-15, 8-15).
-  DEVICE static void load_columns(std::uint32_t (&to)[4], Shared<Chunk<Element>> b, int column, int step) {
+  DEVICE static void load_columns(std::uint32_t (&to)[4], Shared<Chunk<Element>> b, int j, int step, int offset) {
     const int right = lane() / 8 % 2, upper = lane() / 16, within = lane() % 8;
     if constexpr (of_b == Layout::by_row) {
-      ldmatrix(to, b + place_by_row(column + 8 * upper + within, 2 * step + right));
+      ldmatrix(to, b + place_by_row(first_column() + 8 * upper + within, 2 * step + right) + offset + 16 * j * kRowChunks);
     } else {
-      ldmatrix_transposed(to, b + place_by_depth<columns / 8>(16 * step + 8 * right + within, column / 8 + upper));
+      const int column = first_column() + 16 * j;
+      ldmatrix_transposed(to, b + offset + place_by_depth<columns / 8>(16 * step + 8 * right + within, column / 8 + upper));
     }
   }
 
@@ -141,7 +146,8 @@ class FmaTile {
   static constexpr int run = of_b == Layout::by_row ? 1 : 4;
   static constexpr Layout b_layout = of_b;
 
-  DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b) {
+  DEVICE void multiply(Shared<Chunk<Element>> first_a, Shared<Chunk<Element>> first_b, int offset = 0) {
+    const auto a = first_a + offset, b = first_b + offset;
     if constexpr (of_a == Layout::by_row) {
 #pragma unroll
       for (int chunk = 0; chunk < kRowChunks; ++chunk) {
