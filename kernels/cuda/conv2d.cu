@@ -9,7 +9,7 @@ namespace {
 template <class T>
 class ForwardKernel final : public Conv2d::Kernel {
  public:
-  ForwardKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, false, workspace_, tile) {
+  ForwardKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(exec, problem, false, workspace_, tile) {
     exec.reserve_workspace(workspace_.bytes());
   }
   void forward(Exec& exec, In x, const Weights& w, Out y) override {
@@ -25,7 +25,7 @@ class ForwardKernel final : public Conv2d::Kernel {
 template <class T>
 class BackwardInputKernel final : public Conv2d::Kernel {
  public:
-  BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(problem, true, workspace_, tile) {
+  BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(exec, problem, true, workspace_, tile) {
     exec.reserve_workspace(workspace_.bytes());
   }
   void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {

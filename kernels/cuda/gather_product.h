@@ -14,6 +14,8 @@
 // cp.async loads kStages - 1 stages ahead. Taps outside the image are filled with zeros. Without aligned chunks (channels or
 // filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read element by element.
 //
+// If there are few tiles, the depth of each is split among `splits` blocks (tile_sums.h).
+//
 // What a thread needs for its addresses is kept as sums that move with the walk, in elements: with a multiplication or two per
 // chunk, address arithmetic would take more instructions than the products.
 #pragma once
@@ -22,6 +24,7 @@
 
 #include "kernels/cuda/divisor.h"
 #include "kernels/cuda/tile_products.h"
+#include "kernels/cuda/tile_sums.h"
 #include "kernels/ops/conv2d.h"
 
 #include <simt/macros.h>
@@ -78,6 +81,8 @@ template <class T>
 struct GatherArgs {
   GatherShape shape;
   PhaseSizes down, across;
+  int splits;
+  SplitSums sums;     // of tiles of all phases; unless there is one split
   const T* source;    // (images, H, W, C)
   const T* w;         // (columns, taps, C of the source); backward (C of the source, taps, columns)
   const float* bias;  // (columns), or null
@@ -176,13 +181,17 @@ struct GatherProduct {
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
     const GatherShape& shape = args.shape;
-    const Phase phase = phase_of(shape, block().z);
+    const int phase_index = block().z / args.splits, split = block().z % args.splits;
+    const Phase phase = phase_of(shape, phase_index);
     const int pixels = shape.images * phase.down.size * phase.across.size;
     const int first_row = block().x * Tile::rows, first_column = block().y * Tile::columns;
     if (first_row >= pixels) return;  // phases differ in size
 
     const int depth_chunks = phase.down.taps * phase.across.taps * shape.chunks;
-    const int steps = (depth_chunks + kRowChunks - 1) / kRowChunks;
+    const int all_steps = (depth_chunks + kRowChunks - 1) / kRowChunks;
+    const int parts = all_steps < 1 ? 1 : all_steps < args.splits ? all_steps : args.splits;  // phases differ in depth
+    if (split >= parts) return;
+    const int first_step = all_steps * split / parts, steps = all_steps * (split + 1) / parts - first_step;
     Tile tile;
     if (steps > 0) {
       const Moves moves = moves_of(shape, phase);
@@ -190,12 +199,14 @@ struct GatherProduct {
       SourceRow rows[kSourceRows];
 #pragma unroll
       for (int i = 0; i < kSourceRows; ++i) rows[i] = source_row(args, phase, first_row + row + i * kRowsPerPass, pixels);
-      Walk walk = Walk::begin(shape, phase, moves, slot);  // every fourth chunk
+      Walk walk = Walk::begin(shape, phase, moves, first_step * kRowChunks + slot);  // every fourth chunk
       const auto stages = shared.array<Chunk<T>>(0, kStages * kStageChunks);
       const auto sources = stages + place_by_row(row, slot), weights = stages + Tile::rows * kRowChunks;
       const Filters filters(args, moves, first_column);
       Walk depth_walk = walk;  // of weights by depth
-      if constexpr (kByDepth) depth_walk = Walk::begin(shape, phase, moves, filters.first_chunk());
+      if constexpr (kByDepth) {
+        depth_walk = Walk::begin(shape, phase, moves, first_step * kRowChunks + filters.first_chunk());
+      }
       const auto load = [&](int step) {
         const int stage = step % kStages * kStageChunks;
         load_source(shape, rows, walk, sources + stage);
@@ -219,6 +230,10 @@ struct GatherProduct {
         tile.multiply(stages, weights, step % kStages * kStageChunks);
       }
       cp_async_wait<0>();
+    }
+    if (parts > 1) {
+      const int place = (phase_index * blocks().y + block().y) * blocks().x + block().x;
+      if (!sum_parts(tile, args.sums, PartGroups::of(parts), split, place, shared.array<int>(0, 1))) return;
     }
 
     tile.for_each([&](int row, int column, const auto& values) {

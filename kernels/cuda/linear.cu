@@ -14,7 +14,7 @@ Conv2d::Problem as_convolution(const Linear::Problem& p) {
 template <class T>
 class ForwardKernel final : public Linear::Kernel {
  public:
-  ForwardKernel(Exec& exec, const Linear::Problem& problem) : plan_(as_convolution(problem), false, workspace_) {
+  ForwardKernel(Exec& exec, const Linear::Problem& problem) : plan_(exec, as_convolution(problem), false, workspace_) {
     exec.reserve_workspace(workspace_.bytes());
   }
   void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
@@ -30,7 +30,7 @@ class ForwardKernel final : public Linear::Kernel {
 template <class T>
 class BackwardInputKernel final : public Linear::Kernel {
  public:
-  BackwardInputKernel(Exec& exec, const Linear::Problem& problem) : plan_(as_convolution(problem), true, workspace_) {
+  BackwardInputKernel(Exec& exec, const Linear::Problem& problem) : plan_(exec, as_convolution(problem), true, workspace_) {
     exec.reserve_workspace(workspace_.bytes());
   }
   void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {

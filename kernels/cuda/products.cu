@@ -1,5 +1,8 @@
 #include "kernels/cuda/products.h"
 
+#include <cmath>
+#include <limits>
+
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/gather_product.h"
 #include "kernels/cuda/weight_product.h"
@@ -22,6 +25,64 @@ constexpr TileShape shape_of(TileSize size) {
     default:
       return {64, 64};
   }
+}
+
+/// What a gathered product has to do: of its phases, rows, depth in stages and blocks are those of the largest.
+struct GatherWork {
+  std::int64_t rows, columns, phases;
+  std::int64_t stages;      // of the largest phase
+  std::int64_t all_stages;  // of all phases
+};
+
+/// What a tile costs on a multiprocessor of sm_90, in its cycles per stage: when its blocks keep it busy (instructions issued,
+/// four per cycle), and when a block has it for itself (about 3.3 cycles per instruction).
+struct TileCost {
+  TileSize size;
+  double busy, alone;
+  int resident;  // blocks
+};
+template <class T>
+constexpr std::initializer_list<TileCost> kTileCosts = {{TileSize::t128x128, 290, 480, 2},
+                                                        {TileSize::t128x64, 165, 540, 3},
+                                                        {TileSize::t64x64, 121, 400, 4}};
+template <>
+constexpr std::initializer_list<TileCost> kTileCosts<float> = {{TileSize::t64x64, 560, 1500, 3}};
+
+/// Estimated cycles of a product. Blocks of different phases count as equal.
+double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits, int stage_bytes_per_row) {
+  constexpr double kBytesPerCycle = 2800;  // of the L2 cache
+  constexpr double kBlock = 1500;          // begin and end of a block
+  constexpr double kJoin = 3000;           // counters and fences of a split sum
+  const TileShape shape = shape_of(tile.size);
+  const auto blocks = static_cast<double>(ceil_div(work.rows, shape.rows) * ceil_div(work.columns, shape.columns) *
+                                          work.phases * splits);
+  const double per_multiprocessor = std::ceil(blocks / kMultiprocessors);
+  const double stages = static_cast<double>(work.all_stages) / static_cast<double>(work.phases * splits);
+  const double longest = std::ceil(static_cast<double>(work.stages) / splits);
+  const double busy = per_multiprocessor * (stages * tile.busy + kBlock);
+  const double waiting = std::ceil(per_multiprocessor / tile.resident) * (longest * tile.alone + kBlock);
+  const double loads = blocks * stages * (shape.rows + shape.columns) * stage_bytes_per_row / kBytesPerCycle;
+  const double sums = 2.0 * sizeof(float) * shape.rows * shape.columns * blocks / kBytesPerCycle + kJoin;
+  return std::max({busy, waiting, loads}) + (splits > 1 ? sums : 0);
+}
+
+/// The division that is estimated to be fastest; `wanted` fixes the tile.
+template <class T>
+Division divide(TileSize wanted, const GatherWork& work) {
+  constexpr int kMostSplits = 8;           // their sums are joined in one level
+  constexpr std::int64_t kLeastStages = 4;  // per split
+  Division best;
+  double least = std::numeric_limits<double>::infinity();
+  for (const TileCost& tile : kTileCosts<T>) {
+    if (wanted != TileSize::best && wanted != tile.size && !std::is_same_v<T, float>) continue;
+    for (int splits = 1; splits == 1 || (splits <= kMostSplits && work.stages >= splits * kLeastStages); ++splits) {
+      const double cycles = estimated_cycles(work, tile, splits, kRowChunks * 16);
+      if (cycles >= least) continue;
+      least = cycles;
+      best = {tile.size, splits};
+    }
+  }
+  return best;
 }
 
 /// The largest tile that leaves no multiprocessor without one and wastes no half of the tiles at an edge.
@@ -77,6 +138,27 @@ GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk) {
   return shape;
 }
 
+/// The phases of a gathered product, and the rows of the largest: images x down x across.
+struct Grid {
+  int phases, down, across;
+  std::int64_t rows;
+};
+Grid grid_of(const GatherShape& shape) {
+  const int step = shape.backward ? shape.stride : 1;
+  const auto down = static_cast<int>(ceil_div(shape.out_h, step)), across = static_cast<int>(ceil_div(shape.out_w, step));
+  return {step * step, down, across, std::int64_t{shape.images} * down * across};
+}
+
+GatherWork work_of(const GatherShape& shape, const Grid& grid) {
+  const int step = shape.backward ? shape.stride : 1;
+  const std::int64_t most_taps = ceil_div(shape.r, step) * ceil_div(shape.s, step);
+  return {.rows = grid.rows,
+          .columns = shape.out_c,
+          .phases = grid.phases,
+          .stages = ceil_div(most_taps * shape.chunks, kRowChunks),
+          .all_stages = ceil_div(std::int64_t{shape.r} * shape.s * shape.chunks, kRowChunks)};
+}
+
 void require_countable(std::int64_t elements) {
   require<ShapeError>(elements < std::int64_t{1} << 31U, "cuda: conv2d: {} pixels, weights or elements of an image, at most 2^31 - 1",
                       elements);
@@ -85,7 +167,8 @@ void require_countable(std::int64_t elements) {
 }  // namespace
 
 template <class T>
-GatherPlan<T>::GatherPlan(const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace, TileSize tile)
+GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace,
+                          TileSize tile)
     : problem_(problem), backward_(backward) {
   const GatherShape shape = gather_shape(problem, backward, kChunk<T>);
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
@@ -93,7 +176,13 @@ GatherPlan<T>::GatherPlan(const Conv2d::Problem& problem, bool backward, Workspa
   require_countable(static_cast<std::int64_t>(problem.w_size()));
   require_countable(4 * std::int64_t{std::max(shape.h, shape.w)});  // kNowhere is outside
   if constexpr (!std::is_same_v<T, float>) rounded_ = workspace.add<T>(static_cast<std::int64_t>(problem.w_size()));
-  tile_ = choose<T>(tile, pixels, shape.out_c, kMultiprocessors);
+  const Grid grid = grid_of(shape);
+  division_ = divide<T>(tile, work_of(shape, grid));
+  if (division_.splits == 1) return;
+  const TileShape size = shape_of(division_.tile);
+  const std::int64_t tiles = grid.phases * ceil_div(grid.rows, size.rows) * ceil_div(shape.out_c, size.columns);
+  parts_ = workspace.add<float>(division_.splits * tiles * size.rows * size.columns);
+  counters_ = Counters(exec, tiles * PartGroups::of(division_.splits).counters());
 }
 
 template <class T>
@@ -111,24 +200,28 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
   }
   const bool vectors =
       shape.c % kChunk<T> == 0 && (!backward_ || shape.out_c % kChunk<T> == 0) && aligned_to(16, operands.source, w);
-  const int phases = backward_ ? shape.stride * shape.stride : 1, step = backward_ ? shape.stride : 1;
-  const std::int64_t most_pixels = std::int64_t{shape.images} * ceil_div(shape.out_h, step) * ceil_div(shape.out_w, step);
+  const Grid grid = grid_of(shape);
   const auto run = [&]<class Tile>() {
+    const Extent blocks{blocks_for(grid.rows, Tile::rows), blocks_for(shape.out_c, Tile::columns),
+                        grid.phases * division_.splits};
+    const auto tiles = static_cast<int>(blocks.x * blocks.y * grid.phases);
     const bool packs = shape.out_c % Tile::run == 0 && aligned_to(Tile::run * sizeof(T), operands.result);
     const GatherArgs<T> args{.shape = shape,
-                             .down = PhaseSizes(static_cast<int>(ceil_div(shape.out_h, step))),
-                             .across = PhaseSizes(static_cast<int>(ceil_div(shape.out_w, step))),
+                             .down = PhaseSizes(grid.down),
+                             .across = PhaseSizes(grid.across),
+                             .splits = division_.splits,
+                             .sums = {parts_.in(workspace), counters_.data(), tiles,
+                                      PartGroups::of(division_.splits).counters()},
                              .source = operands.source,
                              .w = w,
                              .bias = operands.bias,
                              .result = operands.result,
                              .add = operands.write == Write::add,
                              .packs = packs};
-    const Extent blocks{blocks_for(most_pixels, Tile::rows), blocks_for(shape.out_c, Tile::columns), phases};
     vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
   };
-  backward_ ? with_tile<T, Layout::by_row, Layout::by_depth>(tile_, run)
-            : with_tile<T, Layout::by_row, Layout::by_row>(tile_, run);
+  backward_ ? with_tile<T, Layout::by_row, Layout::by_depth>(division_.tile, run)
+            : with_tile<T, Layout::by_row, Layout::by_row>(division_.tile, run);
 }
 
 template <class T>

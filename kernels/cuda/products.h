@@ -13,6 +13,12 @@ namespace apam::kernels::cuda {
 /// The tile of a product in bfloat16, rows x columns; products in float32 have one kind of tile.
 enum class TileSize : std::uint8_t { best, t64x64, t128x64, t128x128 };
 
+/// How a product is divided among blocks.
+struct Division {
+  TileSize tile = TileSize::t64x64;
+  int splits = 1;  ///< of the depth of each tile
+};
+
 /// y from x, or dx from dy: T is the type of activations.
 template <class T>
 class GatherPlan {
@@ -25,15 +31,18 @@ class GatherPlan {
     Write write = Write::overwrite;
   };
 
-  /// Adds what it needs to the workspace.
-  GatherPlan(const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace, TileSize tile = TileSize::best);
+  /// Adds what it needs to the workspace. Keeps counters in memory of the device of `exec`.
+  GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace,
+             TileSize tile = TileSize::best);
   void run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const;
 
  private:
   Conv2d::Problem problem_;
   bool backward_;
-  TileSize tile_;
-  Region<T> rounded_;  // (K, R, S, C): weights without a copy in bfloat16
+  Division division_;
+  Region<T> rounded_;    // (K, R, S, C): weights without a copy in bfloat16
+  Region<float> parts_;  // (splits, tiles of all phases, elements of a tile)
+  Counters counters_;    // (tiles of all phases, counters of PartGroups)
 };
 
 /// Whether a layer adds a bias to its products.
