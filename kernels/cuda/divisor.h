@@ -18,6 +18,8 @@ class Divisor {
     multiplier_ = static_cast<std::uint32_t>((((std::uint64_t{1} << shift_) - value_) << 32U) / value_ + 1);
   }
 
+  DEVICE int value() const { return static_cast<int>(value_); }
+
   /// n / value and n % value, for n >= 0.
   DEVICE int quotient(int n) const {
     const auto number = static_cast<std::uint32_t>(n);

@@ -10,9 +10,11 @@
 // s^2 phases, one per (i mod s, j mod s), each with its own taps; a phase is a product with stride 1 over a part of the pixels.
 // Phases without taps are zero. Forward there is one phase.
 //
-// The depth, taps x channels of the source, is walked in stages of 4 chunks; channels are padded to whole chunks with zeros.
-// cp.async loads kStages - 1 stages ahead. Taps outside the image are filled with zeros. Without aligned chunks (channels or
-// filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read element by element.
+// The depth is walked in stages: 4 chunks of channels of one tap. For each 4 chunks all taps follow one another, so that most of
+// what a stage reads of the source is still in the L1 cache. Where fewer than 4 chunks are left, the rest of a stage is zeros,
+// and its products are skipped. cp.async loads kStages - 1 stages ahead. Taps outside the image are filled with zeros. Without
+// aligned chunks (channels or filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read element by
+// element.
 //
 // If there are few tiles, the depth of each is split among `splits` blocks (tile_sums.h).
 //
@@ -39,6 +41,8 @@ struct GatherShape {
   int out_h, out_w, out_c;  // of the result
   int r, s, stride, padding;
   int chunks;  // per tap
+
+  constexpr int groups() const { return (chunks + kRowChunks - 1) / kRowChunks; }
 };
 
 /// In each dimension: pixel `first + step * u` of the result reads source pixels `source + source_step * u + direction * t`
@@ -57,31 +61,58 @@ constexpr PhaseDimension phase_dimension(bool backward, int phase, int out_size,
       tap,   stride, tap < window ? (window - tap + stride - 1) / stride : 0};
 }
 
-struct Phase {
+/// How offsets change from a tap to the next, more at the end of a row of taps, and more at the end of all taps: in elements.
+struct Moves {
+  int tap, row, taps;
+
+  /// `group`: from 4 chunks of channels to the next 4.
+  static constexpr Moves of(const PhaseDimension& down, const PhaseDimension& across, int per_row, int per_tap, int group) {
+    return {per_tap, per_row - per_tap * across.taps, group - per_row * down.taps};
+  }
+  /// From the first stage to one that is `taps` taps farther, after so many ends.
+  DEVICE int after(int taps_passed, int rows_passed, int groups_passed) const {
+    return taps_passed * tap + rows_passed * row + groups_passed * taps;
+  }
+};
+
+/// What the blocks of a phase share.
+struct GatherPhase {
   PhaseDimension down, across;
+  Divisor of_down, of_across;  // division by their sizes
+  int pixels;
+  Moves source, weight;
+  int first_weight;  // offset of the first tap
+  int stages;        // in groups of the taps
+
+  /// `chunk`: elements; `by_depth`: how the weights are read.
+  static GatherPhase of(const GatherShape& shape, int index, int chunk, bool by_depth) {
+    GatherPhase phase{};
+    phase.down =
+        phase_dimension(shape.backward, index / shape.stride, shape.out_h, shape.r, shape.stride, shape.padding);
+    phase.across =
+        phase_dimension(shape.backward, index % shape.stride, shape.out_w, shape.s, shape.stride, shape.padding);
+    const PhaseDimension &down = phase.down, &across = phase.across;
+    phase.of_down = Divisor(std::max(1, down.size));
+    phase.of_across = Divisor(std::max(1, across.size));
+    phase.pixels = shape.images * down.size * across.size;
+    const int group = kRowChunks * chunk, per_tap = by_depth ? shape.out_c : shape.c;
+    phase.source = Moves::of(down, across, down.direction * shape.w * shape.c, across.direction * shape.c, group);
+    phase.weight = Moves::of(down, across, down.tap_step * shape.s * per_tap, across.tap_step * per_tap,
+                             group * (by_depth ? shape.r * shape.s * shape.out_c : 1));
+    phase.first_weight = (down.tap * shape.s + across.tap) * per_tap;
+    phase.stages = down.taps * across.taps * shape.groups();
+    return phase;
+  }
 };
 
-DEVICE Phase phase_of(const GatherShape& shape, int index) {
-  return {phase_dimension(shape.backward, index / shape.stride, shape.out_h, shape.r, shape.stride, shape.padding),
-          phase_dimension(shape.backward, index % shape.stride, shape.out_w, shape.s, shape.stride, shape.padding)};
-}
-
-/// Divisions by the size of a phase in one dimension: phases have the size of the first, or one less.
-struct PhaseSizes {
-  int largest = 1;
-  Divisor of_largest, of_others;
-
-  PhaseSizes() = default;
-  explicit PhaseSizes(int largest_size)
-      : largest(largest_size), of_largest(largest_size), of_others(std::max(1, largest_size - 1)) {}
-  DEVICE const Divisor& divisor(int size) const { return size == largest ? of_largest : of_others; }
-};
+inline constexpr int kMostPhases = 16;  // of a launch
 
 template <class T>
 struct GatherArgs {
   GatherShape shape;
-  PhaseSizes down, across;
-  int splits;
+  GatherPhase phases[kMostPhases];
+  int first_phase;  // of the launch
+  Divisor splits;
   SplitSums sums;     // of tiles of all phases; unless there is one split
   const T* source;    // (images, H, W, C)
   const T* w;         // (columns, taps, C of the source); backward (C of the source, taps, columns)
@@ -95,12 +126,9 @@ struct GatherArgs {
 struct PhasePixel {
   int image, u, v;
 };
-
-template <class T>
-DEVICE PhasePixel pixel_of(const GatherArgs<T>& args, const Phase& phase, int row) {
-  const Divisor &across = args.across.divisor(phase.across.size), &down = args.down.divisor(phase.down.size);
-  const int line = across.quotient(row), image = down.quotient(line);
-  return {image, down.remainder(line, image), across.remainder(row, line)};
+DEVICE PhasePixel pixel_of(const GatherPhase& phase, int row) {
+  const int line = phase.of_across.quotient(row), image = phase.of_down.quotient(line);
+  return {image, phase.of_down.remainder(line, image), phase.of_across.remainder(row, line)};
 }
 
 /// `vectors`: chunks of the source and of the weights are aligned.
@@ -122,212 +150,184 @@ struct GatherProduct {
   static constexpr int kDepthsPerPass = threads / kColumnChunks, kDepthPasses = Tile::depth / kDepthsPerPass;
   static_assert(!kByDepth || (kDepthPasses * kDepthsPerPass == Tile::depth && kDepthsPerPass % 8 == 0));
 
-  // Rows and columns of images are fewer than kNowhere / 2.
-  static constexpr int kNowhere = 1 << 30;      // below any image
-  static constexpr int kNoPixel = -(1 << 29);  // above any image, and kNowhere farther down is still outside
+  static constexpr int kNoPixel = -(1 << 29);  // above any image, whatever the tap
 
   /// For one of the rows that a thread loads: its first tap.
   struct SourceRow {
     const T* image;
     int h, w;  // kNoPixel if there is no such pixel
-    int at;    // (h * W + w) * C: its place in the image, which it may lie outside
+    int at;    // of the thread's chunk there, from the begin of the image, which it may lie before; in elements
   };
 
-  /// How addresses move, in elements: with the next chunk of a tap, and then at its end, and at the end of a row of taps.
-  struct Moves {
-    int source_tap, source_row;
-    int weight_chunk, weight_tap, weight_row;
+  /// The place of a stage in the depth, the same for all threads. Offsets are elements, from the first stage.
+  struct Walk {
+    int chunk;           // the first of the stage's in each tap
+    int down, across;    // from the first tap to this one, in pixels of the source
+    int source, weight;  // offsets
   };
-  DEVICE static Moves moves_of(const GatherShape& shape, const Phase& phase) {
-    const PhaseDimension &down = phase.down, &across = phase.across;
-    const int filter = kByDepth ? shape.out_c : shape.c;  // elements of w per tap
-    const int chunk = kByDepth ? kChunk<T> * shape.r * shape.s * shape.out_c : kChunk<T>;
-    return {across.direction * shape.c - shape.chunks * kChunk<T>,
-            (down.direction * shape.w - across.direction * across.taps) * shape.c, chunk,
-            across.tap_step * filter - shape.chunks * chunk, (down.tap_step * shape.s - across.tap_step * across.taps) * filter};
+
+  DEVICE static Walk begin_of(const GatherPhase& phase, int stage) {
+    if (stage == 0) return {0, 0, 0, 0, phase.first_weight};
+    const int tap_row = stage / phase.across.taps, tap = stage - tap_row * phase.across.taps;
+    const int group = tap_row / phase.down.taps, tap_down = tap_row - group * phase.down.taps;
+    return {group * kRowChunks, tap_down * phase.down.direction, tap * phase.across.direction,
+            phase.source.after(stage, tap_row, group), phase.first_weight + phase.weight.after(stage, tap_row, group)};
   }
 
-  /// Walks some of the chunks of the depth.
-  struct Walk {
-    int chunk;           // of a tap
-    int down, across;    // from the first tap to this one, in pixels of the source; down is kNowhere or below after the last tap
-    int source, weight;  // from the first tap's first channel to this chunk, in elements
-
-    DEVICE static Walk begin(const GatherShape& shape, const Phase& phase, const Moves& moves, int chunk) {
-      const int first_tap = phase.down.tap * shape.s + phase.across.tap;
-      Walk walk{0, 0, 0, 0, first_tap * (kByDepth ? shape.out_c : shape.c)};
-      walk.advance(chunk, shape, phase, moves);
-      return walk;
-    }
-    DEVICE void advance(int chunks, const GatherShape& shape, const Phase& phase, const Moves& moves) {
-      chunk += chunks;
-      source += chunks * kChunk<T>;
-      weight += chunks * moves.weight_chunk;
-      while (chunk >= shape.chunks) {
-        chunk -= shape.chunks;
-        source += moves.source_tap;
-        weight += moves.weight_tap;
-        across += phase.across.direction;
-        if (across != phase.across.direction * phase.across.taps) continue;
-        across = 0;
-        source += moves.source_row;
-        weight += moves.weight_row;
-        down += phase.down.direction;
-        if (down == phase.down.direction * phase.down.taps) down = kNowhere;
-      }
-    }
-    DEVICE bool has_tap() const { return down < kNowhere / 2; }
-  };
+  DEVICE static void advance(Walk& walk, const GatherPhase& phase) {
+    walk.across += phase.across.direction;
+    walk.source += phase.source.tap;
+    walk.weight += phase.weight.tap;
+    if (walk.across != phase.across.direction * phase.across.taps) return;
+    walk.across = 0;
+    walk.down += phase.down.direction;
+    walk.source += phase.source.row;
+    walk.weight += phase.weight.row;
+    if (walk.down != phase.down.direction * phase.down.taps) return;
+    walk.down = 0;
+    walk.chunk += kRowChunks;
+    walk.source += phase.source.taps;
+    walk.weight += phase.weight.taps;
+  }
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
     const GatherShape& shape = args.shape;
-    const int phase_index = block().z / args.splits, split = block().z % args.splits;
-    const Phase phase = phase_of(shape, phase_index);
-    const int pixels = shape.images * phase.down.size * phase.across.size;
+    const int phase_index = args.splits.quotient(block().z), split = args.splits.remainder(block().z, phase_index);
+    const GatherPhase& phase = args.phases[phase_index];
     const int first_row = block().x * Tile::rows, first_column = block().y * Tile::columns;
-    if (first_row >= pixels) return;  // phases differ in size
+    if (first_row >= phase.pixels) return;  // phases differ in size
 
-    const int depth_chunks = phase.down.taps * phase.across.taps * shape.chunks;
-    const int all_steps = (depth_chunks + kRowChunks - 1) / kRowChunks;
-    const int parts = all_steps < 1 ? 1 : all_steps < args.splits ? all_steps : args.splits;  // phases differ in depth
-    if (split >= parts) return;
-    const int first_step = all_steps * split / parts, steps = all_steps * (split + 1) / parts - first_step;
+    const int parts = phase.stages < 1 ? 1 : phase.stages < args.splits.value() ? phase.stages : args.splits.value();
+    if (split >= parts) return;  // phases differ in depth
+    const int first_step = phase.stages * split / parts, steps = phase.stages * (split + 1) / parts - first_step;
     Tile tile;
     if (steps > 0) {
-      const Moves moves = moves_of(shape, phase);
       const int row = thread() / kRowChunks, slot = thread() % kRowChunks;
       SourceRow rows[kSourceRows];
 #pragma unroll
-      for (int i = 0; i < kSourceRows; ++i) rows[i] = source_row(args, phase, first_row + row + i * kRowsPerPass, pixels);
-      Walk walk = Walk::begin(shape, phase, moves, first_step * kRowChunks + slot);  // every fourth chunk
+      for (int i = 0; i < kSourceRows; ++i) rows[i] = source_row(args, phase, first_row + row + i * kRowsPerPass, slot);
+      const Filters filters(args, first_column);
       const auto stages = shared.array<Chunk<T>>(0, kStages * kStageChunks);
       const auto sources = stages + place_by_row(row, slot), weights = stages + Tile::rows * kRowChunks;
-      const Filters filters(args, moves, first_column);
-      Walk depth_walk = walk;  // of weights by depth
-      if constexpr (kByDepth) {
-        depth_walk = Walk::begin(shape, phase, moves, first_step * kRowChunks + filters.first_chunk());
-      }
+      Walk walk = begin_of(phase, first_step);
       const auto load = [&](int step) {
         const int stage = step % kStages * kStageChunks;
-        load_source(shape, rows, walk, sources + stage);
-        if constexpr (kByDepth) {
-          filters.load_by_depth(shape, depth_walk, phase, moves, weights + stage);
-        } else {
-          filters.load_by_row(shape, walk, weights + stage);
-        }
-        walk.advance(kRowChunks, shape, phase, moves);
+        const int valid = shape.c - (walk.chunk + slot) * kChunk<T>;  // channels of this thread's chunk, if any
+        load_source(shape, rows, walk, valid, sources + stage);
+        kByDepth ? filters.load_by_depth(shape, walk, weights + stage) : filters.load_by_row(walk, valid, weights + stage);
+        advance(walk, phase);
       };
 
       for (int step = 0; step < kStages - 1; ++step) {
         if (step < steps) load(step);
         cp_async_commit();  // a group per step, even if empty, so that the wait below counts steps
       }
+      const int full_groups = shape.groups() - 1;  // at least
+      const int full_steps = full_groups * phase.down.taps * phase.across.taps - first_step;
       for (int step = 0; step < steps; ++step) {
         cp_async_wait<kStages - 2>();
         sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
         if (step + kStages - 1 < steps) load(step + kStages - 1);
         cp_async_commit();
-        tile.multiply(stages, weights, step % kStages * kStageChunks);
+        const int chunks = step < full_steps ? kRowChunks : shape.chunks - full_groups * kRowChunks;
+        tile.multiply(stages, weights, step % kStages * kStageChunks, chunks);
       }
       cp_async_wait<0>();
     }
     if (parts > 1) {
-      const int place = (phase_index * blocks().y + block().y) * blocks().x + block().x;
+      const int place = ((args.first_phase + phase_index) * blocks().y + block().y) * blocks().x + block().x;
       if (!sum_parts(tile, args.sums, PartGroups::of(parts), split, place, shared.array<int>(0, 1))) return;
     }
 
     tile.for_each([&](int row, int column, const auto& values) {
-      store(args, phase, first_row + row, pixels, first_column + column, values);
+      store(args, phase, first_row + row, first_column + column, values);
     });
   }
 
  private:
-  DEVICE static SourceRow source_row(const Args& args, const Phase& phase, int row, int pixels) {
-    if (row >= pixels) return {args.source, kNoPixel, kNoPixel, 0};
+  DEVICE static SourceRow source_row(const Args& args, const GatherPhase& phase, int row, int slot) {
+    if (row >= phase.pixels) return {args.source, kNoPixel, kNoPixel, 0};
     const GatherShape& shape = args.shape;
-    const PhasePixel pixel = pixel_of(args, phase, row);
+    const PhasePixel pixel = pixel_of(phase, row);
     const int h = phase.down.source + phase.down.source_step * pixel.u;
     const int w = phase.across.source + phase.across.source_step * pixel.v;
-    return {args.source + std::int64_t{pixel.image} * (shape.h * shape.w * shape.c), h, w, (h * shape.w + w) * shape.c};
+    return {args.source + std::int64_t{pixel.image} * (shape.h * shape.w * shape.c), h, w,
+            (h * shape.w + w) * shape.c + slot * kChunk<T>};
   }
 
-  /// Loads this thread's chunks of the source for one stage.
-  DEVICE static void load_source(const GatherShape& shape, const SourceRow (&rows)[kSourceRows], const Walk& walk,
+  /// Loads this thread's chunks of the source for one stage, `valid` channels of each.
+  DEVICE static void load_source(const GatherShape& shape, const SourceRow (&rows)[kSourceRows], const Walk& walk, int valid,
                                  Shared<Chunk<T>> to) {
 #pragma unroll
     for (int i = 0; i < kSourceRows; ++i) {
       const SourceRow& row = rows[i];
-      const bool inside = static_cast<unsigned>(row.h + walk.down) < static_cast<unsigned>(shape.h) &&
+      const bool inside = valid > 0 && static_cast<unsigned>(row.h + walk.down) < static_cast<unsigned>(shape.h) &&
                           static_cast<unsigned>(row.w + walk.across) < static_cast<unsigned>(shape.w);
-      copy_chunk<vectors>(to + i * kRowsPerPass * kRowChunks, row.image + (inside ? row.at + walk.source : 0),
-                          inside ? shape.c - walk.chunk * kChunk<T> : 0);
+      copy_chunk<vectors>(to + i * kRowsPerPass * kRowChunks, row.image + (inside ? static_cast<unsigned>(row.at + walk.source) : 0U),
+                          inside ? valid : 0);
     }
   }
 
   /// The part of the weights that a thread loads.
   class Filters {
    public:
-    DEVICE Filters(const Args& args, [[maybe_unused]] const Moves& moves, int first_column) : w_(args.w) {
+    DEVICE Filters(const Args& args, int first_column) : w_(args.w) {
+      const int taps = args.shape.r * args.shape.s;
       if constexpr (kByDepth) {
-        const int slot = thread() % kColumnChunks, depth = thread() / kColumnChunks;
-        const int column = first_column + slot * kChunk<T>;
-        within_ = depth % kChunk<T>;
-        at_ = within_ * (moves.weight_chunk / kChunk<T>) + column;
-        valid_ = args.shape.out_c - column;
-        place_ = place_by_depth<kColumnChunks>(depth, slot);
+        const int slot = thread() % kColumnChunks, column = first_column + slot * kChunk<T>;
+        first_ = thread() / kColumnChunks;
+        between_ = taps * args.shape.out_c;
+        at_ = first_ * between_ + column;
+        columns_ = args.shape.out_c - column;
+        place_ = place_by_depth<kColumnChunks>(first_, slot);
       } else {
-        const int row = thread() / kRowChunks;
-        between_ = args.shape.r * args.shape.s * args.shape.c;
-        at_ = (first_column + row) * between_;
-        valid_ = args.shape.out_c - first_column - row;
-        place_ = place_by_row(row, thread() % kRowChunks);
+        const int slot = thread() % kRowChunks;
+        first_ = thread() / kRowChunks;
+        between_ = taps * args.shape.c;
+        at_ = (first_column + first_) * between_ + slot * kChunk<T>;
+        columns_ = args.shape.out_c - first_column;
+        place_ = place_by_row(first_, slot);
       }
     }
 
-    /// The chunk of the depth of the first load by depth.
-    DEVICE int first_chunk() const { return thread() / kColumnChunks / kChunk<T>; }
-
-    DEVICE void load_by_row(const GatherShape& shape, const Walk& walk, Shared<Chunk<T>> to) const {
+    /// `valid` channels of this thread's chunk.
+    DEVICE void load_by_row(const Walk& walk, int valid, Shared<Chunk<T>> to) const {
       const auto mine = to + place_;
-      const bool has_tap = walk.has_tap();
 #pragma unroll
       for (int i = 0; i < kFilterRows; ++i) {
-        const bool inside = has_tap && i * kRowsPerPass < valid_;
+        const bool inside = valid > 0 && first_ + i * kRowsPerPass < columns_;
         copy_chunk<vectors>(mine + i * kRowsPerPass * kRowChunks,
-                            w_ + (inside ? at_ + i * kRowsPerPass * between_ + walk.weight : 0),
-                            inside ? shape.c - walk.chunk * kChunk<T> : 0);
+                            w_ + (inside ? static_cast<unsigned>(at_ + i * kRowsPerPass * between_ + walk.weight) : 0U),
+                            inside ? valid : 0);
       }
     }
-
-    /// Moves the walk to the next stage.
-    DEVICE void load_by_depth(const GatherShape& shape, Walk& walk, const Phase& phase, const Moves& moves,
-                              Shared<Chunk<T>> to) const {
+    DEVICE void load_by_depth(const GatherShape& shape, const Walk& walk, Shared<Chunk<T>> to) const {
       const auto mine = to + place_;
 #pragma unroll
       for (int i = 0; i < kDepthPasses; ++i) {
-        const bool inside = walk.has_tap() && valid_ > 0 && (vectors || walk.chunk * kChunk<T> + within_ < shape.c);
-        copy_chunk<vectors>(mine + i * kDepthsPerPass * kColumnChunks, w_ + (inside ? at_ + walk.weight : 0),
-                            inside ? valid_ : 0);
-        walk.advance(kDepthsPerPass / kChunk<T>, shape, phase, moves);
+        const bool inside = columns_ > 0 && walk.chunk * kChunk<T> + first_ + i * kDepthsPerPass < shape.c;
+        copy_chunk<vectors>(mine + i * kDepthsPerPass * kColumnChunks,
+                            w_ + (inside ? static_cast<unsigned>(at_ + i * kDepthsPerPass * between_ + walk.weight) : 0U),
+                            inside ? columns_ : 0);
       }
     }
 
    private:
     const T* w_;
-    int at_;           // of this thread's first chunk, without the walk
-    int valid_;        // columns from there on, at most 0 if there are none
-    int place_;        // in the stage
-    int between_ = 0;  // by row: elements from a column to the next
-    int within_ = 0;   // by depth: place in the chunk of the depth
+    int first_;    // of this thread's rows, or depths
+    int between_;  // elements from one to the next
+    int at_;       // of the first chunk, without the walk
+    int columns_;  // that there are: of the tile; by depth, from this thread's chunk on
+    int place_;    // in a stage
   };
 
   template <int run>
-  DEVICE static void store(const Args& args, const Phase& phase, int row, int pixels, int column, const float (&values)[run]) {
+  DEVICE static void store(const Args& args, const GatherPhase& phase, int row, int column, const float (&values)[run]) {
     const GatherShape& shape = args.shape;
-    if (row >= pixels || column >= shape.out_c) return;
+    if (row >= phase.pixels || column >= shape.out_c) return;
     std::int64_t pixel = row;
     if (shape.backward && shape.stride > 1) {
-      const PhasePixel at = pixel_of(args, phase, row);
+      const PhasePixel at = pixel_of(phase, row);
       pixel = (std::int64_t{at.image} * shape.out_h + phase.down.first + phase.down.step * at.u) * shape.out_w +
               phase.across.first + phase.across.step * at.v;
     }

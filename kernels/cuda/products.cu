@@ -155,8 +155,8 @@ GatherWork work_of(const GatherShape& shape, const Grid& grid) {
   return {.rows = grid.rows,
           .columns = shape.out_c,
           .phases = grid.phases,
-          .stages = ceil_div(most_taps * shape.chunks, kRowChunks),
-          .all_stages = ceil_div(std::int64_t{shape.r} * shape.s * shape.chunks, kRowChunks)};
+          .stages = most_taps * shape.groups(),
+          .all_stages = std::int64_t{shape.r} * shape.s * shape.groups()};
 }
 
 void require_countable(std::int64_t elements) {
@@ -202,23 +202,28 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
       shape.c % kChunk<T> == 0 && (!backward_ || shape.out_c % kChunk<T> == 0) && aligned_to(16, operands.source, w);
   const Grid grid = grid_of(shape);
   const auto run = [&]<class Tile>() {
-    const Extent blocks{blocks_for(grid.rows, Tile::rows), blocks_for(shape.out_c, Tile::columns),
-                        grid.phases * division_.splits};
-    const auto tiles = static_cast<int>(blocks.x * blocks.y * grid.phases);
+    const auto rows = blocks_for(grid.rows, Tile::rows), columns = blocks_for(shape.out_c, Tile::columns);
     const bool packs = shape.out_c % Tile::run == 0 && aligned_to(Tile::run * sizeof(T), operands.result);
-    const GatherArgs<T> args{.shape = shape,
-                             .down = PhaseSizes(grid.down),
-                             .across = PhaseSizes(grid.across),
-                             .splits = division_.splits,
-                             .sums = {parts_.in(workspace), counters_.data(), tiles,
-                                      PartGroups::of(division_.splits).counters()},
-                             .source = operands.source,
-                             .w = w,
-                             .bias = operands.bias,
-                             .result = operands.result,
-                             .add = operands.write == Write::add,
-                             .packs = packs};
-    vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
+    GatherArgs<T> args{.shape = shape,
+                       .phases = {},
+                       .first_phase = 0,
+                       .splits = Divisor(division_.splits),
+                       .sums = {parts_.in(workspace), counters_.data(), static_cast<int>(rows * columns * grid.phases),
+                                PartGroups::of(division_.splits).counters()},
+                       .source = operands.source,
+                       .w = w,
+                       .bias = operands.bias,
+                       .result = operands.result,
+                       .add = operands.write == Write::add,
+                       .packs = packs};
+    for (; args.first_phase < grid.phases; args.first_phase += kMostPhases) {  // once, unless the stride is above 4
+      const int count = std::min(kMostPhases, grid.phases - args.first_phase);
+      for (int i = 0; i < count; ++i) {
+        args.phases[i] = GatherPhase::of(shape, args.first_phase + i, kChunk<T>, backward_);
+      }
+      const Extent blocks{rows, columns, count * division_.splits};
+      vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
+    }
   };
   backward_ ? with_tile<T, Layout::by_row, Layout::by_depth>(division_.tile, run)
             : with_tile<T, Layout::by_row, Layout::by_row>(division_.tile, run);

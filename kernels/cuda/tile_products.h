@@ -40,10 +40,11 @@ class MmaTile {
   static constexpr int run = 2;
   static constexpr Layout b_layout = of_b;
 
-  /// Adds the product of the tiles `offset` chunks behind a and b.
-  DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b, int offset = 0) {
+  /// Adds the product of the tiles `offset` chunks behind a and b, of the first `chunks` chunks of their depth (or of all).
+  DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b, int offset = 0, int chunks = kRowChunks) {
 #pragma unroll
     for (int step = 0; step < depth / 16; ++step) {
+      if (step > 0 && 2 * step >= chunks) break;
       std::uint32_t as[kDown][4], bs[kAcross / 2][4];
 #pragma unroll
       for (int i = 0; i < kDown; ++i) load_rows(as[i], a, i, step, offset);
@@ -146,11 +147,13 @@ class FmaTile {
   static constexpr int run = of_b == Layout::by_row ? 1 : 4;
   static constexpr Layout b_layout = of_b;
 
-  DEVICE void multiply(Shared<Chunk<Element>> first_a, Shared<Chunk<Element>> first_b, int offset = 0) {
+  DEVICE void multiply(Shared<Chunk<Element>> first_a, Shared<Chunk<Element>> first_b, int offset = 0,
+                       int chunks = kRowChunks) {
     const auto a = first_a + offset, b = first_b + offset;
     if constexpr (of_a == Layout::by_row) {
 #pragma unroll
       for (int chunk = 0; chunk < kRowChunks; ++chunk) {
+        if (chunk > 0 && chunk >= chunks) break;
         Chunk<float> as[kDown], bs[kAcross];
 #pragma unroll
         for (int i = 0; i < kDown; ++i) as[i] = a[place_by_row(row(i), chunk)];
