@@ -25,7 +25,8 @@ class ForwardKernel final : public Conv2d::Kernel {
 template <class T>
 class BackwardInputKernel final : public Conv2d::Kernel {
  public:
-  BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile) : plan_(exec, problem, true, workspace_, tile) {
+  BackwardInputKernel(Exec& exec, const Conv2d::Problem& problem, TileSize tile)
+      : plan_(exec, problem, true, workspace_, tile) {
     exec.reserve_workspace(workspace_.bytes());
   }
   void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {

@@ -10,11 +10,11 @@
 // s^2 phases, one per (i mod s, j mod s), each with its own taps; a phase is a product with stride 1 over a part of the pixels.
 // Phases without taps are zero. Forward there is one phase.
 //
-// The depth is walked in stages: 4 chunks of channels of one tap. For each 4 chunks all taps follow one another, so that most of
-// what a stage reads of the source is still in the L1 cache. Where fewer than 4 chunks are left, the rest of a stage is zeros,
-// and its products are skipped. cp.async loads kStages - 1 stages ahead. Taps outside the image are filled with zeros. Without
-// aligned chunks (channels or filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read element by
-// element.
+// The depth is walked in stages: 4 chunks of channels of one tap. For each 4 chunks all taps follow one another, so that most
+// of what a stage reads of the source is still in the L1 cache. Where fewer than 4 chunks are left, the rest of a stage is
+// zeros, and its products are skipped. cp.async loads kStages - 1 stages ahead. Taps outside the image are filled with zeros.
+// Without aligned chunks (channels or filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read
+// element by element.
 //
 // If there are few tiles, the depth of each is split among `splits` blocks (tile_sums.h).
 //
@@ -87,10 +87,8 @@ struct GatherPhase {
   /// `chunk`: elements; `by_depth`: how the weights are read.
   static GatherPhase of(const GatherShape& shape, int index, int chunk, bool by_depth) {
     GatherPhase phase{};
-    phase.down =
-        phase_dimension(shape.backward, index / shape.stride, shape.out_h, shape.r, shape.stride, shape.padding);
-    phase.across =
-        phase_dimension(shape.backward, index % shape.stride, shape.out_w, shape.s, shape.stride, shape.padding);
+    phase.down = phase_dimension(shape.backward, index / shape.stride, shape.out_h, shape.r, shape.stride, shape.padding);
+    phase.across = phase_dimension(shape.backward, index % shape.stride, shape.out_w, shape.s, shape.stride, shape.padding);
     const PhaseDimension &down = phase.down, &across = phase.across;
     phase.of_down = Divisor(std::max(1, down.size));
     phase.of_across = Divisor(std::max(1, across.size));
@@ -239,9 +237,8 @@ struct GatherProduct {
       if (!sum_parts(tile, args.sums, PartGroups::of(parts), split, place, shared.array<int>(0, 1))) return;
     }
 
-    tile.for_each([&](int row, int column, const auto& values) {
-      store(args, phase, first_row + row, first_column + column, values);
-    });
+    tile.for_each(
+        [&](int row, int column, const auto& values) { store(args, phase, first_row + row, first_column + column, values); });
   }
 
  private:
@@ -263,8 +260,8 @@ struct GatherProduct {
       const SourceRow& row = rows[i];
       const bool inside = valid > 0 && static_cast<unsigned>(row.h + walk.down) < static_cast<unsigned>(shape.h) &&
                           static_cast<unsigned>(row.w + walk.across) < static_cast<unsigned>(shape.w);
-      copy_chunk<vectors>(to + i * kRowsPerPass * kRowChunks, row.image + (inside ? static_cast<unsigned>(row.at + walk.source) : 0U),
-                          inside ? valid : 0);
+      copy_chunk<vectors>(to + i * kRowsPerPass * kRowChunks,
+                          row.image + (inside ? static_cast<unsigned>(row.at + walk.source) : 0U), inside ? valid : 0);
     }
   }
 

@@ -42,9 +42,8 @@ struct TileCost {
   int resident;  // blocks
 };
 template <class T>
-constexpr std::initializer_list<TileCost> kTileCosts = {{TileSize::t128x128, 290, 480, 2},
-                                                        {TileSize::t128x64, 165, 540, 3},
-                                                        {TileSize::t64x64, 121, 400, 4}};
+constexpr std::initializer_list<TileCost> kTileCosts = {
+    {TileSize::t128x128, 290, 480, 2}, {TileSize::t128x64, 165, 540, 3}, {TileSize::t64x64, 121, 400, 4}};
 template <>
 constexpr std::initializer_list<TileCost> kTileCosts<float> = {{TileSize::t64x64, 560, 1500, 3}};
 
@@ -54,8 +53,8 @@ double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits
   constexpr double kBlock = 1500;          // begin and end of a block
   constexpr double kJoin = 3000;           // counters and fences of a split sum
   const TileShape shape = shape_of(tile.size);
-  const auto blocks = static_cast<double>(ceil_div(work.rows, shape.rows) * ceil_div(work.columns, shape.columns) *
-                                          work.phases * splits);
+  const auto blocks =
+      static_cast<double>(ceil_div(work.rows, shape.rows) * ceil_div(work.columns, shape.columns) * work.phases * splits);
   const double per_multiprocessor = std::ceil(blocks / kMultiprocessors);
   const double stages = static_cast<double>(work.all_stages) / static_cast<double>(work.phases * splits);
   const double longest = std::ceil(static_cast<double>(work.stages) / splits);
@@ -69,7 +68,7 @@ double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits
 /// The division that is estimated to be fastest; `wanted` fixes the tile.
 template <class T>
 Division divide(TileSize wanted, const GatherWork& work) {
-  constexpr int kMostSplits = 8;           // their sums are joined in one level
+  constexpr int kMostSplits = 8;            // their sums are joined in one level
   constexpr std::int64_t kLeastStages = 4;  // per split
   Division best;
   double least = std::numeric_limits<double>::infinity();
@@ -160,8 +159,8 @@ GatherWork work_of(const GatherShape& shape, const Grid& grid) {
 }
 
 void require_countable(std::int64_t elements) {
-  require<ShapeError>(elements < std::int64_t{1} << 31U, "cuda: conv2d: {} pixels, weights or elements of an image, at most 2^31 - 1",
-                      elements);
+  require<ShapeError>(elements < std::int64_t{1} << 31U,
+                      "cuda: conv2d: {} pixels, weights or elements of an image, at most 2^31 - 1", elements);
 }
 
 }  // namespace

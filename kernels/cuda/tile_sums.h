@@ -1,5 +1,5 @@
-// Sums of a tile whose depth is split among blocks: each block stores its sums in the workspace, and the last one of a tile adds
-// them in the order of the splits (last_block.h), so the result does not depend on the order in which blocks run.
+// Sums of a tile whose depth is split among blocks: each block stores its sums in the workspace, and the last one of a tile
+// adds them in the order of the splits (last_block.h), so the result does not depend on the order in which blocks run.
 #pragma once
 
 #include "kernels/cuda/last_block.h"

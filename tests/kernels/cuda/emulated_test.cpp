@@ -93,9 +93,9 @@ std::vector<Conv2d::Problem> problems_for_tiles() {
           {.n = 2, .h = 13, .w = 14, .c = 136, .k = 40, .r = 3, .s = 3, .stride = 2, .padding = 1},
           {.n = 5, .h = 8, .w = 8, .c = 72, .k = 80, .r = 1, .s = 1},
           {.n = 3, .h = 8, .w = 8, .c = 19, .k = 70, .r = 2, .s = 3, .padding = 1},
-          {.n = 2, .h = 6, .w = 6, .c = 80, .k = 80, .r = 3, .s = 3, .padding = 1},   // splits begin between taps
+          {.n = 2, .h = 6, .w = 6, .c = 80, .k = 80, .r = 3, .s = 3, .padding = 1},                // splits begin between taps
           {.n = 1, .h = 12, .w = 11, .c = 16, .k = 8, .r = 5, .s = 6, .stride = 5, .padding = 2},  // 25 phases
-          {.n = 3, .h = 18, .w = 16, .c = 8, .k = 8, .r = 1, .s = 3, .padding = 1}};  // splits in two levels
+          {.n = 3, .h = 18, .w = 16, .c = 8, .k = 8, .r = 1, .s = 3, .padding = 1}};               // splits in two levels
 }
 
 class EachTile : public testing::TestWithParam<TileSize> {};

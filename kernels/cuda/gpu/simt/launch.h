@@ -29,7 +29,8 @@ struct Target {
 
 /// Waits for the end of the kernel before this one, whose results are then visible; lets the next one be started.
 DEVICE void begin_in_order() {
-  NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.wait;" ::: "memory");
+  NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.wait;" ::
+                                                    : "memory");
                                    asm volatile("griddepcontrol.launch_dependents;");))
 }
 
