@@ -40,7 +40,9 @@ struct GatherShape {
   int h, w, c;              // of the source
   int out_h, out_w, out_c;  // of the result
   int r, s, stride, padding;
-  int chunks;  // per tap
+  bool packed;  // the depth is (tap, channel) without padding, walked as the channels of one tap; forward only
+  int depth_c;  // channels per tap of the walk: c, or r * s * c if packed
+  int chunks;   // per tap of the walk
 
   constexpr int groups() const { return (chunks + kRowChunks - 1) / kRowChunks; }
 };
@@ -87,8 +89,10 @@ struct GatherPhase {
   /// `chunk`: elements; `by_depth`: how the weights are read.
   static GatherPhase of(const GatherShape& shape, int index, int chunk, bool by_depth) {
     GatherPhase phase{};
-    phase.down = phase_dimension(shape.backward, index / shape.stride, shape.out_h, shape.r, shape.stride, shape.padding);
-    phase.across = phase_dimension(shape.backward, index % shape.stride, shape.out_w, shape.s, shape.stride, shape.padding);
+    phase.down = phase_dimension(shape.backward, index / shape.stride, shape.out_h, shape.packed ? 1 : shape.r, shape.stride,
+                                 shape.padding);
+    phase.across = phase_dimension(shape.backward, index % shape.stride, shape.out_w, shape.packed ? 1 : shape.s, shape.stride,
+                                   shape.padding);
     const PhaseDimension &down = phase.down, &across = phase.across;
     phase.of_down = Divisor(std::max(1, down.size));
     phase.of_across = Divisor(std::max(1, across.size));
@@ -210,8 +214,12 @@ struct GatherProduct {
       Walk walk = begin_of(phase, first_step);
       const auto load = [&](int step) {
         const int stage = step % kStages * kStageChunks;
-        const int valid = shape.c - (walk.chunk + slot) * kChunk<T>;  // channels of this thread's chunk, if any
-        load_source(shape, rows, walk, valid, sources + stage);
+        const int valid = shape.depth_c - (walk.chunk + slot) * kChunk<T>;  // channels of this thread's chunk, if any
+        if (!vectors && !kByDepth && shape.packed) {
+          load_packed(shape, rows, (walk.chunk + slot) * kChunk<T>, sources + stage);
+        } else {
+          load_source(shape, rows, walk, valid, sources + stage);
+        }
         kByDepth ? filters.load_by_depth(shape, walk, weights + stage) : filters.load_by_row(walk, valid, weights + stage);
         advance(walk, phase);
       };
@@ -260,8 +268,34 @@ struct GatherProduct {
       const SourceRow& row = rows[i];
       const bool inside = valid > 0 && static_cast<unsigned>(row.h + walk.down) < static_cast<unsigned>(shape.h) &&
                           static_cast<unsigned>(row.w + walk.across) < static_cast<unsigned>(shape.w);
-      copy_chunk<vectors>(to + i * kRowsPerPass * kRowChunks,
-                          row.image + (inside ? static_cast<unsigned>(row.at + walk.source) : 0U), inside ? valid : 0);
+      copy_chunk<vectors, Reuse::soon>(to + i * kRowsPerPass * kRowChunks,
+                                       row.image + (inside ? static_cast<unsigned>(row.at + walk.source) : 0U),
+                                       inside ? valid : 0);
+    }
+  }
+
+  /// The same if the depth is packed: this thread's chunks of every row begin `first` elements down the depth.
+  DEVICE static void load_packed(const GatherShape& shape, const SourceRow (&rows)[kSourceRows], int first,
+                                 Shared<Chunk<T>> to) {
+    int down[kChunk<T>], across[kChunk<T>], channel[kChunk<T>];
+#pragma unroll
+    for (int e = 0; e < kChunk<T>; ++e) {
+      const int tap = (first + e) / shape.c;
+      channel[e] = first + e - tap * shape.c;
+      down[e] = tap / shape.s;
+      across[e] = tap - down[e] * shape.s;
+    }
+#pragma unroll
+    for (int i = 0; i < kSourceRows; ++i) {
+      Chunk<T> chunk;
+#pragma unroll
+      for (int e = 0; e < kChunk<T>; ++e) {
+        const int h = rows[i].h + down[e], w = rows[i].w + across[e];
+        const bool inside = down[e] < shape.r && static_cast<unsigned>(h) < static_cast<unsigned>(shape.h) &&
+                            static_cast<unsigned>(w) < static_cast<unsigned>(shape.w);
+        chunk.values[e] = inside ? rows[i].image[(h * shape.w + w) * shape.c + channel[e]] : Rounded<T>::of(0);
+      }
+      to[i * kRowsPerPass * kRowChunks] = chunk;
     }
   }
 

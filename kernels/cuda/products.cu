@@ -127,13 +127,16 @@ GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk) {
                     .s = p.s,
                     .stride = p.stride,
                     .padding = p.padding,
+                    .packed = !backward && p.c < chunk,
+                    .depth_c = 0,
                     .chunks = 0};
   if (backward) {
     std::swap(shape.h, shape.out_h);
     std::swap(shape.w, shape.out_w);
     std::swap(shape.c, shape.out_c);
   }
-  shape.chunks = static_cast<int>(ceil_div(shape.c, chunk));
+  shape.depth_c = shape.packed ? shape.r * shape.s * shape.c : shape.c;
+  shape.chunks = static_cast<int>(ceil_div(shape.depth_c, chunk));
   return shape;
 }
 
@@ -150,12 +153,13 @@ Grid grid_of(const GatherShape& shape) {
 
 GatherWork work_of(const GatherShape& shape, const Grid& grid) {
   const int step = shape.backward ? shape.stride : 1;
-  const std::int64_t most_taps = ceil_div(shape.r, step) * ceil_div(shape.s, step);
+  const std::int64_t taps = shape.packed ? 1 : std::int64_t{shape.r} * shape.s;
+  const std::int64_t most_taps = shape.packed ? 1 : ceil_div(shape.r, step) * ceil_div(shape.s, step);
   return {.rows = grid.rows,
           .columns = shape.out_c,
           .phases = grid.phases,
           .stages = most_taps * shape.groups(),
-          .all_stages = std::int64_t{shape.r} * shape.s * shape.groups()};
+          .all_stages = taps * shape.groups()};
 }
 
 void require_countable(std::int64_t elements) {
@@ -197,8 +201,8 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
   } else {
     w = operands.w.rounded.data();
   }
-  const bool vectors =
-      shape.c % kChunk<T> == 0 && (!backward_ || shape.out_c % kChunk<T> == 0) && aligned_to(16, operands.source, w);
+  const bool vectors = !shape.packed && shape.c % kChunk<T> == 0 && (!backward_ || shape.out_c % kChunk<T> == 0) &&
+                       aligned_to(16, operands.source, w);
   const Grid grid = grid_of(shape);
   const auto run = [&]<class Tile>() {
     const auto rows = blocks_for(grid.rows, Tile::rows), columns = blocks_for(shape.out_c, Tile::columns);
