@@ -238,7 +238,8 @@ WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspaceP
   constexpr int kPixels = 64;       // a split has at least so many, and a multiple of this number
   constexpr int kMostBlocks = 264;  // of all splits
   const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
-  require_countable(pixels);
+  require_countable(std::max(pixels, std::int64_t{p.n} * (p.h + 2 * p.padding) * (p.w + 2 * p.padding)));
+  require_countable(std::int64_t{p.h} * p.w * p.c);
   tile_ = choose<T>(tile, p.k, columns_, 1);
   const TileShape shape = shape_of(tile_);
   const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);
@@ -263,6 +264,7 @@ void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
                            .stride = p.stride,
                            .padding = p.padding,
                            .chunks = static_cast<int>(ceil_div(p.c, kChunk<T>)),
+                           .pixel_bytes = p.c * static_cast<int>(sizeof(T)),
                            .pixels = p.n * p.out_h() * p.out_w(),
                            .pixels_per_split = pixels_per_split_,
                            .out_h = Divisor(p.out_h()),

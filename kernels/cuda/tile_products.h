@@ -103,12 +103,15 @@ class MmaTile {
 
  private:
   static constexpr int kDown = warp_rows / 16, kAcross = warp_columns / 8;
+  static_assert((warp_rows & (warp_rows - 1)) == 0 && (warp_columns & (warp_columns - 1)) == 0);
   static_assert(warp_rows % 16 == 0 && warp_columns % 16 == 0, "operands are loaded 16 rows or columns at a time");
 
   DEVICE static int first_row() { return warp() / (columns / warp_columns) * warp_rows; }
   DEVICE static int first_column() { return warp() % (columns / warp_columns) * warp_columns; }
 
-  // Of an address, first what a thread knows before the loop, then the offset: so the compiler keeps the first part.
+  // Of an address, first what a thread knows before the loop, then the offset: so the compiler keeps the first part. By depth,
+  // the next 16 rows are 2 chunks on: bits that the first one does not have, so that `^` adds them, before or after the
+  // swizzle.
 
   /// a's fragment of 16 rows, number i of the warp: matrices (rows 0-7, depth 0-7), (8-15, 0-7), (0-7, 8-15), (8-15, 8-15).
   DEVICE static void load_rows(std::uint32_t (&to)[4], Shared<Chunk<Element>> a, int i, int step, int offset) {
@@ -116,8 +119,8 @@ class MmaTile {
     if constexpr (of_a == Layout::by_row) {
       ldmatrix(to, a + place_by_row(first_row() + 8 * upper + within, 2 * step + right) + offset + 16 * i * kRowChunks);
     } else {
-      const int row = first_row() + 16 * i;
-      ldmatrix_transposed(to, a + offset + place_by_depth<rows / 8>(16 * step + 8 * right + within, row / 8 + upper));
+      const int first = place_by_depth<rows / 8>(8 * right + within, first_row() / 8 + upper);
+      ldmatrix_transposed(to, a + (first ^ 2 * i) + offset + 16 * step * (rows / 8));
     }
   }
 
@@ -127,8 +130,8 @@ class MmaTile {
     if constexpr (of_b == Layout::by_row) {
       ldmatrix(to, b + place_by_row(first_column() + 8 * upper + within, 2 * step + right) + offset + 16 * j * kRowChunks);
     } else {
-      const int column = first_column() + 16 * j;
-      ldmatrix_transposed(to, b + offset + place_by_depth<columns / 8>(16 * step + 8 * right + within, column / 8 + upper));
+      const int first = place_by_depth<columns / 8>(8 * right + within, first_column() / 8 + upper);
+      ldmatrix_transposed(to, b + (first ^ 2 * j) + offset + 16 * step * (columns / 8));
     }
   }
 

@@ -7,6 +7,10 @@
 // sums, in float32, and the last block of a tile adds them in a fixed order (last_block.h): the result does not depend on the
 // order in which blocks run.
 //
+// Every tap of a pixel needs the pixel's image, row and column. They are computed once per block and stage, by one group of
+// threads, and stored in shared memory next to the stage (Place): a copy of a chunk then takes two comparisons and one
+// multiplication.
+//
 // For linear layers one more column of x, of ones, gives the gradient of the bias: db[k] = sum of dy[.][k].
 #pragma once
 
@@ -23,7 +27,8 @@ template <class T>
 struct WeightArgs {
   int h, w, c, k;  // of x; filters
   int r, s, stride, padding;
-  int chunks;  // per tap
+  int chunks;       // per tap
+  int pixel_bytes;  // of x
   int pixels, pixels_per_split;
   Divisor out_h, out_w;
   const T* x;               // (N, H, W, C)
@@ -44,15 +49,39 @@ struct WeightProduct {
   static constexpr int threads = Tile::threads, min_blocks = Tile::min_blocks;
   static constexpr int kStages = 4;
   static constexpr int kFilterChunks = Tile::rows / kChunk<T>, kWindowChunks = Tile::columns / kChunk<T>;  // per pixel
-  static constexpr int kStageChunks = Tile::depth * (kFilterChunks + kWindowChunks);
-  static constexpr std::uint32_t shared_bytes = kStages * kStageChunks * 16;
-  static constexpr int kFilterPixels = threads / kFilterChunks, kWindowPixels = threads / kWindowChunks;  // per pass
-  static_assert(Tile::depth % kFilterPixels == 0 && Tile::depth % kWindowPixels == 0);
+  static constexpr int kFilterPixels = threads / kFilterChunks, kWindowPixels = threads / kWindowChunks;   // per pass
+  static constexpr int kFilterPasses = Tile::depth / kFilterPixels, kWindowPasses = Tile::depth / kWindowPixels;
+  static_assert(kFilterPasses * kFilterPixels == Tile::depth && kWindowPasses * kWindowPixels == Tile::depth);
+  static_assert(kFilterPixels % 8 == 0 && kWindowPixels % 8 == 0, "the swizzle is the same in each pass");
+  static constexpr int kFillers = threads / Tile::depth;  // groups of threads that can fill the places of a stage
+  static_assert(kFillers >= kStages, "the places of the first stages are filled at once");
 
-  /// The column of chunks of x that a thread loads: a tap and a channel. Pixels are those of x for output (0, 0).
-  struct Column {
-    int row, column, channel;
-    bool inside, ones;
+  /// Where the window of a pixel of dy begins, without padding: a pixel of x, its row and column. Past the end of the split
+  /// they are so small that no tap is inside.
+  struct alignas(16) Place {
+    int pixel, row, column;
+    int unused = 0;
+  };
+
+  // A stage in shared memory, in chunks: dy, x, and the places of its pixels.
+  static constexpr int kWindowsAt = Tile::depth * kFilterChunks, kPlacesAt = kWindowsAt + Tile::depth * kWindowChunks;
+  static constexpr int kStageChunks = kPlacesAt + Tile::depth;
+  static_assert(sizeof(Place) == sizeof(Chunk<T>));
+  static constexpr std::uint32_t shared_bytes = kStages * kStageChunks * 16;
+
+  /// A thread's chunk of dy: advances with each stage.
+  struct Filters {
+    const T* from;
+    int left;   // pixels to the end of the split; none if there is no such filter
+    int valid;  // elements
+  };
+
+  /// A thread's chunk of x: a tap and a channel.
+  struct Windows {
+    const T* origin;  // of the place with pixel 0; may lie outside of x
+    int row, column;  // of the tap, relative to the place
+    int height;       // of x; zero if there is no such tap
+    int valid;        // elements
   };
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
@@ -61,25 +90,37 @@ struct WeightProduct {
     const int begin = block().z * args.pixels_per_split;
     const int end = begin + args.pixels_per_split < args.pixels ? begin + args.pixels_per_split : args.pixels;
     const int steps = (end - begin + Tile::depth - 1) / Tile::depth;
-    const Column column = column_of(args, first_chunk + thread() % kWindowChunks);
 
-    const auto load = [&](int step) {
-      const auto stage = stages + step % kStages * kStageChunks;
-      load_filters(args, first_row, begin + step * Tile::depth, end, stage);
-      load_windows(args, column, begin + step * Tile::depth, end, stage + Tile::depth * kFilterChunks);
+    const auto fill_places = [&](int step, Shared<Chunk<T>> stage) {
+      const int within = thread() % Tile::depth;
+      (stage + kPlacesAt).template as<Place>()[within] = place_of(args, begin + step * Tile::depth + within, end);
+    };
+    const int group = thread() / Tile::depth;
+    if (group < kStages) fill_places(group, stages + group * kStageChunks);
+    const bool ones = fill_ones(args, first_chunk, stages);
+    sync_block();
+
+    Filters filters = filters_of(args, first_row, begin, end);
+    const Windows windows = windows_of(args, first_chunk);
+    const auto load = [&](Shared<Chunk<T>> stage) {
+      load_filters(args, filters, stage);
+      if (!ones) load_windows(args, windows, stage);
     };
     for (int step = 0; step < kStages - 1; ++step) {
-      if (step < steps) load(step);
+      if (step < steps) load(stages + step * kStageChunks);
       cp_async_commit();  // a group per step, even if empty, so that the wait below counts steps
     }
     Tile tile;
+    int at = 0, loaded = (kStages - 1) * kStageChunks;  // the stages of this step, and of the one that is loaded
     for (int step = 0; step < steps; ++step) {
       cp_async_wait<kStages - 2>();
       sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
-      if (step + kStages - 1 < steps) load(step + kStages - 1);
+      if (step + kStages - 1 < steps) load(stages + loaded);
       cp_async_commit();
-      const auto a = stages + step % kStages * kStageChunks;
-      tile.multiply(a, a + Tile::depth * kFilterChunks);
+      if (group == step % kFillers) fill_places(step + kStages, stages + at);  // all threads have read those of this step
+      tile.multiply(stages, stages + kWindowsAt, at);
+      loaded = at;
+      at = at + kStageChunks < kStages * kStageChunks ? at + kStageChunks : 0;
     }
     cp_async_wait<0>();
 
@@ -105,41 +146,74 @@ struct WeightProduct {
   }
 
  private:
-  DEVICE static Column column_of(const Args& args, int chunk) {
-    const int tap = chunk / args.chunks, r = tap / args.s;
-    return {r - args.padding, tap - r * args.s - args.padding, (chunk - tap * args.chunks) * kChunk<T>, r < args.r,
-            args.db != nullptr && chunk == args.r * args.s * args.chunks};
+  static constexpr int kOutside = -(1 << 30);
+
+  DEVICE static Place place_of(const Args& args, int pixel, int end) {
+    if (pixel >= end) return {0, kOutside, kOutside};
+    const int line = args.out_w.quotient(pixel), image = args.out_h.quotient(line);
+    const int row = args.out_h.remainder(line, image) * args.stride, column = args.out_w.remainder(pixel, line) * args.stride;
+    return {(image * args.h + row) * args.w + column, row, column};
   }
 
-  DEVICE static void load_filters(const Args& args, int first_row, int first_pixel, int end, Shared<Chunk<T>> to) {
-    const int chunk = thread() % kFilterChunks, filter = first_row + chunk * kChunk<T>;
-#pragma unroll
-    for (int i = 0; i < Tile::depth / kFilterPixels; ++i) {
-      const int depth = thread() / kFilterChunks + i * kFilterPixels, pixel = first_pixel + depth;
-      const bool inside = pixel < end && filter < args.k;
-      const T* from = inside ? args.dy + std::int64_t{pixel} * args.k + filter : args.dy;
-      copy_chunk<vectors>(to + place_by_depth<kFilterChunks>(depth, chunk), from, inside ? args.k - filter : 0);
-    }
-  }
-
-  DEVICE static void load_windows(const Args& args, const Column& column, int first_pixel, int end, Shared<Chunk<T>> to) {
+  /// The column of ones, in all stages. Returns whether it is in this thread's chunks of x.
+  DEVICE static bool fill_ones(const Args& args, int first_chunk, Shared<Chunk<T>> stages) {
     const int chunk = thread() % kWindowChunks;
-#pragma unroll
-    for (int i = 0; i < Tile::depth / kWindowPixels; ++i) {
-      const int depth = thread() / kWindowChunks + i * kWindowPixels, pixel = first_pixel + depth;
-      if (column.ones) {
-        Chunk<T> one{};
-        one.values[0] = Rounded<T>::of(1);
-        to[place_by_depth<kWindowChunks>(depth, chunk)] = one;
-        continue;
+    if (args.db == nullptr || first_chunk + chunk != args.r * args.s * args.chunks) return false;
+    Chunk<T> one{};
+    one.values[0] = Rounded<T>::of(1);
+    for (int stage = 0; stage < kStages; ++stage) {
+      for (int depth = thread() / kWindowChunks; depth < Tile::depth; depth += kWindowPixels) {
+        stages[stage * kStageChunks + kWindowsAt + place_by_depth<kWindowChunks>(depth, chunk)] = one;
       }
-      const int line = args.out_w.quotient(pixel), image = args.out_h.quotient(line);
-      const int h = args.out_h.remainder(line, image) * args.stride + column.row;
-      const int w = args.out_w.remainder(pixel, line) * args.stride + column.column;
-      const bool inside = column.inside && pixel < end && static_cast<unsigned>(h) < static_cast<unsigned>(args.h) &&
-                          static_cast<unsigned>(w) < static_cast<unsigned>(args.w);
-      const T* from = inside ? args.x + ((std::int64_t{image} * args.h + h) * args.w + w) * args.c + column.channel : args.x;
-      copy_chunk<vectors>(to + place_by_depth<kWindowChunks>(depth, chunk), from, inside ? args.c - column.channel : 0);
+    }
+    return true;
+  }
+
+  /// Moved by `count` pixels of `bytes` each.
+  DEVICE static const T* moved(const T* from, int count, int bytes) {
+    return reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + std::int64_t{count} * bytes);
+  }
+
+  DEVICE static Filters filters_of(const Args& args, int first_row, int begin, int end) {
+    const int filter = first_row + thread() % kFilterChunks * kChunk<T>, pixel = begin + thread() / kFilterChunks;
+    return {args.dy + (std::int64_t{pixel} * args.k + filter), filter < args.k ? end - pixel : 0,
+            vectors ? kChunk<T> : args.k - filter};
+  }
+
+  DEVICE static Windows windows_of(const Args& args, int first_chunk) {
+    const int chunk = first_chunk + thread() % kWindowChunks;
+    const int tap = chunk / args.chunks, channel = (chunk - tap * args.chunks) * kChunk<T>;
+    const int r = tap / args.s, row = r - args.padding, column = tap - r * args.s - args.padding;
+    return {args.x + ((std::int64_t{row} * args.w + column) * args.c + channel), row, column, r < args.r ? args.h : 0,
+            vectors ? kChunk<T> : args.c - channel};
+  }
+
+  /// Loads this thread's chunks of dy for one stage, and moves on to the next.
+  DEVICE static void load_filters(const Args& args, Filters& filters, Shared<Chunk<T>> stage) {
+    const auto to = stage + place_by_depth<kFilterChunks>(thread() / kFilterChunks, thread() % kFilterChunks);
+#pragma unroll
+    for (int i = 0; i < kFilterPasses; ++i) {
+      const bool inside = filters.left > i * kFilterPixels;
+      copy_chunk<vectors>(to + i * kFilterPixels * kFilterChunks, filters.from + std::int64_t{args.k} * (i * kFilterPixels),
+                          inside ? filters.valid : 0);
+    }
+    filters.from += std::int64_t{args.k} * Tile::depth;
+    filters.left -= Tile::depth;
+  }
+
+  DEVICE static void load_windows(const Args& args, const Windows& windows, Shared<Chunk<T>> stage) {
+    const int depth = thread() / kWindowChunks;
+    const auto places_of_stage = (stage + kPlacesAt + depth).template as<Place>();
+    const auto to = stage + kWindowsAt + place_by_depth<kWindowChunks>(depth, thread() % kWindowChunks);
+    Place places[kWindowPasses];
+#pragma unroll
+    for (int i = 0; i < kWindowPasses; ++i) places[i] = places_of_stage[i * kWindowPixels];
+#pragma unroll
+    for (int i = 0; i < kWindowPasses; ++i) {
+      const bool inside = static_cast<unsigned>(places[i].row + windows.row) < static_cast<unsigned>(windows.height) &&
+                          static_cast<unsigned>(places[i].column + windows.column) < static_cast<unsigned>(args.w);
+      copy_chunk<vectors>(to + i * kWindowPixels * kWindowChunks, moved(windows.origin, places[i].pixel, args.pixel_bytes),
+                          inside ? windows.valid : 0);
     }
   }
 

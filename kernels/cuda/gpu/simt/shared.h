@@ -18,9 +18,11 @@ class Shared {
   DEVICE T& operator[](Integer index) const {
     return data_[index];
   }
+  /// In bytes and 32 bits: what does not change in a loop is then scaled before it.
   template <class Integer>
   DEVICE Shared operator+(Integer elements) const {
-    return Shared(data_ + elements);
+    return Shared(
+        reinterpret_cast<T*>(reinterpret_cast<char*>(data_) + static_cast<int>(elements) * static_cast<int>(sizeof(T))));
   }
   /// The same memory as elements of another type.
   template <class U>
