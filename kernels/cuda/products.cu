@@ -10,23 +10,6 @@
 namespace apam::kernels::cuda {
 namespace {
 
-constexpr int kMultiprocessors = 132;  // of a large GPU; decisions depend on the problem only, so that results do
-
-struct TileShape {
-  int rows, columns;
-};
-
-constexpr TileShape shape_of(TileSize size) {
-  switch (size) {
-    case TileSize::t128x128:
-      return {128, 128};
-    case TileSize::t128x64:
-      return {128, 64};
-    default:
-      return {64, 64};
-  }
-}
-
 /// What a gathered product has to do: of its phases, rows, depth in stages and blocks are those of the largest.
 struct GatherWork {
   std::int64_t rows, columns, phases;
@@ -84,19 +67,6 @@ Division divide(TileSize wanted, const GatherWork& work) {
   return best;
 }
 
-/// The largest tile that leaves no multiprocessor without one and wastes no half of the tiles at an edge.
-template <class T>
-TileSize choose(TileSize wanted, std::int64_t rows, std::int64_t columns, std::int64_t least_tiles) {
-  if constexpr (std::is_same_v<T, float>) return TileSize::t64x64;
-  if (wanted != TileSize::best) return wanted;
-  for (const TileSize size : {TileSize::t128x128, TileSize::t128x64}) {
-    const TileShape tile = shape_of(size);
-    const bool fits = rows > tile.rows / 2 && columns > tile.columns / 2;
-    if (fits && ceil_div(rows, tile.rows) * ceil_div(columns, tile.columns) >= least_tiles) return size;
-  }
-  return TileSize::t64x64;
-}
-
 /// run.template operator()<Tile>() for a size, and layouts of its two operands.
 template <class T, Layout a, Layout b, class Run>
 void with_tile(TileSize size, const Run& run) {
@@ -108,6 +78,9 @@ void with_tile(TileSize size, const Run& run) {
         return run.template operator()<MmaTile<128, 128, 64, 32, a, b>>();
       case TileSize::t128x64:
         return run.template operator()<MmaTile<128, 64, 64, 32, a, b>>();
+      case TileSize::t64x128:
+        if constexpr (a == Layout::by_depth) return run.template operator()<MmaTile<64, 128, 64, 32, a, b>>();
+        [[fallthrough]];
       default:
         return run.template operator()<MmaTile<64, 64, 32, 32, a, b>>();
     }
@@ -235,50 +208,46 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
 template <class T>
 WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspacePlan& workspace, TileSize tile, Bias bias)
     : problem_(p), columns_(std::int64_t{p.r} * p.s * round_up(p.c, kChunk<T>) + (bias == Bias::yes ? kChunk<T> : 0)) {
-  constexpr int kPixels = 64;       // a split has at least so many, and a multiple of this number
-  constexpr int kMostBlocks = 264;  // of all splits
   const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
   require_countable(std::max(pixels, std::int64_t{p.n} * (p.h + 2 * p.padding) * (p.w + 2 * p.padding)));
   require_countable(std::int64_t{p.h} * p.w * p.c);
-  tile_ = choose<T>(tile, p.k, columns_, 1);
-  const TileShape shape = shape_of(tile_);
+  with_tile<T, Layout::by_depth, Layout::by_depth>(
+      TileSize::t64x64, [&]<class Tile>() { split_ = split_weight<T>(tile, p.k, columns_, pixels, Tile::depth); });
+  if (split_.splits == 1) return;
+  const TileShape shape = shape_of(split_.tile);
   const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);
-  const std::int64_t most_splits = std::max<std::int64_t>(1, kMostBlocks / tiles);
-  pixels_per_split_ = static_cast<int>(round_up(ceil_div(pixels, most_splits), kPixels));
-  splits_ = PartGroups::of(static_cast<int>(ceil_div(pixels, pixels_per_split_)));
-  if (splits_.count == 1) return;
-  parts_ = workspace.add<float>(splits_.count * tiles * shape.rows * shape.columns);
-  counters_ = Counters(exec, tiles * splits_.counters());
+  parts_ = workspace.add<float>(split_.splits * tiles * shape.rows * shape.columns);
+  counters_ = Counters(exec, tiles * PartGroups::of(split_.splits).counters());
 }
 
 template <class T>
 void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const {
   const Conv2d::Problem& p = problem_;
   const bool vectors = p.c % kChunk<T> == 0 && p.k % kChunk<T> == 0 && aligned_to(16, operands.x, operands.dy);
-  const WeightArgs<T> args{.h = p.h,
-                           .w = p.w,
-                           .c = p.c,
-                           .k = p.k,
-                           .r = p.r,
-                           .s = p.s,
-                           .stride = p.stride,
-                           .padding = p.padding,
-                           .chunks = static_cast<int>(ceil_div(p.c, kChunk<T>)),
-                           .pixel_bytes = p.c * static_cast<int>(sizeof(T)),
-                           .pixels = p.n * p.out_h() * p.out_w(),
-                           .pixels_per_split = pixels_per_split_,
-                           .out_h = Divisor(p.out_h()),
-                           .out_w = Divisor(p.out_w()),
-                           .x = operands.x,
-                           .dy = operands.dy,
-                           .splits = splits_,
-                           .parts = parts_.in(workspace),
-                           .counters = counters_.data(),
-                           .dw = operands.dw,
-                           .db = operands.db,
-                           .add = operands.write == Write::add};
-  with_tile<T, Layout::by_depth, Layout::by_depth>(tile_, [&]<class Tile>() {
-    const Extent blocks{blocks_for(p.k, Tile::rows), blocks_for(columns_, Tile::columns), splits_.count};
+  const PartGroups splits = PartGroups::of(split_.splits);
+  with_tile<T, Layout::by_depth, Layout::by_depth>(split_.tile, [&]<class Tile>() {
+    const Extent blocks{blocks_for(p.k, Tile::rows), blocks_for(columns_, Tile::columns), splits.count};
+    const WeightArgs<T> args{.h = p.h,
+                             .w = p.w,
+                             .c = p.c,
+                             .k = p.k,
+                             .r = p.r,
+                             .s = p.s,
+                             .stride = p.stride,
+                             .padding = p.padding,
+                             .chunks = static_cast<int>(ceil_div(p.c, kChunk<T>)),
+                             .pixel_bytes = p.c * static_cast<int>(sizeof(T)),
+                             .pixels = p.n * p.out_h() * p.out_w(),
+                             .pixels_per_split = split_.stages * Tile::depth,
+                             .out_h = Divisor(p.out_h()),
+                             .out_w = Divisor(p.out_w()),
+                             .x = operands.x,
+                             .dy = operands.dy,
+                             .splits = splits,
+                             .sums = {parts_.in(workspace), counters_.data(), blocks.x * blocks.y, splits.counters()},
+                             .dw = operands.dw,
+                             .db = operands.db,
+                             .add = operands.write == Write::add};
     vectors ? launch<WeightProduct<Tile, true>>(exec, blocks, args) : launch<WeightProduct<Tile, false>>(exec, blocks, args);
   });
 }

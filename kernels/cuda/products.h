@@ -4,14 +4,12 @@
 
 #include "kernels/cuda/last_block.h"
 #include "kernels/cuda/operands.h"
+#include "kernels/cuda/weight_split.h"
 #include "kernels/ops/conv2d.h"
 
 #include <simt/launch.h>
 
 namespace apam::kernels::cuda {
-
-/// The tile of a product in bfloat16, rows x columns; products in float32 have one kind of tile.
-enum class TileSize : std::uint8_t { best, t64x64, t128x64, t128x128 };
 
 /// How a product is divided among blocks.
 struct Division {
@@ -67,12 +65,10 @@ class WeightPlan {
 
  private:
   Conv2d::Problem problem_;
-  TileSize tile_;
   std::int64_t columns_;  // of the product
-  int pixels_per_split_ = 0;
-  PartGroups splits_;
+  WeightSplit split_;
   Region<float> parts_;  // (splits, tiles, elements of a tile)
-  Counters counters_;    // (tiles, splits_.counters())
+  Counters counters_;    // (tiles, counters of PartGroups)
 };
 
 }  // namespace apam::kernels::cuda

@@ -4,8 +4,7 @@
 // operands are stored by depth: a pixel's filters, or channels, are contiguous.
 //
 // There are few rows and columns and many pixels, so the pixels are split among blocks (grid z). Each split writes its own
-// sums, in float32, and the last block of a tile adds them in a fixed order (last_block.h): the result does not depend on the
-// order in which blocks run.
+// sums, in float32, and the last block of a tile adds them in a fixed order (tile_sums.h). How many splits: weight_split.h.
 //
 // Every tap of a pixel needs the pixel's image, row and column. They are computed once per block and stage, by one group of
 // threads, and stored in shared memory next to the stage (Place): a copy of a chunk then takes two comparisons and one
@@ -15,8 +14,8 @@
 #pragma once
 
 #include "kernels/cuda/divisor.h"
-#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/tile_products.h"
+#include "kernels/cuda/tile_sums.h"
 #include "kernels/ops/conv2d.h"
 
 #include <simt/macros.h>
@@ -31,14 +30,13 @@ struct WeightArgs {
   int pixel_bytes;  // of x
   int pixels, pixels_per_split;
   Divisor out_h, out_w;
-  const T* x;               // (N, H, W, C)
-  const T* dy;              // (N, P, Q, K)
-  PartGroups splits;        // of the pixels
-  float* parts;             // (splits, tiles, rows x columns of a tile)
-  std::uint32_t* counters;  // (tiles, splits.counters())
-  float* dw;                // (K, R, S, C)
-  float* db;                // (K), or null
-  bool add;                 // to old dw and db
+  const T* x;         // (N, H, W, C)
+  const T* dy;        // (N, P, Q, K)
+  PartGroups splits;  // of the pixels
+  SplitSums sums;     // unless there is one split
+  float* dw;          // (K, R, S, C)
+  float* db;          // (K), or null
+  bool add;           // to old dw and db
 };
 
 /// `vectors`: chunks of x and dy are aligned.
@@ -88,7 +86,7 @@ struct WeightProduct {
     const auto stages = shared.array<Chunk<T>>(0, kStages * kStageChunks);
     const int first_row = block().x * Tile::rows, first_chunk = block().y * kWindowChunks;
     const int begin = block().z * args.pixels_per_split;
-    const int end = begin + args.pixels_per_split < args.pixels ? begin + args.pixels_per_split : args.pixels;
+    const int end = args.pixels - begin > args.pixels_per_split ? begin + args.pixels_per_split : args.pixels;
     const int steps = (end - begin + Tile::depth - 1) / Tile::depth;
 
     const auto fill_places = [&](int step, Shared<Chunk<T>> stage) {
@@ -125,20 +123,8 @@ struct WeightProduct {
     cp_async_wait<0>();
 
     if (args.splits.count > 1) {
-      const int tiles = blocks().x * blocks().y, place = block().y * blocks().x + block().x;
-      const auto part = [&](int split) {
-        return args.parts + (std::int64_t{split} * tiles + place) * (Tile::rows * Tile::columns);
-      };
-      bool done = false;
-      tile.put_sums(part(block().z));
-      join_parts(args.splits, block().z, args.counters + place * args.splits.counters(), shared.array<int>(0, 1),
-                 [&](const PartRange& range, bool is_all) {
-                   tile.clear();
-                   for (int split = range.begin; split < range.end; split += range.step) tile.add_sums(part(split));
-                   if (!is_all) tile.put_sums(part(range.begin));
-                   done = is_all;
-                 });
-      if (!done) return;
+      const int place = block().y * blocks().x + block().x;
+      if (!sum_parts(tile, args.sums, args.splits, block().z, place, shared.array<int>(0, 1))) return;
     }
     tile.for_each([&](int row, int within, const auto& values) {
       store(args, first_row + row, first_chunk * kChunk<T> + within, values);

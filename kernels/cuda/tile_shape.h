@@ -1,0 +1,31 @@
+// Sizes of the tiles of products in bfloat16, on the host side.
+#pragma once
+
+#include <cstdint>
+
+namespace apam::kernels::cuda {
+
+/// The tile of a product in bfloat16, rows x columns; products in float32 have one kind of tile, 64 x 64. Only gradients in w
+/// have tiles of 64 x 128.
+enum class TileSize : std::uint8_t { best, t64x64, t64x128, t128x64, t128x128 };
+
+struct TileShape {
+  int rows, columns;
+};
+
+constexpr TileShape shape_of(TileSize size) {
+  switch (size) {
+    case TileSize::t128x128:
+      return {128, 128};
+    case TileSize::t128x64:
+      return {128, 64};
+    case TileSize::t64x128:
+      return {64, 128};
+    default:
+      return {64, 64};
+  }
+}
+
+inline constexpr int kMultiprocessors = 132;  // of a large GPU; decisions depend on the problem only, so that results do
+
+}  // namespace apam::kernels::cuda
