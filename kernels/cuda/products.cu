@@ -73,16 +73,17 @@ void with_tile(TileSize size, const Run& run) {
   if constexpr (std::is_same_v<T, float>) {
     run.template operator()<FmaTile<a, b>>();
   } else {
+    constexpr int kGroups = a == Layout::by_depth ? 2 : 1;  // few tiles need many warps
     switch (size) {
       case TileSize::t128x128:
         return run.template operator()<MmaTile<128, 128, 64, 32, a, b>>();
       case TileSize::t128x64:
-        return run.template operator()<MmaTile<128, 64, 64, 32, a, b>>();
+        return run.template operator()<MmaTile<128, 64, 64, 32, a, b, kGroups>>();
       case TileSize::t64x128:
-        if constexpr (a == Layout::by_depth) return run.template operator()<MmaTile<64, 128, 64, 32, a, b>>();
+        if constexpr (a == Layout::by_depth) return run.template operator()<MmaTile<64, 128, 64, 32, a, b, kGroups>>();
         [[fallthrough]];
       default:
-        return run.template operator()<MmaTile<64, 64, 32, 32, a, b>>();
+        return run.template operator()<MmaTile<64, 64, 32, 32, a, b, kGroups>>();
     }
   }
 }
@@ -211,8 +212,7 @@ WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspaceP
   const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
   require_countable(std::max(pixels, std::int64_t{p.n} * (p.h + 2 * p.padding) * (p.w + 2 * p.padding)));
   require_countable(std::int64_t{p.h} * p.w * p.c);
-  with_tile<T, Layout::by_depth, Layout::by_depth>(
-      TileSize::t64x64, [&]<class Tile>() { split_ = split_weight<T>(tile, p.k, columns_, pixels, Tile::depth); });
+  split_ = split_weight<T>(tile, p.k, columns_, pixels);
   if (split_.splits == 1) return;
   const TileShape shape = shape_of(split_.tile);
   const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);

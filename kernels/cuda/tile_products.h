@@ -28,22 +28,27 @@ DEVICE void add_four(const float* from, int index, float (&sums)[4]) {
   for (int e = 0; e < 4; ++e) sums[e] += four.values[e];
 }
 
-/// Warps of warp_rows x warp_columns each, in mma's of 16 x 8 x 16.
-template <int rows_, int columns_, int warp_rows, int warp_columns, Layout of_a, Layout of_b>
+/// Warps of warp_rows x warp_columns each, in mma's of 16 x 8 x 16. With two groups of warps, the depth is twice as large and
+/// each group multiplies one half of it: more warps for the same sums. After the last product, join_groups() adds their sums,
+/// of which each group then holds one half. Both layouts must be by depth.
+template <int rows_, int columns_, int warp_rows, int warp_columns, Layout of_a, Layout of_b, int groups_ = 1>
 class MmaTile {
+  static constexpr int kGroupWarps = (rows_ / warp_rows) * (columns_ / warp_columns), kGroupDepth = 32;
+  static_assert(groups_ == 1 || (groups_ == 2 && of_a == Layout::by_depth && of_b == Layout::by_depth));
+
  public:
   using Element = BFloat16;
-  static constexpr int rows = rows_, columns = columns_;
-  static constexpr int threads = (rows / warp_rows) * (columns / warp_columns) * 32;
-  static constexpr int min_blocks = rows * columns == 64 * 64 ? 4 : rows * columns == 128 * 64 ? 3 : 2;
-  static constexpr int depth = 32;  // of the tiles
+  static constexpr int rows = rows_, columns = columns_, groups = groups_;
+  static constexpr int threads = groups * kGroupWarps * 32;
+  static constexpr int min_blocks = threads > 128 ? 2 : rows* columns == 64 * 64 ? 4 : 3;
+  static constexpr int depth = groups * kGroupDepth;  // of the tiles
   static constexpr int run = 2;
   static constexpr Layout b_layout = of_b;
 
   /// Adds the product of the tiles `offset` chunks behind a and b, of the first `chunks` chunks of their depth (or of all).
   DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b, int offset = 0, int chunks = kRowChunks) {
 #pragma unroll
-    for (int step = 0; step < depth / 16; ++step) {
+    for (int step = 0; step < kGroupDepth / 16; ++step) {
       if (step > 0 && 2 * step >= chunks) break;
       std::uint32_t as[kDown][4], bs[kAcross / 2][4];
 #pragma unroll
@@ -61,16 +66,49 @@ class MmaTile {
     }
   }
 
+  /// Of two groups. Uses memory that no thread reads or writes before the next barrier.
+  DEVICE void join_groups(SharedBytes shared) {
+    static_assert(groups == 2);
+    const auto others = shared.array<Pack<float, 4>>(0, kHeld * kAcross * threads);
+    const bool second = group() == 1;
+    sync_block();
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+#pragma unroll
+      for (int j = 0; j < kAcross; ++j) {
+        Pack<float, 4> given;
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const float first_half = sums_[i][j][e], second_half = sums_[i + kHeld][j][e];
+          given.values[e] = second ? first_half : second_half;
+          sums_[i][j][e] = second ? second_half : first_half;
+        }
+        others[(i * kAcross + j) * threads + thread()] = given;
+      }
+    }
+    sync_block();
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+#pragma unroll
+      for (int j = 0; j < kAcross; ++j) {
+        const Pack<float, 4> received = others[(i * kAcross + j) * threads + (thread() ^ (threads / 2))];
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums_[i][j][e] += received.values[e];
+      }
+    }
+  }
+
   template <class Visit>
   DEVICE void for_each(const Visit& visit) const {
 #pragma unroll
-    for (int i = 0; i < kDown; ++i) {
+    for (int i = 0; i < kHeld; ++i) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
 #pragma unroll
         for (int j = 0; j < kAcross; ++j) {
           const float values[run] = {sums_[i][j][2 * half], sums_[i][j][2 * half + 1]};
-          visit(first_row() + 16 * i + 8 * half + lane() / 4, first_column() + 8 * j + lane() % 4 * 2, values);
+          visit(first_row() + 16 * (group() * kHeld + i) + 8 * half + lane() / 4, first_column() + 8 * j + lane() % 4 * 2,
+                values);
         }
       }
     }
@@ -88,14 +126,14 @@ class MmaTile {
   }
   DEVICE void put_sums(float* to) const {
 #pragma unroll
-    for (int i = 0; i < kDown; ++i) {
+    for (int i = 0; i < kHeld; ++i) {
 #pragma unroll
       for (int j = 0; j < kAcross; ++j) put_four<threads>(to, i * kAcross + j, sums_[i][j]);
     }
   }
   DEVICE void add_sums(const float* from) {
 #pragma unroll
-    for (int i = 0; i < kDown; ++i) {
+    for (int i = 0; i < kHeld; ++i) {
 #pragma unroll
       for (int j = 0; j < kAcross; ++j) add_four<threads>(from, i * kAcross + j, sums_[i][j]);
     }
@@ -103,10 +141,13 @@ class MmaTile {
 
  private:
   static constexpr int kDown = warp_rows / 16, kAcross = warp_columns / 8;
+  static constexpr int kHeld = kDown / groups;  // after join_groups
+  static_assert(kHeld * groups == kDown);
   static_assert((warp_rows & (warp_rows - 1)) == 0 && (warp_columns & (warp_columns - 1)) == 0);
   static_assert(warp_rows % 16 == 0 && warp_columns % 16 == 0, "operands are loaded 16 rows or columns at a time");
 
-  DEVICE static int first_row() { return warp() / (columns / warp_columns) * warp_rows; }
+  DEVICE static int group() { return groups == 1 ? 0 : warp() / kGroupWarps; }
+  DEVICE static int first_row() { return warp() % kGroupWarps / (columns / warp_columns) * warp_rows; }
   DEVICE static int first_column() { return warp() % (columns / warp_columns) * warp_columns; }
 
   // Of an address, first what a thread knows before the loop, then the offset: so the compiler keeps the first part. By depth,
@@ -119,7 +160,7 @@ class MmaTile {
     if constexpr (of_a == Layout::by_row) {
       ldmatrix(to, a + place_by_row(first_row() + 8 * upper + within, 2 * step + right) + offset + 16 * i * kRowChunks);
     } else {
-      const int first = place_by_depth<rows / 8>(8 * right + within, first_row() / 8 + upper);
+      const int first = place_by_depth<rows / 8>(kGroupDepth * group() + 8 * right + within, first_row() / 8 + upper);
       ldmatrix_transposed(to, a + (first ^ 2 * i) + offset + 16 * step * (rows / 8));
     }
   }
@@ -130,7 +171,7 @@ class MmaTile {
     if constexpr (of_b == Layout::by_row) {
       ldmatrix(to, b + place_by_row(first_column() + 8 * upper + within, 2 * step + right) + offset + 16 * j * kRowChunks);
     } else {
-      const int first = place_by_depth<columns / 8>(8 * right + within, first_column() / 8 + upper);
+      const int first = place_by_depth<columns / 8>(kGroupDepth * group() + 8 * right + within, first_column() / 8 + upper);
       ldmatrix_transposed(to, b + (first ^ 2 * j) + offset + 16 * step * (columns / 8));
     }
   }
@@ -146,7 +187,7 @@ class FmaTile {
 
  public:
   using Element = float;
-  static constexpr int rows = 64, columns = 64, threads = 128, min_blocks = 3, depth = 16;
+  static constexpr int rows = 64, columns = 64, groups = 1, threads = 128, min_blocks = 3, depth = 16;
   static constexpr int run = of_b == Layout::by_row ? 1 : 4;
   static constexpr Layout b_layout = of_b;
 

@@ -45,7 +45,7 @@ struct WeightProduct {
   using T = typename Tile::Element;
   using Args = WeightArgs<T>;
   static constexpr int threads = Tile::threads, min_blocks = Tile::min_blocks;
-  static constexpr int kStages = 4;
+  static constexpr int kStages = Tile::groups == 1 ? 4 : 3;  // the depth of a stage differs
   static constexpr int kFilterChunks = Tile::rows / kChunk<T>, kWindowChunks = Tile::columns / kChunk<T>;  // per pixel
   static constexpr int kFilterPixels = threads / kFilterChunks, kWindowPixels = threads / kWindowChunks;   // per pass
   static constexpr int kFilterPasses = Tile::depth / kFilterPixels, kWindowPasses = Tile::depth / kWindowPixels;
@@ -121,6 +121,7 @@ struct WeightProduct {
       at = at + kStageChunks < kStages * kStageChunks ? at + kStageChunks : 0;
     }
     cp_async_wait<0>();
+    if constexpr (Tile::groups > 1) tile.join_groups(shared);
 
     if (args.splits.count > 1) {
       const int place = block().y * blocks().x + block().x;

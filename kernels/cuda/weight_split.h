@@ -21,22 +21,23 @@ struct WeightSplit {
 /// A tile on a multiprocessor of sm_90: cycles per stage of a block that has it for itself, and of each of many.
 struct WeightTileCost {
   TileSize size;
+  int depth;  ///< of a stage
   double alone, crowded;
   int resident;  ///< blocks
 };
 template <class T>
-inline constexpr WeightTileCost kWeightTileCosts[] = {{TileSize::t128x128, 600, 450, 2},
-                                                      {TileSize::t128x64, 480, 230, 3},
-                                                      {TileSize::t64x128, 500, 240, 3},
-                                                      {TileSize::t64x64, 350, 135, 4}};
+inline constexpr WeightTileCost kWeightTileCosts[] = {{TileSize::t128x128, 32, 600, 450, 2},
+                                                      {TileSize::t128x64, 64, 620, 460, 2},
+                                                      {TileSize::t64x128, 64, 640, 480, 2},
+                                                      {TileSize::t64x64, 64, 370, 270, 2}};
 template <>
-inline constexpr WeightTileCost kWeightTileCosts<float>[] = {{TileSize::t64x64, 1500, 560, 3}};
+inline constexpr WeightTileCost kWeightTileCosts<float>[] = {{TileSize::t64x64, 16, 1500, 560, 3}};
 
 /// Estimated cycles to add the sums of all splits (last_block.h).
 inline double joining_cycles(const TileShape& shape, double tiles, int splits) {
   constexpr double kLevel = 2500;     // counters and fences
   constexpr double kBytes = 2800;     // per cycle, from and to the L2 cache
-  constexpr double kBlockBytes = 30;  // that one block reads per cycle
+  constexpr double kBlockBytes = 45;  // that one block reads per cycle
   if (splits == 1) return 0;
   const PartGroups parts = PartGroups::of(splits);
   const double bytes = 4.0 * shape.rows * shape.columns;
@@ -44,8 +45,8 @@ inline double joining_cycles(const TileShape& shape, double tiles, int splits) {
   return levels * kLevel + reads * bytes / kBlockBytes + 2 * bytes * tiles * splits / kBytes;
 }
 
-/// Estimated cycles of a product of `tiles` tiles. `row_bytes`: of a row or a column of a stage.
-inline double weight_cycles(const WeightTileCost& tile, double tiles, const WeightSplit& split, int row_bytes) {
+/// Estimated cycles of a product of `tiles` tiles. Elements have `bytes`.
+inline double weight_cycles(const WeightTileCost& tile, double tiles, const WeightSplit& split, std::size_t bytes) {
   constexpr double kBytes = 2800;  // per cycle, from the L2 cache
   constexpr double kBlock = 1500;  // begin and end of a block
   const TileShape shape = shape_of(tile.size);
@@ -55,25 +56,25 @@ inline double weight_cycles(const WeightTileCost& tile, double tiles, const Weig
   };
   const std::int64_t most = ceil_div(static_cast<std::int64_t>(blocks), kMultiprocessors);  // per multiprocessor
   const double work = static_cast<double>(most / tile.resident) * wave(tile.resident) + wave(most % tile.resident);
-  const double loads = blocks * split.stages * (shape.rows + shape.columns) * row_bytes / kBytes;
+  const double loads = blocks * split.stages * (shape.rows + shape.columns) * tile.depth * static_cast<double>(bytes) / kBytes;
   return std::max(work, loads) + joining_cycles(shape, tiles, split.splits);
 }
 
-/// The split that is estimated to be fastest; `wanted` fixes the tile. A stage has `depth` pixels.
+/// The split that is estimated to be fastest; `wanted` fixes the tile.
 template <class T>
-WeightSplit split_weight(TileSize wanted, std::int64_t rows, std::int64_t columns, std::int64_t pixels, int depth) {
+WeightSplit split_weight(TileSize wanted, std::int64_t rows, std::int64_t columns, std::int64_t pixels) {
   constexpr std::int64_t kMostSplits = 256;
-  const std::int64_t stages = ceil_div(pixels, depth);
   WeightSplit best;
   double least = std::numeric_limits<double>::infinity();
   for (const WeightTileCost& tile : kWeightTileCosts<T>) {
     if (wanted != TileSize::best && wanted != tile.size && !std::is_same_v<T, float>) continue;
+    const std::int64_t stages = ceil_div(pixels, tile.depth);
     const TileShape shape = shape_of(tile.size);
     const auto tiles = static_cast<double>(ceil_div(rows, shape.rows) * ceil_div(columns, shape.columns));
     for (std::int64_t most = 1; most <= std::min(stages, kMostSplits); ++most) {
       const std::int64_t per_split = ceil_div(stages, most);
       const WeightSplit split{tile.size, static_cast<int>(ceil_div(stages, per_split)), static_cast<int>(per_split)};
-      const double cycles = weight_cycles(tile, tiles, split, depth * static_cast<int>(sizeof(T)));
+      const double cycles = weight_cycles(tile, tiles, split, sizeof(T));
       if (cycles >= least) continue;
       least = cycles;
       best = split;
