@@ -208,11 +208,12 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
 
 template <class T>
 WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspacePlan& workspace, TileSize tile, Bias bias)
-    : problem_(p), columns_(std::int64_t{p.r} * p.s * round_up(p.c, kChunk<T>) + (bias == Bias::yes ? kChunk<T> : 0)) {
+    : problem_(p), columns_(round_up(std::int64_t{p.r} * p.s * p.c, kChunk<T>) + (bias == Bias::yes ? kChunk<T> : 0)) {
   const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
   require_countable(std::max(pixels, std::int64_t{p.n} * (p.h + 2 * p.padding) * (p.w + 2 * p.padding)));
-  require_countable(std::int64_t{p.h} * p.w * p.c);
-  split_ = split_weight<T>(tile, p.k, columns_, pixels);
+  require_countable(std::int64_t{p.h + p.r} * (p.w + p.s) * p.c);  // more than from a pixel to that of any tap
+  const bool aligned = p.c % kChunk<T> == 0 && p.k % kChunk<T> == 0;
+  split_ = split_weight<T>(aligned || tile != TileSize::best ? tile : TileSize::t64x64, p.k, columns_, pixels);
   if (split_.splits == 1) return;
   const TileShape shape = shape_of(split_.tile);
   const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);
@@ -223,7 +224,8 @@ WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspaceP
 template <class T>
 void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const {
   const Conv2d::Problem& p = problem_;
-  const bool vectors = p.c % kChunk<T> == 0 && p.k % kChunk<T> == 0 && aligned_to(16, operands.x, operands.dy);
+  const bool aligned_x = p.c % kChunk<T> == 0 && aligned_to(16, operands.x);
+  const bool aligned_dy = p.k % kChunk<T> == 0 && aligned_to(16, operands.dy);
   const PartGroups splits = PartGroups::of(split_.splits);
   with_tile<T, Layout::by_depth, Layout::by_depth>(split_.tile, [&]<class Tile>() {
     const Extent blocks{blocks_for(p.k, Tile::rows), blocks_for(columns_, Tile::columns), splits.count};
@@ -235,7 +237,7 @@ void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
                              .s = p.s,
                              .stride = p.stride,
                              .padding = p.padding,
-                             .chunks = static_cast<int>(ceil_div(p.c, kChunk<T>)),
+                             .columns = p.r * p.s * p.c,
                              .pixel_bytes = p.c * static_cast<int>(sizeof(T)),
                              .pixels = p.n * p.out_h() * p.out_w(),
                              .pixels_per_split = split_.stages * Tile::depth,
@@ -248,7 +250,14 @@ void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
                              .dw = operands.dw,
                              .db = operands.db,
                              .add = operands.write == Write::add};
-    vectors ? launch<WeightProduct<Tile, true>>(exec, blocks, args) : launch<WeightProduct<Tile, false>>(exec, blocks, args);
+    const auto launch_with = [&]<class Windows, bool vectors>() {
+      launch<WeightProduct<Tile, Windows, vectors>>(exec, blocks, args);
+    };
+    if (aligned_x && aligned_dy) return launch_with.template operator()<AlignedWindows<Tile>, true>();
+    if constexpr (Tile::rows * Tile::columns == 64 * 64) {
+      if (aligned_dy) return launch_with.template operator()<PackedWindows<Tile>, true>();
+    }
+    launch_with.template operator()<PackedWindows<Tile>, false>();
   });
 }
 

@@ -1,7 +1,7 @@
 // Gradient of a convolution in w, as a product of matrices over all pixels:
 //   dw[k][tap][c] = sum over n,p,q of dy[n,p,q][k] * x[n, p*stride + r - padding, q*stride + s - padding][c]
-// Rows are filters, columns are (tap, channel), with channels padded to whole chunks; the depth is the pixels of dy. Both
-// operands are stored by depth: a pixel's filters, or channels, are contiguous.
+// Rows are filters, columns are (tap, channel) as in w, without padding; the depth is the pixels of dy. Both operands are
+// stored by depth: a pixel's filters, or channels, are contiguous.
 //
 // There are few rows and columns and many pixels, so the pixels are split among blocks (grid z). Each split writes its own
 // sums, in float32, and the last block of a tile adds them in a fixed order (tile_sums.h). How many splits: weight_split.h.
@@ -10,56 +10,33 @@
 // threads, and stored in shared memory next to the stage (Place): a copy of a chunk then takes two comparisons and one
 // multiplication.
 //
-// For linear layers one more column of x, of ones, gives the gradient of the bias: db[k] = sum of dy[.][k].
+// For linear layers one more chunk of columns of x, of which the first is ones, gives the gradient of the bias: db[k] = sum of
+// dy[.][k].
 #pragma once
 
-#include "kernels/cuda/divisor.h"
 #include "kernels/cuda/tile_products.h"
-#include "kernels/cuda/tile_sums.h"
+#include "kernels/cuda/weight_windows.h"
 #include "kernels/ops/conv2d.h"
 
 #include <simt/macros.h>
 
 namespace apam::kernels::cuda {
 
-template <class T>
-struct WeightArgs {
-  int h, w, c, k;  // of x; filters
-  int r, s, stride, padding;
-  int chunks;       // per tap
-  int pixel_bytes;  // of x
-  int pixels, pixels_per_split;
-  Divisor out_h, out_w;
-  const T* x;         // (N, H, W, C)
-  const T* dy;        // (N, P, Q, K)
-  PartGroups splits;  // of the pixels
-  SplitSums sums;     // unless there is one split
-  float* dw;          // (K, R, S, C)
-  float* db;          // (K), or null
-  bool add;           // to old dw and db
-};
-
-/// `vectors`: chunks of x and dy are aligned.
-template <class Tile, bool vectors>
+/// `Windows`: how x is loaded. `vectors`: chunks of dy are aligned.
+template <class Tile, class Windows, bool vectors>
 struct WeightProduct {
   using T = typename Tile::Element;
   using Args = WeightArgs<T>;
-  static constexpr int threads = Tile::threads, min_blocks = Tile::min_blocks;
+  static constexpr int threads = Tile::threads;
+  static constexpr int min_blocks = Windows::in_registers && Tile::rows * Tile::columns > 64 * 64 ? 1 : Tile::min_blocks;
   static constexpr int kStages = Tile::groups == 1 ? 4 : 3;  // the depth of a stage differs
   static constexpr int kFilterChunks = Tile::rows / kChunk<T>, kWindowChunks = Tile::columns / kChunk<T>;  // per pixel
-  static constexpr int kFilterPixels = threads / kFilterChunks, kWindowPixels = threads / kWindowChunks;   // per pass
-  static constexpr int kFilterPasses = Tile::depth / kFilterPixels, kWindowPasses = Tile::depth / kWindowPixels;
-  static_assert(kFilterPasses * kFilterPixels == Tile::depth && kWindowPasses * kWindowPixels == Tile::depth);
-  static_assert(kFilterPixels % 8 == 0 && kWindowPixels % 8 == 0, "the swizzle is the same in each pass");
+  static constexpr int kFilterPixels = threads / kFilterChunks;                                            // per pass
+  static constexpr int kFilterPasses = Tile::depth / kFilterPixels;
+  static_assert(kFilterPasses * kFilterPixels == Tile::depth);
+  static_assert(kFilterPixels % 8 == 0, "the swizzle is the same in each pass");
   static constexpr int kFillers = threads / Tile::depth;  // groups of threads that can fill the places of a stage
   static_assert(kFillers >= kStages, "the places of the first stages are filled at once");
-
-  /// Where the window of a pixel of dy begins, without padding: a pixel of x, its row and column. Past the end of the split
-  /// they are so small that no tap is inside.
-  struct alignas(16) Place {
-    int pixel, row, column;
-    int unused = 0;
-  };
 
   // A stage in shared memory, in chunks: dy, x, and the places of its pixels.
   static constexpr int kWindowsAt = Tile::depth * kFilterChunks, kPlacesAt = kWindowsAt + Tile::depth * kWindowChunks;
@@ -74,17 +51,9 @@ struct WeightProduct {
     int valid;  // elements
   };
 
-  /// A thread's chunk of x: a tap and a channel.
-  struct Windows {
-    const T* origin;  // of the place with pixel 0; may lie outside of x
-    int row, column;  // of the tap, relative to the place
-    int height;       // of x; zero if there is no such tap
-    int valid;        // elements
-  };
-
   DEVICE static void run(const Args& args, SharedBytes shared) {
     const auto stages = shared.array<Chunk<T>>(0, kStages * kStageChunks);
-    const int first_row = block().x * Tile::rows, first_chunk = block().y * kWindowChunks;
+    const int first_row = block().x * Tile::rows, first_column = block().y * Tile::columns;
     const int begin = block().z * args.pixels_per_split;
     const int end = args.pixels - begin > args.pixels_per_split ? begin + args.pixels_per_split : args.pixels;
     const int steps = (end - begin + Tile::depth - 1) / Tile::depth;
@@ -95,17 +64,23 @@ struct WeightProduct {
     };
     const int group = thread() / Tile::depth;
     if (group < kStages) fill_places(group, stages + group * kStageChunks);
-    const bool ones = fill_ones(args, first_chunk, stages);
+    const bool ones = fill_ones(args, first_column, stages);
     sync_block();
 
     Filters filters = filters_of(args, first_row, begin, end);
-    const Windows windows = windows_of(args, first_chunk);
+    Windows windows(args, first_column);
     const auto load = [&](Shared<Chunk<T>> stage) {
       load_filters(args, filters, stage);
-      if (!ones) load_windows(args, windows, stage);
+      if (!ones) windows.load(args, (stage + kPlacesAt).template as<Place>(), stage + kWindowsAt);
+    };
+    const auto store_windows = [&](Shared<Chunk<T>> stage) {
+      if (!ones) windows.store(stage + kWindowsAt);
     };
     for (int step = 0; step < kStages - 1; ++step) {
-      if (step < steps) load(stages + step * kStageChunks);
+      if (step < steps) {
+        load(stages + step * kStageChunks);
+        store_windows(stages + step * kStageChunks);
+      }
       cp_async_commit();  // a group per step, even if empty, so that the wait below counts steps
     }
     Tile tile;
@@ -113,10 +88,12 @@ struct WeightProduct {
     for (int step = 0; step < steps; ++step) {
       cp_async_wait<kStages - 2>();
       sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
-      if (step + kStages - 1 < steps) load(stages + loaded);
+      const bool loads = step + kStages - 1 < steps;
+      if (loads) load(stages + loaded);
       cp_async_commit();
       if (group == step % kFillers) fill_places(step + kStages, stages + at);  // all threads have read those of this step
       tile.multiply(stages, stages + kWindowsAt, at);
+      if (loads) store_windows(stages + loaded);
       loaded = at;
       at = at + kStageChunks < kStages * kStageChunks ? at + kStageChunks : 0;
     }
@@ -127,52 +104,31 @@ struct WeightProduct {
       const int place = block().y * blocks().x + block().x;
       if (!sum_parts(tile, args.sums, args.splits, block().z, place, shared.array<int>(0, 1))) return;
     }
-    tile.for_each([&](int row, int within, const auto& values) {
-      store(args, first_row + row, first_chunk * kChunk<T> + within, values);
-    });
+    tile.for_each(
+        [&](int row, int within, const auto& values) { store(args, first_row + row, first_column + within, values); });
   }
 
  private:
-  static constexpr int kOutside = -(1 << 30);
-
-  DEVICE static Place place_of(const Args& args, int pixel, int end) {
-    if (pixel >= end) return {0, kOutside, kOutside};
-    const int line = args.out_w.quotient(pixel), image = args.out_h.quotient(line);
-    const int row = args.out_h.remainder(line, image) * args.stride, column = args.out_w.remainder(pixel, line) * args.stride;
-    return {(image * args.h + row) * args.w + column, row, column};
-  }
-
   /// The column of ones, in all stages. Returns whether it is in this thread's chunks of x.
-  DEVICE static bool fill_ones(const Args& args, int first_chunk, Shared<Chunk<T>> stages) {
+  DEVICE static bool fill_ones(const Args& args, int first_column, Shared<Chunk<T>> stages) {
     const int chunk = thread() % kWindowChunks;
-    if (args.db == nullptr || first_chunk + chunk != args.r * args.s * args.chunks) return false;
+    if (args.db == nullptr || first_column + chunk * kChunk<T> != ones_column(args)) return false;
     Chunk<T> one{};
     one.values[0] = Rounded<T>::of(1);
     for (int stage = 0; stage < kStages; ++stage) {
-      for (int depth = thread() / kWindowChunks; depth < Tile::depth; depth += kWindowPixels) {
+      for (int depth = thread() / kWindowChunks; depth < Tile::depth; depth += threads / kWindowChunks) {
         stages[stage * kStageChunks + kWindowsAt + place_by_depth<kWindowChunks>(depth, chunk)] = one;
       }
     }
     return true;
   }
-
-  /// Moved by `count` pixels of `bytes` each.
-  DEVICE static const T* moved(const T* from, int count, int bytes) {
-    return reinterpret_cast<const T*>(reinterpret_cast<const char*>(from) + std::int64_t{count} * bytes);
-  }
+  /// In the first chunk after those of the taps.
+  DEVICE static int ones_column(const Args& args) { return (args.columns + kChunk<T> - 1) / kChunk<T> * kChunk<T>; }
 
   DEVICE static Filters filters_of(const Args& args, int first_row, int begin, int end) {
     const int filter = first_row + thread() % kFilterChunks * kChunk<T>, pixel = begin + thread() / kFilterChunks;
     return {args.dy + (std::int64_t{pixel} * args.k + filter), filter < args.k ? end - pixel : 0,
             vectors ? kChunk<T> : args.k - filter};
-  }
-
-  DEVICE static Windows windows_of(const Args& args, int first_chunk) {
-    const int chunk = first_chunk + thread() % kWindowChunks;
-    const int tap = chunk / args.chunks, channel = (chunk - tap * args.chunks) * kChunk<T>;
-    const int r = tap / args.s, row = r - args.padding, column = tap - r * args.s - args.padding;
-    return {args.x + ((std::int64_t{row} * args.w + column) * args.c + channel), row, column, r < args.r ? args.h : 0,
-            vectors ? kChunk<T> : args.c - channel};
   }
 
   /// Loads this thread's chunks of dy for one stage, and moves on to the next.
@@ -188,32 +144,13 @@ struct WeightProduct {
     filters.left -= Tile::depth;
   }
 
-  DEVICE static void load_windows(const Args& args, const Windows& windows, Shared<Chunk<T>> stage) {
-    const int depth = thread() / kWindowChunks;
-    const auto places_of_stage = (stage + kPlacesAt + depth).template as<Place>();
-    const auto to = stage + kWindowsAt + place_by_depth<kWindowChunks>(depth, thread() % kWindowChunks);
-    Place places[kWindowPasses];
-#pragma unroll
-    for (int i = 0; i < kWindowPasses; ++i) places[i] = places_of_stage[i * kWindowPixels];
-#pragma unroll
-    for (int i = 0; i < kWindowPasses; ++i) {
-      const bool inside = static_cast<unsigned>(places[i].row + windows.row) < static_cast<unsigned>(windows.height) &&
-                          static_cast<unsigned>(places[i].column + windows.column) < static_cast<unsigned>(args.w);
-      copy_chunk<vectors>(to + i * kWindowPixels * kWindowChunks, moved(windows.origin, places[i].pixel, args.pixel_bytes),
-                          inside ? windows.valid : 0);
-    }
-  }
-
   template <int run>
   DEVICE static void store(const Args& args, int filter, int column, const float (&values)[run]) {
-    const int chunk = column / kChunk<T>, tap = chunk / args.chunks;
-    const int channel = (chunk - tap * args.chunks) * kChunk<T> + column % kChunk<T>;
-    const int taps = args.r * args.s;
     if (filter >= args.k) return;
-    if (args.db != nullptr && column == taps * args.chunks * kChunk<T>) write(args.db[filter], values[0], args.add);
-    if (tap >= taps || channel >= args.c) return;
-    float* to = args.dw + (std::int64_t{filter} * taps + tap) * args.c + channel;
-    write_run<float, run>(to, values, args.c - channel, args.c % run == 0 && aligned(to, run), args.add);
+    if (args.db != nullptr && column == ones_column(args)) write(args.db[filter], values[0], args.add);
+    if (column >= args.columns) return;
+    float* const to = args.dw + (std::int64_t{filter} * args.columns + column);
+    write_run<float, run>(to, values, args.columns - column, args.columns % run == 0 && aligned(to, run), args.add);
   }
 
   DEVICE static bool aligned(const float* to, int run) { return reinterpret_cast<std::uintptr_t>(to) % (4U * run) == 0; }
