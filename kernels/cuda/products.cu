@@ -212,8 +212,11 @@ WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspaceP
   const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
   require_countable(std::max(pixels, std::int64_t{p.n} * (p.h + 2 * p.padding) * (p.w + 2 * p.padding)));
   require_countable(std::int64_t{p.h + p.r} * (p.w + p.s) * p.c);  // more than from a pixel to that of any tap
-  const bool aligned = p.c % kChunk<T> == 0 && p.k % kChunk<T> == 0;
-  split_ = split_weight<T>(aligned || tile != TileSize::best ? tile : TileSize::t64x64, p.k, columns_, pixels);
+  split_ = split_weight<T>(tile, {.filters = p.k,
+                                  .columns = columns_,
+                                  .pixels = pixels,
+                                  .channels = p.c,
+                                  .packed = p.c % kChunk<T> != 0 || p.k % kChunk<T> != 0});
   if (split_.splits == 1) return;
   const TileShape shape = shape_of(split_.tile);
   const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);

@@ -22,11 +22,16 @@ DEVICE bool sum_parts(Tile& tile, const SplitSums& all, const PartGroups& parts,
   const auto sums = [&](int split) {
     return all.sums + (std::int64_t{split} * all.tiles + place) * (Tile::rows * Tile::columns);
   };
+  // Each thread has about 16 reads of four sums in flight, of one part or of several.
+  constexpr int kFours = Tile::rows * Tile::columns / (4 * Tile::threads);
+  constexpr int kPartsAhead [[maybe_unused]] = kFours < 16 ? 16 / kFours : 1;
   bool done = false;
   tile.put_sums(sums(part));
   join_parts(parts, part, all.counters + place * all.counters_per_tile, scratch, [&](const PartRange& range, bool is_all) {
     tile.clear();
-    for (int split = range.begin; split < range.end; split += range.step) tile.add_sums(sums(split));
+    const int count = (range.end - range.begin + range.step - 1) / range.step;
+#pragma unroll kPartsAhead
+    for (int i = 0; i < count; ++i) tile.add_sums(sums(range.begin + i * range.step));
     if (!is_all) tile.put_sums(sums(range.begin));
     done = is_all;
   });

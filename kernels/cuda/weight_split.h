@@ -45,36 +45,49 @@ inline double joining_cycles(const TileShape& shape, double tiles, int splits) {
   return levels * kLevel + reads * bytes / kBlockBytes + 2 * bytes * tiles * splits / kBytes;
 }
 
-/// Estimated cycles of a product of `tiles` tiles. Elements have `bytes`.
-inline double weight_cycles(const WeightTileCost& tile, double tiles, const WeightSplit& split, std::size_t bytes) {
+/// A product: filters x columns, of `channels` per tap. `packed`: its chunks are read element by element.
+struct WeightWork {
+  std::int64_t filters, columns, pixels;
+  int channels;
+  bool packed;
+};
+
+/// Estimated cycles of a product whose elements have `bytes`.
+inline double weight_cycles(const WeightWork& work, const WeightTileCost& tile, const WeightSplit& split, std::size_t bytes) {
+  constexpr double kPacked = 2.2;  // times as many instructions as with whole chunks
   constexpr double kBytes = 2800;  // per cycle, from the L2 cache
   constexpr double kBlock = 1500;  // begin and end of a block
   const TileShape shape = shape_of(tile.size);
-  const double blocks = tiles * split.splits;
+  const std::int64_t tiles = ceil_div(work.filters, shape.rows) * ceil_div(work.columns, shape.columns);
+  const std::int64_t blocks = tiles * split.splits;
   const auto wave = [&](std::int64_t resident) {
-    return resident == 0 ? 0 : std::max(tile.alone, static_cast<double>(resident) * tile.crowded) * split.stages + kBlock;
+    const double stage = std::max(tile.alone, static_cast<double>(resident) * tile.crowded) * (work.packed ? kPacked : 1);
+    return resident == 0 ? 0 : stage * split.stages + kBlock;
   };
-  const std::int64_t most = ceil_div(static_cast<std::int64_t>(blocks), kMultiprocessors);  // per multiprocessor
-  const double work = static_cast<double>(most / tile.resident) * wave(tile.resident) + wave(most % tile.resident);
-  const double loads = blocks * split.stages * (shape.rows + shape.columns) * tile.depth * static_cast<double>(bytes) / kBytes;
-  return std::max(work, loads) + joining_cycles(shape, tiles, split.splits);
+  const std::int64_t most = ceil_div(blocks, kMultiprocessors);  // per multiprocessor
+  const double busy = static_cast<double>(most / tile.resident) * wave(tile.resident) + wave(most % tile.resident);
+  // The taps of a tile read about the same pixels: those of x are in the L1 cache after the first.
+  const double pixel_bytes = static_cast<double>(bytes) * (shape.rows + std::min(shape.columns, work.channels));
+  const double loads = static_cast<double>(blocks) * split.stages * tile.depth * pixel_bytes / kBytes;
+  return std::max(busy, loads) + joining_cycles(shape, static_cast<double>(tiles), split.splits);
 }
 
-/// The split that is estimated to be fastest; `wanted` fixes the tile.
+/// The split that is estimated to be fastest; `wanted` fixes the tile. Where chunks are packed, it is a small one: others have
+/// no registers left for elements read ahead.
 template <class T>
-WeightSplit split_weight(TileSize wanted, std::int64_t rows, std::int64_t columns, std::int64_t pixels) {
+WeightSplit split_weight(TileSize wanted, const WeightWork& work) {
   constexpr std::int64_t kMostSplits = 256;
+  if (work.packed && wanted == TileSize::best) wanted = TileSize::t64x64;
+  if (std::is_same_v<T, float>) wanted = TileSize::best;
   WeightSplit best;
   double least = std::numeric_limits<double>::infinity();
   for (const WeightTileCost& tile : kWeightTileCosts<T>) {
-    if (wanted != TileSize::best && wanted != tile.size && !std::is_same_v<T, float>) continue;
-    const std::int64_t stages = ceil_div(pixels, tile.depth);
-    const TileShape shape = shape_of(tile.size);
-    const auto tiles = static_cast<double>(ceil_div(rows, shape.rows) * ceil_div(columns, shape.columns));
+    if (wanted != TileSize::best && wanted != tile.size) continue;
+    const std::int64_t stages = ceil_div(work.pixels, tile.depth);
     for (std::int64_t most = 1; most <= std::min(stages, kMostSplits); ++most) {
       const std::int64_t per_split = ceil_div(stages, most);
       const WeightSplit split{tile.size, static_cast<int>(ceil_div(stages, per_split)), static_cast<int>(per_split)};
-      const double cycles = weight_cycles(tile, tiles, split, sizeof(T));
+      const double cycles = weight_cycles(work, tile, split, sizeof(T));
       if (cycles >= least) continue;
       least = cycles;
       best = split;

@@ -126,6 +126,10 @@ std::vector<cases::Case<Conv2d>> cases::edge_cases<Conv2d>() {
       {"edge/one_filter", {.n = 2, .h = 8, .w = 8, .c = 16, .k = 1, .r = 3, .s = 3, .padding = 1}},
       {"edge/one_channel", {.n = 2, .h = 28, .w = 28, .c = 1, .k = 32, .r = 3, .s = 3, .padding = 1}},
       {"edge/many_small_images", {.n = 33, .h = 4, .w = 4, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1}},
+      {"edge/stride_3_odd_image", {.n = 3, .h = 13, .w = 10, .c = 8, .k = 8, .r = 3, .s = 3, .stride = 3, .padding = 1}},
+      {"edge/one_output_pixel_per_image", {.n = 37, .h = 3, .w = 3, .c = 8, .k = 16, .r = 3, .s = 3}},
+      {"edge/aligned_window_as_large_as_image", {.n = 5, .h = 5, .w = 3, .c = 8, .k = 8, .r = 5, .s = 3, .padding = 1}},
+      {"edge/3_channels_wide_window", {.n = 2, .h = 7, .w = 9, .c = 3, .k = 8, .r = 2, .s = 5, .stride = 2, .padding = 2}},
       {"edge/batch_1_wide_channels", {.n = 1, .h = 4, .w = 4, .c = 136, .k = 264, .r = 3, .s = 3, .padding = 1}},
   };
 }
