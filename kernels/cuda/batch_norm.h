@@ -83,12 +83,13 @@ struct Moments {
     constexpr int kBatch = 20 / sizeof(T);
     LoadedPack<T, count> xs[kBatch], shift;
     const T* first_row = args.x + std::int64_t{at.begin} * args.tiling.c;  // (C)
-    if (at.pack < args.tiling.packs) shift.load(first_row + at.pack * count);
+    const T* first = in_register(first_row + at.pack * count);
+    if (at.pack < args.tiling.packs) shift.load(first);
     const float own_shift = own.exists ? to_float(first_row[own.channel]) : 0;
     float sums[count] = {}, squares[count] = {};
 #pragma unroll 1
     for (RowBatches<count, kBatch> rows(args.tiling, at); rows.any(); rows.next()) {
-      rows.load(args.x, xs, shift);  // those that do not exist add nothing
+      rows.load_or(args.x, first, xs);  // which adds nothing
 #pragma unroll
       for (int u = 0; u < kBatch; ++u) {
 #pragma unroll
@@ -107,9 +108,11 @@ struct Moments {
   }
 };
 
-/// What joins the parts of Moments: the share of all rows of a part, and of the last one; rows / (rows - 1).
+/// What joins the parts of Moments: the share of all rows that a part has, and that the last one has; rows / (rows - 1).
 struct Weights {
   float part, last, unbiased;
+
+  DEVICE float of_part(int place, int parts) const { return place < parts - 1 ? part : place == parts - 1 ? last : 0; }
   static Weights of(const RowTiling& tiling) {
     const double rows = tiling.rows, whole_parts = tiling.row_blocks() - 1, share = tiling.rows_per_block / rows;
     return {static_cast<float>(share), static_cast<float>(1 - whole_parts * share),
@@ -149,9 +152,8 @@ struct Normalise {
       rows.load(args.x, xs);
       if constexpr (residual) rows.load(args.residuals, residuals);
     };
-    load();  // arrives while the parts are joined
     const Parameters parameters(shared, kJoinBytes<count>);
-    prepare(args, parameters, shared);
+    prepare(args, parameters, shared, load);
     if (at.pack >= args.tiling.packs) return;
     float factor[count], shift[count];
     parameters.get(0, args.tiling, factor);
@@ -174,7 +176,9 @@ struct Normalise {
   }
 
   /// Puts factor and shift of the block's channels:  gamma * (x - mean) * inv_std + beta = x * factor + shift.
-  DEVICE static void prepare(const Args& args, const Parameters& parameters, SharedBytes shared) {
+  /// load() requests the first rows, after what this waits for.
+  template <class Load>
+  DEVICE static void prepare(const Args& args, const Parameters& parameters, SharedBytes shared, const Load& load) {
     const ChannelPlace own = channel_place<count>(args.tiling);
     float gamma = 0, beta = 0, mean = 0, variance = 0;
     if (own.exists) {
@@ -186,16 +190,17 @@ struct Normalise {
         mean = args.mean[own.channel];
         variance = args.variance[own.channel];
       }
+      load();
     } else {
       const BatchMoments& batch = args.batch;
       if (own.exists) mean = batch.parts.values[own.channel].first;
-      const Pair sums =
-          join_rows<count>(args.tiling, batch.parts, shared, [&](int part, const Pair& moments, float reference, Pair& to) {
-            const float weight = part == batch.parts.count - 1 ? batch.weights.last : batch.weights.part;
-            const float difference = moments.first - reference, weighted = weight * difference;
-            to.first += weighted;
-            to.second += weight * moments.second + weighted * difference;
-          });
+      const Pair sums = join_rows<count>(args.tiling, batch.parts, shared, load,
+                                         [&](int part, const Pair& moments, float reference, Pair& to) {
+                                           const float weight = batch.weights.of_part(part, batch.parts.count);
+                                           const float difference = moments.first - reference, weighted = weight * difference;
+                                           to.first += weighted;
+                                           to.second += weight * moments.second + weighted * difference;
+                                         });
       mean += sums.first;
       variance = sums.second - sums.first * sums.first;
       if (variance < 0) variance = 0;
@@ -299,9 +304,8 @@ struct Gradient {
     constexpr int kBatch = 6 / sizeof(T);
     GradientRows<T, count, kBatch, relu> in;
     RowBatches<count, kBatch> rows(args.tiling, at);
-    in.load(args.in, rows);  // arrives while the parts are joined
     const Parameters parameters(shared, kJoinBytes<count>);
-    prepare(args, parameters, shared);
+    prepare(args, parameters, shared, [&] { in.load(args.in, rows); });
     if (at.pack >= args.tiling.packs) return;
     float factor[count], slope[count], shift[count];
     parameters.get(0, args.tiling, factor);
@@ -333,7 +337,9 @@ struct Gradient {
   }
 
   /// Puts factor, slope and shift of the block's channels:  dx = factor * g + slope * x + shift.
-  DEVICE static void prepare(const Args& args, const Parameters& parameters, SharedBytes shared) {
+  /// load() requests the first rows, after what this waits for.
+  template <class Load>
+  DEVICE static void prepare(const Args& args, const Parameters& parameters, SharedBytes shared, const Load& load) {
     const ChannelPlace own = channel_place<count>(args.tiling);
     float mean = 0, gamma = 0, inv_std = 0;
     if (own.exists) {
@@ -341,7 +347,7 @@ struct Gradient {
       gamma = args.gamma[own.channel];
       inv_std = args.inv_std[own.channel];
     }
-    const Pair sums = join_rows<count>(args.tiling, args.parts, shared, [](int, const Pair& part, float, Pair& to) {
+    const Pair sums = join_rows<count>(args.tiling, args.parts, shared, load, [](int, const Pair& part, float, Pair& to) {
       to.first += part.first;
       to.second += part.second;
     });

@@ -80,15 +80,25 @@ class RowBatches {
     row_ += batch * step_;
     element_ += std::int64_t{batch} * stride_;
   }
-  /// Loads this batch of an operand. Rows that do not exist are as `absent`.
+  /// Loads this batch of an operand. Rows that do not exist are zero.
   template <class T>
-  DEVICE void load(const T* operand, LoadedPack<T, count> (&packs)[batch], const LoadedPack<T, count>& absent = {}) const {
+  DEVICE void load(const T* operand, LoadedPack<T, count> (&packs)[batch]) const {
     const T* from = operand + element_;
 #pragma unroll
     for (int u = 0; u < batch; ++u) {
       from = in_register(u == 0 ? from : from + stride_);
-      packs[u] = absent;
+      packs[u] = {};
       if (exists(u)) packs[u].load(from);
+    }
+  }
+  /// The same; instead of rows that do not exist, loads the pack at `absent`.
+  template <class T>
+  DEVICE void load_or(const T* operand, const T* absent, LoadedPack<T, count> (&packs)[batch]) const {
+    const T* from = operand + element_;
+#pragma unroll
+    for (int u = 0; u < batch; ++u) {
+      from = in_register(u == 0 ? from : from + stride_);
+      packs[u].load(exists(u) ? from : absent);
     }
   }
   /// visit(u, to + place of the pack) for the rows of this batch.
@@ -157,43 +167,50 @@ struct RowParts {
 template <int count>
 inline constexpr int kJoinBytes = kRowSumsBytes<count == 1 ? 1 : 2>;
 
-/// The sums of the parts of a block's channels, to thread t those of channel t of the block: of at most threads / lanes numbers
-/// per thread, then over threads. add(part, value, first, &sums) adds one part; `first` is the channel's first part. Every
-/// block that reads the same parts gets the same bits.
-template <int count, class Add>
-DEVICE Pair join_rows(const RowTiling& tiling, const RowParts& parts, SharedBytes shared, const Add& add) {
-  constexpr int kWidth = count == 1 ? 1 : 2;  // channels per access of at most 16 bytes
+/// The sums of the parts of a block's channels, to thread t those of channel t of the block. add(part, value, first, &sums)
+/// adds one part; `first` is the first number of the channel's first part. Places beyond the last part have values of zero.
+/// Every block that reads the same parts gets the same bits. meanwhile() is called after the first parts were requested.
+template <int count, class Add, class Meanwhile>
+DEVICE Pair join_rows(const RowTiling& tiling, const RowParts& parts, SharedBytes shared, const Meanwhile& meanwhile,
+                      const Add& add) {
   static_assert(count == 1 || count == 4);
-  constexpr int kBatch = 4;
-  const int lane_bits = tiling.lane_bits + (count == 4 ? 1 : 0);
-  const int lanes = 1 << lane_bits, step = kRowThreads >> lane_bits;
-  const int channel = (block().x * lanes + (thread() & (lanes - 1))) * kWidth;
+  constexpr int kWidth = count == 1 ? 1 : 2;  // channels per access of at most 16 bytes
+  constexpr int kBatch = 2;                   // a thread rarely has more
+  using Access = Pack<float, 2 * kWidth>;
+  const int lane_bits = tiling.lane_bits + (count == 4 ? 1 : 0), step = kRowThreads >> lane_bits;
+  const int channel = ((block().x << lane_bits) + (thread() & ((1 << lane_bits) - 1))) * kWidth;
+  const bool exists = channel < parts.c;
+  const int stride = step * parts.c;
+  int part = thread() >> lane_bits;
+  const Pair* from = parts.values + std::int64_t{part} * parts.c + channel;
+  Access values[kBatch], reference{};
+  const auto load = [&] {
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u) {
+      values[u] = {};
+      if (exists && part + u * step < parts.count) values[u] = *reinterpret_cast<const Access*>(from);
+      from = in_register(from + stride);
+    }
+  };
+  if (exists) reference = *reinterpret_cast<const Access*>(parts.values + channel);
+  load();
+  sync_warp();  // keeps the order of requests: what follows arrives later, and nothing waits for it
+  meanwhile();
   float firsts[kWidth] = {}, seconds[kWidth] = {};
-  if (channel < parts.c) {
-    using Access = Pack<float, 2 * kWidth>;
-    const auto load = [&](int part) {
-      return *reinterpret_cast<const Access*>(parts.values + std::int64_t{part} * parts.c + channel);
-    };
-    const Access reference = load(0);
 #pragma unroll 1
-    for (int part = thread() >> lane_bits; part < parts.count; part += kBatch * step) {
-      Access values[kBatch];
+  while (part < parts.count) {
 #pragma unroll
-      for (int u = 0; u < kBatch; ++u) {
-        if (part + u * step < parts.count) values[u] = load(part + u * step);
-      }
+    for (int u = 0; u < kBatch; ++u) {
 #pragma unroll
-      for (int u = 0; u < kBatch; ++u) {
-        if (part + u * step >= parts.count) continue;
-#pragma unroll
-        for (int i = 0; i < kWidth; ++i) {
-          Pair sums{firsts[i], seconds[i]};
-          add(part + u * step, Pair{values[u].values[2 * i], values[u].values[2 * i + 1]}, reference.values[2 * i], sums);
-          firsts[i] = sums.first;
-          seconds[i] = sums.second;
-        }
+      for (int i = 0; i < kWidth; ++i) {
+        Pair sums{firsts[i], seconds[i]};
+        add(part + u * step, Pair{values[u].values[2 * i], values[u].values[2 * i + 1]}, reference.values[2 * i], sums);
+        firsts[i] = sums.first;
+        seconds[i] = sums.second;
       }
     }
+    part += kBatch * step;
+    load();
   }
   return sum_over_rows<kWidth>(lane_bits, firsts, seconds, shared);
 }
