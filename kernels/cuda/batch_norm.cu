@@ -8,10 +8,19 @@
 namespace apam::kernels::cuda {
 namespace {
 
-// At most four blocks per multiprocessor of a large GPU (132) sum rows; those that map rows to rows are shorter. A thread has
-// enough rows to pay for the parameters of its channels, which it reads first.
-constexpr int kSumBlocks = 528, kSumRows = 8;
-constexpr int kMapBlocks = 2112, kMapRows = 8;
+/// Rows per thread for which one block per multiprocessor is enough: sums keep more rows in flight, and their blocks make
+/// parts, which the next kernel reads.
+constexpr int kFewSumRows = 10, kFewMapRows = 4;
+
+/// run.template operator()<relu, residual>().
+template <class Run>
+void with_flags(bool relu, bool residual, const Run& run) {
+  if (relu) {
+    residual ? run.template operator()<true, true>() : run.template operator()<true, false>();
+  } else {
+    residual ? run.template operator()<false, true>() : run.template operator()<false, false>();
+  }
+}
 
 /// Tilings, and workspace for sums per block of rows.
 template <class T>
@@ -19,37 +28,34 @@ class BlockKernel : public BatchNorm::Kernel {
  protected:
   explicit BlockKernel(const BatchNorm::Problem& problem) : problem_(problem) {}
 
-  /// Reserves room for the sums with packs of either size, and their counters.
-  void plan_sums(const Exec& exec) {
-    std::int64_t rows = 0, counters = 0;
-    for (const int count : {1, kCount}) {
-      if (problem_.c % count != 0) continue;
-      const RowTiling tiling = sum_tiling(count);
-      rows = std::max<std::int64_t>(rows, tiling.row_blocks());
-      const auto parts = PartGroups::of(tiling.row_blocks());
-      counters = std::max(counters, std::int64_t{tiling.channel_blocks()} * parts.counters());
+  /// Reserves room for the sums with packs of either size.
+  void plan_sums(Exec& exec) {
+    int rows = 0;
+    for (const int count : {1, batch_norm::kPack}) {
+      if (problem_.c % count == 0) rows = std::max(rows, sum_tiling(count).row_blocks());
     }
-    partial_ = workspace_.add<double>(2 * rows * problem_.c);
-    counters_ = Counters(exec, counters);
+    parts_ = workspace_.add<Pair>(std::int64_t{rows} * problem_.c);
+    exec.reserve_workspace(workspace_.bytes());
   }
-  RowTiling sum_tiling(int count) const { return RowTiling::of(problem_.rows, problem_.c, count, kSumRows, kSumBlocks); }
-  RowTiling map_tiling(int count) const { return RowTiling::of(problem_.rows, problem_.c, count, kMapRows, kMapBlocks); }
-  batch_norm::Partial partial(std::byte* workspace, const RowTiling& tiling) const {
-    return {partial_.in(workspace), counters_.data(), PartGroups::of(tiling.row_blocks()), problem_.c};
+  RowTiling sum_tiling(int count) const { return tiling(count, kFewSumRows); }
+  RowTiling map_tiling(int count) const { return tiling(count, kFewMapRows); }
+  RowParts parts(std::byte* workspace, const RowTiling& tiling) const {
+    return {parts_.in(workspace), tiling.row_blocks(), problem_.c};
   }
 
-  static constexpr int kCount = 16 / sizeof(T);
   BatchNorm::Problem problem_;
   WorkspacePlan workspace_{kWorkspaceAlignment};
 
  private:
-  Region<double> partial_;  // (row blocks, 2, C)
-  Counters counters_;
+  RowTiling tiling(int count, int few) const { return RowTiling::of(problem_.rows, problem_.c, count, sizeof(T), few); }
+
+  Region<Pair> parts_;  // (row blocks, C)
 };
 
 /// What normalisation reads per channel.
-struct Statistics {
-  const float *mean, *spread, *gamma, *beta;  // (C); spread: see batch_norm::Normalise
+struct Parameters {
+  const float *gamma, *beta;     // (C)
+  const float *mean, *variance;  // (C), of inference
 };
 
 template <class T>
@@ -59,17 +65,18 @@ class ForwardKernel : public BlockKernel<T> {
   using BlockKernel<T>::problem_;
 
   template <bool inference>
-  void normalise(Exec& exec, In x, In residual, const Statistics& of, Out y) const {
-    const T *xs = elements<T>(x, "batch_norm: x"), *residuals = elements<T>(residual, "batch_norm: residual");
+  void normalise(Exec& exec, In x, In residual, const Parameters& of, const batch_norm::BatchMoments& batch, Out y) const {
+    const T *xs = elements<T>(x, "batch_norm: x"),
+            *residuals = problem_.residual ? elements<T>(residual, "batch_norm: residual") : nullptr;
     T* ys = elements<T>(y, "batch_norm: y");
-    if (!problem_.residual) residuals = nullptr;
     const auto run = [&]<int count>() {
       const RowTiling tiling = this->map_tiling(count);
-      launch<batch_norm::Normalise<T, count, inference>>(
-          exec, tiling.blocks(),
-          {tiling, xs, residuals, of.mean, of.spread, of.gamma, of.beta, problem_.eps, problem_.relu, ys});
+      with_flags(problem_.relu, problem_.residual, [&]<bool relu, bool residual>() {
+        launch<batch_norm::Normalise<T, count, inference, relu, residual>>(
+            exec, tiling.blocks(), {tiling, xs, residuals, of.mean, of.variance, of.gamma, of.beta, batch, problem_.eps, ys});
+      });
     };
-    with_packs<T>(problem_.c, run, xs, residuals, ys);
+    with_packs<T, batch_norm::kPack>(problem_.c, run, xs, residuals, ys);
   }
 };
 
@@ -78,23 +85,21 @@ class ForwardTrainingKernel final : public ForwardKernel<T> {
   using BlockKernel<T>::problem_, BlockKernel<T>::workspace_;
 
  public:
-  ForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem) : ForwardKernel<T>(problem) {
-    this->plan_sums(exec);
-    exec.reserve_workspace(workspace_.bytes());
-  }
+  ForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem) : ForwardKernel<T>(problem) { this->plan_sums(exec); }
 
   void forward_training(Exec& exec, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, Out y,
                         const BatchNorm::BatchStatistics& out) override {
     const T* xs = elements<T>(x, "batch_norm: x");
     std::byte* const workspace = exec.workspace(workspace_.bytes());
+    batch_norm::BatchMoments batch{{}, {}, out.mean.data(), out.variance.data(), out.inv_std.data()};
     const auto run = [&]<int count>() {
       const RowTiling tiling = this->sum_tiling(count);
-      launch<batch_norm::Moments<T, count>>(exec, tiling.blocks(),
-                                            {tiling, xs, this->partial(workspace, tiling), problem_.eps, out.mean.data(),
-                                             out.variance.data(), out.inv_std.data()});
+      batch.parts = this->parts(workspace, tiling);
+      batch.weights = batch_norm::Weights::of(tiling);
+      launch<batch_norm::Moments<T, count>>(exec, tiling.blocks(), {tiling, xs, batch.parts});
     };
-    with_packs<T>(problem_.c, run, xs);
-    this->template normalise<false>(exec, x, residual, {out.mean.data(), out.inv_std.data(), gamma.data(), beta.data()}, y);
+    with_packs<T, batch_norm::kPack>(problem_.c, run, xs);
+    this->template normalise<false>(exec, x, residual, {gamma.data(), beta.data(), nullptr, nullptr}, batch, y);
   }
 };
 
@@ -105,8 +110,8 @@ class ForwardInferenceKernel final : public ForwardKernel<T> {
 
   void forward_inference(Exec& exec, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta,
                          ConstSpan<float> running_mean, ConstSpan<float> running_variance, Out y) override {
-    this->template normalise<true>(exec, x, residual, {running_mean.data(), running_variance.data(), gamma.data(), beta.data()},
-                                   y);
+    this->template normalise<true>(exec, x, residual, {gamma.data(), beta.data(), running_mean.data(), running_variance.data()},
+                                   {}, y);
   }
 };
 
@@ -115,11 +120,7 @@ class BackwardKernel final : public BlockKernel<T> {
   using BlockKernel<T>::problem_, BlockKernel<T>::workspace_;
 
  public:
-  BackwardKernel(Exec& exec, const BatchNorm::Problem& problem)
-      : BlockKernel<T>(problem), coefficients_(workspace_.template add<float>(std::int64_t{3} * problem.c)) {
-    this->plan_sums(exec);
-    exec.reserve_workspace(workspace_.bytes());
-  }
+  BackwardKernel(Exec& exec, const BatchNorm::Problem& problem) : BlockKernel<T>(problem) { this->plan_sums(exec); }
 
   void backward(Exec& exec, In dy, const BatchNorm::Saved& saved, ConstSpan<float> gamma,
                 const BatchNorm::Gradients& out) override {
@@ -127,25 +128,22 @@ class BackwardKernel final : public BlockKernel<T> {
             *ys = problem_.relu ? elements<T>(saved.y, "batch_norm: y") : nullptr;
     T *dxs = elements<T>(out.dx, "batch_norm: dx"),
       *d_residuals = problem_.residual ? elements<T>(out.d_residual, "batch_norm: d_residual") : nullptr;
-    std::byte* workspace = exec.workspace(workspace_.bytes());
-    float* values = coefficients_.in(workspace);
-    const batch_norm::Coefficients coefficients{values, values + problem_.c, values + 2 * problem_.c};
+    std::byte* const workspace = exec.workspace(workspace_.bytes());
     const batch_norm::GradientOperands<T> in{dys, xs, ys, saved.mean.data()};
     const auto run = [&]<int count>() {
       const RowTiling sums = this->sum_tiling(count), map = this->map_tiling(count);
-      launch<batch_norm::GradientSums<T, count>>(
-          exec, sums.blocks(),
-          {sums, in, this->partial(workspace, sums), gamma.data(), saved.inv_std.data(), coefficients, out.dgamma.data(),
-           out.dbeta.data(), out.write_parameters == Write::add});
-      launch<batch_norm::Gradient<T, count>>(
-          exec, map.blocks(),
-          {map, in, coefficients, dxs, d_residuals, out.write_x == Write::add, out.write_residual == Write::add});
+      const RowParts parts = this->parts(workspace, sums);
+      with_flags(problem_.relu, problem_.residual, [&]<bool relu, bool residual>() {
+        launch<batch_norm::GradientSums<T, count, relu>>(exec, sums.blocks(), {sums, in, parts});
+        launch<batch_norm::Gradient<T, count, relu, residual>>(
+            exec, map.blocks(),
+            {map, in, parts, gamma.data(), saved.inv_std.data(), out.dgamma.data(), out.dbeta.data(), dxs, d_residuals,
+             1 / static_cast<float>(problem_.rows), out.write_parameters == Write::add, out.write_x == Write::add,
+             out.write_residual == Write::add});
+      });
     };
-    with_packs<T>(problem_.c, run, dys, xs, ys, dxs, d_residuals);
+    with_packs<T, batch_norm::kPack>(problem_.c, run, dys, xs, ys, dxs, d_residuals);
   }
-
- private:
-  Region<float> coefficients_;  // (3, C)
 };
 
 }  // namespace

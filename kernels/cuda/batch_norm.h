@@ -1,17 +1,19 @@
 // Device kernels of batch norm. Rows are divided as row_sums.h describes.
-//   Moments       per block of rows and channel: mean and m2, the sum of squared differences from it. Sums are shifted by the
-//                 block's first row, so they do not cancel where the mean is far from zero. Then, in the last blocks, those of
-//                 all rows:  mean = sum n_b mean_b / n,  m2 = sum [ m2_b + n_b (mean_b - mean)^2 ]  in double (Chan, Golub,
-//                 LeVeque 1979)
-//   Normalise     y = act(gamma * (x - mean) * inv_std + beta (+ residual))
-//   GradientSums  per channel sum g and sum g * (x - mean), joined the same way
-//   Gradient      dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows),  d_residual = g
+//   Moments       per block of rows and channel: mean and variance. Sums are shifted by the block's first row, so they do not
+//                 cancel where the mean is far from zero
+//   Normalise     joins these parts (Chan, Golub, LeVeque 1979), with w_b the share of a block in all rows:
+//                   mean = sum w_b mean_b,  variance = sum w_b (variance_b + (mean_b - mean)^2)
+//                 and computes  y = act(gamma * (x - mean) * inv_std + beta (+ residual))
+//   GradientSums  per block of rows and channel: sum g and sum g * (x - mean)
+//   Gradient      adds these parts, and computes
+//                   dx = gamma * inv_std * (g - dbeta / rows - xhat * dgamma / rows),  d_residual = g
+// Every block of the second kernel of a pass joins the parts of its channels itself, while its first rows are on their way: it
+// gets them from the L2 cache in less time than a last block of the first kernel would take to see that it is the last.
 #pragma once
 
 #include <cmath>
 #include <limits>
 
-#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/row_sums.h"
 #include "kernels/ops/batch_norm.h"
 
@@ -19,176 +21,202 @@
 
 namespace apam::kernels::cuda::batch_norm {
 
-/// NaN unless the variance is a finite float32.
-DEVICE double inverse_deviation(double variance, double eps) {
-  constexpr double kLargest = std::numeric_limits<float>::max();
-  return variance <= kLargest ? 1 / sqrt(variance + eps) : std::numeric_limits<double>::quiet_NaN();
-}
+/// Channels of an access, if they divide those of the problem. Packs of 16 bytes in bfloat16 would need twice the registers for
+/// what a thread keeps per channel, and leave fewer for loads in flight.
+inline constexpr int kPack = 4;
 
+/// NaN unless the variance is a finite float32.
 DEVICE float inverse_deviation(float variance, float eps) {
   constexpr float kLargest = std::numeric_limits<float>::max();
   return variance <= kLargest ? 1 / sqrtf(variance + eps) : std::numeric_limits<float>::quiet_NaN();
 }
 
-/// Two numbers per channel of each block of rows, and how they are joined (last_block.h).
-struct Partial {
-  double* values;           // (row blocks, 2, C)
-  std::uint32_t* counters;  // (channel blocks, parts.counters())
-  PartGroups parts;
-  int c;
-  DEVICE double& first(int row_block, int channel) const { return values[std::int64_t{2} * row_block * c + channel]; }
-  DEVICE double& second(int row_block, int channel) const { return first(row_block, channel + c); }
+/// The channel of a block's tile that a thread takes where each has one, and whether there is one.
+struct ChannelPlace {
+  int channel;
+  bool exists;
 };
 
-/// Shared memory of the kernels that sum: for the sums of threads, then for those of joins.
 template <int count>
-inline constexpr std::uint32_t kSumsBytes = std::max<std::uint32_t>(kRowSumsBytes<count>, 2 * kRowThreads * sizeof(double));
-
-/// Joins the parts of this block's channels, all threads of a block together. Threads that share a channel each take some of
-/// the parts; add(channel, row_block, step, first, second) adds one. Then finish(channel, range, is_all, first, second) gets
-/// the sums, in one thread per channel.
-template <int count, class Add, class Finish>
-DEVICE void join_rows(const RowTiling& tiling, const Partial& partial, SharedBytes shared, const Add& add,
-                      const Finish& finish) {
-  join_parts(partial.parts, block().y, partial.counters + block().x * partial.parts.counters(), shared.array<int>(0, 1),
-             [&](const PartRange& range, bool is_all) {
-               const auto scratch = shared.array<double>(0, 2 * kRowThreads);
-               const int channels = count << tiling.lane_bits;  // a divisor of the threads
-               const int within = thread() % channels, channel = block().x * channels + within;
-               double first = 0, second = 0;
-               if (channel < tiling.c) {
-#pragma unroll 4
-                 for (int b = range.begin + thread() / channels * range.step; b < range.end;
-                      b += kRowThreads / channels * range.step) {
-                   add(channel, b, range, first, second);
-                 }
-               }
-               scratch[2 * thread()] = first;
-               scratch[2 * thread() + 1] = second;
-               sync_block();  // also: all parts have been read, and the first may be replaced
-               if (thread() >= channels || channel >= tiling.c) return;
-               for (int other = thread() + channels; other < kRowThreads; other += channels) {
-                 first += scratch[2 * other];
-                 second += scratch[2 * other + 1];
-               }
-               finish(channel, range, is_all, first, second);
-             });
+DEVICE ChannelPlace channel_place(const RowTiling& tiling) {
+  const int width = count << tiling.lane_bits, channel = block().x * width + thread();
+  return {channel, thread() < width && channel < tiling.c};
 }
 
-/// The rows of the blocks of rows from `row_block` on, `blocks` of them.
-DEVICE double rows_of(const RowTiling& tiling, int row_block, int blocks) {
-  const std::int64_t begin = std::int64_t{row_block} * tiling.rows_per_block;
-  const std::int64_t end = begin + std::int64_t{blocks} * tiling.rows_per_block;
-  return static_cast<double>((end < tiling.rows ? end : tiling.rows) - begin);
-}
+/// Parameters of a block's channels in shared memory: one thread per channel puts them, threads get those of their packs.
+template <int parameters, int count>
+class ChannelParameters {
+ public:
+  /// Of a tile, which is 64 bytes of channels wide, or up to 32 channels.
+  static constexpr int kBytes = parameters * 32 * int{sizeof(float)};
+  DEVICE ChannelParameters(SharedBytes shared, int offset) : values_(shared.array<float>(offset, parameters * 32)) {}
+
+  DEVICE void put(int parameter, float value) const { values_[parameter * 32 + thread()] = value; }
+  DEVICE void get(int parameter, const RowTiling& tiling, float (&of_pack)[count]) const {
+    constexpr int kWidth = count < 4 ? count : 4;
+    const auto from = values_ + (parameter * 32 + (thread() & ((1 << tiling.lane_bits) - 1)) * count);
+#pragma unroll
+    for (int i = 0; i < count / kWidth; ++i) {
+      const Pack<float, kWidth> pack = from.template as<Pack<float, kWidth>>()[i];
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) of_pack[i * kWidth + e] = pack.values[e];
+    }
+  }
+
+ private:
+  Shared<float> values_;  // (parameters, 32)
+};
 
 template <class T, int count>
 struct Moments {
   struct Args {
     RowTiling tiling;
-    const T* x;  // (rows, C)
-    Partial moments;
-    float eps;
-    float *mean, *variance, *inv_std;  // (C)
+    const T* x;      // (rows, C)
+    RowParts parts;  // mean and biased variance
   };
-  static constexpr int threads = kRowThreads, min_blocks = 4;
-  static constexpr std::uint32_t shared_bytes = kSumsBytes<count>;
+  static constexpr int threads = kRowThreads, min_blocks = 2;
+  static constexpr std::uint32_t shared_bytes = kRowSumsBytes<count>;
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
     const RowPlace at = row_place(args.tiling);
+    const ChannelPlace own = channel_place<count>(args.tiling);
+    constexpr int kBatch = 20 / sizeof(T);
+    LoadedPack<T, count> xs[kBatch], shift;
     const T* first_row = args.x + std::int64_t{at.begin} * args.tiling.c;  // (C)
-    float sums[count] = {}, squares[count] = {}, shift[count] = {};
-    if (at.pack < args.tiling.packs) {
-      const auto pack = load_pack<count>(first_row + at.pack * count);
+    const T* first = in_register(first_row + at.pack * count);
+    if (at.pack < args.tiling.packs) shift.load(first);
+    const float own_shift = own.exists ? to_float(first_row[own.channel]) : 0;
+    float sums[count] = {}, squares[count] = {};
+#pragma unroll 1
+    for (RowBatches<count, kBatch> rows(args.tiling, at); rows.any(); rows.next()) {
+      rows.load_or(args.x, first, xs);  // which adds nothing
 #pragma unroll
-      for (int e = 0; e < count; ++e) shift[e] = to_float(pack.values[e]);
-    }
-    for_rows<count>(args.tiling, at, [&](std::int64_t element) {
-      const auto x = load_pack<count>(args.x + element);
+      for (int u = 0; u < kBatch; ++u) {
 #pragma unroll
-      for (int e = 0; e < count; ++e) {
-        const float difference = to_float(x.values[e]) - shift[e];
-        sums[e] += difference;
-        squares[e] += difference * difference;
+        for (int e = 0; e < count; ++e) {
+          const float difference = xs[u][e] - shift[e];
+          sums[e] += difference;
+          squares[e] += difference * difference;
+        }
       }
-    });
-    const auto rows = static_cast<float>(at.end - at.begin);
-    sum_over_rows<count>(args.tiling, sums, squares, shared, [&](int channel, float sum, float square) {
-      const float mean = sum / rows, m2 = square - sum * mean;
-      args.moments.first(block().y, channel) = double{to_float(first_row[channel])} + mean;
-      args.moments.second(block().y, channel) = m2 < 0 ? 0 : m2;
-    });
-    join(args, shared);
-  }
-
-  /// With differences from the mean of the range's first part, one pass over the parts is enough.
-  DEVICE static void join(const Args& args, SharedBytes shared) {
-    const Partial& parts = args.moments;
-    join_rows<count>(
-        args.tiling, parts, shared,
-        [&](int channel, int b, const PartRange& range, double& sum, double& m2) {
-          const double difference = parts.first(b, channel) - parts.first(range.begin, channel);
-          const double weighted = rows_of(args.tiling, b, range.step) * difference;
-          sum += weighted;
-          m2 += parts.second(b, channel) + weighted * difference;
-        },
-        [&](int channel, const PartRange& range, bool is_all, double sum, double m2) {
-          const double rows = rows_of(args.tiling, range.begin, range.end - range.begin);
-          const double mean = parts.first(range.begin, channel) + sum / rows;
-          m2 -= sum / rows * sum;
-          if (m2 < 0) m2 = 0;
-          if (is_all) return finish(args, channel, mean, m2);
-          parts.first(range.begin, channel) = mean;
-          parts.second(range.begin, channel) = m2;
-        });
-  }
-
-  DEVICE static void finish(const Args& args, int channel, double mean, double m2) {
-    const int rows = args.tiling.rows;
-    args.mean[channel] = static_cast<float>(mean);
-    args.variance[channel] = static_cast<float>(m2 / (rows > 1 ? rows - 1 : 1));
-    args.inv_std[channel] = static_cast<float>(inverse_deviation(m2 / rows, double{args.eps}));
+    }
+    const Pair sum = sum_over_rows<count>(args.tiling.lane_bits, sums, squares, shared);
+    if (!own.exists) return;
+    const float weight = 1 / static_cast<float>(at.end - at.begin), mean = sum.first * weight;
+    const float variance = sum.second * weight - mean * mean;
+    args.parts.values[std::int64_t{block().y} * args.tiling.c + own.channel] = {own_shift + mean, variance < 0 ? 0 : variance};
   }
 };
 
-/// `inference`: `spread` is a variance; otherwise it is inv_std.
-template <class T, int count, bool inference>
+/// What joins the parts of Moments: the share of all rows that a part has, and that the last one has; rows / (rows - 1).
+struct Weights {
+  float part, last, unbiased;
+
+  DEVICE float of_part(int place, int parts) const { return place < parts - 1 ? part : place == parts - 1 ? last : 0; }
+  static Weights of(const RowTiling& tiling) {
+    const double rows = tiling.rows, whole_parts = tiling.row_blocks() - 1, share = tiling.rows_per_block / rows;
+    return {static_cast<float>(share), static_cast<float>(1 - whole_parts * share),
+            static_cast<float>(tiling.rows > 1 ? rows / (rows - 1) : 1)};
+  }
+};
+
+/// Statistics of the batch: their parts, and where they are written.
+struct BatchMoments {
+  RowParts parts;
+  Weights weights;
+  float *mean, *variance, *inv_std;  // (C)
+};
+
+/// `inference`: mean and variance are given. Otherwise they are joined from `batch`, which the first blocks also write.
+template <class T, int count, bool inference, bool relu, bool residual>
 struct Normalise {
   struct Args {
     RowTiling tiling;
-    const T *x, *residual;                      // (rows, C); residual may be null
-    const float *mean, *spread, *gamma, *beta;  // (C)
+    const T *x, *residuals;        // (rows, C)
+    const float *mean, *variance;  // (C), of inference
+    const float *gamma, *beta;     // (C)
+    BatchMoments batch;
     float eps;
-    bool relu;
     T* y;  // (rows, C)
   };
-  static constexpr int threads = kRowThreads, min_blocks = 4;
-  static constexpr std::uint32_t shared_bytes = 0;
+  static constexpr int threads = kRowThreads, min_blocks = 2;
+  using Parameters = ChannelParameters<2, count>;
+  static constexpr std::uint32_t shared_bytes = kJoinBytes<count> + Parameters::kBytes;
 
-  DEVICE static void run(const Args& args) {
+  DEVICE static void run(const Args& args, SharedBytes shared) {
     const RowPlace at = row_place(args.tiling);
+    constexpr int kBatch = (residual ? 8 : 16) / sizeof(T);
+    LoadedPack<T, count> xs[kBatch], residuals[kBatch];
+    RowBatches<count, kBatch> rows(args.tiling, at);
+    const auto load = [&] {
+      rows.load(args.x, xs);
+      if constexpr (residual) rows.load(args.residuals, residuals);
+    };
+    const Parameters parameters(shared, kJoinBytes<count>);
+    prepare(args, parameters, shared, load);
     if (at.pack >= args.tiling.packs) return;
-    float mean[count], factor[count], beta[count];
+    float factor[count], shift[count];
+    parameters.get(0, args.tiling, factor);
+    parameters.get(1, args.tiling, shift);
+#pragma unroll 1
+    while (rows.any()) {
+      rows.visit(args.y, [&](int u, T* to) {
+        Pack<T, count> y;
 #pragma unroll
-    for (int e = 0; e < count; ++e) {
-      const int channel = at.pack * count + e;
-      mean[e] = args.mean[channel];
-      beta[e] = args.beta[channel];
-      const float spread = args.spread[channel];
-      factor[e] = args.gamma[channel] * (inference ? inverse_deviation(spread, args.eps) : spread);
+        for (int e = 0; e < count; ++e) {
+          float value = xs[u][e] * factor[e] + shift[e];
+          if constexpr (residual) value += residuals[u][e];
+          y.values[e] = Rounded<T>::of(relu ? rectified(value) : value);
+        }
+        store_pack<count>(to, y);
+      });
+      rows.next();
+      load();
     }
-    for_rows<count>(args.tiling, at, [&](std::int64_t element) {
-      const auto x = load_pack<count>(args.x + element);
-      Pack<T, count> residual = x, y;
-      if (args.residual != nullptr) residual = load_pack<count>(args.residual + element);
-#pragma unroll
-      for (int e = 0; e < count; ++e) {
-        float value = (to_float(x.values[e]) - mean[e]) * factor[e] + beta[e];
-        if (args.residual != nullptr) value += to_float(residual.values[e]);
-        y.values[e] = Rounded<T>::of(args.relu ? rectified(value) : value);
+  }
+
+  /// Puts factor and shift of the block's channels:  gamma * (x - mean) * inv_std + beta = x * factor + shift.
+  /// load() requests the first rows, after what this waits for.
+  template <class Load>
+  DEVICE static void prepare(const Args& args, const Parameters& parameters, SharedBytes shared, const Load& load) {
+    const ChannelPlace own = channel_place<count>(args.tiling);
+    float gamma = 0, beta = 0, mean = 0, variance = 0;
+    if (own.exists) {
+      gamma = args.gamma[own.channel];
+      beta = args.beta[own.channel];
+    }
+    if constexpr (inference) {
+      if (own.exists) {
+        mean = args.mean[own.channel];
+        variance = args.variance[own.channel];
       }
-      store_pack<count>(args.y + element, y);
-    });
+      load();
+    } else {
+      const BatchMoments& batch = args.batch;
+      if (own.exists) mean = batch.parts.values[own.channel].first;
+      const Pair sums = join_rows<count>(args.tiling, batch.parts, shared, load,
+                                         [&](int part, const Pair& moments, float reference, Pair& to) {
+                                           const float weight = batch.weights.of_part(part, batch.parts.count);
+                                           const float difference = moments.first - reference, weighted = weight * difference;
+                                           to.first += weighted;
+                                           to.second += weight * moments.second + weighted * difference;
+                                         });
+      mean += sums.first;
+      variance = sums.second - sums.first * sums.first;
+      if (variance < 0) variance = 0;
+    }
+    if (own.exists) {
+      const float inv_std = inverse_deviation(variance, args.eps);
+      const float factor = gamma * inv_std;
+      parameters.put(0, factor);
+      parameters.put(1, beta - mean * factor);
+      if (!inference && block().y == 0) {
+        args.batch.mean[own.channel] = mean;
+        args.batch.variance[own.channel] = variance * args.batch.weights.unbiased;
+        args.batch.inv_std[own.channel] = inv_std;
+      }
+    }
+    sync_block();
   }
 };
 
@@ -197,115 +225,144 @@ template <class T>
 struct GradientOperands {
   const T *dy, *x, *y;  // (rows, C); y is null unless relu
   const float* mean;    // (C)
+};
 
-  /// Calls visit(e, g, x - mean) for the elements of a pack.
-  template <int count, class Visit>
-  DEVICE void for_pack(std::int64_t element, const float (&means)[count], const Visit& visit) const {
-    const auto dys = load_pack<count>(dy + element), xs = load_pack<count>(x + element);
-    Pack<T, count> ys = dys;
-    if (y != nullptr) ys = load_pack<count>(y + element);
-#pragma unroll
-    for (int e = 0; e < count; ++e) {
-      const bool off = y != nullptr && to_float(ys.values[e]) <= 0;
-      visit(e, off ? 0 : to_float(dys.values[e]), to_float(xs.values[e]) - means[e]);
-    }
+/// A batch of rows of these operands.
+template <class T, int count, int batch, bool relu>
+struct GradientRows {
+  LoadedPack<T, count> dys[batch], xs[batch], ys[batch];
+
+  DEVICE void load(const GradientOperands<T>& in, const RowBatches<count, batch>& rows) {
+    rows.load(in.dy, dys);
+    rows.load(in.x, xs);
+    if constexpr (relu) rows.load(in.y, ys);
   }
+  /// The gradient of the activation's input.
+  DEVICE float g(int u, int e) const {
+    const float dy = dys[u][e];
+    return relu && ys[u][e] <= 0 ? 0 : dy;
+  }
+  DEVICE float x(int u, int e) const { return xs[u][e]; }
 };
 
-/// Per channel, for dx = factor * (g - mean_g - (x - mean) * slope).
-struct Coefficients {
-  float *factor, *mean_g, *slope;  // (C)
-};
-
-template <class T, int count>
+template <class T, int count, bool relu>
 struct GradientSums {
   struct Args {
     RowTiling tiling;
     GradientOperands<T> in;
-    Partial sums;
-    const float *gamma, *inv_std;  // (C)
-    Coefficients coefficients;
-    float *dgamma, *dbeta;  // (C)
-    bool add;
+    RowParts parts;  // sums of g and g * (x - mean)
   };
-  static constexpr int threads = kRowThreads, min_blocks = 4;
-  static constexpr std::uint32_t shared_bytes = kSumsBytes<count>;
+  static constexpr int threads = kRowThreads, min_blocks = 2;
+  static constexpr std::uint32_t shared_bytes = kRowSumsBytes<count>;
 
   DEVICE static void run(const Args& args, SharedBytes shared) {
     const RowPlace at = row_place(args.tiling);
-    float sums[count] = {}, products[count] = {}, means[count] = {};
+    float sums[count] = {}, products[count] = {}, mean[count] = {};
+    if (at.pack < args.tiling.packs) {
 #pragma unroll
-    for (int e = 0; e < count; ++e) means[e] = at.pack < args.tiling.packs ? args.in.mean[at.pack * count + e] : 0;
-    for_rows<count>(args.tiling, at, [&](std::int64_t element) {
-      args.in.template for_pack<count>(element, means, [&](int e, float g, float centred) {
-        sums[e] += g;
-        products[e] += g * centred;
-      });
-    });
-    sum_over_rows<count>(args.tiling, sums, products, shared, [&](int channel, float sum, float product) {
-      args.sums.first(block().y, channel) = sum;
-      args.sums.second(block().y, channel) = product;
-    });
-    const Partial& parts = args.sums;
-    join_rows<count>(
-        args.tiling, parts, shared,
-        [&](int channel, int b, const PartRange&, double& sum, double& product) {
-          sum += parts.first(b, channel);
-          product += parts.second(b, channel);
-        },
-        [&](int channel, const PartRange& range, bool is_all, double sum, double product) {
-          if (is_all) return finish(args, channel, sum, product);
-          parts.first(range.begin, channel) = sum;
-          parts.second(range.begin, channel) = product;
-        });
-  }
-
-  DEVICE static void finish(const Args& args, int channel, double sum, double product) {
-    const int rows = args.tiling.rows;
-    const double inv_std = args.inv_std[channel];
-    write(args.dgamma[channel], static_cast<float>(product * inv_std), args.add);
-    write(args.dbeta[channel], static_cast<float>(sum), args.add);
-    args.coefficients.factor[channel] = static_cast<float>(args.gamma[channel] * inv_std);
-    args.coefficients.mean_g[channel] = static_cast<float>(sum / rows);
-    args.coefficients.slope[channel] = static_cast<float>(product * inv_std * inv_std / rows);
+      for (int e = 0; e < count; ++e) mean[e] = args.in.mean[at.pack * count + e];
+    }
+    constexpr int kBatch = 8 / sizeof(T);
+#pragma unroll 1
+    for (RowBatches<count, kBatch> rows(args.tiling, at); rows.any(); rows.next()) {
+      GradientRows<T, count, kBatch, relu> in;
+      in.load(args.in, rows);
+#pragma unroll
+      for (int u = 0; u < kBatch; ++u) {
+#pragma unroll
+        for (int e = 0; e < count; ++e) {
+          const float g = in.g(u, e);  // 0 if the row does not exist
+          sums[e] += g;
+          products[e] += g * (in.x(u, e) - mean[e]);
+        }
+      }
+    }
+    const ChannelPlace own = channel_place<count>(args.tiling);
+    const Pair sum = sum_over_rows<count>(args.tiling.lane_bits, sums, products, shared);
+    if (own.exists) args.parts.values[std::int64_t{block().y} * args.tiling.c + own.channel] = sum;
   }
 };
 
-template <class T, int count>
+template <class T, int count, bool relu, bool residual>
 struct Gradient {
   struct Args {
     RowTiling tiling;
     GradientOperands<T> in;
-    Coefficients coefficients;
-    T *dx, *d_residual;  // (rows, C); dx may be dy; d_residual may be null
-    bool add_x, add_residual;
+    RowParts parts;                // of GradientSums
+    const float *gamma, *inv_std;  // (C)
+    float *dgamma, *dbeta;         // (C)
+    T *dx, *d_residual;            // (rows, C); dx may be dy
+    float share;                   // 1 / rows
+    bool add_parameters, add_x, add_residual;
   };
-  static constexpr int threads = kRowThreads, min_blocks = count > 4 ? 2 : 3;  // without spills
-  static constexpr std::uint32_t shared_bytes = 0;
+  static constexpr int threads = kRowThreads, min_blocks = 2;
+  using Parameters = ChannelParameters<3, count>;
+  static constexpr std::uint32_t shared_bytes = kJoinBytes<count> + Parameters::kBytes;
 
-  DEVICE static void run(const Args& args) {
+  DEVICE static void run(const Args& args, SharedBytes shared) {
     const RowPlace at = row_place(args.tiling);
+    constexpr int kBatch = 6 / sizeof(T);
+    GradientRows<T, count, kBatch, relu> in;
+    RowBatches<count, kBatch> rows(args.tiling, at);
+    const Parameters parameters(shared, kJoinBytes<count>);
+    prepare(args, parameters, shared, [&] { in.load(args.in, rows); });
     if (at.pack >= args.tiling.packs) return;
-    float means[count], factor[count], mean_g[count], slope[count];
-#pragma unroll
-    for (int e = 0; e < count; ++e) {
-      const int channel = at.pack * count + e;
-      means[e] = args.in.mean[channel];
-      factor[e] = args.coefficients.factor[channel];
-      mean_g[e] = args.coefficients.mean_g[channel];
-      slope[e] = args.coefficients.slope[channel];
-    }
-    for_rows<count>(args.tiling, at, [&](std::int64_t element) {
-      Pack<T, count> dx{}, d_residual{};
-      if (args.add_x) dx = load_pack<count>(args.dx + element);
-      if (args.add_residual && args.d_residual != nullptr) d_residual = load_pack<count>(args.d_residual + element);
-      args.in.template for_pack<count>(element, means, [&](int e, float g, float centred) {
-        write(dx.values[e], factor[e] * (g - mean_g[e] - centred * slope[e]), args.add_x);
-        write(d_residual.values[e], g, args.add_residual);
+    float factor[count], slope[count], shift[count];
+    parameters.get(0, args.tiling, factor);
+    parameters.get(1, args.tiling, slope);
+    parameters.get(2, args.tiling, shift);
+#pragma unroll 1
+    while (rows.any()) {
+      rows.visit(args.dx, [&](int u, T* to) {
+        write_pack(to, args.add_x, [&](int e) { return factor[e] * in.g(u, e) + (slope[e] * in.x(u, e) + shift[e]); });
       });
-      store_pack<count>(args.dx + element, dx);
-      if (args.d_residual != nullptr) store_pack<count>(args.d_residual + element, d_residual);
+      if constexpr (residual) {
+        rows.visit(args.d_residual,
+                   [&](int u, T* to) { write_pack(to, args.add_residual, [&](int e) { return in.g(u, e); }); });
+      }
+      rows.next();
+      in.load(args.in, rows);
+    }
+  }
+
+  /// to[e] = value(e), or is added to.
+  template <class Value>
+  DEVICE static void write_pack(T* to, bool add, const Value& value) {
+    LoadedPack<T, count> old;
+    if (add) old.load(to);
+    Pack<T, count> pack;
+#pragma unroll
+    for (int e = 0; e < count; ++e) pack.values[e] = Rounded<T>::of(add ? old[e] + value(e) : value(e));
+    store_pack<count>(to, pack);
+  }
+
+  /// Puts factor, slope and shift of the block's channels:  dx = factor * g + slope * x + shift.
+  /// load() requests the first rows, after what this waits for.
+  template <class Load>
+  DEVICE static void prepare(const Args& args, const Parameters& parameters, SharedBytes shared, const Load& load) {
+    const ChannelPlace own = channel_place<count>(args.tiling);
+    float mean = 0, gamma = 0, inv_std = 0;
+    if (own.exists) {
+      mean = args.in.mean[own.channel];
+      gamma = args.gamma[own.channel];
+      inv_std = args.inv_std[own.channel];
+    }
+    const Pair sums = join_rows<count>(args.tiling, args.parts, shared, load, [](int, const Pair& part, float, Pair& to) {
+      to.first += part.first;
+      to.second += part.second;
     });
+    if (own.exists) {
+      const float dgamma = sums.second * inv_std;
+      const float factor = gamma * inv_std, slope = -factor * (dgamma * args.share * inv_std);
+      parameters.put(0, factor);
+      parameters.put(1, slope);
+      parameters.put(2, -factor * (sums.first * args.share) - mean * slope);
+      if (block().y == 0) {
+        write(args.dgamma[own.channel], dgamma, args.add_parameters);
+        write(args.dbeta[own.channel], sums.first, args.add_parameters);
+      }
+    }
+    sync_block();
   }
 };
 

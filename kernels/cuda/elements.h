@@ -2,6 +2,7 @@
 // as a Pack, which is one instruction of up to 16 bytes if the pack is aligned to its size.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "kernels/runtime/dtype.h"
@@ -28,6 +29,34 @@ DEVICE void store_pack(T* to, const Pack<T, count>& pack) {
 
 DEVICE float to_float(float value) { return value; }
 DEVICE float to_float(BFloat16 value) { return value; }
+
+/// A pack that waits in registers for its use. Its elements are widened one by one: those of a Pack would take a register each,
+/// even if they have 16 bits.
+template <class T, int count>
+class LoadedPack {
+ public:
+  DEVICE void load(const T* from) { pack_ = load_pack<count>(from); }
+  DEVICE float operator[](int e) const { return to_float(pack_.values[e]); }
+
+ private:
+  Pack<T, count> pack_{};
+};
+
+template <int count>
+requires(count % 2 == 0) class LoadedPack<BFloat16, count> {
+ public:
+  DEVICE void load(const BFloat16* from) {
+    words_ = std::bit_cast<Words>(*reinterpret_cast<const Pack<BFloat16, count>*>(from));
+  }
+  DEVICE float operator[](int e) const {
+    const std::uint32_t word = words_.values[e / 2];  // the element of lower address is the lower half
+    return std::bit_cast<float>(e % 2 == 0 ? word << 16U : word & 0xFFFF0000U);
+  }
+
+ private:
+  using Words = Pack<std::uint32_t, count / 2>;
+  Words words_{};
+};
 
 /// A result as it is stored: rounded once.
 template <class T>

@@ -32,12 +32,12 @@ bool aligned_to(std::size_t bytes, const Pointers*... pointers) {
   return ((reinterpret_cast<std::uintptr_t>(pointers) % bytes == 0) && ...);
 }
 
-/// run.template operator()<count>() for the widest packs that divide the channels and all these addresses.
-template <class T, class Run, class... Pointers>
+/// run.template operator()<count>() for packs of `count` channels, by default of 16 bytes, if they divide the channels and all
+/// these addresses; otherwise for packs of one.
+template <class T, int count = 16 / sizeof(T), class Run, class... Pointers>
 void with_packs(int c, const Run& run, const Pointers*... pointers) {
-  constexpr int kCount = 16 / sizeof(T);
-  const bool packs = c % kCount == 0 && aligned_to(16, pointers...);
-  packs ? run.template operator()<kCount>() : run.template operator()<1>();
+  const bool packs = c % count == 0 && aligned_to(sizeof(T) * count, pointers...);
+  packs ? run.template operator()<count>() : run.template operator()<1>();
 }
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }

@@ -1,10 +1,10 @@
-// Two sums over rows per channel of (rows, C) operands, in a fixed order; and the loop over rows that batch norm's other
-// kernels share.
+// Two sums over rows per channel of (rows, C) operands, in a fixed order; and the loop over rows that all kernels of batch norm
+// share.
 //
-// A block covers a tile of channels and a range of rows. Its threads are `lanes` packs of channels wide and threads / lanes
-// rows high, so that a warp reads contiguous memory: with 64 channels in bfloat16, 8 lanes of 8 channels and 4 rows per warp. A
-// thread adds up its rows in registers; then one thread per channel adds the rows of threads in shared memory, from the first
-// to the last.
+// A block covers a tile of channels, 64 bytes wide, and a range of rows. Its threads are `lanes` packs of channels wide and
+// threads / lanes rows high: with packs of 4 channels in bfloat16, 8 lanes and 4 rows per warp. Tiles that are only two sectors
+// wide make enough blocks where the rows are few and the channels many. A thread adds up its rows in registers, several loads
+// ahead; then the rows of threads are added in shared memory, each sum by all lanes of a warp.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 
 namespace apam::kernels::cuda {
 
-inline constexpr int kRowThreads = 256;
+inline constexpr int kRowThreads = 512, kRowWarps = kRowThreads / 32;
 
 /// How the rows and channels of an operand are divided among blocks and threads.
 struct RowTiling {
@@ -27,14 +27,19 @@ struct RowTiling {
   int lane_bits = 0;  // a block is 1 << lane_bits packs wide
   int rows_per_block = 0;
 
-  /// `count`: channels per pack. A thread has at least `rows_per_thread` rows, so that few rows make few blocks.
-  static RowTiling of(int rows, int c, int count, int rows_per_thread, int most_blocks) {
+  /// `count`: channels per pack, each of `channel_bytes`. One block per multiprocessor of a large GPU (132), as long as that is
+  /// up to `few` rows per thread; for more rows, two.
+  static RowTiling of(int rows, int c, int count, int channel_bytes, int few) {
+    constexpr int kTileBytes = 64, kBlocks = 132;
+    constexpr int kMostChannels = 1 << 22;  // 512 rows of them are counted in 32 bits
+    require<ShapeError>(c < kMostChannels, "batch_norm: {} channels, there may be at most {}", c, kMostChannels - 1);
     RowTiling tiling{rows, c, c / count, 0, 0};
-    while (tiling.lane_bits < 5 && (1 << tiling.lane_bits) < tiling.packs) ++tiling.lane_bits;
+    while ((count * channel_bytes << tiling.lane_bits) < kTileBytes && (1 << tiling.lane_bits) < tiling.packs)
+      ++tiling.lane_bits;
     const int row_lanes = kRowThreads >> tiling.lane_bits;
-    const std::int64_t row_blocks = std::max<std::int64_t>(1, most_blocks / tiling.channel_blocks());
-    const std::int64_t even = round_up(ceil_div(rows, row_blocks), row_lanes);
-    tiling.rows_per_block = static_cast<int>(std::max<std::int64_t>(even, std::int64_t{row_lanes} * rows_per_thread));
+    const std::int64_t steps = ceil_div(rows, row_lanes) * tiling.channel_blocks();  // rows of all threads
+    const std::int64_t per_thread = ceil_div(steps, kBlocks);
+    tiling.rows_per_block = static_cast<int>(row_lanes * (per_thread <= few ? per_thread : ceil_div(steps, 2 * kBlocks)));
     return tiling;
   }
   int channel_blocks() const { return static_cast<int>(ceil_div(packs, 1 << lane_bits)); }
@@ -45,52 +50,169 @@ struct RowTiling {
 /// The rows and the pack of channels of a thread.
 struct RowPlace {
   int pack;
-  int begin, end, first, step;  // rows of the block; those of the thread are first, first + step, ...
+  int begin, end;   // rows of the block
+  int first, step;  // rows of the thread: first, first + step, ... below end; none outside the channels
 };
 
 DEVICE RowPlace row_place(const RowTiling& tiling) {
-  const int lanes = 1 << tiling.lane_bits;
-  const int begin = block().y * tiling.rows_per_block, end = begin + tiling.rows_per_block;
-  return {block().x * lanes + (thread() & (lanes - 1)), begin, end < tiling.rows ? end : tiling.rows,
-          begin + (thread() >> tiling.lane_bits), kRowThreads >> tiling.lane_bits};
+  const int lanes = 1 << tiling.lane_bits, pack = block().x * lanes + (thread() & (lanes - 1));
+  const int begin = block().y * tiling.rows_per_block;
+  const int end = tiling.rows - begin < tiling.rows_per_block ? tiling.rows : begin + tiling.rows_per_block;
+  return {pack, begin, end, pack < tiling.packs ? begin + (thread() >> tiling.lane_bits) : end,
+          kRowThreads >> tiling.lane_bits};
 }
 
-/// Calls visit(element) for the thread's rows, with the index of the first element of its pack.
-template <int count, class Visit>
-DEVICE void for_rows(const RowTiling& tiling, const RowPlace& at, const Visit& visit) {
-  if (at.pack >= tiling.packs) return;
-#pragma unroll 4
-  for (int row = at.first; row < at.end; row += at.step) visit(std::int64_t{row} * tiling.c + at.pack * count);
-}
+/// A thread's rows in batches: as many loads as a batch has rows are in flight. The last rows of a batch may not exist.
+template <int count, int batch>
+class RowBatches {
+ public:
+  DEVICE RowBatches(const RowTiling& tiling, const RowPlace& at)
+      : row_(at.first),
+        end_(at.end),
+        step_(in_register(at.step)),
+        stride_(at.step * tiling.c),
+        element_(std::int64_t{at.first} * tiling.c + at.pack * count) {}
+
+  /// Whether the first row of this batch exists.
+  DEVICE bool any() const { return row_ < end_; }
+  DEVICE bool exists(int u) const { return row_ + u * step_ < end_; }
+  DEVICE void next() {
+    row_ += batch * step_;
+    element_ += std::int64_t{batch} * stride_;
+  }
+  /// Loads this batch of an operand. Rows that do not exist are zero.
+  template <class T>
+  DEVICE void load(const T* operand, LoadedPack<T, count> (&packs)[batch]) const {
+    const T* from = operand + element_;
+#pragma unroll
+    for (int u = 0; u < batch; ++u) {
+      from = in_register(u == 0 ? from : from + stride_);
+      packs[u] = {};
+      if (exists(u)) packs[u].load(from);
+    }
+  }
+  /// The same; instead of rows that do not exist, loads the pack at `absent`.
+  template <class T>
+  DEVICE void load_or(const T* operand, const T* absent, LoadedPack<T, count> (&packs)[batch]) const {
+    const T* from = operand + element_;
+#pragma unroll
+    for (int u = 0; u < batch; ++u) {
+      from = in_register(u == 0 ? from : from + stride_);
+      packs[u].load(exists(u) ? from : absent);
+    }
+  }
+  /// visit(u, to + place of the pack) for the rows of this batch.
+  template <class T, class Visit>
+  DEVICE void visit(T* to, const Visit& visit) const {
+    to += element_;
+#pragma unroll
+    for (int u = 0; u < batch; ++u) {
+      to = in_register(u == 0 ? to : to + stride_);
+      if (exists(u)) visit(u, to);
+    }
+  }
+
+ private:
+  int row_, end_, step_;
+  int stride_;  // of a thread's rows, in elements; of 32 bits, so that one instruction adds it to an address
+  std::int64_t element_;
+};
+
+/// Two sums of a channel.
+struct alignas(8) Pair {
+  float first, second;
+};
 
 template <int count>
-inline constexpr std::uint32_t kRowSumsBytes = 2 * count* kRowThreads * sizeof(float);
+inline constexpr int kRowSumsBytes = 2 * count*(kRowThreads + 32) * int{sizeof(float)};
 
-/// Adds `first` and `second`, the sums of each thread, over the threads of the block. Calls finish(channel, first, second) in
-/// one thread per channel.
-template <int count, class Finish>
-DEVICE void sum_over_rows(const RowTiling& tiling, const float (&first)[count], const float (&second)[count],
-                          SharedBytes shared, const Finish& finish) {
-  const auto firsts = shared.array<float>(0, count * kRowThreads);  // (count, threads)
-  const auto seconds = shared.array<float>(count * kRowThreads * int{sizeof(float)}, count * kRowThreads);
+/// Adds `first` and `second` of the threads of a block whose numbers agree in the last `lane_bits` bits, at most 5: a lane of
+/// channels. Thread t gets the sums of channel t, that is t % count of lane t / count; the others nothing of use.
+template <int count>
+DEVICE Pair sum_over_rows(int lane_bits, const float (&first)[count], const float (&second)[count], SharedBytes shared) {
+  constexpr int kSums = 2 * count, kBytes = kSums * kRowThreads * int{sizeof(float)};
+  const auto values = shared.array<float>(0, kSums * kRowThreads);  // (firsts and seconds, threads)
+  const auto totals = shared.array<float>(kBytes, kSums * 32);      // (firsts and seconds, lanes)
 #pragma unroll
   for (int e = 0; e < count; ++e) {
-    firsts[e * kRowThreads + thread()] = first[e];
-    seconds[e * kRowThreads + thread()] = second[e];
+    values[e * kRowThreads + thread()] = first[e];
+    values[(count + e) * kRowThreads + thread()] = second[e];
   }
   sync_block();
-  const int lanes = 1 << tiling.lane_bits;
-  for (int channel = thread(); channel < lanes * count; channel += kRowThreads) {
-    const int e = channel / lanes, column = channel - e * lanes;
-    const int pack = block().x * lanes + column;
-    if (pack >= tiling.packs) continue;
-    float sum_first = 0, sum_second = 0;
-    for (int from = column; from < kRowThreads; from += lanes) {
-      sum_first += firsts[e * kRowThreads + from];
-      sum_second += seconds[e * kRowThreads + from];
-    }
-    finish(pack * count + e, sum_first, sum_second);
+  for (int sum = warp(); sum < kSums; sum += kRowWarps) {  // neighbours in banks and in threads are neighbours in memory
+    float parts[4] = {};
+#pragma unroll
+    for (int i = 0; i < kRowWarps; ++i) parts[i % 4] += values[sum * kRowThreads + i * 32 + lane()];
+    float total = (parts[0] + parts[1]) + (parts[2] + parts[3]);
+    for (unsigned distance = 16; distance >> lane_bits > 0; distance /= 2)
+      total += shuffle_xor(total, static_cast<int>(distance));
+    totals[sum * 32 + lane()] = total;
   }
+  sync_block();
+  Pair sums{};
+  if (thread() < count << lane_bits) {
+    const int e = thread() % count, of_lane = thread() / count;
+    sums = {totals[e * 32 + of_lane], totals[(count + e) * 32 + of_lane]};
+  }
+  return sums;
+}
+
+/// The sums of all rows, in parts: one pair per block of rows and channel.
+struct RowParts {
+  Pair* values;  // (count, C)
+  int count, c;
+};
+
+/// Shared memory of join_rows(), which takes one channel or two at a time.
+template <int count>
+inline constexpr int kJoinBytes = kRowSumsBytes<count == 1 ? 1 : 2>;
+
+/// The sums of the parts of a block's channels, to thread t those of channel t of the block. add(part, value, first, &sums)
+/// adds one part; `first` is the first number of the channel's first part. Places beyond the last part have values of zero.
+/// Every block that reads the same parts gets the same bits. meanwhile() is called after the first parts were requested.
+template <int count, class Add, class Meanwhile>
+DEVICE Pair join_rows(const RowTiling& tiling, const RowParts& parts, SharedBytes shared, const Meanwhile& meanwhile,
+                      const Add& add) {
+  static_assert(count == 1 || count == 4);
+  constexpr int kWidth = count == 1 ? 1 : 2;  // channels per access of at most 16 bytes
+  constexpr int kBatch = 2;                   // a thread rarely has more
+  using Access = Pack<float, 2 * kWidth>;
+  const int lane_bits = tiling.lane_bits + (count == 4 ? 1 : 0), step = kRowThreads >> lane_bits;
+  const int channel = ((block().x << lane_bits) + (thread() & ((1 << lane_bits) - 1))) * kWidth;
+  const bool exists = channel < parts.c;
+  const int stride = step * parts.c;
+  int part = thread() >> lane_bits;
+  const Pair* from = parts.values + std::int64_t{part} * parts.c + channel;
+  Access values[kBatch], reference{};
+  const auto load = [&] {
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u) {
+      values[u] = {};
+      if (exists && part + u * step < parts.count) values[u] = *reinterpret_cast<const Access*>(from);
+      from = in_register(from + stride);
+    }
+  };
+  if (exists) reference = *reinterpret_cast<const Access*>(parts.values + channel);
+  load();
+  sync_warp();  // keeps the order of requests: what follows arrives later, and nothing waits for it
+  meanwhile();
+  float firsts[kWidth] = {}, seconds[kWidth] = {};
+#pragma unroll 1
+  while (part < parts.count) {
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        Pair sums{firsts[i], seconds[i]};
+        add(part + u * step, Pair{values[u].values[2 * i], values[u].values[2 * i + 1]}, reference.values[2 * i], sums);
+        firsts[i] = sums.first;
+        seconds[i] = sums.second;
+      }
+    }
+    part += kBatch * step;
+    load();
+  }
+  return sum_over_rows<kWidth>(lane_bits, firsts, seconds, shared);
 }
 
 }  // namespace apam::kernels::cuda

@@ -149,6 +149,20 @@ std::vector<cases::Case<BatchNorm>> cases::edge_cases<BatchNorm>() {
       }
     }
   }
+  // Around the packs, tiles and row blocks of kernels on GPUs: a last block of one row, and blocks without a row of their own
+  // for each thread.
+  const struct {
+    const char* name;
+    int rows, c;
+  } tiles[] = {{"one_row_512_channels", 1, 512},
+               {"7_channels", 130, 7},
+               {"8_channels", 257, 8},
+               {"9_channels", 257, 9},
+               {"65_rows", 65, 32},
+               {"3_rows_36_channels", 3, 36},
+               {"513_channels", 70, 513},
+               {"odd_number_of_blocks", 64 * 133 + 1, 32}};
+  for (const auto& shape : tiles) cases.push_back({fmt::format("edge/{}", shape.name), {shape.rows, shape.c, true, true}});
   cases.push_back({"edge/large_eps", {64, 24, false, true, 0.5F}});
   return cases;
 }

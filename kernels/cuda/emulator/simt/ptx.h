@@ -12,6 +12,11 @@ inline namespace on_emulator {
 inline BFloat16 to_bfloat16(float value) { return BFloat16(value); }
 
 template <class T>
+T in_register(T value) {
+  return value;
+}
+
+template <class T>
 void cp_async_16(Shared<T> to, const void* from, bool valid, emulator::Site site = emulator::Site::current()) {
   emulator::current_block().copy(to.address(), from, 16, valid ? 16 : 0, site);
 }

@@ -17,6 +17,19 @@ DEVICE BFloat16 to_bfloat16(float value) {
   return BFloat16::from_bits(bits);
 }
 
+/// The same value, computed once: the compiler does not see what it is a sum or product of, and keeps it. Addresses are those
+/// of global memory; offsets are then added to them in one instruction.
+template <class T>
+DEVICE T* in_register(T* address) {
+  auto global = __cvta_generic_to_global(address);
+  asm("" : "+l"(global));
+  return static_cast<T*>(__cvta_global_to_generic(global));
+}
+DEVICE int in_register(int value) {
+  asm("" : "+r"(value));
+  return value;
+}
+
 /// Copies 16 bytes to shared memory, both sides aligned to 16; fills them with zeros and reads nothing unless `valid`. The copy
 /// is complete, for this thread only, after a wait for its group.
 template <class T>
