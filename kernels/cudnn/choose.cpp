@@ -18,8 +18,9 @@ class Examination {
     if (!step.trial) return;
     trial_ = step.trial();
     for (const Trial::Values& values : trial_->operands) {
-      Buffer& memory = memory_.emplace_back(exec.device(), values.bytes.size());
-      copy_bytes(memory.data(), exec.device(), values.bytes.data(), Device{}, values.bytes.size());
+      const Buffer& memory = memory_.emplace_back(exec.device(), values.size);
+      zero(exec, memory.as<std::uint8_t>());
+      write(values, memory.data());
       bindings_.push_back({values.id, memory.data()});
     }
     actual_.resize(trial_->expected.size());
@@ -29,16 +30,33 @@ class Examination {
     if (!trial_) return true;
     std::size_t result = 0;
     while (trial_->operands[result].id != trial_->result) ++result;
-    std::byte* const memory = memory_[result].data();
-    copy_bytes(memory, exec_.device(), trial_->operands[result].bytes.data(), Device{}, actual_.size());
+    const Trial::Values& old = trial_->operands[result];
+    write(old, memory_[result].data());
     const Buffer workspace(exec_.device(), plan.workspace());
     run(exec_, plan, bindings_, workspace.data());
     exec_.synchronize();
-    copy_bytes(actual_.data(), Device{}, memory, exec_.device(), actual_.size());
+    for_parts(old, [&](std::size_t begin, std::size_t at, std::size_t bytes) {
+      copy_bytes(actual_.data() + begin, Device{}, memory_[result].data() + at, exec_.device(), bytes);
+    });
     return trial_->right(actual_);
   }
 
  private:
+  /// Calls visit(begin, at, bytes): the part from `begin` in values.bytes is at `at` in memory.
+  template <class Visit>
+  static void for_parts(const Trial::Values& values, const Visit& visit) {
+    const std::size_t all = values.bytes.size(), half = all / 2;
+    if (values.whole()) return visit(0, 0, all);
+    visit(0, 0, half);
+    visit(half, values.size - half, half);
+  }
+
+  void write(const Trial::Values& values, std::byte* memory) const {
+    for_parts(values, [&](std::size_t begin, std::size_t at, std::size_t bytes) {
+      copy_bytes(memory + at, exec_.device(), values.bytes.data() + begin, Device{}, bytes);
+    });
+  }
+
   Exec& exec_;
   std::optional<Trial> trial_;
   std::vector<Buffer> memory_;     // by operand

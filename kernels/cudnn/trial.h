@@ -17,15 +17,18 @@
 namespace apam::kernels::cudnn {
 
 struct Trial {
-  /// An operand of a graph, as it is in memory.
+  /// An operand of a graph in memory: all of its `size` bytes, or its first and its last image, with zeros between them.
   struct Values {
     int id;
     std::vector<std::byte> bytes;
+    std::size_t size;
+
+    bool whole() const { return bytes.size() == size; }
   };
   std::vector<Values> operands;     ///< including the result: its old values, or zeros
   int result = 0;                   ///< id
   DType type = DType::float32;      ///< of the result
-  std::vector<std::byte> expected;  ///< the result
+  std::vector<std::byte> expected;  ///< the result, the same part of it
 
   /// Whether a result equals `expected`; zeros of either sign are equal.
   bool right(const std::vector<std::byte>& actual) const;

@@ -17,7 +17,7 @@ namespace {
 constexpr Device kGpu{DeviceKind::cuda, 0};
 constexpr int kBatch = 2;                      // images per problem of a net
 constexpr std::size_t kMostElements = 20'000;  // of operands with extreme numbers
-constexpr std::size_t kMostPlans = 4;          // per problem and pass
+constexpr std::size_t kMostPlans = 3;          // per problem and pass
 constexpr std::size_t kShares = 8;             // of the problems of an operation
 
 /// Every kShares-th problem of an operation, from `share`.
