@@ -99,6 +99,7 @@ part_instructions() { gpu_tests kernels_cuda_gpu 'Instructions.*:OnDevice.*:Tile
 # codes, the logs of those that failed, and the times of tests of all. A failure outweighs a skip.
 wait_for() {
   local logs="$1" index one code=0 names=("${@:2}")
+  trap 'tail -n 5 "$logs"/*; exit 124' TERM  # the part is out of time
   for index in "${!pids[@]}"; do
     wait "${pids[$index]}"
     one=$?
