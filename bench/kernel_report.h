@@ -1,5 +1,6 @@
 // The report of bench/kernels: one line per problem and pass with the rates of all providers, then a summary that compares the
-// native kernels and `auto` with oneDNN over all convolutions: per problem, per layer, and by the total time of all layers.
+// native kernels and `auto` with a vendor's library, oneDNN or cuDNN, per operation and pass: per problem, per layer, and by
+// the total time of all layers.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,7 +12,7 @@ namespace apam::bench {
 
 /// Peak rates of the machine (bench/machine).
 struct Limits {
-  double gflops = 0;           ///< multiply-adds
+  double gflops = 0;           ///< multiply-adds; 0 if it was not measured
   double gbytes = 0;           ///< memcpy, bytes read + bytes written
   std::string_view fastest{};  ///< the instruction set that reaches `gflops`
 };
@@ -35,10 +36,11 @@ struct KernelRow {
   std::optional<double> best(std::string_view provider) const;
   /// Time of `base` / time of `provider`; nullopt if either was not timed.
   std::optional<double> speedup(std::string_view provider, std::string_view base) const;
-  /// GFLOP/s (memory bound: GB/s), and as a share of the peak.
+  /// GFLOP/s (memory bound: GB/s), and as a share of the peak; nullopt if that was not measured.
   double rate(const ProviderTime& time) const { return (arithmetic ? flops : bytes) / time.best * 1e-6; }
-  double share(const ProviderTime& time, const Limits& limits) const {
-    return rate(time) / (arithmetic ? limits.gflops : limits.gbytes);
+  std::optional<double> share(const ProviderTime& time, const Limits& limits) const {
+    const double peak = arithmetic ? limits.gflops : limits.gbytes;
+    return peak > 0 ? std::optional(rate(time) / peak) : std::nullopt;
   }
 };
 
@@ -46,7 +48,7 @@ struct KernelRow {
 std::string heading(const KernelRow& row, const Limits& limits);
 std::string line(const KernelRow& row, const Limits& limits);
 
-/// Speedups of one provider over another, over all rows of `op` with timings of both.
+/// Speedups of one provider over another, over all rows of `op` (and `pass`, unless that is empty) with timings of both.
 struct Comparison {
   int rows = 0, layers = 0;   ///< a layer counts once per pass
   double geometric_mean = 0;  ///< over rows
@@ -55,9 +57,10 @@ struct Comparison {
   double worst = 0;
   std::string worst_row{};
 };
-Comparison compare(const std::vector<KernelRow>& rows, std::string_view op, std::string_view provider, std::string_view base);
+Comparison compare(const std::vector<KernelRow>& rows, std::string_view op, std::string_view provider, std::string_view base,
+                   std::string_view pass = {});
 
-/// The summary: native kernels and `auto` compared with oneDNN.
+/// The summary: native kernels and `auto` compared with each vendor's library that has rows.
 std::string summary(const std::vector<KernelRow>& rows);
 
 nlohmann::ordered_json to_json(const std::vector<KernelRow>& rows, const Limits& limits);

@@ -1,11 +1,11 @@
 // Times every operation x problem of the nets x pass x provider at the batch size each net is trained with. Prints rates,
-// shares of the machine's peak, and ratios to oneDNN (bench/kernel_report.h).
+// shares of the machine's peak, and ratios to oneDNN or cuDNN (bench/kernel_report.h).
 //
 // The providers of a problem alternate in rounds, and the fastest round of each is reported: on a shared machine slower rounds
 // were disturbed. An implementation with wrong results is not timed: its line reports the fault, and the exit code is 1.
 //
-// `auto` chooses from scratch in every run, on a separate Exec, unless --kernel-cache names a folder with timings. If its
-// choice looks slower than oneDNN, the row is timed again for longer, and the longer timing is reported.
+// `auto` chooses from scratch in every run, on a separate Exec, unless --kernel-cache names a folder with timings, or --no-auto
+// leaves it out. If its choice looks slower than oneDNN, the row is timed again for longer, and the longer timing is reported.
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
@@ -42,7 +42,7 @@ struct Options {
   std::string precision = "float32";
   std::vector<std::string> nets, ops, passes, providers;
   bool with_reference = false;
-  bool check_auto = false;
+  bool check_auto = false, no_auto = false;
   bench::Rounds rounds{.min_rounds = 7, .min_milliseconds = 30, .max_rounds = 2000};
   std::string kernel_cache, json;
 
@@ -140,7 +140,7 @@ void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, s
       auto timed = verified_kernels<Op>(options, exec, verifier, problem, pass);
       time_kernels<Op>(options.rounds, exec, samples, pass, timed);
       row.times = timed.providers;
-      if (row.times.size() > 1) row.chosen = choice_of_auto<Op>(options, problem, pass);
+      if (row.times.size() > 1 && !options.no_auto) row.chosen = choice_of_auto<Op>(options, problem, pass);
       if (row.speedup("onednn", "auto").value_or(1) > kTolerance) {
         time_kernels<Op>(longer(options.rounds), exec, samples, pass, timed);
         row.times = timed.providers;
@@ -160,8 +160,7 @@ bench::Limits measure_limits_of_gpu(const Exec& exec) {
   for (int round = 0; round < 10; ++round) {
     best = std::min(best, exec.stream().time([&] { copy(exec, from.as<float>(), to.as<float>()); }));
   }
-  bench::Limits limits{.gflops = std::numeric_limits<double>::infinity(), .gbytes = 2 * kBytes / best * 1e-6};
-  limits.fastest = "not measured";
+  const bench::Limits limits{.gbytes = 2 * kBytes / best * 1e-6};
   std::cout << fmt::format("copy on the device, read + written {:>7.1f} GB/s\n", limits.gbytes);
   return limits;
 }
@@ -209,7 +208,7 @@ int run(const Options& options) {
   require<InputError>(!rows.empty(), "kernels: no problem of net {} has op {} with pass {}", listed(options.nets),
                       listed(options.ops), listed(options.passes));
   std::cout << bench::summary(rows);
-  const int slower = check_auto(rows);
+  const int slower = options.no_auto ? 0 : check_auto(rows);
   if (!options.json.empty()) {
     auto json = bench::to_json(rows, limits);
     json["device"] = to_string(options.device);
@@ -239,7 +238,7 @@ int main(int argc, char** argv) {
   app.add_option("--net", options.nets, "One or more of allcnn, resnet18, wrn28-5 [all]")->check(CLI::IsMember(nets));
   app.add_option("--op", options.ops, "One or more operations, e.g. conv2d [all]")->check(CLI::IsMember(operation_names()));
   app.add_option("--pass", options.passes, "One or more passes, e.g. backward_weight [all]");
-  app.add_option("--provider", options.providers, "native or onednn [all]");
+  app.add_option("--provider", options.providers, "native, onednn or cudnn [all]");
   std::string device = "cpu";
   app.add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
@@ -254,7 +253,9 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1e6));
   app.add_flag("--reference", options.with_reference, "Also time the naive loops (slow)");
-  app.add_flag("--check-auto", options.check_auto, "Exit code 1 if a choice of auto is slower than onednn");
+  app.add_flag("--no-auto", options.no_auto, "Do not ask which provider auto chooses");
+  app.add_flag("--check-auto", options.check_auto, "Exit code 1 if a choice of auto is slower than onednn")
+      ->excludes("--no-auto");
   app.add_option("--kernel-cache", options.kernel_cache, "Folder of kernel timings for auto [none: always time again]");
   app.add_option("--json", options.json, "Also write the results to this file");
   try {

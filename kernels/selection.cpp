@@ -1,7 +1,7 @@
 // Which implementation computes a pass of a problem. It is chosen once per Exec, and its kernel made for that pass only:
 //   1. --kernels names a provider that supports the problem: that one. A demanded provider that does not is an error.
-//   2. Else `auto`, among all that support it (`reference` only if there is no other): the decision that this Exec adopted,
-//      else the one in the tuning cache, else the result of timing them here.
+//   2. Else `auto`, among all that support it: the decision that this Exec adopted, else the one in the tuning cache, else the
+//      result of timing them here. `reference`, and providers that are only_named, take part only if there is no other.
 #include <fmt/chrono.h>
 
 #include <algorithm>
@@ -43,8 +43,10 @@ double load_average() {
   return ::getloadavg(&minute, 1) == 1 ? minute : 0;
 }
 
-/// Calls of a kernel per timing on a GPU: a graph, timed by the device's clock, so that launches do not count.
+/// Calls of a kernel per timing on a GPU: a graph, timed by the device's clock, so that launches do not count. Other processes
+/// do not disturb it, so shorter comparisons will do.
 constexpr int kCallsOnGpu = 4;
+constexpr ComparisonRules kRulesOnGpu{.milliseconds = 3, .clear_after = 10, .enough = 40, .budget = 40};
 
 template <class Op>
 std::string_view name_of(typename Op::Pass pass) {
@@ -65,10 +67,13 @@ class Choice {
 
   Choice(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass)
       : exec_(exec), problem_(problem), pass_(pass) {
+    Candidates last_resort;
     for (const auto& implementation : implementations<Op>()) {
       if (implementation.device != exec.device().kind || !implementation.supports(problem, pass)) continue;
-      if (implementation.provider != "reference" || able_.empty()) able_.push_back(&implementation);
+      const bool last = implementation.only_named || implementation.provider == "reference";
+      (last ? last_resort : able_).push_back(&implementation);
     }
+    if (able_.empty() && !last_resort.empty()) able_.push_back(last_resort.front());
     require<KernelError>(!able_.empty(), "{}: no provider supports {} of {} on {}", Op::name, name_of<Op>(pass),
                          problem.describe(), to_string(exec.device()));
   }
@@ -166,7 +171,8 @@ class Choice {
     const auto run = [&](std::size_t i) {
       gpu ? graphs[i].replay(scratch.stream()) : samples.run(scratch, *kernels[i], pass_);
     };
-    const Comparison result = compare(able_.size(), gpu ? clock_of(scratch.stream()) : exec_.options().clock, run);
+    const Comparison result = compare(able_.size(), gpu ? clock_of(scratch.stream()) : exec_.options().clock, run,
+                                      gpu ? kRulesOnGpu : ComparisonRules{});
     decision.provider = able_[result.winner]->provider;
     decision.plan = plan(scratch, decision.provider);
     decision.measured.doubtful = result.doubtful;

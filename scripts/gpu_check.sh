@@ -11,17 +11,24 @@
 #
 # Works from an unpacked bundle (scripts/bundle.sh), from a build tree (build-cuda), or, if there is neither, with a bundle in
 # build/, which it unpacks. Parts are independent processes with their own time limits: none stops the others, and the most
-# important come first. Tests run at the same time; what is timed runs alone. Writes gpu_check.txt (a table), gpu_check.json (everything), and per part a log; of a failure, its first
-# 60 lines are in failures.txt. Exit code 1 if a part failed or ran out of time.
+# important come first. Tests run at the same time; what is timed has the machine for itself. Writes gpu_check.txt (a table),
+# gpu_check.json (everything), and per part a log, also of what ran until a time-out; of a failure, its first 60 lines are in
+# failures.txt. The folder of results stays below a few MiB: weight files are removed. Exit code 1 if a part failed or ran out
+# of time.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 parts=(machine instructions edge_cases net_cases cudnn training steps determinism kernels pytorch pytorch_compiled)
 together=(instructions edge_cases net_cases cudnn)  # tests, whose time does not matter
-declare -A limits=([machine]=30 [instructions]=75 [edge_cases]=75 [net_cases]=75 [cudnn]=75 [training]=45 [steps]=75 [determinism]=30
-  [kernels]=60 [pytorch]=80 [pytorch_compiled]=150)
+declare -A limits=([machine]=30 [instructions]=75 [edge_cases]=75 [net_cases]=75 [cudnn]=75 [training]=60 [steps]=90 [determinism]=20
+  [kernels]=75 [pytorch]=45 [pytorch_compiled]=180)
+cudnn_processes=12 cudnn_seconds=65
+largest_result=1M  # of what trainings write; weights are larger
+summary_keys=(weights_sha256 test_accuracy images_per_second)
 operations=(conv2d batch_norm relu add scale avg_pool linear softmax_cross_entropy convert optimizer_step running_average)
-configurations=("resnet18 80 10" "allcnn 100 10" "wrn28-5 100 1000" "resnet18 512 10" "allcnn 512 10" "wrn28-5 512 1000")
+# By importance: a time-out loses the last ones.
+configurations=("resnet18 80 10" "resnet18 512 10" "allcnn 100 10" "wrn28-5 100 1000" "allcnn 512 10" "wrn28-5 512 1000")
+float32_configurations=("resnet18 80 10" "allcnn 100 10" "wrn28-5 100 1000")
 skipped=77  # exit code of a part that could not run here
 
 # ---- where the programs are
@@ -68,18 +75,18 @@ where_memory_is_misused() {
   local sanitizer
   for sanitizer in compute-sanitizer /usr/local/cuda/bin/compute-sanitizer; do
     if have "$sanitizer"; then
-      timeout 30 "$root/scripts/with_libraries.sh" "$sanitizer" --print-limit 2 --error-exitcode 1 "$(program "$1")" \
+      timeout --foreground 30 "$root/scripts/with_libraries.sh" "$sanitizer" --print-limit 2 --error-exitcode 1 "$(program "$1")" \
         --gtest_filter="$2" --gtest_brief=1 --gtest_fail_fast 2>&1 | grep '^=' | head -n 40
       return
     fi
   done
 }
-# gpu_tests PROGRAM FILTER. A machine without a GPU, or without cuDNN, skips them.
+# gpu_tests PROGRAM FILTER: prints as the tests run, with their times. A machine without a GPU, or without cuDNN, skips them.
 gpu_tests() {
   local log code=0
   log="$(mktemp)"
-  start "$1" --gtest_filter="$2" --gtest_brief=1 >"$log" 2>&1 || code=$?
-  head -n 200 "$log"
+  start "$1" --gtest_filter="$2" 2>&1 | grep -vE --line-buffered '^(\[ RUN  |\[---|Running main|$)' | tee "$log" ||
+    code=${PIPESTATUS[0]}
   if (( code != 0 )) && grep -q 'cuda: ' "$log"; then where_memory_is_misused "$1" "$2"; fi
   if grep -q ' 0 tests from' "$log"; then echo "no test is named $2"; code=1; fi
   if (( code == 0 )) && grep -q '\[  SKIPPED \]\|no GPU' "$log"; then code=$skipped; fi
@@ -88,34 +95,62 @@ gpu_tests() {
 }
 part_instructions() { gpu_tests kernels_cuda_gpu 'Instructions.*:OnDevice.*:Tiles.*:*MemoryTest*'; }
 
-# every_operation TEST: one process per operation, at the same time. A failure outweighs a skip.
+# wait_for FOLDER NAME...: waits for background processes, whose ids are in `pids` and whose logs in FOLDER; prints their exit
+# codes, the logs of those that failed, and the times of tests of all. A failure outweighs a skip.
+wait_for() {
+  local logs="$1" index one code=0 names=("${@:2}")
+  trap 'tail -n 5 "$logs"/*; exit 124' TERM  # the part is out of time
+  for index in "${!pids[@]}"; do
+    wait "${pids[$index]}"
+    one=$?
+    if (( one == 0 )) && grep -q '\[  SKIPPED \]' "$logs/${names[$index]}"; then one=$skipped; fi
+    echo "${names[$index]}: exit code $one$( (( one != 124 )) || echo ", out of time")"
+    if (( one != 0 && (code == 0 || code == skipped) )); then code=$one; fi
+    if (( one != 0 && one != skipped )); then
+      head -n 40 "$logs/${names[$index]}"
+      echo "..."
+      tail -n 3 "$logs/${names[$index]}"
+    fi
+  done
+  echo "the slowest tests:"
+  sed -nE 's/^\[ +(OK|FAILED) +\] (.*) \(([0-9]+) ms\)$/\3 ms \2/p' "$logs"/* | sort -rn | head -n 12
+  rm -rf "$logs"
+  return "$code"
+}
+# every_operation TEST: one process per operation, at the same time.
 every_operation() {
-  local index operation code=0 one pids=() logs
+  local operation pids=() logs
   logs="$(mktemp -d)"
   for operation in "${operations[@]}"; do
     gpu_tests kernels_cuda_gpu "OnGpu/$operation.$1" >"$logs/$operation" 2>&1 &
     pids+=($!)
   done
-  for index in "${!pids[@]}"; do
-    wait "${pids[$index]}"
-    one=$?
-    echo "${operations[$index]}: exit code $one"
-    if (( one != 0 && (code == 0 || code == skipped) )); then code=$one; fi
-    if (( one != 0 && one != skipped )); then head -n 40 "$logs/${operations[$index]}"; fi
-  done
-  rm -rf "$logs"
-  return "$code"
+  wait_for "$logs" "${operations[@]}"
 }
 part_edge_cases() { every_operation edge_cases_are_right; }
-part_cudnn() { gpu_tests kernels_cudnn_gpu '*'; }
+# The tests are divided among processes, so that one that fails, hangs or crashes hides no other.
+part_cudnn() {
+  local index pids=() names=() logs
+  logs="$(mktemp -d)"
+  for (( index = 0; index < cudnn_processes; ++index )); do
+    (
+      export GTEST_TOTAL_SHARDS=$cudnn_processes GTEST_SHARD_INDEX=$index
+      exec timeout --foreground -k 2 "$cudnn_seconds" "$root/scripts/with_libraries.sh" "$(program kernels_cudnn_gpu)"
+    ) >"$logs/share_$index" 2>&1 &
+    pids+=($!)
+    names+=("share_$index")
+  done
+  wait_for "$logs" "${names[@]}"
+}
 part_net_cases() { every_operation problems_of_the_nets_are_right; }
 
 # train NAME ARGUMENT...: a training on the bundled sample; prints the lines of its summary that identify the weights.
 train() {
-  local name="$1" device=cuda
+  local name="$1" device=cuda key
   if dry; then device=cpu; fi
-  start apam train --data cifar10 --device "$device" --out "$out/results/$name" --overwrite --kernel-cache "$out/cache" "${@:2}" </dev/null &&
-    grep -E '"(weights_sha256|updates|test_accuracy|test_loss|images_per_second)"' "$out/results/$name/summary.json"
+  start apam train --data cifar10 --device "$device" --out "$out/results/$name" --overwrite --kernel-cache "$out/cache" \
+    "${@:2}" </dev/null || return
+  for key in "${summary_keys[@]}"; do echo "$name: $key $(value "$out/results/$name/summary.json" "$key")"; done
 }
 part_training() {
   if dry; then train allcnn --net allcnn --batch 10 --max-updates 2 --kernels native; return; fi
@@ -132,23 +167,24 @@ part_determinism() {
   [[ -n $a && $a == "$b" ]] || { echo "the weights differ: $a, $b"; return 1; }
 }
 
+# step NET BATCH CLASSES PRECISION
+step() {
+  local json="$out/results/step_$1_$2_$4.json"
+  if dry; then
+    (( $2 == 512 )) || start step --net "$1" --batch 2 --steps 1 --warm-up 0 --profile 0 --kernels native --precision "$4" \
+      --json "$json"
+    return
+  fi
+  start step --net "$1" --batch "$2" --classes "$3" --device cuda --precision "$4" --steps 10 --warm-up 2 --profile 2 \
+    --kernel-cache "$out/cache" --json "$json"
+}
 # Each configuration is tried; a failure does not stop the next.
 part_steps() {
-  local configuration net batch classes precision code=0
-  for precision in bf16 float32; do
-    for configuration in "${configurations[@]}"; do
-      read -r net batch classes <<<"$configuration"
-      local json="$out/results/step_${net}_${batch}_$precision.json"
-      if dry; then
-        if (( batch == 512 )); then continue; fi
-        start step --net "$net" --batch 2 --steps 1 --warm-up 0 --profile 0 --kernels native --precision "$precision" \
-          --json "$json" || code=1
-      else
-        start step --net "$net" --batch "$batch" --classes "$classes" --device cuda --precision "$precision" --steps 10 --warm-up 2 \
-          --profile 2 --kernel-cache "$out/cache" --json "$json" || code=1
-      fi
-    done
-  done
+  local one code=0
+  # shellcheck disable=SC2086  # words of the configuration
+  for one in "${configurations[@]}"; do step $one bf16 || code=1; done
+  # shellcheck disable=SC2086
+  for one in "${float32_configurations[@]}"; do step $one float32 || code=1; done
   return "$code"
 }
 
@@ -158,8 +194,8 @@ pytorch() {
   python="$(python_for_torch)" || { echo "$python"; return "$skipped"; }
   local device=cuda arguments=(--steps 10 --warm-up 3)
   if dry; then device=cpu arguments=(--steps 1 --warm-up 0); fi
-  timeout "$3" "$python" "$root/bench/pytorch/step.py" --net "$4" --classes "$5" --batch "${@:6}" --device "$device" --mode "$1" \
-    --precision "$2" "${arguments[@]}" >>"$out/results/pytorch.jsonl"
+  timeout --foreground "$3" "$python" "$root/bench/pytorch/step.py" --net "$4" --classes "$5" --batch "${@:6}" \
+    --device "$device" --mode "$1" --precision "$2" "${arguments[@]}" | tee -a "$out/results/pytorch.jsonl"
 }
 part_pytorch() {
   local code=0 one
@@ -183,10 +219,19 @@ part_pytorch_compiled() {
   done
   return "$code"
 }
+# kernels NAME ARGUMENT...: times of kernels of ResNet18.
+kernels() {
+  start kernels --device cuda --net resnet18 --precision bf16 --batch 80 --rounds 5 --milliseconds 3 --no-auto \
+    --json "$out/results/kernels_$1.json" "${@:2}"
+}
+# cuDNN compiles each graph of batch norm, so that comes last.
 part_kernels() {
   if dry; then start kernels --net allcnn --op softmax_cross_entropy --batch 2 --rounds 1 --milliseconds 0; return; fi
-  start kernels --device cuda --net resnet18 --op conv2d batch_norm optimizer_step softmax_cross_entropy --precision bf16 --batch 80 \
-    --rounds 5 --milliseconds 3 --json "$out/results/kernels.json"
+  local code=0
+  kernels conv2d --op conv2d --provider native cudnn || code=1
+  kernels others --op optimizer_step softmax_cross_entropy --provider native || code=1
+  kernels batch_norm --op batch_norm --pass forward_training backward --provider native cudnn || code=1
+  return "$code"
 }
 
 # ---- results
@@ -213,6 +258,15 @@ table_of_steps() {
         (best > 0) ? sprintf("%.2f", o / best) : "-" }'
   done
 }
+table_of_trainings() {
+  local file key text
+  for file in "$out"/results/*/summary.json; do
+    [[ -f $file ]] || continue
+    text="$(basename "$(dirname "$file")")"
+    for key in "${summary_keys[@]}"; do text+=" $key $(value "$file" "$key")"; done
+    echo "$text"
+  done
+}
 write_report() {
   local part file separator=""
   {
@@ -222,7 +276,8 @@ write_report() {
       if [[ -f $file ]]; then printf '%-18s%-10s%9s\n' "$part" "$(sed -n 1p "$file")" "$(sed -n 2p "$file")"; fi
     done
     table_of_steps
-    grep -hE '"(weights_sha256|test_accuracy)"' "$out"/results/*/summary.json 2>/dev/null | sort | uniq -c
+    table_of_trainings
+    grep -hE ', native / cudnn: |^  (forward|backward)[a-z_]*: ' "$out/kernels.log" 2>/dev/null
   } >"$out/gpu_check.txt"
   {
     printf '{"mode": "%s", "date": "%s", "parts": {' "$mode" "$(date -u +%FT%TZ)"
@@ -255,6 +310,7 @@ run_part() {
   timeout -k 5 "$seconds" "${BASH_SOURCE[0]}" --run "$part" "$mode" "$out" >"$out/$part.log" 2>&1 || code=$?
   case "$code" in 0) status=ok ;; "$skipped") status=skipped ;; 124 | 137) status="time-out" ;; *) status=failed ;; esac
   printf '%s\n%s\n%s\n' "$status" $((SECONDS - begin)) "$code" >"$out/parts/$part"
+  find "$out/results" -type f -size +"$largest_result" -delete
   say "$part: $status ($((SECONDS - begin)) s)"
   if [[ $status == failed || $status == time-out ]]; then
     { echo "==== $part: $status, exit code $code"; head -n 60 "$out/$part.log"; } >>"$out/failures.txt"

@@ -12,16 +12,16 @@ constexpr Rules kRules{Arithmetic::without_products, std::size_t{4} << 20U};
 /// A graph with the tensors that batch norm has.
 class Builder {
  public:
-  Builder(const BatchNorm::Problem& p, std::string_view name)
-      : graph_(std::make_shared<Graph>(fmt::format("batch_norm {} ({})", p.describe(), name))),
+  Builder(const BatchNorm::Problem& p, Pass pass, std::string_view name, DType type)
+      : graph_(std::make_shared<Graph>(
+            fmt::format("batch_norm {}, {} ({})", p.describe(), BatchNorm::pass_names[static_cast<std::size_t>(pass)], name))),
         name_(name),
         rows_{1, p.c, p.rows, 1},
         channels_{1, p.c, 1, 1},
-        type_(p.type) {}
+        type_(type) {}
 
   Graph& graph() { return *graph_; }
-  Graph::Tensor rows(int id) { return rows(id, type_); }
-  Graph::Tensor rows(int id, DType type) { return graph_->stored(id, rows_, type); }
+  Graph::Tensor rows(int id) { return graph_->stored(id, rows_, type_); }
   Graph::Tensor channels(int id) { return graph_->stored(id, channels_, DType::float32); }
   Graph::Tensor row_values() { return graph_->intermediate(rows_); }
   Graph::Tensor channel_values() { return graph_->intermediate(channels_); }
@@ -40,7 +40,7 @@ class Builder {
 
   Step finish() {
     graph_->finish();
-    return {name_, graph_, kRules};
+    return {.name = name_, .graph = graph_, .rules = kRules};
   }
 
  private:
@@ -52,7 +52,7 @@ class Builder {
 
 /// With old statistics of 0 and a factor of 1 the new variance is the unbiased one of the batch.
 Step training(const BatchNorm::Problem& p) {
-  Builder build(p, "normalise");
+  Builder build(p, Pass::forward_training, "normalise", p.type);
   Graph& graph = build.graph();
   const bool last = !p.residual && !p.relu;
   const auto normalised = last ? build.rows(kY) : build.row_values();
@@ -81,7 +81,7 @@ Step training(const BatchNorm::Problem& p) {
 /// inv_std = rsqrt(variance + eps) + 0 * variance, which is NaN where the variance is not finite. The ReLU is v * (v > 0),
 /// which keeps NaN.
 Step inference(const BatchNorm::Problem& p) {
-  Builder build(p, "normalise");
+  Builder build(p, Pass::forward_inference, "normalise", p.type);
   Graph& graph = build.graph();
   const auto variance = build.channels(kVariance), zero = graph.scalar(kZero);
   const auto shifted = build.apply_to_channels(CUDNN_POINTWISE_ADD, variance, graph.scalar(kEps));
@@ -109,19 +109,19 @@ Step inference(const BatchNorm::Problem& p) {
 
 /// g, in the type of dy. cuDNN fuses it with the gradient only for a mask that the forward pass stored.
 Step mask(const BatchNorm::Problem& p) {
-  Builder build(p, "mask");
+  Builder build(p, Pass::backward, "mask", p.type);
   build.graph().relu_gradient(build.rows(kDy), build.rows(kY), build.rows(kG));
   return build.finish();
 }
 
-Step gradient(const BatchNorm::Problem& p, std::string_view name, DType dx) {
-  Builder build(p, name);
+Step gradient(const BatchNorm::Problem& p, std::string_view name, DType type) {
+  Builder build(p, Pass::backward, name, type);
   build.graph().batch_norm_backward({.dy = build.rows(kG),
                                      .x = build.rows(kX),
                                      .mean = build.channels(kMean),
                                      .inv_std = build.channels(kInvStd),
                                      .gamma = build.channels(kGamma),
-                                     .dx = build.rows(kDx, dx),
+                                     .dx = build.rows(kDx),
                                      .dgamma = build.channels(kDgamma),
                                      .dbeta = build.channels(kDbeta)});
   return build.finish();
@@ -135,7 +135,10 @@ std::vector<Step> steps(const BatchNorm::Problem& p, Pass pass) {
   std::vector<Step> all;
   if (p.relu) all.push_back(mask(p));
   all.push_back(gradient(p, "gradient", p.type));
-  if (p.type != DType::float32) all.push_back(gradient(p, "float32 gradient", DType::float32));
+  if (p.type != DType::float32) {
+    all.push_back(gradient(p, "widened", DType::float32));
+    all.back().need = Step::Need::late;
+  }
   return all;
 }
 

@@ -1,26 +1,28 @@
 #include "kernels/cudnn/call.h"
 
+#include <algorithm>
+
 #include "kernels/cudnn/cuda_check.h"
+#include "kernels/cudnn/remembered.h"
 
 namespace apam::kernels::cudnn {
 namespace {
 
-constexpr std::size_t kMostTimed = 6;  // plans per step
-constexpr std::string_view kBetween = " | ";
+constexpr std::string_view kBetween = " | ", kNone = "none";
 
-std::vector<Plan> recorded_plans(const std::string& text, const Properties& device, const std::vector<Step>& steps) {
-  std::vector<Plan> plans;
-  const auto engines = engines_of(text, steps.size());
-  try {
-    for (std::size_t i = 0; i < engines.size(); ++i) plans.emplace_back(steps[i].graph, device, engines[i]);
-  } catch (const NotSupported&) {
-    plans.clear();
-  }
-  return plans;
+bool is_recorded(const Exec& exec) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check_cuda(cudaStreamIsCapturing(static_cast<cudaStream_t>(exec.stream().native()), &status), "querying a stream");
+  return status != cudaStreamCaptureStatusNone;
 }
 
-/// Whether a plan follows the workspace rule of its step.
-bool fits(const Plan& plan, const Step& step) { return plan.workspace() <= step.rules.workspace; }
+bool is_late(const Step& step) { return step.need == Step::Need::late; }
+
+Plan required(std::optional<Plan> plan, const Step& step) {
+  require<KernelError>(plan.has_value(), "{}: cuDNN {} has no plan that is allowed and right", step.graph->what(),
+                       library().version);
+  return *std::move(plan);
+}
 
 }  // namespace
 
@@ -34,11 +36,6 @@ cudnnHandle_t Session::handle(const Exec& exec) {
     check(library().set_stream(handle_, static_cast<cudaStream_t>(exec.stream().native())), "setting the stream of a handle");
   }
   return handle_;
-}
-
-const Properties& Session::properties(const Exec& exec) {
-  if (!properties_) properties_.emplace(Properties::of_gpu(exec.device().index));
-  return *properties_;
 }
 
 void run(Exec& exec, const Plan& plan, std::span<const Binding> bindings, std::byte* workspace) {
@@ -58,13 +55,13 @@ void run(Exec& exec, const Plan& plan, std::span<const Binding> bindings, std::b
   check(library().execute(exec.cache<Session>().handle(exec), plan.get(), pack.get()), "running " + plan.graph().what());
 }
 
-std::string to_text(std::span<const Plan> plans) {
+std::string to_text(std::span<const std::optional<Plan>> plans) {
   std::string text = library().version;
-  for (const Plan& plan : plans) text += fmt::format("{}{}", kBetween, plan.engine().to_text());
+  for (const auto& plan : plans) text += fmt::format("{}{}", kBetween, plan ? plan->engine().to_text() : kNone);
   return text;
 }
 
-std::vector<Engine> engines_of(std::string_view text, std::size_t steps) {
+std::vector<std::optional<Engine>> engines_of(std::string_view text, std::size_t steps) {
   std::vector<std::string_view> parts;
   for (std::size_t end = 0; end != text.npos;) {
     end = text.find(kBetween);
@@ -72,47 +69,74 @@ std::vector<Engine> engines_of(std::string_view text, std::size_t steps) {
     if (end != text.npos) text.remove_prefix(end + kBetween.size());
   }
   if (parts.size() != steps + 1 || parts.front() != library().version) return {};
-  std::vector<Engine> engines;
+  std::vector<std::optional<Engine>> engines;
   for (std::size_t i = 1; i < parts.size(); ++i) {
-    const auto engine = Engine::from_text(parts[i]);
-    if (!engine) return {};
-    engines.push_back(*engine);
+    engines.push_back(Engine::from_text(parts[i]));
+    if (!engines.back() && parts[i] != kNone) return {};
   }
   return engines;
 }
 
-Plan choose(Exec& exec, const Step& step, bool timed) {
-  const Properties& device = exec.cache<Session>().properties(exec);
-  std::vector<Plan> plans;
-  for (const Candidate& candidate : candidates(*step.graph, device, step.rules)) {
-    if (plans.size() == (timed ? kMostTimed : 1)) break;
-    try {
-      Plan plan(step.graph, device, candidate.engine);
-      if (fits(plan, step)) plans.push_back(std::move(plan));
-    } catch (const NotSupported&) {  // the next candidate
-    }
-  }
-  require<KernelError>(!plans.empty(), "{}: cuDNN {} has no plan that is allowed", step.graph->what(), library().version);
-  const std::size_t taken = plans.size() == 1 ? 0 : fastest(exec, plans);
-  return std::move(plans[taken]);
-}
-
-Calls::Calls(Exec& exec, const DecisionKey& key, const std::vector<Step>& steps) {
+Calls::Calls(Exec& exec, const DecisionKey& key, std::vector<Step> steps)
+    : gpu_(exec.device().index),
+      steps_(std::move(steps)),
+      early_(static_cast<std::size_t>(std::find_if(steps_.begin(), steps_.end(), is_late) - steps_.begin())),
+      plans_(steps_.size()) {
   const OnGpu on_gpu(exec);
   std::string& recorded = exec.plans()[plan_key("cudnn", key.to_text())];
-  plans_ = recorded_plans(recorded, exec.cache<Session>().properties(exec), steps);
-  if (plans_.empty()) {
-    const bool timed = exec.selection().choice(key.op, key.pass).provider == "auto";
-    for (const Step& step : steps) plans_.push_back(choose(exec, step, timed));
-  }
-  recorded = to_text(plans_);
-  for (const Plan& plan : plans_) workspace_ = std::max(workspace_, plan.workspace());
+  if (!follow(recorded)) choose_all(exec, exec.selection().choice(key.op, key.pass).provider == "auto");
+  recorded = to_text(std::span(plans_).first(early_));
+  for (const auto& plan : plans_) workspace_ = std::max(workspace_, plan ? plan->workspace() : 0);
   exec.reserve_workspace(workspace_);
 }
 
-void Calls::run(Exec& exec, std::size_t step, std::span<const Binding> bindings) const {
+Calls::~Calls() {
+  for (auto& plan : plans_) {
+    if (plan) give_back(*std::move(plan), gpu_);
+  }
+}
+
+/// Makes the recorded plans. Returns false if there are none, or if cuDNN does not support them.
+bool Calls::follow(std::string_view recorded) {
+  const auto engines = engines_of(recorded, early_);
+  if (engines.empty()) return false;
+  try {
+    for (std::size_t i = 0; i < early_; ++i) {
+      if (engines[i]) plans_[i].emplace(take_plan(steps_[i].graph, gpu_, *engines[i]));
+    }
+  } catch (const NotSupported&) {
+    plans_ = Plans(steps_.size());
+    return false;
+  }
+  for (std::size_t i = 0; i < early_; ++i) {
+    if (!plans_[i] && steps_[i].need == Step::Need::always) return false;
+  }
+  return true;
+}
+
+void Calls::choose_all(Exec& exec, bool timed) {
+  for (std::size_t i = 0; i < early_; ++i) {
+    const Step& step = steps_[i];
+    plans_[i] = step.follows ? choose(exec, step, false, &plans_.front()->engine()) : choose(exec, step, timed);
+    if (step.need == Step::Need::always) plans_[i] = required(std::move(plans_[i]), step);
+  }
+}
+
+void Calls::prepare(Exec& exec, std::size_t step) {
+  if (plans_.at(step)) return;
   const OnGpu on_gpu(exec);
-  cudnn::run(exec, plans_.at(step), bindings, exec.workspace(workspace_));
+  const std::string& what = steps_[step].graph->what();
+  exec.require_not_frozen(fmt::format("{} was not called before", what));
+  require<KernelError>(!is_recorded(exec), "{}: the first call must not be recorded", what);
+  plans_[step] = required(choose(exec, steps_[step], false), steps_[step]);
+  workspace_ = std::max(workspace_, plans_[step]->workspace());
+  exec.reserve_workspace(workspace_);
+}
+
+void Calls::run(Exec& exec, std::size_t step, std::span<const Binding> bindings) {
+  prepare(exec, step);
+  const OnGpu on_gpu(exec);
+  cudnn::run(exec, *plans_[step], bindings, exec.workspace(workspace_));
 }
 
 }  // namespace apam::kernels::cudnn

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <initializer_list>
+#include <optional>
 
 #include "kernels/cudnn/steps.h"
 
 namespace apam::kernels::cudnn {
 
-/// cuDNN's handle and the properties of the GPU, one pair per Exec: exec.cache<Session>().
+/// cuDNN's handle, one per Exec: exec.cache<Session>().
 class Session {
  public:
   Session() = default;
@@ -17,11 +18,9 @@ class Session {
 
   /// The handle, on the Exec's stream. Made by the first call. The GPU must be current.
   cudnnHandle_t handle(const Exec& exec);
-  const Properties& properties(const Exec& exec);
 
  private:
   cudnnHandle_t handle_ = nullptr;
-  std::optional<Properties> properties_;
 };
 
 /// Of copies of operands in scratch memory, bytes.
@@ -41,32 +40,54 @@ struct Binding {
 /// Launches a plan on the Exec's stream, with its workspace at `workspace`.
 void run(Exec& exec, const Plan& plan, std::span<const Binding> bindings, std::byte* workspace);
 
-/// Which engines a kernel's plans use, as it is stored with a decision: "9.19.0 | 67: 2=1 13=0 | 71: 2=4".
-std::string to_text(std::span<const Plan> plans);
+using Plans = std::vector<std::optional<Plan>>;  // by step
+
+/// Which engines a kernel's plans use, as it is stored with a decision: "9.19.0 | 67: 2=1 13=0 | none".
+std::string to_text(std::span<const std::optional<Plan>> plans);
 /// The engines of text that this version of cuDNN wrote for `steps` plans, else nothing.
-std::vector<Engine> engines_of(std::string_view text, std::size_t steps);
+std::vector<std::optional<Engine>> engines_of(std::string_view text, std::size_t steps);
 
 /// The plans of a kernel, in the order of its steps.
 class Calls {
  public:
-  /// The plans that exec.plans() has for `key`, if cuDNN still supports them. Else each step gets the fastest of the first few
-  /// candidates if `auto` chooses kernels, and the first candidate if --kernels names the provider. Records what was taken.
-  /// Throws KernelError if a step has no plan.
-  Calls(Exec& exec, const DecisionKey& key, const std::vector<Step>& steps);
+  /// The plans that exec.plans() has for `key`, if cuDNN still supports them; else what choose() takes, which compares a few if
+  /// `auto` chooses kernels. A step that follows takes the engine of the first step, if it passes the trial. Records what was
+  /// taken. Throws KernelError if a step has no plan.
+  ///
+  /// Late steps get the first plan that is allowed when they are called for the first time. That is always the same one, so it
+  /// is not recorded. The first call of a late step throws KernelError if the Exec is frozen, or if its stream is recorded as
+  /// a graph: a training step runs before it is recorded.
+  Calls(Exec& exec, const DecisionKey& key, std::vector<Step> steps);
+  ~Calls();
+  Calls(const Calls&) = delete;
+  Calls& operator=(const Calls&) = delete;
+
+  /// Whether a step that is needed `if_right` has a plan.
+  bool has(std::size_t step) const { return plans_.at(step).has_value(); }
+
+  /// Makes the plan of a late step before it is called.
+  void prepare(Exec& exec, std::size_t step);
 
   /// Runs the plan of a step.
-  void run(Exec& exec, std::size_t step, std::span<const Binding> bindings) const;
-  void run(Exec& exec, std::size_t step, std::initializer_list<Binding> bindings) const {
+  void run(Exec& exec, std::size_t step, std::span<const Binding> bindings);
+  void run(Exec& exec, std::size_t step, std::initializer_list<Binding> bindings) {
     run(exec, step, std::span<const Binding>(bindings.begin(), bindings.size()));
   }
 
  private:
-  std::vector<Plan> plans_;
+  bool follow(std::string_view recorded);
+  void choose_all(Exec& exec, bool timed);
+
+  int gpu_;
+  std::vector<Step> steps_;
+  std::size_t early_;  // number of steps that are not late
+  Plans plans_;
   std::size_t workspace_ = 0;  // bytes, the largest of all plans
 };
 
-/// The plan to take for a step: see Calls.
-Plan choose(Exec& exec, const Step& step, bool timed);
+/// The first candidate for a step that fits the rules and passes the trial; if `timed`, the fastest of the first three, of
+/// which at most one is compiled when it is made. `preferred` is taken before all, if it passes. Nothing if no candidate does.
+std::optional<Plan> choose(Exec& exec, const Step& step, bool timed, const Engine* preferred = nullptr);
 
 /// The index of the fastest plan of the same graph; 0 wins ties and doubtful comparisons. Each plan runs in a recorded graph,
 /// over operands that do not stay in the cache.

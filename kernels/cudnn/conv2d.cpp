@@ -4,68 +4,51 @@
 // Weight gradients of bfloat16 operands are float32. Where cuDNN has that only fused with an addition, the old values (or
 // zeros) are copied to scratch memory, because a plan's operands must not overlap. Elsewhere x and dy are widened to float32
 // and multiplied on tensor cores in TF32, which holds bfloat16 exactly.
+//
+// Input gradients that are added to old values in bfloat16 must be rounded once. Where no engine does that (channels that are
+// not a multiple of 8, and others), dy and the weights are widened, and a kernel of our own adds the float32 result.
 #include "kernels/cudnn/call.h"
+#include "kernels/cudnn/converted.h"
+#include "kernels/cudnn/finish.h"
 #include "kernels/cudnn/make.h"
-#include "kernels/ops/kernel.h"
-#include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cudnn {
 namespace {
 
 using Pass = Conv2d::Pass;
 
-/// A copy of an operand in another type, in the second scratch area of the Exec.
-template <class To>
-class Converted {
- public:
-  Converted(Exec& exec, std::size_t size, DType from, WorkspacePlan& copies)
-      : size_(size),
-        kernel_(&kernel<Convert>(exec, {static_cast<std::int64_t>(size), from, dtype_of<To>}, Convert::Pass::forward).get()),
-        copy_(copies.add<To>(static_cast<std::int64_t>(size))) {}
-
-  const void* of(Exec& exec, In operand, std::byte* copies) const {
-    const Out copy = Span<To>(copy_.in(copies), size_, exec.device());
-    kernel_->forward(exec, operand, copy);
-    return copy.bytes();
-  }
-
- private:
-  std::size_t size_;
-  Convert::Kernel* kernel_;  // lives as long as the Exec
-  Region<To> copy_;
-};
-
 /// Weights in the type of activations.
 class WeightsInType {
  public:
-  WeightsInType(Exec& exec, const Conv2d::Problem& p) {
-    if (p.type == DType::float32) return;
-    rounded_.emplace(exec, p.w_size(), DType::float32, copies_);
-    exec.reserve_operand_copies(copies_.bytes());
+  WeightsInType(Exec& exec, const Conv2d::Problem& p, WorkspacePlan& copies) {
+    if (p.type != DType::float32) rounded_.emplace(exec, p.w_size(), DType::float32, copies);
   }
-  const void* of(Exec& exec, const Weights& w) const {
+  const void* of(Exec& exec, const Weights& w, std::byte* copies) const {
     if (!rounded_) return w.data();
     if (!w.rounded.empty()) return w.rounded.data();
-    return rounded_->of(exec, w.values, exec.operand_copies(copies_.bytes()));
+    return rounded_->of(exec, w.values, copies);
   }
 
  private:
-  WorkspacePlan copies_{kAlignment};
   std::optional<Converted<BFloat16>> rounded_;
 };
 
 class Forward final : public Conv2d::Kernel {
  public:
   Forward(Exec& exec, const Conv2d::Problem& p)
-      : problem_(p), weights_(exec, p), calls_(calls<Conv2d>(exec, p, Pass::forward)) {}
+      : problem_(p), weights_(exec, p, copies_), calls_(calls<Conv2d>(exec, p, Pass::forward)) {
+    exec.reserve_operand_copies(copies_.bytes());
+  }
 
   void forward(Exec& exec, In x, const Weights& w, Out y) override {
     const void *xs = address(x, problem_.type, "conv2d: x"), *ys = address(y, problem_.type, "conv2d: y");
-    calls_.run(exec, 0, {{conv2d::kX, xs}, {conv2d::kW, weights_.of(exec, w)}, {conv2d::kY, ys}});
+    const void* const ws = weights_.of(exec, w, exec.operand_copies(copies_.bytes()));
+    calls_.run(exec, 0, {{conv2d::kX, xs}, {conv2d::kW, ws}, {conv2d::kY, ys}});
   }
 
  private:
   Conv2d::Problem problem_;
+  WorkspacePlan copies_{kAlignment};
   WeightsInType weights_;
   Calls calls_;
 };
@@ -73,17 +56,43 @@ class Forward final : public Conv2d::Kernel {
 class BackwardInput final : public Conv2d::Kernel {
  public:
   BackwardInput(Exec& exec, const Conv2d::Problem& p)
-      : problem_(p), weights_(exec, p), calls_(calls<Conv2d>(exec, p, Pass::backward_input)) {}
+      : problem_(p), weights_(exec, p, copies_), calls_(calls<Conv2d>(exec, p, Pass::backward_input)) {
+    if (!calls_.has(kAdd)) {
+      wide_dy_.emplace(exec, p.y_size(), p.type, copies_);
+      wide_w_.emplace(exec, p.w_size(), p.type, copies_);
+      dx_ = copies_.add<float>(static_cast<std::int64_t>(p.x_size()));
+      calls_.prepare(exec, kWidened);
+    }
+    exec.reserve_operand_copies(copies_.bytes());
+  }
 
   void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     const void *dys = address(dy, problem_.type, "conv2d: dy"), *dxs = address(dx, problem_.type, "conv2d: dx");
-    calls_.run(exec, write == Write::add ? 1 : 0, {{conv2d::kX, dxs}, {conv2d::kW, weights_.of(exec, w)}, {conv2d::kY, dys}});
+    std::byte* const copies = exec.operand_copies(copies_.bytes());
+    const void* const ws = weights_.of(exec, w, copies);
+    if (write == Write::add && wide_dy_) return add_widened(exec, dy, ws, dx, copies);
+    calls_.run(exec, write == Write::add ? kAdd : kOverwrite, {{conv2d::kX, dxs}, {conv2d::kW, ws}, {conv2d::kY, dys}});
   }
 
  private:
+  enum StepIndex : std::size_t { kOverwrite, kAdd, kWidened };
+
+  void add_widened(Exec& exec, In dy, const void* ws, Out dx, std::byte* copies) {
+    const In w(static_cast<const std::byte*>(ws), problem_.w_size(), problem_.type, exec.device());
+    const Out product(Span<float>(dx_.in(copies), problem_.x_size(), exec.device()));
+    calls_.run(exec, kWidened,
+               {{conv2d::kX, product.bytes()},
+                {conv2d::kW, wide_w_->of(exec, w, copies)},
+                {conv2d::kY, wide_dy_->of(exec, dy, copies)}});
+    add_to(exec, product, dx);
+  }
+
   Conv2d::Problem problem_;
+  WorkspacePlan copies_{kAlignment};
   WeightsInType weights_;
   Calls calls_;
+  std::optional<Converted<float>> wide_dy_, wide_w_;  // only if no engine adds and rounds once
+  Region<float> dx_;                                  // as dx
 };
 
 /// Of float32 operands, or of bfloat16 operands that are widened first.

@@ -3,6 +3,7 @@
 // that no run finds its operands there; they hold random numbers, since the power that a GPU draws, and so its clock, depends
 // on them.
 #include <algorithm>
+#include <span>
 
 #include "kernels/comparison.h"
 #include "kernels/cudnn/call.h"
@@ -16,6 +17,47 @@ constexpr std::size_t kLeastSets = 2, kMostSets = 32;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+/// Normal numbers in bfloat16. Two of them in a row are also a sane number in float32.
+const std::vector<BFloat16>& random_numbers() {
+  static const std::vector<BFloat16> numbers = [] {
+    constexpr std::size_t kCount = std::size_t{1} << 16U;
+    std::vector<BFloat16> drawn(kCount);
+    const Random random(0, Purpose::sample);
+    for (std::size_t i = 0; i < kCount; ++i) drawn[i] = BFloat16(random.normal(i));
+    return drawn;
+  }();
+  return numbers;
+}
+
+/// Memory of random numbers that all comparisons of an Exec work on: exec.cache<Pool>(). Plans write results into it, which are
+/// random as well.
+class Pool {
+ public:
+  std::byte* of_at_least(std::size_t bytes, const Exec& exec) {
+    if (bytes > memory_.size_bytes()) {
+      memory_ = Buffer();  // returned first
+      memory_ = Buffer(exec.device(), bytes);
+      fill(exec.device());
+    }
+    return memory_.data();
+  }
+
+ private:
+  /// Copies what is there until the memory is full.
+  void fill(Device device) {
+    const auto numbers = std::as_bytes(std::span(random_numbers()));
+    std::size_t filled = std::min(numbers.size(), memory_.size_bytes());
+    copy_bytes(memory_.data(), device, numbers.data(), Device{}, filled);
+    while (filled < memory_.size_bytes()) {
+      const std::size_t next = std::min(filled, memory_.size_bytes() - filled);
+      copy_bytes(memory_.data() + filled, device, memory_.data(), device, next);
+      filled += next;
+    }
+  }
+
+  Buffer memory_;
+};
+
 /// Sets of operands for a graph.
 class Sets {
  public:
@@ -24,14 +66,13 @@ class Sets {
     check_cuda(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, exec.device().index), "querying the L2 cache");
     for (const Operand& operand : graph.operands()) bytes_ += aligned(operand.bytes);
     count_ = std::clamp(2 * static_cast<std::size_t>(l2) / bytes_ + 1, kLeastSets, kMostSets);
-    memory_ = Buffer(exec.device(), count_ * bytes_);
-    fill(exec);
+    memory_ = exec.cache<Pool>().of_at_least(count_ * bytes_, exec);
   }
 
   std::size_t count() const { return count_; }
   std::vector<Binding> bindings(std::size_t set) const {
     std::vector<Binding> all;
-    const std::byte* next = memory_.data() + set * bytes_;
+    const std::byte* next = memory_ + set * bytes_;
     for (const Operand& operand : graph_.operands()) {
       all.push_back({operand.id, next});
       next += aligned(operand.bytes);
@@ -42,21 +83,9 @@ class Sets {
   }
 
  private:
-  /// Normal numbers in bfloat16. Two of them in a row are also a sane number in float32.
-  void fill(Exec& exec) {
-    constexpr std::size_t kBlock = std::size_t{1} << 20U;
-    std::vector<BFloat16> numbers(kBlock / sizeof(BFloat16));
-    const Random random(0, Purpose::sample);
-    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = BFloat16(random.normal(i));
-    for (std::size_t begin = 0; begin < memory_.size_bytes(); begin += kBlock) {
-      copy_bytes(memory_.data() + begin, exec.device(), numbers.data(), Device{},
-                 std::min(kBlock, memory_.size_bytes() - begin));
-    }
-  }
-
   const Graph& graph_;
   std::size_t bytes_ = 0, count_ = 0;
-  Buffer memory_;
+  std::byte* memory_ = nullptr;  // of the pool
 };
 
 /// One run of a plan on each set, as a graph.
@@ -71,7 +100,8 @@ apam::Graph runs_on(Exec& exec, const Plan& plan, const Sets& sets, std::byte* w
 }  // namespace
 
 std::size_t fastest(Exec& exec, const std::vector<Plan>& plans) {
-  constexpr ComparisonRules kRules{.milliseconds = 2, .clear_after = 5, .enough = 30, .budget = 30};
+  // The GPU's clock sees no other processes, so few runs will do.
+  constexpr ComparisonRules kRules{.least = 5, .milliseconds = 1, .clear_after = 3, .enough = 10, .budget = 10};
   const Sets sets(exec, plans.front().graph());
   std::size_t workspace = 0;
   for (const Plan& plan : plans) workspace = std::max(workspace, plan.workspace());

@@ -2,16 +2,28 @@
 // look for plans without a GPU.
 #pragma once
 
+#include <functional>
+
 #include "kernels/cudnn/plan.h"
+#include "kernels/cudnn/trial.h"
 #include "kernels/ops/batch_norm.h"
 #include "kernels/ops/conv2d.h"
 
 namespace apam::kernels::cudnn {
 
 struct Step {
+  enum class Need : std::uint8_t {
+    always,    ///< has a plan when the kernel is made
+    if_right,  ///< the same, unless no plan passes the trial
+    late       ///< gets its plan when it is first called; after all other steps
+  };
+
   std::string_view name;  ///< "add"
   std::shared_ptr<const Graph> graph;
   Rules rules;
+  Need need = Need::always;
+  bool follows = false;            ///< takes the engine of the first step, if it can
+  std::function<Trial()> trial{};  ///< plans must pass it; empty: there is none
 };
 
 /// Ids of operands.
@@ -26,6 +38,7 @@ enum ScratchId : int { kOldMean = 200, kOldVariance, kNewMean };
 
 /// forward          "forward"            y = x * w                     w in the type of x
 /// backward_input   "overwrite", "add"   dx = dy * w (+ dx)            w in the type of dy
+///                  "widened"            dx = dy * w                   late; all float32, of bfloat16 operands
 /// backward_weight  "overwrite", "add"   dw = x * dy (+ dw)            if weight_gradient_is_fused(): only
 ///                  "add"                dw = x * dy + old             bfloat16 x and dy, float32 dw and old
 /// Throws NotSupported if cuDNN rejects a graph.
@@ -41,21 +54,8 @@ inline bool weight_gradient_is_fused(const Conv2d::Problem& p) {
 /// forward_inference   "normalise"                     y
 /// backward            "mask" (with a ReLU)            g = dy where y > 0
 ///                     "gradient"                      dx, dgamma and dbeta from g; from dy without a ReLU
-///                     "float32 gradient" (bfloat16)   the same with dx in float32
+///                     "widened" (bfloat16)            late; the same with g, x and dx in float32
 /// Throws NotSupported if cuDNN rejects a graph.
 std::vector<Step> steps(const BatchNorm::Problem&, BatchNorm::Pass);
-
-/// Whether there is a plan for every step on this device.
-template <class Op>
-bool has_plans(const typename Op::Problem& problem, typename Op::Pass pass, const Properties& device) {
-  try {
-    for (const Step& step : steps(problem, pass)) {
-      if (candidates(*step.graph, device, step.rules, 1).empty()) return false;
-    }
-    return true;
-  } catch (const NotSupported&) {
-    return false;
-  }
-}
 
 }  // namespace apam::kernels::cudnn

@@ -47,6 +47,8 @@ struct Implementation {
   bool (*supports)(const typename Op::Problem&, typename Op::Pass);
   /// Makes a kernel for one pass of a problem. Sets up descriptors, plans and workspace, for that pass only.
   std::unique_ptr<typename Op::Kernel> (*make)(Exec&, const typename Op::Problem&, typename Op::Pass);
+  /// Not a candidate of `auto` where another provider supports the problem: making kernels to compare them takes too long.
+  bool only_named = false;
 };
 
 /// Makes a kernel of the class in `ByPass` that corresponds to `pass`: one class per pass, in the order of Op::Pass.

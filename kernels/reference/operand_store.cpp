@@ -13,6 +13,24 @@ namespace {
 constexpr std::size_t kPiece = 256;
 constexpr std::size_t kPieceStarts = 16384;
 
+// Of an operand on a GPU that is larger, this many elements are written by the host; the GPU repeats them. A prime number, so
+// that no channel or image meets its own copy at the same place of another one.
+constexpr std::size_t kFromHost = 262'147;
+
+/// Calls fill(part) for the part of an operand that the host writes, and repeats it in the rest.
+template <class Fill>
+void fill_by_repeating(Out values, const Fill& fill) {
+  const bool on_gpu = values.device().kind == DeviceKind::cuda;
+  std::size_t filled = on_gpu ? std::min(values.size(), kFromHost) : values.size();
+  fill(Out(values.bytes(), filled, values.type(), values.device()));
+  const std::size_t element = size_of(values.type());
+  while (filled < values.size()) {
+    const std::size_t next = std::min(filled, values.size() - filled);
+    copy_bytes(values.bytes() + filled * element, values.device(), values.bytes(), values.device(), next * element);
+    filled += next;
+  }
+}
+
 }  // namespace
 
 OnHost::OnHost(Out operand) : operand_(operand) {
@@ -108,24 +126,27 @@ Labels OperandStore::labels(std::size_t size, int classes) { return whole_number
 ConstSpan<std::uint8_t> OperandStore::bytes(std::size_t size) { return whole_numbers<std::uint8_t>(size, 256); }
 
 void OperandStore::make_unwritten(Out values) const {
-  edit(values, [](float, std::size_t) { return std::numeric_limits<float>::quiet_NaN(); });
+  fill_by_repeating(values,
+                    [&](Out part) { edit(part, [](float, std::size_t) { return std::numeric_limits<float>::quiet_NaN(); }); });
 }
 
 void OperandStore::draw_normal(Out values, double deviation, double mean) {
   const Random random(seed_, Purpose::sample, streams_++);
   const auto scale = static_cast<float>(deviation);
   const auto shift = static_cast<float>(mean);
-  OnHost host(values);
-  const auto elements = host.values();
-  const auto pieces = static_cast<std::int64_t>((elements.size() + kPiece - 1) / kPiece);
-  parallel_for(threads_, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto piece = static_cast<std::size_t>(begin); piece < static_cast<std::size_t>(end); ++piece) {
-      const float* from = normals_.data() + random.below(kPieceStarts, piece);  // (kPiece)
-      const auto to = elements.subspan(piece * kPiece, std::min(kPiece, elements.size() - piece * kPiece));
-      for (std::size_t i = 0; i < to.size(); ++i) to[i] = shift + scale * from[i];
-    }
+  fill_by_repeating(values, [&](Out part) {
+    OnHost host(part);
+    const auto elements = host.values();
+    const auto pieces = static_cast<std::int64_t>((elements.size() + kPiece - 1) / kPiece);
+    parallel_for(threads_, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (auto piece = static_cast<std::size_t>(begin); piece < static_cast<std::size_t>(end); ++piece) {
+        const float* from = normals_.data() + random.below(kPieceStarts, piece);  // (kPiece)
+        const auto to = elements.subspan(piece * kPiece, std::min(kPiece, elements.size() - piece * kPiece));
+        for (std::size_t i = 0; i < to.size(); ++i) to[i] = shift + scale * from[i];
+      }
+    });
+    host.put_back();
   });
-  host.put_back();
 }
 
 }  // namespace apam::kernels

@@ -24,11 +24,42 @@ KernelRow row(const std::string& name, double native, double vendor, const std::
 TEST(KernelReport, rates_are_shares_of_the_limiting_peak) {
   KernelRow arithmetic = row("a", 10, 20, "native");
   EXPECT_DOUBLE_EQ(arithmetic.rate(arithmetic.times[0]), 100);
-  EXPECT_DOUBLE_EQ(arithmetic.share(arithmetic.times[0], kLimits), 0.5);
+  EXPECT_DOUBLE_EQ(arithmetic.share(arithmetic.times[0], kLimits).value(), 0.5);
   KernelRow memory = arithmetic;
   memory.arithmetic = false;
   EXPECT_DOUBLE_EQ(memory.rate(memory.times[0]), 1);
-  EXPECT_DOUBLE_EQ(memory.share(memory.times[0], kLimits), 0.05);
+  EXPECT_DOUBLE_EQ(memory.share(memory.times[0], kLimits).value(), 0.05);
+}
+
+TEST(KernelReport, has_no_share_of_a_peak_that_was_not_measured) {
+  constexpr Limits kOfGpu{.gbytes = 4000};
+  const KernelRow arithmetic = row("a", 10, 20, "native");
+  EXPECT_EQ(arithmetic.share(arithmetic.times[0], kOfGpu), std::nullopt);
+  EXPECT_EQ(heading(arithmetic, kOfGpu), "\nconv2d: GFLOP/s of the direct method\n");
+  EXPECT_EQ(line(arithmetic, kOfGpu).find('('), std::string::npos);
+  const auto json = to_json({arithmetic}, kOfGpu);
+  EXPECT_FALSE(json.contains("fma_peak_gflops"));
+  EXPECT_FALSE(json["rows"][0].contains("share_of_limit"));
+  EXPECT_EQ(json["rows"][0]["gflops"], 100);
+}
+
+TEST(KernelReport, compares_with_cudnn_per_operation_and_pass) {
+  std::vector<KernelRow> rows{row("a", 10, 40, ""), row("b", 10, 10, ""), row("c", 20, 10, "")};
+  for (KernelRow& one : rows) one.times[1].provider = "cudnn";
+  rows[1].pass = "backward_weight";
+  rows[2].op = "batch_norm";
+  EXPECT_DOUBLE_EQ(compare(rows, "conv2d", "native", "cudnn", "backward_weight").geometric_mean, 1);
+  const std::string text = summary(rows);
+  EXPECT_NE(text.find("\nconv2d, native / cudnn: 2.00 (geometric mean over 2 rows)"), std::string::npos) << text;
+  EXPECT_NE(text.find("\n  forward: 4.00 (geometric mean over 1 rows)"), std::string::npos) << text;
+  EXPECT_NE(text.find("\n  backward_weight: 1.00 (geometric mean over 1 rows)"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nbatch_norm, native / cudnn: 0.50 (geometric mean over 1 rows)"), std::string::npos) << text;
+  EXPECT_EQ(text.find("onednn"), std::string::npos) << text;
+  EXPECT_NE(line(rows[0], kLimits).find("native/cudnn  4.00"), std::string::npos);
+  const auto json = to_json(rows, kLimits);
+  EXPECT_EQ(json["conv2d"]["native_to_cudnn"]["passes"]["forward"]["geometric_mean"], 4);
+  EXPECT_EQ(json["batch_norm"]["native_to_cudnn"]["of_time"], 0.5);
+  EXPECT_EQ(json["rows"][0]["to_cudnn"], 4);
 }
 
 TEST(KernelReport, auto_is_the_chosen_provider) {

@@ -50,7 +50,7 @@ std::size_t workspace(const Implementation<Op>& implementation, const typename O
 
 const auto& native(const auto implementations) {
   for (const auto& implementation : implementations) {
-    if (implementation.provider == "native") return implementation;
+    if (implementation.provider == "native" && implementation.device == DeviceKind::cpu) return implementation;
   }
   return implementations.back();
 }
