@@ -10,8 +10,9 @@
 
 namespace apam::kernels::cuda {
 
-/// The tile of a product in bfloat16, rows x columns; products in float32 have one kind of tile.
-enum class TileSize : std::uint8_t { best, t64x64, t128x64, t128x128 };
+/// The tile of a product in bfloat16, rows x columns: t by mma, w by wgmma, which compute capability 9.0 has. Products in
+/// float32 have one kind of tile.
+enum class TileSize : std::uint8_t { best, t64x64, t128x64, t128x128, w64x64, w128x64, w128x128 };
 
 /// How a product is divided among blocks.
 struct Division {

@@ -113,7 +113,9 @@ TEST_P(EachTile, convolves) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(conv2d, EachTile, testing::Values(TileSize::t64x64, TileSize::t128x64, TileSize::t128x128),
+INSTANTIATE_TEST_SUITE_P(conv2d, EachTile,
+                         testing::Values(TileSize::t64x64, TileSize::t128x64, TileSize::t128x128, TileSize::w64x64,
+                                         TileSize::w128x64, TileSize::w128x128),
                          [](const auto& of) { return "size_" + std::to_string(static_cast<int>(of.param)); });
 
 /// The results of a pass with blocks in the order of `seed`.
