@@ -10,10 +10,10 @@
 // s^2 phases, one per (i mod s, j mod s), each with its own taps; a phase is a product with stride 1 over a part of the pixels.
 // Phases without taps are zero. Forward there is one phase.
 //
-// The depth is walked in stages: 4 chunks of channels of one tap. For each 4 chunks all taps follow one another, so that most
-// of what a stage reads of the source is still in the L1 cache. Where fewer than 4 chunks are left, the rest of a stage is
-// zeros, and its products are skipped. cp.async loads kStages - 1 stages ahead. Taps outside the image are filled with zeros.
-// Without aligned chunks (channels or filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read
+// The depth is walked in stages: 4 or 8 chunks of channels of one tap, by the tile. For each 4 or 8 chunks all taps follow one
+// another, so that most of what a stage reads of the source is still in the L1 cache. Where fewer chunks are left, the rest of
+// a stage is zeros, and its products are skipped. cp.async loads kAhead stages ahead. Taps outside the image are filled with
+// zeros. Without aligned chunks (channels or filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read
 // element by element.
 //
 // If there are few tiles, the depth of each is split among `splits` blocks (tile_sums.h).
@@ -40,11 +40,12 @@ struct GatherShape {
   int h, w, c;              // of the source
   int out_h, out_w, out_c;  // of the result
   int r, s, stride, padding;
-  bool packed;  // the depth is (tap, channel) without padding, walked as the channels of one tap; forward only
-  int depth_c;  // channels per tap of the walk: c, or r * s * c if packed
-  int chunks;   // per tap of the walk
+  bool packed;     // the depth is (tap, channel) without padding, walked as the channels of one tap; forward only
+  int depth_c;     // channels per tap of the walk: c, or r * s * c if packed
+  int chunks;      // per tap of the walk
+  int row_chunks;  // of those, per stage
 
-  constexpr int groups() const { return (chunks + kRowChunks - 1) / kRowChunks; }
+  constexpr int groups() const { return (chunks + row_chunks - 1) / row_chunks; }
 };
 
 /// In each dimension: pixel `first + step * u` of the result reads source pixels `source + source_step * u + direction * t`
@@ -97,7 +98,7 @@ struct GatherPhase {
     phase.of_down = Divisor(std::max(1, down.size));
     phase.of_across = Divisor(std::max(1, across.size));
     phase.pixels = shape.images * down.size * across.size;
-    const int group = kRowChunks * chunk, per_tap = by_depth ? shape.out_c : shape.c;
+    const int group = shape.row_chunks * chunk, per_tap = by_depth ? shape.out_c : shape.c;
     phase.source = Moves::of(down, across, down.direction * shape.w * shape.c, across.direction * shape.c, group);
     phase.weight = Moves::of(down, across, down.tap_step * shape.s * per_tap, across.tap_step * per_tap,
                              group * (by_depth ? shape.r * shape.s * shape.out_c : 1));
@@ -139,7 +140,10 @@ struct GatherProduct {
   using T = typename Tile::Element;
   using Args = GatherArgs<T>;
   static constexpr int threads = Tile::threads, min_blocks = Tile::min_blocks;
-  static constexpr int kStages = 4;
+  static constexpr bool asynchronous = Tile::asynchronous;
+  using Lines = typename Tile::Lines;
+  static constexpr int kRowChunks = Lines::row_chunks;
+  static constexpr int kStages = Tile::stages, kAhead = kStages - 1 - Tile::in_flight;
   static constexpr int kStageChunks = (Tile::rows + Tile::columns) * kRowChunks;
   static constexpr std::uint32_t shared_bytes = kStages * kStageChunks * 16;
   static constexpr int kRowsPerPass = threads / kRowChunks;
@@ -150,6 +154,7 @@ struct GatherProduct {
   static constexpr bool kByDepth = Tile::b_layout == Layout::by_depth;
   static constexpr int kColumnChunks = Tile::columns / kChunk<T>;
   static constexpr int kDepthsPerPass = threads / kColumnChunks, kDepthPasses = Tile::depth / kDepthsPerPass;
+  static constexpr int kDepthPitch = Lines::template pitch<kColumnChunks, Tile::depth>;
   static_assert(!kByDepth || (kDepthPasses * kDepthsPerPass == Tile::depth && kDepthsPerPass % 8 == 0));
 
   static constexpr int kNoPixel = -(1 << 29);  // above any image, whatever the tap
@@ -210,7 +215,7 @@ struct GatherProduct {
       for (int i = 0; i < kSourceRows; ++i) rows[i] = source_row(args, phase, first_row + row + i * kRowsPerPass, slot);
       const Filters filters(args, first_column);
       const auto stages = shared.array<Chunk<T>>(0, kStages * kStageChunks);
-      const auto sources = stages + place_by_row(row, slot), weights = stages + Tile::rows * kRowChunks;
+      const auto sources = stages + Lines::by_row(row, slot), weights = stages + Tile::rows * kRowChunks;
       Walk walk = begin_of(phase, first_step);
       const auto load = [&](int step) {
         const int stage = step % kStages * kStageChunks;
@@ -224,21 +229,24 @@ struct GatherProduct {
         advance(walk, phase);
       };
 
-      for (int step = 0; step < kStages - 1; ++step) {
+      for (int step = 0; step < kAhead; ++step) {
         if (step < steps) load(step);
         cp_async_commit();  // a group per step, even if empty, so that the wait below counts steps
       }
-      const int full_groups = shape.groups() - 1;  // at least
+      const int full_groups = (shape.chunks - 1) / kRowChunks;  // at least
       const int full_steps = full_groups * phase.down.taps * phase.across.taps - first_step;
       for (int step = 0; step < steps; ++step) {
-        cp_async_wait<kStages - 2>();
+        cp_async_wait<kAhead - 1>();
+        tile.before_barrier();
         sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
-        if (step + kStages - 1 < steps) load(step + kStages - 1);
-        cp_async_commit();
         const int chunks = step < full_steps ? kRowChunks : shape.chunks - full_groups * kRowChunks;
-        tile.multiply(stages, weights, step % kStages * kStageChunks, chunks);
+        if constexpr (asynchronous) tile.multiply(stages, weights, step % kStages * kStageChunks, chunks);
+        if (step + kAhead < steps) load(step + kAhead);
+        cp_async_commit();
+        if constexpr (!asynchronous) tile.multiply(stages, weights, step % kStages * kStageChunks, chunks);
       }
       cp_async_wait<0>();
+      tile.finish();
     }
     if (parts > 1) {
       const int place = ((args.first_phase + phase_index) * blocks().y + block().y) * blocks().x + block().x;
@@ -310,14 +318,14 @@ struct GatherProduct {
         between_ = taps * args.shape.out_c;
         at_ = first_ * between_ + column;
         columns_ = args.shape.out_c - column;
-        place_ = place_by_depth<kColumnChunks>(first_, slot);
+        place_ = Lines::template by_depth<kColumnChunks, Tile::depth>(first_, slot);
       } else {
         const int slot = thread() % kRowChunks;
         first_ = thread() / kRowChunks;
         between_ = taps * args.shape.c;
         at_ = (first_column + first_) * between_ + slot * kChunk<T>;
         columns_ = args.shape.out_c - first_column;
-        place_ = place_by_row(first_, slot);
+        place_ = Lines::by_row(first_, slot);
       }
     }
 
@@ -337,7 +345,7 @@ struct GatherProduct {
 #pragma unroll
       for (int i = 0; i < kDepthPasses; ++i) {
         const bool inside = columns_ > 0 && walk.chunk * kChunk<T> + first_ + i * kDepthsPerPass < shape.c;
-        copy_chunk<vectors>(mine + i * kDepthsPerPass * kColumnChunks,
+        copy_chunk<vectors>(mine + i * kDepthsPerPass * kDepthPitch,
                             w_ + (inside ? static_cast<unsigned>(at_ + i * kDepthsPerPass * between_ + walk.weight) : 0U),
                             inside ? columns_ : 0);
       }

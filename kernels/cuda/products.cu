@@ -6,9 +6,20 @@
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/gather_product.h"
 #include "kernels/cuda/weight_product.h"
+#include "kernels/cuda/wgmma_products.h"
 
 namespace apam::kernels::cuda {
 namespace {
+
+/// Whether a product is by wgmma. On the emulator, which has it too, only if a test asks for such a tile.
+template <class T>
+bool by_wgmma(TileSize wanted, const Exec& exec) {
+  if (std::is_same_v<T, float>) return false;
+  return wanted == TileSize::best ? Target::device == DeviceKind::cuda && has_wgmma(exec.device()) : is_wgmma(wanted);
+}
+
+/// Chunks of the depth of a stage.
+constexpr int row_chunks(bool wgmma) { return wgmma ? WideLines::row_chunks : NarrowLines::row_chunks; }
 
 /// What a gathered product has to do: of its phases, rows, depth in stages and blocks are those of the largest.
 struct GatherWork {
@@ -29,6 +40,9 @@ constexpr std::initializer_list<TileCost> kTileCosts = {
     {TileSize::t128x128, 290, 480, 2}, {TileSize::t128x64, 165, 540, 3}, {TileSize::t64x64, 121, 400, 4}};
 template <>
 constexpr std::initializer_list<TileCost> kTileCosts<float> = {{TileSize::t64x64, 560, 1500, 3}};
+/// By wgmma, stages are twice as deep, and shared memory is the limit: 128 bytes per cycle, for copies and products.
+constexpr std::initializer_list<TileCost> kWgmmaCosts = {
+    {TileSize::w128x128, 640, 900, 2}, {TileSize::w128x64, 450, 600, 2}, {TileSize::w64x64, 256, 500, 3}};
 
 /// Estimated cycles of a product. Blocks of different phases count as equal.
 double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits, int stage_bytes_per_row) {
@@ -50,15 +64,15 @@ double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits
 
 /// The division that is estimated to be fastest; `wanted` fixes the tile.
 template <class T>
-Division divide(TileSize wanted, const GatherWork& work) {
+Division divide(TileSize wanted, bool wgmma, const GatherWork& work) {
   constexpr int kMostSplits = 8;            // their sums are joined in one level
   constexpr std::int64_t kLeastStages = 4;  // per split
   Division best;
   double least = std::numeric_limits<double>::infinity();
-  for (const TileCost& tile : kTileCosts<T>) {
+  for (const TileCost& tile : wgmma ? kWgmmaCosts : kTileCosts<T>) {
     if (wanted != TileSize::best && wanted != tile.size && !std::is_same_v<T, float>) continue;
     for (int splits = 1; splits == 1 || (splits <= kMostSplits && work.stages >= splits * kLeastStages); ++splits) {
-      const double cycles = estimated_cycles(work, tile, splits, kRowChunks * 16);
+      const double cycles = estimated_cycles(work, tile, splits, row_chunks(wgmma) * 16);
       if (cycles >= least) continue;
       least = cycles;
       best = {tile.size, splits};
@@ -82,13 +96,35 @@ void with_tile(TileSize size, const Run& run) {
       case TileSize::t64x128:
         if constexpr (a == Layout::by_depth) return run.template operator()<MmaTile<64, 128, 64, 32, a, b, kGroups>>();
         [[fallthrough]];
-      default:
+      case TileSize::t64x64:
         return run.template operator()<MmaTile<64, 64, 32, 32, a, b, kGroups>>();
+      default:
+        break;
+    }
+    if constexpr (a == Layout::by_row) {  // not weight gradients
+      switch (size) {
+        case TileSize::w128x128:
+          return run.template operator()<WgmmaTile<128, 128, a, b>>();
+        case TileSize::w128x64:
+          return run.template operator()<WgmmaTile<128, 64, a, b>>();
+        default:
+          return run.template operator()<WgmmaTile<64, 64, a, b>>();
+      }
     }
   }
 }
 
-GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk) {
+/// Launches a kernel from the file that is compiled for it.
+template <class K>
+void launch_product(Exec& exec, Extent blocks, const typename K::Args& args) {
+  if constexpr (K::asynchronous) {
+    launch_wgmma<K>(exec, blocks, args);
+  } else {
+    launch<K>(exec, blocks, args);
+  }
+}
+
+GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk, bool wgmma) {
   GatherShape shape{.backward = backward,
                     .images = p.n,
                     .h = p.h,
@@ -103,7 +139,8 @@ GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk) {
                     .padding = p.padding,
                     .packed = !backward && p.c < chunk,
                     .depth_c = 0,
-                    .chunks = 0};
+                    .chunks = 0,
+                    .row_chunks = row_chunks(wgmma)};
   if (backward) {
     std::swap(shape.h, shape.out_h);
     std::swap(shape.w, shape.out_w);
@@ -147,14 +184,15 @@ template <class T>
 GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace,
                           TileSize tile)
     : problem_(problem), backward_(backward) {
-  const GatherShape shape = gather_shape(problem, backward, kChunk<T>);
+  const bool wgmma = by_wgmma<T>(tile, exec);
+  const GatherShape shape = gather_shape(problem, backward, kChunk<T>, wgmma);
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
   require_countable(std::max(pixels, std::int64_t{shape.h} * shape.w * shape.c));
   require_countable(static_cast<std::int64_t>(problem.w_size()));
   require_countable(4 * std::int64_t{std::max(shape.h, shape.w)});  // kNowhere is outside
   if constexpr (!std::is_same_v<T, float>) rounded_ = workspace.add<T>(static_cast<std::int64_t>(problem.w_size()));
   const Grid grid = grid_of(shape);
-  division_ = divide<T>(tile, work_of(shape, grid));
+  division_ = divide<T>(tile, wgmma, work_of(shape, grid));
   if (division_.splits == 1) return;
   const TileShape size = shape_of(division_.tile);
   const std::int64_t tiles = grid.phases * ceil_div(grid.rows, size.rows) * ceil_div(shape.out_c, size.columns);
@@ -164,7 +202,7 @@ GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool
 
 template <class T>
 void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const {
-  const GatherShape shape = gather_shape(problem_, backward_, kChunk<T>);
+  const GatherShape shape = gather_shape(problem_, backward_, kChunk<T>, by_wgmma<T>(division_.tile, exec));
   const T* w = nullptr;
   if constexpr (std::is_same_v<T, float>) {
     w = operands.w.data();
@@ -199,7 +237,8 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
         args.phases[i] = GatherPhase::of(shape, args.first_phase + i, kChunk<T>, backward_);
       }
       const Extent blocks{rows, columns, count * division_.splits};
-      vectors ? launch<GatherProduct<Tile, true>>(exec, blocks, args) : launch<GatherProduct<Tile, false>>(exec, blocks, args);
+      vectors ? launch_product<GatherProduct<Tile, true>>(exec, blocks, args)
+              : launch_product<GatherProduct<Tile, false>>(exec, blocks, args);
     }
   };
   backward_ ? with_tile<T, Layout::by_row, Layout::by_depth>(division_.tile, run)

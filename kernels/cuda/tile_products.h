@@ -5,6 +5,10 @@
 // `for_each(visit)` calls visit(row, column, values) for runs of neighbouring columns of this thread: values is float[run].
 // `put_sums(to)` stores all sums of a block, rows * columns floats, in an order that only `add_sums(from)` knows: each thread
 // reads what it has written, in whole 16-byte accesses.
+//
+// A kernel fills `stages` stages of shared memory in turn, each the two tiles for one `depth`, places by `Lines`. Before the
+// barrier that follows its waits for copies, it calls `before_barrier()`; after the last product `finish()`. Products that are
+// `asynchronous` (wgmma_tile.h) may still read the stages of the `in_flight` latest products after before_barrier().
 #pragma once
 
 #include "kernels/cuda/tiles.h"
@@ -44,6 +48,12 @@ class MmaTile {
   static constexpr int depth = groups * kGroupDepth;  // of the tiles
   static constexpr int run = 2;
   static constexpr Layout b_layout = of_b;
+  using Lines = NarrowLines;
+  static constexpr int stages = 4, in_flight = 0;
+  static constexpr bool asynchronous = false;
+
+  DEVICE void before_barrier() {}
+  DEVICE void finish() {}
 
   /// Adds the product of the tiles `offset` chunks behind a and b, of the first `chunks` chunks of their depth (or of all).
   DEVICE void multiply(Shared<Chunk<Element>> a, Shared<Chunk<Element>> b, int offset = 0, int chunks = kRowChunks) {
@@ -190,6 +200,12 @@ class FmaTile {
   static constexpr int rows = 64, columns = 64, groups = 1, threads = 128, min_blocks = 3, depth = 16;
   static constexpr int run = of_b == Layout::by_row ? 1 : 4;
   static constexpr Layout b_layout = of_b;
+  using Lines = NarrowLines;
+  static constexpr int stages = 4, in_flight = 0;
+  static constexpr bool asynchronous = false;
+
+  DEVICE void before_barrier() {}
+  DEVICE void finish() {}
 
   DEVICE void multiply(Shared<Chunk<Element>> first_a, Shared<Chunk<Element>> first_b, int offset = 0,
                        int chunks = kRowChunks) {

@@ -5,9 +5,11 @@
 
 namespace apam::kernels::cuda {
 
-/// The tile of a product in bfloat16, rows x columns; products in float32 have one kind of tile, 64 x 64. Only gradients in w
-/// have tiles of 64 x 128.
-enum class TileSize : std::uint8_t { best, t64x64, t64x128, t128x64, t128x128 };
+/// The tile of a product in bfloat16, rows x columns: t by mma, w by wgmma, which compute capability 9.0 has. Products in
+/// float32 have one kind of tile, 64 x 64. Only gradients in w have tiles of 64 x 128; they have none by wgmma.
+enum class TileSize : std::uint8_t { best, t64x64, t64x128, t128x64, t128x128, w64x64, w128x64, w128x128 };
+
+constexpr bool is_wgmma(TileSize size) { return size >= TileSize::w64x64; }
 
 struct TileShape {
   int rows, columns;
@@ -16,8 +18,10 @@ struct TileShape {
 constexpr TileShape shape_of(TileSize size) {
   switch (size) {
     case TileSize::t128x128:
+    case TileSize::w128x128:
       return {128, 128};
     case TileSize::t128x64:
+    case TileSize::w128x64:
       return {128, 64};
     case TileSize::t64x128:
       return {64, 128};

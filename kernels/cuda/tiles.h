@@ -5,6 +5,12 @@
 //
 // Chunks are swizzled, so that 8 neighbours down a column of chunks meet all 32 banks: those are what one cycle of ldmatrix, or
 // of eight 16-byte loads, reads.
+//
+// Products of a warpgroup (wgmma_tile.h) read tiles whose lines have 8 chunks, which the hardware's swizzle of 128 bytes
+// permutes:
+//
+//   by row     (rows, 8 chunks)
+//   by depth   (groups of 64 rows or columns, depth, 8 chunks)
 #pragma once
 
 #include "kernels/cuda/elements.h"
@@ -31,6 +37,32 @@ constexpr int place_by_depth(int depth, int chunk) {
   static_assert(chunks % 8 == 0, "the swizzle permutes 8 chunks");
   return depth * chunks + (chunk ^ (depth & 7));
 }
+
+/// The two layouts for mma and FMA, by the names that a product of tiles gives them.
+struct NarrowLines {
+  static constexpr int row_chunks = kRowChunks;  // by row
+  static constexpr int by_row(int row, int chunk) { return place_by_row(row, chunk); }
+  /// By depth, with `chunks` per depth: places of depths that differ by a multiple of 8 differ by as many times `pitch`.
+  template <int chunks, int depth>
+  static constexpr int pitch = chunks;
+  template <int chunks, int depth>
+  static constexpr int by_depth(int at, int chunk) {
+    return place_by_depth<chunks>(at, chunk);
+  }
+};
+
+/// The two layouts for wgmma. Tiles begin at multiples of 1024 bytes.
+struct WideLines {
+  static constexpr int row_chunks = 8;
+  static constexpr int by_row(int row, int chunk) { return row * 8 + (chunk ^ (row & 7)); }
+  template <int chunks, int depth>
+  static constexpr int pitch = 8;
+  template <int chunks, int depth>
+  static constexpr int by_depth(int at, int chunk) {
+    static_assert(chunks % 8 == 0 && depth % 8 == 0);
+    return (chunk / 8 * depth + at) * 8 + (chunk % 8 ^ (at & 7));
+  }
+};
 
 /// `valid` elements from memory of any alignment, then zeros.
 template <class T>

@@ -72,13 +72,13 @@ inline double weight_cycles(const WeightWork& work, const WeightTileCost& tile, 
   return std::max(busy, loads) + joining_cycles(shape, static_cast<double>(tiles), split.splits);
 }
 
-/// The split that is estimated to be fastest; `wanted` fixes the tile. Where chunks are packed, it is a small one: others have
-/// no registers left for elements read ahead.
+/// The split that is estimated to be fastest; `wanted` fixes the tile, unless it is by wgmma. Where chunks are packed, it is a
+/// small one: others have no registers left for elements read ahead.
 template <class T>
 WeightSplit split_weight(TileSize wanted, const WeightWork& work) {
   constexpr std::int64_t kMostSplits = 256;
   if (work.packed && wanted == TileSize::best) wanted = TileSize::t64x64;
-  if (std::is_same_v<T, float>) wanted = TileSize::best;
+  if (std::is_same_v<T, float> || is_wgmma(wanted)) wanted = TileSize::best;
   WeightSplit best;
   double least = std::numeric_limits<double>::infinity();
   for (const WeightTileCost& tile : kWeightTileCosts<T>) {

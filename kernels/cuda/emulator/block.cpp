@@ -47,6 +47,9 @@ bool Block::run(const std::vector<Stack>& stacks, Extent place) {
   place_ = place;
   ended_ = 0;
   memory_.reset(launch_.shared_bytes, static_cast<int>(warps_.size()), &report_, settings_.check_races);
+  group_products_.assign((warps_.size() + 3) / 4, {});
+  products_.clear();
+  for (std::size_t i = 0; i < warps_.size(); ++i) products_.emplace_back(static_cast<int>(i), group_products_[i / 4]);
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     threads_[i].block = this;
     threads_[i].fenced = false;
@@ -70,6 +73,7 @@ void Block::run_thread(void* thread) {
   try {
     block.launch_.run(block.launch_.args);
     if (!self.open.empty() || !self.groups.empty()) block.memory_.find("a thread ended before its asynchronous copies did");
+    if (!block.products().idle()) block.memory_.find("a thread ended before its wgmma did");
   } catch (const Stop& stop) {
     block.memory_.find(stop.why);
     block.stopped_ = true;

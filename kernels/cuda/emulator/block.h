@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cuda/emulator/machine.h"
+#include "kernels/cuda/emulator/warp_products.h"
 
 namespace apam::kernels::cuda::emulator {
 
@@ -37,6 +38,9 @@ class Block {
   void fence() { running().fenced = true; }
   /// Reports a thread that tells other blocks of its work without a fence since the last barrier.
   void require_fence(const Site& site);
+
+  /// wgmma of the running warp.
+  WarpProducts& products() { return products_[static_cast<std::size_t>(running_ / kWarp)]; }
 
   // cp.async
   void copy(SharedAddress to, const void* from, std::uint32_t bytes, std::uint32_t valid, const Site& site);
@@ -80,6 +84,8 @@ class Block {
   Extent place_;
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
+  std::vector<GroupProducts> group_products_;  // of each 4 warps
+  std::vector<WarpProducts> products_;
   std::deque<int> ready_;
   std::vector<int> at_barrier_;
   int running_ = 0;

@@ -33,4 +33,10 @@ void ldmatrix(std::uint32_t (&registers)[4], SharedAddress row, bool transposed,
 /// sums (16 x 8, float32) += a (16 x 16) * b (16 x 8), both bfloat16, each spread over the lanes.
 void mma_16x8x16(float (&sums)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], const Site& site);
 
+/// Collective for a warp, whose products they concern (warp_products.h).
+void wgmma_fence(const Site& site);
+void wgmma(const Product& product, float* sums, const Site& site);
+void wgmma_commit(const Site& site);
+void wgmma_wait(std::size_t groups_left, const Site& site);
+
 }  // namespace apam::kernels::cuda::emulator

@@ -4,6 +4,8 @@
 //   a (16 x 16)      a[0]: row g, columns 2t..   a[1]: row g+8   a[2]: row g, columns 2t+8..   a[3]: row g+8, columns 2t+8..
 //   b (16 x 8)       b[0]: rows 2t.., column g   b[1]: rows 2t+8.., column g
 //   sums (16 x 8)    sums[0..1]: row g, columns 2t..   sums[2..3]: row g+8
+#include <fmt/format.h>
+
 #include <bit>
 #include <cstring>
 
@@ -92,6 +94,43 @@ void mma_16x8x16(float (&sums)[4], const std::uint32_t (&a)[4], const std::uint3
       float* to = static_cast<Mine*>(lanes[static_cast<std::size_t>(lane)])->sums;
       for (int r = 0; r < 4; ++r) to[r] += products[lane / 4 + 8 * (r / 2)][2 * (lane % 4) + r % 2];
     }
+  });
+}
+
+void wgmma_fence(const Site& site) {
+  int nothing = 0;
+  collective("wgmma.fence", nothing, site, [](const Lanes&) { current_block().products().fence(); });
+}
+
+void wgmma(const Product& product, float* sums, const Site& site) {
+  struct Mine {
+    const Product* product;
+    float* sums;
+  } mine{&product, sums};
+  collective("wgmma", mine, site, [&](const Lanes& lanes) {
+    std::array<float*, kWarp> registers{};
+    for (int lane = 0; lane < kWarp; ++lane) {
+      const auto* from = static_cast<const Mine*>(lanes[static_cast<std::size_t>(lane)]);
+      if (*from->product != product) {
+        throw Stop{fmt::format("wgmma at {}: the lanes of a warp issue different products", name_of(site))};
+      }
+      registers[static_cast<std::size_t>(lane)] = from->sums;
+    }
+    Block& block = current_block();
+    block.products().issue(block.memory(), block.thread(), product, registers, site);
+  });
+}
+
+void wgmma_commit(const Site& site) {
+  int nothing = 0;
+  collective("wgmma.commit_group", nothing, site, [](const Lanes&) { current_block().products().commit(); });
+}
+
+void wgmma_wait(std::size_t groups_left, const Site& site) {
+  int nothing = 0;
+  collective("wgmma.wait_group", nothing, site, [&](const Lanes&) {
+    Block& block = current_block();
+    block.products().wait(block.memory(), groups_left);
   });
 }
 

@@ -13,7 +13,10 @@ constexpr std::uint32_t kCell = 2;  // bytes
 constexpr std::align_val_t kAlignment{1024};
 constexpr int kUnwritten = 0xFF;  // NaN in every floating-point type
 
-std::size_t warp_of(int thread) { return static_cast<std::size_t>(thread) / 32; }
+constexpr std::uint16_t kWholeWarp =
+    0x8000;  // of an access's thread: the warp has waited for it, so all of its lanes are behind it
+
+std::size_t warp_of(int thread) { return static_cast<std::size_t>(thread % kWholeWarp) / 32; }
 
 }  // namespace
 
@@ -33,6 +36,9 @@ void SharedMemory::reset(std::uint32_t bytes, int warps, Report* report, bool ch
   std::fill_n(cells_.begin(), (bytes + kCell - 1) / kCell, Cell{});
   time_.fill(1);
   block_time_.fill(1);
+  fences_.fill(0);
+  warp_fences_.fill(0);
+  block_fences_.fill(0);
 }
 
 std::byte* SharedMemory::place(SharedAddress address, std::uint32_t bytes, const Site& site) {
@@ -84,16 +90,25 @@ void SharedMemory::land_copy(int thread, SharedAddress to, const void* from, std
     Cell& cell = cells_[at / kCell];
     cell.copy_site = 0;
     cell.write = {time_[warp_of(thread)], static_cast<std::uint16_t>(thread), site};
+    cell.fences = fences_[static_cast<std::size_t>(thread)];
   }
 }
 
 void SharedMemory::pass_block_barrier() {
   for (auto& time : time_) ++time;
   block_time_ = time_;
+  warp_fences_ = block_fences_ = fences_;
+}
+
+void SharedMemory::pass_warp_barrier(int warp) {
+  ++time_[static_cast<std::size_t>(warp)];
+  const auto first = static_cast<std::size_t>(warp) * 32;
+  std::copy_n(fences_.begin() + first, 32, warp_fences_.begin() + first);
 }
 
 bool SharedMemory::ordered(int thread, const Access& earlier) const {
   if (earlier.thread == thread) return true;
+  if (earlier.thread >= kWholeWarp && warp_of(earlier.thread) == warp_of(thread)) return true;
   const std::size_t theirs = warp_of(earlier.thread);
   return earlier.time < (theirs == warp_of(thread) ? time_ : block_time_)[theirs];
 }
@@ -115,11 +130,62 @@ void SharedMemory::note_write(int thread, std::uint32_t at, std::uint32_t bytes,
   for (std::uint32_t byte = at; byte < at + bytes; byte += kCell) {
     Cell& cell = cells_[byte / kCell];
     if (cell.copy_site != 0) return report_in_flight("write", site, cell.copy_site);
+    if (cell.products > 0) {
+      return find(fmt::format("write at {} of memory that the wgmma issued at {} still reads: a wait is missing", name_of(site),
+                              name_of(sites_[cell.product_site])));
+    }
     for (const Access& earlier : {cell.write, cell.reads[0], cell.reads[1]}) {
       if (earlier.time != 0 && !ordered(thread, earlier)) return report_race(thread, "write", site, earlier);
     }
     cell.write = now;
+    cell.fences = fences_[static_cast<std::size_t>(thread)];
     cell.reads = {};
+  }
+}
+
+bool SharedMemory::fenced(int thread, const Cell& cell) const {
+  const std::size_t writer = cell.write.thread;
+  if (cell.write.thread == thread) return fences_[writer] > cell.fences;
+  return (warp_of(cell.write.thread) == warp_of(thread) ? warp_fences_ : block_fences_)[writer] > cell.fences;
+}
+
+std::uint16_t SharedMemory::begin_product(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site) {
+  place({at, 0, bytes_}, bytes, site);
+  const std::uint16_t number = number_of(site);
+  if (!check_races_) return number;
+  for (std::uint32_t byte = at; byte < at + bytes; byte += kCell) {
+    Cell& cell = cells_[byte / kCell];
+    ++cell.products;
+    cell.product_site = number;
+  }
+  for (std::uint32_t byte = at; byte < at + bytes; byte += kCell) {
+    const Cell& cell = cells_[byte / kCell];
+    if (cell.copy_site != 0) {
+      report_in_flight("read", site, cell.copy_site);
+    } else if (cell.write.time == 0) {
+      find(fmt::format("read at {} of shared memory that was never written", name_of(site)));
+    } else if (!ordered(thread, cell.write)) {
+      report_race(thread, "read", site, cell.write);
+    } else if (!fenced(thread, cell)) {
+      find(fmt::format("wgmma at {} reads what was written at {}: no fence_async_proxy between it and the barrier",
+                       name_of(site), name_of(sites_[cell.write.site])));
+    } else {
+      continue;
+    }
+    break;
+  }
+  return number;
+}
+
+void SharedMemory::end_product(int warp, std::uint32_t at, std::uint32_t bytes, std::uint16_t site) {
+  if (!check_races_) return;
+  const int reader = kWholeWarp | 32 * warp;
+  const Access now{time_[static_cast<std::size_t>(warp)], static_cast<std::uint16_t>(reader), site};
+  for (std::uint32_t byte = at; byte < at + bytes; byte += kCell) {
+    Cell& cell = cells_[byte / kCell];
+    if (cell.products > 0) --cell.products;
+    if (cell.reads[0].time != 0 && !ordered(reader, cell.reads[0])) cell.reads[1] = cell.reads[0];
+    cell.reads[0] = now;
   }
 }
 

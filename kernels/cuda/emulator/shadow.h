@@ -6,6 +6,10 @@
 // An access at time t of warp v is ordered before what a thread of warp w does now if
 //   v = w: the warp has passed a barrier since, so t < time[w]                 (or it is the same thread)
 //   v != w: v has passed a barrier of the block since, so t < block_time[v]
+//
+// A wgmma reads its operands from when it is issued until its warp has waited for it, by the asynchronous proxy: a write by a
+// thread is visible to it only if that thread has called fence_async_proxy() between the write and the barrier that orders
+// them.
 #pragma once
 
 #include <array>
@@ -48,8 +52,16 @@ class SharedMemory {
   std::uint16_t begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site);
   void land_copy(int thread, SharedAddress to, const void* from, std::uint32_t bytes, std::uint32_t valid, std::uint16_t site);
 
+  /// The running thread's writes so far will be visible to wgmma, after a barrier.
+  void fence_async_proxy(int thread) { ++fences_[static_cast<std::size_t>(thread)]; }
+  /// A wgmma that the warp of `thread` has issued reads these bytes. Returns the number of the site.
+  std::uint16_t begin_product(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site);
+  /// The warp has waited for it.
+  void end_product(int warp, std::uint32_t at, std::uint32_t bytes, std::uint16_t site);
+  const std::byte* at(std::uint32_t address) const { return memory_.get() + address; }
+
   void pass_block_barrier();
-  void pass_warp_barrier(int warp) { ++time_[static_cast<std::size_t>(warp)]; }
+  void pass_warp_barrier(int warp);
 
   void find(const std::string& what) { ++report_->findings[what]; }
 
@@ -60,12 +72,16 @@ class SharedMemory {
   };
   struct Cell {
     Access write;
-    std::array<Access, 2> reads;  // by different threads; of three unordered readers, one may be forgotten
-    std::uint16_t copy_site = 0;  // not 0: a copy to it has not landed
+    std::array<Access, 2> reads;     // by different threads; of three unordered readers, one may be forgotten
+    std::uint32_t fences = 0;        // of the writer before it wrote
+    std::uint16_t copy_site = 0;     // not 0: a copy to it has not landed
+    std::uint16_t products = 0;      // in flight that read it
+    std::uint16_t product_site = 0;  // of the last of them
   };
 
   std::byte* place(SharedAddress address, std::uint32_t bytes, const Site& site);
   bool ordered(int thread, const Access& earlier) const;
+  bool fenced(int thread, const Cell& cell) const;
   void note_read(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site);
   void note_write(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site);
   void report_race(int thread, const char* kind, const Site& site, const Access& other);
@@ -80,6 +96,8 @@ class SharedMemory {
   std::vector<Site> sites_;  // number -> place
   std::array<std::uint16_t, 256> recent_{};
   std::array<std::uint32_t, kMostWarps> time_{}, block_time_{};
+  // fence_async_proxy() by thread: all, and those before the last barrier of its warp and of the block.
+  std::array<std::uint32_t, kMostWarps * 32> fences_{}, warp_fences_{}, block_fences_{};
   int warps_ = 0;
   std::uint32_t bytes_ = 0;
   Report* report_ = nullptr;

@@ -114,7 +114,8 @@ TEST_P(EachTile, convolves) {
 }
 
 INSTANTIATE_TEST_SUITE_P(conv2d, EachTile,
-                         testing::Values(TileSize::t64x64, TileSize::t64x128, TileSize::t128x64, TileSize::t128x128),
+                         testing::Values(TileSize::t64x64, TileSize::t64x128, TileSize::t128x64, TileSize::t128x128,
+                                         TileSize::w64x64, TileSize::w128x64, TileSize::w128x128),
                          [](const auto& of) { return "size_" + std::to_string(static_cast<int>(of.param)); });
 
 /// Enough pixels for more splits than are joined in one level, which end in the middle of images.

@@ -1,0 +1,36 @@
+#include "kernels/cuda/wgmma_products.h"
+
+#include "kernels/cuda/gather_product.h"
+
+namespace apam::kernels::cuda {
+
+template <class K>
+void launch_wgmma(Exec& exec, Extent blocks, const typename K::Args& args) {
+  launch<K>(exec, blocks, args);
+}
+
+namespace {
+
+template <int rows, int columns, Layout b>
+using Gather = GatherProduct<WgmmaTile<rows, columns, Layout::by_row, b>, true>;
+template <int rows, int columns, Layout b>
+using GatherByElement = GatherProduct<WgmmaTile<rows, columns, Layout::by_row, b>, false>;
+using Args = GatherArgs<BFloat16>;
+
+}  // namespace
+
+// Forward, then backward for the input.
+template void launch_wgmma<Gather<64, 64, Layout::by_row>>(Exec&, Extent, const Args&);
+template void launch_wgmma<Gather<128, 64, Layout::by_row>>(Exec&, Extent, const Args&);
+template void launch_wgmma<Gather<128, 128, Layout::by_row>>(Exec&, Extent, const Args&);
+template void launch_wgmma<GatherByElement<64, 64, Layout::by_row>>(Exec&, Extent, const Args&);
+template void launch_wgmma<GatherByElement<128, 64, Layout::by_row>>(Exec&, Extent, const Args&);
+template void launch_wgmma<GatherByElement<128, 128, Layout::by_row>>(Exec&, Extent, const Args&);
+template void launch_wgmma<Gather<64, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
+template void launch_wgmma<Gather<128, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
+template void launch_wgmma<Gather<128, 128, Layout::by_depth>>(Exec&, Extent, const Args&);
+template void launch_wgmma<GatherByElement<64, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
+template void launch_wgmma<GatherByElement<128, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
+template void launch_wgmma<GatherByElement<128, 128, Layout::by_depth>>(Exec&, Extent, const Args&);
+
+}  // namespace apam::kernels::cuda
