@@ -88,7 +88,7 @@ class CudnnOnGpu : public testing::Test {
       const auto expected = samples.expected(pass);
       for (const Write write : {Write::overwrite, Write::add}) {
         EXPECT_EQ(support::verify(on_gpu, samples, *kernel, pass, expected, write), "")
-            << name << ' ' << Operation::pass_names[static_cast<std::size_t>(pass)];
+            << name << ' ' << Operation::pass_names[static_cast<std::size_t>(pass)] << (write == Write::add ? ", add" : "");
       }
     });
   }
