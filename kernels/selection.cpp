@@ -157,9 +157,18 @@ class Choice {
   KernelDecision measure() const {
     Exec scratch(exec_.options());
     SampleInputs<Op> samples(scratch, problem_);
+    Candidates made;
     std::vector<std::unique_ptr<typename Op::Kernel>> kernels;
-    for (const auto* candidate : able_) kernels.push_back(candidate->make(scratch, problem_, pass_));
     KernelDecision decision{{}, {{}, load_average(), utc_now(), false}};
+    for (const auto* candidate : able_) {
+      try {
+        kernels.push_back(candidate->make(scratch, problem_, pass_));
+        made.push_back(candidate);
+      } catch (const KernelError&) {  // a library may refuse only now
+        if (candidate == able_.back() && made.empty()) throw;
+        decision.measured.times.push_back({std::string(candidate->provider), kRefusedMilliseconds, 0});
+      }
+    }
     const bool gpu = Graph::supported(scratch.device());
     std::vector<Graph> graphs;
     for (std::size_t i = 0; gpu && i < kernels.size(); ++i) {
@@ -171,14 +180,14 @@ class Choice {
     const auto run = [&](std::size_t i) {
       gpu ? graphs[i].replay(scratch.stream()) : samples.run(scratch, *kernels[i], pass_);
     };
-    const Comparison result = compare(able_.size(), gpu ? clock_of(scratch.stream()) : exec_.options().clock, run,
+    const Comparison result = compare(made.size(), gpu ? clock_of(scratch.stream()) : exec_.options().clock, run,
                                       gpu ? kRulesOnGpu : ComparisonRules{});
-    decision.provider = able_[result.winner]->provider;
+    decision.provider = made[result.winner]->provider;
     decision.plan = plan(scratch, decision.provider);
     decision.measured.doubtful = result.doubtful;
-    for (std::size_t i = 0; i < able_.size(); ++i) {
+    for (std::size_t i = 0; i < made.size(); ++i) {
       decision.measured.times.push_back(
-          {std::string(able_[i]->provider), result.times[i].median / (gpu ? kCallsOnGpu : 1), result.times[i].spread});
+          {std::string(made[i]->provider), result.times[i].median / (gpu ? kCallsOnGpu : 1), result.times[i].spread});
     }
     return decision;
   }

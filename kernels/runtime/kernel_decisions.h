@@ -11,6 +11,9 @@
 
 namespace apam {
 
+/// The time of a provider that supports a problem, but could not make its kernel.
+inline constexpr double kRefusedMilliseconds = 1e9;
+
 /// Timings of one provider.
 struct ProviderTime {
   std::string provider;
