@@ -1,6 +1,6 @@
 // Batch norm's kernels with tilings of their own, compiled for the emulator and, in builds with CUDA, for the GPU. Operands are
 // small whole numbers with sums that are exact in any order, so sums do not depend on how rows are divided among blocks, nor
-// results on how many batches of rows a thread has.
+// results on the number of batches that a thread computes.
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/batch_norm.h"
