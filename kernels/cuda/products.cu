@@ -97,23 +97,17 @@ void with_tile(TileSize size, const Run& run) {
         return run.template operator()<MmaTile<128, 128, 64, 32, a, b>>();
       case TileSize::t128x64:
         return run.template operator()<MmaTile<128, 64, 64, 32, a, b, kGroups>>();
+      case TileSize::w128x128:
+        return run.template operator()<WgmmaTile<128, 128, a, b>>();
+      case TileSize::w128x64:
+        return run.template operator()<WgmmaTile<128, 64, a, b>>();
+      case TileSize::w64x64:
+        return run.template operator()<WgmmaTile<64, 64, a, b>>();
       case TileSize::t64x128:
         if constexpr (a == Layout::by_depth) return run.template operator()<MmaTile<64, 128, 64, 32, a, b, kGroups>>();
         [[fallthrough]];
-      case TileSize::t64x64:
-        return run.template operator()<MmaTile<64, 64, 32, 32, a, b, kGroups>>();
       default:
-        break;
-    }
-    if constexpr (a == Layout::by_row) {  // not weight gradients
-      switch (size) {
-        case TileSize::w128x128:
-          return run.template operator()<WgmmaTile<128, 128, a, b>>();
-        case TileSize::w128x64:
-          return run.template operator()<WgmmaTile<128, 64, a, b>>();
-        default:
-          return run.template operator()<WgmmaTile<64, 64, a, b>>();
-      }
+        return run.template operator()<MmaTile<64, 64, 32, 32, a, b, kGroups>>();
     }
   }
 }
@@ -256,11 +250,10 @@ WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspaceP
   const std::int64_t pixels = std::int64_t{p.n} * p.out_h() * p.out_w();
   require_countable(std::max(pixels, std::int64_t{p.n} * (p.h + 2 * p.padding) * (p.w + 2 * p.padding)));
   require_countable(std::int64_t{p.h + p.r} * (p.w + p.s) * p.c);  // more than from a pixel to that of any tap
-  split_ = split_weight<T>(tile, {.filters = p.k,
-                                  .columns = columns_,
-                                  .pixels = pixels,
-                                  .channels = p.c,
-                                  .packed = p.c % kChunk<T> != 0 || p.k % kChunk<T> != 0});
+  const bool packed = p.c % kChunk<T> != 0 || p.k % kChunk<T> != 0;
+  const bool wgmma = by_wgmma<T>(tile, exec) && (!packed || tile != TileSize::best);
+  split_ = split_weight<T>(
+      tile, {.filters = p.k, .columns = columns_, .pixels = pixels, .channels = p.c, .packed = packed, .wgmma = wgmma});
   if (split_.splits == 1) return;
   const TileShape shape = shape_of(split_.tile);
   const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);
@@ -298,10 +291,10 @@ void WeightPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
                              .db = operands.db,
                              .add = operands.write == Write::add};
     const auto launch_with = [&]<class Windows, bool vectors>() {
-      launch<WeightProduct<Tile, Windows, vectors>>(exec, blocks, args);
+      launch_product<WeightProduct<Tile, Windows, vectors>>(exec, blocks, args);
     };
     if (aligned_x && aligned_dy) return launch_with.template operator()<AlignedWindows<Tile>, true>();
-    if constexpr (Tile::rows * Tile::columns == 64 * 64) {
+    if constexpr (Tile::rows * Tile::columns == 64 * 64 && !Tile::asynchronous) {
       if (aligned_dy) return launch_with.template operator()<PackedWindows<Tile>, true>();
     }
     launch_with.template operator()<PackedWindows<Tile>, false>();

@@ -49,7 +49,7 @@ class MmaTile {
   static constexpr int run = 2;
   static constexpr Layout b_layout = of_b;
   using Lines = NarrowLines;
-  static constexpr int stages = 4, in_flight = 0;
+  static constexpr int stages = groups == 1 ? 4 : 3, in_flight = 0;
   static constexpr bool asynchronous = false;
 
   DEVICE void before_barrier() {}

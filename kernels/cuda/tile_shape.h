@@ -6,7 +6,7 @@
 namespace apam::kernels::cuda {
 
 /// The tile of a product in bfloat16, rows x columns: t by mma, w by wgmma, which compute capability 9.0 has. Products in
-/// float32 have one kind of tile, 64 x 64. Only gradients in w have tiles of 64 x 128; they have none by wgmma.
+/// float32 have one kind of tile, 64 x 64. Only gradients in w have tiles of 64 x 128.
 enum class TileSize : std::uint8_t { best, t64x64, t64x128, t128x64, t128x128, w64x64, w128x64, w128x128 };
 
 constexpr bool is_wgmma(TileSize size) { return size >= TileSize::w64x64; }

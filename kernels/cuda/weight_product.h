@@ -29,14 +29,16 @@ struct WeightProduct {
   using Args = WeightArgs<T>;
   static constexpr int threads = Tile::threads;
   static constexpr int min_blocks = Windows::in_registers && Tile::rows * Tile::columns > 64 * 64 ? 1 : Tile::min_blocks;
-  static constexpr int kStages = Tile::groups == 1 ? 4 : 3;  // the depth of a stage differs
+  static constexpr bool asynchronous = Tile::asynchronous;
+  using Lines = typename Tile::Lines;
+  static constexpr int kStages = Tile::stages, kAhead = kStages - 1 - Tile::in_flight;
   static constexpr int kFilterChunks = Tile::rows / kChunk<T>, kWindowChunks = Tile::columns / kChunk<T>;  // per pixel
   static constexpr int kFilterPixels = threads / kFilterChunks;                                            // per pass
   static constexpr int kFilterPasses = Tile::depth / kFilterPixels;
   static_assert(kFilterPasses * kFilterPixels == Tile::depth);
+  static constexpr int kFilterPitch = Lines::template pitch<kFilterChunks, Tile::depth>;
   static_assert(kFilterPixels % 8 == 0, "the swizzle is the same in each pass");
   static constexpr int kFillers = threads / Tile::depth;  // groups of threads that can fill the places of a stage
-  static_assert(kFillers >= kStages, "the places of the first stages are filled at once");
 
   // A stage in shared memory, in chunks: dy, x, and the places of its pixels.
   static constexpr int kWindowsAt = Tile::depth * kFilterChunks, kPlacesAt = kWindowsAt + Tile::depth * kWindowChunks;
@@ -63,7 +65,7 @@ struct WeightProduct {
       (stage + kPlacesAt).template as<Place>()[within] = place_of(args, begin + step * Tile::depth + within, end);
     };
     const int group = thread() / Tile::depth;
-    if (group < kStages) fill_places(group, stages + group * kStageChunks);
+    for (int stage = group; stage < kStages; stage += kFillers) fill_places(stage, stages + stage * kStageChunks);
     const bool ones = fill_ones(args, first_column, stages);
     sync_block();
 
@@ -76,7 +78,7 @@ struct WeightProduct {
     const auto store_windows = [&](Shared<Chunk<T>> stage) {
       if (!ones) windows.store(stage + kWindowsAt);
     };
-    for (int step = 0; step < kStages - 1; ++step) {
+    for (int step = 0; step < kAhead; ++step) {
       if (step < steps) {
         load(stages + step * kStageChunks);
         store_windows(stages + step * kStageChunks);
@@ -84,20 +86,24 @@ struct WeightProduct {
       cp_async_commit();  // a group per step, even if empty, so that the wait below counts steps
     }
     Tile tile;
-    int at = 0, loaded = (kStages - 1) * kStageChunks;  // the stages of this step, and of the one that is loaded
+    int at = 0, loaded = kAhead * kStageChunks;  // the stages of this step, and of the one that is loaded
+    const auto next = [](int stage) { return stage + kStageChunks < kStages * kStageChunks ? stage + kStageChunks : 0; };
     for (int step = 0; step < steps; ++step) {
-      cp_async_wait<kStages - 2>();
+      cp_async_wait<kAhead - 1>();
+      tile.before_barrier();
       sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
-      const bool loads = step + kStages - 1 < steps;
+      if constexpr (asynchronous) tile.multiply(stages, stages + kWindowsAt, at);
+      const bool loads = step + kAhead < steps;
       if (loads) load(stages + loaded);
       cp_async_commit();
       if (group == step % kFillers) fill_places(step + kStages, stages + at);  // all threads have read those of this step
-      tile.multiply(stages, stages + kWindowsAt, at);
+      if constexpr (!asynchronous) tile.multiply(stages, stages + kWindowsAt, at);
       if (loads) store_windows(stages + loaded);
-      loaded = at;
-      at = at + kStageChunks < kStages * kStageChunks ? at + kStageChunks : 0;
+      loaded = Tile::in_flight == 0 ? at : next(loaded);
+      at = next(at);
     }
     cp_async_wait<0>();
+    tile.finish();
     if constexpr (Tile::groups > 1) tile.join_groups(shared);
 
     if (args.splits.count > 1) {
@@ -117,7 +123,7 @@ struct WeightProduct {
     one.values[0] = Rounded<T>::of(1);
     for (int stage = 0; stage < kStages; ++stage) {
       for (int depth = thread() / kWindowChunks; depth < Tile::depth; depth += threads / kWindowChunks) {
-        stages[stage * kStageChunks + kWindowsAt + place_by_depth<kWindowChunks>(depth, chunk)] = one;
+        stages[stage * kStageChunks + kWindowsAt + Lines::template by_depth<kWindowChunks, Tile::depth>(depth, chunk)] = one;
       }
     }
     return true;
@@ -133,11 +139,12 @@ struct WeightProduct {
 
   /// Loads this thread's chunks of dy for one stage, and moves on to the next.
   DEVICE static void load_filters(const Args& args, Filters& filters, Shared<Chunk<T>> stage) {
-    const auto to = stage + place_by_depth<kFilterChunks>(thread() / kFilterChunks, thread() % kFilterChunks);
+    const auto to =
+        stage + Lines::template by_depth<kFilterChunks, Tile::depth>(thread() / kFilterChunks, thread() % kFilterChunks);
 #pragma unroll
     for (int i = 0; i < kFilterPasses; ++i) {
       const bool inside = filters.left > i * kFilterPixels;
-      copy_chunk<vectors>(to + i * kFilterPixels * kFilterChunks, filters.from + std::int64_t{args.k} * (i * kFilterPixels),
+      copy_chunk<vectors>(to + i * kFilterPixels * kFilterPitch, filters.from + std::int64_t{args.k} * (i * kFilterPixels),
                           inside ? filters.valid : 0);
     }
     filters.from += std::int64_t{args.k} * Tile::depth;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <type_traits>
 
 #include "kernels/cuda/last_block.h"
@@ -33,6 +34,10 @@ inline constexpr WeightTileCost kWeightTileCosts[] = {{TileSize::t128x128, 32, 6
 template <>
 inline constexpr WeightTileCost kWeightTileCosts<float>[] = {{TileSize::t64x64, 16, 1500, 560, 3}};
 
+/// By wgmma; see kWgmmaCosts of products.cu.
+inline constexpr WeightTileCost kWgmmaWeightCosts[] = {
+    {TileSize::w128x128, 64, 900, 640, 2}, {TileSize::w128x64, 64, 600, 450, 2}, {TileSize::w64x64, 64, 500, 256, 3}};
+
 /// Estimated cycles to add the sums of all splits (last_block.h).
 inline double joining_cycles(const TileShape& shape, double tiles, int splits) {
   constexpr double kLevel = 2500;     // counters and fences
@@ -45,11 +50,13 @@ inline double joining_cycles(const TileShape& shape, double tiles, int splits) {
   return levels * kLevel + reads * bytes / kBlockBytes + 2 * bytes * tiles * splits / kBytes;
 }
 
-/// A product: filters x columns, of `channels` per tap. `packed`: its chunks are read element by element.
+/// A product: filters x columns, of `channels` per tap. `packed`: its chunks are read element by element. `wgmma`: by
+/// which tiles.
 struct WeightWork {
   std::int64_t filters, columns, pixels;
   int channels;
   bool packed;
+  bool wgmma;
 };
 
 /// Estimated cycles of a product whose elements have `bytes`.
@@ -72,16 +79,17 @@ inline double weight_cycles(const WeightWork& work, const WeightTileCost& tile, 
   return std::max(busy, loads) + joining_cycles(shape, static_cast<double>(tiles), split.splits);
 }
 
-/// The split that is estimated to be fastest; `wanted` fixes the tile, unless it is by wgmma. Where chunks are packed, it is a
-/// small one: others have no registers left for elements read ahead.
+/// The split that is estimated to be fastest; `wanted` fixes the tile. Where chunks are packed, it is a small one: others have
+/// no registers left for elements read ahead.
 template <class T>
 WeightSplit split_weight(TileSize wanted, const WeightWork& work) {
   constexpr std::int64_t kMostSplits = 256;
-  if (work.packed && wanted == TileSize::best) wanted = TileSize::t64x64;
-  if (std::is_same_v<T, float> || is_wgmma(wanted)) wanted = TileSize::best;
+  if (work.packed && wanted == TileSize::best && !work.wgmma) wanted = TileSize::t64x64;
+  if (std::is_same_v<T, float>) wanted = TileSize::best;
   WeightSplit best;
   double least = std::numeric_limits<double>::infinity();
-  for (const WeightTileCost& tile : kWeightTileCosts<T>) {
+  const std::span<const WeightTileCost> tiles = kWeightTileCosts<T>, by_wgmma = kWgmmaWeightCosts;
+  for (const WeightTileCost& tile : work.wgmma ? by_wgmma : tiles) {
     if (wanted != TileSize::best && wanted != tile.size) continue;
     const std::int64_t stages = ceil_div(work.pixels, tile.depth);
     for (std::int64_t most = 1; most <= std::min(stages, kMostSplits); ++most) {

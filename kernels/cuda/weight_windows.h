@@ -84,6 +84,12 @@ struct WindowPasses {
   static constexpr int kChunks = Tile::columns / kChunk<typename Tile::Element>;
   static constexpr int kPixels = Tile::threads / kChunks, kCount = Tile::depth / kPixels;
   static_assert(kCount * kPixels == Tile::depth);
+  static constexpr int kPass = kPixels * Tile::Lines::template pitch<kChunks, Tile::depth>;  // chunks from one to the next
+
+  /// Where this thread's first chunk is stored.
+  DEVICE static int first_place() {
+    return Tile::Lines::template by_depth<kChunks, Tile::depth>(thread() / kChunks, thread() % kChunks);
+  }
   static_assert(kPixels % 8 == 0, "the swizzle is the same in each pass");
 };
 
@@ -105,12 +111,12 @@ class AlignedWindows {
     Place places[Passes::kCount];
 #pragma unroll
     for (int i = 0; i < Passes::kCount; ++i) places[i] = stage_places[depth + i * Passes::kPixels];
-    const auto mine = to + place_by_depth<Passes::kChunks>(depth, thread() % Passes::kChunks);
+    const auto mine = to + Passes::first_place();
 #pragma unroll
     for (int i = 0; i < Passes::kCount; ++i) {
       const bool inside = static_cast<unsigned>(places[i].row + first_.row) < static_cast<unsigned>(height_) &&
                           static_cast<unsigned>(places[i].column + first_.column) < static_cast<unsigned>(args.w);
-      copy_chunk<true, Reuse::soon>(mine + i * Passes::kPixels * Passes::kChunks, pixels_behind(args, origin_, places[i].pixel),
+      copy_chunk<true, Reuse::soon>(mine + i * Passes::kPass, pixels_behind(args, origin_, places[i].pixel),
                                     inside ? kChunk<T> : 0);
     }
   }
@@ -157,9 +163,9 @@ class PackedWindows {
     }
   }
   DEVICE void store(Shared<Chunk<T>> to) const {
-    const auto mine = to + place_by_depth<Passes::kChunks>(thread() / Passes::kChunks, thread() % Passes::kChunks);
+    const auto mine = to + Passes::first_place();
 #pragma unroll
-    for (int i = 0; i < Passes::kCount; ++i) mine[i * Passes::kPixels * Passes::kChunks] = chunks_[i];
+    for (int i = 0; i < Passes::kCount; ++i) mine[i * Passes::kPass] = chunks_[i];
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "kernels/cuda/wgmma_products.h"
 
 #include "kernels/cuda/gather_product.h"
+#include "kernels/cuda/weight_product.h"
 
 namespace apam::kernels::cuda {
 
@@ -17,6 +18,13 @@ template <int rows, int columns, Layout b>
 using GatherByElement = GatherProduct<WgmmaTile<rows, columns, Layout::by_row, b>, false>;
 using Args = GatherArgs<BFloat16>;
 
+template <int rows, int columns>
+using WeightTile = WgmmaTile<rows, columns, Layout::by_depth, Layout::by_depth>;
+template <class Tile>
+using Weight = WeightProduct<Tile, AlignedWindows<Tile>, true>;
+template <class Tile>
+using PackedWeight = WeightProduct<Tile, PackedWindows<Tile>, false>;
+
 }  // namespace
 
 // Forward, then backward for the input.
@@ -32,5 +40,13 @@ template void launch_wgmma<Gather<128, 128, Layout::by_depth>>(Exec&, Extent, co
 template void launch_wgmma<GatherByElement<64, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
 template void launch_wgmma<GatherByElement<128, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
 template void launch_wgmma<GatherByElement<128, 128, Layout::by_depth>>(Exec&, Extent, const Args&);
+
+// Backward for the weights.
+template void launch_wgmma<Weight<WeightTile<64, 64>>>(Exec&, Extent, const WeightArgs<BFloat16>&);
+template void launch_wgmma<Weight<WeightTile<128, 64>>>(Exec&, Extent, const WeightArgs<BFloat16>&);
+template void launch_wgmma<Weight<WeightTile<128, 128>>>(Exec&, Extent, const WeightArgs<BFloat16>&);
+template void launch_wgmma<PackedWeight<WeightTile<64, 64>>>(Exec&, Extent, const WeightArgs<BFloat16>&);
+template void launch_wgmma<PackedWeight<WeightTile<128, 64>>>(Exec&, Extent, const WeightArgs<BFloat16>&);
+template void launch_wgmma<PackedWeight<WeightTile<128, 128>>>(Exec&, Extent, const WeightArgs<BFloat16>&);
 
 }  // namespace apam::kernels::cuda

@@ -37,7 +37,7 @@ class WgmmaTile {
  public:
   using Element = BFloat16;
   using Lines = WideLines;
-  static constexpr int rows = rows_, columns = columns_;
+  static constexpr int rows = rows_, columns = columns_, groups = 1;
   static constexpr int threads = rows * 2;  // a warpgroup per 64 rows
   static constexpr int depth = 64;          // of the tiles
   static constexpr int run = 2;

@@ -123,94 +123,95 @@ INSTANTIATE_TEST_SUITE_P(conv2d, EachTile,
 /// On the emulator kernels choose other tiles, so that EdgeCases does not reach those by wgmma.
 TEST(TilesByWgmma, are_right_for_edge_cases) {
   for (const auto& named : cases::edge_cases<Conv2d>()) expect_convolves(named.problem, TileSize::w64x64);
+}
 
-  /// Enough pixels for more splits than are joined in one level, which end in the middle of images.
-  Conv2d::Problem problem_for_splits() { return {.n = 11, .h = 31, .w = 30, .c = 8, .k = 8, .r = 1, .s = 1}; }
+/// Enough pixels for more splits than are joined in one level, which end in the middle of images.
+Conv2d::Problem problem_for_splits() { return {.n = 11, .h = 31, .w = 30, .c = 8, .k = 8, .r = 1, .s = 1}; }
 
-  TEST(WeightGradient, is_right_with_splits_in_two_levels) {
-    Conv2d::Problem problem = problem_for_splits();
+TEST(WeightGradient, is_right_with_splits_in_two_levels) {
+  Conv2d::Problem problem = problem_for_splits();
+  problem.type = DType::bfloat16;
+  const WeightWork work{problem.k, problem.c, std::int64_t{problem.n} * problem.h * problem.w, problem.c, false, false};
+  const WeightSplit split = split_weight<BFloat16>(TileSize::best, work);
+  ASSERT_GT(PartGroups::of(split.splits).groups(), 1);
+  ASSERT_NE(split.stages * 64 % (problem.h * problem.w), 0);
+  Exec exec;
+  support::KernelCheck<Conv2d> samples(exec, problem);
+  constexpr auto kPass = Conv2d::Pass::backward_weight;
+  expect_right(exec, samples, *emulated<Conv2d>().make(exec, problem, kPass), kPass, problem.describe());
+}
+
+/// The results of a pass with blocks in the order of `seed`.
+template <class Op>
+std::vector<std::vector<float>> results(const typename Op::Problem& problem, typename Op::Pass pass, std::uint32_t seed) {
+  Exec exec;
+  settings(exec) = {.schedule = Schedule::random, .seed = seed, .check_races = false};
+  support::KernelCheck<Op> samples(exec, problem);
+  samples.run(exec, *emulated<Op>().make(exec, problem, pass), pass);
+  std::vector<std::vector<float>> all;
+  for (const auto& output : samples.outputs(pass)) all.push_back(support::on_host(output.values));
+  return all;
+}
+
+template <class Op>
+void expect_same_in_any_order(typename Op::Problem problem, typename Op::Pass pass) {
+  for (const DType type : {DType::float32, DType::bfloat16}) {
+    problem.type = type;
+    const auto first = results<Op>(problem, pass, 1);
+    for (std::uint32_t seed = 2; seed < 6; ++seed) EXPECT_EQ(results<Op>(problem, pass, seed), first) << problem.describe();
+  }
+}
+
+TEST(OrderOfBlocks, does_not_change_a_bit) {
+  expect_same_in_any_order<Conv2d>(problem_for_splits(), Conv2d::Pass::backward_weight);
+  const BatchNorm::Problem batch_norm{.rows = 1111, .c = 40, .residual = true, .relu = true};
+  expect_same_in_any_order<BatchNorm>(batch_norm, BatchNorm::Pass::forward_training);
+  expect_same_in_any_order<BatchNorm>(batch_norm, BatchNorm::Pass::backward);
+  expect_same_in_any_order<Linear>({.n = 700, .c = 9, .k = 10}, Linear::Pass::backward_weight);
+  expect_same_in_any_order<SoftmaxCrossEntropy>({.n = 133, .classes = 10}, SoftmaxCrossEntropy::Pass::forward);
+}
+
+/// Runs a pass with a copy of the weights in bfloat16, and weights of NaN.
+template <class Op, class Run>
+void expect_the_copy_is_read(const std::vector<cases::Case<Op>>& all, const Run& run) {
+  for (const auto& named : all) {
+    typename Op::Problem problem = named.problem;
     problem.type = DType::bfloat16;
-    const WeightWork work{problem.k, problem.c, std::int64_t{problem.n} * problem.h * problem.w, problem.c, false};
-    const WeightSplit split = split_weight<BFloat16>(TileSize::best, work);
-    ASSERT_GT(PartGroups::of(split.splits).groups(), 1);
-    ASSERT_NE(split.stages * 64 % (problem.h * problem.w), 0);
     Exec exec;
-    support::KernelCheck<Conv2d> samples(exec, problem);
-    constexpr auto kPass = Conv2d::Pass::backward_weight;
-    expect_right(exec, samples, *emulated<Conv2d>().make(exec, problem, kPass), kPass, problem.describe());
-  }
-
-  /// The results of a pass with blocks in the order of `seed`.
-  template <class Op>
-  std::vector<std::vector<float>> results(const typename Op::Problem& problem, typename Op::Pass pass, std::uint32_t seed) {
-    Exec exec;
-    settings(exec) = {.schedule = Schedule::random, .seed = seed, .check_races = false};
     support::KernelCheck<Op> samples(exec, problem);
-    samples.run(exec, *emulated<Op>().make(exec, problem, pass), pass);
-    std::vector<std::vector<float>> all;
-    for (const auto& output : samples.outputs(pass)) all.push_back(support::on_host(output.values));
-    return all;
-  }
-
-  template <class Op>
-  void expect_same_in_any_order(typename Op::Problem problem, typename Op::Pass pass) {
-    for (const DType type : {DType::float32, DType::bfloat16}) {
-      problem.type = type;
-      const auto first = results<Op>(problem, pass, 1);
-      for (std::uint32_t seed = 2; seed < 6; ++seed) EXPECT_EQ(results<Op>(problem, pass, seed), first) << problem.describe();
+    for (const auto pass : {Op::Pass::forward, Op::Pass::backward_input}) {
+      const auto inputs = samples.inputs(pass);
+      const auto weights = std::find_if(inputs.begin(), inputs.end(), [](const auto& input) { return input.name == "w"; });
+      ASSERT_NE(weights, inputs.end());
+      const auto kernel = emulated<Op>().make(exec, problem, pass);
+      samples.run(exec, *kernel, pass);
+      const Out output = samples.outputs(pass).front().values;
+      const auto expected = support::on_host(output);
+      const auto values = support::on_host(weights->values);
+      const std::vector<BFloat16> copy(values.begin(), values.end());
+      const std::vector<float> unread(values.size(), std::numeric_limits<float>::quiet_NaN());
+      run(exec, *kernel, pass, inputs, Weights(ConstSpan<float>(std::span(unread)), ConstSpan<BFloat16>(std::span(copy))),
+          output);
+      EXPECT_EQ(support::on_host(output), expected) << named.name;
     }
   }
+}
 
-  TEST(OrderOfBlocks, does_not_change_a_bit) {
-    expect_same_in_any_order<Conv2d>(problem_for_splits(), Conv2d::Pass::backward_weight);
-    const BatchNorm::Problem batch_norm{.rows = 1111, .c = 40, .residual = true, .relu = true};
-    expect_same_in_any_order<BatchNorm>(batch_norm, BatchNorm::Pass::forward_training);
-    expect_same_in_any_order<BatchNorm>(batch_norm, BatchNorm::Pass::backward);
-    expect_same_in_any_order<Linear>({.n = 700, .c = 9, .k = 10}, Linear::Pass::backward_weight);
-    expect_same_in_any_order<SoftmaxCrossEntropy>({.n = 133, .classes = 10}, SoftmaxCrossEntropy::Pass::forward);
-  }
-
-  /// Runs a pass with a copy of the weights in bfloat16, and weights of NaN.
-  template <class Op, class Run>
-  void expect_the_copy_is_read(const std::vector<cases::Case<Op>>& all, const Run& run) {
-    for (const auto& named : all) {
-      typename Op::Problem problem = named.problem;
-      problem.type = DType::bfloat16;
-      Exec exec;
-      support::KernelCheck<Op> samples(exec, problem);
-      for (const auto pass : {Op::Pass::forward, Op::Pass::backward_input}) {
-        const auto inputs = samples.inputs(pass);
-        const auto weights = std::find_if(inputs.begin(), inputs.end(), [](const auto& input) { return input.name == "w"; });
-        ASSERT_NE(weights, inputs.end());
-        const auto kernel = emulated<Op>().make(exec, problem, pass);
-        samples.run(exec, *kernel, pass);
-        const Out output = samples.outputs(pass).front().values;
-        const auto expected = support::on_host(output);
-        const auto values = support::on_host(weights->values);
-        const std::vector<BFloat16> copy(values.begin(), values.end());
-        const std::vector<float> unread(values.size(), std::numeric_limits<float>::quiet_NaN());
-        run(exec, *kernel, pass, inputs, Weights(ConstSpan<float>(std::span(unread)), ConstSpan<BFloat16>(std::span(copy))),
-            output);
-        EXPECT_EQ(support::on_host(output), expected) << named.name;
-      }
+TEST(RoundedWeights, are_read_in_place_of_the_weights) {
+  using Inputs = std::vector<support::CheckedInput>;
+  expect_the_copy_is_read<Conv2d>(cases::edge_cases<Conv2d>(), [](Exec& exec, Conv2d::Kernel& kernel, Conv2d::Pass pass,
+                                                                  const Inputs& inputs, const Weights& w, Out output) {
+    if (pass == Conv2d::Pass::forward) return kernel.forward(exec, inputs.front().values, w, output);
+    kernel.backward_input(exec, inputs.front().values, w, output, Write::overwrite);
+  });
+  expect_the_copy_is_read<Linear>(cases::edge_cases<Linear>(), [](Exec& exec, Linear::Kernel& kernel, Linear::Pass pass,
+                                                                  const Inputs& inputs, const Weights& w, Out output) {
+    if (pass == Linear::Pass::backward_input) {
+      return kernel.backward_input(exec, inputs.front().values, w, output, Write::overwrite);
     }
-  }
-
-  TEST(RoundedWeights, are_read_in_place_of_the_weights) {
-    using Inputs = std::vector<support::CheckedInput>;
-    expect_the_copy_is_read<Conv2d>(cases::edge_cases<Conv2d>(), [](Exec& exec, Conv2d::Kernel& kernel, Conv2d::Pass pass,
-                                                                    const Inputs& inputs, const Weights& w, Out output) {
-      if (pass == Conv2d::Pass::forward) return kernel.forward(exec, inputs.front().values, w, output);
-      kernel.backward_input(exec, inputs.front().values, w, output, Write::overwrite);
-    });
-    expect_the_copy_is_read<Linear>(cases::edge_cases<Linear>(), [](Exec& exec, Linear::Kernel& kernel, Linear::Pass pass,
-                                                                    const Inputs& inputs, const Weights& w, Out output) {
-      if (pass == Linear::Pass::backward_input) {
-        return kernel.backward_input(exec, inputs.front().values, w, output, Write::overwrite);
-      }
-      kernel.forward(exec, inputs.front().values, w, inputs.at(2).values.as<float>("b"), output);
-    });
-  }
+    kernel.forward(exec, inputs.front().values, w, inputs.at(2).values.as<float>("b"), output);
+  });
+}
 
 }  // namespace
 }  // namespace apam::kernels::cuda
