@@ -139,7 +139,7 @@ template <class Tile, bool vectors>
 struct GatherProduct {
   using T = typename Tile::Element;
   using Args = GatherArgs<T>;
-  static constexpr int threads = Tile::threads, min_blocks = Tile::min_blocks;
+  static constexpr int threads = Tile::threads, min_blocks = vectors ? Tile::min_blocks : 1;  // without spills
   static constexpr bool asynchronous = Tile::asynchronous;
   using Lines = typename Tile::Lines;
   static constexpr int kRowChunks = Lines::row_chunks;
