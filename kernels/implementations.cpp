@@ -12,7 +12,7 @@ using List = std::vector<Implementation<Op>>;
 
 PerOperation<List> join() {
   PerOperation<List> lists;
-  for (const Tables& tables : {cudnn::tables(), cuda::tables(), cpu::tables(), onednn::tables(), reference::tables()}) {
+  for (const Tables& tables : {cuda::tables(), cudnn::tables(), cpu::tables(), onednn::tables(), reference::tables()}) {
     for_each_operation([&]<class Op>() {
       const auto& table = std::get<Table<Op>>(tables);
       auto& list = std::get<List<Op>>(lists);

@@ -93,7 +93,7 @@ gpu_tests() {
   rm -f "$log"
   return "$code"
 }
-part_instructions() { gpu_tests kernels_cuda_gpu 'Instructions.*:OnDevice.*:Tiles.*:*MemoryTest*'; }
+part_instructions() { gpu_tests kernels_cuda_gpu '-OnGpu/*'; }
 
 # wait_for FOLDER NAME...: waits for background processes, whose ids are in `pids` and whose logs in FOLDER; prints their exit
 # codes, the logs of those that failed, and the times of tests of all. A failure outweighs a skip.

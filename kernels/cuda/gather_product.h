@@ -10,11 +10,11 @@
 // s^2 phases, one per (i mod s, j mod s), each with its own taps; a phase is a product with stride 1 over a part of the pixels.
 // Phases without taps are zero. Forward there is one phase.
 //
-// The depth is walked in stages: 4 or 8 chunks of channels of one tap, by the tile. For each 4 or 8 chunks all taps follow one
-// another, so that most of what a stage reads of the source is still in the L1 cache. Where fewer chunks are left, the rest of
-// a stage is zeros, and its products are skipped. cp.async loads kAhead stages ahead. Taps outside the image are filled with
-// zeros. Without aligned chunks (channels or filters are not a multiple of 8 in bfloat16, 4 in float32), both operands are read
-// element by element.
+// The depth is walked in stages: 4 or 8 chunks of channels of one tap, by the tile; all taps of these channels, then the next
+// channels. Where fewer chunks are left, the rest of a stage is zeros, and its products are skipped. cp.async loads kAhead
+// stages ahead. Taps outside the image are filled with zeros. Without aligned chunks (channels or filters are not a multiple of
+// 8 in bfloat16, 4 in float32), both operands are read element by element. Images with fewer channels than a chunk, those of
+// the first layer, are packed: chunks go on into the next tap.
 //
 // If there are few tiles, the depth of each is split among `splits` blocks (tile_sums.h).
 //
@@ -237,7 +237,7 @@ struct GatherProduct {
       const int full_steps = full_groups * phase.down.taps * phase.across.taps - first_step;
       for (int step = 0; step < steps; ++step) {
         cp_async_wait<kAhead - 1>();
-        tile.before_barrier();
+        tile.template before_barrier<!vectors>();
         sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
         const int chunks = step < full_steps ? kRowChunks : shape.chunks - full_groups * kRowChunks;
         if constexpr (asynchronous) tile.multiply(stages, weights, step % kStages * kStageChunks, chunks);
@@ -276,9 +276,8 @@ struct GatherProduct {
       const SourceRow& row = rows[i];
       const bool inside = valid > 0 && static_cast<unsigned>(row.h + walk.down) < static_cast<unsigned>(shape.h) &&
                           static_cast<unsigned>(row.w + walk.across) < static_cast<unsigned>(shape.w);
-      copy_chunk<vectors, Reuse::soon>(to + i * kRowsPerPass * kRowChunks,
-                                       row.image + (inside ? static_cast<unsigned>(row.at + walk.source) : 0U),
-                                       inside ? valid : 0);
+      copy_chunk<vectors>(to + i * kRowsPerPass * kRowChunks,
+                          row.image + (inside ? static_cast<unsigned>(row.at + walk.source) : 0U), inside ? valid : 0);
     }
   }
 

@@ -26,7 +26,6 @@ struct GatherWork {
   std::int64_t rows, columns, phases;
   std::int64_t stages;      // of the largest phase
   std::int64_t all_stages;  // of all phases
-  std::int64_t taps;        // of the largest phase
 };
 
 /// What a tile costs on a multiprocessor of sm_90, in its cycles per stage: when its blocks keep it busy (instructions issued,
@@ -50,7 +49,6 @@ double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits
   constexpr double kBytesPerCycle = 2800;  // of the L2 cache
   constexpr double kBlock = 1500;          // begin and end of a block
   constexpr double kJoin = 3000;           // counters and fences of a split sum
-  constexpr double kReads = 2;             // of an element of the source from the L2 cache
   const TileShape shape = shape_of(tile.size);
   const auto blocks =
       static_cast<double>(ceil_div(work.rows, shape.rows) * ceil_div(work.columns, shape.columns) * work.phases * splits);
@@ -59,9 +57,7 @@ double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits
   const double longest = std::ceil(static_cast<double>(work.stages) / splits);
   const double busy = per_multiprocessor * (stages * tile.busy + kBlock);
   const double waiting = std::ceil(per_multiprocessor / tile.resident) * (longest * tile.alone + kBlock);
-  // All taps of a few channels read about the same of the source: the L1 cache has it after the first ones.
-  const double source_rows = shape.rows * std::min(1.0, kReads / static_cast<double>(work.taps));
-  const double loads = blocks * stages * (source_rows + shape.columns) * stage_bytes_per_row / kBytesPerCycle;
+  const double loads = blocks * stages * (shape.rows + shape.columns) * stage_bytes_per_row / kBytesPerCycle;
   const double sums = 2.0 * sizeof(float) * shape.rows * shape.columns * blocks / kBytesPerCycle + kJoin;
   return std::max({busy, waiting, loads}) + (splits > 1 ? sums : 0);
 }
@@ -168,8 +164,7 @@ GatherWork work_of(const GatherShape& shape, const Grid& grid) {
           .columns = shape.out_c,
           .phases = grid.phases,
           .stages = most_taps * shape.groups(),
-          .all_stages = taps * shape.groups(),
-          .taps = most_taps};
+          .all_stages = taps * shape.groups()};
 }
 
 void require_countable(std::int64_t elements) {
@@ -252,8 +247,7 @@ WeightPlan<T>::WeightPlan(const Exec& exec, const Conv2d::Problem& p, WorkspaceP
   require_countable(std::int64_t{p.h + p.r} * (p.w + p.s) * p.c);  // more than from a pixel to that of any tap
   const bool packed = p.c % kChunk<T> != 0 || p.k % kChunk<T> != 0;
   const bool wgmma = by_wgmma<T>(tile, exec) && (!packed || tile != TileSize::best);
-  split_ = split_weight<T>(
-      tile, {.filters = p.k, .columns = columns_, .pixels = pixels, .channels = p.c, .packed = packed, .wgmma = wgmma});
+  split_ = split_weight<T>(tile, {.filters = p.k, .columns = columns_, .pixels = pixels, .packed = packed, .wgmma = wgmma});
   if (split_.splits == 1) return;
   const TileShape shape = shape_of(split_.tile);
   const std::int64_t tiles = ceil_div(p.k, shape.rows) * ceil_div(columns_, shape.columns);

@@ -7,8 +7,9 @@
 // reads what it has written, in whole 16-byte accesses.
 //
 // A kernel fills `stages` stages of shared memory in turn, each the two tiles for one `depth`, places by `Lines`. Before the
-// barrier that follows its waits for copies, it calls `before_barrier()`; after the last product `finish()`. Products that are
-// `asynchronous` (wgmma_tile.h) may still read the stages of the `in_flight` latest products after before_barrier().
+// barrier that follows its waits for copies, it calls `before_barrier<stored>()`, stored if ordinary stores fill stages; after
+// the last product `finish()`. Products that are `asynchronous` (wgmma_tile.h) may still read the stages of the `in_flight`
+// latest products after that.
 #pragma once
 
 #include "kernels/cuda/tiles.h"
@@ -52,6 +53,8 @@ class MmaTile {
   static constexpr int stages = groups == 1 ? 4 : 3, in_flight = 0;
   static constexpr bool asynchronous = false;
 
+  DEVICE static void after_stores() {}
+  template <bool stored>
   DEVICE void before_barrier() {}
   DEVICE void finish() {}
 
@@ -204,6 +207,8 @@ class FmaTile {
   static constexpr int stages = 4, in_flight = 0;
   static constexpr bool asynchronous = false;
 
+  DEVICE static void after_stores() {}
+  template <bool stored>
   DEVICE void before_barrier() {}
   DEVICE void finish() {}
 

@@ -73,16 +73,11 @@ DEVICE Chunk<T> load_unaligned(const T* from, int valid) {
   return chunk;
 }
 
-/// Whether the blocks of a multiprocessor read memory again soon.
-enum class Reuse : bool { none, soon };
-
 /// Copies the first `valid` elements of a chunk to shared memory, and zeros after them. Asynchronous if `vectors`, in which
 /// case the source is aligned and `valid` is 0 or the whole chunk.
-template <bool vectors, Reuse reuse = Reuse::none, class T>
+template <bool vectors, class T>
 DEVICE void copy_chunk(Shared<Chunk<T>> to, const T* from, int valid) {
-  if constexpr (vectors && reuse == Reuse::soon) {
-    cp_async_16_cached(to, from, valid > 0);
-  } else if constexpr (vectors) {
+  if constexpr (vectors) {
     cp_async_16(to, from, valid > 0);
   } else {
     to[0] = load_unaligned(from, valid);

@@ -67,6 +67,7 @@ struct WeightProduct {
     const int group = thread() / Tile::depth;
     for (int stage = group; stage < kStages; stage += kFillers) fill_places(stage, stages + stage * kStageChunks);
     const bool ones = fill_ones(args, first_column, stages);
+    Tile::after_stores();
     sync_block();
 
     Filters filters = filters_of(args, first_row, begin, end);
@@ -90,7 +91,7 @@ struct WeightProduct {
     const auto next = [](int stage) { return stage + kStageChunks < kStages * kStageChunks ? stage + kStageChunks : 0; };
     for (int step = 0; step < steps; ++step) {
       cp_async_wait<kAhead - 1>();
-      tile.before_barrier();
+      tile.template before_barrier<!vectors || Windows::in_registers>();
       sync_block();  // all threads' copies for this step are complete, and all have read the stage that is filled next
       if constexpr (asynchronous) tile.multiply(stages, stages + kWindowsAt, at);
       const bool loads = step + kAhead < steps;

@@ -50,11 +50,10 @@ inline double joining_cycles(const TileShape& shape, double tiles, int splits) {
   return levels * kLevel + reads * bytes / kBlockBytes + 2 * bytes * tiles * splits / kBytes;
 }
 
-/// A product: filters x columns, of `channels` per tap. `packed`: its chunks are read element by element. `wgmma`: by
+/// A product: filters x columns. `packed`: its chunks are read element by element. `wgmma`: by
 /// which tiles.
 struct WeightWork {
   std::int64_t filters, columns, pixels;
-  int channels;
   bool packed;
   bool wgmma;
 };
@@ -73,8 +72,7 @@ inline double weight_cycles(const WeightWork& work, const WeightTileCost& tile, 
   };
   const std::int64_t most = ceil_div(blocks, kMultiprocessors);  // per multiprocessor
   const double busy = static_cast<double>(most / tile.resident) * wave(tile.resident) + wave(most % tile.resident);
-  // The taps of a tile read about the same pixels: those of x are in the L1 cache after the first.
-  const double pixel_bytes = static_cast<double>(bytes) * (shape.rows + std::min(shape.columns, work.channels));
+  const double pixel_bytes = static_cast<double>(bytes) * (shape.rows + shape.columns);
   const double loads = static_cast<double>(blocks) * split.stages * tile.depth * pixel_bytes / kBytes;
   return std::max(busy, loads) + joining_cycles(shape, static_cast<double>(tiles), split.splits);
 }

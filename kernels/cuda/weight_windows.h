@@ -116,8 +116,7 @@ class AlignedWindows {
     for (int i = 0; i < Passes::kCount; ++i) {
       const bool inside = static_cast<unsigned>(places[i].row + first_.row) < static_cast<unsigned>(height_) &&
                           static_cast<unsigned>(places[i].column + first_.column) < static_cast<unsigned>(args.w);
-      copy_chunk<true, Reuse::soon>(mine + i * Passes::kPass, pixels_behind(args, origin_, places[i].pixel),
-                                    inside ? kChunk<T> : 0);
+      copy_chunk<true>(mine + i * Passes::kPass, pixels_behind(args, origin_, places[i].pixel), inside ? kChunk<T> : 0);
     }
   }
   DEVICE void store(Shared<Chunk<T>> /*to*/) const {}

@@ -47,8 +47,12 @@ class WgmmaTile {
   static constexpr int stages = rows * columns == 128 * 128 ? 3 : 4, in_flight = rows * columns == 128 * 128 ? 0 : 1;
   static constexpr int min_blocks = rows * columns == 64 * 64 ? 3 : 2;
 
+  /// After ordinary stores to shared memory that products read, before the barrier. Copies by cp.async need none: their wait
+  /// and the barrier are enough, as in CUTLASS's own kernels of this kind. A fence would wait for all copies in flight.
+  DEVICE static void after_stores() { fence_async_proxy(); }
+  template <bool stored>
   DEVICE void before_barrier() {
-    fence_async_proxy();
+    if constexpr (stored) after_stores();
     wgmma_wait<in_flight>();
   }
 

@@ -89,6 +89,7 @@ void SharedMemory::land_copy(int thread, SharedAddress to, const void* from, std
   for (std::uint32_t at = to.at; at < to.at + bytes; at += kCell) {
     Cell& cell = cells_[at / kCell];
     cell.copy_site = 0;
+    cell.copied = true;
     cell.write = {time_[warp_of(thread)], static_cast<std::uint16_t>(thread), site};
     cell.fences = fences_[static_cast<std::size_t>(thread)];
   }
@@ -138,6 +139,7 @@ void SharedMemory::note_write(int thread, std::uint32_t at, std::uint32_t bytes,
       if (earlier.time != 0 && !ordered(thread, earlier)) return report_race(thread, "write", site, earlier);
     }
     cell.write = now;
+    cell.copied = false;
     cell.fences = fences_[static_cast<std::size_t>(thread)];
     cell.reads = {};
   }
@@ -166,7 +168,7 @@ std::uint16_t SharedMemory::begin_product(int thread, std::uint32_t at, std::uin
       find(fmt::format("read at {} of shared memory that was never written", name_of(site)));
     } else if (!ordered(thread, cell.write)) {
       report_race(thread, "read", site, cell.write);
-    } else if (!fenced(thread, cell)) {
+    } else if (!cell.copied && !fenced(thread, cell)) {
       find(fmt::format("wgmma at {} reads what was written at {}: no fence_async_proxy between it and the barrier",
                        name_of(site), name_of(sites_[cell.write.site])));
     } else {

@@ -7,9 +7,9 @@
 //   v = w: the warp has passed a barrier since, so t < time[w]                 (or it is the same thread)
 //   v != w: v has passed a barrier of the block since, so t < block_time[v]
 //
-// A wgmma reads its operands from when it is issued until its warp has waited for it, by the asynchronous proxy: a write by a
-// thread is visible to it only if that thread has called fence_async_proxy() between the write and the barrier that orders
-// them.
+// A wgmma reads its operands from when it is issued until its warp has waited for it, by the asynchronous proxy: a store is
+// visible to it only if its thread has called fence_async_proxy() between the store and the barrier that orders them; a copy
+// that has landed is visible after the barrier.
 #pragma once
 
 #include <array>
@@ -74,6 +74,7 @@ class SharedMemory {
     Access write;
     std::array<Access, 2> reads;     // by different threads; of three unordered readers, one may be forgotten
     std::uint32_t fences = 0;        // of the writer before it wrote
+    bool copied = false;             // written by a copy that has landed
     std::uint16_t copy_site = 0;     // not 0: a copy to it has not landed
     std::uint16_t products = 0;      // in flight that read it
     std::uint16_t product_site = 0;  // of the last of them

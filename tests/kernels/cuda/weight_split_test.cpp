@@ -7,12 +7,7 @@ namespace apam::kernels::cuda {
 namespace {
 
 WeightWork convolution(int k, int c, int taps, std::int64_t pixels, bool wgmma = false) {
-  return {.filters = k,
-          .columns = round_up(std::int64_t{taps} * c, 8),
-          .pixels = pixels,
-          .channels = c,
-          .packed = c % 8 != 0,
-          .wgmma = wgmma};
+  return {.filters = k, .columns = round_up(std::int64_t{taps} * c, 8), .pixels = pixels, .packed = c % 8 != 0, .wgmma = wgmma};
 }
 
 constexpr int depth_of(TileSize size) { return size == TileSize::t128x128 ? 32 : 64; }

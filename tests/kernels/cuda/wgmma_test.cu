@@ -189,7 +189,7 @@ struct Tiles {
     }
     Tile tile;
     for (int step = 0; step < 3; ++step) {
-      tile.before_barrier();
+      tile.template before_barrier<true>();
       sync_block();
       tile.multiply(a, b, step % 2 * kStage);
     }

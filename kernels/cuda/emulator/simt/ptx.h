@@ -20,10 +20,6 @@ template <class T>
 void cp_async_16(Shared<T> to, const void* from, bool valid, emulator::Site site = emulator::Site::current()) {
   emulator::current_block().copy(to.address(), from, 16, valid ? 16 : 0, site);
 }
-template <class T>
-void cp_async_16_cached(Shared<T> to, const void* from, bool valid, emulator::Site site = emulator::Site::current()) {
-  cp_async_16(to, from, valid, site);
-}
 inline void cp_async_commit() { emulator::current_block().commit_copies(); }
 template <int groups_left>
 void cp_async_wait() {

@@ -36,11 +36,6 @@ template <class T>
 DEVICE void cp_async_16(Shared<T> to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to.address()), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
-/// The same through the L1 cache, for memory that the blocks of a multiprocessor read again soon.
-template <class T>
-DEVICE void cp_async_16_cached(Shared<T> to, const void* from, bool valid) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to.address()), "l"(from), "r"(valid ? 16 : 0) : "memory");
-}
 /// The copies since the last commit become a group, which may be empty.
 DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most `groups_left` groups of this thread, the latest, are not complete.

@@ -1,8 +1,8 @@
 // Products of a warpgroup (sm_90a only): asynchronous, with both operands in shared memory. Host twins: emulator/simt/wgmma.h.
 //
 // A warpgroup is 4 warps, the first of which has a number divisible by 4; all of its threads call a function with the same
-// arguments. Operands are read by the asynchronous proxy: what cp.async or a store has written is seen only after the thread
-// that wrote it has called fence_async_proxy(), and after a barrier.
+// arguments. Operands are read by the asynchronous proxy: what a store has written is seen only after the thread that wrote it
+// has called fence_async_proxy(), and after a barrier. What cp.async has written is seen after the wait for it, and a barrier.
 #pragma once
 
 #include <cuda_runtime.h>
