@@ -14,7 +14,7 @@
 // channels. Where fewer chunks are left, the rest of a stage is zeros, and its products are skipped. cp.async loads kAhead
 // stages ahead. Taps outside the image are filled with zeros. Without aligned chunks (channels or filters are not a multiple of
 // 8 in bfloat16, 4 in float32), both operands are read element by element. Images with fewer channels than a chunk, those of
-// the first layer, are packed: chunks go on into the next tap.
+// the first layer, are packed: chunks continue in the next tap.
 //
 // If there are few tiles, the depth of each is split among `splits` blocks (tile_sums.h).
 //
@@ -157,13 +157,13 @@ struct GatherProduct {
   static constexpr int kDepthPitch = Lines::template pitch<kColumnChunks, Tile::depth>;
   static_assert(!kByDepth || (kDepthPasses * kDepthsPerPass == Tile::depth && kDepthsPerPass % 8 == 0));
 
-  static constexpr int kNoPixel = -(1 << 29);  // above any image, whatever the tap
+  static constexpr int kNoPixel = -(1 << 29);  // above any image, for every tap
 
   /// For one of the rows that a thread loads: its first tap.
   struct SourceRow {
     const T* image;
     int h, w;  // kNoPixel if there is no such pixel
-    int at;    // of the thread's chunk there, from the begin of the image, which it may lie before; in elements
+    int at;    // elements from the begin of the image to the thread's chunk there; negative above the image
   };
 
   /// The place of a stage in the depth, the same for all threads. Offsets are elements, from the first stage.

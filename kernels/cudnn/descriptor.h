@@ -22,7 +22,6 @@ constexpr cudnnBackendAttributeType_t tag(T) = delete;
 constexpr cudnnBackendAttributeType_t tag(std::int64_t) { return CUDNN_TYPE_INT64; }
 constexpr cudnnBackendAttributeType_t tag(std::int32_t) { return CUDNN_TYPE_INT32; }
 constexpr cudnnBackendAttributeType_t tag(float) { return CUDNN_TYPE_FLOAT; }
-constexpr cudnnBackendAttributeType_t tag(double) { return CUDNN_TYPE_DOUBLE; }
 constexpr cudnnBackendAttributeType_t tag(bool) { return CUDNN_TYPE_BOOLEAN; }
 constexpr cudnnBackendAttributeType_t tag(char) { return CUDNN_TYPE_CHAR; }
 constexpr cudnnBackendAttributeType_t tag(Handle) { return CUDNN_TYPE_BACKEND_DESCRIPTOR; }

@@ -1,7 +1,6 @@
 #include "kernels/cudnn/graph.h"
 
 #include <array>
-#include <limits>
 
 namespace apam::kernels::cudnn {
 namespace {
@@ -90,11 +89,7 @@ void Graph::convolution(Conv2d::Pass pass, const Conv2d::Problem& p, Tensor x, T
 
 Handle Graph::function(cudnnPointwiseMode_t mode) {
   Descriptor& function = add(CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "element-wise function");
-  function.set(CUDNN_ATTR_POINTWISE_MODE, mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
-  if (mode == CUDNN_POINTWISE_RELU_FWD) {  // else infinity would become the largest float
-    function.set(CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, std::numeric_limits<double>::infinity());
-  }
-  return function.finalize().get();
+  return function.set(CUDNN_ATTR_POINTWISE_MODE, mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT).finalize().get();
 }
 
 void Graph::pointwise(cudnnPointwiseMode_t mode, Tensor a, Tensor result) { pointwise(mode, a, nullptr, result); }

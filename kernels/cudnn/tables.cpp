@@ -53,9 +53,11 @@ concept Offered = requires(const typename Op::Problem& problem, typename Op::Pas
 
 bool supports(const Conv2d::Problem& problem, Conv2d::Pass pass) { return has_plans<Conv2d>(problem, pass); }
 
-// The unbiased variance of one row is a case that cuDNN does not define.
+// The unbiased variance of one row is a case that cuDNN does not define. Its ReLU turns infinity into the largest float32,
+// which a sum with a residual can be (in bfloat16 it is infinity again).
 bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass pass) {
-  return problem.rows > 1 && has_plans<BatchNorm>(problem, pass);
+  const bool bounded = pass == BatchNorm::Pass::forward_training && problem.residual && problem.type == DType::float32;
+  return problem.rows > 1 && !bounded && has_plans<BatchNorm>(problem, pass);
 }
 
 }  // namespace cudnn

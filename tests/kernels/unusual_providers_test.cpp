@@ -1,5 +1,5 @@
 // Providers that `auto` must live with: one that supports a problem and refuses when its kernel is made, and one that is only
-// for those who name it. This program has a table of its own, which replaces kernels/implementations.cpp.
+// used if --kernels names it. This program has a table of its own, which replaces kernels/implementations.cpp.
 #include <gtest/gtest.h>
 
 #include <algorithm>

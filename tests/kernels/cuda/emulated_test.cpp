@@ -131,7 +131,7 @@ Conv2d::Problem problem_for_splits() { return {.n = 11, .h = 31, .w = 30, .c = 8
 TEST(WeightGradient, is_right_with_splits_in_two_levels) {
   Conv2d::Problem problem = problem_for_splits();
   problem.type = DType::bfloat16;
-  const WeightWork work{problem.k, problem.c, std::int64_t{problem.n} * problem.h * problem.w, problem.c, false, false};
+  const WeightWork work{problem.k, problem.c, std::int64_t{problem.n} * problem.h * problem.w, false, false};
   const WeightSplit split = split_weight<BFloat16>(TileSize::best, work);
   ASSERT_GT(PartGroups::of(split.splits).groups(), 1);
   ASSERT_NE(split.stages * 64 % (problem.h * problem.w), 0);
