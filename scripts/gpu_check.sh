@@ -217,7 +217,7 @@ part_pytorch_compiled() {
   if dry; then echo "compiled steps run on a GPU only"; return "$skipped"; fi
   for configuration in "${configurations[@]}"; do
     read -r net batch classes <<<"$configuration"
-    pytorch max-autotune bf16 90 "$net" "$classes" "$batch" || code=$?
+    pytorch max-autotune bf16 170 "$net" "$classes" "$batch" || code=$?
   done
   return "$code"
 }
