@@ -14,10 +14,21 @@
 #include "kernels/comparison.h"
 #include "kernels/ops/kernel.h"
 #include "kernels/ops/sample_inputs.h"
+#include "kernels/providers.h"
 #include "kernels/tuning_cache.h"
 
 namespace apam::kernels {
 namespace {
+
+/// The GPU of an Exec and the version of cuDNN that is loaded, on which timings, plans and refusals depend. Empty on a CPU.
+std::string platform_of(const Exec& exec) {
+  if (exec.device().kind != DeviceKind::cuda) return {};
+  const auto names = gpu_names();
+  const auto index = static_cast<std::size_t>(exec.device().index);
+  const std::string library = cudnn::status();  // "9.19.0, PATH", or why there is none
+  return fmt::format("-{}-cudnn-{}", index < names.size() ? names[index] : "GPU",
+                     library.substr(0, library.find_first_of(",:")));
+}
 
 /// The tuning cache of an Exec, opened when first needed.
 class LazyTuningCache {
@@ -26,7 +37,8 @@ class LazyTuningCache {
     auto& cache = exec.cache<LazyTuningCache>().cache_;
     if (!cache) {
       const ExecOptions& options = exec.options();
-      cache.emplace(options.tuning_cache, CachePatience{.limit = options.cache_patience, .give_up = options.give_up});
+      cache.emplace(options.tuning_cache, CachePatience{.limit = options.cache_patience, .give_up = options.give_up},
+                    platform_of(exec));
     }
     return *cache;
   }
@@ -180,8 +192,13 @@ class Choice {
     const auto run = [&](std::size_t i) {
       gpu ? graphs[i].replay(scratch.stream()) : samples.run(scratch, *kernels[i], pass_);
     };
-    const Comparison result = compare(made.size(), gpu ? clock_of(scratch.stream()) : exec_.options().clock, run,
-                                      gpu ? kRulesOnGpu : ComparisonRules{});
+    const RunClock clock = gpu ? clock_of(scratch.stream()) : exec_.options().clock;
+    Comparison result;
+    if (made.size() > 1) {
+      result = compare(made.size(), clock, run, gpu ? kRulesOnGpu : ComparisonRules{});
+    } else {
+      result.times.push_back({clock([&] { run(0); }).wall, 0});  // nothing to compare with
+    }
     decision.provider = made[result.winner]->provider;
     decision.plan = plan(scratch, decision.provider);
     decision.measured.doubtful = result.doubtful;

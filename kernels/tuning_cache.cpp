@@ -62,11 +62,13 @@ std::string cpu_model() {
   return "unknown CPU";
 }
 
-TuningCache::TuningCache(const std::filesystem::path& folder, CachePatience patience) : patience_(std::move(patience)) {
+TuningCache::TuningCache(const std::filesystem::path& folder, CachePatience patience, const std::string& platform)
+    : patience_(std::move(patience)) {
   if (!patience_.report) patience_.report = [](const std::string& line) { std::cerr << line << std::endl; };
   if (folder.empty()) return;
   const char* isa = std::getenv("APAM_ISA");
-  file_ = folder / fmt::format("kernels-{}-{}{}.json", kFingerprint, plain(cpu_model()), plain(isa == nullptr ? "" : isa));
+  file_ = folder / fmt::format("kernels-{}-{}{}{}.json", kFingerprint, plain(cpu_model()), plain(isa == nullptr ? "" : isa),
+                               plain(platform));
 }
 
 std::optional<KernelDecision> TuningCache::find(const std::string& key) const {

@@ -42,7 +42,8 @@ class TuningCache {
     int lock_ = -1;
   };
 
-  explicit TuningCache(const std::filesystem::path& folder, CachePatience patience = {});
+  /// `platform`: what timings depend on besides the build and the CPU, part of the file's name.
+  explicit TuningCache(const std::filesystem::path& folder, CachePatience patience = {}, const std::string& platform = {});
 
   /// The decision for `key`, or nothing if there is none or it is malformed.
   std::optional<KernelDecision> find(const std::string& key) const;

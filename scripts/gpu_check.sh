@@ -89,7 +89,7 @@ gpu_tests() {
     code=${PIPESTATUS[0]}
   if (( code != 0 )) && grep -q 'cuda: ' "$log"; then where_memory_is_misused "$1" "$2"; fi
   if grep -q ' 0 tests from' "$log"; then echo "no test is named $2"; code=1; fi
-  if (( code == 0 )) && grep -q '\[  SKIPPED \]\|no GPU' "$log"; then code=$skipped; fi
+  if (( code == 0 )) && ! grep -q '\[       OK \]' "$log"; then code=$skipped; fi
   rm -f "$log"
   return "$code"
 }
@@ -103,7 +103,7 @@ wait_for() {
   for index in "${!pids[@]}"; do
     wait "${pids[$index]}"
     one=$?
-    if (( one == 0 )) && grep -q '\[  SKIPPED \]' "$logs/${names[$index]}"; then one=$skipped; fi
+    if (( one == 0 )) && ! grep -q '\[       OK \]' "$logs/${names[$index]}"; then one=$skipped; fi
     echo "${names[$index]}: exit code $one$( (( one != 124 )) || echo ", out of time")"
     if (( one != 0 && (code == 0 || code == skipped) )); then code=$one; fi
     if (( one != 0 && one != skipped )); then

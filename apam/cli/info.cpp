@@ -99,7 +99,7 @@ Json kernels_of_a_step(const training::InfoOptions& options, Exec& exec) {
     Json entry{{"op", kernel.op}, {"problem", kernel.problem}, {"pass", kernel.pass}, {"provider", kernel.provider}};
     entry["milliseconds"] = entry["spread"] = Json::object();
     for (const ProviderTime& time : kernel.measured.times) {
-      entry["milliseconds"][time.provider] = time.milliseconds;
+      entry["milliseconds"][time.provider] = time.milliseconds < kRefusedMilliseconds ? Json(time.milliseconds) : Json();
       entry["spread"][time.provider] = time.spread;
     }
     const bool compared = !kernel.measured.times.empty();
@@ -122,6 +122,10 @@ std::string text_of_timings(const Json& kernel) {
   if (kernel["milliseconds"].empty()) return "";
   std::string text;
   for (const auto& [provider, time] : kernel["milliseconds"].items()) {
+    if (time.is_null()) {
+      text += fmt::format("  {} refused", provider);
+      continue;
+    }
     text +=
         fmt::format("  {} {:.3f} ms ~{:.0f} %", provider, time.get<double>(), 100 * kernel["spread"][provider].get<double>());
   }

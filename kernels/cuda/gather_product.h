@@ -68,7 +68,7 @@ constexpr PhaseDimension phase_dimension(bool backward, int phase, int out_size,
 struct Moves {
   int tap, row, taps;
 
-  /// `group`: from 4 chunks of channels to the next 4.
+  /// `group`: from the chunks of a stage to those after them.
   static constexpr Moves of(const PhaseDimension& down, const PhaseDimension& across, int per_row, int per_tap, int group) {
     return {per_tap, per_row - per_tap * across.taps, group - per_row * down.taps};
   }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/gather_product.h"
@@ -28,37 +29,27 @@ struct GatherWork {
   std::int64_t all_stages;  // of all phases
 };
 
-/// What a tile costs on a multiprocessor of sm_90, in its cycles per stage: when its blocks keep it busy (instructions issued,
-/// four per cycle), and when a block has it for itself (about 3.3 cycles per instruction).
-struct TileCost {
-  TileSize size;
-  double busy, alone;
-  int resident;  // blocks
-};
+/// Of many blocks, four instructions are issued per cycle; of one, an instruction takes about 3.3 cycles.
 template <class T>
-constexpr std::initializer_list<TileCost> kTileCosts = {
-    {TileSize::t128x128, 290, 480, 2}, {TileSize::t128x64, 165, 540, 3}, {TileSize::t64x64, 121, 400, 4}};
+constexpr TileCost kTileCosts[] = {
+    {TileSize::t128x128, 32, 480, 290, 2}, {TileSize::t128x64, 32, 540, 165, 3}, {TileSize::t64x64, 32, 400, 121, 4}};
 template <>
-constexpr std::initializer_list<TileCost> kTileCosts<float> = {{TileSize::t64x64, 560, 1500, 3}};
-/// By wgmma, stages are twice as deep, and shared memory is the limit: 128 bytes per cycle, for copies and products.
-constexpr std::initializer_list<TileCost> kWgmmaCosts = {
-    {TileSize::w128x128, 640, 900, 2}, {TileSize::w128x64, 450, 600, 2}, {TileSize::w64x64, 256, 500, 3}};
+constexpr TileCost kTileCosts<float>[] = {{TileSize::t64x64, 16, 1500, 560, 3}};
 
 /// Estimated cycles of a product. Blocks of different phases count as equal.
-double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits, int stage_bytes_per_row) {
-  constexpr double kBytesPerCycle = 2800;  // of the L2 cache
-  constexpr double kBlock = 1500;          // begin and end of a block
-  constexpr double kJoin = 3000;           // counters and fences of a split sum
+double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits, std::size_t element_bytes) {
+  constexpr double kJoin = 3000;  // counters and fences of a split sum
   const TileShape shape = shape_of(tile.size);
   const auto blocks =
       static_cast<double>(ceil_div(work.rows, shape.rows) * ceil_div(work.columns, shape.columns) * work.phases * splits);
   const double per_multiprocessor = std::ceil(blocks / kMultiprocessors);
   const double stages = static_cast<double>(work.all_stages) / static_cast<double>(work.phases * splits);
   const double longest = std::ceil(static_cast<double>(work.stages) / splits);
-  const double busy = per_multiprocessor * (stages * tile.busy + kBlock);
-  const double waiting = std::ceil(per_multiprocessor / tile.resident) * (longest * tile.alone + kBlock);
-  const double loads = blocks * stages * (shape.rows + shape.columns) * stage_bytes_per_row / kBytesPerCycle;
-  const double sums = 2.0 * sizeof(float) * shape.rows * shape.columns * blocks / kBytesPerCycle + kJoin;
+  const double busy = per_multiprocessor * (stages * tile.crowded + kBlockCycles);
+  const double waiting = std::ceil(per_multiprocessor / tile.resident) * (longest * tile.alone + kBlockCycles);
+  const double loads =
+      blocks * stages * (shape.rows + shape.columns) * static_cast<double>(tile.depth * element_bytes) / kL2BytesPerCycle;
+  const double sums = 2.0 * sizeof(float) * shape.rows * shape.columns * blocks / kL2BytesPerCycle + kJoin;
   return std::max({busy, waiting, loads}) + (splits > 1 ? sums : 0);
 }
 
@@ -69,10 +60,10 @@ Division divide(TileSize wanted, bool wgmma, const GatherWork& work) {
   constexpr std::int64_t kLeastStages = 4;  // per split
   Division best;
   double least = std::numeric_limits<double>::infinity();
-  for (const TileCost& tile : wgmma ? kWgmmaCosts : kTileCosts<T>) {
+  for (const TileCost& tile : wgmma ? std::span<const TileCost>(kWgmmaCosts) : std::span<const TileCost>(kTileCosts<T>)) {
     if (wanted != TileSize::best && wanted != tile.size && !std::is_same_v<T, float>) continue;
     for (int splits = 1; splits == 1 || (splits <= kMostSplits && work.stages >= splits * kLeastStages); ++splits) {
-      const double cycles = estimated_cycles(work, tile, splits, row_chunks(wgmma) * 16);
+      const double cycles = estimated_cycles(work, tile, splits, sizeof(T));
       if (cycles >= least) continue;
       least = cycles;
       best = {tile.size, splits};
@@ -145,15 +136,14 @@ GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk, boo
   return shape;
 }
 
-/// The phases of a gathered product, and the rows of the largest: images x down x across.
+/// The phases of a gathered product, and the rows of the largest.
 struct Grid {
-  int phases, down, across;
+  int phases;
   std::int64_t rows;
 };
 Grid grid_of(const GatherShape& shape) {
   const int step = shape.backward ? shape.stride : 1;
-  const auto down = static_cast<int>(ceil_div(shape.out_h, step)), across = static_cast<int>(ceil_div(shape.out_w, step));
-  return {step * step, down, across, std::int64_t{shape.images} * down * across};
+  return {step * step, std::int64_t{shape.images} * ceil_div(shape.out_h, step) * ceil_div(shape.out_w, step)};
 }
 
 GatherWork work_of(const GatherShape& shape, const Grid& grid) {
@@ -183,7 +173,7 @@ GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
   require_countable(std::max(pixels, std::int64_t{shape.h} * shape.w * shape.c));
   require_countable(static_cast<std::int64_t>(problem.w_size()));
-  require_countable(4 * std::int64_t{std::max(shape.h, shape.w)});  // kNowhere is outside
+  require_countable(4 * std::int64_t{std::max(shape.h, shape.w)});  // kNoPixel is outside
   if constexpr (!std::is_same_v<T, float>) rounded_ = workspace.add<T>(static_cast<std::int64_t>(problem.w_size()));
   const Grid grid = grid_of(shape);
   division_ = divide<T>(tile, wgmma, work_of(shape, grid));

@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/elements.h"
 #include "kernels/cuda/operands.h"
+#include "kernels/cuda/tile_shape.h"
 
 #include <simt/macros.h>
 #include <simt/shared.h>
@@ -30,7 +31,7 @@ struct RowTiling {
   /// `count`: channels per pack, each of `channel_bytes`. One block per multiprocessor of a large GPU (132), as long as that is
   /// up to `few` rows per thread; for more rows, two.
   static RowTiling of(int rows, int c, int count, int channel_bytes, int few) {
-    constexpr int kTileBytes = 64, kBlocks = 132;
+    constexpr int kTileBytes = 64, kBlocks = kMultiprocessors;
     constexpr int kMostChannels = 1 << 22;  // 512 rows of them are counted in 32 bits
     require<ShapeError>(c < kMostChannels, "batch_norm: {} channels, there may be at most {}", c, kMostChannels - 1);
     RowTiling tiling{rows, c, c / count, 0, 0};

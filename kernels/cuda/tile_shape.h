@@ -32,4 +32,20 @@ constexpr TileShape shape_of(TileSize size) {
 
 inline constexpr int kMultiprocessors = 132;  // of a large GPU; decisions depend on the problem only, so that results do
 
+// What estimates of cycles are made of, for a multiprocessor of sm_90.
+inline constexpr double kL2BytesPerCycle = 2800;  // of all multiprocessors
+inline constexpr double kBlockCycles = 1500;      // begin and end of a block
+
+/// A tile: cycles per stage of a block that has a multiprocessor for itself, and of each of many.
+struct TileCost {
+  TileSize size;
+  int depth;  ///< of a stage
+  double alone, crowded;
+  int resident;  ///< blocks
+};
+
+/// By wgmma, the limit is shared memory: 128 bytes per cycle, for copies and products.
+inline constexpr TileCost kWgmmaCosts[] = {
+    {TileSize::w128x128, 64, 900, 640, 2}, {TileSize::w128x64, 64, 600, 450, 2}, {TileSize::w64x64, 64, 500, 256, 3}};
+
 }  // namespace apam::kernels::cuda

@@ -19,35 +19,23 @@ struct WeightSplit {
   int splits = 1, stages = 1;  ///< stages per split; the last one may have fewer
 };
 
-/// A tile on a multiprocessor of sm_90: cycles per stage of a block that has it for itself, and of each of many.
-struct WeightTileCost {
-  TileSize size;
-  int depth;  ///< of a stage
-  double alone, crowded;
-  int resident;  ///< blocks
-};
 template <class T>
-inline constexpr WeightTileCost kWeightTileCosts[] = {{TileSize::t128x128, 32, 600, 450, 2},
-                                                      {TileSize::t128x64, 64, 620, 460, 2},
-                                                      {TileSize::t64x128, 64, 640, 480, 2},
-                                                      {TileSize::t64x64, 64, 370, 270, 2}};
+inline constexpr TileCost kWeightTileCosts[] = {{TileSize::t128x128, 32, 600, 450, 2},
+                                                {TileSize::t128x64, 64, 620, 460, 2},
+                                                {TileSize::t64x128, 64, 640, 480, 2},
+                                                {TileSize::t64x64, 64, 370, 270, 2}};
 template <>
-inline constexpr WeightTileCost kWeightTileCosts<float>[] = {{TileSize::t64x64, 16, 1500, 560, 3}};
-
-/// By wgmma; see kWgmmaCosts of products.cu.
-inline constexpr WeightTileCost kWgmmaWeightCosts[] = {
-    {TileSize::w128x128, 64, 900, 640, 2}, {TileSize::w128x64, 64, 600, 450, 2}, {TileSize::w64x64, 64, 500, 256, 3}};
+inline constexpr TileCost kWeightTileCosts<float>[] = {{TileSize::t64x64, 16, 1500, 560, 3}};
 
 /// Estimated cycles to add the sums of all splits (last_block.h).
 inline double joining_cycles(const TileShape& shape, double tiles, int splits) {
   constexpr double kLevel = 2500;     // counters and fences
-  constexpr double kBytes = 2800;     // per cycle, from and to the L2 cache
   constexpr double kBlockBytes = 45;  // that one block reads per cycle
   if (splits == 1) return 0;
   const PartGroups parts = PartGroups::of(splits);
   const double bytes = 4.0 * shape.rows * shape.columns;
   const int levels = parts.groups() == 1 ? 1 : 2, reads = parts.per_group + (levels == 1 ? 0 : parts.groups());
-  return levels * kLevel + reads * bytes / kBlockBytes + 2 * bytes * tiles * splits / kBytes;
+  return levels * kLevel + reads * bytes / kBlockBytes + 2 * bytes * tiles * splits / kL2BytesPerCycle;
 }
 
 /// A product: filters x columns. `packed`: its chunks are read element by element. `wgmma`: by
@@ -59,21 +47,19 @@ struct WeightWork {
 };
 
 /// Estimated cycles of a product whose elements have `bytes`.
-inline double weight_cycles(const WeightWork& work, const WeightTileCost& tile, const WeightSplit& split, std::size_t bytes) {
+inline double weight_cycles(const WeightWork& work, const TileCost& tile, const WeightSplit& split, std::size_t bytes) {
   constexpr double kPacked = 2.2;  // times as many instructions as with whole chunks
-  constexpr double kBytes = 2800;  // per cycle, from the L2 cache
-  constexpr double kBlock = 1500;  // begin and end of a block
   const TileShape shape = shape_of(tile.size);
   const std::int64_t tiles = ceil_div(work.filters, shape.rows) * ceil_div(work.columns, shape.columns);
   const std::int64_t blocks = tiles * split.splits;
   const auto wave = [&](std::int64_t resident) {
     const double stage = std::max(tile.alone, static_cast<double>(resident) * tile.crowded) * (work.packed ? kPacked : 1);
-    return resident == 0 ? 0 : stage * split.stages + kBlock;
+    return resident == 0 ? 0 : stage * split.stages + kBlockCycles;
   };
   const std::int64_t most = ceil_div(blocks, kMultiprocessors);  // per multiprocessor
   const double busy = static_cast<double>(most / tile.resident) * wave(tile.resident) + wave(most % tile.resident);
   const double pixel_bytes = static_cast<double>(bytes) * (shape.rows + shape.columns);
-  const double loads = static_cast<double>(blocks) * split.stages * tile.depth * pixel_bytes / kBytes;
+  const double loads = static_cast<double>(blocks) * split.stages * tile.depth * pixel_bytes / kL2BytesPerCycle;
   return std::max(busy, loads) + joining_cycles(shape, static_cast<double>(tiles), split.splits);
 }
 
@@ -86,8 +72,8 @@ WeightSplit split_weight(TileSize wanted, const WeightWork& work) {
   if (std::is_same_v<T, float>) wanted = TileSize::best;
   WeightSplit best;
   double least = std::numeric_limits<double>::infinity();
-  const std::span<const WeightTileCost> tiles = kWeightTileCosts<T>, by_wgmma = kWgmmaWeightCosts;
-  for (const WeightTileCost& tile : work.wgmma ? by_wgmma : tiles) {
+  const std::span<const TileCost> tiles = kWeightTileCosts<T>, by_wgmma = kWgmmaCosts;
+  for (const TileCost& tile : work.wgmma ? by_wgmma : tiles) {
     if (wanted != TileSize::best && wanted != tile.size) continue;
     const std::int64_t stages = ceil_div(work.pixels, tile.depth);
     for (std::int64_t most = 1; most <= std::min(stages, kMostSplits); ++most) {

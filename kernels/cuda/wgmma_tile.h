@@ -43,7 +43,8 @@ class WgmmaTile {
   static constexpr int run = 2;
   static constexpr Layout b_layout = of_b;
   static constexpr bool asynchronous = true;
-  // 64, 96 and 96 KiB of shared memory. With the largest tile, a second block keeps tensor cores busy at barriers.
+  // 64, 96 and 96 KiB of shared memory, and a little more for weight gradients. With the largest tile, a second block keeps
+  // tensor cores busy at barriers.
   static constexpr int stages = rows * columns == 128 * 128 ? 3 : 4, in_flight = rows * columns == 128 * 128 ? 0 : 1;
   static constexpr int min_blocks = rows * columns == 64 * 64 ? 3 : 2;
 

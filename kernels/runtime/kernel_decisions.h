@@ -28,7 +28,7 @@ struct Measurement {
   std::vector<ProviderTime> times;
   double load = 0;        ///< of the machine during the measurement: 1-minute average of getloadavg(3)
   std::string date;       ///< UTC, "2026-01-31T12:00:00Z"
-  bool doubtful = false;  ///< too busy a machine or too close a lead: the table's first provider with support was taken
+  bool doubtful = false;  ///< too busy a machine or too close a lead: the table's first provider whose kernel was made is taken
 
   friend bool operator==(const Measurement&, const Measurement&) = default;
 };

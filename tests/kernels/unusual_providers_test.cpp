@@ -13,6 +13,12 @@
 namespace apam::kernels {
 namespace {
 
+/// Calls of the refusing provider.
+int& refusals() {
+  static int count = 0;
+  return count;
+}
+
 /// A provider whose kernels are those of `reference`, unless it is "refusing".
 template <class Op>
 Implementation<Op> named(std::string_view provider) {
@@ -21,6 +27,7 @@ Implementation<Op> named(std::string_view provider) {
   implementation.only_named = provider == "slow to make";
   if (provider == "refusing") {
     implementation.make = [](Exec&, const typename Op::Problem&, typename Op::Pass) -> std::unique_ptr<typename Op::Kernel> {
+      ++refusals();
       fail<KernelError>("{}: the library has no plan", Op::name);
     };
   }
@@ -49,6 +56,7 @@ TEST(UnusualProviders, auto_leaves_out_what_refuses_and_what_must_be_named) {
 
 TEST(UnusualProviders, a_refusal_is_remembered) {
   const support::TemporaryFolder cache;
+  refusals() = 0;
   for (int process = 0; process < 2; ++process) {
     Exec exec({.tuning_cache = cache.path()});
     kernel<Relu>(exec, kProblem, Relu::Pass::forward);
@@ -60,6 +68,7 @@ TEST(UnusualProviders, a_refusal_is_remembered) {
   adopting.adopt(KernelDecisions::from_text(first.decisions().to_text()));
   kernel<Relu>(adopting, kProblem, Relu::Pass::forward);
   EXPECT_EQ(adopting.decisions(), first.decisions());
+  EXPECT_EQ(refusals(), 1) << "the first Exec asks, the others know";
 }
 
 TEST(UnusualProviders, are_used_if_they_are_named) {

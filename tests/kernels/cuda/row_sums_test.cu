@@ -7,7 +7,7 @@ namespace apam::kernels::cuda {
 namespace {
 
 TEST(RowTiling, covers_all_rows_and_channels_with_few_blocks) {
-  for (const int few : {1, 20}) {
+  for (const int few : {4, 10}) {
     for (const int count : {1, 4}) {
       for (const int c : {4, 8, 32, 36, 64, 80, 128, 512, 2052}) {
         for (const int rows : {1, 63, 64, 65, 1280, 5120, 20480, 81920, 81921, 524288}) {
@@ -18,7 +18,7 @@ TEST(RowTiling, covers_all_rows_and_channels_with_few_blocks) {
           EXPECT_GE((tiling.channel_blocks() << tiling.lane_bits) * count, c);
           EXPECT_LE(count << tiling.lane_bits, 32) << "channels of a block, in bfloat16";
           EXPECT_EQ(tiling.rows_per_block % (kRowThreads >> tiling.lane_bits), 0);
-          EXPECT_LE(tiling.row_blocks() * tiling.channel_blocks(), 2 * 132 + tiling.channel_blocks());
+          EXPECT_LE(tiling.row_blocks() * tiling.channel_blocks(), 2 * kMultiprocessors + tiling.channel_blocks());
         }
       }
     }

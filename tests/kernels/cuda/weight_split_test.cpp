@@ -28,12 +28,15 @@ TEST(WeightSplit, covers_all_pixels_and_leaves_no_split_empty) {
 }
 
 TEST(WeightSplit, has_blocks_for_most_multiprocessors_where_there_is_work_for_them) {
-  for (const WeightWork& work : {convolution(64, 64, 9, 81920), convolution(128, 128, 9, 20480), convolution(256, 256, 9, 5120),
-                                 convolution(512, 512, 9, 1280), convolution(512, 512, 9, 8192)}) {
-    const WeightSplit split = split_weight<BFloat16>(TileSize::best, work);
-    const TileShape shape = shape_of(split.tile);
-    const std::int64_t blocks = ceil_div(work.filters, shape.rows) * ceil_div(work.columns, shape.columns) * split.splits;
-    EXPECT_GE(blocks, kMultiprocessors / 2) << work.filters << " filters, " << work.pixels << " pixels";
+  for (const bool wgmma : {false, true}) {
+    for (const WeightWork& work :
+         {convolution(64, 64, 9, 81920, wgmma), convolution(128, 128, 9, 20480, wgmma), convolution(256, 256, 9, 5120, wgmma),
+          convolution(512, 512, 9, 1280, wgmma), convolution(512, 512, 9, 8192, wgmma)}) {
+      const WeightSplit split = split_weight<BFloat16>(TileSize::best, work);
+      const TileShape shape = shape_of(split.tile);
+      const std::int64_t blocks = ceil_div(work.filters, shape.rows) * ceil_div(work.columns, shape.columns) * split.splits;
+      EXPECT_GE(blocks, kMultiprocessors / 2) << work.filters << " filters, " << work.pixels << " pixels";
+    }
   }
 }
 
