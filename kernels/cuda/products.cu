@@ -30,11 +30,16 @@ struct GatherWork {
 };
 
 /// Of many blocks, four instructions are issued per cycle; of one, an instruction takes about 3.3 cycles.
-template <class T>
-constexpr TileCost kTileCosts[] = {
+constexpr TileCost kMmaCosts[] = {
     {TileSize::t128x128, 32, 480, 290, 2}, {TileSize::t128x64, 32, 540, 165, 3}, {TileSize::t64x64, 32, 400, 121, 4}};
-template <>
-constexpr TileCost kTileCosts<float>[] = {{TileSize::t64x64, 16, 1500, 560, 3}};
+constexpr TileCost kFmaCosts[] = {{TileSize::t64x64, 16, 1500, 560, 3}};
+
+/// The tiles that a product may have.
+template <class T>
+std::span<const TileCost> tile_costs(bool wgmma) {
+  if (std::is_same_v<T, float>) return kFmaCosts;
+  return wgmma ? std::span<const TileCost>(kWgmmaCosts) : kMmaCosts;
+}
 
 /// Estimated cycles of a product. Blocks of different phases count as equal.
 double estimated_cycles(const GatherWork& work, const TileCost& tile, int splits, std::size_t element_bytes) {
@@ -60,7 +65,7 @@ Division divide(TileSize wanted, bool wgmma, const GatherWork& work) {
   constexpr std::int64_t kLeastStages = 4;  // per split
   Division best;
   double least = std::numeric_limits<double>::infinity();
-  for (const TileCost& tile : wgmma ? std::span<const TileCost>(kWgmmaCosts) : std::span<const TileCost>(kTileCosts<T>)) {
+  for (const TileCost& tile : tile_costs<T>(wgmma)) {
     if (wanted != TileSize::best && wanted != tile.size && !std::is_same_v<T, float>) continue;
     for (int splits = 1; splits == 1 || (splits <= kMostSplits && work.stages >= splits * kLeastStages); ++splits) {
       const double cycles = estimated_cycles(work, tile, splits, sizeof(T));
