@@ -55,6 +55,16 @@ TEST(TuningCache, makes_its_folder) {
   EXPECT_TRUE(find(folder.path() / "deep" / "er", "a"));
 }
 
+TEST(TuningCache, keeps_platforms_apart) {
+  const support::TemporaryFolder folder;
+  TuningCache cache(folder.path(), {}, "-NVIDIA H200-cudnn-9.19.0");
+  cache.store(cache.take_turn(), "a", native(1));
+  EXPECT_TRUE(cache.find("a"));
+  EXPECT_TRUE(TuningCache(folder.path(), {}, "-NVIDIA H200-cudnn-9.19.0").find("a"));
+  EXPECT_FALSE(TuningCache(folder.path(), {}, "-NVIDIA H200-cudnn-9.20.0").find("a"));
+  EXPECT_FALSE(find(folder.path(), "a"));
+}
+
 TEST(TuningCache, keeps_instruction_sets_apart) {
   const support::TemporaryFolder folder;
   store(folder.path(), "a", native(1));
