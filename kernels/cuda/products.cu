@@ -164,7 +164,7 @@ GatherWork work_of(const GatherShape& shape, const Grid& grid) {
 
 void require_countable(std::int64_t elements) {
   require<ShapeError>(elements < std::int64_t{1} << 31U,
-                      "cuda: conv2d: {} pixels, weights or elements of an image, at most 2^31 - 1", elements);
+                      "cuda: conv2d: {} pixels, weights or elements of an image, at most 2147483647", elements);
 }
 
 }  // namespace
@@ -178,7 +178,9 @@ GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
   require_countable(std::max(pixels, std::int64_t{shape.h} * shape.w * shape.c));
   require_countable(static_cast<std::int64_t>(problem.w_size()));
-  require_countable(4 * std::int64_t{std::max(shape.h, shape.w)});  // kNoPixel is outside
+  constexpr int kMostLines = 1 << 29;  // kNoPixel is outside
+  const int lines = std::max(shape.h, shape.w);
+  require<ShapeError>(lines < kMostLines, "cuda: conv2d: an image of {} rows or columns, at most {}", lines, kMostLines - 1);
   if constexpr (!std::is_same_v<T, float>) rounded_ = workspace.add<T>(static_cast<std::int64_t>(problem.w_size()));
   const Grid grid = grid_of(shape);
   division_ = divide<T>(tile, wgmma, work_of(shape, grid));

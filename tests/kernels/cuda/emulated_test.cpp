@@ -9,6 +9,7 @@
 #include "tests/cases/cases.h"
 #include "tests/support/extremes.h"
 #include "tests/support/operation_types.h"
+#include "tests/support/throws.h"
 
 namespace apam::kernels::cuda {
 namespace {
@@ -96,6 +97,14 @@ std::vector<Conv2d::Problem> problems_for_tiles() {
           {.n = 2, .h = 6, .w = 6, .c = 80, .k = 80, .r = 3, .s = 3, .padding = 1},                // splits begin between taps
           {.n = 1, .h = 12, .w = 11, .c = 16, .k = 8, .r = 5, .s = 6, .stride = 5, .padding = 2},  // 25 phases
           {.n = 3, .h = 18, .w = 16, .c = 8, .k = 8, .r = 1, .s = 3, .padding = 1}};               // several splits
+}
+
+TEST(Convolution, refuses_images_whose_lines_it_cannot_count) {
+  Exec exec;
+  const Conv2d::Problem problem{.n = 1, .h = 1 << 29, .w = 1, .c = 1, .k = 1, .r = 1, .s = 1};
+  EXPECT_TRUE(support::throws<ShapeError>({"536870912 rows or columns", "at most 536870911"}, [&] {
+    make_with_tile(exec, problem, Conv2d::Pass::forward, TileSize::best, Target());
+  }));
 }
 
 class EachTile : public testing::TestWithParam<TileSize> {};
