@@ -1,4 +1,5 @@
-// Optimizer steps in one pass. Per element, with g' = g + weight_decay * w, for one gradient after the other:
+// Optimizer steps in one pass. Per element, with g' = g + weight_decay * w, or g without weight decay, for one gradient after
+// the other:
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
@@ -33,7 +34,7 @@ struct Element {
 
 template <Rule rule>
 DEVICE void update(Element& e, float g, float rate, const OptimizerStep::Scalars& s) {
-  const float gradient = g + s.weight_decay * e.w;
+  const float gradient = s.weight_decay == 0.0F ? g : g + s.weight_decay * e.w;
   if constexpr (rule == Rule::sgd) {
     e.w -= rate * gradient;
     return;

@@ -1,5 +1,5 @@
 // Optimizer steps over flat vectors, in one fused pass. Per element, in this order, for one gradient after the other:
-//   g' = g + weight_decay * w
+//   g' = g + weight_decay * w;  g without weight decay, for any w
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)

@@ -1,4 +1,4 @@
-// One step, element by element, with g' = g + weight_decay * w:
+// One step, element by element, with g' = g + weight_decay * w, or g without weight decay:
 //   sgd:      w -= rate * g'
 //   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
 //   amsgrad:  m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)
@@ -30,7 +30,7 @@ void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalar
                     const Moments<T>& moments) {
   const OptimizerStep::Decay beta1 = scalars.beta1, beta2 = scalars.beta2;
   for (std::int64_t e = 0; e < p.size; ++e) {
-    const double gradient = g[e] + double(scalars.weight_decay) * w[e];
+    const double gradient = scalars.weight_decay == 0 ? g[e] : g[e] + double(scalars.weight_decay) * w[e];
     if (p.rule == OptimizerStep::Rule::sgd) {
       w[e] = static_cast<T>(w[e] - rate * gradient);
       continue;

@@ -125,6 +125,26 @@ std::int64_t place_found(const Implementation<OptimizerStep>& implementation, co
   return place;
 }
 
+TEST(Contract, without_weight_decay_a_gradient_does_not_depend_on_the_weight) {
+  using Rule = OptimizerStep::Rule;
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const auto rule : {Rule::sgd, Rule::adam, Rule::amsgrad}) {
+    const OptimizerStep::Problem problem{100, rule};
+    for_providers<OptimizerStep>(problem, OptimizerStep::Pass::update, [&](const auto& implementation) {
+      Exec exec({.threads = 1});
+      const Vector g = normals(100, 1), rates{1e-3F};
+      Vector w(100, kInf), m(rule == Rule::sgd ? 0 : 100), v = m, vh(rule == Rule::amsgrad ? 100 : 0);
+      const ConstSpan<float> gradient = in(g);
+      implementation.make(exec, problem, OptimizerStep::Pass::update)
+          ->update(exec, {}, {.rates = in(rates), .g = std::span(&gradient, 1), .from = in(w)}, {out(w)},
+                   {out(m), out(v), out(vh)});
+      EXPECT_EQ(w, Vector(100, kInf));
+      for (const Vector& moment : {m, v, vh})
+        EXPECT_TRUE(std::all_of(moment.begin(), moment.end(), [](float value) { return std::isfinite(value); }));
+    });
+  }
+}
+
 TEST(Contract, an_optimizer_step_rounds_its_weights_and_finds_the_first_that_is_not_finite) {
   using Rule = OptimizerStep::Rule;
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();

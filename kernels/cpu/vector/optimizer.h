@@ -1,6 +1,10 @@
 // Optimizer steps over flat vectors, element-wise; formulas: kernels/ops/optimizer_step.h. Weights and moments stay in
 // registers from the first step to the last: with k gradients, amsgrad reads 16 + 4k bytes and writes 16 bytes per parameter.
 // Memory-bound for few gradients, bound by square root and division for many.
+//
+// Several gradients read many streams at once, more than the processor follows, so the next vectors are prefetched. Without
+// weight decay a gradient does not depend on the weight before it, and so only the short chains of m, v and w link the steps;
+// with it, each step waits for the whole step before, and more vectors are interleaved.
 #pragma once
 
 #include "kernels/cpu/vector/lanes.h"
@@ -10,22 +14,35 @@ namespace apam::kernels::cpu {
 
 inline constexpr float kMinNormal = 0x1p-126F;  // FLT_MIN
 
-template <class V>
-void sgd(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin, std::int64_t end) {
+/// g' of one vector.
+template <class V, bool decays>
+typename V::Float decayed(typename V::Float decay, typename V::Float g, typename V::Float w) {
+  if constexpr (decays) return V::fma(decay, w, g);
+  return g;
+}
+
+template <class V, bool decays>
+void sgd_by(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin, std::int64_t end) {
   const auto decay = V::set1(s.weight_decay);
   for_each_vector<V>(end - begin, [=](std::int64_t i, auto lanes) {
     const std::int64_t e = begin + i;
     auto weight = lanes.load(steps.from + e);
     for (int k = 0; k < steps.count; ++k) {
-      const auto gradient = V::fma(decay, weight, lanes.load(steps.g[k] + e));
+      const auto gradient = decayed<V, decays>(decay, lanes.load(steps.g[k] + e), weight);
       weight = V::fma(V::set1(-steps.rates[k]), gradient, weight);
     }
     lanes.store(out.w + e, weight);
   });
 }
 
-/// New moments and weights of one vector of elements; shared by adam and amsgrad.
 template <class V>
+void sgd(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin, std::int64_t end) {
+  const auto by = s.weight_decay == 0 ? sgd_by<V, false> : sgd_by<V, true>;
+  by(s, steps, out, begin, end);
+}
+
+/// New moments and weights of one vector of elements; shared by adam and amsgrad.
+template <class V, bool decays>
 struct AdamStep {
   typename V::Float decay, beta1, rest1, beta2, rest2, eps, least;
 
@@ -38,7 +55,7 @@ struct AdamStep {
         eps(V::set1(s.eps)),
         least(V::set1(kMinNormal)) {}
 
-  typename V::Float gradient(typename V::Float g, typename V::Float w) const { return V::fma(decay, w, g); }
+  typename V::Float gradient(typename V::Float g, typename V::Float w) const { return decayed<V, decays>(decay, g, w); }
   typename V::Float first(typename V::Float m, typename V::Float g) const {
     return V::where_at_least(least, V::fma(beta1, m, V::mul(rest1, g)));
   }
@@ -52,11 +69,19 @@ struct AdamStep {
 };
 
 /// Steps on `group` vectors from element e on, interleaved: the steps of one vector depend on each other.
-template <class V, bool has_largest, int group, class Lanes>
-void adam_group(const AdamStep<V>& step, const GradientSteps& steps, const StepOutputs& out, std::int64_t e, Lanes lanes) {
+template <class V, bool has_largest, int group, class Step, class Lanes>
+void adam_group(const Step& step, const GradientSteps& steps, const StepOutputs& out, std::int64_t e, Lanes lanes) {
+  constexpr std::int64_t kAhead = 128;  // elements: 512 bytes per stream
+  const auto prefetch = [](const float* from) {
+    if constexpr (group > 1) __builtin_prefetch(from + kAhead);
+  };
   typename V::Float weight[group], first[group], second[group], largest[group];
   for (int j = 0; j < group; ++j) {
     const std::int64_t i = e + j * V::width;
+    prefetch(steps.from + i);
+    prefetch(out.m + i);
+    prefetch(out.v + i);
+    if (has_largest) prefetch(out.vh + i);
     weight[j] = lanes.load(steps.from + i);
     first[j] = lanes.load(out.m + i);
     second[j] = lanes.load(out.v + i);
@@ -64,7 +89,9 @@ void adam_group(const AdamStep<V>& step, const GradientSteps& steps, const StepO
   }
   for (int k = 0; k < steps.count; ++k) {
     for (int j = 0; j < group; ++j) {
-      const auto gradient = step.gradient(lanes.load(steps.g[k] + e + j * V::width), weight[j]);
+      const float* from = steps.g[k] + e + j * V::width;
+      prefetch(from);
+      const auto gradient = step.gradient(lanes.load(from), weight[j]);
       first[j] = step.first(first[j], gradient);
       second[j] = step.second(second[j], gradient);
       largest[j] = has_largest ? V::max(largest[j], second[j]) : second[j];
@@ -80,11 +107,11 @@ void adam_group(const AdamStep<V>& step, const GradientSteps& steps, const StepO
   }
 }
 
-template <class V, bool has_largest>
-void adam_steps(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
-                std::int64_t end) {
-  constexpr int kGroup = 4;
-  const AdamStep<V> step(s);
+template <class V, bool has_largest, bool decays>
+void adam_steps_by(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
+                   std::int64_t end) {
+  constexpr int kGroup = decays ? 8 : 4;
+  const AdamStep<V, decays> step(s);
   if (steps.count > 1) {
     for (; begin + kGroup * V::width <= end; begin += kGroup * V::width) {
       adam_group<V, has_largest, kGroup>(step, steps, out, begin, Whole<V>{});
@@ -92,6 +119,13 @@ void adam_steps(const StepScalars& s, const GradientSteps& steps, const StepOutp
   }
   for_each_vector<V>(end - begin,
                      [=](std::int64_t i, auto lanes) { adam_group<V, has_largest, 1>(step, steps, out, begin + i, lanes); });
+}
+
+template <class V, bool has_largest>
+void adam_steps(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
+                std::int64_t end) {
+  const auto by = s.weight_decay == 0 ? adam_steps_by<V, has_largest, false> : adam_steps_by<V, has_largest, true>;
+  by(s, steps, out, begin, end);
 }
 
 /// running += momentum * (batch - running)

@@ -132,12 +132,12 @@ TEST_P(Vectors, kernels_on_bfloat16_compute_in_float_and_round_once) {
 }
 
 TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
-  const StepScalars& s = kScalars;
   const auto g = normals(0, kLongest), w0 = normals(1, kLongest), m0 = normals(2, kLongest);
   auto v0 = normals(3, kLongest), vh0 = normals(4, kLongest);
   for (auto& value : v0) value *= value;
   for (auto& value : vh0) value *= value;
   for_each_length([&](std::int64_t count) {
+    const StepScalars& s = count % 2 == 0 ? kScalars : kPlain;
     auto sgd = w0, adam = w0, amsgrad = w0;
     auto m1 = m0, v1 = v0, m2 = m0, v2 = v0, vh = vh0;
     in_place(isa().optimizer.sgd, s, g, {sgd.data(), nullptr, nullptr, nullptr}, count);
@@ -164,25 +164,27 @@ TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
 }
 
 TEST_P(Vectors, steps_at_once_round_as_single_steps) {
+  constexpr std::int64_t kSize = 300;  // several groups of vectors, some vectors and a partial one
   std::vector<std::vector<float>> g;
-  for (std::uint64_t k = 0; k < 8; ++k) g.push_back(normals(k, kLongest));
-  for (const auto steps : {isa().optimizer.sgd, isa().optimizer.adam, isa().optimizer.amsgrad}) {
-    for (int count = 1; count <= 8; ++count) {
-      std::vector<float> w1 = normals(9, kLongest), m1(kLongest), v1 = m1, vh1 = m1, w2 = w1, m2 = m1, v2 = m1, vh2 = m1;
-      std::vector<const float*> gradients;
-      for (int k = 0; k < count; ++k) {
-        gradients.push_back(g[static_cast<std::size_t>(k)].data());
-        in_place(steps, kScalars, g[static_cast<std::size_t>(k)], {w1.data(), m1.data(), v1.data(), vh1.data()}, kLongest);
+  for (std::uint64_t k = 0; k < 8; ++k) g.push_back(normals(k, kSize));
+  for (const StepScalars& scalars : {kScalars, kPlain})
+    for (const auto steps : {isa().optimizer.sgd, isa().optimizer.adam, isa().optimizer.amsgrad}) {
+      for (int count = 1; count <= 8; ++count) {
+        std::vector<float> w1 = normals(9, kSize), m1(kSize), v1 = m1, vh1 = m1, w2 = w1, m2 = m1, v2 = m1, vh2 = m1;
+        std::vector<const float*> gradients;
+        for (int k = 0; k < count; ++k) {
+          gradients.push_back(g[static_cast<std::size_t>(k)].data());
+          in_place(steps, scalars, g[static_cast<std::size_t>(k)], {w1.data(), m1.data(), v1.data(), vh1.data()}, kSize);
+        }
+        const std::vector<float> rates(8, kRate);
+        const GradientSteps at_once{count, rates.data(), gradients.data(), w2.data()};
+        steps(scalars, at_once, {w2.data(), m2.data(), v2.data(), vh2.data()}, 0, kSize);
+        EXPECT_EQ(w1, w2);
+        EXPECT_EQ(m1, m2);
+        EXPECT_EQ(v1, v2);
+        EXPECT_EQ(vh1, vh2);
       }
-      const std::vector<float> rates(8, kRate);
-      const GradientSteps at_once{count, rates.data(), gradients.data(), w2.data()};
-      steps(kScalars, at_once, {w2.data(), m2.data(), v2.data(), vh2.data()}, 0, kLongest);
-      EXPECT_EQ(w1, w2);
-      EXPECT_EQ(m1, m2);
-      EXPECT_EQ(v1, v2);
-      EXPECT_EQ(vh1, vh2);
     }
-  }
 }
 
 TEST_P(Vectors, nan_propagates) {
