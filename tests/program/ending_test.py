@@ -220,6 +220,27 @@ class Signals(Early):
         self.assertEqual(process.returncode, 128 + signal.SIGINT)
 
 
+class Departures(Early):
+    def test_a_worker_that_ends_is_reported_and_not_waited_for(self):
+        # The launcher would end all ranks.
+        arguments = replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "400", "--eval-every", "100000",
+                                    "--out", self.folder / "a"])
+        process = subprocess.Popen([MPIEXEC, "-disable-auto-cleanup", "-n", "3", PROGRAM, *map(str, arguments)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
+        os.kill(self.process_of_rank(2), signal.SIGKILL)
+        output, errors = process.communicate(timeout=120)
+        run = Run(self.folder / "a")
+        self.assertEqual(run.summary["updates"], 400 * UPDATES, errors)
+        self.assertEqual(run.summary["departed"], 1)
+        self.assertEqual([memory is None for memory in run.summary["peak_memory_mib"]], [False, False, True])
+        (line,) = [line for line in errors.splitlines() if line.startswith("apam: ")]
+        self.assertRegex(line, r"update \d+: worker 1 \(rank 2\) has left: its process has ended")
+        (event,) = (m for m in run.metrics if m["event"] == "departure")
+        self.assertEqual(event["worker"], 1)
+        self.assertIn(f"{400 * UPDATES} updates", output)
+
+
 class Errors(Early):
     def test_an_error_on_rank_0_does_not_wait_for_an_evaluation(self):
         arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--test-images", "1000000", "--eval-every", "1",
