@@ -106,6 +106,8 @@ Json describe(const ExchangeResult& result, const PassSeconds& bare) {
   }
   const auto per_update = [&](double seconds) { return 1e3 * seconds / updates; };
   const ServiceSeconds& parts = result.parts;
+  Json pass_ms = Json::array();
+  for (const double seconds : bare) pass_ms.push_back(1e3 * seconds);
   return {{"transport", result.transport},
           {"updates_per_second", updates / result.seconds},
           {"gradients_per_pass", updates / passes},
@@ -115,6 +117,7 @@ Json describe(const ExchangeResult& result, const PassSeconds& bare) {
           {"update_ms", per_update(parts.update)},
           {"reply_ms", per_update(parts.reply)},
           {"bare_update_ms", per_update(bare_seconds)},
+          {"bare_pass_ms", pass_ms},
           {"service_to_bare_update", parts.service() / bare_seconds},
           {"copied_bytes", result.copied_bytes},
           {"staleness", {{"mean", result.mean_staleness}, {"max", result.max_staleness}}}};

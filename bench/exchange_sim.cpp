@@ -6,7 +6,7 @@
 //   mode serial | pipelined | shared | sync | k_of_n      workers 1      updates 1000      seed 0
 //   compute {distribution constant | uniform | lognormal, mean 1, spread 0}      slowdown [] (by worker)
 //   link {latency 0, bytes_per_second 0}      gradient_bytes 0      weight_bytes 0
-//   first_update 0      further_update 0      all_reduce 0      first_of 0
+//   first_update 0      further_update 0      receive 0      reply 0      all_reduce 0      first_of 0
 //   deaths [{worker, at}]      policy {name none, bound, gradients, factor}
 // An unknown key is an error. Durations are seconds. `speedup` is relative to one worker with the same options.
 #include <CLI/CLI.hpp>
@@ -111,6 +111,8 @@ SimulationOptions read_options(const Json& json) {
   reader.read("weight_bytes", options.weight_bytes);
   reader.read("first_update", options.first_update);
   reader.read("further_update", options.further_update);
+  reader.read("receive", options.receive);
+  reader.read("reply", options.reply);
   reader.read("all_reduce", options.all_reduce);
   reader.read("first_of", options.first_of);
   if (const Json* compute = reader.find("compute")) options.compute = read_compute(*compute);

@@ -9,8 +9,10 @@
 #include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
+#include "apam/cli/tracing.h"
 #include "apam/cli/train_ranks.h"
 #include "apam/exchange/artificial_delay.h"
+#include "apam/exchange/drivers/traced.h"
 #include "apam/exchange/local/direct.h"
 #include "apam/exchange/mpi/launch.h"
 #include "apam/training/kernel_choice.h"
@@ -45,8 +47,11 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   }
   history->publish_first(arena.state());
   check_interruption(interruption);
+  std::optional<Tracing> tracing;
+  if (!options.trace.empty()) tracing.emplace(options, 0, 1);
   const auto make_evaluator = [&] {
-    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation, interrupted);
+    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation, interrupted,
+                                                       tracing ? tracing->evaluation() : nullptr);
   };
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
   training::RunOutput output(options, plan, command, progress, make_evaluator);
@@ -58,11 +63,17 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
 
   const training::KernelWork work{exec, &updater, &source, training::batch_sizes(*plan.train, 0, 1)};
   choose_kernels(work, [&] { check_interruption(interruption); });
+  std::optional<exchange::TracedObserver> traced;
+  if (tracing) {
+    source.record_on(tracing->exchange());
+    traced.emplace(output.metrics(), tracing->exchange());
+  }
   RunControl control(interruption);
-  exchange::train_directly(master, source, control, output.metrics());
+  exchange::train_directly(master, source, control, traced ? static_cast<exchange::Observer&>(*traced) : output.metrics());
   if (plan.delayed) copy(exec, history->current().state(), arena.state());
   output.save(arena, batches_before, master.ending());
   output.metrics().finish();
+  if (tracing) tracing->write();
   const exchange::Ending ending = with_late_signal(master.ending(), interruption);
   const std::string text = output.close(arena, {"none (one process)", ending, master.divergence(), master.leases(), 0},
                                         {training::report_process(exec.report())});

@@ -15,16 +15,20 @@
 #include <utility>
 #include <vector>
 
+#include "apam/cli/ended.h"
 #include "apam/cli/failure.h"
 #include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
+#include "apam/cli/tracing.h"
 #include "apam/cli/transport_choice.h"
 #include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/drivers/traced.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/deadline.h"
 #include "apam/exchange/mpi/environment.h"
+#include "apam/exchange/mpi/gather_strings.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/synchronous.h"
 #include "apam/exchange/worker.h"
@@ -38,7 +42,9 @@ namespace apam::cli {
 namespace {
 
 using exchange::mpi::all_gather_strings;
+using exchange::mpi::broadcast_string;
 using exchange::mpi::Environment;
+using exchange::mpi::gather_strings;
 using training::RunPlan;
 using training::ThreadBudget;
 using training::TrainOptions;
@@ -50,6 +56,7 @@ constexpr std::int64_t kManyImages = 5000;
 struct Rank {
   RunPlan plan;
   std::optional<Exec> exec;
+  std::optional<Tracing> tracing;
   RanksMemory shared;
   std::optional<engine::ParameterArena> arena;
   std::optional<engine::Updater> updater;             // ranks that apply updates
@@ -134,6 +141,7 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
   training::BackgroundEvaluator::Options evaluation{.exec = plan.exec, .final_threads = plan.budget.eval_threads};
   evaluation.exec.threads = plan.budget.eval_threads;
   evaluation.decisions = rank.exec->adopted();
+  if (rank.tracing) evaluation.track = rank.tracing->evaluation();
   evaluation.give_up = [&interruption] { return interruption.pending().has_value(); };
   if (plan.evaluation->images() >= kManyImages) evaluation.final_threads = plan.budget.all_threads;
   const auto make_evaluator = [&] {
@@ -252,8 +260,13 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
   if (const int status = agree(environment, interruption, own_part); status != 0) return status;
   if (const int status = compare(environment, seen); status != 0) return status;
   if (const int status = agree_on_transport(rank, environment, options); status != 0) return status;
-  const auto model = [&] { make_model(rank, environment, options); };
+  const auto model = [&] {
+    if (!options.trace.empty()) rank.tracing.emplace(options, environment.rank(), environment.ranks());
+    make_model(rank, environment, options);
+    if (rank.tracing && rank.source) rank.source->record_on(rank.tracing->exchange());
+  };
   if (const int status = agree(environment, interruption, model); status != 0) return status;
+  if (rank.tracing) rank.tracing->align(environment);
   if (const int status = choose_in_turns(rank, environment, options, interruption); status != 0) return status;
   return agree(environment, interruption, [&] {
     if (environment.rank() == 0) open_output(rank, options, command, interruption);
@@ -266,7 +279,14 @@ training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& e
                                  : exchange::mpi::make_all_reduce(environment);
   exchange::IgnoreEvents none;
   exchange::Observer& observer = rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
-  exchange::SynchronousTrainer trainer(*all_reduce, *rank.updater, *rank.source, rank.plan.schedule, observer);
+  std::optional<exchange::TracedAllReduce> traced;
+  std::optional<exchange::TracedObserver> traced_observer;
+  if (rank.tracing) {
+    traced.emplace(*all_reduce, rank.tracing->exchange());
+    traced_observer.emplace(observer, rank.tracing->exchange());
+  }
+  exchange::SynchronousTrainer trainer(traced ? *traced : *all_reduce, *rank.updater, *rank.source, rank.plan.schedule,
+                                       traced_observer ? *traced_observer : observer);
   const exchange::Ending ending = trainer.run(control);
   return {std::string(all_reduce->name()), ending, trainer.divergence()};
 }
@@ -280,7 +300,9 @@ void work(Rank& rank, const Environment& environment, exchange::Control& control
   const auto transport =
       shared ? make_worker_transport(shared->segment, environment.rank() - 1, &shared->others)
              : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan), rank.arena->weights());
-  exchange::Worker(*rank.source).run(*transport, control);
+  std::optional<exchange::TracedWorker> traced;
+  if (rank.tracing) traced.emplace(*transport, rank.tracing->exchange());
+  exchange::Worker(*rank.source).run(traced ? *traced : *transport, control);
 }
 
 training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
@@ -296,14 +318,17 @@ training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& 
                                 .schedule = rank.plan.schedule,
                                 .policy = rank.plan.policy.get(),
                                 .batches = rank.plan.batches});
-  run_master(master, *transport, control, rank.output->metrics());
+  exchange::Observer& observer = rank.output->metrics();
+  std::optional<exchange::TracedMaster> traced;
+  if (rank.tracing) traced.emplace(*transport, observer, rank.tracing->exchange());
+  run_master(master, traced ? *traced : *transport, control, traced ? *traced : observer);
   copy(rank.history->current().state(), rank.arena->state());
   return {std::string(transport->name()), master.ending(), master.divergence(), master.leases(), transport->copied_bytes()};
 }
 
-/// Everything after the set-up. All ranks return the exit code of rank 0.
-int exchange_and_report(Rank& rank, const Environment& environment, const TrainOptions& options,
-                        const Interruption& interruption) {
+/// Everything after the set-up. All ranks return what rank 0 does.
+Ended exchange_and_report(Rank& rank, const Environment& environment, const TrainOptions& options,
+                          const Interruption& interruption) {
   RunControl control(interruption);
   training::ExchangeResult result = options.exchange == "sync" ? exchange_synchronously(rank, environment, control)
                                                                : exchange_asynchronously(rank, environment, control);
@@ -316,15 +341,19 @@ int exchange_and_report(Rank& rank, const Environment& environment, const TrainO
     kernels.insert(kernels.end(), more.begin(), more.end());
     result.ending = with_late_signal(result.ending, interruption);
   }
-  const CodeText mine{training::exit_code(result.ending), training::report_process(std::move(kernels)).to_text()};
-  const auto reports = share(environment, mine);
+  const std::vector<int> gone = rank.output ? departed_ranks(rank.output->metrics()) : std::vector<int>();
+  const auto reports = gather_strings(environment, training::report_process(std::move(kernels)).to_text(), gone);
+  const Ended mine{training::exit_code(result.ending), !gone.empty()};
   if (rank.output) {
     std::vector<training::ProcessReport> processes;
-    for (const CodeText& report : reports) processes.push_back(training::ProcessReport::from_text(report.text));
+    for (const std::string& report : reports) {
+      processes.push_back(report.empty() ? training::ProcessReport{} : training::ProcessReport::from_text(report));
+    }
     const std::string text = rank.output->close(*rank.arena, std::move(result), std::move(processes));
     if (!text.empty()) std::cout << text << std::endl;
   }
-  return reports[0].code;
+  if (rank.tracing) rank.tracing->write(environment, gone);
+  return Ended::from_text(broadcast_string(environment, mine.to_text(), gone));
 }
 
 Environment start_mpi(const CommandLine& command) {
@@ -348,7 +377,11 @@ int train_ranks(const TrainOptions& options, const CommandLine& command, const I
   Rank rank;
   try {
     int status = set_up_all(rank, environment, options, command, interruption);
-    if (status == 0) status = exchange_and_report(rank, environment, options, interruption);
+    if (status == 0) {
+      const Ended ended = exchange_and_report(rank, environment, options, interruption);
+      if (ended.some_left) exchange::mpi::leave_job(ended.code);
+      status = ended.code;
+    }
     return environment.finish(status);
   } catch (const std::exception& error) {
     const std::string where = environment.ranks() > 1 ? fmt::format("rank {}: ", environment.rank()) : "";

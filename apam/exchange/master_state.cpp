@@ -30,7 +30,8 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
       watch_(updater, options.schedule.keep_going),
       staleness_(options.workers),
       states_(static_cast<std::size_t>(options.workers)),
-      active_(options.workers) {
+      active_(options.workers),
+      present_(options.workers) {
   require<InputError>(schedule_.total_updates >= 1, "master: at least one update is required, got {}", schedule_.total_updates);
   require<InputError>(updater.version() == 0, "master: the updater has made {} updates already", updater.version());
   require<InputError>(delay_ == nullptr || options.workers == 1, "master: artificial delay is for 1 worker, got {}",
@@ -75,7 +76,7 @@ void MasterState::take(const GradientReady& event) {
   WorkerState& state = state_of(message.worker);
   const GradientHeader& header = message.header;
   const std::int64_t before = version() + static_cast<std::int64_t>(pass_.size());
-  const Arrival arrival{.staleness = before - header.computed_at, .rate = updater_.rate(before + 1)};
+  const Arrival arrival = describe(message);
   const bool accepted = header.cancelled == 0 && policy_.accepts(arrival);
   if (running() && accepted && watch_.ends_before(header, message.worker, before + 1)) {
     flush();
@@ -90,6 +91,7 @@ void MasterState::take(const GradientReady& event) {
   } else if (policy_.changes_gradients()) {
     take_changed(message, arrival);
   } else {
+    state.updated = before + 1;
     pass_.push_back({message, policy_.step_factor(arrival), arrival.staleness});
     if (ends_pass(header)) flush();
   }
@@ -104,10 +106,12 @@ void MasterState::take(const Departed& event) {
   state.phase = Phase::departed;
   state.base = {};
   --active_;
+  --present_;
   std::erase_if(actions_, [&](const Action& action) {
     const auto* send = std::get_if<Send>(&action);
     return send != nullptr && send->worker == worker;
   });
+  actions_.emplace_back(Left{{worker, event.why}, at_});
   if (active_ == 0 && running()) end(Ending::Why::deserted, 0);
 }
 
@@ -140,6 +144,16 @@ void MasterState::check(const GradientMessage& message) const {
       worker, header.top1, header.top5, header.rows, header.signal);
   require<ExchangeError>(message.values.size() == expected, "master: worker {} sends {} floats, a contribution has {}", worker,
                          message.values.size(), expected);
+}
+
+/// If it makes the next update, after those of the pass so far.
+Arrival MasterState::describe(const GradientMessage& message) const {
+  const std::int64_t update = version() + static_cast<std::int64_t>(pass_.size()) + 1;
+  const auto& updated = states_[static_cast<std::size_t>(message.worker)].updated;
+  return {.staleness = update - 1 - message.header.computed_at,
+          .rate = updater_.rate(update),
+          .gap = updated ? std::optional(update - *updated) : std::nullopt,
+          .workers = present_};
 }
 
 /// The gradient is not applied. Its worker gets the newest version, so the pass ends.

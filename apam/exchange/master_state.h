@@ -81,9 +81,14 @@ struct Cancel {
   int worker = 0;
   std::int64_t computed_at = 0;
 };
+/// A worker that was not stopped has left.
+struct Left {
+  Departure departure;
+  double at = 0;
+};
 /// Every worker has been stopped or has left. The last action of a run.
 struct Stop {};
-using Action = std::variant<Send, Applied, Snapshot, Refuse, Cancel, Stop>;
+using Action = std::variant<Send, Applied, Snapshot, Refuse, Cancel, Left, Stop>;
 
 struct MasterOptions {
   int workers = 1;
@@ -131,11 +136,12 @@ class MasterState {
   };
   struct WorkerState {
     Phase phase = Phase::unknown;
-    bool started = false;    // it was sent weights
-    bool asked = false;      // to cancel its computation
-    std::int64_t given = 0;  // version of the weights last sent to it
-    std::int64_t taken = 0;  // its gradients that were applied or kept
-    VersionRef base;         // that version, for a policy that compensates
+    bool started = false;                   // it was sent weights
+    bool asked = false;                     // to cancel its computation
+    std::int64_t given = 0;                 // version of the weights last sent to it
+    std::int64_t taken = 0;                 // its gradients that were applied or kept
+    std::optional<std::int64_t> updated{};  // the number of its latest update
+    VersionRef base;                        // that version, for a policy that compensates
   };
   struct Taken {
     GradientMessage message;
@@ -151,6 +157,7 @@ class MasterState {
 
   WorkerState& state_of(int worker) { return states_[static_cast<std::size_t>(worker)]; }
   void check(const GradientMessage& message) const;
+  Arrival describe(const GradientMessage& message) const;
   void flush();
   bool ends_pass(const GradientHeader& last) const;
   void refuse(const GradientMessage& message, std::int64_t tau);
@@ -177,6 +184,7 @@ class MasterState {
   GradientHeader mean_;                     // of the gradients kept for the next update
   std::vector<WorkerState> states_;
   int active_;         // workers that are neither stopped nor departed
+  int present_;        // workers that have not departed
   bool over_ = false;  // Stop was given
 
   // Of the current call.

@@ -38,6 +38,9 @@ class Observer {
   /// After the updates that Schedule selects, following on_update. Keep snapshot.version to read the state elsewhere without a
   /// copy; one that has no version must be copied.
   virtual void on_snapshot(const StateSnapshot& snapshot) = 0;
+
+  /// A worker has left, although it was not stopped; its leases are dealt again.
+  virtual void on_departure(const Departure& /*departure*/, double /*at*/) {}
 };
 
 class IgnoreEvents final : public Observer {

@@ -18,14 +18,22 @@ constexpr int kNiceness = 5;
 /// Of this thread and the threads it starts. If it fails, evaluation only disturbs training more.
 void lower_priority() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness); }
 
+std::optional<Scores> score(Scorer& scorer, const exchange::StateSnapshot& snapshot, const GiveUp& give_up,
+                            exchange::TraceTrack* track) {
+  exchange::TraceScope scope(track, exchange::TraceKind::evaluation);
+  scope.event.version = snapshot.update;
+  return scorer.score(snapshot.state, give_up);
+}
+
 }  // namespace
 
-InlineEvaluator::InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up)
-    : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)) {}
+InlineEvaluator::InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up,
+                                 exchange::TraceTrack* track)
+    : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)), track_(track) {}
 
 bool InlineEvaluator::submit(const exchange::StateSnapshot& snapshot, Need /*need*/) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto scores = scorer_.score(snapshot.state, give_up_);
+  const auto scores = score(scorer_, snapshot, give_up_, track_);
   blocked_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores});
   return true;
@@ -131,7 +139,8 @@ void BackgroundEvaluator::serve_with(int threads) {
     queue_.pop_front();
     busy_ = true;
     lock.unlock();
-    const auto scores = scorer.score(held.snapshot.state, [this] { return abandons(); });
+    const auto scores = score(
+        scorer, held.snapshot, [this] { return abandons(); }, options_.track);
     held.snapshot.version = {};
     lock.lock();
     busy_ = false;

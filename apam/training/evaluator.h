@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "apam/exchange/drivers/trace.h"
 #include "apam/exchange/observer.h"
 #include "apam/training/evaluate.h"
 #include "kernels/runtime/buffer.h"
@@ -56,7 +57,8 @@ class Evaluator {
 class InlineEvaluator : public Evaluator {
  public:
   /// All must outlive this.
-  InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up);
+  InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up,
+                  exchange::TraceTrack* track = nullptr);
 
   bool submit(const exchange::StateSnapshot& snapshot, Need need) override;
   std::vector<Evaluation> collect() override { return std::exchange(finished_, {}); }
@@ -68,6 +70,7 @@ class InlineEvaluator : public Evaluator {
  private:
   Scorer scorer_;
   GiveUp give_up_;
+  exchange::TraceTrack* track_;
   std::vector<Evaluation> finished_;
   double blocked_ = 0;
 };
@@ -85,6 +88,7 @@ class BackgroundEvaluator : public Evaluator {
     int final_threads = 1;                  ///< after training
     KernelDecisions decisions{};            ///< for `auto` to adopt
     GiveUp give_up = [] { return false; };  ///< called by the evaluation thread
+    exchange::TraceTrack* track = nullptr;  ///< of the evaluation thread; null: nothing is recorded
   };
 
   /// `net` must outlive this. Returns once kernels are chosen, so their timing does not overlap with training.

@@ -84,11 +84,17 @@ exchange::GradientHeader NetGradientSource::compute(const exchange::BatchShare& 
 
   exchange::GradientHeader header;
   header.batch = share.batch;
-  header.rows = static_cast<std::int32_t>(give(request));
+  {
+    exchange::TraceScope scope(track_, exchange::TraceKind::batch);
+    scope.event.number = share.batch;
+    header.rows = static_cast<std::int32_t>(give(request));
+  }
   if (header.rows == 0) {  // more parts than images
     zero(exec_, arena_.outgoing());
     return header;
   }
+  exchange::TraceScope scope(track_, exchange::TraceKind::compute);
+  scope.event.number = share.batch;
   const engine::BatchScore score = step_.score(step_.compute_gradients());
   header.loss_sum = score.loss_sum;
   header.top1 = score.top1;

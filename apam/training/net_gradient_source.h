@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "apam/exchange/drivers/trace.h"
 #include "apam/exchange/gradient_source.h"
 #include "data/loader.h"
 #include "engine/step.h"
@@ -37,6 +38,9 @@ class NetGradientSource : public exchange::GradientSource {
   const engine::ParameterArena& arena() const override { return arena_; }
   void on_gradient_ready(std::function<void(engine::ParameterId)> callback) override;
 
+  /// Records compute() on a track, which must outlive the source.
+  void record_on(exchange::TraceTrack& track) { track_ = &track; }
+
  private:
   std::int64_t give(const data::Request& request);  // to the step; returns the number of rows
 
@@ -48,6 +52,7 @@ class NetGradientSource : public exchange::GradientSource {
   engine::TrainingStep step_;
   std::deque<data::Request> announced_;  // not computed yet
   std::vector<std::int32_t> selected_;   // scratch
+  exchange::TraceTrack* track_ = nullptr;
 };
 
 }  // namespace apam::training

@@ -66,7 +66,9 @@ void add_staleness(List& list, TrainOptions& options) {
               .help = "async: what becomes of stale gradients; R, K and C are the next three options. bound: refused above R; "
                       "ringmaster: refused and cancelled from R on; ssp: a worker more than R ahead of the slowest waits; "
                       "rennala: K of the current version are averaged; scaled: rate / (1 + C tau); fadas: min(rate, 1 / "
-                      "tau) above R; cgad: gradient * e^(-C tau), to 0 at R; compensated: g + C g g (w_now - w_base)",
+                      "tau) above R; cgad: gradient * e^(-C tau), to 0 at R; compensated: g + C g g (w_now - w_base); "
+                      "rescaled: rate * updates since "
+                      "the worker's last one / workers",
               .choices = {names.begin(), names.end()}}));
   list.push_back(agreed({.name = "--staleness-bound",
                          .field = &options.staleness_bound,
@@ -168,6 +170,14 @@ void add_output(List& list, TrainOptions& options) {
                   .unit = "UPDATES",
                   .help = "Updates per training line of metrics.jsonl",
                   .least = 1});
+  list.push_back(
+      agreed({.name = "--trace",
+              .field = &options.trace,
+              .group = group,
+              .unit = "FILE",
+              .help = "Write what all ranks did, and when, for ui.perfetto.dev: the first 32768 events of each rank, "
+                      "a million of all",
+              .otherwise = "no trace"}));
 }
 
 }  // namespace

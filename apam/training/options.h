@@ -66,6 +66,7 @@ struct TrainOptions {
   std::string out;
   bool overwrite = false;
   std::int64_t log_every = 10;
+  std::string trace;  // empty: none
 };
 
 struct EvalOptions {

@@ -65,6 +65,7 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
                       {"cancelled", leases->cancelled},
                       {"abandoned", leases->abandoned}};
   }
+  json["departed"] = summary.departed;
   json["staleness_policy"] = options.staleness_policy;
   json["updates_by_worker"] = staleness.by_worker();
   json["weights_sha256"] = summary.weights_sha256;
@@ -95,7 +96,10 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["threads"] = plan.budget.threads;
   json["seed"] = options.seed;
   json["peak_memory_mib"] = Json::array();
-  for (const ProcessReport& process : summary.processes) json["peak_memory_mib"].push_back(process.peak_memory_mib);
+  for (const ProcessReport& process : summary.processes) {
+    const bool reported = !process.host.empty();  // unless it has left
+    json["peak_memory_mib"].push_back(reported ? Json(process.peak_memory_mib) : Json());
+  }
   json["kernels"] = kernels_of(summary.processes);
   return json;
 }

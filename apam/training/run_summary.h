@@ -34,6 +34,7 @@ struct RunSummary {
   // Means over the last epoch, or over all updates if there were fewer.
   double train_loss = 0, train_accuracy = 0, train_top5 = 0;
   std::optional<Evaluation> last_evaluation;  ///< with a finite loss
+  std::int64_t departed = 0;                  ///< workers that have left before they were stopped
   exchange::Staleness staleness;
 
   // Added at the end (run_output.h).

@@ -56,6 +56,20 @@ void TrainingMetrics::on_snapshot(const exchange::StateSnapshot& snapshot) {
   log_evaluations();
 }
 
+void TrainingMetrics::on_departure(const exchange::Departure& departure, double at) {
+  departed_.push_back(departure.worker);
+  if (update_ > 0) {  // before that nothing in the folder may change
+    folder_.add_metrics({{"event", "departure"},
+                         {"update", update_},
+                         {"epoch", epoch(update_)},
+                         {"seconds", training_seconds(at)},
+                         {"worker", departure.worker},
+                         {"why", json_text(departure.why)}});
+  }
+  progress_.note(fmt::format("apam: update {}: worker {} (rank {}) has left: {}", update_, departure.worker,
+                             departure.worker + 1, departure.why));
+}
+
 void TrainingMetrics::finish() {
   evaluator_.finish();
   log_evaluations();
@@ -126,6 +140,7 @@ RunSummary TrainingMetrics::summary() const {
                      .seconds = last_update_at_,
                      .images_per_second = steady_.images_per_second(last_update_at_),
                      .last_evaluation = last_evaluation_,
+                     .departed = static_cast<std::int64_t>(departed_.size()),
                      .staleness = staleness_};
   UpdateSums last;
   for (const exchange::GradientHeader& header : last_epoch_) last.add({.header = header});

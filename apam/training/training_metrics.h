@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "apam/exchange/observer.h"
@@ -31,6 +32,10 @@ class TrainingMetrics : public exchange::Observer {
 
   void on_update(const exchange::UpdateRecord& record) override;
   void on_snapshot(const exchange::StateSnapshot& snapshot) override;
+  void on_departure(const exchange::Departure& departure, double at) override;
+
+  /// Workers that have left, in order.
+  std::span<const int> departed() const { return departed_; }
 
   /// After training: waits for evaluations and writes the last lines.
   void finish();
@@ -59,6 +64,7 @@ class TrainingMetrics : public exchange::Observer {
   std::vector<int> arrivals_;                         // workers of the updates since the last training line
   std::vector<int> places_;                           // of these updates in their passes
   std::vector<exchange::GradientHeader> last_epoch_;  // ring of the last updates_per_epoch headers
+  std::vector<int> departed_;
   std::optional<Evaluation> last_evaluation_;
   EpochTable epochs_;
 };

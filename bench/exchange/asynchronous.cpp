@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/drivers/traced.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/shared/ranks.h"
@@ -34,49 +35,6 @@ class SleepingSource final : public exchange::GradientSource {
  private:
   const engine::ParameterArena& arena_;
   Clock::duration compute_;
-};
-
-/// Measures the calls of a transport. What is between them is the update.
-class TimedTransport final : public exchange::MasterTransport {
- public:
-  TimedTransport(exchange::MasterTransport& transport, ServiceSeconds& parts) : transport_(transport), parts_(parts) {}
-
-  int workers() const override { return transport_.workers(); }
-  std::string_view name() const override { return transport_.name(); }
-  std::span<const exchange::GradientMessage> poll(exchange::Duration timeout) override {
-    const Timer timer(*this, parts_.wait);
-    return transport_.poll(timeout);
-  }
-  void send(int worker, const exchange::Reply& reply, const exchange::VersionRef& version) override {
-    const Timer timer(*this, parts_.reply);
-    transport_.send(worker, reply, version);
-  }
-  std::span<const exchange::Departure> departed() override { return transport_.departed(); }
-  void finish() override { transport_.finish(); }
-  std::int64_t copied_bytes() const override { return transport_.copied_bytes(); }
-
- private:
-  class Timer {
-   public:
-    Timer(TimedTransport& owner, double& part) : owner_(owner), part_(part), begin_(Clock::now()) {
-      if (owner_.left_ != Clock::time_point{}) owner_.parts_.update += seconds_between(owner_.left_, begin_);
-    }
-    Timer(const Timer&) = delete;
-    Timer& operator=(const Timer&) = delete;
-    ~Timer() {
-      owner_.left_ = Clock::now();
-      part_ += seconds_between(begin_, owner_.left_);
-    }
-
-   private:
-    TimedTransport& owner_;
-    double& part_;
-    Clock::time_point begin_;
-  };
-
-  exchange::MasterTransport& transport_;
-  ServiceSeconds& parts_;
-  Clock::time_point left_{};
 };
 
 /// Counts passes.
@@ -111,11 +69,14 @@ ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::
   PassCounter passes(result);
   exchange::MasterState master(updater, *history,
                                {.workers = transport.workers(), .schedule = {.total_updates = settings.updates}});
-  TimedTransport timed(transport, result.parts);
+  exchange::TraceTrack track("master", 0);  // only its sums are needed
+  exchange::TracedMaster traced(transport, passes, track);
   exchange::NullControl control;
   const auto begin = Clock::now();
-  exchange::run_master(master, timed, control, passes);
+  exchange::run_master(master, traced, control, traced);
   result.seconds = seconds_between(begin, Clock::now());
+  using Kind = exchange::TraceKind;
+  result.parts = {.wait = track.seconds(Kind::wait), .update = track.seconds(Kind::pass), .reply = track.seconds(Kind::reply)};
   result.copied_bytes = transport.copied_bytes();
   result.mean_staleness = master.staleness().mean();
   result.max_staleness = master.staleness().max();

@@ -20,7 +20,7 @@ struct ExchangeSettings {
   int master_threads = 1;
 };
 
-/// Seconds of the master between the first reply and the last update.
+/// Seconds of the master until the last update.
 struct ServiceSeconds {
   double wait = 0;     ///< for a gradient
   double receive = 0;  ///< of gradients, once their first byte is there

@@ -30,8 +30,8 @@ ExchangeResult run_master(int workers, const ExchangeSettings& settings) {
     given[static_cast<std::size_t>(worker)] = updater.version();
   };
   ExchangeResult result{.transport = "blocking MPI"};
-  for (int worker = 0; worker < workers; ++worker) send(worker, kWeights);
   const auto begin = Clock::now();
+  for (int worker = 0; worker < workers; ++worker) send(worker, kWeights);
   for (std::int64_t update = 0; update < settings.updates; ++update) {
     const auto idle = Clock::now();
     MPI_Status status;

@@ -2,12 +2,16 @@
 // order of arrival. This shows that every worker used exactly the version of the weights that it reported.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <thread>
 
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/error.h"
 #include "apam/exchange/local/threads.h"
 #include "apam/exchange/mpi/all_reduce.h"
+#include "apam/exchange/mpi/clock_offset.h"
+#include "apam/exchange/mpi/gather_strings.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/policies/policy.h"
 #include "apam/exchange/worker.h"
@@ -130,6 +134,38 @@ TEST(MpiAsync, RunsFollowOneAnother) {
     const MpiRun run(kModel, {10});
     if (world().rank() == 0) run.expect_replayed();
   }
+}
+
+TEST(MpiStrings, ReachTheFirstRankAndComeBack) {
+  const auto rank = static_cast<std::size_t>(world().rank());
+  const auto texts = mpi::gather_strings(world(), std::string(rank, 'x'));
+  ASSERT_EQ(texts.size(), rank == 0 ? static_cast<std::size_t>(world().ranks()) : 0U);
+  for (std::size_t r = 0; r < texts.size(); ++r) EXPECT_EQ(texts[r], std::string(r, 'x'));
+  EXPECT_EQ(mpi::broadcast_string(world(), rank == 0 ? "the end" : ""), "the end");
+}
+
+TEST(MpiStrings, DoNotWaitForRanksThatHaveGone) {
+  const int last = world().ranks() - 1;
+  if (world().rank() == last) return;
+  const std::vector<int> gone{last};
+  const auto texts = mpi::gather_strings(world(), "here", gone);
+  if (world().rank() == 0) {
+    EXPECT_EQ(texts.back(), "");
+    EXPECT_EQ(std::count(texts.begin(), texts.end(), "here"), last);
+  }
+  EXPECT_EQ(mpi::broadcast_string(world(), "bye", gone), "bye");
+}
+
+// The ranks share a clock. Named as if on hosts of their own, they measure its difference: 0, to within the error.
+TEST(MpiClock, TheOffsetIsWithinItsError) {
+  std::vector<std::string> hosts;
+  for (int rank = 0; rank < world().ranks(); ++rank) hosts.push_back(fmt::format("host {}", rank));
+  const auto measured = mpi::measure_clock_offset(world(), hosts);
+  EXPECT_LE(std::abs(measured.offset), measured.error);
+  EXPECT_EQ(measured.error > 0, world().rank() != 0);
+  const auto same = mpi::measure_clock_offset(world(), std::vector<std::string>(hosts.size(), "one"));
+  EXPECT_EQ(same.offset, 0);
+  EXPECT_EQ(same.error, 0);
 }
 
 TEST(MpiAsync, DifferentSizesAreAnError) {

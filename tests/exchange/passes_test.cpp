@@ -106,6 +106,7 @@ TEST_F(Passes, LeasesOfAWorkerThatLeavesAreDealtAgain) {
   EXPECT_EQ(master->latest(2).reply.leases[0], 4);
   EXPECT_EQ(state->leases().abandoned, 2);
   EXPECT_THROW(on({ready(1, 0, 1)}), ExchangeError);
+  EXPECT_EQ(recorder.departures, (std::vector<std::string>{"1: killed"}));
 }
 
 TEST_F(Passes, AWorkerThatWaitsForALeaseGetsThoseOfOneThatLeaves) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "apam/exchange/drivers/loop.h"
@@ -21,11 +22,12 @@ using Script = std::vector<std::vector<int>>;
 /// One weight that starts at 1; the gradient is the weight.
 struct PolicyRun {
   PolicyRun(const PolicyOptions& options, int workers, const Script& script, std::int64_t updates,
-            const engine::OptimizerOptions& optimizer = sgd(0.25))
+            const engine::OptimizerOptions& optimizer = sgd(0.25), std::int64_t snapshot_every = 1)
       : policy(make_policy(options)),
         model({}, optimizer, workers),
         sources(make_sources({}, std::vector<std::chrono::milliseconds>(static_cast<std::size_t>(workers)))),
-        master(model.updater, model.history, {.workers = workers, .schedule = {updates, 1}, .policy = policy.get()}) {
+        master(model.updater, model.history,
+               {.workers = workers, .schedule = {updates, snapshot_every}, .policy = policy.get()}) {
     ScriptedTransport transport(pointers(sources), script);
     run_master(master, transport, control, recorder);
   }
@@ -222,6 +224,65 @@ TEST(Policies, CompensatedCorrectsTheGradient) {
   EXPECT_EQ(run.weights(), (Floats{0.75F, 0.625F}));
 }
 
+std::vector<double> rates(const Recorder& recorder) {
+  std::vector<double> result;
+  for (const UpdateRecord& record : recorder.records) result.push_back(record.rate);
+  return result;
+}
+
+// Of two workers: the first gradient of each counts once, then 1/2 per update since its worker's last one.
+TEST(Policies, RescaledWeighsAGradientByTheUpdatesSinceItsWorkersLast) {
+  PolicyRun run({.name = "rescaled"}, 2, {{0}, {1}, {1, 0}, {1}, {1}, {0}, {0}}, 8, sgd(0.25), 0);
+  EXPECT_EQ(rates(run.recorder), (std::vector<double>{0.25, 0.25, 0.125, 0.375, 0.25, 0.125, 0.375, 0.125}));
+  EXPECT_EQ(run.recorder.records[3].place, 2) << "gaps count within a pass too";
+}
+
+TEST(Policies, RescaledChangesNothingForWorkersThatTakeTurns) {
+  Script script;
+  for (int round = 0; round < 8; ++round) script.insert(script.end(), {{0}, {1, 2}});
+  PolicyRun run({.name = "rescaled"}, 3, script, 24, amsgrad(0.1), 0);
+  EXPECT_EQ(run.model.state(), replay({}, amsgrad(0.1), 3, script));
+}
+
+// Worker 0 makes 8 of 11 updates. All have the same weight, to within a gap, and only with the policy.
+TEST(Policies, RescaledGivesWorkersOfAnySpeedTheSameWeight) {
+  Script script;
+  for (int round = 0; round < 20; ++round) script.insert(script.end(), {{0}, {0, 1}, {0}, {0}, {0, 2}, {0}, {0}, {0, 1}});
+  script.insert(script.end(), {{0}, {1}, {2}, {0}, {1}, {2}});  // each holds two leases at the end
+  constexpr std::int64_t kUpdates = 20 * 11 + 6, kGap = 11;
+  for (const std::string name : {"rescaled", "none"}) {
+    PolicyRun run({.name = name}, 3, script, kUpdates, sgd(0.25), 0);
+    std::array<double, 3> weights{};
+    for (const UpdateRecord& record : run.recorder.records)
+      weights.at(static_cast<std::size_t>(record.worker)) += record.rate / 0.25;
+    for (const double weight : weights) {
+      const double difference = std::abs(weight - kUpdates / 3.0);
+      if (name == "none") {
+        EXPECT_GT(difference, 30);
+      } else {
+        EXPECT_LE(difference, 1 + 2 * kGap / 3.0);
+      }
+    }
+  }
+}
+
+// Worker 1 leaves: its share is divided among the others.
+TEST(Policies, RescaledCountsTheWorkersThatAreLeft) {
+  const auto policy = make_policy({.name = "rescaled"});
+  Model model({}, sgd(0.25), 2);
+  QuadraticSource source{QuadraticOptions{}};
+  Recorder recorder;
+  MasterState state(model.updater, model.history, {.workers = 2, .schedule = {3}, .policy = policy.get()});
+  HandDriven master(state, recorder);
+  master.join(0);
+  master.join(1);
+  const Event left = Departed{1, "killed"};
+  master.take({0, {.batch = 0, .rows = 1}, source.arena().outgoing()});
+  master.on(std::span(&left, 1));
+  master.take({0, {.computed_at = 1, .batch = 2, .rows = 1}, source.arena().outgoing()});
+  EXPECT_EQ(rates(recorder), (std::vector<double>{0.25, 0.25}));
+}
+
 TEST(Policies, WithoutStalenessAllAreLocalTrainingToTheBit) {
   const QuadraticOptions quadratic{.sizes = {33, 5}, .channels = 3, .rows = 6, .spread = 1.5F};
   Recorder local;
@@ -233,7 +294,8 @@ TEST(Policies, WithoutStalenessAllAreLocalTrainingToTheBit) {
                                                                  {.name = "scaled", .factor = 1.0},
                                                                  {.name = "fadas", .bound = 0},
                                                                  {.name = "cgad", .bound = 3, .factor = 0.5},
-                                                                 {.name = "compensated", .factor = 0.5}}) {
+                                                                 {.name = "compensated", .factor = 0.5},
+                                                                 {.name = "rescaled"}}) {
     const auto policy = make_policy(options);
     Model model(quadratic, amsgrad(0.01), 1);
     QuadraticSource source(quadratic);
@@ -286,7 +348,7 @@ TEST(Policies, ParametersAreChecked) {
   EXPECT_TRUE(throws<InputError>({"-1", "0"}, [] { make_policy({.name = "scaled", .factor = -1.0}); }));
   EXPECT_THROW(make_policy({.name = "scaled", .factor = INFINITY}), InputError);
   EXPECT_EQ(policy_names().front(), "none");
-  EXPECT_EQ(policy_names().size(), 9U);
+  EXPECT_EQ(policy_names().size(), 10U);
 }
 
 }  // namespace

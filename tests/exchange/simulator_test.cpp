@@ -83,6 +83,21 @@ TEST(Simulator, PipelinedAndSharedSaturateLater) {
   EXPECT_LE(shared.updates_per_second, 8 / (0.05 + 7 * 0.01) * 1.01);
 }
 
+// One worker: its cycle is computation, receive, update and reply. Many: the master is busy with eight at a time.
+TEST(Simulator, TheMastersThreadReceivesAndReplies) {
+  SimulationOptions options{.mode = SimulatedMode::shared, .updates = 800, .compute = {.mean = 1}};
+  options.first_update = 0.05;
+  options.further_update = 0.01;
+  options.receive = 0.02;
+  options.reply = 0.03;
+  EXPECT_NEAR(simulate(options).updates_per_second, 1 / (1 + 0.02 + 0.05 + 0.03), 2e-3);
+  options.workers = 100;
+  const double saturated = 8 / (8 * (0.02 + 0.03) + 0.05 + 7 * 0.01);
+  EXPECT_NEAR(simulate(options).updates_per_second, saturated, 0.05 * saturated);
+  options.receive = -1;
+  EXPECT_THROW(simulate(options), InputError);
+}
+
 TEST(Simulator, StalenessIsOnAverageWorkersMinusOne) {
   const SimulationResult result = simulate(published(10));  // passes of one gradient
   EXPECT_NEAR(result.staleness_mean, 9, 9.0 * 10 / 4000 + 1e-9);

@@ -28,6 +28,10 @@ class Recorder final : public Observer {
     states.emplace_back(snapshot.state.host().begin(), snapshot.state.host().end());
   }
 
+  void on_departure(const Departure& departure, double /*at*/) override {
+    departures.push_back(fmt::format("{}: {}", departure.worker, departure.why));
+  }
+
   std::vector<std::int64_t> staleness() const;
   std::vector<int> workers() const;              // whose gradient each update was
   std::vector<std::int64_t> batches() const;     // the batch of each update
@@ -35,6 +39,7 @@ class Recorder final : public Observer {
 
   std::vector<UpdateRecord> records;
   std::vector<std::int64_t> snapshots;
+  std::vector<std::string> departures;  // "worker: why"
   std::vector<std::vector<float>> states;
   std::function<void(const UpdateRecord&)> then;  // called after a record is kept
 };

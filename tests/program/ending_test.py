@@ -30,10 +30,11 @@ class Early(ProgramTest):
             time.sleep(0.02)
 
     def process_of_rank(self, rank):
-        """The process id of a rank of the job that writes below this test's folder."""
+        """The process id of a rank of the job that writes below this test's folder, which is not that of a shell."""
         for process in pathlib.Path("/proc").iterdir():
             try:
-                mine = str(self.folder).encode() in (process / "cmdline").read_bytes()
+                command = (process / "cmdline").read_bytes()
+                mine = str(self.folder).encode() in command and command.startswith(str(PROGRAM).encode())
                 if mine and f"PMI_RANK={rank}".encode() in (process / "environ").read_bytes().split(b"\0"):
                     return int(process.name)
             except OSError:  # not a process, or gone
@@ -218,6 +219,28 @@ class Signals(Early):
         process.communicate(timeout=60)
         self.assertLess(time.monotonic() - begin, 2)
         self.assertEqual(process.returncode, 128 + signal.SIGINT)
+
+
+class Departures(Early):
+    def test_a_worker_that_ends_is_reported_and_not_waited_for(self):
+        # The launcher ends all ranks once it sees a process die. It sees that of a shell, which outlives its killed rank.
+        arguments = replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "10", "--eval-every", "100000",
+                                    "--out", self.folder / "a"])
+        shell = f'"$@" || until [ -e {self.folder}/a/summary.json ]; do sleep 0.1; done'
+        process = subprocess.Popen([MPIEXEC, "-n", "3", "sh", "-c", shell, "sh", PROGRAM, *map(str, arguments)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
+        os.kill(self.process_of_rank(2), signal.SIGKILL)
+        output, errors = process.communicate(timeout=120)
+        run = Run(self.folder / "a")
+        self.assertEqual(run.summary["updates"], 10 * UPDATES, errors)
+        self.assertEqual(run.summary["departed"], 1)
+        self.assertEqual([memory is None for memory in run.summary["peak_memory_mib"]], [False, False, True])
+        (line,) = [line for line in errors.splitlines() if line.startswith("apam: ")]
+        self.assertRegex(line, r"update \d+: worker 1 \(rank 2\) has left: its process has ended")
+        (event,) = (m for m in run.metrics if m["event"] == "departure")
+        self.assertEqual(event["worker"], 1)
+        self.assertIn(f"{10 * UPDATES} updates", output)
 
 
 class Errors(Early):

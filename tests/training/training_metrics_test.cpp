@@ -78,6 +78,23 @@ class TrainingMetricsTest : public testing::Test {
   Notes progress_;
 };
 
+TEST_F(TrainingMetricsTest, AWorkerThatLeavesIsReportedAndCounted) {
+  TrainingMetrics metrics({.updates_per_epoch = 4, .total_updates = 8, .workers = 3}, evaluations_, *folder_, progress_);
+  metrics.on_departure({0, "early"}, 0.5);  // before the first update no file changes
+  EXPECT_FALSE(std::filesystem::exists(folder_->path() / "metrics.jsonl"));
+  metrics.on_update(update(1, 2, 0));
+  metrics.on_departure({1, "its process has ended"}, 3);
+  EXPECT_EQ(metrics.summary().departed, 2);
+  EXPECT_EQ(std::vector<int>(metrics.departed().begin(), metrics.departed().end()), (std::vector<int>{0, 1}));
+  const auto departures = lines("departure");
+  ASSERT_EQ(departures.size(), 1U);
+  EXPECT_EQ(departures[0]["worker"], 1);
+  EXPECT_EQ(departures[0]["update"], 1);
+  EXPECT_EQ(departures[0]["seconds"], 3.0);
+  EXPECT_EQ(departures[0]["why"], "its process has ended");
+  EXPECT_NE(progress_.text().find("update 1: worker 1 (rank 2) has left: its process has ended"), std::string::npos);
+}
+
 TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
   TrainingMetrics metrics({.updates_per_epoch = 4, .total_updates = 10, .workers = 2, .log_every = 3}, evaluations_, *folder_,
                           progress_);

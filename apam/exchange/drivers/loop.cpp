@@ -21,6 +21,7 @@ void carry_out(std::span<const Action> actions, MasterTransport& transport, Obse
   for (const Action& action : actions) {
     if (const auto* applied = std::get_if<Applied>(&action)) observer.on_update(applied->record);
     if (const auto* snapshot = std::get_if<Snapshot>(&action)) observer.on_snapshot(snapshot->state);
+    if (const auto* left = std::get_if<Left>(&action)) observer.on_departure(left->departure, left->at);
   }
 }
 

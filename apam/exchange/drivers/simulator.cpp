@@ -155,7 +155,7 @@ class AsynchronousSimulation {
     const std::int64_t before = master_.version();
     const auto actions = master_.on(events, start);
     const auto made = static_cast<double>(master_.version() - before);
-    double end = start;
+    double end = start + static_cast<double>(gradients) * options_.receive;
     if (made > 0) end += options_.first_update + options_.further_update * (made - 1);
     if (serial()) end += static_cast<double>(gradients) * transfer(options_.gradient_bytes);
     passes_ += made > 0 ? 1 : 0;
@@ -191,6 +191,9 @@ class AsynchronousSimulation {
     worker.batch = worker.leases.front();
     worker.leases.erase(worker.leases.begin());
     worker.version = send.reply.version;
+    free_ = std::max(free_, at) + options_.reply;
+    busy_ += options_.reply;
+    at = free_;
     double& out = serial() ? free_ : out_free_;
     out = std::max(out, at) + transfer(options_.weight_bytes);
     if (serial()) busy_ += transfer(options_.weight_bytes);
@@ -278,6 +281,8 @@ void check(const SimulationOptions& options) {
   require_time("the size of the weights", options.weight_bytes);
   require_time("the first update", options.first_update);
   require_time("a further update", options.further_update);
+  require_time("a receive", options.receive);
+  require_time("a reply", options.reply);
   require_time("the all-reduce", options.all_reduce);
   require<InputError>(options.mode != SimulatedMode::k_of_n || (options.first_of >= 1 && options.first_of <= options.workers),
                       "simulation: the first {} of {} workers, expected 1 to all", options.first_of, options.workers);

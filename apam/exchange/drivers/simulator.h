@@ -4,6 +4,7 @@
 //   latency     of a message; messages overlap in it
 //   transfer    bytes / bandwidth, in which a link carries one message at a time; the master has one link in each direction
 //   update      S(k) = first + further (k - 1) for k gradients in one pass
+//   receive     of the master's thread, per gradient; reply: per reply. For a transport that copies in that thread
 //
 //   mode        the master
 //   serial      receives, updates by one gradient, and sends, one after the other: the loop of the reference program
@@ -53,6 +54,7 @@ struct SimulationOptions {
   SimulatedLink link{};
   double gradient_bytes = 0, weight_bytes = 0;
   double first_update = 0, further_update = 0;  ///< S(1), and S(k) - S(k-1)
+  double receive = 0, reply = 0;                ///< of the master's thread, in addition to transfers
   double all_reduce = 0;                        ///< sync and k_of_n, per update
   int first_of = 0;                             ///< K of k_of_n
   std::vector<SimulatedDeath> deaths{};

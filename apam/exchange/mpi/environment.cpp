@@ -109,6 +109,12 @@ void end_job(int status) noexcept {
   std::_Exit(status);
 }
 
+void leave_job(int status) noexcept {
+  std::fflush(nullptr);
+  std::this_thread::sleep_for(kQuiet);  // other ranks may still receive what this one has sent
+  std::_Exit(status);
+}
+
 std::string library_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;

@@ -35,6 +35,10 @@ class Environment {
 /// Ends this process and, if MPI is running, all ranks. `status` must not be 0.
 [[noreturn]] void end_job(int status) noexcept;
 
+/// Ends this process, without waiting for ranks that have gone already: MPI_Finalize would. For a run that is complete but for
+/// them; every other rank calls it too.
+[[noreturn]] void leave_job(int status) noexcept;
+
 /// One line with the MPI library, its version and its interconnect. Works without an Environment.
 std::string library_version();
 

@@ -17,15 +17,16 @@ struct Entry {
   bool has_gradients = false, has_factor = false;
 };
 
-constexpr std::array<Entry, 9> kTable{{{"none", policies::none},
-                                       {"bound", policies::bound, 0},
-                                       {"ringmaster", policies::ringmaster, 1},
-                                       {"ssp", policies::ssp, 0},
-                                       {"rennala", policies::rennala, {}, true},
-                                       {"scaled", policies::scaled, {}, false, true},
-                                       {"fadas", policies::fadas, 0},
-                                       {"cgad", policies::cgad, 1, false, true},
-                                       {"compensated", policies::compensated, {}, false, true}}};
+constexpr std::array<Entry, 10> kTable{{{"none", policies::none},
+                                        {"bound", policies::bound, 0},
+                                        {"ringmaster", policies::ringmaster, 1},
+                                        {"ssp", policies::ssp, 0},
+                                        {"rennala", policies::rennala, {}, true},
+                                        {"scaled", policies::scaled, {}, false, true},
+                                        {"fadas", policies::fadas, 0},
+                                        {"cgad", policies::cgad, 1, false, true},
+                                        {"compensated", policies::compensated, {}, false, true},
+                                        {"rescaled", policies::rescaled}}};
 
 constexpr auto kNames = [] {
   std::array<std::string_view, kTable.size()> names{};

@@ -10,6 +10,7 @@
 //   fadas        min(learning rate, 1 / tau) if tau > R                    R            arXiv 2407.18365
 //   cgad         times e^(-C tau) (1 + cos(pi min(tau / R, 1))) / 2        R, C         arXiv 2605.09126
 //   compensated  g + C g g (w_now - w_base)                                C            arXiv 1609.08326
+//   rescaled     learning rate * gap / N, see rescaled.cpp
 //
 // R: bound, K: gradients, C: factor. A refused gradient is counted and its lease dealt again.
 #pragma once
@@ -26,7 +27,9 @@ namespace apam::exchange {
 /// A gradient that has arrived.
 struct Arrival {
   std::int64_t staleness = 0;
-  double rate = 0;  ///< learning rate of the update that it would make
+  double rate = 0;                    ///< learning rate of the update that it would make
+  std::optional<std::int64_t> gap{};  ///< updates since the last one by the same worker, this one included; nothing: its first
+  int workers = 1;                    ///< that have not left
 };
 
 class StalenessPolicy {

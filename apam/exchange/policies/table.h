@@ -16,5 +16,6 @@ Policy scaled(const PolicyOptions& options);
 Policy fadas(const PolicyOptions& options);
 Policy cgad(const PolicyOptions& options);
 Policy compensated(const PolicyOptions& options);
+Policy rescaled(const PolicyOptions& options);
 
 }  // namespace apam::exchange::policies

@@ -1,0 +1,26 @@
+#include "apam/cli/ended.h"
+
+#include <charconv>
+
+#include "kernels/runtime/error.h"
+
+namespace apam::cli {
+
+std::string Ended::to_text() const { return fmt::format("{} {}", code, some_left ? 1 : 0); }
+
+Ended Ended::from_text(const std::string& text) {
+  Ended ended;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, ended.code);
+  require<InputError>(error == std::errc{} && last - end == 2, "end of the run: '{}', expected an exit code and 0 or 1", text);
+  ended.some_left = end[1] == '1';
+  return ended;
+}
+
+std::vector<int> departed_ranks(const training::TrainingMetrics& metrics) {
+  std::vector<int> ranks;
+  for (const int worker : metrics.departed()) ranks.push_back(worker + 1);
+  return ranks;
+}
+
+}  // namespace apam::cli
