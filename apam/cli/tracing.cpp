@@ -1,5 +1,7 @@
 #include "apam/cli/tracing.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <vector>
 

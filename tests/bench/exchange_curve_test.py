@@ -58,7 +58,7 @@ class ExchangeCurve(unittest.TestCase):
         models, _ = curve.compare(self.measurements)
         speedup = lambda options: curve.simulate([options])[0]["updates_per_second"]
         panels = curve.curves_of(models)
-            last = lambda panel, label: panels[panel][label][-1]  # 64 workers
+        last = lambda panel, label: panels[panel][label][-1]  # 64 workers
         eight = lambda panel, label: panels[panel][label][curve.CURVE.index(8)]
         self.assertEqual(last("equal workers", "shared")["workers"], curve.CURVE[-1])
         self.assertGreater(speedup(last("several masters", "shared, 4 masters")), speedup(last("several masters", "shared, 1 master")))
