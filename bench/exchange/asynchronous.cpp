@@ -39,7 +39,8 @@ class SleepingSource final : public exchange::GradientSource {
 /// Measures the calls of a transport. What is between them is the update.
 class TimedTransport final : public exchange::MasterTransport {
  public:
-  TimedTransport(exchange::MasterTransport& transport, ServiceSeconds& parts) : transport_(transport), parts_(parts) {}
+  TimedTransport(exchange::MasterTransport& transport, ExchangeResult& result)
+      : transport_(transport), result_(result), parts_(result.parts) {}
 
   int workers() const override { return transport_.workers(); }
   std::string_view name() const override { return transport_.name(); }
@@ -59,12 +60,15 @@ class TimedTransport final : public exchange::MasterTransport {
   class Timer {
    public:
     Timer(TimedTransport& owner, double& part) : owner_(owner), part_(part), begin_(Clock::now()) {
-      if (owner_.left_ != Clock::time_point{}) owner_.parts_.update += seconds_between(owner_.left_, begin_);
+      if (owner_.left_ == Clock::time_point{}) return;
+      owner_.parts_.update += seconds_between(owner_.left_, begin_);
+      owner_.result_.copied_during_updates += owner_.copied_bytes() - owner_.copied_;
     }
     Timer(const Timer&) = delete;
     Timer& operator=(const Timer&) = delete;
     ~Timer() {
       owner_.left_ = Clock::now();
+      owner_.copied_ = owner_.copied_bytes();
       part_ += seconds_between(begin_, owner_.left_);
     }
 
@@ -75,8 +79,10 @@ class TimedTransport final : public exchange::MasterTransport {
   };
 
   exchange::MasterTransport& transport_;
+  ExchangeResult& result_;
   ServiceSeconds& parts_;
   Clock::time_point left_{};
+  std::int64_t copied_ = 0;  // at that time
 };
 
 /// Counts passes.
@@ -111,7 +117,7 @@ ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::
   PassCounter passes(result);
   exchange::MasterState master(updater, *history,
                                {.workers = transport.workers(), .schedule = {.total_updates = settings.updates}});
-  TimedTransport timed(transport, result.parts);
+  TimedTransport timed(transport, result);
   exchange::NullControl control;
   const auto begin = Clock::now();
   exchange::run_master(master, timed, control, passes);
@@ -136,7 +142,7 @@ exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayou
 
 }  // namespace
 
-ExchangeResult run_messages(const Environment& environment, const ExchangeSettings& settings) {
+ExchangeResult run_pipelined(const Environment& environment, const ExchangeSettings& settings) {
   const engine::ParameterLayout model = flat_layout(settings.parameters);
   const exchange::mpi::MessageSizes sizes{model.weights_size() + model.statistics_size(), model.weights_size()};
   if (environment.rank() == 0) {
