@@ -37,8 +37,8 @@ TEST(Parts, AreCompleteFromTheEndOn) {
 }
 
 TEST(Parts, ImpossibleSizesAreAnError) {
-  EXPECT_TRUE(throws<ExchangeError>({"mpi", "a contribution of 99", "100 weights"}, [] { parts_of({99, 100}); }));
-  EXPECT_TRUE(throws<ExchangeError>({"mpi", "parts of 0"}, [] { parts_of({100, 100, 0}); }));
+  EXPECT_TRUE(support::throws<ExchangeError>({"mpi", "a contribution of 99", "100 weights"}, [] { parts_of({99, 100}); }));
+  EXPECT_TRUE(support::throws<ExchangeError>({"mpi", "parts of 0"}, [] { parts_of({100, 100, 0}); }));
 }
 
 }  // namespace
