@@ -201,6 +201,7 @@ int run(const Environment& environment, const Options& options) {
                  {"updates", settings.updates},
                  {"workers", environment.ranks() - 1},
                  {"master_threads", settings.master_threads},
+                 {"wire", settings.wire},
                  {"rounds", options.rounds},
                  {"cpu", kernels::cpu_model()},
                  {"commit", training::kCommit},
@@ -231,6 +232,8 @@ int main(int argc, char** argv) {
   app.add_option("--updates", options.settings.updates, "Updates per round and mode")->check(CLI::PositiveNumber);
   app.add_option("--mode", options.modes, "serial, pipelined, shared")->check(CLI::IsMember({"serial", "pipelined", "shared"}));
   app.add_option("--master-threads", options.settings.master_threads, "Threads of an update")->check(CLI::Range(1, 1024));
+  app.add_option("--wire", options.settings.wire, "Type of values in pipelined messages: float32, bf16")
+      ->check(CLI::IsMember({"float32", "bf16"}));
   app.add_option("--rounds", options.rounds, "Rounds of all modes")->check(CLI::PositiveNumber);
   app.add_option("--json", options.json, "Also write the results to this file");
   CLI11_PARSE(app, argc, argv);

@@ -144,7 +144,10 @@ exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayou
 
 ExchangeResult run_pipelined(const Environment& environment, const ExchangeSettings& settings) {
   const engine::ParameterLayout model = flat_layout(settings.parameters);
-  const exchange::mpi::MessageSizes sizes{model.weights_size() + model.statistics_size(), model.weights_size()};
+  using exchange::mpi::Wire;
+  const exchange::mpi::MessageSizes sizes{.contribution = model.weights_size() + model.statistics_size(),
+                                          .weights = model.weights_size(),
+                                          .wire = settings.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
   if (environment.rank() == 0) {
     const auto transport = exchange::mpi::make_master_transport(environment, sizes);
     return run_master(*transport, history_layout(environment.ranks() - 1, model), {}, settings);

@@ -119,7 +119,7 @@ TEST(MpiAsync, CancelledComputationsAreDealtAgain) {
     EXPECT_EQ(counts.granted, counts.ended());
     EXPECT_LT(master.staleness().max(), 2);
   } else {
-    quadratic.delay = milliseconds(world().rank() == 2 ? 20 : 1);
+    quadratic.delay = milliseconds(world().rank() == 2 ? 100 : 1);
     QuadraticSource source(quadratic);
     ScriptedControl control;
     Worker(source).run(*mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends()), control);

@@ -7,6 +7,7 @@
 #include "apam/exchange/error.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/weight_history.h"
+#include "kernels/runtime/dtype.h"
 #include "tests/exchange/mpi_world.h"
 
 namespace apam::exchange::test {
@@ -15,6 +16,7 @@ namespace {
 // Messages of 160 KiB and more, which MPI sends by rendezvous: they move only inside its calls on both sides.
 constexpr std::size_t kWeights = 1 << 18, kStatistics = 1 << 16, kState = kWeights + kStatistics;
 const mpi::MessageSizes kSizes{.contribution = kState, .weights = kWeights, .part = 100'000};
+const mpi::MessageSizes kRounded{kSizes.contribution, kSizes.weights, kSizes.part, mpi::Wire::bfloat16};
 
 int workers() { return world().ranks() - 1; }
 
@@ -38,9 +40,18 @@ std::vector<float> numbers(std::size_t size, float first) {
 
 /// A master with version 0 of the weights: 0, 1, 2 ...
 struct Master {
-  Master() : history(Device{}, {kWeights, kStatistics, 1, HistoryLayout::slots_for(workers(), 0)}) {
+  explicit Master(const mpi::MessageSizes& sizes = kSizes)
+      : history(Device{}, {kWeights, kStatistics, 1, HistoryLayout::slots_for(workers(), 0)}) {
     std::vector<float> state = numbers(kState, 0);
     history.publish_first(std::span<float>(state));
+    transport = mpi::make_master_transport(world(), sizes, sends());
+  }
+
+  /// The next version: `first`, `first` + 1 ...
+  void publish(float first) {
+    WritableVersion next = history.begin_next(1);
+    std::ranges::copy(numbers(kState, first), next.state().host().begin());
+    history.publish(std::move(next));
   }
 
   void send_to_all() const {
@@ -66,12 +77,15 @@ struct Master {
   }
 
   WeightHistory history;
-  std::unique_ptr<MasterTransport> transport = mpi::make_master_transport(world(), kSizes, sends());
+  std::unique_ptr<MasterTransport> transport;
 };
 
 struct Worker {
+  explicit Worker(const mpi::MessageSizes& sizes = kSizes)
+      : transport(mpi::make_worker_transport(world(), sizes, std::span<float>(weights), sends())) {}
+
   std::vector<float> weights = std::vector<float>(kWeights);
-  std::unique_ptr<WorkerTransport> transport = mpi::make_worker_transport(world(), kSizes, std::span<float>(weights), sends());
+  std::unique_ptr<WorkerTransport> transport;
 };
 
 GradientHeader header() { return {.batch = world().rank(), .rows = 1}; }
@@ -132,6 +146,38 @@ TEST(MpiTransport, MovesCompleteGradientsWhileTheWorkerComputes) {
     values = numbers(kState, 7);
     worker.transport->offer(std::span(values), 0);
     worker.transport->push(header(), std::span(values));
+    EXPECT_EQ(worker.transport->pull().reply.verdict, Verdict::stop);
+  }
+}
+
+/// The first `size` of them rounded to bfloat16.
+std::vector<float> rounded(std::vector<float> values, std::size_t size) {
+  for (float& value : std::span(values).first(size)) value = BFloat16(value);
+  return values;
+}
+
+TEST(MpiTransport, RoundsGradientsAndWeightsButNotStatistics) {
+  if (world().rank() == 0) {
+    Master master(kRounded);
+    for (const float first : {5.0F, 7.0F}) {
+      master.send_to_all();
+      for (const GradientMessage& message : master.gradients()) {
+        EXPECT_TRUE(std::ranges::equal(message.values.host(), rounded(numbers(kState, first), kWeights)));
+      }
+      master.publish(100'000);
+    }
+    const std::size_t floats = 2 * (kWeights / 2 + kWeights / 2 + kStatistics);
+    EXPECT_EQ(master.transport->copied_bytes(), static_cast<std::int64_t>(floats * sizeof(float)) * workers());
+    master.stop_all();
+  } else {
+    Worker worker(kRounded);
+    std::vector<float> values;  // stays until the next delivery
+    for (const auto& [weight, gradient] : {std::pair{0.0F, 5.0F}, std::pair{100'000.0F, 7.0F}}) {
+      const Delivery delivery = worker.transport->pull();
+      EXPECT_TRUE(std::ranges::equal(delivery.weights.host(), rounded(numbers(kWeights, weight), kWeights)));
+      values = numbers(kState, gradient);
+      worker.transport->push(header(), std::span(values));
+    }
     EXPECT_EQ(worker.transport->pull().reply.verdict, Verdict::stop);
   }
 }

@@ -9,6 +9,7 @@
 #include "apam/exchange/mpi/parts.h"
 #include "apam/exchange/mpi/progress.h"
 #include "apam/exchange/mpi/protocol.h"
+#include "apam/exchange/mpi/wire.h"
 #include "kernels/runtime/buffer.h"
 
 namespace apam::exchange::mpi {
@@ -20,11 +21,13 @@ enum Place : std::size_t { kHeaderReceive, kReplySend, kWeightsSend, kCancelSend
 struct Slot {
   GradientHeader header;
   ToWorker reply, cancellation;
-  Buffer values;            // (contribution)
-  VersionRef version;       // in flight to the worker
-  bool expected = false;    // a gradient
-  std::size_t missing = 0;  // its messages that have not arrived
-  std::size_t empty = 0;    // its parts that came without values
+  Buffer values;                                  // (contribution)
+  Buffer rounded;                                 // (weights) in bfloat16: the gradients as they come
+  VersionRef version;                             // in flight to the worker
+  std::shared_ptr<const Buffer> rounded_version;  // or this
+  bool expected = false;                          // a gradient
+  std::size_t missing = 0;                        // its messages that have not arrived
+  std::size_t empty = 0;                          // its parts that came without values
 };
 
 /// A reply with its weights, or a cancellation.
@@ -50,7 +53,10 @@ class MpiMasterTransport final : public MasterTransport {
                            communicator_.ranks());
     agree_on_sizes(communicator_, sizes);
     slots_ = std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(workers()));
-    for (Slot& slot : *slots_) slot.values = Buffer({}, sizes.contribution * sizeof(float));
+    for (Slot& slot : *slots_) {
+      slot.values = Buffer({}, sizes.contribution * sizeof(float));
+      if (sizes.wire == Wire::bfloat16) slot.rounded = Buffer({}, sizes.weights * sizeof(BFloat16));
+    }
     thread_.start();
   }
 
@@ -115,9 +121,30 @@ class MpiMasterTransport final : public MasterTransport {
     slot.reply = message;
     channel_.send(place(worker, kReplySend), bytes_of(slot.reply), {rank_of(worker), kToWorker, "MPI_Isend of a reply"});
     if (!version) return;
-    slot.version = version;
-    channel_.send(place(worker, kWeightsSend), std::as_bytes(version.weights().host()),
-                  {rank_of(worker), kWeights, "MPI_Isend of weights"});
+    channel_.send(place(worker, kWeightsSend), outgoing(slot, version), {rank_of(worker), kWeights, "MPI_Isend of weights"});
+  }
+
+  std::span<const std::byte> outgoing(Slot& slot, const VersionRef& version) {
+    if (sizes_.wire == Wire::float32) {
+      slot.version = version;
+      return std::as_bytes(version.weights().host());
+    }
+    if (!newest_rounded_ || newest_ != version.version()) {  // once for all workers of a pass
+      newest_rounded_ = unused_buffer();
+      newest_ = version.version();
+      round_values(version.weights().host(), newest_rounded_->as<BFloat16>().host());
+    }
+    slot.rounded_version = newest_rounded_;
+    return {newest_rounded_->data(), newest_rounded_->size_bytes()};
+  }
+
+  // For a rounded version: one that no worker is being sent.
+  std::shared_ptr<Buffer> unused_buffer() {
+    newest_rounded_ = {};
+    for (const auto& one : rounded_versions_) {
+      if (one.use_count() == 1) return one;
+    }
+    return rounded_versions_.emplace_back(std::make_shared<Buffer>(Device{}, sizes_.weights * sizeof(BFloat16)));
   }
 
   void expect_gradient(int worker) {
@@ -128,10 +155,16 @@ class MpiMasterTransport final : public MasterTransport {
     channel_.receive(place(worker, kHeaderReceive), writable_bytes_of(slot.header),
                      {rank_of(worker), kGradientHeader, "MPI_Irecv of a gradient's header"});
     for (std::size_t i = 0; i < parts_.size(); ++i) {
-      channel_.receive(place(worker, kFirstPartReceive + i),
-                       std::as_writable_bytes(slot.values.as<float>().host().subspan(parts_[i].offset, parts_[i].count)),
+      channel_.receive(place(worker, kFirstPartReceive + i), incoming(slot, parts_[i]),
                        {rank_of(worker), kContribution, "MPI_Irecv of a part of a gradient"});
     }
+  }
+
+  bool rounds(const Part& part) const { return sizes_.wire == Wire::bfloat16 && part.offset < sizes_.weights; }
+
+  std::span<std::byte> incoming(const Slot& slot, const Part& part) const {
+    if (rounds(part)) return std::as_writable_bytes(slot.rounded.as<BFloat16>().host().subspan(part.offset, part.count));
+    return std::as_writable_bytes(slot.values.as<float>().host().subspan(part.offset, part.count));
   }
 
   void complete(const Requests::Completed& one) {
@@ -144,8 +177,9 @@ class MpiMasterTransport final : public MasterTransport {
     } else if (which >= kFirstPartReceive) {
       take_part(worker, parts_[which - kFirstPartReceive], one.bytes);
     } else if (which == kWeightsSend) {
-      copied_bytes_ += static_cast<std::int64_t>(sizes_.weights * sizeof(float));
+      copied_bytes_ += static_cast<std::int64_t>(sizes_.weights * bytes_per_value(sizes_.wire));
       slot.version = {};
+      slot.rounded_version = {};
     }
     const bool sent = !requests_.active(place(worker, kReplySend)) && !requests_.active(place(worker, kWeightsSend));
     if (slot.expected && slot.missing == 0 && sent) hand_over(worker);
@@ -153,10 +187,16 @@ class MpiMasterTransport final : public MasterTransport {
 
   void take_part(int worker, const Part& part, int bytes) {
     Slot& slot = (*slots_)[static_cast<std::size_t>(worker)];
-    if (bytes != 0) check_received(bytes, part.count * sizeof(float), "a part of a gradient", rank_of(worker));
-    if (bytes == 0) ++slot.empty;
     --slot.missing;
     copied_bytes_ += bytes;
+    if (bytes == 0) {
+      ++slot.empty;
+      return;
+    }
+    check_received(bytes, incoming(slot, part).size(), "a part of a gradient", rank_of(worker));
+    if (!rounds(part)) return;
+    widen_values(std::span<const BFloat16>(slot.rounded.as<BFloat16>().host()).subspan(part.offset, part.count),
+                 slot.values.as<float>().host().subspan(part.offset, part.count));
   }
 
   void hand_over(int worker) {
@@ -184,7 +224,10 @@ class MpiMasterTransport final : public MasterTransport {
   Channel channel_;
   std::unique_ptr<std::vector<Slot>> slots_;
   Handoff<GradientMessage> arrivals_;
-  std::vector<GradientMessage> arrived_;  // handed out by poll()
+  std::vector<GradientMessage> arrived_;                   // handed out by poll()
+  std::vector<std::shared_ptr<Buffer>> rounded_versions_;  // in bfloat16, one per worker and one at most
+  std::shared_ptr<Buffer> newest_rounded_;                 // of the version sent last
+  std::int64_t newest_ = 0;                                // its number
   std::atomic<std::int64_t> copied_bytes_ = 0;
   ProgressThread<Command> thread_;  // last: it uses the others
 };

@@ -6,7 +6,7 @@
 namespace apam::exchange::mpi {
 namespace {
 
-using Numbers = std::array<std::uint64_t, 3>;  // contribution, weights, part
+using Numbers = std::array<std::uint64_t, 4>;  // contribution, weights, part, wire
 struct Sizes {
   Numbers mine{};
   std::vector<Numbers> all;
@@ -16,10 +16,10 @@ struct Sizes {
 
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
   Parked<Sizes> messages;
-  messages->mine = {sizes.contribution, sizes.weights, sizes.part};
+  messages->mine = {sizes.contribution, sizes.weights, sizes.part, static_cast<std::uint64_t>(sizes.wire)};
   messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallgather(messages->mine.data(), 3, MPI_UINT64_T, messages->all.data(), 3, MPI_UINT64_T, communicator.get(),
+  check(MPI_Iallgather(messages->mine.data(), 4, MPI_UINT64_T, messages->all.data(), 4, MPI_UINT64_T, communicator.get(),
                        &request),
         "MPI_Iallgather of sizes");
   wait(request, "MPI_Iallgather of sizes");

@@ -1,15 +1,16 @@
 // The exchange over MPI, from and to host buffers. Rank 0 is the master, rank r > 0 is worker r - 1.
 //
 //   tag 1  worker -> master   GradientHeader, after the parts of its contribution
-//   tag 2  worker -> master   contribution, floats, in parts (parts.h); parts without floats if cancelled
+//   tag 2  worker -> master   contribution, in parts (parts.h); parts without values if cancelled
 //   tag 3  master -> worker   reply or cancellation
-//   tag 4  master -> worker   weights, floats, after a reply to proceed
+//   tag 4  master -> worker   weights, after a reply to proceed
 //
 // In each rank one thread makes all MPI calls between the construction of the transport and its end: MPI moves large messages
 // only inside its calls, so contributions arrive and weights leave while the master applies an update. It and the thread that
 // computes hand work to each other (handoff.h) and never wait for each other's work. A worker's parts leave while it computes.
 // All sends and receives are non-blocking, and their memory is that of the caller: the version of the weights, the contribution
-// of a worker, and the weights of a worker. A thread that waits sleeps, or polls with back-off (backoff.h).
+// of a worker, and the weights of a worker; in bfloat16 buffers of the transport. A thread that waits sleeps, or polls with
+// back-off (backoff.h).
 #pragma once
 
 #include <memory>
@@ -19,11 +20,15 @@
 
 namespace apam::exchange::mpi {
 
-/// In floats. All ranks must agree.
+/// Values of gradients and weights on their way. bfloat16: rounded to nearest, ties to even; batch statistics stay float32.
+enum class Wire : std::uint8_t { float32, bfloat16 };
+
+/// In floats. All ranks must agree on these.
 struct MessageSizes {
   std::size_t contribution = 0;              ///< [ gradients | batch statistics ]
   std::size_t weights = 0;                   ///< and gradients
   std::size_t part = std::size_t{1} << 20U;  ///< of a contribution: 4 MiB, each with a small message ahead of its values
+  Wire wire = Wire::float32;
 };
 
 /// How messages are sent. A synchronous send ends only once its receive has begun: a test that the exchange does not rely on

@@ -10,6 +10,8 @@
 #include "apam/exchange/mpi/parts.h"
 #include "apam/exchange/mpi/progress.h"
 #include "apam/exchange/mpi/protocol.h"
+#include "apam/exchange/mpi/wire.h"
+#include "kernels/runtime/buffer.h"
 
 namespace apam::exchange::mpi {
 namespace {
@@ -21,6 +23,7 @@ enum Place : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kFirs
 struct Headers {
   GradientHeader sent;
   ToWorker received;
+  Buffer gradients, weights;  // (weights) in bfloat16
 };
 
 /// Receive the first reply, or send the contribution up to a part, and the header after the last one.
@@ -47,6 +50,10 @@ class MpiWorkerTransport final : public WorkerTransport {
     agree_on_sizes(communicator_, sizes);
     require<ExchangeError>(weights.host().size() == sizes.weights, "mpi: room for {} weights for messages of {}",
                            weights.size(), sizes.weights);
+    if (sizes.wire == Wire::bfloat16) {
+      headers_->gradients = Buffer({}, sizes.weights * sizeof(BFloat16));
+      headers_->weights = Buffer({}, sizes.weights * sizeof(BFloat16));
+    }
     thread_.start();
   }
 
@@ -99,8 +106,7 @@ class MpiWorkerTransport final : public WorkerTransport {
     const bool gives_up = header ? header->cancelled != 0 : cancelled_ == version_;
     if (gives_up && !header) return;  // nothing leaves until the header, which is marked as cancelled
     for (; sent_ < parts; ++sent_) {
-      const Part part = gives_up ? Part{} : parts_[sent_];
-      channel_.send(kFirstPartSend + sent_, std::as_bytes(values.subspan(part.offset, part.count)),
+      channel_.send(kFirstPartSend + sent_, gives_up ? std::span<const std::byte>() : outgoing(values, parts_[sent_]),
                     {kMaster, kContribution, "MPI_Isend of a part of a gradient"});
     }
     if (!header) return;
@@ -108,6 +114,19 @@ class MpiWorkerTransport final : public WorkerTransport {
     channel_.send(kHeaderSend, bytes_of(headers_->sent), {kMaster, kGradientHeader, "MPI_Isend of a gradient's header"});
     sent_ = 0;
     computing_ = false;
+  }
+
+  std::span<const std::byte> outgoing(std::span<const float> values, const Part& part) {
+    const auto exact = values.subspan(part.offset, part.count);
+    if (sizes_.wire == Wire::float32 || part.offset >= sizes_.weights) return std::as_bytes(exact);
+    const auto rounded = headers_->gradients.as<BFloat16>().host().subspan(part.offset, part.count);
+    round_values(exact, rounded);
+    return std::as_bytes(rounded);
+  }
+
+  std::span<std::byte> incoming() const {
+    if (sizes_.wire == Wire::float32) return std::as_writable_bytes(weights_.host());
+    return {headers_->weights.data(), headers_->weights.size_bytes()};
   }
 
   void receive_next() {
@@ -119,7 +138,8 @@ class MpiWorkerTransport final : public WorkerTransport {
       check_received(one.bytes, sizeof(ToWorker), "a reply", kMaster);
       take(headers_->received);
     } else if (one.place == kWeightsReceive) {
-      check_received(one.bytes, weights_.size_bytes(), "weights", kMaster);
+      check_received(one.bytes, incoming().size(), "weights", kMaster);
+      if (sizes_.wire == Wire::bfloat16) widen_values(headers_->weights.as<BFloat16>().host(), weights_.host());
     }
     deliver();
   }
@@ -134,7 +154,7 @@ class MpiWorkerTransport final : public WorkerTransport {
                            message.reply.version, version_);
     reply_ = message.reply;
     if (reply_->verdict == Verdict::stop) return;
-    channel_.receive(kWeightsReceive, std::as_writable_bytes(weights_.host()), {kMaster, kWeights, "MPI_Irecv of weights"});
+    channel_.receive(kWeightsReceive, incoming(), {kMaster, kWeights, "MPI_Irecv of weights"});
     receive_next();
   }
 
