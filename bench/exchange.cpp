@@ -3,9 +3,10 @@
 //
 //   mpiexec.mpich -n 13 build/bench/exchange --parameters 11173962 --compute-ms 50 --updates 400 --mode shared serial
 //
-// Modes: serial (one loop of blocking messages: receive, update, reply), messages (--transport mpi) and shared (--transport
+// Modes: serial (one loop of blocking messages: receive, update, reply), pipelined (--transport mpi) and shared (--transport
 // shared). Several modes alternate, --rounds times, so that a disturbance of the machine affects all of them; the ratios are to
 // the last mode. service_ms is the time of the master per update: receive, update and reply, without waiting.
+// copied_during_updates is the share of copied_bytes in messages that ended while the master did not call its transport.
 // bare_update_ms is the time of the optimizer for the same passes, without an exchange.
 
 #include <CLI/CLI.hpp>
@@ -120,12 +121,14 @@ Json describe(const ExchangeResult& result, const PassSeconds& bare) {
           {"bare_pass_ms", pass_ms},
           {"service_to_bare_update", parts.service() / bare_seconds},
           {"copied_bytes", result.copied_bytes},
+          {"copied_during_updates", static_cast<double>(result.copied_during_updates) /
+                                        static_cast<double>(std::max<std::int64_t>(result.copied_bytes, 1))},
           {"staleness", {{"mean", result.mean_staleness}, {"max", result.max_staleness}}}};
 }
 
 ExchangeResult run_mode(const Environment& environment, const std::string& mode, const ExchangeSettings& settings) {
   if (mode == "serial") return run_serial(environment, settings);
-  return mode == "messages" ? run_messages(environment, settings) : run_shared(environment, settings);
+  return mode == "pipelined" ? run_pipelined(environment, settings) : run_shared(environment, settings);
 }
 
 /// The median, least and largest of a number over the rounds.
@@ -157,7 +160,12 @@ Json measure(const Environment& environment, const Options& options) {
       check(result, mode, settings, environment.ranks() - 1);
       Json json = describe(result, bare);
       json["processor_seconds_by_rank"] = Json::array();
-      for (const std::string& text : used) json["processor_seconds_by_rank"].push_back(std::stod(text));
+      double sum = 0;
+      for (const std::string& text : used) {
+        json["processor_seconds_by_rank"].push_back(std::stod(text));
+        sum += std::stod(text);
+      }
+      json["processor_seconds"] = sum;
       rounds[mode].push_back(std::move(json));
     }
   }
@@ -166,6 +174,7 @@ Json measure(const Environment& environment, const Options& options) {
     if (!master) break;
     modes[mode] = {{"updates_per_second", spread_of(rounds[mode], "updates_per_second")},
                    {"service_ms", spread_of(rounds[mode], "service_ms")},
+                   {"processor_seconds", spread_of(rounds[mode], "processor_seconds")},
                    {"service_to_bare_update", spread_of(rounds[mode], "service_to_bare_update")},
                    {"rounds", rounds[mode]}};
   }
@@ -195,6 +204,7 @@ int run(const Environment& environment, const Options& options) {
                  {"updates", settings.updates},
                  {"workers", environment.ranks() - 1},
                  {"master_threads", settings.master_threads},
+                 {"wire", settings.wire},
                  {"rounds", options.rounds},
                  {"cpu", kernels::cpu_model()},
                  {"commit", training::kCommit},
@@ -203,13 +213,13 @@ int run(const Environment& environment, const Options& options) {
     const Json& last = result["rounds"].back();
     std::cout << fmt::format(
         "{:9} {:7.1f} updates/s ({:.1f} to {:.1f})  {:.2f} x {}  service {:.2f} ms, {:.2f} x the bare update  {:.2f} per pass "
-        " "
-        "{} bytes copied  staleness {:.2f}\n",
+        " {} bytes copied, {:.0f} % during updates  {:.2f} s of processor time  staleness {:.2f}\n",
         mode, result["updates_per_second"]["median"].get<double>(), result["updates_per_second"]["least"].get<double>(),
         result["updates_per_second"]["largest"].get<double>(), result["ratio_to_last_mode"]["median"].get<double>(),
         options.modes.back(), result["service_ms"]["median"].get<double>(),
         result["service_to_bare_update"]["median"].get<double>(), last["gradients_per_pass"].get<double>(),
-        last["copied_bytes"].get<std::int64_t>(), last["staleness"]["mean"].get<double>());
+        last["copied_bytes"].get<std::int64_t>(), 100 * last["copied_during_updates"].get<double>(),
+        result["processor_seconds"]["median"].get<double>(), last["staleness"]["mean"].get<double>());
   }
   if (!options.json.empty()) write_file(options.json, all.dump(2) + "\n");
   return 0;
@@ -223,8 +233,10 @@ int main(int argc, char** argv) {
   app.add_option("--parameters", options.settings.parameters, "Parameters of the model")->check(CLI::Range(16, 1 << 30));
   app.add_option("--compute-ms", options.settings.compute_ms, "Time of a gradient")->check(CLI::NonNegativeNumber);
   app.add_option("--updates", options.settings.updates, "Updates per round and mode")->check(CLI::PositiveNumber);
-  app.add_option("--mode", options.modes, "serial, messages, shared")->check(CLI::IsMember({"serial", "messages", "shared"}));
+  app.add_option("--mode", options.modes, "serial, pipelined, shared")->check(CLI::IsMember({"serial", "pipelined", "shared"}));
   app.add_option("--master-threads", options.settings.master_threads, "Threads of an update")->check(CLI::Range(1, 1024));
+  app.add_option("--wire", options.settings.wire, "Type of values in pipelined messages: float32, bf16")
+      ->check(CLI::IsMember({"float32", "bf16"}));
   app.add_option("--rounds", options.rounds, "Rounds of all modes")->check(CLI::PositiveNumber);
   app.add_option("--json", options.json, "Also write the results to this file");
   CLI11_PARSE(app, argc, argv);

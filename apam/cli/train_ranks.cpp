@@ -291,28 +291,32 @@ training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& e
   return {std::string(all_reduce->name()), ending, trainer.divergence()};
 }
 
-exchange::mpi::MessageSizes message_sizes(const RunPlan& plan) {
-  return {.contribution = plan.history.state(), .weights = plan.history.weights};
+exchange::mpi::MessageSizes message_sizes(const RunPlan& plan, const TrainOptions& options) {
+  using exchange::mpi::Wire;
+  return {.contribution = plan.history.state(),
+          .weights = plan.history.weights,
+          .wire = options.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
 }
 
-void work(Rank& rank, const Environment& environment, exchange::Control& control) {
+void work(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
   const auto& shared = rank.shared.async;
   const auto transport =
       shared ? make_worker_transport(shared->segment, environment.rank() - 1, &shared->others)
-             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan), rank.arena->weights());
+             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan, options), rank.arena->weights());
   std::optional<exchange::TracedWorker> traced;
   if (rank.tracing) traced.emplace(*transport, rank.tracing->exchange());
   exchange::Worker(*rank.source).run(traced ? *traced : *transport, control);
 }
 
-training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
+training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, const TrainOptions& options,
+                                                 exchange::Control& control) {
   if (!rank.output) {
-    work(rank, environment, control);
+    work(rank, environment, options, control);
     return {};
   }
   const auto& shared = rank.shared.async;
   const auto transport = shared ? make_master_transport(shared->segment, &shared->others)
-                                : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan));
+                                : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan, options));
   exchange::MasterState master(*rank.updater, *rank.history,
                                {.workers = transport->workers(),
                                 .schedule = rank.plan.schedule,
@@ -331,7 +335,7 @@ Ended exchange_and_report(Rank& rank, const Environment& environment, const Trai
                           const Interruption& interruption) {
   RunControl control(interruption);
   training::ExchangeResult result = options.exchange == "sync" ? exchange_synchronously(rank, environment, control)
-                                                               : exchange_asynchronously(rank, environment, control);
+                                                               : exchange_asynchronously(rank, environment, options, control);
   std::vector<KernelReport> kernels = rank.exec->report();
   if (rank.output) {
     rank.output->save(*rank.arena, rank.batches_before, result.ending);

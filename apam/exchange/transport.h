@@ -7,8 +7,11 @@
 // whose gradient it took; no worker waits for another.
 //
 // Weights are immutable versions (weight_history.h). A transport may hand a version to the worker in place, or copy it. It
-// holds a reference to the version that it sent to a worker until that worker's next gradient arrives, and so at most one per
-// worker.
+// holds a reference to the version that it sent to a worker at most until that worker's next gradient arrives, and so at most
+// one per worker.
+//
+// A transport that copies may send a contribution in parts, while the worker computes the rest of it. It is still taken whole
+// or not at all: the header comes last.
 #pragma once
 
 #include <array>
@@ -108,8 +111,15 @@ class WorkerTransport {
  public:
   virtual ~WorkerTransport() = default;
 
-  /// Sends a gradient, or a header that is marked as cancelled and no values. May read `values` until the next pull() returns,
-  /// or after an error until the process ends.
+  /// Whether offer() has an effect. If so, a worker calls it during each computation.
+  virtual bool sends_early() const { return false; }
+
+  /// Between pull() and push(): the gradients of `values`, which push() will be given, are complete from float `from` on.
+  /// `from` never grows. The transport may begin to read and to send them. Never waits.
+  virtual void offer(ConstSpan<float> /*values*/, std::size_t /*from*/) {}
+
+  /// Sends a gradient, or a header that is marked as cancelled and no values: what has been offered is then discarded. May read
+  /// `values` until the next pull() returns, or after an error until the process ends.
   virtual void push(const GradientHeader& header, ConstSpan<float> values) = 0;
 
   /// Whether the master has asked to give up the computation on weights of this version. Never waits.

@@ -1,8 +1,39 @@
 #include "apam/exchange/worker.h"
 
+#include "apam/exchange/buckets.h"
 #include "apam/exchange/error.h"
 
 namespace apam::exchange {
+namespace {
+
+/// Offers gradients to a transport, from the last parameter on, as they become complete.
+class EarlyOffers {
+ public:
+  EarlyOffers(GradientSource& source, WorkerTransport& transport)
+      : source_(source), parameters_(source.arena().layout(), 1), sends_early_(transport.sends_early()) {
+    if (!sends_early_) return;
+    source_.on_gradient_ready([this, &transport](engine::ParameterId id) {
+      parameters_.ready(id);
+      const Bucket* last = nullptr;
+      while (const Bucket* one = parameters_.take()) last = one;
+      if (last != nullptr) transport.offer(source_.arena().outgoing(), last->offset);
+    });
+  }
+  ~EarlyOffers() {
+    if (sends_early_) source_.on_gradient_ready({});
+  }
+  EarlyOffers(const EarlyOffers&) = delete;
+  EarlyOffers& operator=(const EarlyOffers&) = delete;
+
+  void next_gradient() { parameters_.reset(); }
+
+ private:
+  GradientSource& source_;
+  BucketQueue parameters_;  // one in each bucket
+  bool sends_early_;
+};
+
+}  // namespace
 
 bool Worker::accept(const Delivery& delivery) {
   const Reply& reply = delivery.reply;
@@ -34,8 +65,10 @@ GradientHeader Worker::compute() {
 }
 
 std::int64_t Worker::run(WorkerTransport& transport, Control& control) {
+  EarlyOffers offers(source_, transport);
   std::int64_t gradients = 0;
   while (accept(transport.pull())) {
+    offers.next_gradient();
     GradientHeader header = compute();
     const bool cancelled = transport.cancelled(version_);
     if (cancelled) header = {.computed_at = version_, .batch = header.batch, .cancelled = 1};

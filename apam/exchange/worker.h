@@ -21,10 +21,10 @@ class Worker {
   /// Computes the gradient of the oldest lease into source.arena().outgoing().
   GradientHeader compute();
 
-  /// Pulls, computes and pushes until the master replies with a stop; returns the number of gradients pushed. A signal to
-  /// this worker is sent to the master with the next gradient. Looks for a cancellation between computing and
-  /// pushing: a step is not interrupted, but a gradient that would be refused is not sent. Passes on exceptions of transport
-  /// and source.
+  /// Pulls, computes and pushes until the master replies with a stop; returns the number of gradients pushed. Offers gradients
+  /// to a transport that sends early as backward completes them. A signal to this worker is sent to the master with the next
+  /// gradient. Looks for a cancellation between computing and pushing: a step is not interrupted, but a gradient that would be
+  /// refused is not pushed. Passes on exceptions of transport and source.
   std::int64_t run(WorkerTransport& transport, Control& control);
 
  private:

@@ -219,6 +219,12 @@ List describe(TrainOptions& options) {
            "async, sync: shared: gradients and weights stay in memory that all ranks of one host share; mpi: messages; auto: "
            "shared if all ranks are on one host and compute on the CPU, else mpi",
        .choices = {"auto", "shared", "mpi"}}));
+  list.push_back(agreed({.name = "--wire",
+                         .field = &options.wire,
+                         .group = "Exchange",
+                         .help = "async, with --transport mpi: type of gradients and weights in messages; the master's weights "
+                                 "stay float32",
+                         .choices = {"float32", "bf16"}}));
   list.push_back({.name = "--master-threads",
                   .field = &options.master_threads,
                   .group = "Exchange",

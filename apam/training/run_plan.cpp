@@ -110,6 +110,9 @@ void check_exchange(const TrainOptions& options) {
   const bool async = options.exchange == "async";
   require<UsageError>(options.exchange != "local" || options.transport == "auto",
                       "--transport {}: is for --exchange async and sync, got local", options.transport);
+  require<UsageError>(options.wire == "float32" || (async && options.transport == "mpi"),
+                      "--wire {}: is for --exchange async with --transport mpi, got {} with {}", options.wire, options.exchange,
+                      options.transport);
   require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
                       options.master_threads, options.exchange);
 }

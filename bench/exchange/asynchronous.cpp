@@ -37,6 +37,38 @@ class SleepingSource final : public exchange::GradientSource {
   Clock::duration compute_;
 };
 
+/// Counts the bytes that move while the master does not call its transport: while it applies updates.
+class OverlapMeter final : public exchange::MasterTransport {
+ public:
+  OverlapMeter(exchange::MasterTransport& transport, std::int64_t& bytes) : transport_(transport), bytes_(bytes) {}
+
+  int workers() const override { return transport_.workers(); }
+  std::string_view name() const override { return transport_.name(); }
+  std::span<const exchange::GradientMessage> poll(exchange::Duration timeout) override {
+    enter();
+    const auto messages = transport_.poll(timeout);
+    leave();
+    return messages;
+  }
+  void send(int worker, const exchange::Reply& reply, const exchange::VersionRef& version) override {
+    enter();
+    transport_.send(worker, reply, version);
+    leave();
+  }
+  void cancel(int worker, std::int64_t computed_at) override { transport_.cancel(worker, computed_at); }
+  std::span<const exchange::Departure> departed() override { return transport_.departed(); }
+  void finish() override { transport_.finish(); }
+  std::int64_t copied_bytes() const override { return transport_.copied_bytes(); }
+
+ private:
+  void enter() { bytes_ += transport_.copied_bytes() - left_at_; }
+  void leave() { left_at_ = transport_.copied_bytes(); }
+
+  exchange::MasterTransport& transport_;
+  std::int64_t& bytes_;
+  std::int64_t left_at_ = 0;  // copied bytes when the last call returned
+};
+
 /// Counts passes.
 class PassCounter final : public exchange::Observer {
  public:
@@ -70,7 +102,8 @@ ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::
   exchange::MasterState master(updater, *history,
                                {.workers = transport.workers(), .schedule = {.total_updates = settings.updates}});
   exchange::TraceTrack track("master", 0);  // only its sums are needed
-  exchange::TracedMaster traced(transport, passes, track);
+  OverlapMeter meter(transport, result.copied_during_updates);
+  exchange::TracedMaster traced(meter, passes, track);
   exchange::NullControl control;
   const auto begin = Clock::now();
   exchange::run_master(master, traced, control, traced);
@@ -97,9 +130,12 @@ exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayou
 
 }  // namespace
 
-ExchangeResult run_messages(const Environment& environment, const ExchangeSettings& settings) {
+ExchangeResult run_pipelined(const Environment& environment, const ExchangeSettings& settings) {
   const engine::ParameterLayout model = flat_layout(settings.parameters);
-  const exchange::mpi::MessageSizes sizes{model.weights_size() + model.statistics_size(), model.weights_size()};
+  using exchange::mpi::Wire;
+  const exchange::mpi::MessageSizes sizes{.contribution = model.weights_size() + model.statistics_size(),
+                                          .weights = model.weights_size(),
+                                          .wire = settings.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
   if (environment.rank() == 0) {
     const auto transport = exchange::mpi::make_master_transport(environment, sizes);
     return run_master(*transport, history_layout(environment.ranks() - 1, model), {}, settings);

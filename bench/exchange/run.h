@@ -18,6 +18,7 @@ struct ExchangeSettings {
   double compute_ms = 50;  ///< of a worker, per gradient: it sleeps
   std::int64_t updates = 100;
   int master_threads = 1;
+  std::string wire = "float32";  ///< of pipelined messages
 };
 
 /// Seconds of the master until the last update.
@@ -37,6 +38,7 @@ struct ExchangeResult {
   double seconds = 0;
   ServiceSeconds parts{};
   std::int64_t copied_bytes = 0;
+  std::int64_t copied_during_updates = 0;  ///< of these, in messages that ended outside the master's calls of its transport
   std::array<std::int64_t, kMostTogether> passes{};  ///< [k - 1]: of k gradients
   double mean_staleness = 0;
   std::int64_t max_staleness = 0;
@@ -67,8 +69,8 @@ inline double seconds_between(std::chrono::steady_clock::time_point from, std::c
 /// the result is rank 0's.
 ExchangeResult run_serial(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
 
-/// The exchange of training by messages, or through shared memory. Collective; the result is rank 0's.
-ExchangeResult run_messages(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
+/// The exchange of training by pipelined messages, or through shared memory. Collective; the result is rank 0's.
+ExchangeResult run_pipelined(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
 ExchangeResult run_shared(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
 
 }  // namespace apam::bench

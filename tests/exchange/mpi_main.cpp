@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <string_view>
 
 #include "tests/exchange/mpi_world.h"
 
@@ -11,6 +12,7 @@ namespace apam::exchange::test {
 namespace {
 
 const mpi::Environment* the_world = nullptr;
+mpi::Sends the_sends = mpi::Sends::standard;
 
 class RankListener final : public testing::EmptyTestEventListener {
   void OnTestPartResult(const testing::TestPartResult& result) override {
@@ -28,9 +30,11 @@ class RankListener final : public testing::EmptyTestEventListener {
 }  // namespace
 
 const mpi::Environment& world() { return *the_world; }
+mpi::Sends sends() { return the_sends; }
 
 int run(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == "--synchronous-sends") the_sends = mpi::Sends::synchronous;
   mpi::Environment environment(0, nullptr);
   the_world = &environment;
   auto& listeners = testing::UnitTest::GetInstance()->listeners();

@@ -1,11 +1,16 @@
 // The MPI world of a test program: every rank runs the same tests.
+//
+// With --synchronous-sends every message of the asynchronous exchange is a synchronous send.
 #pragma once
 
-#include "apam/exchange/mpi/environment.h"
+#include "apam/exchange/mpi/transports.h"
 
 namespace apam::exchange::test {
 
 /// MPI, which main() starts and ends.
 const mpi::Environment& world();
+
+/// As the command line says.
+mpi::Sends sends();
 
 }  // namespace apam::exchange::test

@@ -65,6 +65,8 @@ MISTAKES = [
     (["train", "--max-delay", "100001"], "--max-delay: 100001 is too large, expected at most 100000"),
     (["train", "--transport", "shared"], "--transport shared: is for --exchange async and sync, got local"),
     (["train", "--transport", "pigeon"], "--transport: expected one of auto, shared, mpi, got 'pigeon'"),
+    (["train", "--wire", "bf16"], "--wire bf16: is for --exchange async with --transport mpi, got local with auto"),
+    (["train", "--wire", "fp8"], "--wire: expected one of float32, bf16, got 'fp8'"),
     (["train", "--master-threads", "2"], "--master-threads 2: is for --exchange async, got local"),
     (["train", "--lr-schedule", "linear"], "--lr-schedule: expected one of constant, step, cosine, got 'linear'"),
     (["train", "--lr-schedule", "step"], "--lr-schedule step: needs --lr-step-epochs"),

@@ -229,6 +229,10 @@ class Ranks(ProgramTest):
         self.assertEqual(run.summary["copied_bytes"] % (2 * UPDATES), 0)
         self.assertGreaterEqual(run.summary["copied_bytes"], 2 * UPDATES * 4 * run.config["parameters"])
         self.assertEqual(self.train("local").summary["copied_bytes"], 0)
+        half = self.train("half", "--exchange", "async", "--transport", "mpi", "--wire", "bf16", ranks=2)
+        self.assertEqual(half.config["wire"], "bf16")
+        self.assertEqual(2 * half.summary["copied_bytes"], run.summary["copied_bytes"])
+        self.assertNotEqual(half.sha256(), run.sha256(), "the worker computes on rounded weights")
 
     def test_synchronous_ranks(self):
         alone = self.train("one", "--exchange", "sync", ranks=1)

@@ -47,6 +47,8 @@ class TracedWorker final : public WorkerTransport {
  public:
   TracedWorker(WorkerTransport& transport, TraceTrack& track) : transport_(transport), track_(track) {}
 
+  bool sends_early() const override { return transport_.sends_early(); }
+  void offer(ConstSpan<float> values, std::size_t from) override { transport_.offer(values, from); }
   void push(const GradientHeader& header, ConstSpan<float> values) override;
   bool cancelled(std::int64_t computed_at) override { return transport_.cancelled(computed_at); }
   Delivery pull() override;

@@ -65,13 +65,13 @@ void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
 
 Environment::Environment(int argc, const char* const* argv) : exceptions_(std::uncaught_exceptions()) {
   int provided = MPI_THREAD_SINGLE;
-  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(MPI_COMM_WORLD, &ranks_), "MPI_Comm_size");
-  require<ExchangeError>(provided >= MPI_THREAD_FUNNELED,
-                         "mpi: the library provides thread level {}, MPI_THREAD_FUNNELED ({}) is required", provided,
-                         MPI_THREAD_FUNNELED);
+  require<ExchangeError>(provided >= MPI_THREAD_SERIALIZED,
+                         "mpi: the library provides thread level {}, MPI_THREAD_SERIALIZED ({}) is required", provided,
+                         MPI_THREAD_SERIALIZED);
   refuse_wrong_launcher(ranks_, argc, argv);
 }
 

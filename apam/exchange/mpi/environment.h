@@ -9,9 +9,9 @@ namespace apam::exchange::mpi {
 /// Starts MPI and ends it. Collective: all ranks construct and destroy it.
 class Environment {
  public:
-  /// Starts MPI (MPI_THREAD_FUNNELED: only this thread calls it). Throws ExchangeError if MPI fails, or if the launcher started
-  /// several processes that do not see each other (launch.h); that message suggests a command with argv. One of those processes
-  /// throws; the others give it time to report and end with exit code 1.
+  /// Starts MPI (MPI_THREAD_SERIALIZED: one thread at a time calls it). Throws ExchangeError if MPI fails, or if the launcher
+  /// started several processes that do not see each other (launch.h); that message suggests a command with argv. One of those
+  /// processes throws; the others give it time to report and end with exit code 1.
   Environment(int argc, const char* const* argv);
 
   /// finish(0), except during an exception: other ranks may be waiting. Report the exception, then call end_job.

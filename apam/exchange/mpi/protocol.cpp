@@ -6,29 +6,31 @@
 namespace apam::exchange::mpi {
 namespace {
 
-using Pair = std::array<std::uint64_t, 2>;  // contribution, weights
+using Numbers = std::array<std::uint64_t, 4>;  // contribution, weights, part, wire
 struct Sizes {
-  Pair mine{};
-  std::vector<Pair> all;
+  Numbers mine{};
+  std::vector<Numbers> all;
 };
 
 }  // namespace
 
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
   Parked<Sizes> messages;
-  messages->mine = {sizes.contribution, sizes.weights};
+  messages->mine = {sizes.contribution, sizes.weights, sizes.part, static_cast<std::uint64_t>(sizes.wire)};
   messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallgather(messages->mine.data(), 2, MPI_UINT64_T, messages->all.data(), 2, MPI_UINT64_T, communicator.get(),
+  check(MPI_Iallgather(messages->mine.data(), 4, MPI_UINT64_T, messages->all.data(), 4, MPI_UINT64_T, communicator.get(),
                        &request),
         "MPI_Iallgather of sizes");
   wait(request, "MPI_Iallgather of sizes");
   messages.done();
   const auto& all = messages->all;
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
-    require<ExchangeError>(all[rank] == all[0],
-                           "mpi: rank {} exchanges {} and {} floats (contribution, weights), rank 0 exchanges {} and {}", rank,
-                           all[rank][0], all[rank][1], all[0][0], all[0][1]);
+    require<ExchangeError>(
+        all[rank] == all[0],
+        "mpi: rank {} exchanges {} and {} floats (contribution, weights) in parts of {}, rank 0 exchanges {} and {} in "
+        "parts of {}",
+        rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2]);
   }
   // Receives are checked in bytes, which must fit too.
   count(sizes.contribution * sizeof(float), "a contribution in bytes");
@@ -38,6 +40,19 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
 void check_received(int bytes, std::size_t expected, std::string_view what, int from_rank) {
   require<ExchangeError>(static_cast<std::size_t>(bytes) == expected, "mpi: {} of {} bytes came from rank {}, expected {}",
                          what, bytes, from_rank, expected);
+}
+
+void Channel::send(std::size_t place, std::span<const std::byte> bytes, const Peer& to) {
+  const auto start = sends_ == Sends::synchronous ? MPI_Issend : MPI_Isend;
+  check(
+      start(bytes.data(), count(bytes.size(), to.what), MPI_BYTE, to.rank, to.tag, communicator_.get(), requests_.place(place)),
+      to.what);
+}
+
+void Channel::receive(std::size_t place, std::span<std::byte> bytes, const Peer& from) {
+  check(MPI_Irecv(bytes.data(), count(bytes.size(), from.what), MPI_BYTE, from.rank, from.tag, communicator_.get(),
+                  requests_.place(place)),
+        from.what);
 }
 
 }  // namespace apam::exchange::mpi

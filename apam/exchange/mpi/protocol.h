@@ -14,15 +14,55 @@ inline constexpr int kMaster = 0;
 constexpr int rank_of(int worker) { return worker + 1; }
 
 /// Message tags; MPI guarantees up to 32767.
-enum Tag : int { kGradientHeader = 1, kContribution = 2, kReply = 3, kWeights = 4, kCancel = 5 };
+enum Tag : int { kGradientHeader = 1, kContribution = 2, kToWorker = 3, kWeights = 4 };
+
+/// A reply or a cancellation. They have one tag, so that they arrive in the order in which they were sent: what precedes a stop
+/// has been received when the stop has.
+struct ToWorker {
+  static constexpr std::int64_t kIsReply = -1;
+
+  Reply reply{};
+  std::int64_t cancelled = kIsReply;  ///< version of the weights whose computation is to be given up
+};
 
 // Headers are sent as bytes between processes of one program.
-static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<Reply>);
+static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<ToWorker>);
 
 /// Collective. Throws ExchangeError unless all ranks pass the same sizes and these fit MPI counts.
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes);
 
 /// Throws ExchangeError unless the expected number of bytes arrived.
 void check_received(int bytes, std::size_t expected, std::string_view what, int from_rank);
+
+/// The messages between this rank and others.
+class Channel {
+ public:
+  Channel(const Communicator& communicator, Requests& requests, Sends sends)
+      : communicator_(communicator), requests_(requests), sends_(sends) {}
+
+  struct Peer {
+    int rank;
+    Tag tag;
+    std::string_view what;  ///< "MPI_Isend of weights"
+  };
+  /// Start a message in a place of the requests. Its memory must stay until it is complete.
+  void send(std::size_t place, std::span<const std::byte> bytes, const Peer& to);
+  void receive(std::size_t place, std::span<std::byte> bytes, const Peer& from);
+
+ private:
+  const Communicator& communicator_;
+  Requests& requests_;
+  Sends sends_;
+};
+
+/// One object as bytes.
+template <class T>
+std::span<const std::byte> bytes_of(const T& object) {
+  return std::as_bytes(std::span(&object, 1));
+}
+template <class T>
+std::span<std::byte> writable_bytes_of(T& object) {
+  return std::as_writable_bytes(std::span(&object, 1));
+}
 
 }  // namespace apam::exchange::mpi

@@ -1,115 +1,211 @@
-// A worker's side: two sends and two receives, directly from and into memory of the caller.
+// A worker's side: parts and header of a gradient leave from, and weights come into, memory of the caller.
+//
+// What belongs to which thread: the requests to the progress thread, from the constructor's end to the delivery of a stop; the
+// weights and the contribution to the other one, from a delivery to push(), and what it has offered or pushed to the progress
+// thread, until the next delivery. That comes when reply and weights are here and all sends are complete.
+#include <atomic>
 #include <memory>
+#include <optional>
 
+#include "apam/exchange/mpi/parts.h"
+#include "apam/exchange/mpi/progress.h"
 #include "apam/exchange/mpi/protocol.h"
+#include "apam/exchange/mpi/wire.h"
+#include "kernels/runtime/buffer.h"
 
 namespace apam::exchange::mpi {
 namespace {
 
-enum Place : std::size_t { kHeaderSend, kValuesSend, kReplyReceive, kWeightsReceive, kPlaces };
+// Requests; the sends of the parts follow.
+enum Place : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kFirstPartSend };
 
 /// Memory that MPI may use even after an exception.
 struct Headers {
   GradientHeader sent;
-  Reply received;
+  ToWorker received;
+  Buffer gradients, weights;  // (weights) in bfloat16
+};
+
+/// Receive the first reply, or send the contribution up to a part, and the header after the last one.
+struct Command {
+  std::span<const float> values{};
+  std::size_t parts = 0;  // complete
+  std::optional<GradientHeader> header{};
 };
 
 class MpiWorkerTransport final : public WorkerTransport {
  public:
-  MpiWorkerTransport(const MessageSizes& sizes, Span<float> weights)
-      : sizes_(sizes), weights_(weights), requests_(kPlaces), headers_(std::make_unique<Headers>()) {
+  MpiWorkerTransport(const MessageSizes& sizes, Span<float> weights, Sends sends)
+      : sizes_(sizes),
+        parts_(parts_of(sizes)),
+        weights_(weights),
+        requests_(kFirstPartSend + parts_.size()),
+        channel_(communicator_, requests_, sends),
+        headers_(std::make_unique<Headers>()),
+        thread_(requests_, {.start = [this](const Command& command) { start(command); },
+                            .complete = [this](const Requests::Completed& one) { complete(one); },
+                            .waiting = [this] { return waiting(); },
+                            .fail = [this](std::exception_ptr error) { deliveries_.fail(std::move(error)); }}) {
     require<ExchangeError>(communicator_.rank() != kMaster, "mpi: rank {} cannot be a worker", communicator_.rank());
     agree_on_sizes(communicator_, sizes);
     require<ExchangeError>(weights.host().size() == sizes.weights, "mpi: room for {} weights for messages of {}",
                            weights.size(), sizes.weights);
+    if (sizes.wire == Wire::bfloat16) {
+      headers_->gradients = Buffer({}, sizes.weights * sizeof(BFloat16));
+      headers_->weights = Buffer({}, sizes.weights * sizeof(BFloat16));
+    }
+    thread_.start();
   }
 
   ~MpiWorkerTransport() override {
+    thread_.abandon();
     // After an error, messages may be in flight. Their memory must outlive them, so it is never freed.
     if (requests_.any_active()) static_cast<void>(headers_.release());
   }
   MpiWorkerTransport(const MpiWorkerTransport&) = delete;
   MpiWorkerTransport& operator=(const MpiWorkerTransport&) = delete;
 
-  void push(const GradientHeader& header, ConstSpan<float> values) override {
-    const auto host = values.host();
-    require<ExchangeError>(host.size() == (header.cancelled != 0 ? 0 : sizes_.contribution),
-                           "mpi: a contribution of {} floats for messages of {}", host.size(), sizes_.contribution);
-    headers_->sent = header;
-    check(MPI_Isend(&headers_->sent, sizeof(GradientHeader), MPI_BYTE, kMaster, kGradientHeader, communicator_.get(),
-                    requests_.place(kHeaderSend)),
-          "MPI_Isend of a gradient's header");
-    check(MPI_Isend(host.data(), count(host.size(), "a contribution"), MPI_FLOAT, kMaster, kContribution, communicator_.get(),
-                    requests_.place(kValuesSend)),
-          "MPI_Isend of a gradient");
+  bool sends_early() const override { return true; }
+
+  void offer(ConstSpan<float> values, std::size_t from) override {
+    const std::size_t complete = complete_parts(parts_, sizes_, from);
+    if (complete <= offered_) return;
+    offered_ = complete;
+    thread_.put({require_contribution(values, false), complete});
   }
 
-  bool cancelled(std::int64_t computed_at) override {
-    receive_cancellations();
-    return cancelled_ == computed_at;
+  void push(const GradientHeader& header, ConstSpan<float> values) override {
+    thread_.put({require_contribution(values, header.cancelled != 0), parts_.size(), header});
+    offered_ = 0;
   }
+
+  bool cancelled(std::int64_t computed_at) override { return cancelled_ == computed_at; }
 
   Delivery pull() override {
-    check(MPI_Irecv(&headers_->received, sizeof(Reply), MPI_BYTE, kMaster, kReply, communicator_.get(),
-                    requests_.place(kReplyReceive)),
-          "MPI_Irecv of a reply");
-    Backoff backoff;
-    while (requests_.any_active()) poll(backoff);
-    receive_cancellations();
-    const Reply& reply = headers_->received;
-    return {reply, reply.verdict == Verdict::proceed ? ConstSpan<float>(weights_) : ConstSpan<float>()};
+    if (!std::exchange(pulled_, true)) thread_.put({});
+    do {
+      deliveries_.take(delivered_, std::chrono::seconds(1));
+    } while (delivered_.empty());
+    if (delivered_.front().reply.verdict == Verdict::stop) thread_.finish();
+    return delivered_.front();
   }
 
  private:
-  /// Those that have arrived. They are few and rare, so there is no posted receive. A probe that finds nothing lets MPI read
-  /// what has arrived, which the next one finds.
-  void receive_cancellations() {
-    for (int unsuccessful = 0; unsuccessful < 2;) {
-      int arrived = 0;
-      check(MPI_Iprobe(kMaster, kCancel, communicator_.get(), &arrived, MPI_STATUS_IGNORE), "MPI_Iprobe for a cancellation");
-      if (arrived == 0) {
-        ++unsuccessful;
-        continue;
-      }
-      check(MPI_Recv(&cancelled_, sizeof(cancelled_), MPI_BYTE, kMaster, kCancel, communicator_.get(), MPI_STATUS_IGNORE),
-            "MPI_Recv of a cancellation");
-    }
+  std::span<const float> require_contribution(ConstSpan<float> values, bool cancelled) const {
+    const auto host = values.host();
+    require<ExchangeError>(host.size() == (cancelled ? 0 : sizes_.contribution),
+                           "mpi: a contribution of {} floats for messages of {}", host.size(), sizes_.contribution);
+    return host;
   }
 
-  void poll(Backoff& backoff) {
-    const auto completed = requests_.test("mpi: a message between a worker and the master");
-    for (const auto& [index, bytes] : completed) {
-      if (index == kReplyReceive) {
-        check_received(bytes, sizeof(Reply), "a reply", kMaster);
-        check(headers_->received);
-        if (headers_->received.verdict == Verdict::stop) continue;
-        check(MPI_Irecv(weights_.data(), count(weights_.size(), "weights"), MPI_FLOAT, kMaster, kWeights, communicator_.get(),
-                        requests_.place(kWeightsReceive)),
-              "MPI_Irecv of weights");
-      } else if (index == kWeightsReceive) {
-        check_received(bytes, weights_.size_bytes(), "weights", kMaster);
-      }
+  // What follows runs in the progress thread.
+
+  void start(const Command& command) {
+    const auto& [values, parts, header] = command;
+    if (parts == 0) return receive_next();
+    const bool gives_up = header ? header->cancelled != 0 : cancelled_ == version_;
+    if (gives_up && !header) return;  // nothing leaves until the header, which is marked as cancelled
+    for (; sent_ < parts; ++sent_) {
+      channel_.send(kFirstPartSend + sent_, gives_up ? std::span<const std::byte>() : outgoing(values, parts_[sent_]),
+                    {kMaster, kContribution, "MPI_Isend of a part of a gradient"});
     }
-    if (completed.empty()) {
-      const bool transferring = requests_.active(kValuesSend) || requests_.active(kWeightsReceive);
-      backoff.pause(transferring ? Backoff::Waiting::transfer : Backoff::Waiting::idle);
-    } else {
-      backoff.reset();
+    if (!header) return;
+    headers_->sent = *header;
+    channel_.send(kHeaderSend, bytes_of(headers_->sent), {kMaster, kGradientHeader, "MPI_Isend of a gradient's header"});
+    sent_ = 0;
+    computing_ = false;
+  }
+
+  std::span<const std::byte> outgoing(std::span<const float> values, const Part& part) {
+    const auto exact = values.subspan(part.offset, part.count);
+    if (sizes_.wire == Wire::float32 || part.offset >= sizes_.weights) return std::as_bytes(exact);
+    const auto rounded = headers_->gradients.as<BFloat16>().host().subspan(part.offset, part.count);
+    round_values(exact, rounded);
+    return std::as_bytes(rounded);
+  }
+
+  std::span<std::byte> incoming() const {
+    if (sizes_.wire == Wire::float32) return std::as_writable_bytes(weights_.host());
+    return {headers_->weights.data(), headers_->weights.size_bytes()};
+  }
+
+  void receive_next() {
+    channel_.receive(kToWorkerReceive, writable_bytes_of(headers_->received), {kMaster, kToWorker, "MPI_Irecv of a reply"});
+  }
+
+  void complete(const Requests::Completed& one) {
+    if (one.place == kToWorkerReceive) {
+      check_received(one.bytes, sizeof(ToWorker), "a reply", kMaster);
+      take(headers_->received);
+    } else if (one.place == kWeightsReceive) {
+      check_received(one.bytes, incoming().size(), "weights", kMaster);
+      if (sizes_.wire == Wire::bfloat16) widen_values(headers_->weights.as<BFloat16>().host(), weights_.host());
     }
+    deliver();
+  }
+
+  void take(const ToWorker& message) {
+    if (message.cancelled != ToWorker::kIsReply) {
+      cancelled_ = message.cancelled;
+      return receive_next();
+    }
+    check(message.reply);
+    require<ExchangeError>(!computing_, "mpi: a reply with version {} came before the gradient on version {}",
+                           message.reply.version, version_);
+    reply_ = message.reply;
+    if (reply_->verdict == Verdict::stop) return;
+    channel_.receive(kWeightsReceive, incoming(), {kMaster, kWeights, "MPI_Irecv of weights"});
+    receive_next();
+  }
+
+  void deliver() {
+    if (!reply_ || sending() || requests_.active(kWeightsReceive)) return;
+    version_ = reply_->version;
+    computing_ = true;
+    deliveries_.put({*reply_, reply_->verdict == Verdict::proceed ? ConstSpan<float>(weights_) : ConstSpan<float>()});
+    reply_.reset();
+  }
+
+  bool sending() const {
+    for (std::size_t i = kFirstPartSend; i < kFirstPartSend + parts_.size(); ++i) {
+      if (requests_.active(i)) return true;
+    }
+    return requests_.active(kHeaderSend);
+  }
+
+  Backoff::Waiting waiting() const {
+    return sending() || requests_.active(kWeightsReceive) ? Backoff::Waiting::transfer : Backoff::Waiting::idle;
   }
 
   Communicator communicator_;
   MessageSizes sizes_;
+  std::vector<Part> parts_;
   Span<float> weights_;
-  std::int64_t cancelled_ = -1;  // the latest version whose computation is to be given up
   Requests requests_;
+  Channel channel_;
   std::unique_ptr<Headers> headers_;
+
+  // Of the thread that computes.
+  std::size_t offered_ = 0;  // parts of the current gradient
+  bool pulled_ = false;
+  std::vector<Delivery> delivered_;
+
+  // Of the progress thread.
+  std::size_t sent_ = 0;        // parts of the current gradient
+  std::optional<Reply> reply_;  // to be delivered
+  std::int64_t version_ = -1;   // delivered last
+  bool computing_ = false;      // since a delivery
+
+  std::atomic<std::int64_t> cancelled_ = -1;  // the latest version whose computation is to be given up
+  Handoff<Delivery> deliveries_;
+  ProgressThread<Command> thread_;  // last: it uses the others
 };
 
 }  // namespace
 
-std::unique_ptr<WorkerTransport> make_worker_transport(const Environment&, const MessageSizes& sizes, Span<float> weights) {
-  return std::make_unique<MpiWorkerTransport>(sizes, weights);
+std::unique_ptr<WorkerTransport> make_worker_transport(const Environment&, const MessageSizes& sizes, Span<float> weights,
+                                                       Sends sends) {
+  return std::make_unique<MpiWorkerTransport>(sizes, weights, sends);
 }
 
 }  // namespace apam::exchange::mpi
