@@ -8,8 +8,9 @@ Every number comes from build/bench/exchange (measured, with workers that sleep)
 prediction of a mode uses only its run with one worker and the times of passes without an exchange:
 
   S(k)             bare passes of k gradients: first + further (k - 1), least squares, times service / bare of one worker
-  receive, reply   of the master's thread, from the run of one worker; of messages, whose receive is hidden in waiting, that of serial
-  computation      the cycle of one worker less the above: T, wake-ups, and the transfer of weights to a worker
+  receive, reply   of the master's thread, from the run of one worker
+  transfers        of pipelined, beside updates, in each direction: at the bandwidth of the receive of serial
+  computation      the cycle of one worker less the above: T, wake-ups, and for serial the transfer of weights to a worker
 
 Rounds of all numbers of workers follow one another, and the median of a point over its rounds is compared, so that a
 disturbance of the machine does not decide. Workers sleep, so that two cores are enough.
@@ -28,8 +29,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BENCH, SIMULATOR = (str(ROOT / "build" / "bench" / name) for name in ("exchange", "exchange_sim"))
-MODES = ("serial", "messages", "shared")
-SIMULATED = {"serial": "serial", "messages": "shared", "shared": "shared"}  # messages: receives in the master's thread
+MODES = ("serial", "pipelined", "shared")  # of both programs
 
 
 def measure(options, workers):
@@ -82,11 +82,16 @@ def model_of(points):
     for mode in MODES:
         seconds = lambda key, source=mode: 1e-3 * median_of(one, source, key)
         scale = seconds("update_ms") / first
-        receive = 0 if mode == "shared" else seconds("receive_ms", "serial")
-        service = receive + seconds("update_ms") + seconds("reply_ms")
-        models[mode] = {"mode": SIMULATED[mode], "first_update": scale * first, "further_update": scale * further,
+        transfer = seconds("receive_ms", "serial")
+        receive = transfer if mode == "serial" else 0
+        cycle = receive + seconds("update_ms") + seconds("reply_ms") + (2 * transfer if mode == "pipelined" else 0)
+        models[mode] = {"mode": mode, "first_update": scale * first, "further_update": scale * further,
                         "receive": receive, "reply": seconds("reply_ms"),
-                        "compute": {"mean": 1 / median_of(one, mode, "updates_per_second") - service}}
+                        "compute": {"mean": 1 / median_of(one, mode, "updates_per_second") - cycle}}
+        if mode == "pipelined":
+            model_bytes = 4 * one["rounds"][0]["parameters"]
+            models[mode] |= {"link": {"bytes_per_second": model_bytes / transfer}, "gradient_bytes": model_bytes,
+                             "weight_bytes": model_bytes}
     return models
 
 

@@ -14,13 +14,17 @@ curve.SIMULATOR = os.environ.get("APAM_EXCHANGE_SIM", curve.SIMULATOR)
 
 # Seconds. A pass takes 20 % longer in the exchange than without one.
 FIRST, FURTHER, OVER = 3e-3, 1e-3, 1.2
-RECEIVE, REPLY = {"serial": 2e-3, "messages": 2e-3, "shared": 0}, {"serial": 4e-3, "messages": 5e-4, "shared": 1e-5}
+RECEIVE, REPLY = {"serial": 2e-3, "pipelined": 0, "shared": 0}, {"serial": 4e-3, "pipelined": 5e-4, "shared": 1e-5}
 COMPUTE = 0.05
+PARAMETERS = 1_000_000
+TRANSFERS = {"link": {"bytes_per_second": 4 * PARAMETERS / RECEIVE["serial"]}, "gradient_bytes": 4 * PARAMETERS,
+             "weight_bytes": 4 * PARAMETERS}
 
 
 def options_of(mode, workers):
-    return {"mode": curve.SIMULATED[mode], "workers": workers, "updates": 30 * workers, "first_update": OVER * FIRST,
-            "further_update": OVER * FURTHER, "receive": RECEIVE[mode], "reply": REPLY[mode], "compute": {"mean": COMPUTE}}
+    return {"mode": mode, "workers": workers, "updates": 30 * workers, "first_update": OVER * FIRST,
+            "further_update": OVER * FURTHER, "receive": RECEIVE[mode], "reply": REPLY[mode], "compute": {"mean": COMPUTE},
+            **(TRANSFERS if mode == "pipelined" else {})}
 
 
 def measured(workers):
@@ -31,7 +35,7 @@ def measured(workers):
         modes[mode] = {"rounds": [{"updates_per_second": result["updates_per_second"], "update_ms": 1e3 * OVER * FIRST,
                                    "receive_ms": 1e3 * RECEIVE[mode] if mode == "serial" else 0, "reply_ms": 1e3 * REPLY[mode],
                                    "bare_pass_ms": [1e3 * (FIRST + FURTHER * k) if k < workers else 0 for k in range(8)]}]}
-    return {"updates": 30 * workers, "modes": modes}
+    return {"updates": 30 * workers, "parameters": PARAMETERS, "modes": modes}
 
 
 class ExchangeCurve(unittest.TestCase):
@@ -42,7 +46,8 @@ class ExchangeCurve(unittest.TestCase):
         models, rows = curve.compare(self.measurements)
         self.assertAlmostEqual(models["shared"]["first_update"], OVER * FIRST, places=9)
         self.assertAlmostEqual(models["shared"]["further_update"], OVER * FURTHER, places=9)
-        self.assertAlmostEqual(models["messages"]["receive"], RECEIVE["messages"], places=9)
+        self.assertAlmostEqual(models["serial"]["receive"], RECEIVE["serial"], places=9)
+        self.assertAlmostEqual(models["pipelined"]["link"]["bytes_per_second"], TRANSFERS["link"]["bytes_per_second"], places=3)
         self.assertAlmostEqual(models["serial"]["compute"]["mean"], COMPUTE, places=4)
         self.assertEqual(len(rows), 9)
         for row in rows:
