@@ -37,8 +37,14 @@ endif()
 set(APAM_COMMON_HEADERS <algorithm> <array> <chrono> <cstdint> <filesystem> <functional> <map> <memory> <optional> <span> <string>
   <string_view> <vector> <fmt/format.h> <fmt/ranges.h>)
 
+# kernels/ has its own, compiled with OpenMP; the folders after it share those of engine/.
 function(apam_common_headers target)
-  if(APAM_PCH STREQUAL "ON")
+  if(NOT APAM_PCH STREQUAL "ON")
+    return()
+  endif()
+  if(TARGET apam::engine AND NOT target STREQUAL apam_engine)
+    target_precompile_headers(${target} REUSE_FROM apam_engine)
+  else()
     target_precompile_headers(${target} PRIVATE ${APAM_COMMON_HEADERS})
   endif()
 endfunction()

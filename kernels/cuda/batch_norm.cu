@@ -47,7 +47,9 @@ class BlockKernel : public BatchNorm::Kernel {
   WorkspacePlan workspace_{kWorkspaceAlignment};
 
  private:
-  RowTiling tiling(int count, int few) const { return RowTiling::of(problem_.rows, problem_.c, count, sizeof(T), few); }
+  RowTiling tiling(int count, int few) const {
+    return RowTiling::of(problem_.rows, problem_.c, count, sizeof(T), {few, Target::multiprocessors});
+  }
 
   Region<Pair> parts_;  // (row blocks, C)
 };

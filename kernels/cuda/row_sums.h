@@ -21,6 +21,12 @@ namespace apam::kernels::cuda {
 
 inline constexpr int kRowThreads = 512, kRowWarps = kRowThreads / 32;
 
+/// What bounds the number of blocks. It must not depend on the GPU that runs them, so that sums do not.
+struct BlockLimits {
+  int few;  ///< rows per thread
+  int multiprocessors = kMultiprocessors;
+};
+
 /// How the rows and channels of an operand are divided among blocks and threads.
 struct RowTiling {
   int rows = 0, c = 0;
@@ -28,10 +34,10 @@ struct RowTiling {
   int lane_bits = 0;  // a block is 1 << lane_bits packs wide
   int rows_per_block = 0;
 
-  /// `count`: channels per pack, each of `channel_bytes`. One block per multiprocessor of a large GPU (132), as long as that is
-  /// up to `few` rows per thread; for more rows, two.
-  static RowTiling of(int rows, int c, int count, int channel_bytes, int few) {
-    constexpr int kTileBytes = 64, kBlocks = kMultiprocessors;
+  /// `count`: channels per pack, each of `channel_bytes`. One block per multiprocessor, as long as that is up to `few` rows per
+  /// thread; for more rows, two.
+  static RowTiling of(int rows, int c, int count, int channel_bytes, BlockLimits limits) {
+    constexpr int kTileBytes = 64;
     constexpr int kMostChannels = 1 << 22;  // 512 rows of them are counted in 32 bits
     require<ShapeError>(c < kMostChannels, "batch_norm: {} channels, there may be at most {}", c, kMostChannels - 1);
     RowTiling tiling{rows, c, c / count, 0, 0};
@@ -39,8 +45,9 @@ struct RowTiling {
       ++tiling.lane_bits;
     const int row_lanes = kRowThreads >> tiling.lane_bits;
     const std::int64_t steps = ceil_div(rows, row_lanes) * tiling.channel_blocks();  // rows of all threads
-    const std::int64_t per_thread = ceil_div(steps, kBlocks);
-    tiling.rows_per_block = static_cast<int>(row_lanes * (per_thread <= few ? per_thread : ceil_div(steps, 2 * kBlocks)));
+    const std::int64_t per_thread = ceil_div(steps, limits.multiprocessors);
+    const bool few = per_thread <= limits.few;
+    tiling.rows_per_block = static_cast<int>(row_lanes * (few ? per_thread : ceil_div(steps, 2 * limits.multiprocessors)));
     return tiling;
   }
   int channel_blocks() const { return static_cast<int>(ceil_div(packs, 1 << lane_bits)); }

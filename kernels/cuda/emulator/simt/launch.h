@@ -13,6 +13,9 @@ inline namespace on_emulator {
 struct Target {
   static constexpr std::string_view provider = "emulated";
   static constexpr DeviceKind device = DeviceKind::cpu;
+  /// That batch norm divides rows for: so few that small problems have all that large ones have on a GPU, such as many rows per
+  /// thread, in few blocks. Starting the threads of a block is what takes time here.
+  static constexpr int multiprocessors = 8;
 };
 
 /// Runs a kernel and returns what is wrong with it.

@@ -14,6 +14,7 @@
 #include <nv/target>
 
 #include "kernels/cuda/extent.h"
+#include "kernels/cuda/tile_shape.h"
 #include "kernels/runtime/exec.h"
 
 #include <simt/shared.h>
@@ -25,6 +26,7 @@ inline namespace on_gpu {
 struct Target {
   static constexpr std::string_view provider = "native";
   static constexpr DeviceKind device = DeviceKind::cuda;
+  static constexpr int multiprocessors = kMultiprocessors;  ///< that batch norm divides rows for
 };
 
 /// Waits for the end of the kernel before this one, whose results are then visible; lets the next one be started.
