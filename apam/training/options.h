@@ -37,6 +37,7 @@ struct TrainOptions {
   std::string exchange = "local";
   std::int64_t max_delay = 1;
   std::string transport = "auto";
+  int masters = 1;
   int master_threads = 0;  // 0: chosen by thread_budget.h
 
   std::string optimizer = "amsgrad";

@@ -18,6 +18,7 @@ struct ExchangeSettings {
   double compute_ms = 50;  ///< of a worker, per gradient: it sleeps
   std::int64_t updates = 100;
   int master_threads = 1;
+  int masters = 1;  ///< of the mode shared
 };
 
 /// Seconds of the master between the first reply and the last update.
