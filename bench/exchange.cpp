@@ -3,6 +3,8 @@
 //
 //   mpiexec.mpich -n 13 build/bench/exchange --parameters 11173962 --compute-ms 50 --updates 400 --mode shared serial
 //
+// With --masters M ranks 0 .. M-1 are masters, of the mode shared only.
+//
 // Modes: serial (one loop of blocking messages: receive, update, reply), pipelined (--transport mpi) and shared (--transport
 // shared). Several modes alternate, --rounds times, so that a disturbance of the machine affects all of them; the ratios are to
 // the last mode. service_ms is the time of the master per update: receive, update and reply, without waiting.
@@ -143,7 +145,8 @@ Json measure(const Environment& environment, const Options& options) {
   const bool master = environment.rank() == 0;
   const auto& settings = options.settings;
   std::optional<BareUpdates> updates;
-  if (master) updates.emplace(settings, std::min(environment.ranks() - 1, kMostTogether));
+  const int workers = environment.ranks() - settings.masters;
+  if (master) updates.emplace(settings, std::min(workers, kMostTogether));
   std::map<std::string, std::vector<Json>> rounds;
   for (int round = 0; round < options.rounds; ++round) {
     for (const std::string& mode : options.modes) {
@@ -157,7 +160,7 @@ Json measure(const Environment& environment, const Options& options) {
       if (!master) continue;
       const PassSeconds after = updates->time();
       std::transform(bare.begin(), bare.end(), after.begin(), bare.begin(), [](double a, double b) { return (a + b) / 2; });
-      check(result, mode, settings, environment.ranks() - 1);
+      check(result, mode, settings, workers);
       Json json = describe(result, bare);
       json["processor_seconds_by_rank"] = Json::array();
       double sum = 0;
@@ -194,15 +197,22 @@ Json measure(const Environment& environment, const Options& options) {
 }
 
 int run(const Environment& environment, const Options& options) {
-  require<InputError>(environment.ranks() >= 2, "exchange: needs a master and a worker, start it by {} -n 3",
-                      exchange::mpi::launcher());
+  const int masters = options.settings.masters;
+  require<InputError>(environment.ranks() > masters, "exchange: needs {} and a worker, got {} ranks, start it by {} -n {}",
+                      masters == 1 ? "a master" : fmt::format("{} masters", masters), environment.ranks(),
+                      exchange::mpi::launcher(), masters + 2);
+  for (const std::string& mode : options.modes) {
+    require<InputError>(masters == 1 || mode == "shared", "exchange: --masters {} is for the mode shared, got {}", masters,
+                        mode);
+  }
   const Json modes = measure(environment, options);
   if (environment.rank() != 0) return 0;
   const auto& settings = options.settings;
   const Json all{{"parameters", settings.parameters},
                  {"compute_ms", settings.compute_ms},
                  {"updates", settings.updates},
-                 {"workers", environment.ranks() - 1},
+                 {"masters", settings.masters},
+                 {"workers", environment.ranks() - settings.masters},
                  {"master_threads", settings.master_threads},
                  {"wire", settings.wire},
                  {"rounds", options.rounds},
@@ -237,6 +247,7 @@ int main(int argc, char** argv) {
   app.add_option("--master-threads", options.settings.master_threads, "Threads of an update")->check(CLI::Range(1, 1024));
   app.add_option("--wire", options.settings.wire, "Type of values in pipelined messages: float32, bf16")
       ->check(CLI::IsMember({"float32", "bf16"}));
+  app.add_option("--masters", options.settings.masters, "Masters, of the mode shared")->check(CLI::Range(1, 1024));
   app.add_option("--rounds", options.rounds, "Rounds of all modes")->check(CLI::PositiveNumber);
   app.add_option("--json", options.json, "Also write the results to this file");
   CLI11_PARSE(app, argc, argv);

@@ -2,8 +2,6 @@
 // data, choose kernels. Then the exchange. Then every rank reports to rank 0, which owns the result and sets the exit code.
 #include "apam/cli/train_ranks.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -16,22 +14,15 @@
 #include <vector>
 
 #include "apam/cli/ended.h"
+#include "apam/cli/exchange_ranks.h"
 #include "apam/cli/failure.h"
 #include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
-#include "apam/cli/terminal_progress.h"
-#include "apam/cli/tracing.h"
 #include "apam/cli/transport_choice.h"
-#include "apam/exchange/drivers/loop.h"
-#include "apam/exchange/drivers/traced.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
-#include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/deadline.h"
 #include "apam/exchange/mpi/environment.h"
 #include "apam/exchange/mpi/gather_strings.h"
-#include "apam/exchange/mpi/transports.h"
-#include "apam/exchange/synchronous.h"
-#include "apam/exchange/worker.h"
 #include "apam/training/agreement.h"
 #include "apam/training/kernel_choice.h"
 #include "apam/training/run_output.h"
@@ -52,24 +43,11 @@ using training::TrainOptions;
 // Another number of threads needs other kernels. For fewer test images, choosing them takes longer than they save.
 constexpr std::int64_t kManyImages = 5000;
 
-/// Everything that a rank owns. Members are made in order, each from those above it.
-struct Rank {
-  RunPlan plan;
-  std::optional<Exec> exec;
-  std::optional<Tracing> tracing;
-  RanksMemory shared;
-  std::optional<engine::ParameterArena> arena;
-  std::optional<engine::Updater> updater;             // ranks that apply updates
-  std::optional<training::NetGradientSource> source;  // ranks that compute gradients
-  std::optional<exchange::WeightHistory> history;     // the master of asynchronous training
-  TerminalProgress progress{std::cerr, terminal_columns(STDERR_FILENO)};
-  std::unique_ptr<training::RunOutput> output;  // rank 0
-  std::int64_t batches_before = 0;              // rank 0
-};
+int masters(const TrainOptions& options) { return options.exchange == "async" ? options.masters : 0; }
 
 /// By rank.
-std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, bool has_master) {
-  const exchange::RankCores mine = training::cores_of_this_rank(!has_master || environment.rank() != 0);
+std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, const TrainOptions& options) {
+  const exchange::RankCores mine = training::cores_of_this_rank(environment.rank() >= masters(options));
   std::vector<exchange::RankCores> ranks;
   for (const auto& text : all_gather_strings(environment, mine.to_text())) {
     ranks.push_back(exchange::RankCores::from_text(text));
@@ -77,16 +55,16 @@ std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, 
   return ranks;
 }
 
-bool computes(const Environment& environment, const TrainOptions& options) {
-  return options.exchange == "sync" || environment.rank() != 0;
-}
+bool computes(const Environment& environment, const TrainOptions& options) { return environment.rank() >= masters(options); }
 
 /// The part of the set-up that needs no other rank: data, and what the rank will do.
 void make_plan(Rank& rank, const Environment& environment, const TrainOptions& options, const ThreadBudget& budget,
                const Interruption& interruption) {
-  require<training::UsageError>(options.exchange == "sync" || environment.ranks() >= 2,
-                                "--exchange async: needs a master and at least one worker, start it by {} -n 3",
-                                exchange::mpi::launcher());
+  require<training::UsageError>(environment.ranks() > masters(options),
+                                "--exchange async: needs {} and at least one worker, got {} rank{}, start it by {} -n {}",
+                                options.masters == 1 ? "a master" : fmt::format("{} masters", options.masters),
+                                environment.ranks(), environment.ranks() == 1 ? "" : "s", exchange::mpi::launcher(),
+                                options.masters + 2);
   {
     PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
     rank.plan = make_run_plan(options, budget, [&](const data::PackProgress& packing) {
@@ -105,12 +83,18 @@ void make_plan(Rank& rank, const Environment& environment, const TrainOptions& o
 void make_arena(Rank& rank, const Environment& environment, bool computes) {
   using Contents = engine::ParameterArena::Contents;
   const auto& [async, sync] = rank.shared;
+  const int masters = rank.plan.budget.masters;
+  if (!computes && masters > 1) {
+    const auto& range = rank.plan.shards.at(static_cast<std::size_t>(environment.rank()));
+    rank.shard.emplace(rank.exec->device(), layout_of(rank.plan.net->layout(), range), Contents::none);
+    if (environment.rank() != 0) return;
+  }
   Contents contents = !computes || sync ? Contents::state : Contents::state_and_outgoing;
   if (computes && async) contents = Contents::none;
   rank.arena.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
   if (sync) rank.arena->use_outgoing(sync->group.contribution(environment.rank()));
   if (!computes || !async) return;
-  rank.arena->use_outgoing(async->segment.contribution(environment.rank() - 1));
+  rank.arena->use_outgoing(async->segment.contribution(environment.rank() - masters));
   rank.arena->read_weights_from(async->segment.weights(0));
 }
 
@@ -121,14 +105,14 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
   const bool first = environment.rank() == 0;
   const bool computes = cli::computes(environment, options);
   make_arena(rank, environment, computes);
-  if (synchronous || first) rank.updater.emplace(*rank.exec, *rank.arena, plan.optimizer);
+  if (synchronous || !computes) rank.updater.emplace(*rank.exec, rank.shard ? *rank.shard : *rank.arena, plan.optimizer);
   if (computes) {
     const std::int64_t parts = synchronous ? environment.ranks() : 1;
     const data::LoaderOptions loader{.threads = options.loader_threads, .rows = (options.batch + parts - 1) / parts};
     rank.source.emplace(*rank.exec, *plan.net, *rank.arena, plan.train, loader);
   }
   if (first) rank.batches_before = load_initial_weights(options, *rank.exec, *rank.arena);
-  if (!computes) {
+  if (first && !computes) {
     rank.shared.async ? rank.history.emplace(rank.shared.async->segment.versions(), plan.history)
                       : rank.history.emplace(rank.exec->device(), plan.history);
     rank.history->publish_first(rank.arena->state());
@@ -214,7 +198,7 @@ int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptio
   const bool shares = options.exchange == "sync";
   training::KernelWork work{
       .exec = *rank.exec, .updater = rank.updater ? &*rank.updater : nullptr, .source = rank.source ? &*rank.source : nullptr};
-  if (rank.history) work.contributions = std::min(rank.plan.budget.workers, exchange::MasterState::kMostTogether);
+  if (rank.updater && !shares) work.contributions = std::min(rank.plan.budget.workers, exchange::MasterState::kMostTogether);
   if (rank.source)
     work.rows = training::batch_sizes(*rank.plan.train, shares ? environment.rank() : 0, shares ? environment.ranks() : 1);
   std::vector<training::RankWork> works;
@@ -242,7 +226,8 @@ int agree_on_transport(Rank& rank, const Environment& environment, const TrainOp
     rank.shared = choose_transport(environment, options, rank.plan);
     return 0;
   } catch (const exchange::shared::NotShared& error) {  // the same on all ranks
-    if (environment.rank() == 0) std::cerr << "apam: --transport shared: " << error.what() << std::endl;
+    const std::string option = options.masters > 1 ? fmt::format("--masters {}", options.masters) : "--transport shared";
+    if (environment.rank() == 0) std::cerr << "apam: " << option << ": " << error.what() << std::endl;
     return 1;
   }
 }
@@ -250,8 +235,7 @@ int agree_on_transport(Rank& rank, const Environment& environment, const TrainOp
 int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& options, const CommandLine& command,
                const Interruption& interruption) {
   if (const int status = compare(environment, training::program_and_options(options)); status != 0) return status;
-  const ThreadBudget budget =
-      training::make_thread_budget(options, cores_of_ranks(environment, options.exchange == "async"), environment.rank());
+  const ThreadBudget budget = training::make_thread_budget(options, cores_of_ranks(environment, options), environment.rank());
   training::Fields seen;
   const auto own_part = [&] {
     make_plan(rank, environment, options, budget, interruption);
@@ -273,69 +257,11 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
   });
 }
 
-training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
-  const auto& shared = rank.shared.sync;
-  const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
-                                 : exchange::mpi::make_all_reduce(environment);
-  exchange::IgnoreEvents none;
-  exchange::Observer& observer = rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
-  std::optional<exchange::TracedAllReduce> traced;
-  std::optional<exchange::TracedObserver> traced_observer;
-  if (rank.tracing) {
-    traced.emplace(*all_reduce, rank.tracing->exchange());
-    traced_observer.emplace(observer, rank.tracing->exchange());
-  }
-  exchange::SynchronousTrainer trainer(traced ? *traced : *all_reduce, *rank.updater, *rank.source, rank.plan.schedule,
-                                       traced_observer ? *traced_observer : observer);
-  const exchange::Ending ending = trainer.run(control);
-  return {std::string(all_reduce->name()), ending, trainer.divergence()};
-}
-
-exchange::mpi::MessageSizes message_sizes(const RunPlan& plan, const TrainOptions& options) {
-  using exchange::mpi::Wire;
-  return {.contribution = plan.history.state(),
-          .weights = plan.history.weights,
-          .wire = options.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
-}
-
-void work(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
-  const auto& shared = rank.shared.async;
-  const auto transport =
-      shared ? make_worker_transport(shared->segment, environment.rank() - 1, &shared->others)
-             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan, options), rank.arena->weights());
-  std::optional<exchange::TracedWorker> traced;
-  if (rank.tracing) traced.emplace(*transport, rank.tracing->exchange());
-  exchange::Worker(*rank.source).run(traced ? *traced : *transport, control);
-}
-
-training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, const TrainOptions& options,
-                                                 exchange::Control& control) {
-  if (!rank.output) {
-    work(rank, environment, options, control);
-    return {};
-  }
-  const auto& shared = rank.shared.async;
-  const auto transport = shared ? make_master_transport(shared->segment, &shared->others)
-                                : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan, options));
-  exchange::MasterState master(*rank.updater, *rank.history,
-                               {.workers = transport->workers(),
-                                .schedule = rank.plan.schedule,
-                                .policy = rank.plan.policy.get(),
-                                .batches = rank.plan.batches});
-  exchange::Observer& observer = rank.output->metrics();
-  std::optional<exchange::TracedMaster> traced;
-  if (rank.tracing) traced.emplace(*transport, observer, rank.tracing->exchange());
-  run_master(master, traced ? *traced : *transport, control, traced ? *traced : observer);
-  copy(rank.history->current().state(), rank.arena->state());
-  return {std::string(transport->name()), master.ending(), master.divergence(), master.leases(), transport->copied_bytes()};
-}
-
 /// Everything after the set-up. All ranks return what rank 0 does.
 Ended exchange_and_report(Rank& rank, const Environment& environment, const TrainOptions& options,
                           const Interruption& interruption) {
   RunControl control(interruption);
-  training::ExchangeResult result = options.exchange == "sync" ? exchange_synchronously(rank, environment, control)
-                                                               : exchange_asynchronously(rank, environment, options, control);
+  training::ExchangeResult result = exchange_gradients(rank, environment, options, control);
   std::vector<KernelReport> kernels = rank.exec->report();
   if (rank.output) {
     rank.output->save(*rank.arena, rank.batches_before, result.ending);

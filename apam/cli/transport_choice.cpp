@@ -20,7 +20,7 @@ RanksMemory share(const exchange::mpi::Environment& environment, bool synchronou
     memory.sync = exchange::shared::share_memory(environment.rank(), layout, gather);
     plan.shared_bytes = layout.bytes();
   } else {
-    const exchange::shared::SegmentLayout layout{environment.ranks() - 1, plan.history};
+    const exchange::shared::SegmentLayout layout{plan.budget.workers, plan.history, plan.budget.masters};
     memory.async = exchange::shared::share_memory(environment.rank(), layout, gather);
     plan.shared_bytes = layout.bytes();
   }
@@ -37,7 +37,7 @@ RanksMemory choose_transport(const exchange::mpi::Environment& environment, cons
   try {
     return share(environment, options.exchange == "sync", plan);
   } catch (const NotShared& reason) {
-    if (options.transport == "shared") throw;
+    if (options.transport == "shared" || options.masters > 1) throw;
     plan.no_shared_memory = reason.what();
     return {};
   }

@@ -49,7 +49,8 @@ void divide(std::span<const RankCores> ranks, const Host& host, std::vector<int>
   for (const std::size_t r : host.computing) threads[r] = whole(threads[r] * std::ceil(*host.quota) / sum);
 }
 
-/// The cores that computing ranks leave to rank `other`, if their threads are spread evenly over their masks.
+/// The cores that computing ranks leave to rank `other`, if their threads are spread evenly over their masks, divided among all
+/// that do not compute.
 int left_for(std::span<const RankCores> ranks, const Host& host, std::size_t other, const std::vector<int>& threads) {
   const CpuSet& mask = ranks[other].cores.cpus;
   double left = mask.count(), sum = 0;
@@ -59,7 +60,7 @@ int left_for(std::span<const RankCores> ranks, const Host& host, std::size_t oth
     if (!theirs.empty()) left -= static_cast<double>(threads[r]) * (theirs & mask).count() / theirs.count();
   }
   if (host.quota) left = std::min(left, std::ceil(*host.quota) - sum);
-  return std::min(whole(left), std::max(1, ranks[other].cores.limit));
+  return std::min(whole(left / static_cast<double>(host.others.size())), std::max(1, ranks[other].cores.limit));
 }
 
 }  // namespace

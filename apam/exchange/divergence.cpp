@@ -11,10 +11,12 @@ bool DivergenceWatch::ends_before(const GradientHeader& header, int worker, std:
   return !keep_going_;
 }
 
-bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine) {
+bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine,
+                                 const std::optional<engine::NonFinite>& elsewhere) {
   const int previous = std::exchange(worker_, worker);
   if (first_) return !keep_going_;
-  const auto found = updater_.non_finite(examine);
+  auto found = updater_.non_finite(examine);
+  if (!found) found = elsewhere;
   if (!found) return false;
   const bool is_latest = found->update == updater_.version();
   first_ = {found->update, is_latest ? worker : previous, fmt::format("{} is not finite", found->tensor)};

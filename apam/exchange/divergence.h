@@ -28,8 +28,10 @@ class DivergenceWatch {
   bool ends_before(const GradientHeader& header, int worker, std::int64_t update);
 
   /// After updates in one pass, the last of them by a gradient of `worker`. True if the run must end. On a GPU this is known a
-  /// pass late, except with Examine::all, which waits: for the last update, and before a snapshot.
-  bool ends_after(int worker, engine::Updater::Examine examine = engine::Updater::Examine::without_waiting);
+  /// pass late, except with Examine::all, which waits: for the last update, and before a snapshot. `elsewhere`: the first
+  /// finding in the ranges of other masters, which are behind this one's.
+  bool ends_after(int worker, engine::Updater::Examine examine = engine::Updater::Examine::without_waiting,
+                  const std::optional<engine::NonFinite>& elsewhere = {});
 
   const std::optional<Divergence>& first() const { return first_; }
 

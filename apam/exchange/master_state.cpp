@@ -18,6 +18,10 @@ std::int64_t batches_of(const MasterOptions& options) {
   return options.batches.value_or(options.schedule.total_updates * policy_or_none(options.policy).gradients_per_update());
 }
 
+ShardRange range_of(const MasterOptions& options, const HistoryLayout& history) {
+  return options.range.value_or(ShardRange{0, history.weights, history.statistics});
+}
+
 }  // namespace
 
 MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const MasterOptions& options)
@@ -29,6 +33,8 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
       leases_(options.workers, batches_of(options)),
       watch_(updater, options.schedule.keep_going),
       staleness_(options.workers),
+      work_(updater, range_of(options, history.layout()), policy_),
+      followers_(options.followers),
       states_(static_cast<std::size_t>(options.workers)),
       active_(options.workers),
       present_(options.workers) {
@@ -42,12 +48,9 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
                       per_update);
   const std::int64_t first = history.current().version();
   require<InputError>(first == 0, "master: the weight history is at version {}, expected 0", first);
-  const std::size_t expected = updater.arena().state().size();
-  require<InputError>(history.layout().state() == expected, "master: versions of {} floats for a state of {}",
-                      history.layout().state(), expected);
-  if (policy_.changes_gradients() || per_update > 1) {
-    changed_.emplace(history.layout().weights, history.layout().state(), updater.threads());
-  }
+  const bool whole = work_.range().size() == history.layout().state();
+  require<InputError>(whole == (followers_ == nullptr), "master: updates {} of {} floats of the state {} followers",
+                      work_.range().size(), history.layout().state(), whole ? "with" : "without");
   pass_.reserve(kMostTogether);
 }
 
@@ -172,24 +175,27 @@ void MasterState::refuse(const GradientMessage& message, std::int64_t tau) {
 
 /// There is memory for one changed gradient, so it is a pass of its own.
 void MasterState::take_changed(const GradientMessage& message, const Arrival& arrival) {
-  WorkerState& state = state_of(message.worker);
+  using Kind = GradientChange::Kind;
   Taken taken{message, policy_.step_factor(arrival), arrival.staleness};
+  VersionRef base = std::exchange(state_of(message.worker).base, {});
   const double factor = policy_.gradient_factor(arrival);
   if (factor != 1) {
-    taken.message.values = changed_->scaled(message.values, static_cast<float>(factor));
+    taken.change = {.kind = Kind::scaled, .factor = static_cast<float>(factor)};
   } else if (policy_.compensation() != 0 && arrival.staleness > 0) {
-    taken.message.values = changed_->compensated(message.values, static_cast<float>(policy_.compensation()),
-                                                 history_.current().weights(), state.base.weights());
+    taken.change = {Kind::compensated, base.slot(), static_cast<float>(policy_.compensation())};
+    taken.base = std::move(base);
   }
-  state.base = {};
-  pass_.push_back(taken);
+  pass_.push_back(std::move(taken));
   flush();
 }
 
 /// Adds the gradient to the mean, and makes the update once it is complete. Its worker continues with the current version.
 void MasterState::take_for_mean(const GradientMessage& message) {
   const GradientHeader& header = message.header;
-  const std::int64_t added = changed_->add(message.values);
+  const ShardPass addition{.kind = ShardPass::Kind::add, .count = 1, .workers = {message.worker}};
+  if (followers_ != nullptr) followers_->post(addition);
+  const std::int64_t added = work_.add(message.values);
+  if (followers_ != nullptr) followers_->finish();
   if (added == 1) mean_ = {.computed_at = header.computed_at};
   mean_.batch = header.batch;
   mean_.loss_sum += header.loss_sum;
@@ -203,7 +209,7 @@ void MasterState::take_for_mean(const GradientMessage& message) {
     if (header.signal != 0) end(Ending::Why::interrupted, header.signal);
     return running() ? answer(message.worker) : stop(message.worker);
   }
-  pass_.push_back({{message.worker, mean_, changed_->take_mean()}, 1, 0});
+  pass_.push_back({{message.worker, mean_, {}}, 1, 0, {.kind = GradientChange::Kind::mean}});
   flush();
 }
 
@@ -213,27 +219,43 @@ bool MasterState::ends_pass(const GradientHeader& last) const {
   return together == kMostTogether || last.signal != 0 || schedule_.snapshot_at(version() + together);
 }
 
+/// Writes the version after the pass on all shards, and publishes it. What the others have found not to be finite.
+std::optional<engine::NonFinite> MasterState::update() {
+  ShardPass pass{.count = static_cast<std::int32_t>(pass_.size()),
+                 .from = history_.current().slot(),
+                 .change = pass_.front().change};  // a changed gradient is the only one
+  std::array<ConstSpan<float>, kMostTogether> contributions;
+  for (std::size_t i = 0; i < pass_.size(); ++i) {
+    contributions.at(i) = pass_[i].message.values;
+    pass.workers.at(i) = pass_[i].message.worker;
+    pass.steps.at(i) = pass_[i].step;
+  }
+  WritableVersion next = history_.begin_next(pass.count);
+  pass.to = next.slot();
+  if (followers_ != nullptr) followers_->post(pass);
+  const VersionRef& base = pass_.front().base;
+  work_.apply(pass, {.contributions = std::span(contributions).first(pass_.size()),
+                     .from = next.from(),
+                     .to = next.state(),
+                     .base = base ? base.state() : ConstSpan<float>()});
+  const auto elsewhere = followers_ != nullptr ? followers_->finish() : std::nullopt;
+  history_.publish(std::move(next));
+  return elsewhere;
+}
+
 /// Applies the pass and answers its workers.
 void MasterState::flush() {
   if (pass_.empty()) return;
   const std::size_t together = pass_.size();
   const std::int64_t before = version();
-  std::array<ConstSpan<float>, kMostTogether> contributions;
-  std::array<double, kMostTogether> steps{};
-  for (std::size_t i = 0; i < together; ++i) {
-    contributions.at(i) = pass_[i].message.values;
-    steps.at(i) = pass_[i].step;
-  }
-  WritableVersion next = history_.begin_next(static_cast<int>(together));
-  updater_.apply_each(std::span(contributions).first(together), next.from(), next.state(), std::span(steps).first(together));
-  history_.publish(std::move(next));
+  const auto elsewhere = update();
   // Before the run may end, which abandons what is not applied.
   for (const Taken& taken : pass_) leases_.kept() > 0 ? leases_.apply_kept() : leases_.apply(taken.message.worker);
 
   const GradientMessage last = pass_.back().message;
   using Examine = engine::Updater::Examine;
   const bool shown = last.header.signal != 0 || schedule_.snapshot_at(version());  // the state after this pass
-  if (watch_.ends_after(last.worker, shown ? Examine::all : Examine::without_waiting)) {
+  if (watch_.ends_after(last.worker, shown ? Examine::all : Examine::without_waiting, elsewhere)) {
     end(Ending::Why::diverged, 0);
   } else if (last.header.signal != 0 && running()) {
     end(Ending::Why::interrupted, last.header.signal);
@@ -244,15 +266,16 @@ void MasterState::flush() {
     running() ? answer(worker) : stop(worker);
   }
   for (std::size_t i = 0; i < together; ++i) {
-    const auto& [message, step, tau] = pass_[i];
+    const Taken& taken = pass_[i];
+    const GradientMessage& message = taken.message;
     const std::int64_t update = before + static_cast<std::int64_t>(i) + 1;
-    staleness_.record(message.worker, tau);
+    staleness_.record(message.worker, taken.tau);
     actions_.emplace_back(Applied{{.update = update,
                                    .worker = message.worker,
-                                   .staleness = tau,
+                                   .staleness = taken.tau,
                                    .header = message.header,
                                    .at = at_,
-                                   .rate = step * updater_.rate(update),
+                                   .rate = taken.step * updater_.rate(update),
                                    .place = static_cast<int>(i) + 1}});
   }
   if (ending_.why != Ending::Why::diverged && schedule_.snapshot_at(version())) {
@@ -320,7 +343,9 @@ void MasterState::settle() {
     }
   }
   cancel_stale();
-  if (done() && !std::exchange(over_, true)) actions_.emplace_back(Stop{});
+  if (!done() || std::exchange(over_, true)) return;
+  if (followers_ != nullptr) followers_->post({.kind = ShardPass::Kind::stop});
+  actions_.emplace_back(Stop{});
 }
 
 void MasterState::end(Ending::Why why, int signal) {

@@ -19,6 +19,9 @@
 //
 // A staleness policy (policies/policy.h) may refuse a gradient, cancel a computation, let a worker wait, change the learning
 // rate of an update or the gradient, and make an update of several gradients.
+//
+// Of sharded masters (shards/) this is the sequencer: it orders, and updates its range of the state. The followers execute the
+// same passes on their ranges. A version is published when all have written it.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +36,8 @@
 #include "apam/exchange/ending.h"
 #include "apam/exchange/leases.h"
 #include "apam/exchange/observer.h"
-#include "apam/exchange/policies/changed_gradient.h"
 #include "apam/exchange/policies/policy.h"
+#include "apam/exchange/shards/range_updater.h"
 #include "apam/exchange/staleness.h"
 #include "apam/exchange/transport.h"
 #include "engine/optim/updater.h"
@@ -96,6 +99,8 @@ struct MasterOptions {
   const ArtificialDelay* delay = nullptr;   ///< replies carry older weights; null: the newest. For one worker
   const StalenessPolicy* policy = nullptr;  ///< null: none
   std::optional<std::int64_t> batches{};    ///< mini-batches; nothing: total_updates times the policy's gradients per update
+  std::optional<ShardRange> range{};        ///< that `updater` updates; nothing: the whole state
+  ShardFollowers* followers = nullptr;      ///< update the rest of the state; null: nothing is left
 };
 
 class MasterState {
@@ -103,8 +108,8 @@ class MasterState {
   static constexpr int kMostTogether = engine::Optimizer::kMostGradients;
 
   /// All must outlive the master. The history has its first version. Throws InputError without workers or updates to make, for
-  /// an updater or a history that is not at version 0, for a delay and more than one worker, and for batches that do not make
-  /// that many updates.
+  /// an updater or a history that is not at version 0, for an updater of another size than its range, for a delay and more
+  /// than one worker, and for batches that do not make that many updates.
   MasterState(engine::Updater& updater, WeightHistory& history, const MasterOptions& options);
 
   /// Takes events that happened `at` seconds after the start, in order. The actions are valid until the next call, which
@@ -147,6 +152,8 @@ class MasterState {
     GradientMessage message;
     double step = 1;  // factor of the learning rate
     std::int64_t tau = 0;
+    GradientChange change{};
+    VersionRef base{};  // of a compensated gradient
   };
 
   void take(const Joined& event);
@@ -159,6 +166,7 @@ class MasterState {
   void check(const GradientMessage& message) const;
   Arrival describe(const GradientMessage& message) const;
   void flush();
+  std::optional<engine::NonFinite> update();
   bool ends_pass(const GradientHeader& last) const;
   void refuse(const GradientMessage& message, std::int64_t tau);
   void take_changed(const GradientMessage& message, const Arrival& arrival);
@@ -180,8 +188,9 @@ class MasterState {
   DivergenceWatch watch_;
   Ending ending_;
   Staleness staleness_;
-  std::optional<ChangedGradient> changed_;  // for a policy that changes or averages gradients
-  GradientHeader mean_;                     // of the gradients kept for the next update
+  RangeUpdater work_;
+  ShardFollowers* followers_;
+  GradientHeader mean_;  // of the gradients kept for the next update
   std::vector<WorkerState> states_;
   int active_;         // workers that are neither stopped nor departed
   int present_;        // workers that have not departed

@@ -9,7 +9,11 @@ namespace apam::training {
 
 std::string KernelWork::describe() const {
   return fmt::format("{} | {} threads | {} | {} | {}", to_string(exec.device()), exec.threads(), exec.selection().text(),
-                     updater != nullptr ? fmt::format("updates by {}", contributions) : "no updates", fmt::join(rows, " "));
+                     updater != nullptr
+                         ? fmt::format("updates of {} and {} floats by {}", updater->arena().layout().weights_size(),
+                                       updater->arena().layout().statistics_size(), contributions)
+                         : "no updates",
+                     fmt::join(rows, " "));
 }
 
 std::set<std::int64_t> batch_sizes(const data::Batches& batches, std::int64_t part, std::int64_t parts) {

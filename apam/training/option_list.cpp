@@ -199,8 +199,8 @@ List describe(TrainOptions& options) {
       agreed({.name = "--exchange",
               .field = &options.exchange,
               .group = "Exchange",
-              .help = "local: one process; async: rank 0 is the master, the others are workers; sync: all ranks share "
-                      "each batch",
+              .help = "local: one process; async: rank 0 is the master (--masters), the others are workers; sync: all ranks "
+                      "share each batch",
               .choices = {"local", "async", "sync"}}));
   list.push_back(
       agreed({.name = "--max-delay",
@@ -225,11 +225,20 @@ List describe(TrainOptions& options) {
                          .help = "async, with --transport mpi: type of gradients and weights in messages; the master's weights "
                                  "stay float32",
                          .choices = {"float32", "bf16"}}));
+  list.push_back(
+      agreed({.name = "--masters",
+              .field = &options.masters,
+              .group = "Exchange",
+              .unit = "M",
+              .help = "async: ranks 0 to M-1 are masters, which share the weights among them; the results are those of one "
+                      "master. Several need shared memory",
+              .least = 1,
+              .most = kMostThreads}));
   list.push_back({.name = "--master-threads",
                   .field = &options.master_threads,
                   .group = "Exchange",
                   .unit = "N",
-                  .help = "async: threads of the master for updates",
+                  .help = "async: threads of a master for updates",
                   .otherwise = "the cores that workers leave, at least 1",
                   .least = 1,
                   .most = kMostThreads});

@@ -115,6 +115,10 @@ void check_exchange(const TrainOptions& options) {
                       options.transport);
   require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
                       options.master_threads, options.exchange);
+  require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
+                      options.exchange);
+  require<UsageError>(options.masters == 1 || options.transport != "mpi",
+                      "--masters {}: several masters need --transport shared or auto, got mpi", options.masters);
 }
 
 }  // namespace
@@ -142,6 +146,10 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan.optimizer.schedule = rate_schedule(options, plan.updates_per_epoch, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
   plan.history = history_layout(options, budget.workers, plan.net->layout());
+  if (options.exchange == "async") {
+    const std::size_t weights = plan.history.weights, statistics = plan.history.statistics;
+    plan.shards = checking_usage([&] { return exchange::split_state(weights, statistics, options.masters); });
+  }
   plan.delayed = options.max_delay > 1;
   require_memory(options, plan.exec.device, plan.history);
   return plan;

@@ -8,6 +8,7 @@
 
 #include "apam/exchange/observer.h"
 #include "apam/exchange/policies/policy.h"
+#include "apam/exchange/shards/range.h"
 #include "apam/exchange/weight_history.h"
 #include "apam/training/factories.h"
 #include "apam/training/options.h"
@@ -27,6 +28,7 @@ struct RunPlan {
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;
   exchange::HistoryLayout history;                          ///< versions of the state that the process with the master holds
+  std::vector<exchange::ShardRange> shards;                 ///< of the state, by master; empty: no master
   bool delayed = false;                                     ///< artificial delay
   std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
   std::int64_t batches = 0;                                 ///< mini-batches of the run

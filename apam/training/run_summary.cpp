@@ -91,6 +91,9 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["transport"] = summary.exchange.transport;
   json["copied_bytes"] = summary.exchange.copied_bytes ? Json(*summary.exchange.copied_bytes) : Json();
   json["shared_memory_bytes"] = plan.shared_bytes;
+  json["masters"] = plan.budget.masters;
+  json["shards"] = Json::array();
+  for (const auto& range : plan.shards) json["shards"].push_back({{"begin", range.begin}, {"end", range.end()}});
   json["master_threads"] = plan.budget.master_threads;
   json["ranks"] = plan.budget.ranks;
   json["threads"] = plan.budget.threads;

@@ -13,8 +13,8 @@ namespace {
 std::string counted(int count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
 
 /// "4 threads", or "2 to 4 threads" if the computing ranks differ.
-std::string threads_text(const ThreadBudget& budget, bool has_master) {
-  const auto first = budget.threads_by_rank.begin() + (has_master ? 1 : 0);
+std::string threads_text(const ThreadBudget& budget) {
+  const auto first = budget.threads_by_rank.begin() + budget.masters;
   const auto [least, most] = std::minmax_element(first, budget.threads_by_rank.end());
   if (least == budget.threads_by_rank.end() || *least == *most) return counted(budget.threads, "thread");
   return fmt::format("{} to {}", *least, counted(*most, "thread"));
@@ -28,7 +28,8 @@ ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exc
   const int requested = options.machine.threads;
   const int count = static_cast<int>(ranks.size());
   const exchange::RankCores& mine = ranks[static_cast<std::size_t>(rank)];
-  ThreadBudget budget{.ranks = count, .workers = options.exchange == "async" ? count - 1 : 1};
+  const bool async = options.exchange == "async";
+  ThreadBudget budget{.ranks = count, .masters = async ? options.masters : 0, .workers = async ? count - options.masters : 1};
   budget.threads_by_rank = exchange::threads_of_ranks(ranks, requested);
   for (const auto& each : ranks) budget.hosts.push_back(each.host);
   int most = 1, here = 0;  // of the ranks that compute; their sum on this host
@@ -48,10 +49,10 @@ ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exc
 }
 
 std::string describe(const ThreadBudget& budget, const std::string& exchange) {
-  const std::string threads = threads_text(budget, exchange == "async");
+  const std::string threads = threads_text(budget);
   if (exchange == "local") return fmt::format("local, {}", threads);
   if (exchange == "sync") return fmt::format("sync, {} of {}", counted(budget.ranks, "rank"), threads);
-  return fmt::format("async, 1 master and {} of {}", counted(budget.workers, "worker"), threads);
+  return fmt::format("async, {} and {} of {}", counted(budget.masters, "master"), counted(budget.workers, "worker"), threads);
 }
 
 }  // namespace apam::training

@@ -7,6 +7,7 @@
 #include "apam/exchange/drivers/traced.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/shared/followers.h"
 #include "apam/exchange/shared/ranks.h"
 #include "apam/exchange/worker.h"
 #include "bench/exchange/run.h"
@@ -86,13 +87,25 @@ class PassCounter final : public exchange::Observer {
   ExchangeResult& result_;
 };
 
+/// What is different with several masters.
+struct Sharding {
+  std::optional<exchange::ShardRange> range{};  ///< of the sequencer
+  exchange::ShardFollowers* followers = nullptr;
+};
+
+engine::ParameterArena arena_of(const ExchangeSettings& settings, const exchange::ShardRange& range) {
+  return {{}, layout_of(flat_layout(settings.parameters), range), engine::ParameterArena::Contents::none};
+}
+
 /// The master's part. `versions`: memory for the weight history; empty: its own.
 ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::HistoryLayout& layout, Span<float> versions,
-                          const ExchangeSettings& settings) {
+                          const ExchangeSettings& settings, const Sharding& sharding = {}) {
   Exec exec({.threads = settings.master_threads});
   const engine::ParameterArena arena({}, flat_layout(settings.parameters), engine::ParameterArena::Contents::state);
   arena.initialize(1);
-  engine::Updater updater(exec, arena, {});
+  std::optional<engine::ParameterArena> part;
+  if (sharding.range) part.emplace(arena_of(settings, *sharding.range));
+  engine::Updater updater(exec, part ? *part : arena, {});
   updater.choose_kernels(std::min(transport.workers(), kMostTogether));
   std::optional<exchange::WeightHistory> history;
   versions.empty() ? history.emplace(Device{}, layout) : history.emplace(versions, layout);
@@ -100,7 +113,10 @@ ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::
   ExchangeResult result{.transport = std::string(transport.name())};
   PassCounter passes(result);
   exchange::MasterState master(updater, *history,
-                               {.workers = transport.workers(), .schedule = {.total_updates = settings.updates}});
+                               {.workers = transport.workers(),
+                                .schedule = {.total_updates = settings.updates},
+                                .range = sharding.range,
+                                .followers = sharding.followers});
   exchange::TraceTrack track("master", 0);  // only its sums are needed
   OverlapMeter meter(transport, result.copied_during_updates);
   exchange::TracedMaster traced(meter, passes, track);
@@ -114,6 +130,22 @@ ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::
   result.mean_staleness = master.staleness().mean();
   result.max_staleness = master.staleness().max();
   return result;
+}
+
+/// The part of a master that does not order.
+void run_shard(const exchange::shared::Segment& segment, int master, const ExchangeSettings& settings) {
+  const exchange::HistoryLayout& history = segment.layout().history;
+  const auto ranges = exchange::split_state(history.weights, history.statistics, settings.masters);
+  const exchange::ShardRange& range = ranges[static_cast<std::size_t>(master)];
+  Exec exec({.threads = settings.master_threads});
+  const engine::ParameterArena arena = arena_of(settings, range);
+  engine::Updater updater(exec, arena, {});
+  updater.choose_kernels(std::min(segment.layout().workers, kMostTogether));
+  const exchange::StalenessPolicy none;
+  const exchange::shared::SegmentMemory memory(segment);
+  exchange::ShardFollower follower(updater, range, none, memory);
+  exchange::NullControl control;
+  run_follower(segment, master, follower, control);
 }
 
 void run_worker(exchange::WorkerTransport& transport, const engine::ParameterArena& arena, int worker,
@@ -149,15 +181,22 @@ ExchangeResult run_pipelined(const Environment& environment, const ExchangeSetti
 ExchangeResult run_shared(const Environment& environment, const ExchangeSettings& settings) {
   namespace shared = exchange::shared;
   const engine::ParameterLayout model = flat_layout(settings.parameters);
-  const int workers = environment.ranks() - 1;
-  const shared::SegmentLayout layout{workers, history_layout(workers, model)};
+  const int workers = environment.ranks() - settings.masters;
+  const shared::SegmentLayout layout{workers, history_layout(workers, model), settings.masters};
   const shared::SharedRank rank = shared::share_memory(
       environment.rank(), layout, [&](std::string_view text) { return all_gather_strings(environment, text); });
   if (environment.rank() == 0) {
     const auto transport = shared::make_master_transport(rank.segment, &rank.others);
-    return run_master(*transport, layout.history, rank.segment.versions(), settings);
+    if (settings.masters == 1) return run_master(*transport, layout.history, rank.segment.versions(), settings);
+    const auto followers = shared::make_followers(rank.segment, model, &rank.followers);
+    const auto ranges = exchange::split_state(layout.history.weights, layout.history.statistics, settings.masters);
+    return run_master(*transport, layout.history, rank.segment.versions(), settings, {ranges[0], followers.get()});
   }
-  const int worker = environment.rank() - 1;
+  if (environment.rank() < settings.masters) {
+    run_shard(rank.segment, environment.rank(), settings);
+    return {};
+  }
+  const int worker = environment.rank() - settings.masters;
   engine::ParameterArena arena({}, model, engine::ParameterArena::Contents::none);
   arena.use_outgoing(rank.segment.contribution(worker));
   const auto transport = shared::make_worker_transport(rank.segment, worker, &rank.others);

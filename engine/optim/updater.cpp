@@ -73,12 +73,11 @@ void Updater::note(const Published& published) {
   if (first_ || published.update == 0) return;
   published.ready.synchronize();
   const auto found = published.findings.as<std::int64_t>().host();
-  if (found[0] != kernels::kNone) {
-    first_ = {published.update, tensor_at(arena_.layout(), static_cast<std::size_t>(found[0]))};
-  } else if (found[1] != kernels::kNone) {
-    first_ = {published.update,
-              tensor_at(arena_.layout(), arena_.layout().weights_size() + static_cast<std::size_t>(found[1]))};
-  }
+  const bool in_weights = found[0] != kernels::kNone;
+  if (!in_weights && found[1] == kernels::kNone) return;
+  const std::size_t element =
+      in_weights ? static_cast<std::size_t>(found[0]) : arena_.layout().weights_size() + static_cast<std::size_t>(found[1]);
+  first_ = {published.update, tensor_at(arena_.layout(), element), element};
 }
 
 }  // namespace apam::engine

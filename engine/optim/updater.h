@@ -23,6 +23,7 @@ namespace apam::engine {
 struct NonFinite {
   std::int64_t update = 0;  ///< that wrote it, or the last one of its pass
   std::string tensor;       ///< the first tensor with one, by its PyTorch name
+  std::size_t element = 0;  ///< its place in the state
 };
 
 /// Owns the optimizer of one model. The state is in the arena, which must outlive it, or in versions of the caller.

@@ -57,7 +57,8 @@ class Run:
 
     @property
     def workers(self):
-        return self.setting("ranks") - (1 if self.exchange == "async" else 0)
+        masters = self.config.get("masters", 1) if self.config else 1  # older runs had one
+        return self.setting("ranks") - (masters if self.exchange == "async" else 0)
 
     @property
     def max_delay(self):

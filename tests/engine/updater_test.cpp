@@ -56,6 +56,7 @@ TEST_F(Updates, examine_running_statistics_after_weights) {
   model.arena.batch({0}).variance.host()[4] = kNan;
   apply();
   EXPECT_EQ(updater.non_finite()->tensor, "bn.running_var");
+  EXPECT_EQ(updater.non_finite()->element, layout.weights_size() + layout.statistics()[0].variance_offset + 4);
 
   Updater other(model.exec, model.arena, {});
   model.arena.batch({0}).mean.host()[0] = kNan;
@@ -68,6 +69,7 @@ TEST_F(Updates, examine_the_padding_between_tensors) {
   model.arena.gradients().host()[layout.parameters()[0].shape.size()] = kNan;
   apply();
   EXPECT_EQ(updater.non_finite()->tensor, "padding between tensors");
+  EXPECT_EQ(updater.non_finite()->element, layout.parameters()[0].shape.size());
 }
 
 /// Contributions that differ, each (state).

@@ -75,6 +75,9 @@ TEST(ThreadsOfRanks, a_master_gets_the_rest) {
   EXPECT_EQ(threads({master("0-7"), rank("4-7")}), (Threads{4, 4}));
   EXPECT_EQ(threads({master("0-7", "a"), rank("0-7", "b")}), (Threads{8, 8}));
   EXPECT_EQ(threads({master("0-7", "a", 5.0), rank("0-3", "a", 5.0)}), (Threads{1, 4}));
+  EXPECT_EQ(threads({master("0-7", "a", 4.0), master("0-7", "a", 4.0), rank("0-7", "b")}), (Threads{2, 2, 8}));
+  EXPECT_EQ(threads({master("0-7"), master("0-7"), rank("0-1"), rank("2-3")}), (Threads{2, 2, 2, 2}));
+  EXPECT_EQ(threads({master("0-1"), master("0-1"), rank("0-1")}), (Threads{1, 1, 2}));
 }
 
 TEST(ThreadsOfRanks, a_requested_number_is_kept) {

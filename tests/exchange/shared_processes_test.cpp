@@ -1,7 +1,5 @@
 // The exchange through shared memory between processes that end as they like, and its set-up by the ranks of a host.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -14,6 +12,7 @@
 #include "apam/exchange/shared/ranks.h"
 #include "apam/exchange/shared/transports.h"
 #include "apam/exchange/worker.h"
+#include "tests/exchange/forked.h"
 #include "tests/exchange/shared_support.h"
 #include "tests/support/throws.h"
 
@@ -23,33 +22,6 @@ namespace {
 using namespace shared;
 using std::chrono::milliseconds;
 using support::throws;
-
-/// Workers as processes, forked before this process has threads. Each runs `body` and exits silently.
-class Workers {
- public:
-  Workers(int count, const std::function<void(int)>& body) {
-    for (int worker = 0; worker < count; ++worker) {
-      processes_.push_back(::fork());
-      if (processes_.back() != 0) continue;
-      body(worker);
-      ::_exit(0);
-    }
-  }
-  Workers(const Workers&) = delete;
-  Workers& operator=(const Workers&) = delete;
-  ~Workers() {
-    for (const auto process : processes_) {
-      ::kill(static_cast<::pid_t>(process), SIGKILL);
-      ::waitpid(static_cast<::pid_t>(process), nullptr, 0);
-    }
-  }
-
-  const std::vector<std::int64_t>& processes() const { return processes_; }
-  void kill(int worker) const { ::kill(static_cast<::pid_t>(processes_[static_cast<std::size_t>(worker)]), SIGKILL); }
-
- private:
-  std::vector<std::int64_t> processes_;
-};
 
 void work(const Segment& segment, int worker, milliseconds delay) {
   QuadraticOptions options = kSharedModel;
@@ -62,7 +34,7 @@ void work(const Segment& segment, int worker, milliseconds delay) {
 
 TEST(SharedProcesses, GiveTheBitsOfTheirOrderOfArrival) {
   const LocalSegment local(3);
-  const Workers workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker)); });
+  const Forked workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker)); });
   SharedMaster rank(local.segment, {100, 30});
   const ProcessWatch watch(workers.processes());
   const auto transport = make_master_transport(local.segment, &watch);
@@ -74,7 +46,7 @@ TEST(SharedProcesses, GiveTheBitsOfTheirOrderOfArrival) {
 
 TEST(SharedProcesses, TheMasterGoesOnWithoutAWorkerThatIsKilled) {
   const LocalSegment local(3);
-  const Workers workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker == 1 ? 20 : 2)); });
+  const Forked workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker == 1 ? 20 : 2)); });
   SharedMaster rank(local.segment, {150});
   rank.recorder.then = [&](const UpdateRecord& record) {
     if (record.update == 20) workers.kill(1);  // in the middle of a step
@@ -93,7 +65,7 @@ TEST(SharedProcesses, TheMasterGoesOnWithoutAWorkerThatIsKilled) {
 
 TEST(SharedProcesses, AMasterWithoutWorkersEnds) {
   const LocalSegment local(2);
-  const Workers workers(2, [&](int worker) { work(local.segment, worker, milliseconds(1)); });
+  const Forked workers(2, [&](int worker) { work(local.segment, worker, milliseconds(1)); });
   SharedMaster rank(local.segment, {100000});
   rank.recorder.then = [&](const UpdateRecord& record) {
     if (record.update != 10) return;
@@ -108,7 +80,7 @@ TEST(SharedProcesses, AMasterWithoutWorkersEnds) {
 
 TEST(SharedProcesses, AWorkerWhoseMasterHasEndedThrows) {
   const LocalSegment local(1);
-  const Workers masters(1, [&](int) { std::this_thread::sleep_for(std::chrono::seconds(60)); });
+  const Forked masters(1, [&](int) { std::this_thread::sleep_for(std::chrono::seconds(60)); });
   const ProcessWatch watch(masters.processes());
   const auto worker = make_worker_transport(local.segment, 0, &watch);
   masters.kill(0);

@@ -12,12 +12,14 @@ namespace apam::exchange::test {
 
 inline const QuadraticOptions kSharedModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
 
-inline shared::SegmentLayout layout_for(int workers) { return {workers, history_layout(kSharedModel, workers)}; }
+inline shared::SegmentLayout layout_for(int workers, int masters = 1) {
+  return {workers, history_layout(kSharedModel, workers), masters};
+}
 
 /// Memory for the threads of this process and the children that it forks.
 struct LocalSegment {
-  explicit LocalSegment(int workers)
-      : layout(layout_for(workers)),
+  explicit LocalSegment(int workers, int masters = 1)
+      : layout(layout_for(workers, masters)),
         memory(SharedMemory::anonymous("test", layout.bytes())),
         segment(shared::Segment::create({memory.data(), memory.size_bytes()}, layout)) {}
 

@@ -49,7 +49,8 @@ class Divergence(Early):
         return process, Run(self.folder / name)
 
     def test_ends_a_run_with_exit_code_3_and_one_line(self):
-        for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3), ("sync", ["--exchange", "sync"], 2)):
+        for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3), ("sync", ["--exchange", "sync"], 2),
+                                     ("masters", ["--exchange", "async", "--masters", "2"], 3)):
             with self.subTest(name):
                 process, run = self.diverged(name, *options, ranks=ranks)
                 self.assertEqual(process.returncode, 3, process.stderr)
@@ -165,6 +166,7 @@ class Signals(Early):
         for exchange, ranks in (("async", 3), ("sync", 2)):
             for sent in (signal.SIGINT, signal.SIGTERM):
                 self.interrupt(f"{exchange}-{sent}", sent, "--exchange", exchange, ranks=ranks)
+        self.interrupt("masters", signal.SIGTERM, "--exchange", "async", "--masters", "2", ranks=3)
 
     def test_are_handled_during_an_evaluation(self):
         long = ["--test-images", "1000000", "--eval-every", "1"]
@@ -178,6 +180,15 @@ class Signals(Early):
         # Queued evaluations are abandoned when training ends.
         arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--test-images", "1000000", "--eval-every", "1",
                                     "--out", self.folder / "a"])
+        process = start(*arguments, ranks=3)
+        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
+        os.kill(self.process_of_rank(1), signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+        self.assertTrue(Run(self.folder / "a").summary["interrupted"])
+
+    def test_to_one_of_several_masters_stop_all(self):
+        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--masters", "2", "--out", self.folder / "a"])
         process = start(*arguments, ranks=3)
         self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
         os.kill(self.process_of_rank(1), signal.SIGTERM)

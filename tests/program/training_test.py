@@ -222,6 +222,25 @@ class Ranks(ProgramTest):
         process = call(*TRAIN, "--exchange", "async", "--out", self.folder / "b", ranks=3)
         self.assertIn(f"transport: shared memory, {run.summary['shared_memory_bytes'] / 2**20:.1f} MiB", process.stderr)
 
+    def test_several_masters_are_one(self):
+        # Without running statistics and with them; 3 masters and 1 worker are local training, 2 and 2 replay on one.
+        local = self.train("local")
+        three = self.train("three", "--exchange", "async", "--masters", "3", ranks=4)
+        self.assertEqual(three.summary["state_sha256"], local.summary["state_sha256"])
+        self.assertEqual(three.evaluations(), local.evaluations())
+        self.assertEqual((three.summary["masters"], three.config["masters"]), (3, 3))
+        options = ["--net", "resnet18", "--exchange", "async", "--epochs", "3"]
+        two = self.train("two", *options, "--masters", "2", ranks=4)
+        self.assertEqual(sum(two.summary["updates_by_worker"]), 3 * UPDATES)
+        self.assertEqual(len(two.summary["updates_by_worker"]), 2)
+        self.assertEqual(two.summary["copied_bytes"], 0)
+        replayed = subprocess.run([REPLAY, two.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
+        self.assertEqual(replayed.stdout.strip(), two.summary["state_sha256"], replayed.stderr)
+        first, last = two.summary["shards"]
+        self.assertEqual((first["begin"], first["end"]), (0, last["begin"]))
+        self.assertGreater(last["end"], two.config["parameters"])  # running statistics too
+        self.assertEqual(local.summary["shards"], [])
+
     def test_messages_are_counted(self):
         run = self.train("a", "--exchange", "async", "--transport", "mpi", ranks=2)
         self.assertEqual(run.summary["shared_memory_bytes"], 0)

@@ -88,12 +88,15 @@ ProcessWatch watch(SharedMemory& memory, std::span<const std::int64_t> processes
 }  // namespace
 
 SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather) {
-  auto [memory, segment, processes] = share<Segment>(rank, layout.workers + 1, layout, gather);
+  auto [memory, segment, processes] = share<Segment>(rank, layout.masters + layout.workers, layout, gather);
   const std::span<const std::int64_t> all = processes;
-  ProcessWatch others = watch(memory, rank == 0 ? all.subspan(1) : all.first(1), gather, [&memory = memory, &layout, rank] {
-    if (rank != 0) memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
+  const auto masters = static_cast<std::size_t>(layout.masters);
+  std::optional<ProcessWatch> followers;
+  ProcessWatch others = watch(memory, rank == 0 ? all.subspan(masters) : all.first(1), gather, [&, &memory = memory] {
+    followers.emplace(rank == 0 ? all.subspan(1, masters - 1) : all.first(0));
+    if (rank >= layout.masters) memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
   });
-  return {std::move(memory), *segment, std::move(others)};
+  return {std::move(memory), *segment, std::move(others), *std::move(followers)};
 }
 
 SharedPeer share_memory(int rank, const GroupLayout& layout, const GatherTexts& gather) {

@@ -26,11 +26,12 @@ using GatherTexts = std::function<std::vector<std::string>(std::string_view text
 struct SharedRank {
   SharedMemory memory;
   Segment segment;
-  ProcessWatch others;  ///< rank 0: of the workers, by worker; others: of rank 0
+  ProcessWatch others;     ///< rank 0: of the workers, by worker; others: of rank 0
+  ProcessWatch followers;  ///< rank 0: of the other masters, in order; others: of none
 };
 
-/// Collective. On ranks other than 0 the versions are read-only. If a rank is on another host or the system of a rank refuses,
-/// all ranks throw the same NotShared.
+/// Collective. Ranks 0 .. masters-1 are the masters, the others the workers, for which versions are read-only. If a rank is on
+/// another host or the system of a rank refuses, all ranks throw the same NotShared.
 SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather);
 
 /// What a rank of synchronous training needs for its all-reduce.

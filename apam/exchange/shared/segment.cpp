@@ -10,14 +10,19 @@ namespace apam::exchange::shared {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-constexpr std::uint64_t kMagic = 0x6d61706178653031;  // changes with the layout of Control and Mailbox
+constexpr std::uint64_t kMagic = 0x6d61706178653032;  // changes with the layout of what is before the versions
 
 static_assert(sizeof(Control) <= kPage && sizeof(Mailbox) == 256, "the formula in segment.h");
+static_assert(sizeof(ShardLog) <= kPage && sizeof(ShardPage) <= kPage, "the formula in segment.h");
 static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<Reply>);
+static_assert(std::is_trivially_copyable_v<ShardPass>);
 
 constexpr std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
 std::size_t mailbox_bytes(int workers) { return pages(static_cast<std::size_t>(workers) * sizeof(Mailbox)); }
+
+/// The log, then a page per follower.
+std::size_t shard_bytes(int masters) { return masters > 1 ? static_cast<std::size_t>(masters) * kPage : 0; }
 
 std::size_t contribution_bytes(const HistoryLayout& history) { return pages(history.state() * sizeof(float)); }
 
@@ -25,6 +30,7 @@ std::size_t contribution_bytes(const HistoryLayout& history) { return pages(hist
 
 std::size_t SegmentLayout::bytes() const {
   require<InputError>(workers >= 1, "shared memory: there must be at least one worker, got {}", workers);
+  require<InputError>(masters >= 1, "shared memory: there must be at least one master, got {}", masters);
   constexpr std::size_t kLine = 16;  // floats
   require<InputError>(history.weights % kLine == 0 && history.statistics % kLine == 0,
                       "shared memory: {} weights and {} statistics, expected multiples of {}", history.weights,
@@ -36,7 +42,7 @@ std::size_t SegmentLayout::bytes() const {
   return contribution_offset(workers);
 }
 
-std::size_t SegmentLayout::versions_offset() const { return kPage + mailbox_bytes(workers); }
+std::size_t SegmentLayout::versions_offset() const { return kPage + mailbox_bytes(workers) + shard_bytes(masters); }
 
 std::size_t SegmentLayout::versions_bytes() const { return pages(history.bytes()); }
 
@@ -58,7 +64,10 @@ Segment Segment::create(std::span<std::byte> memory, const SegmentLayout& layout
   for (int worker = 0; worker < layout.workers; ++worker) {
     new (segment.memory_ + kPage + static_cast<std::size_t>(worker) * sizeof(Mailbox)) Mailbox;
   }
+  if (layout.masters > 1) new (segment.memory_ + kPage + mailbox_bytes(layout.workers)) ShardLog;
+  for (int master = 1; master < layout.masters; ++master) new (static_cast<void*>(&segment.shard_page(master))) ShardPage;
   control->workers = layout.workers;
+  control->masters = layout.masters;
   control->slots = layout.history.slots;
   control->weights = layout.history.weights;
   control->statistics = layout.history.statistics;
@@ -71,6 +80,8 @@ Segment Segment::open(std::span<std::byte> memory, const SegmentLayout& layout) 
   const Control& control = segment.control();
   require<ExchangeError>(control.magic == kMagic, "shared memory: a segment with mark {:x}, expected {:x}", control.magic,
                          kMagic);
+  require<ExchangeError>(control.masters == layout.masters, "shared memory: a segment for {} masters, expected {}",
+                         control.masters, layout.masters);
   const bool same = control.workers == layout.workers && control.slots == layout.history.slots &&
                     control.weights == layout.history.weights && control.statistics == layout.history.statistics;
   require<ExchangeError>(
@@ -83,6 +94,18 @@ Segment Segment::open(std::span<std::byte> memory, const SegmentLayout& layout) 
 Mailbox& Segment::mailbox(int worker) const {
   require<ExchangeError>(worker >= 0 && worker < layout_.workers, "shared memory: worker {} of {}", worker, layout_.workers);
   return *reinterpret_cast<Mailbox*>(memory_ + kPage + static_cast<std::size_t>(worker) * sizeof(Mailbox));
+}
+
+ShardLog& Segment::shard_log() const {
+  require<ExchangeError>(layout_.masters > 1, "shared memory: a log of {} master, expected 2 or more", layout_.masters);
+  return *reinterpret_cast<ShardLog*>(memory_ + kPage + mailbox_bytes(layout_.workers));
+}
+
+ShardPage& Segment::shard_page(int master) const {
+  require<ExchangeError>(master >= 1 && master < layout_.masters, "shared memory: the page of master {} of {}", master,
+                         layout_.masters);
+  const std::size_t offset = kPage + mailbox_bytes(layout_.workers) + static_cast<std::size_t>(master) * kPage;
+  return *reinterpret_cast<ShardPage*>(memory_ + offset);
 }
 
 Span<float> Segment::versions() const {
@@ -105,6 +128,8 @@ void Segment::close(std::string_view reason) const {
   if (!control_->closing.close(reason)) return;
   futex::signal(control_->arrivals);
   for (int worker = 0; worker < layout_.workers; ++worker) futex::wake_all(mailbox(worker).replied);
+  if (layout_.masters > 1) futex::wake_all(shard_log().posted);
+  for (int master = 1; master < layout_.masters; ++master) futex::wake_all(shard_page(master).done);
 }
 
 void Segment::require_open() const { control_->closing.require_open(); }

@@ -2,10 +2,12 @@
 //
 //   control         one                      layout, arrivals of gradients, reason of a failure
 //   mailboxes       one per worker           headers in both directions
-//   versions        (slots, state)           written by the master (weight_history.h), read in place by workers
-//   contributions   one per worker, (state)  written by its worker, read in place by the master
+//   shards          M masters, M > 1         the log of the sequencer (followers.h), a page per follower
+//   versions        (slots, state)           written by the masters (weight_history.h), read in place by workers
+//   contributions   one per worker, (state)  written by its worker, read in place by the masters
 //
-//   bytes = 4096 + pages(workers * 256) + pages(slots * state * 4) + workers * pages(state * 4)
+//   bytes = 4096 + pages(workers * 256) + shards + pages(slots * state * 4) + workers * pages(state * 4)
+//   shards = M * 4096, 0 for one master
 //   pages(b) = b rounded up to 4096      state = weights + statistics, in floats      slots = HistoryLayout::slots_for()
 //
 // A mailbox belongs to its worker from a reply to the next gradient, and otherwise to the master. Ownership passes with a
@@ -21,6 +23,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "apam/exchange/shards/pass.h"
 #include "apam/exchange/shared/closing.h"
 #include "apam/exchange/transport.h"
 #include "apam/exchange/weight_history.h"
@@ -32,8 +35,10 @@ namespace apam::exchange::shared {
 struct SegmentLayout {
   int workers = 0;
   HistoryLayout history{};  ///< weights and statistics are multiples of 16, as those of a ParameterLayout
+  int masters = 1;          ///< the sequencer and its followers
 
-  /// Throws InputError without workers or for sizes that are no multiple of 16, DeviceError if the result does not fit.
+  /// Throws InputError without workers or masters or for sizes that are no multiple of 16, DeviceError if the result does not
+  /// fit.
   std::size_t bytes() const;
 
   std::size_t versions_offset() const;
@@ -55,9 +60,23 @@ struct alignas(256) Mailbox {
   alignas(64) futex::Word replied = 0;       // replies so far; last. The worker waits here
 };
 
+/// The entry of the log that followers execute, or the latest one. Written by the sequencer while no follower executes one.
+struct ShardLog {
+  ShardPass pass;
+  alignas(64) futex::Word posted = 0;  // entries so far; last. Followers wait here
+};
+
+/// Written by its follower.
+struct ShardPage {
+  std::int64_t non_finite_update = 0;  // first pass that left a value that is not finite; 0: none so far
+  std::uint64_t non_finite_element = 0;
+  std::atomic<std::int32_t> signal = 0;  // that arrived there; 0: none
+  alignas(64) futex::Word done = 0;      // entries executed so far; last. The sequencer waits here
+};
+
 struct Control {
   std::uint64_t magic = 0;  // written last
-  std::int32_t workers = 0;
+  std::int32_t workers = 0, masters = 0;
   std::int64_t slots = 0;
   std::uint64_t weights = 0, statistics = 0;
   alignas(64) futex::Word tickets = 0;   // drawn by workers
@@ -76,6 +95,8 @@ class Segment {
   const SegmentLayout& layout() const { return layout_; }
   Control& control() const { return *control_; }
   Mailbox& mailbox(int worker) const;
+  ShardLog& shard_log() const;                 // of more than one master
+  ShardPage& shard_page(int master) const;     // of a follower, 1 .. masters-1
   Span<float> versions() const;                // (slots, state)
   ConstSpan<float> weights(int slot) const;    // (weights)
   Span<float> contribution(int worker) const;  // (state)

@@ -1,0 +1,114 @@
+#include "apam/cli/exchange_ranks.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/drivers/traced.h"
+#include "apam/exchange/mpi/all_reduce.h"
+#include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/shared/followers.h"
+#include "apam/exchange/synchronous.h"
+#include "apam/exchange/worker.h"
+
+namespace apam::cli {
+namespace {
+
+using exchange::mpi::Environment;
+using training::RunPlan;
+using training::TrainOptions;
+
+training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const auto& shared = rank.shared.sync;
+  const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
+                                 : exchange::mpi::make_all_reduce(environment);
+  exchange::IgnoreEvents none;
+  exchange::Observer& observer = rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
+  std::optional<exchange::TracedAllReduce> traced;
+  std::optional<exchange::TracedObserver> traced_observer;
+  if (rank.tracing) {
+    traced.emplace(*all_reduce, rank.tracing->exchange());
+    traced_observer.emplace(observer, rank.tracing->exchange());
+  }
+  exchange::SynchronousTrainer trainer(traced ? *traced : *all_reduce, *rank.updater, *rank.source, rank.plan.schedule,
+                                       traced_observer ? *traced_observer : observer);
+  const exchange::Ending ending = trainer.run(control);
+  return {std::string(all_reduce->name()), ending, trainer.divergence()};
+}
+
+exchange::mpi::MessageSizes message_sizes(const RunPlan& plan, const TrainOptions& options) {
+  using exchange::mpi::Wire;
+  return {.contribution = plan.history.state(),
+          .weights = plan.history.weights,
+          .wire = options.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
+}
+
+void work(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
+  const auto& shared = rank.shared.async;
+  const int worker = environment.rank() - rank.plan.budget.masters;
+  const auto transport =
+      shared ? make_worker_transport(shared->segment, worker, &shared->others)
+             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan, options), rank.arena->weights());
+  std::optional<exchange::TracedWorker> traced;
+  if (rank.tracing) traced.emplace(*transport, rank.tracing->exchange());
+  exchange::Worker(*rank.source).run(traced ? *traced : *transport, control);
+}
+
+const exchange::StalenessPolicy& policy_of(const RunPlan& plan) {
+  static const exchange::StalenessPolicy none;
+  return plan.policy ? *plan.policy : none;
+}
+
+/// A master that does not order.
+void follow(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const auto& [memory, segment, sequencer, none] = *rank.shared.async;
+  const int master = environment.rank();
+  const exchange::shared::SegmentMemory values(segment);
+  const auto& range = rank.plan.shards.at(static_cast<std::size_t>(master));
+  exchange::ShardFollower follower(*rank.updater, range, policy_of(rank.plan), values);
+  run_follower(segment, master, follower, control, &sequencer);
+}
+
+training::ExchangeResult order(Rank& rank, const Environment& environment, const TrainOptions& train,
+                               exchange::Control& control) {
+  const auto& shared = rank.shared.async;
+  const auto transport = shared ? make_master_transport(shared->segment, &shared->others)
+                                : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan, train));
+  exchange::MasterOptions options{.workers = transport->workers(),
+                                  .schedule = rank.plan.schedule,
+                                  .policy = rank.plan.policy.get(),
+                                  .batches = rank.plan.batches};
+  std::unique_ptr<exchange::ShardFollowers> followers;
+  std::optional<exchange::shared::ControlOfMasters> of_masters;
+  if (rank.shard) {
+    followers = make_followers(shared->segment, rank.plan.net->layout(), &shared->followers);
+    of_masters.emplace(control, shared->segment);
+    options.range = rank.plan.shards[0];
+    options.followers = followers.get();
+  }
+  exchange::MasterState master(*rank.updater, *rank.history, options);
+  exchange::Observer& observer = rank.output->metrics();
+  std::optional<exchange::TracedMaster> traced;
+  if (rank.tracing) traced.emplace(*transport, observer, rank.tracing->exchange());
+  run_master(master, traced ? *traced : *transport, of_masters ? *of_masters : control, traced ? *traced : observer);
+  copy(rank.history->current().state(), rank.arena->state());
+  return {std::string(transport->name()), master.ending(), master.divergence(), master.leases(), transport->copied_bytes()};
+}
+
+training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, const TrainOptions& options,
+                                                 exchange::Control& control) {
+  if (rank.output) return order(rank, environment, options, control);
+  rank.updater ? follow(rank, environment, control) : work(rank, environment, options, control);
+  return {};
+}
+
+}  // namespace
+
+training::ExchangeResult exchange_gradients(Rank& rank, const Environment& environment, const TrainOptions& options,
+                                            exchange::Control& control) {
+  return options.exchange == "sync" ? exchange_synchronously(rank, environment, control)
+                                    : exchange_asynchronously(rank, environment, options, control);
+}
+
+}  // namespace apam::cli

@@ -1,0 +1,36 @@
+// What a rank of a training under a launcher owns.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "apam/cli/terminal_progress.h"
+#include "apam/cli/tracing.h"
+#include "apam/cli/transport_choice.h"
+#include "apam/training/net_gradient_source.h"
+#include "apam/training/run_output.h"
+#include "apam/training/run_plan.h"
+
+namespace apam::cli {
+
+/// Members are made in order, each from those above it.
+struct Rank {
+  training::RunPlan plan;
+  std::optional<Exec> exec;
+  std::optional<Tracing> tracing;
+  RanksMemory shared;
+  std::optional<engine::ParameterArena> arena;        // all ranks but followers
+  std::optional<engine::ParameterArena> shard;        // sharded masters: layout of the range, without memory
+  std::optional<engine::Updater> updater;             // ranks that apply updates
+  std::optional<training::NetGradientSource> source;  // ranks that compute gradients
+  std::optional<exchange::WeightHistory> history;     // master 0 of asynchronous training
+  TerminalProgress progress{std::cerr, terminal_columns(STDERR_FILENO)};
+  std::unique_ptr<training::RunOutput> output;  // rank 0
+  std::int64_t batches_before = 0;              // rank 0
+};
+
+}  // namespace apam::cli

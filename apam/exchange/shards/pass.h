@@ -1,0 +1,55 @@
+// The log of sharded masters: what the sequencer decides, and every shard executes on its range. Plain data: it crosses
+// processes as bytes. Contributions are named by their workers, versions by their slots (weight_history.h).
+//
+//   apply   version in slot `to` = version in slot `from`, updated by `count` contributions in order
+//   add     a contribution is added to the mean of a later apply
+//   stop    the last entry
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "engine/optim/updater.h"
+
+namespace apam::exchange {
+
+/// What a policy makes of the contribution of a pass before the optimizer sees it (policies/changed_gradient.h).
+struct GradientChange {
+  enum class Kind : std::uint8_t {
+    none,
+    scaled,       ///< factor * g
+    compensated,  ///< g + factor * g g (w_from - w_base)
+    mean,         ///< of the contributions that were added; the pass names none itself
+  };
+  Kind kind = Kind::none;
+  std::int32_t base = -1;  ///< slot of the version that a compensated gradient was computed on
+  float factor = 1;
+};
+
+struct ShardPass {
+  static constexpr int kMost = engine::Optimizer::kMostGradients;
+  enum class Kind : std::uint8_t { apply, add, stop };
+
+  Kind kind = Kind::apply;
+  std::int32_t count = 0;                     ///< updates of the pass, 1 to kMost; a changed gradient is a pass of its own
+  std::int32_t from = -1, to = -1;            ///< slots
+  std::array<std::int32_t, kMost> workers{};  ///< whose contributions; of an add the first
+  std::array<double, kMost> steps{};          ///< factors of the learning rate
+  GradientChange change{};
+};
+
+/// The other shards, as the sequencer sees them. One entry at a time is being executed.
+class ShardFollowers {
+ public:
+  virtual ~ShardFollowers() = default;
+
+  /// Gives an entry to all shards. Does not wait for them.
+  virtual void post(const ShardPass& pass) = 0;
+
+  /// Waits until all shards have executed the entry, which is no stop. The first value that any of them has found not to be
+  /// finite so far, lowest range first. Throws ExchangeError if one has ended.
+  virtual std::optional<engine::NonFinite> finish() = 0;
+};
+
+}  // namespace apam::exchange
