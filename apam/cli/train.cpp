@@ -46,7 +46,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   history->publish_first(arena.state());
   check_interruption(interruption);
   const auto make_evaluator = [&] {
-    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation, interrupted);
+    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation_images(), interrupted);
   };
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
   training::RunOutput output(options, plan, command, progress, make_evaluator);

@@ -10,6 +10,7 @@
 #include <exception>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "apam/cli/run_control.h"
 #include "apam/cli/terminal_progress.h"
 #include "apam/cli/transport_choice.h"
+#include "apam/exchange/backup_ranks.h"
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/all_reduce.h"
@@ -97,14 +99,30 @@ void make_plan(Rank& rank, const Environment& environment, const TrainOptions& o
 /// its own: it computes on published versions, and in its first steps, which choose kernels, on what is there before the first.
 void make_arena(Rank& rank, const Environment& environment, bool computes) {
   using Contents = engine::ParameterArena::Contents;
-  const auto& [async, sync] = rank.shared;
-  Contents contents = !computes || sync ? Contents::state : Contents::state_and_outgoing;
+  const auto& [async, sync, backup] = rank.shared;
+  Contents contents = !computes || sync || backup ? Contents::state : Contents::state_and_outgoing;
   if (computes && async) contents = Contents::none;
   rank.arena.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
   if (sync) rank.arena->use_outgoing(sync->group.contribution(environment.rank()));
+  if (backup) rank.arena->use_outgoing(backup->group.contribution(environment.rank()));
   if (!computes || !async) return;
   rank.arena->use_outgoing(async->segment.contribution(environment.rank() - 1));
   rank.arena->read_weights_from(async->segment.weights(0));
+}
+
+/// In how many shares the ranks divide a mini-batch.
+int shares_of_a_batch(const Environment& environment, const TrainOptions& options) {
+  return options.exchange == "sync" ? environment.ranks() - static_cast<int>(options.sync_backup) : 1;
+}
+
+/// The sizes of the batches, or shares of batches, that the rank computes. With backup ranks, any rank may get any share.
+std::set<std::int64_t> rows_of(const Rank& rank, const Environment& environment, const TrainOptions& options) {
+  const int parts = shares_of_a_batch(environment, options);
+  if (options.exchange != "sync") return training::batch_sizes(*rank.plan.train, 0, 1);
+  if (options.sync_backup == 0) return training::batch_sizes(*rank.plan.train, environment.rank(), parts);
+  std::set<std::int64_t> rows;
+  for (int part = 0; part < parts; ++part) rows.merge(training::batch_sizes(*rank.plan.train, part, parts));
+  return rows;
 }
 
 /// Everything that computes.
@@ -116,7 +134,7 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
   make_arena(rank, environment, computes);
   if (synchronous || first) rank.updater.emplace(*rank.exec, *rank.arena, plan.optimizer);
   if (computes) {
-    const std::int64_t parts = synchronous ? environment.ranks() : 1;
+    const std::int64_t parts = shares_of_a_batch(environment, options);
     const data::LoaderOptions loader{.threads = options.loader_threads, .rows = (options.batch + parts - 1) / parts};
     rank.source.emplace(*rank.exec, *plan.net, *rank.arena, plan.train, loader);
   }
@@ -137,7 +155,7 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
   evaluation.give_up = [&interruption] { return interruption.pending().has_value(); };
   if (plan.evaluation->images() >= kManyImages) evaluation.final_threads = plan.budget.all_threads;
   const auto make_evaluator = [&] {
-    auto evaluator = std::make_unique<training::BackgroundEvaluator>(evaluation, *plan.net, plan.evaluation);
+    auto evaluator = std::make_unique<training::BackgroundEvaluator>(evaluation, *plan.net, plan.evaluation_images());
     check_interruption(interruption);
     evaluator->collect();  // throws if its start failed
     return evaluator;
@@ -203,12 +221,10 @@ int compare(const Environment& environment, const training::Fields& fields) {
 
 /// Chooses the kernels of all ranks (kernel_choice.h). Returns like agree().
 int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptions& options, const Interruption& interruption) {
-  const bool shares = options.exchange == "sync";
   training::KernelWork work{
       .exec = *rank.exec, .updater = rank.updater ? &*rank.updater : nullptr, .source = rank.source ? &*rank.source : nullptr};
   if (rank.history) work.contributions = std::min(rank.plan.budget.workers, exchange::MasterState::kMostTogether);
-  if (rank.source)
-    work.rows = training::batch_sizes(*rank.plan.train, shares ? environment.rank() : 0, shares ? environment.ranks() : 1);
+  if (rank.source) work.rows = rows_of(rank, environment, options);
   std::vector<training::RankWork> works;
   const auto hosts = all_gather_strings(environment, host_name());
   const auto descriptions = all_gather_strings(environment, work.describe());
@@ -234,7 +250,9 @@ int agree_on_transport(Rank& rank, const Environment& environment, const TrainOp
     rank.shared = choose_transport(environment, options, rank.plan);
     return 0;
   } catch (const exchange::shared::NotShared& error) {  // the same on all ranks
-    if (environment.rank() == 0) std::cerr << "apam: --transport shared: " << error.what() << std::endl;
+    const std::string option =
+        options.sync_backup > 0 ? fmt::format("--sync-backup {}", options.sync_backup) : "--transport shared";
+    if (environment.rank() == 0) std::cerr << "apam: " << option << ": " << error.what() << std::endl;
     return 1;
   }
 }
@@ -260,13 +278,26 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
   });
 }
 
+exchange::Observer& observer_of(Rank& rank, exchange::IgnoreEvents& none) {
+  return rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
+}
+
+training::ExchangeResult exchange_with_backup(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const auto& shared = *rank.shared.backup;
+  const auto arrivals = make_first_arrivals(shared.group, environment.rank(), &shared.others);
+  exchange::IgnoreEvents none;
+  exchange::BackupTrainer trainer(*arrivals, *rank.updater, *rank.source, rank.plan.schedule, observer_of(rank, none));
+  const exchange::Ending ending = trainer.run(control);
+  return {std::string(arrivals->name()), ending, trainer.divergence(), trainer.leases()};
+}
+
 training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
+  if (rank.shared.backup) return exchange_with_backup(rank, environment, control);
   const auto& shared = rank.shared.sync;
   const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
                                  : exchange::mpi::make_all_reduce(environment);
   exchange::IgnoreEvents none;
-  exchange::Observer& observer = rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
-  exchange::SynchronousTrainer trainer(*all_reduce, *rank.updater, *rank.source, rank.plan.schedule, observer);
+  exchange::SynchronousTrainer trainer(*all_reduce, *rank.updater, *rank.source, rank.plan.schedule, observer_of(rank, none));
   const exchange::Ending ending = trainer.run(control);
   return {std::string(all_reduce->name()), ending, trainer.divergence()};
 }

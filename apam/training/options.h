@@ -37,6 +37,7 @@ struct TrainOptions {
   std::string exchange = "local";
   std::int64_t max_delay = 1;
   std::string transport = "auto";
+  std::int64_t sync_backup = 0;
   int master_threads = 0;  // 0: chosen by thread_budget.h
 
   std::string optimizer = "amsgrad";
@@ -56,6 +57,8 @@ struct TrainOptions {
   std::string eval_split = "test";
   std::int64_t eval_every = 0, eval_batch = 100;
   int eval_threads = 0;
+  std::string bn = "running";
+  std::optional<std::int64_t> bn_images;  // only of "recalibrate"
 
   bool keep_going = false;
 
