@@ -258,7 +258,7 @@ class Ranks(ProgramTest):
 
     def test_an_update_does_not_wait_for_a_slow_rank(self):
         # The naive loops for a part of the step of rank 2.
-        options = replace(TRAIN, ["--net", "resnet18", "--exchange", "sync", "--sync-backup", "1", "--epochs", "3", "--out", self.folder / "a"])
+        options = replace(TRAIN, ["--exchange", "sync", "--sync-backup", "1", "--epochs", "3", "--out", self.folder / "a"])
         slow = replace(options, ["--kernels", f"conv2d.backward_weight=reference,*={PROVIDER}"])
         command = [MPIEXEC, "-n", "2", PROGRAM, *options, ":", "-n", "1", PROGRAM, *slow]
         process = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240)
