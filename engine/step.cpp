@@ -77,4 +77,18 @@ PendingScore EvaluationStep::run(ConstSpan<float> images, Labels labels) {
   return slots_.publish_score();
 }
 
+CalibrationStep::CalibrationStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes)
+    : forward_(std::move(forward)), slots_(exec, images, classes), tape_(exec, arena), graphs_(exec) {
+  keep_rounded_weights(tape_);
+}
+
+void CalibrationStep::run(ConstSpan<float> images, Labels labels) {
+  slots_.load(images, labels, 1.0F);
+  tape_.parameters().rounded().refresh(tape_.exec(), tape_.parameters().weights_read());
+  graphs_.run(slots_.rows(), [&] {
+    tape_.begin(Mode::calibration);
+    forward_(slots_.input(tape_));
+  });
+}
+
 }  // namespace apam::engine

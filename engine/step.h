@@ -87,4 +87,20 @@ class EvaluationStep {
   StepGraphs graphs_;
 };
 
+/// Forward with batch statistics, which it writes to arena.batch_statistics(): what a training step does before backward, in
+/// the memory of an evaluation.
+class CalibrationStep {
+ public:
+  /// As for TrainingStep.
+  CalibrationStep(Exec& exec, const ParameterArena& arena, Forward forward, const Shape& images, int classes);
+
+  void run(ConstSpan<float> images, Labels labels);
+
+ private:
+  Forward forward_;
+  StepSlots slots_;
+  Tape tape_;
+  StepGraphs graphs_;
+};
+
 }  // namespace apam::engine

@@ -98,8 +98,9 @@ class Node {
 };
 
 enum class Mode : std::uint8_t {
-  training,   ///< batch norm uses batch statistics; nodes are recorded
-  inference,  ///< batch norm uses running statistics; nothing is recorded
+  training,     ///< batch norm uses batch statistics; nodes are recorded
+  inference,    ///< batch norm uses running statistics; nothing is recorded
+  calibration,  ///< batch norm uses and leaves batch statistics, as in training; nothing is recorded
 };
 
 class Tape {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "apam/exchange/backup_ranks.h"
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/drivers/traced.h"
 #include "apam/exchange/mpi/all_reduce.h"
@@ -19,20 +20,43 @@ using exchange::mpi::Environment;
 using training::RunPlan;
 using training::TrainOptions;
 
+/// Where the events of synchronous training go.
+class SynchronousEvents {
+ public:
+  explicit SynchronousEvents(Rank& rank) {
+    if (rank.output) target_ = &rank.output->metrics();
+    if (rank.tracing) target_ = &traced_.emplace(*target_, rank.tracing->exchange());
+  }
+  SynchronousEvents(const SynchronousEvents&) = delete;
+  SynchronousEvents& operator=(const SynchronousEvents&) = delete;
+
+  exchange::Observer& target() { return *target_; }
+
+ private:
+  exchange::IgnoreEvents none_;
+  exchange::Observer* target_ = &none_;
+  std::optional<exchange::TracedObserver> traced_;
+};
+
+training::ExchangeResult exchange_with_backup(Rank& rank, const Environment& environment, exchange::Control& control) {
+  const auto& shared = *rank.shared.backup;
+  const auto arrivals = make_first_arrivals(shared.group, environment.rank(), &shared.others);
+  SynchronousEvents events(rank);
+  exchange::BackupTrainer trainer(*arrivals, *rank.updater, *rank.source, rank.plan.schedule, events.target());
+  const exchange::Ending ending = trainer.run(control);
+  return {std::string(arrivals->name()), ending, trainer.divergence(), trainer.leases()};
+}
+
 training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
+  if (rank.shared.backup) return exchange_with_backup(rank, environment, control);
   const auto& shared = rank.shared.sync;
   const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
                                  : exchange::mpi::make_all_reduce(environment);
-  exchange::IgnoreEvents none;
-  exchange::Observer& observer = rank.output ? static_cast<exchange::Observer&>(rank.output->metrics()) : none;
   std::optional<exchange::TracedAllReduce> traced;
-  std::optional<exchange::TracedObserver> traced_observer;
-  if (rank.tracing) {
-    traced.emplace(*all_reduce, rank.tracing->exchange());
-    traced_observer.emplace(observer, rank.tracing->exchange());
-  }
+  if (rank.tracing) traced.emplace(*all_reduce, rank.tracing->exchange());
+  SynchronousEvents events(rank);
   exchange::SynchronousTrainer trainer(traced ? *traced : *all_reduce, *rank.updater, *rank.source, rank.plan.schedule,
-                                       traced_observer ? *traced_observer : observer);
+                                       events.target());
   const exchange::Ending ending = trainer.run(control);
   return {std::string(all_reduce->name()), ending, trainer.divergence()};
 }

@@ -50,7 +50,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   std::optional<Tracing> tracing;
   if (!options.trace.empty()) tracing.emplace(options, 0, 1);
   const auto make_evaluator = [&] {
-    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation, interrupted,
+    return std::make_unique<training::InlineEvaluator>(exec, *plan.net, plan.evaluation_images(), interrupted,
                                                        tracing ? tracing->evaluation() : nullptr);
   };
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));

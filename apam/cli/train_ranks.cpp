@@ -8,6 +8,7 @@
 #include <exception>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -82,20 +83,36 @@ void make_plan(Rank& rank, const Environment& environment, const TrainOptions& o
 /// its own: it computes on published versions, and in its first steps, which choose kernels, on what is there before the first.
 void make_arena(Rank& rank, const Environment& environment, bool computes) {
   using Contents = engine::ParameterArena::Contents;
-  const auto& [async, sync] = rank.shared;
+  const auto& [async, sync, backup] = rank.shared;
   const int masters = rank.plan.budget.masters;
   if (!computes && masters > 1) {
     const auto& range = rank.plan.shards.at(static_cast<std::size_t>(environment.rank()));
     rank.shard.emplace(rank.exec->device(), layout_of(rank.plan.net->layout(), range), Contents::none);
     if (environment.rank() != 0) return;
   }
-  Contents contents = !computes || sync ? Contents::state : Contents::state_and_outgoing;
+  Contents contents = !computes || sync || backup ? Contents::state : Contents::state_and_outgoing;
   if (computes && async) contents = Contents::none;
   rank.arena.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
   if (sync) rank.arena->use_outgoing(sync->group.contribution(environment.rank()));
+  if (backup) rank.arena->use_outgoing(backup->group.contribution(environment.rank()));
   if (!computes || !async) return;
   rank.arena->use_outgoing(async->segment.contribution(environment.rank() - masters));
   rank.arena->read_weights_from(async->segment.weights(0));
+}
+
+/// In how many shares the ranks divide a mini-batch.
+int shares_of_a_batch(const Environment& environment, const TrainOptions& options) {
+  return options.exchange == "sync" ? environment.ranks() - static_cast<int>(options.sync_backup) : 1;
+}
+
+/// The sizes of the batches, or shares of batches, that the rank computes. With backup ranks, any rank may get any share.
+std::set<std::int64_t> rows_of(const Rank& rank, const Environment& environment, const TrainOptions& options) {
+  const int parts = shares_of_a_batch(environment, options);
+  if (options.exchange != "sync") return training::batch_sizes(*rank.plan.train, 0, 1);
+  if (options.sync_backup == 0) return training::batch_sizes(*rank.plan.train, environment.rank(), parts);
+  std::set<std::int64_t> rows;
+  for (int part = 0; part < parts; ++part) rows.merge(training::batch_sizes(*rank.plan.train, part, parts));
+  return rows;
 }
 
 /// Everything that computes.
@@ -107,7 +124,7 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
   make_arena(rank, environment, computes);
   if (synchronous || !computes) rank.updater.emplace(*rank.exec, rank.shard ? *rank.shard : *rank.arena, plan.optimizer);
   if (computes) {
-    const std::int64_t parts = synchronous ? environment.ranks() : 1;
+    const std::int64_t parts = shares_of_a_batch(environment, options);
     const data::LoaderOptions loader{.threads = options.loader_threads, .rows = (options.batch + parts - 1) / parts};
     rank.source.emplace(*rank.exec, *plan.net, *rank.arena, plan.train, loader);
   }
@@ -129,7 +146,7 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
   evaluation.give_up = [&interruption] { return interruption.pending().has_value(); };
   if (plan.evaluation->images() >= kManyImages) evaluation.final_threads = plan.budget.all_threads;
   const auto make_evaluator = [&] {
-    auto evaluator = std::make_unique<training::BackgroundEvaluator>(evaluation, *plan.net, plan.evaluation);
+    auto evaluator = std::make_unique<training::BackgroundEvaluator>(evaluation, *plan.net, plan.evaluation_images());
     check_interruption(interruption);
     evaluator->collect();  // throws if its start failed
     return evaluator;
@@ -195,12 +212,11 @@ int compare(const Environment& environment, const training::Fields& fields) {
 
 /// Chooses the kernels of all ranks (kernel_choice.h). Returns like agree().
 int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptions& options, const Interruption& interruption) {
-  const bool shares = options.exchange == "sync";
   training::KernelWork work{
       .exec = *rank.exec, .updater = rank.updater ? &*rank.updater : nullptr, .source = rank.source ? &*rank.source : nullptr};
-  if (rank.updater && !shares) work.contributions = std::min(rank.plan.budget.workers, exchange::MasterState::kMostTogether);
-  if (rank.source)
-    work.rows = training::batch_sizes(*rank.plan.train, shares ? environment.rank() : 0, shares ? environment.ranks() : 1);
+  if (rank.updater && options.exchange == "async")
+    work.contributions = std::min(rank.plan.budget.workers, exchange::MasterState::kMostTogether);
+  if (rank.source) work.rows = rows_of(rank, environment, options);
   std::vector<training::RankWork> works;
   const auto hosts = all_gather_strings(environment, host_name());
   const auto descriptions = all_gather_strings(environment, work.describe());
@@ -226,7 +242,9 @@ int agree_on_transport(Rank& rank, const Environment& environment, const TrainOp
     rank.shared = choose_transport(environment, options, rank.plan);
     return 0;
   } catch (const exchange::shared::NotShared& error) {  // the same on all ranks
-    const std::string option = options.masters > 1 ? fmt::format("--masters {}", options.masters) : "--transport shared";
+    std::string option = "--transport shared";
+    if (options.masters > 1) option = fmt::format("--masters {}", options.masters);
+    if (options.sync_backup > 0) option = fmt::format("--sync-backup {}", options.sync_backup);
     if (environment.rank() == 0) std::cerr << "apam: " << option << ": " << error.what() << std::endl;
     return 1;
   }

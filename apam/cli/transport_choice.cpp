@@ -7,7 +7,8 @@ namespace {
 
 using exchange::shared::NotShared;
 
-RanksMemory share(const exchange::mpi::Environment& environment, bool synchronous, training::RunPlan& plan) {
+RanksMemory share(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
+                  training::RunPlan& plan) {
   const auto gather = [&](std::string_view text) { return all_gather_strings(environment, text); };
   const auto devices = gather(to_string(plan.exec.device));
   for (std::size_t rank = 0; rank < devices.size(); ++rank) {
@@ -15,7 +16,12 @@ RanksMemory share(const exchange::mpi::Environment& environment, bool synchronou
                        devices[rank], to_string(Device{}));
   }
   RanksMemory memory;
-  if (synchronous) {
+  if (options.sync_backup > 0) {
+    const int first = environment.ranks() - static_cast<int>(options.sync_backup);
+    const exchange::shared::BackupLayout layout{environment.ranks(), first, plan.history.state(), plan.history.weights};
+    memory.backup = exchange::shared::share_memory(environment.rank(), layout, gather);
+    plan.shared_bytes = layout.bytes();
+  } else if (options.exchange == "sync") {
     const exchange::shared::GroupLayout layout{environment.ranks(), plan.history.state()};
     memory.sync = exchange::shared::share_memory(environment.rank(), layout, gather);
     plan.shared_bytes = layout.bytes();
@@ -35,9 +41,9 @@ RanksMemory choose_transport(const exchange::mpi::Environment& environment, cons
   plan.transport = "mpi (host buffers)";
   if (options.transport == "mpi") return {};
   try {
-    return share(environment, options.exchange == "sync", plan);
+    return share(environment, options, plan);
   } catch (const NotShared& reason) {
-    if (options.transport == "shared" || options.masters > 1) throw;
+    if (options.transport == "shared" || options.masters > 1 || options.sync_backup > 0) throw;
     plan.no_shared_memory = reason.what();
     return {};
   }

@@ -10,14 +10,15 @@
 
 namespace apam::cli {
 
-/// Memory that all ranks share: of --exchange async or of sync. None: they exchange messages.
+/// Memory that all ranks share: of --exchange async, of sync, or of sync with backup ranks. None: they exchange messages.
 struct RanksMemory {
   std::optional<exchange::shared::SharedRank> async;
   std::optional<exchange::shared::SharedPeer> sync;
+  std::optional<exchange::shared::SharedBackup> backup;
 };
 
 /// Collective. Writes the name of the transport, its memory, and why it is messages to `plan`. Throws NotShared, the same on
-/// all ranks, if options.transport is "shared" or there are several masters, and that is not possible.
+/// all ranks, if options.transport is "shared" or there are several masters or backup ranks, and that is not possible.
 RanksMemory choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
                              training::RunPlan& plan);
 

@@ -18,8 +18,8 @@ class AllReduce {
   virtual int ranks() const = 0;
   virtual std::string_view name() const = 0;  ///< for reports
 
-  /// Starts replacing `values` by their sum over the ranks; every rank gets the same bits. The memory is in use until finish()
-  /// returns, or after an error until the process ends.
+  /// Starts the sum of `values` over the ranks; every rank gets the same bits. The memory is in use, and may be overwritten,
+  /// until finish() returns, or after an error until the process ends.
   virtual void start(Span<float> values) = 0;
 
   /// Makes progress on started sums, without waiting.
@@ -27,6 +27,10 @@ class AllReduce {
 
   /// Waits until all started sums are done. Waiting uses almost no processor time.
   virtual void finish() = 0;
+
+  /// Where the sums of `values`, or of the parts of them that were started, are after finish() and until the next start(): in
+  /// `values`, or in memory that all ranks read.
+  virtual ConstSpan<float> sums(Span<float> values) const { return values; }
 
   /// Replaces the values by their sums over the ranks. Blocks.
   virtual void sum(std::span<double> values) = 0;

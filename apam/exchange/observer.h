@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "apam/exchange/transport.h"
 
@@ -15,8 +16,9 @@ struct UpdateRecord {
   GradientHeader header;       ///< in sync training, summed over the ranks
   double at = 0;               ///< seconds since training began
   double rate = 0;             ///< learning rate
-  int place = 1;  ///< in its pass over memory: 1 for the first update of a pass. Only the last one of a pass makes a
-                  ///< version of the weights
+  int place = 1;             ///< in its pass over memory: 1 for the first update of a pass. Only the last one of a pass makes a
+                             ///< version of the weights
+  std::vector<int> ranks{};  ///< with backup ranks: those whose gradients it is the mean of, ascending; else empty
 };
 
 /// The state after an update, to evaluate or to save.

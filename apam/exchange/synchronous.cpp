@@ -1,22 +1,11 @@
 #include "apam/exchange/synchronous.h"
 
 #include <array>
-#include <bit>
 
+#include "apam/exchange/checksum.h"
 #include "apam/exchange/error.h"
-#include "kernels/runtime/fnv1a.h"
 
 namespace apam::exchange {
-namespace {
-
-// Over the bits of the values.
-std::uint64_t checksum(std::span<const float> values) {
-  Fnv1a hash;
-  for (const float value : values) hash.add(std::bit_cast<std::uint32_t>(value));
-  return hash.value();
-}
-
-}  // namespace
 
 SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, engine::Updater& updater, GradientSource& source,
                                        const Schedule& schedule, Observer& observer, std::size_t bucket_floats)
@@ -50,7 +39,7 @@ Ending SynchronousTrainer::run(Control& control) {
     const bool stops = header.signal != 0;  // on some rank
     if (stops) header.signal = first_signal(signal);
     if (watch_.ends_before(header, 0, updater_.version() + 1)) return {Ending::Why::diverged, updater_.version()};
-    updater_.apply(source_.arena().outgoing());
+    updater_.apply(all_reduce_.sums(source_.arena().outgoing()));
     const std::int64_t update = updater_.version();
     if (schedule_.snapshot_at(update)) check_replicas(update);
     const double at = control.now();
@@ -72,7 +61,7 @@ int SynchronousTrainer::first_signal(std::int32_t mine) {
   return 0;
 }
 
-// Leaves the contribution of the whole mini-batch in the arena and returns its header.
+// Sums the contribution of the whole mini-batch and returns its header.
 GradientHeader SynchronousTrainer::contribute(std::int64_t batch, std::int32_t signal) {
   buckets_.reset();
   GradientHeader header = source_.compute(share(batch));

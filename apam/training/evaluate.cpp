@@ -8,12 +8,20 @@
 
 namespace apam::training {
 
-Scorer::Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
+namespace {
+
+using Contents = engine::ParameterArena::Contents;
+
+}  // namespace
+
+Scorer::Scorer(Exec& exec, const nets::Net& net, const EvaluationImages& images)
     : exec_(exec),
-      batches_(std::move(batches)),
-      arena_(exec.device(), net.layout(), engine::ParameterArena::Contents::state),
+      batches_(images.scored),
+      arena_(exec.device(), net.layout(), images.calibration ? Contents::state_and_outgoing : Contents::state),
       step_(exec, arena_, nets::forward_of(net), batch_shape(*batches_, batches_->rows(0)), net.classes()),
-      batch_(batches_->dataset().info().shape, std::min(batches_->options().batch, batches_->images())) {}
+      batch_(batches_->dataset().info().shape, std::min(batches_->options().batch, batches_->images())) {
+  if (images.calibration) calibration_.emplace(exec, net, arena_, images);
+}
 
 std::optional<Scores> Scorer::score(ConstSpan<float> state, const GiveUp& give_up) {
   copy(exec_, state, arena_.state());
@@ -23,6 +31,13 @@ std::optional<Scores> Scorer::score(ConstSpan<float> state, const GiveUp& give_u
 std::optional<Scores> Scorer::score(const GiveUp& give_up) {
   const auto begin = std::chrono::steady_clock::now();
   Scores sums;
+  if (calibration_) {
+    if (!calibration_->run(give_up)) return std::nullopt;
+    const Span<float> statistics = arena_.running_statistics();
+    sums.statistics.resize(statistics.size());
+    copy(exec_, ConstSpan<float>(statistics), Span<float>(std::span(sums.statistics)));
+    exec_.synchronize();
+  }
   for (std::int64_t batch = 0; batch < batches_->per_epoch(); ++batch) {
     if (give_up()) return std::nullopt;
     run(batch, sums);
@@ -36,6 +51,7 @@ std::optional<Scores> Scorer::score(const GiveUp& give_up) {
 }
 
 void Scorer::warm_up() {
+  if (calibration_) calibration_->warm_up();
   Scores unused;
   const std::int64_t last = batches_->per_epoch() - 1;
   run(last, unused);

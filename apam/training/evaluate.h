@@ -6,7 +6,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
+#include "apam/training/calibration.h"
 #include "data/batches.h"
 #include "engine/step.h"
 #include "nets/net.h"
@@ -18,7 +20,8 @@ struct Scores {
   double accuracy = 0;  ///< share of images whose label has the largest logit
   double top5 = 0;      ///< share of images whose label is among the five largest
   std::int64_t images = 0;
-  double seconds = 0;  ///< duration of the evaluation
+  double seconds = 0;               ///< duration of the evaluation, with the calibration of batch norm
+  std::vector<float> statistics{};  ///< of batch norm, if it was calibrated (calibration.h)
 
   bool finite() const { return std::isfinite(loss); }
 };
@@ -26,11 +29,11 @@ struct Scores {
 /// Called before every batch; true abandons the evaluation.
 using GiveUp = std::function<bool()>;
 
-/// Runs a net over batches in inference mode, on its own copy of the model.
+/// Runs a net over batches in inference mode, on its own copy of the model. With images for it, batch norm is calibrated first.
 class Scorer {
  public:
   /// Exec and net must outlive the scorer.
-  Scorer(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches);
+  Scorer(Exec& exec, const nets::Net& net, const EvaluationImages& images);
 
   /// The copy of the model, to load weights into.
   const engine::ParameterArena& arena() const { return arena_; }
@@ -51,6 +54,7 @@ class Scorer {
   engine::ParameterArena arena_;
   engine::EvaluationStep step_;
   data::Batch batch_;
+  std::optional<Calibration> calibration_;
 };
 
 }  // namespace apam::training

@@ -27,9 +27,9 @@ std::optional<Scores> score(Scorer& scorer, const exchange::StateSnapshot& snaps
 
 }  // namespace
 
-InlineEvaluator::InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up,
+InlineEvaluator::InlineEvaluator(Exec& exec, const nets::Net& net, const EvaluationImages& images, GiveUp give_up,
                                  exchange::TraceTrack* track)
-    : scorer_(exec, net, std::move(batches)), give_up_(std::move(give_up)), track_(track) {}
+    : scorer_(exec, net, images), give_up_(std::move(give_up)), track_(track) {}
 
 bool InlineEvaluator::submit(const exchange::StateSnapshot& snapshot, Need /*need*/) {
   const auto begin = std::chrono::steady_clock::now();
@@ -39,8 +39,8 @@ bool InlineEvaluator::submit(const exchange::StateSnapshot& snapshot, Need /*nee
   return true;
 }
 
-BackgroundEvaluator::BackgroundEvaluator(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches)
-    : options_(std::move(options)), net_(net), batches_(std::move(batches)) {
+BackgroundEvaluator::BackgroundEvaluator(Options options, const nets::Net& net, EvaluationImages images)
+    : options_(std::move(options)), net_(net), images_(std::move(images)) {
   thread_ = start_thread("evaluations", 1, 1, [this] { serve(); });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return phase_ != Phase::starting || error_; });
@@ -116,7 +116,7 @@ void BackgroundEvaluator::serve_with(int threads) {
   exec_options.threads = threads;
   Exec exec(exec_options);
   exec.adopt(options_.decisions);
-  Scorer scorer(exec, net_, batches_);
+  Scorer scorer(exec, net_, images_);
   std::unique_lock lock(mutex_);
   if (phase_ == Phase::starting) {
     lock.unlock();

@@ -57,7 +57,7 @@ class Evaluator {
 class InlineEvaluator : public Evaluator {
  public:
   /// All must outlive this.
-  InlineEvaluator(Exec& exec, const nets::Net& net, std::shared_ptr<const data::Batches> batches, GiveUp give_up,
+  InlineEvaluator(Exec& exec, const nets::Net& net, const EvaluationImages& images, GiveUp give_up,
                   exchange::TraceTrack* track = nullptr);
 
   bool submit(const exchange::StateSnapshot& snapshot, Need need) override;
@@ -92,7 +92,7 @@ class BackgroundEvaluator : public Evaluator {
   };
 
   /// `net` must outlive this. Returns once kernels are chosen, so their timing does not overlap with training.
-  BackgroundEvaluator(Options options, const nets::Net& net, std::shared_ptr<const data::Batches> batches);
+  BackgroundEvaluator(Options options, const nets::Net& net, EvaluationImages images);
   /// Abandons unfinished evaluations; waits for at most one batch.
   ~BackgroundEvaluator() override;
   BackgroundEvaluator(const BackgroundEvaluator&) = delete;
@@ -118,7 +118,7 @@ class BackgroundEvaluator : public Evaluator {
 
   Options options_;
   const nets::Net& net_;
-  std::shared_ptr<const data::Batches> batches_;
+  EvaluationImages images_;
 
   mutable std::mutex mutex_;  // guards the members below
   std::condition_variable changed_;

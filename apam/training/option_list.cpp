@@ -144,6 +144,21 @@ void add_evaluation(List& list, TrainOptions& options) {
                          .help = "Updates between evaluations; 0: one epoch. The last update is always "
                                  "evaluated"}));
   list.push_back(images_option("--eval-batch", options.eval_batch, group, "Images per batch"));
+  list.push_back(
+      agreed({.name = "--bn",
+              .field = &options.bn,
+              .group = group,
+              .help = "Statistics of batch norm; running: averages over the updates; recalibrate: computed on the weights "
+                      "before each evaluation, from training images",
+              .choices = {"running", "recalibrate"}}));
+  list.push_back(agreed({.name = "--bn-images",
+                         .field = &options.bn_images,
+                         .group = group,
+                         .unit = "IMAGES",
+                         .help = "Training images to recalibrate on, in batches of --batch that are whole, at least one",
+                         .otherwise = "recalibrate: 10000, or all if there are fewer",
+                         .least = 1,
+                         .most = kMostImages}));
   list.push_back({.name = "--eval-threads",
                   .field = &options.eval_threads,
                   .group = group,
@@ -234,6 +249,13 @@ List describe(TrainOptions& options) {
                       "master. Several need shared memory",
               .least = 1,
               .most = kMostThreads}));
+  list.push_back(
+      agreed({.name = "--sync-backup",
+              .field = &options.sync_backup,
+              .group = "Exchange",
+              .unit = "B",
+              .help = "sync: backup ranks: the first N - B of N gradients make an update, later ones are dropped; each "
+                      "is of 1 / (N - B) of a batch; 0: all make it; needs shared memory"}));
   list.push_back({.name = "--master-threads",
                   .field = &options.master_threads,
                   .group = "Exchange",

@@ -39,6 +39,7 @@ struct TrainOptions {
   std::string transport = "auto";
   std::string wire = "float32";
   int masters = 1;
+  std::int64_t sync_backup = 0;
   int master_threads = 0;  // 0: chosen by thread_budget.h
 
   std::string optimizer = "amsgrad";
@@ -58,6 +59,8 @@ struct TrainOptions {
   std::string eval_split = "test";
   std::int64_t eval_every = 0, eval_batch = 100;
   int eval_threads = 0;
+  std::string bn = "running";
+  std::optional<std::int64_t> bn_images;  // only of "recalibrate"
 
   bool keep_going = false;
 

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "apam/exchange/mpi/environment.h"
+#include "apam/exchange/shared/first_arrivals.h"
 #include "apam/training/evaluator.h"
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
@@ -52,14 +53,16 @@ std::string describe_policy(const TrainOptions& options) {
   return text;
 }
 
-/// "transport: shared memory, M MiB (V versions of the model and W contributions)"
+/// "transport: shared memory, M MiB (V versions of the model and W contributions)", "... (N contributions and their sum)"
 std::string describe_transport(const TrainOptions& options, const RunPlan& plan) {
   std::string text = "transport: " + plan.transport;
   if (plan.shared_bytes > 0) {
     const bool async = options.exchange == "async";
     const std::string versions = async ? fmt::format("{} versions of the model and ", plan.history.slots) : "";
-    text += fmt::format(", {:.1f} MiB ({}{} contributions)", in_mib(plan.shared_bytes), versions,
-                        async ? plan.budget.workers : plan.budget.ranks);
+    std::string sums = async ? "" : " and their sum";
+    if (plan.gradients_per_update > 0) sums = fmt::format(" and {} sums", exchange::shared::BackupLayout::kRounds);
+    text += fmt::format(", {:.1f} MiB ({}{} contributions{})", in_mib(plan.shared_bytes), versions,
+                        async ? plan.budget.workers : plan.budget.ranks, sums);
   }
   if (!plan.no_shared_memory.empty()) text += fmt::format("; no shared memory: {}", plan.no_shared_memory);
   return text;
@@ -91,6 +94,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["train_images"] = data.train_images;
   config["test_images"] = data.test_images;
   config["eval_every"] = plan.schedule.snapshot_every;
+  config["bn_images"] = plan.calibration ? Json(plan.calibration_batches * options.batch) : Json();
   config["eval_threads"] = plan.budget.eval_threads;
   config["device"] = to_string(plan.exec.device);
   config["threads"] = plan.budget.threads;
@@ -132,6 +136,14 @@ std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
                     options.max_delay, in_mib(plan.history_bytes()));
   }
   if (!plan.transport.empty()) text += "\n" + describe_transport(options, plan);
+  if (plan.gradients_per_update > 0) {
+    text += fmt::format("\nbackup ranks: the first {} of {} gradients make an update, each of 1/{} of {} images",
+                        plan.gradients_per_update, plan.budget.ranks, plan.gradients_per_update, options.batch);
+  }
+  if (plan.calibration) {
+    text += fmt::format("\nbatch norm: recalibrated before each evaluation on {} training images",
+                        plan.calibration_batches * options.batch);
+  }
   if (plan.policy) text += fmt::format("\nstaleness policy: {}", describe_policy(options));
   if (options.exchange == "async") {
     text += fmt::format("\nweight history: {} versions, {:.1f} MiB (a version per worker, {} for evaluations, 2 for updates)",

@@ -32,7 +32,16 @@ bool RunOutput::has_result(const exchange::Ending& ending) const {
 void RunOutput::save(const engine::ParameterArena& arena, std::int64_t batches_before, const exchange::Ending& ending) {
   if (!has_result(ending)) return;
   folder_.start();
+  batches_before_ = batches_before;
   nets::save_weights(folder_.model(), arena, batches_before + metrics_->summary().updates);
+}
+
+// The model is then the one that was evaluated.
+void RunOutput::save_calibrated(const engine::ParameterArena& arena, const RunSummary& summary) {
+  const Evaluation* const last = summary.final_evaluation();
+  if (last == nullptr || last->scores.statistics.empty()) return;
+  copy(ConstSpan<float>(std::span<const float>(last->scores.statistics)), arena.running_statistics());
+  nets::save_weights(folder_.model(), arena, batches_before_ + summary.updates);
 }
 
 std::string RunOutput::close(const engine::ParameterArena& arena, ExchangeResult result, std::vector<ProcessReport> processes) {
@@ -42,6 +51,7 @@ std::string RunOutput::close(const engine::ParameterArena& arena, ExchangeResult
     return {};
   }
   RunSummary summary = metrics_->summary();
+  save_calibrated(arena, summary);
   summary.exchange = std::move(result);
   summary.weights_sha256 = nets::weights_sha256(arena);
   summary.state_sha256 = nets::state_sha256(arena);

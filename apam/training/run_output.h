@@ -28,11 +28,13 @@ class RunOutput {
   /// interrupted before its first update writes nothing, here and in close(): it leaves no folder, or an older run unchanged.
   void save(const engine::ParameterArena& arena, std::int64_t batches_before, const exchange::Ending& ending);
 
-  /// Writes the summary. Returns the closing text, empty if there is no result. `processes`: by rank.
+  /// Writes the summary. With --bn recalibrate, if the final weights were evaluated, their statistics of batch norm first go to
+  /// the arena and to the saved model. Returns the closing text, empty if there is no result. `processes`: by rank.
   std::string close(const engine::ParameterArena& arena, ExchangeResult result, std::vector<ProcessReport> processes);
 
  private:
   bool has_result(const exchange::Ending& ending) const;
+  void save_calibrated(const engine::ParameterArena& arena, const RunSummary& summary);
 
   const TrainOptions& options_;
   const RunPlan& plan_;
@@ -40,6 +42,7 @@ class RunOutput {
   Progress& progress_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<TrainingMetrics> metrics_;
+  std::int64_t batches_before_ = 0;
 };
 
 }  // namespace apam::training

@@ -113,12 +113,45 @@ void check_exchange(const TrainOptions& options) {
   require<UsageError>(options.wire == "float32" || (async && options.transport == "mpi"),
                       "--wire {}: is for --exchange async with --transport mpi, got {} with {}", options.wire, options.exchange,
                       options.transport);
+  const bool backup = options.sync_backup > 0;
+  require<UsageError>(!backup || options.exchange == "sync", "--sync-backup {}: is for --exchange sync, got {}",
+                      options.sync_backup, options.exchange);
+  require<UsageError>(!backup || options.transport != "mpi", "--sync-backup {}: needs shared memory, got --transport {}",
+                      options.sync_backup, options.transport);
   require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
                       options.master_threads, options.exchange);
   require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
                       options.exchange);
   require<UsageError>(options.masters == 1 || options.transport != "mpi",
                       "--masters {}: several masters need --transport shared or auto, got mpi", options.masters);
+}
+
+/// --bn recalibrate: the first images in the order of the first epoch, without augmentation, in batches as large as its.
+void plan_calibration(RunPlan& plan, const TrainOptions& options, const std::shared_ptr<const data::Dataset>& dataset) {
+  const bool recalibrates = options.bn == "recalibrate";
+  require<UsageError>(recalibrates || !options.bn_images, "--bn-images {}: is for --bn recalibrate, got {}",
+                      options.bn_images.value_or(0), options.bn);
+  if (!recalibrates) return;
+  require<UsageError>(plan.net->layout().statistics_size() > 0, "--bn recalibrate: {} has no running statistics of batch norm",
+                      options.net.name);
+  constexpr std::int64_t kImages = 10'000;
+  const std::int64_t images = std::min(options.bn_images.value_or(kImages), dataset->info().train_images);
+  plan.calibration_batches = std::max<std::int64_t>(1, images / options.batch);
+  plan.calibration = std::make_shared<const data::Batches>(
+      dataset,
+      data::BatchOptions{
+          .split = data::Split::train, .batch = options.batch, .augmentation = data::kNoAugmentation, .seed = options.seed});
+}
+
+/// Backup ranks: an update needs a rank, and every gradient an image.
+void check_backup(const TrainOptions& options, int ranks, const data::Batches& batches) {
+  if (options.sync_backup == 0) return;
+  require<UsageError>(options.sync_backup < ranks, "--sync-backup {}: of {} ranks, expected at most {}", options.sync_backup,
+                      ranks, ranks - 1);
+  const std::int64_t gradients = ranks - options.sync_backup;
+  const std::int64_t rows = batches.rows(batches.per_epoch() - 1);  // only the last batch of an epoch may be short
+  require<UsageError>(rows >= gradients, "--sync-backup {}: a batch has {} images for {} gradients, expected one each or more",
+                      options.sync_backup, rows, gradients);
 }
 
 }  // namespace
@@ -140,7 +173,10 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);
   plan.train = std::make_shared<const data::Batches>(dataset, batches);
+  check_backup(options, budget.ranks, *plan.train);
+  if (options.sync_backup > 0) plan.gradients_per_update = budget.ranks - options.sync_backup;
   plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
+  plan_calibration(plan, options, dataset);
   plan.policy = make_staleness_policy(options);
   plan_schedule(plan, options, plan.train->per_epoch(), plan.policy ? plan.policy->gradients_per_update() : 1);
   plan.optimizer.schedule = rate_schedule(options, plan.updates_per_epoch, plan.schedule.total_updates);

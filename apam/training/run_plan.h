@@ -10,6 +10,7 @@
 #include "apam/exchange/policies/policy.h"
 #include "apam/exchange/shards/range.h"
 #include "apam/exchange/weight_history.h"
+#include "apam/training/calibration.h"
 #include "apam/training/factories.h"
 #include "apam/training/options.h"
 #include "apam/training/run_folder.h"
@@ -24,6 +25,8 @@ namespace apam::training {
 struct RunPlan {
   ThreadBudget budget;
   std::shared_ptr<const data::Batches> train, evaluation;
+  std::shared_ptr<const data::Batches> calibration;  ///< of batch norm, before evaluations; null: none
+  std::int64_t calibration_batches = 0;
   std::unique_ptr<nets::Net> net;
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;
@@ -32,12 +35,15 @@ struct RunPlan {
   bool delayed = false;                                     ///< artificial delay
   std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
   std::int64_t batches = 0;                                 ///< mini-batches of the run
+  std::int64_t gradients_per_update = 0;                    ///< with backup ranks; 0: none
   std::int64_t updates_per_epoch = 1;                       ///< rounded up
   std::string transport;                                    ///< between ranks: "shared memory", "mpi (host buffers)"
   std::string no_shared_memory;                             ///< why --transport auto chose messages
   std::size_t shared_bytes = 0;                             ///< memory of the transport "shared memory"
   ExecOptions exec;                                         ///< with budget.threads
   std::vector<std::string> warnings;                        ///< about the data, one line each
+
+  EvaluationImages evaluation_images() const { return {evaluation, calibration, calibration_batches}; }
 
   /// Memory of the versions; 0: none, the state is updated in place.
   std::size_t history_bytes() const { return history.slots == 1 ? 0 : history.bytes(); }

@@ -66,6 +66,10 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
                       {"abandoned", leases->abandoned}};
   }
   json["departed"] = summary.departed;
+  json["dropped"] = nullptr;
+  if (const auto& leases = summary.exchange.leases; leases && options.sync_backup > 0) {
+    json["dropped"] = leases->refused + leases->abandoned;
+  }
   json["staleness_policy"] = options.staleness_policy;
   json["updates_by_worker"] = staleness.by_worker();
   json["weights_sha256"] = summary.weights_sha256;
@@ -85,8 +89,10 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["net"] = options.net.name;
   json["data"] = options.data.name;
   json["eval_split"] = options.eval_split;
+  json["bn"] = options.bn;
   json["exchange"] = options.exchange;
   json["max_delay"] = options.max_delay;
+  json["sync_backup"] = options.sync_backup;
   json["weight_history_bytes"] = plan.history_bytes();
   json["transport"] = summary.exchange.transport;
   json["copied_bytes"] = summary.exchange.copied_bytes ? Json(*summary.exchange.copied_bytes) : Json();
@@ -119,7 +125,10 @@ std::string describe(const RunSummary& summary, const RunPlan& plan, const std::
   const exchange::Staleness& staleness = summary.staleness;
   const bool stale = plan.budget.workers > 1 || plan.delayed;
   if (stale) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
-  if (const auto& leases = summary.exchange.leases; leases && leases->refused + leases->cancelled > 0) {
+  const auto& leases = summary.exchange.leases;
+  if (leases && plan.gradients_per_update > 0) {
+    text += fmt::format("  {} gradients dropped", leases->refused + leases->abandoned);
+  } else if (leases && leases->refused + leases->cancelled > 0) {
     text += fmt::format("  {} gradients refused, {} cancelled", leases->refused, leases->cancelled);
   }
   return text + fmt::format("\nrun folder {}", folder.string());

@@ -22,7 +22,7 @@ struct ExchangeResult {
   std::string transport;
   exchange::Ending ending{};
   std::optional<exchange::Divergence> divergence{};  ///< the first, even if the run continued
-  std::optional<exchange::LeaseCounts> leases{};     ///< nothing: synchronous training has none
+  std::optional<exchange::LeaseCounts> leases{};     ///< nothing: synchronous training without backup ranks
   std::optional<std::int64_t> copied_bytes{};        ///< of contributions and weights, by the transport; nothing: not counted
 };
 

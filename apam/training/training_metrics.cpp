@@ -29,6 +29,7 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
     arrivals_.push_back(record.worker);
     places_.push_back(record.place);
   }
+  if (!record.ranks.empty()) ranks_.push_back(record.ranks);
   line_.add(record);
   recent_.add(record);
   steady_.add(record);
@@ -93,6 +94,7 @@ void TrainingMetrics::log_updates(const exchange::UpdateRecord& record, double a
     line["workers"] = std::exchange(arrivals_, {});
     line["places"] = std::exchange(places_, {});
   }
+  if (!ranks_.empty()) line["ranks"] = std::exchange(ranks_, {});
   folder_.add_metrics(line);
   line_ = UpdateSums{.begin = at};
 }

@@ -63,6 +63,7 @@ class TrainingMetrics : public exchange::Observer {
   UpdateSums steady_;                                 // since the first update of each worker
   std::vector<int> arrivals_;                         // workers of the updates since the last training line
   std::vector<int> places_;                           // of these updates in their passes
+  std::vector<std::vector<int>> ranks_;               // of these updates, with backup ranks
   std::vector<exchange::GradientHeader> last_epoch_;  // ring of the last updates_per_epoch headers
   std::vector<int> departed_;
   std::optional<Evaluation> last_evaluation_;

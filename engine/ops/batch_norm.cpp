@@ -20,7 +20,7 @@ struct BatchMoments {
 BatchMoments batch_moments(Tape& tape, const BatchNormParameters& parameters, int channels) {
   BatchMoments moments;
   moments.inv_std = tape.scratch({channels});
-  if (parameters.statistics.valid() && tape.recording()) {
+  if (parameters.statistics.valid() && tape.mode() != Mode::inference) {
     const auto window = tape.parameters().batch(parameters.statistics);
     moments.mean = window.mean;
     moments.variance = window.variance;
@@ -108,7 +108,7 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
                             options.relu,           parameters.eps, x.type()};
   const ConstSpan<float> beta = arena.weight_read(parameters.beta).data;
   Var y = tape.make(x.shape(), x.type(), true);
-  if (!tape.recording() && parameters.statistics.valid()) {
+  if (tape.mode() == Mode::inference && parameters.statistics.valid()) {
     const auto running = arena.running(parameters.statistics);
     kernels::kernel<Op>(exec, problem, Op::Pass::forward_inference)
         ->forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);

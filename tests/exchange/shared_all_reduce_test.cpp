@@ -91,8 +91,8 @@ TEST(SharedAllReduce, BucketsChangeNothing) {
 TEST(SharedAllReduce, HasTheSizeOfTheFormula) {
   for (const int ranks : {1, 2, 12}) {
     const auto n = static_cast<std::size_t>(ranks);
-    EXPECT_EQ((GroupLayout{ranks, 1000}.bytes()), 4096 + n * 4096 + n * 4096);
-    EXPECT_EQ((GroupLayout{ranks, 1025}.bytes()), 4096 + n * 4096 + n * 8192);
+    EXPECT_EQ((GroupLayout{ranks, 1000}.bytes()), 4096 + n * 4096 + (n + 1) * 4096);
+    EXPECT_EQ((GroupLayout{ranks, 1025}.bytes()), 4096 + n * 4096 + (n + 1) * 8192);
   }
   EXPECT_THROW(static_cast<void>(GroupLayout{0, 16}.bytes()), InputError);
   EXPECT_THROW(static_cast<void>(GroupLayout{2, ~std::size_t{0} / 4}.bytes()), DeviceError);
@@ -112,7 +112,11 @@ TEST(SharedAllReduce, SumsInOrderOfTheRanks) {
       all_reduce->progress();
       all_reduce->start(mine.subspan(16, mine.size() - 16));
       all_reduce->finish();
-      for (const float value : mine.host()) ASSERT_EQ(value, 0.0F) << rank;
+      const ConstSpan<float> sums = all_reduce->sums(mine);
+      EXPECT_EQ(sums.data(), local.group.sums().data());
+      for (const float value : sums.host()) ASSERT_EQ(value, 0.0F) << rank;
+      EXPECT_EQ(all_reduce->sums(mine.subspan(16, 32)).data(), sums.data() + 16);
+      EXPECT_EQ(mine.host()[0], kValues[static_cast<std::size_t>(rank)]) << "a contribution is only read";
       std::array<double, 2> numbers{static_cast<double>(rank), 0.5};
       all_reduce->sum(numbers);
       EXPECT_EQ(numbers, (std::array<double, 2>{3.0, 1.5}));
@@ -120,10 +124,43 @@ TEST(SharedAllReduce, SumsInOrderOfTheRanks) {
       std::vector<float> values(mine.size() * 2 + 5, static_cast<float>(rank) + 2);  // longer than a contribution
       all_reduce->broadcast(std::span(values));
       EXPECT_EQ(values, std::vector<float>(values.size(), 2.0F));
-      EXPECT_EQ(mine.host()[0], 0.0F);
     });
   }
   run_threads(bodies, [&](const std::string& reason) { local.group.close(reason); });
+}
+
+// More sums than the ranks have places for, with and without progress in between.
+TEST(SharedAllReduce, AnyNumberOfSumsMayBeStarted) {
+  constexpr std::size_t kSums = 2 * shared::RankPage::kMostSums + 7;
+  const LocalGroup local(3, kSums);
+  std::vector<std::function<void()>> bodies;
+  for (int rank = 0; rank < 3; ++rank) {
+    bodies.emplace_back([&, rank] {
+      const auto all_reduce = make_all_reduce(local.group, rank);
+      const Span<float> mine = local.group.contribution(rank);
+      for (const float round : {1.0F, 2.0F}) {
+        for (std::size_t i = 0; i < kSums; ++i) mine.host()[i] = round * static_cast<float>(i) + static_cast<float>(rank);
+        for (std::size_t i = 0; i < kSums; ++i) {
+          all_reduce->start(mine.subspan(i, 1));
+          if (rank == 1) all_reduce->progress();
+        }
+        all_reduce->finish();
+        const auto sums = all_reduce->sums(mine).host();
+        for (std::size_t i = 0; i < kSums; ++i) ASSERT_EQ(sums[i], 3 * round * static_cast<float>(i) + 3) << i;
+        all_reduce->gather(0);
+      }
+    });
+  }
+  run_threads(bodies, [&](const std::string& reason) { local.group.close(reason); });
+}
+
+TEST(SharedAllReduce, OneRankSumsNothing) {
+  const LocalGroup local(1, 64);
+  const auto all_reduce = make_all_reduce(local.group, 0);
+  const Span<float> mine = local.group.contribution(0);
+  all_reduce->start(mine);
+  all_reduce->finish();
+  EXPECT_EQ(all_reduce->sums(mine).data(), mine.data());
 }
 
 TEST(SharedAllReduce, RefusesOtherMemoryAndOtherSums) {

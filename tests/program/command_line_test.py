@@ -63,6 +63,11 @@ MISTAKES = [
     (["train", "--kernels", "conv2d="], "expected PROVIDER or OP=PROVIDER"),
     (["train", "--max-delay", "0"], "--max-delay: 0 is too small, expected at least 1"),
     (["train", "--max-delay", "100001"], "--max-delay: 100001 is too large, expected at most 100000"),
+    (["train", "--sync-backup", "1"], "--sync-backup 1: is for --exchange sync, got local"),
+    (["train", "--sync-backup", "-1"], "--sync-backup: -1 is too small, expected at least 0"),
+    (["train", "--bn", "batch"], "--bn: expected one of running, recalibrate, got 'batch'"),
+    (["train", "--bn", "recalibrate"], "--bn recalibrate: allcnn has no running statistics of batch norm"),
+    (["train", "--bn-images", "100"], "--bn-images 100: is for --bn recalibrate, got running"),
     (["train", "--transport", "shared"], "--transport shared: is for --exchange async and sync, got local"),
     (["train", "--transport", "pigeon"], "--transport: expected one of auto, shared, mpi, got 'pigeon'"),
     (["train", "--wire", "bf16"], "--wire bf16: is for --exchange async with --transport mpi, got local with auto"),
@@ -110,6 +115,10 @@ class CommandLine(ProgramTest):
             (["--exchange", "sync", "--masters", "2"], "--masters 2: is for --exchange async, got sync", 2),
             (["--exchange", "async", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got async", 2),
             (["--exchange", "sync", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got sync", 2),
+            (["--exchange", "async", "--sync-backup", "1"], "--sync-backup 1: is for --exchange sync, got async", 2),
+            (["--exchange", "sync", "--sync-backup", "3"], "--sync-backup 3: of 3 ranks, expected at most 2", 2),
+            (["--exchange", "sync", "--sync-backup", "1", "--transport", "mpi"], "--sync-backup 1: needs shared memory, got --transport mpi", 2),
+            (["--exchange", "sync", "--sync-backup", "1", "--batch", "1"], "--sync-backup 1: a batch has 1 images for 2 gradients", 2),
             (["--exchange", "async", "--classes", "5"], "--classes 5: cifar10 has 10 classes", 2),
             (["--exchange", "async", "--data-root", "/nowhere"], "/nowhere does not exist", 1),
             (["--exchange", "async", "--init", "/nowhere"], "/nowhere", 1),
@@ -125,7 +134,7 @@ class CommandLine(ProgramTest):
         for option in ("net", "classes", "data", "data-root", "exchange", "optimizer", "lr", "beta1", "beta2", "eps",
                        "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device", "precision",
                        "order", "augment", "init", "out", "overwrite", "max-delay", "lr-schedule", "lr-step-epochs",
-                       "lr-step-factor", "warmup-updates", "eval-split"):
+                       "lr-step-factor", "warmup-updates", "eval-split", "sync-backup", "bn", "bn-images"):
             self.assertRegex(process.stdout, rf"(?m)^  --{option}\b")
         self.assertIn("--lr F=0.0001", process.stdout)
         self.assertIn("--batch IMAGES=100", process.stdout)

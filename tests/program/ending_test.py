@@ -50,7 +50,8 @@ class Divergence(Early):
 
     def test_ends_a_run_with_exit_code_3_and_one_line(self):
         for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3), ("sync", ["--exchange", "sync"], 2),
-                                     ("masters", ["--exchange", "async", "--masters", "2"], 3)):
+                                     ("masters", ["--exchange", "async", "--masters", "2"], 3),
+                                     ("backup", ["--exchange", "sync", "--sync-backup", "1"], 3)):
             with self.subTest(name):
                 process, run = self.diverged(name, *options, ranks=ranks)
                 self.assertEqual(process.returncode, 3, process.stderr)

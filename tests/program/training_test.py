@@ -70,6 +70,27 @@ class Local(ProgramTest):
             self.assertEqual(scores[key], run.summary[key], key)
         self.assertIn(f"test accuracy {100 * scores['test_accuracy']:.2f} %", process.stdout)
 
+    def test_recalibrated_batch_norm(self):
+        options = ["--net", "resnet18", "--bn", "recalibrate", "--bn-images", "5"]
+        plain = self.train("plain", "--net", "resnet18")
+        local = self.train("local", *options)
+        self.assertEqual(local.config["bn_images"], 4)  # two whole batches
+        self.assertEqual(local.sha256(), plain.sha256())
+        self.assertNotEqual(local.summary["state_sha256"], plain.summary["state_sha256"])
+        self.assertEqual(list(local.evaluations()), list(plain.evaluations()))
+        for update, (_, loss) in local.evaluations().items():
+            self.assertNotEqual(loss, plain.evaluations()[update][1])
+        alone = self.train("async", *options, "--exchange", "async", ranks=2)
+        self.assertEqual(alone.evaluations(), local.evaluations())
+        self.assertEqual((alone.path / "model.safetensors").read_bytes(), (local.path / "model.safetensors").read_bytes())
+        # The saved model is the one that was evaluated last.
+        for run in (local, self.train("sync", *options, "--exchange", "sync", ranks=2)):
+            scores = self.folder / "scores.json"
+            process = call("eval", "--net", "resnet18", "--weights", run.path / "model.safetensors", *DATA, *MACHINE, "--batch", "3", "--json", scores)
+            self.assertEqual(process.returncode, 0, process.stderr)
+            for key in ("test_accuracy", "test_loss", "state_sha256"):
+                self.assertEqual(json.loads(scores.read_text())[key], run.summary[key], key)
+
     def test_hashes_are_those_of_the_file(self):
         for net in ("allcnn", "resnet18"):
             run = self.train(net, "--net", net, "--max-updates", "1")
@@ -205,6 +226,45 @@ class Ranks(ProgramTest):
             process = call(*replace(TRAIN, options), "--out", self.folder / "a", ranks=2 if "async" in options else None)
             self.assertEqual(process.returncode, 2)
             self.assertIn(words, process.stderr)
+
+    def check_backup(self, run, updates):
+        """What is true of the first 2 of 3 ranks at any speeds. Returns the number of updates that each rank is in."""
+        ranks = [each for m in run.metrics if m["event"] == "train" for each in m["ranks"]]
+        self.assertEqual(len(ranks), updates)
+        for each in ranks:
+            self.assertEqual(len(each), 2)
+            self.assertLess(each[0], each[1])
+        self.assertEqual(run.summary["updates"], updates)
+        # The last update has no share for a third rank.
+        self.assertEqual(run.summary["dropped"], updates - 1)
+        leases = run.summary["leases"]
+        self.assertEqual(leases["applied"], 2 * updates)
+        self.assertEqual(leases["refused"] + leases["abandoned"], updates - 1)
+        self.assertEqual(leases["granted"], 3 * updates - 1)
+        self.assertGreaterEqual(min(leases.values()), 0)
+        return [sum(rank in each for each in ranks) for rank in range(3)]
+
+    def test_backup_ranks(self):
+        run = self.train("a", "--exchange", "sync", "--sync-backup", "1", "--epochs", "3", "--log-every", "5", ranks=3)
+        self.check_backup(run, 3 * UPDATES)
+        self.assertEqual((run.config["sync_backup"], run.summary["sync_backup"]), (1, 1))
+        self.assertEqual(run.summary["transport"], "shared memory")
+        # The formula of apam/exchange/shared/first_arrivals.h.
+        values = (run.summary["shared_memory_bytes"] - 4096 - 4096 - 8 * 4096) / (8 + 3)
+        self.assertEqual(values % 4096, 0)
+        self.assertGreaterEqual(values, 4 * run.config["parameters"])
+        self.assertLess(values, 4 * run.config["parameters"] + 2 * 4096)
+        self.assertIsNone(self.train("b", "--exchange", "sync", ranks=3).summary["dropped"])
+
+    def test_an_update_does_not_wait_for_a_slow_rank(self):
+        # The naive loops for a part of the step of rank 2.
+        options = replace(TRAIN, ["--exchange", "sync", "--sync-backup", "1", "--epochs", "3", "--out", self.folder / "a"])
+        slow = replace(options, ["--kernels", f"conv2d.backward_weight=reference,*={PROVIDER}"])
+        command = [MPIEXEC, "-n", "2", PROGRAM, *options, ":", "-n", "1", PROGRAM, *slow]
+        process = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        first, second, slowest = self.check_backup(Run(self.folder / "a"), 3 * UPDATES)
+        self.assertLess(slowest, min(first, second))
 
     def test_ranks_of_one_host_copy_nothing(self):
         run = self.train("a", "--exchange", "async", ranks=3)

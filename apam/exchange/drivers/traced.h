@@ -69,6 +69,7 @@ class TracedAllReduce final : public AllReduce {
   void start(Span<float> values) override { all_reduce_.start(values); }
   void progress() override { all_reduce_.progress(); }
   void finish() override;
+  ConstSpan<float> sums(Span<float> values) const override { return all_reduce_.sums(values); }
   void sum(std::span<double> values) override;
   std::vector<std::uint64_t> gather(std::uint64_t value) override { return all_reduce_.gather(value); }
   void broadcast(Span<float> values) override { all_reduce_.broadcast(values); }

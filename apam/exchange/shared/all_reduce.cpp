@@ -13,7 +13,7 @@ namespace apam::exchange::shared {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-constexpr std::uint64_t kMagic = 0x6d61706167653031;  // changes with the layout of RankPage
+constexpr std::uint64_t kMagic = 0x6d61706167653032;  // changes with the layout of RankPage
 
 struct GroupControl {
   std::uint64_t magic = 0;
@@ -25,18 +25,18 @@ static_assert(sizeof(GroupControl) <= kPage && sizeof(RankPage) <= kPage, "the f
 
 std::size_t contribution_bytes(std::size_t floats) { return (floats * sizeof(float) + kPage - 1) / kPage * kPage; }
 
-/// g[q][i] = g[0][i] + g[1][i] + ... for all q.
-void add_part(std::span<float* const> g, std::int64_t begin, std::int64_t end) {
+/// sum[i] = g[0][i] + g[1][i] + ...
+void add_part(std::span<const float* const> g, float* sum, std::int64_t begin, std::int64_t end) {
   constexpr std::int64_t kBlock = 2048;  // of a sum, in the first-level cache
-  std::array<float, kBlock> sum;
   for (std::int64_t from = begin; from < end; from += kBlock) {
-    const auto count = static_cast<std::size_t>(std::min(kBlock, end - from));
-    std::copy_n(g[0] + from, count, sum.begin());
-    for (std::size_t q = 1; q < g.size(); ++q) {
-      const float* const more = g[q] + from;
-      for (std::size_t i = 0; i < count; ++i) sum[i] += more[i];
+    const std::int64_t to = std::min(from + kBlock, end);
+    const float* const first = g[0];
+    const float* const second = g[1];
+    for (std::int64_t i = from; i < to; ++i) sum[i] = first[i] + second[i];
+    for (std::size_t q = 2; q < g.size(); ++q) {
+      const float* const more = g[q];
+      for (std::int64_t i = from; i < to; ++i) sum[i] += more[i];
     }
-    for (float* const to : g) std::copy_n(sum.begin(), count, to + from);
   }
 }
 
@@ -50,16 +50,16 @@ class SharedAllReduce final : public AllReduce {
   std::string_view name() const override { return "shared memory"; }
 
   void start(Span<float> values) override {
-    const Span<float> all = group_.contribution(rank_);
-    const auto offset = static_cast<std::size_t>(values.data() - all.data());
-    require<ExchangeError>(values.data() >= all.data() && offset <= all.size() && values.size() <= all.size() - offset,
-                           "shared memory: rank {} sums {} floats that are not in its contribution of {}", rank_, values.size(),
-                           all.size());
-    require<ExchangeError>(started_ - finished_ < RankPage::kMostSums, "shared memory: rank {} starts more than {} sums", rank_,
-                           RankPage::kMostSums);
+    const std::size_t offset = offset_of(values);
+    while (started_ - finished_ >= RankPage::kMostSums) finish_oldest();
     page_.sums[started_ % RankPage::kMostSums] = {offset, values.size()};
     ++started_;
     futex::signal(page_.started);
+  }
+
+  /// With one rank nothing is summed.
+  ConstSpan<float> sums(Span<float> values) const override {
+    return ranks() == 1 ? values : group_.sums().subspan(offset_of(values), values.size());
   }
 
   void progress() override {
@@ -93,8 +93,8 @@ class SharedAllReduce final : public AllReduce {
   }
 
   void broadcast(Span<float> values) override {
-    // Through the contribution of rank 0, part by part if need be.
-    const Span<float> through = group_.contribution(0);
+    // Through the memory of the sums, part by part if need be.
+    const Span<float> through = group_.sums();
     for (std::size_t from = 0; from < values.size(); from += through.size()) {
       const std::size_t count = std::min(through.size(), values.size() - from);
       if (rank_ == 0) copy(ConstSpan<float>(values.subspan(from, count)), through.subspan(0, count));
@@ -102,11 +102,30 @@ class SharedAllReduce final : public AllReduce {
       if (rank_ != 0) copy(ConstSpan<float>(through.subspan(0, count)), values.subspan(from, count));
       gather(count);
     }
-    if (rank_ == 0) zero(through);  // the padding of a contribution is zero
   }
 
  private:
   using Numbers = std::array<std::uint64_t, RankPage::kMostNumbers>;
+
+  /// Throws unless the values are in this rank's contribution.
+  std::size_t offset_of(Span<float> values) const {
+    const Span<float> all = group_.contribution(rank_);
+    const auto offset = static_cast<std::size_t>(values.data() - all.data());
+    require<ExchangeError>(values.data() >= all.data() && offset <= all.size() && values.size() <= all.size() - offset,
+                           "shared memory: rank {} sums {} floats that are not in its contribution of {}", rank_, values.size(),
+                           all.size());
+    return offset;
+  }
+
+  /// Waits until all ranks have summed their parts of the oldest sum.
+  void finish_oldest() {
+    while (summed_ == finished_) {
+      wait_for_all(&RankPage::started, summed_ + 1);
+      add_next();
+    }
+    wait_for_all(&RankPage::summed, finished_ + 1);
+    ++finished_;
+  }
 
   /// Whether every rank's number is at least `wanted`; they may wrap around.
   bool all_have(futex::Word RankPage::*number, std::uint32_t wanted) const {
@@ -135,17 +154,17 @@ class SharedAllReduce final : public AllReduce {
   void add_next() {
     const std::size_t place = summed_ % RankPage::kMostSums;
     const RankPage::Sum mine = page_.sums[place];
-    std::vector<float*> values;
+    values_.clear();
     for (int rank = 0; rank < ranks(); ++rank) {
       const RankPage::Sum theirs = group_.page(rank).sums[place];
       require<ExchangeError>(theirs.offset == mine.offset && theirs.count == mine.count,
                              "shared memory: sum {} is of floats {} to {} on rank {}, {} to {} on rank {}", summed_,
                              mine.offset, mine.offset + mine.count, rank_, theirs.offset, theirs.offset + theirs.count, rank);
-      values.push_back(group_.contribution(rank).data() + mine.offset);
+      values_.push_back(group_.contribution(rank).data() + mine.offset);
     }
     constexpr std::int64_t kLine = 16;  // floats
     const Range part = split(static_cast<std::int64_t>(mine.count), rank_, ranks(), kLine);
-    add_part(values, part.begin, part.end);
+    if (ranks() > 1) add_part(values_, group_.sums().data() + mine.offset, part.begin, part.end);
     ++summed_;
     futex::signal(page_.summed);
   }
@@ -169,16 +188,18 @@ class SharedAllReduce final : public AllReduce {
   const ProcessWatch* others_;
   std::uint32_t started_ = 0, summed_ = 0, finished_ = 0, offered_ = 0;
   std::vector<Numbers> offers_;
+  std::vector<const float*> values_;  // scratch: of each rank
 };
 
 }  // namespace
 
 std::size_t GroupLayout::bytes() const {
   require<InputError>(ranks >= 1, "shared memory: there must be at least one rank, got {}", ranks);
-  const std::size_t most = std::numeric_limits<std::size_t>::max() / 8 / static_cast<std::size_t>(ranks);
+  const std::size_t most = std::numeric_limits<std::size_t>::max() / 8 / (static_cast<std::size_t>(ranks) + 1);
   require<DeviceError>(floats <= most, "shared memory: {} contributions of {} floats are larger than any memory", ranks,
                        floats);
-  return kPage + static_cast<std::size_t>(ranks) * (kPage + contribution_bytes(floats));
+  const std::size_t values = contribution_bytes(floats);
+  return kPage + values + static_cast<std::size_t>(ranks) * (kPage + values);
 }
 
 Group::Group(std::span<std::byte> memory, const GroupLayout& layout) : layout_(layout), memory_(memory.data()) {
@@ -210,10 +231,15 @@ RankPage& Group::page(int rank) const {
   return *reinterpret_cast<RankPage*>(memory_ + kPage * static_cast<std::size_t>(rank + 1));
 }
 
+Span<float> Group::sums() const {
+  const std::size_t offset = kPage * static_cast<std::size_t>(layout_.ranks + 1);
+  return {reinterpret_cast<float*>(memory_ + offset), layout_.floats};
+}
+
 Span<float> Group::contribution(int rank) const {
   require<ExchangeError>(rank >= 0 && rank < layout_.ranks, "shared memory: rank {} of {}", rank, layout_.ranks);
-  const std::size_t offset =
-      kPage * static_cast<std::size_t>(layout_.ranks + 1) + static_cast<std::size_t>(rank) * contribution_bytes(layout_.floats);
+  const std::size_t offset = kPage * static_cast<std::size_t>(layout_.ranks + 1) +
+                             static_cast<std::size_t>(rank + 1) * contribution_bytes(layout_.floats);
   return {reinterpret_cast<float*>(memory_ + offset), layout_.floats};
 }
 

@@ -1,18 +1,21 @@
-// All-reduce between the ranks of one host through memory that all of them map. The gradients are summed where they are.
+// All-reduce between the ranks of one host through memory that all of them map. The gradients are read where backward has
+// written them, each sum is written once, and all ranks read it there: N contributions of M bytes move (N + 1) M bytes.
 //
 //   control         4096                        layout, reason of a failure
 //   rank pages      ranks * 4096                sequence numbers, sums that were started, small values
-//   contributions   ranks * pages(floats * 4)   written by the rank; while a sum runs, rank r writes part r of all of them
+//   sums            pages(floats * 4)           rank r writes part r of each sum
+//   contributions   ranks * pages(floats * 4)   written by the rank, read by all while a sum runs
 //
 // Sum s = 0, 1, ... of a training is the same span of every contribution. Rank r has started s when started > s, and has summed
 // its part when summed > s:
 //
 //   start(s)   started + 1 (release), wake
-//   part r     once all ranks have started s:  x = g_0[i] + g_1[i] + ... ;  g_q[i] = x for all q;  summed + 1 (release), wake
+//   part r     once all ranks have started s:  sum[i] = g_0[i] + g_1[i] + ... ;  summed + 1 (release), wake
 //   finish()   parts of all sums that were started, then wait until all ranks have summed theirs
 //
-// Every value is summed once, in order of the ranks, so all ranks get the same bits, and the same as in any other run. Waiting
-// ranks sleep on the number of the rank that they wait for.
+// A rank starts a sum of the next mini-batch after it has read those of the last one. So once all have started it, its part may
+// be written. Every value is summed once, in order of the ranks, so all ranks get the same bits, and the same as in any other
+// run. Waiting ranks sleep on the number of the rank that they wait for.
 #pragma once
 
 #include <memory>
@@ -33,7 +36,7 @@ struct GroupLayout {
 };
 
 struct RankPage {
-  static constexpr std::size_t kMostSums = 239;  ///< that are started and not finished
+  static constexpr std::size_t kMostSums = 239;  ///< that are started at once; start() waits for the oldest if there are more
   static constexpr std::size_t kMostNumbers = 8;
 
   struct Sum {
@@ -57,6 +60,7 @@ class Group {
 
   const GroupLayout& layout() const { return layout_; }
   RankPage& page(int rank) const;
+  Span<float> sums() const;
   Span<float> contribution(int rank) const;
   const Closing& closing() const;
   /// Ends the group: current and later waits of all ranks throw ExchangeError with the first reason.

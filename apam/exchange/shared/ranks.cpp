@@ -106,4 +106,11 @@ SharedPeer share_memory(int rank, const GroupLayout& layout, const GatherTexts& 
   return {std::move(memory), *group, std::move(others)};
 }
 
+SharedBackup share_memory(int rank, const BackupLayout& layout, const GatherTexts& gather) {
+  auto [memory, group, processes] = share<BackupGroup>(rank, layout.ranks, layout, gather);
+  processes.erase(processes.begin() + rank);
+  ProcessWatch others = watch(memory, processes, gather, [] {});
+  return {std::move(memory), *group, std::move(others)};
+}
+
 }  // namespace apam::exchange::shared

@@ -8,6 +8,7 @@
 
 #include "apam/exchange/error.h"
 #include "apam/exchange/shared/all_reduce.h"
+#include "apam/exchange/shared/first_arrivals.h"
 #include "apam/exchange/shared/transports.h"
 #include "kernels/runtime/shared_memory.h"
 
@@ -43,5 +44,14 @@ struct SharedPeer {
 
 /// Collective, with the same errors.
 SharedPeer share_memory(int rank, const GroupLayout& layout, const GatherTexts& gather);
+
+/// The same with backup ranks.
+struct SharedBackup {
+  SharedMemory memory;
+  BackupGroup group;
+  ProcessWatch others;  ///< of all other ranks
+};
+
+SharedBackup share_memory(int rank, const BackupLayout& layout, const GatherTexts& gather);
 
 }  // namespace apam::exchange::shared
