@@ -20,6 +20,7 @@
 #include "apam/cli/pack_progress.h"
 #include "apam/cli/run_control.h"
 #include "apam/cli/transport_choice.h"
+#include "apam/exchange/master_state.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/deadline.h"
 #include "apam/exchange/mpi/environment.h"
