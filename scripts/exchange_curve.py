@@ -9,7 +9,7 @@ prediction of a mode uses only its run with one worker and the times of passes w
 
   S(k)             bare passes of k gradients: first + further (k - 1), least squares, times service / bare of one worker
   receive, reply   of the master's thread, from the run of one worker
-  transfers        of pipelined, beside updates, in each direction: at the bandwidth of the receive of serial
+  transfers        of pipelined, next to updates, in each direction: at the bandwidth of the receive of serial
   computation      the cycle of one worker less the above: T, wake-ups, and for serial the transfer of weights to a worker
 
 Rounds of all numbers of workers follow one another, and the median of a point over its rounds is compared, so that a
