@@ -177,10 +177,9 @@ class Signals(Early):
         run = self.interrupt("local", signal.SIGTERM, *long, at='"update":1')
         self.assertIsNone(run.summary["test_accuracy"])
 
-    def test_to_one_worker_stop_all(self):
-        # Queued evaluations are abandoned when training ends.
-        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--test-images", "1000000", "--eval-every", "1",
-                                    "--out", self.folder / "a"])
+    def interrupt_one_rank(self, *options):
+        """SIGTERM to rank 1 of 3 ends an asynchronous run that would never end."""
+        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--out", self.folder / "a", *options])
         process = start(*arguments, ranks=3)
         self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
         os.kill(self.process_of_rank(1), signal.SIGTERM)
@@ -188,14 +187,12 @@ class Signals(Early):
         self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
         self.assertTrue(Run(self.folder / "a").summary["interrupted"])
 
+    def test_to_one_worker_stop_all(self):
+        # Queued evaluations are abandoned when training ends.
+        self.interrupt_one_rank("--test-images", "1000000", "--eval-every", "1")
+
     def test_to_one_of_several_masters_stop_all(self):
-        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--masters", "2", "--out", self.folder / "a"])
-        process = start(*arguments, ranks=3)
-        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
-        os.kill(self.process_of_rank(1), signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
-        self.assertTrue(Run(self.folder / "a").summary["interrupted"])
+        self.interrupt_one_rank("--masters", "2")
 
     def test_end_the_set_up_too(self):
         # A lock that is never released blocks the choice of kernels.
