@@ -2,8 +2,6 @@
 #include "apam/exchange/backup_ranks.h"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -17,6 +15,7 @@
 #include "apam/exchange/shared/first_arrivals.h"
 #include "kernels/runtime/philox.h"
 #include "kernels/runtime/shared_memory.h"
+#include "tests/exchange/forked.h"
 #include "tests/exchange/synchronous_cases.h"
 #include "tests/support/throws.h"
 
@@ -327,17 +326,11 @@ TEST(SharedFirstArrivals, RefusesOtherGroupsAndOtherOrders) {
 
 TEST(SharedFirstArrivals, ARankWhoseProcessEndsEndsTheOthers) {
   const LocalBackup local(2, 1);
-  const ::pid_t process = ::fork();
-  if (process == 0) {
-    std::this_thread::sleep_for(std::chrono::seconds(60));
-    ::_exit(0);
-  }
-  const std::array<std::int64_t, 1> others{process};
-  const ProcessWatch watch(others);
-  ::kill(process, SIGKILL);
+  const Forked other(1, [](int) { std::this_thread::sleep_for(std::chrono::seconds(60)); });
+  const ProcessWatch watch(other.processes());
+  other.kill(0);
   const auto arrivals = make_first_arrivals(local.group, 0, &watch);
   EXPECT_TRUE(throws<ExchangeError>({"rank 0", "ended"}, [&] { arrivals->take(1); }));
-  ::waitpid(process, nullptr, 0);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 // Synchronous training through shared memory: between threads and between processes, with the bits of every other run.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <thread>
@@ -11,6 +9,7 @@
 #include "apam/exchange/local/run_threads.h"
 #include "apam/exchange/shared/all_reduce.h"
 #include "kernels/runtime/shared_memory.h"
+#include "tests/exchange/forked.h"
 #include "tests/exchange/synchronous_cases.h"
 #include "tests/support/throws.h"
 
@@ -183,17 +182,11 @@ TEST(SharedAllReduce, RefusesOtherMemoryAndOtherSums) {
 
 TEST(SharedAllReduce, ARankWhoseProcessEndsEndsTheOthers) {
   const LocalGroup local(2, 64);
-  const ::pid_t process = ::fork();
-  if (process == 0) {
-    std::this_thread::sleep_for(std::chrono::seconds(60));
-    ::_exit(0);
-  }
-  const std::array<std::int64_t, 1> others{process};
-  const ProcessWatch watch(others);
-  ::kill(process, SIGKILL);
+  const Forked other(1, [](int) { std::this_thread::sleep_for(std::chrono::seconds(60)); });
+  const ProcessWatch watch(other.processes());
+  other.kill(0);
   const auto all_reduce = make_all_reduce(local.group, 0, &watch);
   EXPECT_TRUE(throws<ExchangeError>({"rank 0", "rank 1", "ended"}, [&] { all_reduce->gather(1); }));
-  ::waitpid(process, nullptr, 0);
 }
 
 }  // namespace

@@ -23,15 +23,6 @@ using namespace shared;
 using std::chrono::milliseconds;
 using support::throws;
 
-void work(const Segment& segment, int worker, milliseconds delay) {
-  QuadraticOptions options = kSharedModel;
-  options.delay = delay;
-  QuadraticSource source(options);
-  source.use_outgoing(segment.contribution(worker));
-  NullControl none;
-  Worker(source).run(*make_worker_transport(segment, worker), none);
-}
-
 TEST(SharedProcesses, GiveTheBitsOfTheirOrderOfArrival) {
   const LocalSegment local(3);
   const Forked workers(3, [&](int worker) { work(local.segment, worker, milliseconds(worker)); });

@@ -68,15 +68,6 @@ void follow(const Segment& segment, int master, exchange::Control& control, cons
   run_follower(segment, master, follower, control, sequencer);
 }
 
-void work(const Segment& segment, int worker, milliseconds delay) {
-  QuadraticOptions options = kSharedModel;
-  options.delay = delay;
-  QuadraticSource source(options);
-  source.use_outgoing(segment.contribution(worker));
-  NullControl none;
-  Worker(source).run(*make_worker_transport(segment, worker), none);
-}
-
 TEST(SharedShards, GiveTheBitsOfTheirOrderOfArrival) {
   for (const int masters : {1, 2, 3}) {
     Sequencer rank(3, masters, {100, 30});

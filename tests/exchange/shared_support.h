@@ -1,10 +1,13 @@
 // For tests of shared memory: a segment for threads and forked processes, and a master over it.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <vector>
 
 #include "apam/exchange/shared/segment.h"
+#include "apam/exchange/shared/transports.h"
+#include "apam/exchange/worker.h"
 #include "kernels/runtime/shared_memory.h"
 #include "tests/exchange/support.h"
 
@@ -50,5 +53,15 @@ struct SharedMaster {
   Recorder recorder;
   ScriptedControl control;
 };
+
+/// A worker over a segment, in this thread or process. Each gradient takes `delay`.
+inline void work(const shared::Segment& segment, int worker, std::chrono::milliseconds delay) {
+  QuadraticOptions options = kSharedModel;
+  options.delay = delay;
+  QuadraticSource source(options);
+  source.use_outgoing(segment.contribution(worker));
+  NullControl none;
+  Worker(source).run(*make_worker_transport(segment, worker), none);
+}
 
 }  // namespace apam::exchange::test
