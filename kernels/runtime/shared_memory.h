@@ -2,7 +2,7 @@
 //
 // The creator makes a file without a name (memfd_create), allocates all of it and seals its size. Others open it through
 // /proc/PID/fd of the creator. So nothing has to be removed: the memory disappears with its last user, however that ends, and
-// no process can get SIGBUS because memory is short or the file was cut.
+// no process can get SIGBUS because memory is short or the file was cut. Its pages are huge where the system has such pages.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ class SharedMemoryError : public DeviceError {
   int code_;
 };
 
-/// Owns a mapping, aligned to pages. Move-only.
+/// Owns a mapping, aligned to pages, from 2 MiB on to huge pages. Move-only.
 class SharedMemory {
  public:
   /// `bytes` > 0, all zero. `name` is for messages and for /proc/PID/maps. Throws OutOfMemory, with the bytes needed and those

@@ -209,8 +209,8 @@ TEST(MpiAsync, SpansOfTheWrongSizeAreRefused) {
 
 constexpr auto kWait = milliseconds(1200);
 
-// Most processor time of a wait of kWait: anything in the first 100 ms, then 5 % of a core. On a machine whose sleeps cost more,
-// four times what as many sleeps of a millisecond cost that poll nothing.
+// Most processor time of a wait of kWait: anything in the first 100 ms, then 5 % of a core. On a machine whose sleeps cost
+// more, four times what as many sleeps of a millisecond cost that poll nothing.
 double most_of_a_wait() {
   constexpr auto kSample = milliseconds(120);
   const double before = processor_seconds();

@@ -1,7 +1,9 @@
 // Shared memory, waits on words in it, and watched processes: between processes that are not threads of one another.
 #include "kernels/runtime/shared_memory.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,6 +79,48 @@ TEST(SharedMemory, is_the_same_for_a_process_that_attaches) {
   });
   EXPECT_EQ(child.wait(), 0);
   EXPECT_EQ(word_in(memory, 7), 42U);
+}
+
+constexpr std::size_t kHugePage = 2U << 20U;
+
+/// Of the mapping from `data` on, as this process has it. (/proc/self/smaps)
+std::size_t bytes_in_huge_pages(const std::byte* data) {
+  std::ifstream smaps("/proc/self/smaps");
+  const std::string begin = fmt::format("{:x}-", reinterpret_cast<std::uintptr_t>(data));
+  bool here = false;
+  for (std::string line; std::getline(smaps, line);) {
+    if (line.starts_with(begin)) here = true;
+    if (here && line.starts_with("ShmemPmdMapped:")) return std::stoull(line.substr(15)) << 10U;
+  }
+  return 0;
+}
+
+/// Whether this system makes huge pages of shared memory on request.
+bool has_huge_pages() {
+  const SharedMemory memory = SharedMemory::anonymous("test", 2 * kHugePage);
+  auto* const page = memory.data();
+  constexpr int kCollapse = 25;  // MADV_COLLAPSE
+  return ::madvise(page, kHugePage, kCollapse) == 0;
+}
+
+TEST(SharedMemory, has_huge_pages_for_all_its_processes) {
+  constexpr std::size_t kLarge = 16 * kHugePage + 4096;
+  const SharedMemory other = SharedMemory::anonymous("test", kLarge);
+  const SharedMemory memory = SharedMemory::create("test", kLarge);
+  for (const auto* const data : {other.data(), memory.data()}) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(data) % kHugePage, 0U);
+  }
+  for (std::size_t i = 0; i < kLarge; i += 512) ASSERT_EQ(memory.data()[i], std::byte{0}) << i;
+  if (!has_huge_pages()) GTEST_SKIP() << "none on this system";
+  // Some may be missing where memory is fragmented.
+  EXPECT_GE(bytes_in_huge_pages(other.data()), kLarge / 2);
+  EXPECT_GE(bytes_in_huge_pages(memory.data()), kLarge / 2);
+  Child child([address = memory.address()] {
+    const SharedMemory theirs = SharedMemory::attach("test", address);
+    for (std::size_t i = 0; i < kLarge; i += 4096) word_in(theirs, i / 4) = 1;
+    return bytes_in_huge_pages(theirs.data()) >= kLarge / 2 ? 0 : 1;
+  });
+  EXPECT_EQ(child.wait(), 0);
 }
 
 TEST(SharedMemory, outlives_its_creator) {

@@ -67,10 +67,10 @@ class ProgressThread {
   }
 
  private:
-  // A poll that uses as much processor time may have moved values, even if no message is complete: the cheapest one, which found
-  // nothing, takes a few microseconds, more on a slow machine. The next poll then follows at once. Two such consecutive polls have
-  // moved values: a single one may have been interrupted. While this side moves nothing, as the sender of values that the
-  // receiver copies from its memory, its polls become as rare as those of an idle rank.
+  // A poll that uses as much processor time may have moved values, even if no message is complete: the cheapest one, which
+  // found nothing, takes a few microseconds, more on a slow machine. The next poll then follows at once. Two such consecutive
+  // polls have moved values: a single one may have been interrupted. While this side moves nothing, as the sender of values
+  // that the receiver copies from its memory, its polls become as rare as those of an idle rank.
   static constexpr double kMoves = 25e-6, kMovesOfCheapest = 8;
 
   void serve() {
@@ -78,7 +78,7 @@ class ProgressThread {
       std::vector<Command> commands;
       Backoff backoff;
       Duration pause{};
-      bool costly = false;   // the last poll may have moved values
+      bool costly = false;  // the last poll may have moved values
       double cheapest = kMoves;
       bool streams = false;  // values have been moved since the last wait without messages
       for (bool open = true; open || requests_.any_active();) {
