@@ -15,7 +15,7 @@ const StalenessPolicy& policy_or_none(const StalenessPolicy* policy) {
 }
 
 std::int64_t batches_of(const MasterOptions& options) {
-  return options.batches.value_or(options.schedule.total_updates * policy_or_none(options.policy).gradients_per_update());
+  return options.batches.value_or(policy_or_none(options.policy).batches_of(options.schedule.total_updates));
 }
 
 ShardRange range_of(const MasterOptions& options, const HistoryLayout& history) {
@@ -42,10 +42,9 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
   require<InputError>(updater.version() == 0, "master: the updater has made {} updates already", updater.version());
   require<InputError>(delay_ == nullptr || options.workers == 1, "master: artificial delay is for 1 worker, got {}",
                       options.workers);
-  const std::int64_t per_update = policy_.gradients_per_update();
-  require<InputError>((leases_.total() + per_update - 1) / per_update == schedule_.total_updates,
-                      "master: {} batches do not make {} updates of up to {}", leases_.total(), schedule_.total_updates,
-                      per_update);
+  const std::int64_t made = policy_.updates_of(leases_.total());
+  require<InputError>(made == schedule_.total_updates, "master: {} batches make {} updates, expected {}", leases_.total(), made,
+                      schedule_.total_updates);
   const std::int64_t first = history.current().version();
   require<InputError>(first == 0, "master: the weight history is at version {}, expected 0", first);
   const bool whole = work_.range().size() == history.layout().state();
@@ -89,7 +88,7 @@ void MasterState::take(const GradientReady& event) {
   state.phase = Phase::arrived;
   if (!accepted) {
     refuse(message, arrival.staleness);
-  } else if (policy_.gradients_per_update() > 1) {
+  } else if (policy_.gradients_per_update(arrival.update) > 1) {
     take_for_mean(message);
   } else if (policy_.changes_gradients()) {
     take_changed(message, arrival);
@@ -154,6 +153,7 @@ Arrival MasterState::describe(const GradientMessage& message) const {
   const std::int64_t update = version() + static_cast<std::int64_t>(pass_.size()) + 1;
   const auto& updated = states_[static_cast<std::size_t>(message.worker)].updated;
   return {.staleness = update - 1 - message.header.computed_at,
+          .update = update,
           .rate = updater_.rate(update),
           .gap = updated ? std::optional(update - *updated) : std::nullopt,
           .workers = present_};
@@ -204,7 +204,7 @@ void MasterState::take_for_mean(const GradientMessage& message) {
   mean_.top5 += header.top5;
   mean_.signal = header.signal;
   leases_.keep(message.worker);
-  if (added < policy_.gradients_per_update() && leases_.counts().applied + added < leases_.total()) {
+  if (added < policy_.gradients_per_update(version() + 1) && leases_.counts().applied + added < leases_.total()) {
     ++state_of(message.worker).taken;
     if (header.signal != 0) end(Ending::Why::interrupted, header.signal);
     return running() ? answer(message.worker) : stop(message.worker);

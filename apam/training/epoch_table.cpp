@@ -16,7 +16,7 @@ void EpochTable::add(const exchange::UpdateRecord& record, double seconds) {
   open_.seconds = seconds;
   open_.rate = record.rate;
   open_.sums.add(record);
-  if (record.update % updates_per_epoch_ == 0 || record.update == total_updates_) ended_.push_back(std::exchange(open_, {}));
+  if (record.update % epochs_.updates == 0 || record.update == total_updates_) ended_.push_back(std::exchange(open_, {}));
 }
 
 void EpochTable::add(const Evaluation& evaluation) {
@@ -48,7 +48,7 @@ void EpochTable::write(const Row& row) {
   const std::string scores =
       row.scores ? fmt::format("{},{},{}", row.scores->loss, row.scores->accuracy, row.scores->top5) : ",,";
   folder_.add_epoch(fmt::format(
-      "{},{},{},{},{},{},{},{},{},{}", static_cast<double>(row.update) / static_cast<double>(updates_per_epoch_), row.update,
+      "{},{},{},{},{},{},{},{},{},{}", epochs_.at(row.update), row.update,
       row.seconds, row.rate, sums.loss(), sums.accuracy(), sums.top5_accuracy(), scores, sums.staleness(), sums.staleness_max));
 }
 

@@ -13,6 +13,7 @@
 #include <deque>
 #include <optional>
 
+#include "apam/training/epochs.h"
 #include "apam/training/evaluator.h"
 #include "apam/training/run_folder.h"
 #include "apam/training/update_sums.h"
@@ -22,8 +23,8 @@ namespace apam::training {
 class EpochTable {
  public:
   /// The folder must outlive the table.
-  EpochTable(std::int64_t updates_per_epoch, std::int64_t total_updates, RunFolder& folder)
-      : updates_per_epoch_(updates_per_epoch), total_updates_(total_updates), folder_(folder) {}
+  EpochTable(const Epochs& epochs, std::int64_t total_updates, RunFolder& folder)
+      : epochs_(epochs), total_updates_(total_updates), folder_(folder) {}
 
   /// An update, at `seconds` of training. Evaluations of the update before it can no longer be announced.
   void add(const exchange::UpdateRecord& record, double seconds);
@@ -47,7 +48,7 @@ class EpochTable {
   void write(const Row& row);
   void write_complete();  // the first rows that await nothing
 
-  std::int64_t updates_per_epoch_;
+  Epochs epochs_;
   std::int64_t total_updates_;
   RunFolder& folder_;
   Row open_;                // the epoch that is being trained

@@ -89,6 +89,12 @@ void add_staleness(List& list, TrainOptions& options) {
                          .unit = "C",
                          .help = "Strength of the correction",
                          .otherwise = "required by scaled, cgad, compensated"}));
+  list.push_back(agreed({.name = "--sync-warmup",
+                         .field = &options.sync_warmup,
+                         .group = group,
+                         .unit = "UPDATES",
+                         .help = "async: the first updates are each the mean of as many gradients of the current version as "
+                                 "there are workers; 0: none"}));
 }
 
 void add_schedule(List& list, TrainOptions& options) {

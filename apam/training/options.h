@@ -67,6 +67,7 @@ struct TrainOptions {
   std::string staleness_policy = "none";
   std::optional<std::int64_t> staleness_bound, staleness_gradients;  // of some policies
   std::optional<double> staleness_factor;
+  std::int64_t sync_warmup = 0;  // updates of one gradient per worker, before the policy; 0: none
 
   std::string out;
   bool overwrite = false;

@@ -44,12 +44,13 @@ Json texts(const std::vector<std::string>& values) {
 
 std::string start_time() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
 
-/// "cgad, bound 20, factor 0.1"
+/// "cgad, bound 20, factor 0.1, after 100 synchronous updates"
 std::string describe_policy(const TrainOptions& options) {
   std::string text = options.staleness_policy;
   if (options.staleness_bound) text += fmt::format(", bound {}", *options.staleness_bound);
   if (options.staleness_gradients) text += fmt::format(", {} gradients per update", *options.staleness_gradients);
   if (options.staleness_factor) text += fmt::format(", factor {}", *options.staleness_factor);
+  if (options.sync_warmup > 0) text += fmt::format(", after {} synchronous updates", options.sync_warmup);
   return text;
 }
 
@@ -110,7 +111,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["class_names"] = texts(data.class_names);
   config["warnings"] = plan.warnings;
   config["updates"] = plan.schedule.total_updates;
-  config["updates_per_epoch"] = plan.updates_per_epoch;
+  config["updates_per_epoch"] = plan.epochs.updates;
   config["ranks"] = plan.budget.ranks;
   config["threads_by_rank"] = plan.budget.threads_by_rank;
   config["master_threads"] = plan.budget.master_threads;

@@ -15,7 +15,7 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
       progress_(progress),
       evaluator_(make_evaluator()) {
   folder_.write_config(describe_config(options, plan, command));
-  const TrainingMetrics::Options metrics{.updates_per_epoch = plan.updates_per_epoch,
+  const TrainingMetrics::Options metrics{.epochs = plan.epochs,
                                          .total_updates = plan.schedule.total_updates,
                                          .workers = plan.budget.workers,
                                          .log_every = options.log_every,

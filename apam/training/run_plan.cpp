@@ -72,37 +72,48 @@ data::BatchOptions batch_options(const TrainOptions& options) {
           .seed = options.seed};
 }
 
-/// Null for `none`.
-std::shared_ptr<const exchange::StalenessPolicy> make_staleness_policy(const TrainOptions& options) {
+/// Null for `none` without a warm-up.
+std::shared_ptr<const exchange::StalenessPolicy> make_staleness_policy(const TrainOptions& options, int workers) {
   const exchange::PolicyOptions policy{.name = options.staleness_policy,
                                        .bound = options.staleness_bound,
                                        .gradients = options.staleness_gradients,
-                                       .factor = options.staleness_factor};
-  const bool none = policy.name == "none";
+                                       .factor = options.staleness_factor,
+                                       .warmup_updates = options.sync_warmup,
+                                       .warmup_gradients = workers};
+  const bool none = policy.name == "none" && policy.warmup_updates == 0;
+  require<UsageError>(options.sync_warmup == 0 || options.exchange == "async",
+                      "--sync-warmup {}: is for --exchange async, got {}", options.sync_warmup, options.exchange);
   require<UsageError>(none || options.exchange == "async", "--staleness-policy {}: is for --exchange async, got {}",
                       policy.name, options.exchange);
   auto made = checking_usage([&] { return exchange::make_policy(policy); });
   return none ? nullptr : std::move(made);
 }
 
-/// Batches, updates and snapshots. An epoch has `per_epoch` batches, and `per_update` of them make an update.
-void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_epoch, std::int64_t per_update) {
+/// Batches, updates and snapshots. An epoch has `per_epoch` batches. The epochs of rates and evaluations are those after a
+/// synchronous warm-up.
+void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_epoch) {
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  static const exchange::StalenessPolicy none{};
+  const exchange::StalenessPolicy& policy = plan.policy ? *plan.policy : none;
   const std::int64_t epochs = options.epochs.value_or(1);
   require<UsageError>(epochs <= most / per_epoch, "--epochs {}: too many, at {} updates each", epochs, per_epoch);
   plan.batches = epochs * per_epoch;
   if (options.max_updates > 0) {
+    const std::int64_t per_update = std::max(policy.gradients_per_update(1), policy.gradients_per_update(most));
     require<UsageError>(options.max_updates <= most / per_update, "--max-updates {}: too many, at {} batches each",
                         options.max_updates, per_update);
     const bool only_limit = !options.epochs.has_value();
-    const std::int64_t limit = options.max_updates * per_update;
+    const std::int64_t limit = policy.batches_of(options.max_updates);
     plan.batches = only_limit ? limit : std::min(plan.batches, limit);
   }
-  const auto updates_of = [&](std::int64_t batches) { return batches / per_update + (batches % per_update != 0 ? 1 : 0); };
-  plan.updates_per_epoch = updates_of(per_epoch);
-  plan.schedule.total_updates = updates_of(plan.batches);
+  plan.schedule.total_updates = policy.updates_of(plan.batches);
+  const std::int64_t warmup = std::min(options.sync_warmup, plan.schedule.total_updates);
+  plan.epochs = {.updates = policy.updates_of(policy.batches_of(warmup) + per_epoch) - warmup,
+                 .warmup_updates = warmup,
+                 .warmup_weight = static_cast<double>(policy.gradients_per_update(1)) /
+                                  static_cast<double>(policy.gradients_per_update(most))};
   plan.schedule.keep_going = options.keep_going;
-  plan.schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : plan.updates_per_epoch;
+  plan.schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : plan.epochs.updates;
 }
 
 /// Options that only one exchange has.
@@ -177,9 +188,9 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   if (options.sync_backup > 0) plan.gradients_per_update = budget.ranks - options.sync_backup;
   plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
   plan_calibration(plan, options, dataset);
-  plan.policy = make_staleness_policy(options);
-  plan_schedule(plan, options, plan.train->per_epoch(), plan.policy ? plan.policy->gradients_per_update() : 1);
-  plan.optimizer.schedule = rate_schedule(options, plan.updates_per_epoch, plan.schedule.total_updates);
+  plan.policy = make_staleness_policy(options, budget.workers);
+  plan_schedule(plan, options, plan.train->per_epoch());
+  plan.optimizer.schedule = rate_schedule(options, plan.epochs.updates, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
   plan.history = history_layout(options, budget.workers, plan.net->layout());
   if (options.exchange == "async") {

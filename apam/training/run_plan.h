@@ -11,6 +11,7 @@
 #include "apam/exchange/shards/range.h"
 #include "apam/exchange/weight_history.h"
 #include "apam/training/calibration.h"
+#include "apam/training/epochs.h"
 #include "apam/training/factories.h"
 #include "apam/training/options.h"
 #include "apam/training/run_folder.h"
@@ -36,7 +37,7 @@ struct RunPlan {
   std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
   std::int64_t batches = 0;                                 ///< mini-batches of the run
   std::int64_t gradients_per_update = 0;                    ///< with backup ranks; 0: none
-  std::int64_t updates_per_epoch = 1;                       ///< rounded up
+  Epochs epochs;
   std::string transport;                                    ///< between ranks: "shared memory", "mpi (host buffers)"
   std::string no_shared_memory;                             ///< why --transport auto chose messages
   std::size_t shared_bytes = 0;                             ///< memory of the transport "shared memory"

@@ -52,7 +52,7 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["train_accuracy"] = summary.train_accuracy;
   json["train_top5"] = summary.train_top5;
   json["updates"] = summary.updates;
-  json["epochs"] = static_cast<double>(summary.updates) / static_cast<double>(plan.updates_per_epoch);
+  json["epochs"] = plan.epochs.at(summary.updates);
   json["seconds"] = summary.seconds;
   json["images_per_second"] = summary.images_per_second;
   const exchange::Staleness& staleness = summary.staleness;
@@ -71,6 +71,7 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
     json["dropped"] = leases->refused + leases->abandoned;
   }
   json["staleness_policy"] = options.staleness_policy;
+  json["sync_warmup"] = options.sync_warmup;
   json["updates_by_worker"] = staleness.by_worker();
   json["weights_sha256"] = summary.weights_sha256;
   json["state_sha256"] = summary.state_sha256;

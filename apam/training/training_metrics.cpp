@@ -11,12 +11,8 @@ TrainingMetrics::TrainingMetrics(const Options& options, Evaluator& evaluator, R
       folder_(folder),
       progress_(progress),
       staleness_(options.workers),
-      last_epoch_(static_cast<std::size_t>(std::min(options.updates_per_epoch, options.total_updates))),
-      epochs_(options.updates_per_epoch, options.total_updates, folder) {}
-
-double TrainingMetrics::epoch(std::int64_t update) const {
-  return static_cast<double>(update) / static_cast<double>(options_.updates_per_epoch);
-}
+      last_epoch_(static_cast<std::size_t>(std::min(options.epochs.updates, options.total_updates))),
+      epochs_(options.epochs, options.total_updates, folder) {}
 
 void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   folder_.start();
@@ -34,7 +30,7 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   recent_.add(record);
   steady_.add(record);
   if (record.update == options_.workers && options_.total_updates > options_.workers) steady_ = UpdateSums{.begin = at};
-  if (record.update % options_.log_every == 0 || record.update % options_.updates_per_epoch == 0 ||
+  if (record.update % options_.log_every == 0 || record.update % options_.epochs.updates == 0 ||
       record.update == options_.total_updates) {
     log_updates(record, at);
   }

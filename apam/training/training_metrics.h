@@ -10,6 +10,7 @@
 #include "apam/exchange/observer.h"
 #include "apam/exchange/staleness.h"
 #include "apam/training/epoch_table.h"
+#include "apam/training/epochs.h"
 #include "apam/training/evaluator.h"
 #include "apam/training/progress.h"
 #include "apam/training/run_folder.h"
@@ -21,7 +22,7 @@ namespace apam::training {
 class TrainingMetrics : public exchange::Observer {
  public:
   struct Options {
-    std::int64_t updates_per_epoch = 1;
+    Epochs epochs{};
     std::int64_t total_updates = 1;
     int workers = 1;              ///< gradients that may be in flight at once
     std::int64_t log_every = 10;  ///< updates per training line
@@ -45,7 +46,7 @@ class TrainingMetrics : public exchange::Observer {
 
  private:
   double training_seconds(double at) const { return at - evaluator_.seconds_blocked(); }
-  double epoch(std::int64_t update) const;
+  double epoch(std::int64_t update) const { return options_.epochs.at(update); }
   void log_updates(const exchange::UpdateRecord& record, double at);
   void log_evaluations();
   void show(std::int64_t update, double at);
@@ -64,7 +65,7 @@ class TrainingMetrics : public exchange::Observer {
   std::vector<int> arrivals_;                         // workers of the updates since the last training line
   std::vector<int> places_;                           // of these updates in their passes
   std::vector<std::vector<int>> ranks_;               // of these updates, with backup ranks
-  std::vector<exchange::GradientHeader> last_epoch_;  // ring of the last updates_per_epoch headers
+  std::vector<exchange::GradientHeader> last_epoch_;  // ring of the headers of the last epochs.updates
   std::vector<int> departed_;
   std::optional<Evaluation> last_evaluation_;
   EpochTable epochs_;

@@ -125,6 +125,36 @@ TEST(Policies, RennalaAveragesGradientsOfTheCurrentVersion) {
   EXPECT_EQ(run.master.leases().granted, 5);
 }
 
+// Two updates by means of two gradients, w - w/4, of which worker 0 makes the second mean on its own. The gradient of worker 1
+// on version 1 is then stale by one, and the policy halves its step: w - w/8 of version 1.
+TEST(Policies, AWarmUpIsSynchronousAndThenThePolicyDecides) {
+  PolicyRun run({.name = "scaled", .factor = 1.0, .warmup_updates = 2, .warmup_gradients = 2}, 2,
+                {{0}, {1}, {0}, {0}, {1}, {0}, {0}}, 5);
+  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0, 1, 1, 0}));
+  const float after_3 = 0.5625F - 0.75F / 8, after_4 = after_3 - 0.5625F / 8;
+  EXPECT_EQ(run.weights(), (Floats{0.75F, 0.5625F, after_3, after_4, after_4 * 0.75F}));
+  EXPECT_EQ(run.recorder.records[1].header.rows, 2);
+  EXPECT_EQ(run.recorder.records[2].header.rows, 1);
+  EXPECT_EQ(run.master.leases().applied, 7);
+  EXPECT_EQ(run.master.leases().refused, 0);
+}
+
+TEST(Policies, AWarmUpRefusesStaleGradients) {
+  PolicyRun run({.name = "none", .warmup_updates = 2, .warmup_gradients = 2}, 2, {{0}, {0}, {1}, {0}, {1}, {0}}, 3);
+  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0, 0}));
+  EXPECT_EQ(run.master.leases().refused, 1);
+}
+
+TEST(Policies, UpdatesAndBatchesOfAWarmUp) {
+  const auto policy = make_policy({.name = "rennala", .gradients = 2, .warmup_updates = 3, .warmup_gradients = 4});
+  const std::vector<std::int64_t> updates{0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5};  // of 0, 1, 2 ... batches
+  for (std::size_t i = 0; i < updates.size(); ++i) EXPECT_EQ(policy->updates_of(static_cast<std::int64_t>(i)), updates[i]) << i;
+  EXPECT_EQ(policy->batches_of(2), 8);
+  EXPECT_EQ(policy->batches_of(5), 16);
+  EXPECT_EQ(policy->gradients_per_update(3), 4);
+  EXPECT_EQ(policy->gradients_per_update(4), 2);
+}
+
 /// One worker and means of two gradients, given to the master directly.
 struct TwoForAMean {
   explicit TwoForAMean(const Schedule& schedule)
@@ -314,7 +344,8 @@ TEST(Policies, RunOnThreads) {
                                                                  {.name = "ringmaster", .bound = 2},
                                                                  {.name = "ssp", .bound = 1},
                                                                  {.name = "rennala", .gradients = 2},
-                                                                 {.name = "compensated", .factor = 0.5}}) {
+                                                                 {.name = "compensated", .factor = 0.5},
+                                                                 {.warmup_updates = 20, .warmup_gradients = 3}}) {
     const auto policy = make_policy(options);
     using std::chrono::milliseconds;
     const auto sources = make_sources(quadratic, {milliseconds(0), milliseconds(1), milliseconds(3)});
@@ -327,7 +358,7 @@ TEST(Policies, RunOnThreads) {
     EXPECT_EQ(recorder.records.size(), 60U);
     const LeaseCounts& counts = master.leases();
     EXPECT_EQ(counts.granted, counts.ended()) << options.name;
-    EXPECT_EQ(counts.applied, 60 * policy->gradients_per_update());
+    EXPECT_EQ(counts.applied, policy->batches_of(60));
     if (options.name == "bound") {
       EXPECT_LE(master.staleness().max(), 1);
     }
@@ -347,6 +378,8 @@ TEST(Policies, ParametersAreChecked) {
   EXPECT_TRUE(throws<InputError>({"0", "1"}, [] { make_policy({.name = "rennala", .gradients = 0}); }));
   EXPECT_TRUE(throws<InputError>({"-1", "0"}, [] { make_policy({.name = "scaled", .factor = -1.0}); }));
   EXPECT_THROW(make_policy({.name = "scaled", .factor = INFINITY}), InputError);
+  EXPECT_TRUE(throws<InputError>({"none", "-1", "1"}, [] { make_policy({.warmup_updates = -1}); }));
+  EXPECT_TRUE(throws<InputError>({"none", "5", "0"}, [] { make_policy({.warmup_updates = 5, .warmup_gradients = 0}); }));
   EXPECT_EQ(policy_names().front(), "none");
   EXPECT_EQ(policy_names().size(), 10U);
 }

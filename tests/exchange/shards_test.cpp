@@ -140,15 +140,17 @@ Result train(Exec& exec, int masters, const PolicyOptions& options, std::uint64_
 }
 
 TEST(Shards, LeaveTheBitsOfOneMaster) {
-  const std::vector<PolicyOptions> policies{{},
-                                            {.name = "bound", .bound = 1},
-                                            {.name = "ringmaster", .bound = 2},
-                                            {.name = "ssp", .bound = 1},
-                                            {.name = "rennala", .gradients = 2},
-                                            {.name = "scaled", .factor = 1.0},
-                                            {.name = "fadas", .bound = 0},
-                                            {.name = "cgad", .bound = 4, .factor = 0.1},
-                                            {.name = "compensated", .factor = 0.5}};
+  const std::vector<PolicyOptions> policies{
+      {},
+      {.name = "bound", .bound = 1},
+      {.name = "ringmaster", .bound = 2},
+      {.name = "ssp", .bound = 1},
+      {.name = "rennala", .gradients = 2},
+      {.name = "scaled", .factor = 1.0},
+      {.name = "fadas", .bound = 0},
+      {.name = "cgad", .bound = 4, .factor = 0.1},
+      {.name = "compensated", .factor = 0.5},
+      {.name = "cgad", .bound = 4, .factor = 0.1, .warmup_updates = 9, .warmup_gradients = 3}};
   for (const char* kernels : {"*=reference", "native"}) {
     ExecOptions options;
     options.kernels = KernelSelection::parse(kernels);

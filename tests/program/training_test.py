@@ -206,6 +206,7 @@ class Ranks(ProgramTest):
             ("rennala", ["--staleness-gradients", "2"], lambda run: self.assertEqual(run.summary["updates"], 3 * UPDATES / 2)),
             ("cgad", ["--staleness-bound", "9", "--staleness-factor", "0.1"], lambda run: None),
             ("compensated", ["--staleness-factor", "0.1"], lambda run: None),
+            ("none", ["--sync-warmup", "2"], lambda run: self.assertEqual(run.summary["updates"], 3 * UPDATES - 2)),
         ):
             with self.subTest(policy):
                 run = self.train(policy, "--exchange", "async", "--epochs", "3", "--staleness-policy", policy, *more, ranks=3)
@@ -222,6 +223,7 @@ class Ranks(ProgramTest):
             (["--exchange", "async", "--staleness-policy", "bound"], "needs a bound"),
             (["--exchange", "async", "--staleness-bound", "3"], "has no bound"),
             (["--staleness-policy", "bound", "--staleness-bound", "3"], "is for --exchange async"),
+            (["--sync-warmup", "3"], "--sync-warmup 3: is for --exchange async"),
         ):
             process = call(*replace(TRAIN, options), "--out", self.folder / "a", ranks=2 if "async" in options else None)
             self.assertEqual(process.returncode, 2)

@@ -44,7 +44,7 @@ class EpochTableTest : public testing::Test {
 };
 
 TEST_F(EpochTableTest, WritesARowPerEpoch) {
-  EpochTable table(2, 5, run_);
+  EpochTable table({2}, 5, run_);
   for (std::int64_t u = 1; u <= 5; ++u) {
     update(table, u);
     if (u % 2 == 0 || u == 5) {
@@ -59,7 +59,7 @@ TEST_F(EpochTableTest, WritesARowPerEpoch) {
 }
 
 TEST_F(EpochTableTest, RowsWaitForTheirEvaluationAndStayInOrder) {
-  EpochTable table(1, 4, run_);
+  EpochTable table({1}, 4, run_);
   update(table, 1);
   EXPECT_TRUE(lines().empty()) << "an evaluation may follow";
   table.announce_evaluation();
@@ -75,7 +75,7 @@ TEST_F(EpochTableTest, RowsWaitForTheirEvaluationAndStayInOrder) {
 }
 
 TEST_F(EpochTableTest, AnEvaluationOfAnOlderUpdateDoesNotReleaseTheLastRow) {
-  EpochTable table(2, 8, run_);
+  EpochTable table({2}, 8, run_);
   update(table, 1);
   table.announce_evaluation();
   update(table, 2);
@@ -89,7 +89,7 @@ TEST_F(EpochTableTest, AnEvaluationOfAnOlderUpdateDoesNotReleaseTheLastRow) {
 }
 
 TEST_F(EpochTableTest, ARunThatEndsEarlyHasARowForThePart) {
-  EpochTable table(2, 8, run_);
+  EpochTable table({2}, 8, run_);
   for (std::int64_t u = 1; u <= 3; ++u) update(table, u);
   table.announce_evaluation();  // abandoned
   table.finish();
@@ -99,8 +99,15 @@ TEST_F(EpochTableTest, ARunThatEndsEarlyHasARowForThePart) {
 }
 
 TEST_F(EpochTableTest, WritesNothingWithoutUpdates) {
-  EpochTable(2, 8, run_).finish();
+  EpochTable({2}, 8, run_).finish();
   EXPECT_TRUE(lines().empty());
+}
+
+TEST(Epochs, UpdatesOfAWarmUpHaveMoreImages) {
+  const Epochs epochs{.updates = 4, .warmup_updates = 2, .warmup_weight = 3};
+  const std::vector<double> expected{0, 0.75, 1.5, 1.75, 2};
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(epochs.at(static_cast<std::int64_t>(i)), expected[i]) << i;
+  EXPECT_EQ(Epochs{4}.at(6), 1.5);
 }
 
 }  // namespace

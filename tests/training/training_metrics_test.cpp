@@ -79,7 +79,7 @@ class TrainingMetricsTest : public testing::Test {
 };
 
 TEST_F(TrainingMetricsTest, AWorkerThatLeavesIsReportedAndCounted) {
-  TrainingMetrics metrics({.updates_per_epoch = 4, .total_updates = 8, .workers = 3}, evaluations_, *folder_, progress_);
+  TrainingMetrics metrics({.epochs = {4}, .total_updates = 8, .workers = 3}, evaluations_, *folder_, progress_);
   metrics.on_departure({0, "early"}, 0.5);  // before the first update no file changes
   EXPECT_FALSE(std::filesystem::exists(folder_->path() / "metrics.jsonl"));
   metrics.on_update(update(1, 2, 0));
@@ -96,7 +96,7 @@ TEST_F(TrainingMetricsTest, AWorkerThatLeavesIsReportedAndCounted) {
 }
 
 TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
-  TrainingMetrics metrics({.updates_per_epoch = 4, .total_updates = 10, .workers = 2, .log_every = 3}, evaluations_, *folder_,
+  TrainingMetrics metrics({.epochs = {4}, .total_updates = 10, .workers = 2, .log_every = 3}, evaluations_, *folder_,
                           progress_);
   for (std::int64_t u = 1; u <= 10; ++u) {
     metrics.on_update(update(u, static_cast<int>(u % 2), u == 1 ? 0 : u == 7 ? 3 : 1));
@@ -152,7 +152,7 @@ TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
 
 // An evaluation without a finite loss does not replace the last one.
 TEST_F(TrainingMetricsTest, KeepsTheLastFiniteEvaluation) {
-  TrainingMetrics metrics({.updates_per_epoch = 4, .total_updates = 3}, evaluations_, *folder_, progress_);
+  TrainingMetrics metrics({.epochs = {4}, .total_updates = 3}, evaluations_, *folder_, progress_);
   evaluations_.finish();  // each evaluation is done at once
   for (std::int64_t u = 1; u <= 3; ++u) {
     evaluations_.loss = u == 2 ? 1.5 : std::numeric_limits<double>::quiet_NaN();

@@ -54,7 +54,11 @@ std::unique_ptr<const StalenessPolicy> make_policy(const PolicyOptions& options)
   require<InputError>(!options.factor || (std::isfinite(*options.factor) && *options.factor >= 0),
                       "staleness policy {}: a factor of {}, expected a finite number, 0 or more", options.name,
                       options.factor.value_or(0));
-  return entry->make(options);
+  require<InputError>(options.warmup_updates >= 0 && options.warmup_gradients >= 1,
+                      "staleness policy {}: a warm-up of {} updates by {} gradients, expected 0 or more and 1 or more",
+                      options.name, options.warmup_updates, options.warmup_gradients);
+  auto policy = entry->make(options);
+  return options.warmup_updates > 0 ? policies::warmed_up(std::move(policy), options) : std::move(policy);
 }
 
 std::span<const std::string_view> policy_names() { return kNames; }

@@ -27,6 +27,7 @@ namespace apam::exchange {
 /// A gradient that has arrived.
 struct Arrival {
   std::int64_t staleness = 0;
+  std::int64_t update = 1;            ///< the number of the update that it would make, or be a part of
   double rate = 0;                    ///< learning rate of the update that it would make
   std::optional<std::int64_t> gap{};  ///< updates since the last one by the same worker, this one included; nothing: its first
   int workers = 1;                    ///< that have not left
@@ -51,8 +52,13 @@ class StalenessPolicy {
   virtual std::optional<std::int64_t> cancels_at() const { return std::nullopt; }
   /// A worker may be this many gradients ahead of the slowest one that computes.
   virtual std::optional<std::int64_t> most_ahead() const { return std::nullopt; }
-  /// Gradients that are averaged into one update.
-  virtual std::int64_t gradients_per_update() const { return 1; }
+  /// Gradients that are averaged into update number `update`, from 1.
+  virtual std::int64_t gradients_per_update(std::int64_t /*update*/) const { return 1; }
+  /// Whether that is more than 1 for any update.
+  virtual bool averages() const { return false; }
+  /// Mini-batches of this many updates, and the reverse; the last update may have fewer.
+  virtual std::int64_t batches_of(std::int64_t updates) const { return updates; }
+  virtual std::int64_t updates_of(std::int64_t batches) const { return batches; }
 };
 
 struct PolicyOptions {
@@ -60,10 +66,14 @@ struct PolicyOptions {
   std::optional<std::int64_t> bound{};      ///< R
   std::optional<std::int64_t> gradients{};  ///< K
   std::optional<double> factor{};           ///< C
+  /// Synchronous warm-up, with any policy: each of these first updates is the mean of `warmup_gradients` gradients of the
+  /// current version, as with rennala. From then on the policy decides, and a gradient from before is a stale one.
+  std::int64_t warmup_updates = 0;
+  std::int64_t warmup_gradients = 1;
 };
 
 /// Throws InputError for an unknown name, a parameter that is missing or that the policy does not have, bound < 0 (ringmaster
-/// and cgad: < 1), gradients < 1, and a factor that is negative or not finite.
+/// and cgad: < 1), gradients < 1, a factor that is negative or not finite, and a warm-up of < 0 updates or < 1 gradients.
 std::unique_ptr<const StalenessPolicy> make_policy(const PolicyOptions& options);
 
 /// In the order of the table above.

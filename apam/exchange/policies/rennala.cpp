@@ -9,7 +9,12 @@ class Rennala final : public StalenessPolicy {
  public:
   explicit Rennala(std::int64_t gradients) : gradients_(gradients) {}
   bool accepts(const Arrival& arrival) const override { return arrival.staleness == 0; }
-  std::int64_t gradients_per_update() const override { return gradients_; }
+  std::int64_t gradients_per_update(std::int64_t /*update*/) const override { return gradients_; }
+  bool averages() const override { return gradients_ > 1; }
+  std::int64_t batches_of(std::int64_t updates) const override { return updates * gradients_; }
+  std::int64_t updates_of(std::int64_t batches) const override {
+    return batches / gradients_ + (batches % gradients_ != 0 ? 1 : 0);
+  }
 
  private:
   std::int64_t gradients_;

@@ -18,4 +18,7 @@ Policy cgad(const PolicyOptions& options);
 Policy compensated(const PolicyOptions& options);
 Policy rescaled(const PolicyOptions& options);
 
+/// `policy` after the warm-up.
+Policy warmed_up(Policy policy, const PolicyOptions& options);
+
 }  // namespace apam::exchange::policies

@@ -10,7 +10,7 @@ RangeUpdater::RangeUpdater(engine::Updater& updater, const ShardRange& range, co
   require<InputError>(layout.weights_size() == range.weights && layout.statistics_size() == range.statistics,
                       "shard: an updater of {} weights and {} statistics for a range of {} and {}", layout.weights_size(),
                       layout.statistics_size(), range.weights, range.statistics);
-  if (policy.changes_gradients() || policy.gradients_per_update() > 1) {
+  if (policy.changes_gradients() || policy.averages()) {
     changed_.emplace(range.weights, range.size(), updater.threads());
   }
 }
