@@ -38,11 +38,11 @@ struct RunPlan {
   std::int64_t batches = 0;                                 ///< mini-batches of the run
   std::int64_t gradients_per_update = 0;                    ///< with backup ranks; 0: none
   Epochs epochs;
-  std::string transport;                                    ///< between ranks: "shared memory", "mpi (host buffers)"
-  std::string no_shared_memory;                             ///< why --transport auto chose messages
-  std::size_t shared_bytes = 0;                             ///< memory of the transport "shared memory"
-  ExecOptions exec;                                         ///< with budget.threads
-  std::vector<std::string> warnings;                        ///< about the data, one line each
+  std::string transport;              ///< between ranks: "shared memory", "mpi (host buffers)"
+  std::string no_shared_memory;       ///< why --transport auto chose messages
+  std::size_t shared_bytes = 0;       ///< memory of the transport "shared memory"
+  ExecOptions exec;                   ///< with budget.threads
+  std::vector<std::string> warnings;  ///< about the data, one line each
 
   EvaluationImages evaluation_images() const { return {evaluation, calibration, calibration_batches}; }
 
