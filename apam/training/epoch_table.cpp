@@ -47,9 +47,9 @@ void EpochTable::write(const Row& row) {
   const UpdateSums& sums = row.sums;
   const std::string scores =
       row.scores ? fmt::format("{},{},{}", row.scores->loss, row.scores->accuracy, row.scores->top5) : ",,";
-  folder_.add_epoch(fmt::format(
-      "{},{},{},{},{},{},{},{},{},{}", epochs_.at(row.update), row.update,
-      row.seconds, row.rate, sums.loss(), sums.accuracy(), sums.top5_accuracy(), scores, sums.staleness(), sums.staleness_max));
+  folder_.add_epoch(fmt::format("{},{},{},{},{},{},{},{},{},{}", epochs_.at(row.update), row.update, row.seconds, row.rate,
+                                sums.loss(), sums.accuracy(), sums.top5_accuracy(), scores, sums.staleness(),
+                                sums.staleness_max));
 }
 
 }  // namespace apam::training

@@ -71,7 +71,7 @@ class ProgressThread {
   // found nothing, takes a few microseconds, more on a slow machine. The next poll then follows at once. Two such consecutive
   // polls have moved values: a single one may have been interrupted. While this side moves nothing, as the sender of values
   // that the receiver copies from its memory, its polls become as rare as those of an idle rank.
-  static constexpr double kMoves = 25e-6, kMovesOfCheapest = 8;
+  static constexpr double kMoves = 25e-6, kMovesOfCheapest = 4;
 
   void serve() {
     try {
