@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """scripts/exchange_curve.py: from runs that follow the model it finds the model's parameters, and predicts the other runs."""
 
+import copy
 import importlib.util
 import os
 import pathlib
@@ -42,8 +43,12 @@ def measured(workers):
 
 
 class ExchangeCurve(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.original = {"settings": {"cores": CORES}, "points": [{"workers": n, "rounds": [measured(n)]} for n in (1, 4, 16)]}
+
     def setUp(self):
-        self.measurements = {"settings": {"cores": CORES}, "points": [{"workers": n, "rounds": [measured(n)]} for n in (1, 4, 16)]}
+        self.measurements = copy.deepcopy(self.original)
 
     def test_predicts_runs_that_follow_the_model(self):
         models, rows = curve.compare(self.measurements)
