@@ -135,15 +135,15 @@ TEST(Simulator, CoresBoundTheThroughput) {
     for (const int workers : {1, 4, 16, 64}) {
       SimulationOptions options = on_one_host(workers, cores);
       const double rate = simulate(options).updates_per_second;
-      // The workers' last fetches are not over when the clock stops.
-      const double bound = cores / (0.1 - 0.03 * workers / 1000.0);
-      EXPECT_LE(rate, bound * (1 + 1e-9)) << cores << " cores, " << workers << " workers";
+      EXPECT_LE(rate, cores / 0.1 * (1 + 1e-9)) << cores << " cores, " << workers << " workers";
       EXPECT_GE(rate, 0.97 * before) << cores << " cores, " << workers << " workers";
       options.cores = cores + 1;
       EXPECT_LE(rate, 1.03 * simulate(options).updates_per_second) << cores << " cores, " << workers << " workers";
       before = rate;
     }
-    if (cores == 1) EXPECT_GE(before, 0.97 / 0.1);
+    if (cores == 1) {
+      EXPECT_GE(before, 0.95 / 0.1) << "the core is always busy";
+    }
   }
 }
 
@@ -183,10 +183,9 @@ TEST(Simulator, HalfDuplexExcludesDirections) {
   const double full = simulate(options).updates_per_second;
   options.link.half_duplex = true;
   const SimulationResult half = simulate(options);
-  EXPECT_NEAR(full, 1 / 0.025, 1);
-  // The weights of the last updates are not sent when the clock stops.
-  EXPECT_LE(half.updates_per_second, 1 / (0.05 - 0.025 * 64 / 4000));
-  EXPECT_GE(half.updates_per_second, 0.98 / 0.05);
+  EXPECT_NEAR(full, 1 / 0.025, 0.05 / 0.025);
+  EXPECT_LE(half.updates_per_second, 1 / 0.05 * (1 + 1e-9));
+  EXPECT_GE(half.updates_per_second, 0.95 / 0.05);
 }
 
 TEST(Simulator, StalenessIsOnAverageWorkersMinusOne) {
