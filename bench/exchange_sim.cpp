@@ -5,7 +5,8 @@
 // The file has one object, or a list of them. Keys, with their defaults:
 //   mode serial | pipelined | shared | sync | k_of_n      workers 1      updates 1000      seed 0
 //   compute {distribution constant | uniform | lognormal, mean 1, spread 0}      slowdown [] (by worker)
-//   link {latency 0, bytes_per_second 0}      gradient_bytes 0      weight_bytes 0
+//   link {latency 0, bytes_per_second 0, half_duplex false}      worker_receive 0      cores 0 (enough)
+//   gradient_bytes 0      weight_bytes 0
 //   first_update 0      further_update 0      receive 0      reply 0      all_reduce 0      first_of 0
 //   deaths [{worker, at}]      policy {name none, bound, gradients, factor}
 // An unknown key is an error. Durations are seconds. `speedup` is relative to one worker with the same options.
@@ -113,6 +114,8 @@ SimulationOptions read_options(const Json& json) {
   reader.read("further_update", options.further_update);
   reader.read("receive", options.receive);
   reader.read("reply", options.reply);
+  reader.read("worker_receive", options.worker_receive);
+  reader.read("cores", options.cores);
   reader.read("all_reduce", options.all_reduce);
   reader.read("first_of", options.first_of);
   if (const Json* compute = reader.find("compute")) options.compute = read_compute(*compute);
@@ -121,6 +124,7 @@ SimulationOptions read_options(const Json& json) {
     Reader of_link(*link, "link");
     of_link.read("latency", options.link.latency);
     of_link.read("bytes_per_second", options.link.bytes_per_second);
+    of_link.read("half_duplex", options.link.half_duplex);
     of_link.finish();
   }
   if (const Json* deaths = reader.find("deaths")) {

@@ -98,6 +98,96 @@ TEST(Simulator, TheMastersThreadReceivesAndReplies) {
   EXPECT_THROW(simulate(options), InputError);
 }
 
+/// One host: per update the master computes 0.05 s and receives 0.02 s, a worker fetches its weights in 0.03 s.
+SimulationOptions on_one_host(int workers, int cores) {
+  return {.mode = SimulatedMode::pipelined,
+          .workers = workers,
+          .updates = 1000,
+          .compute = {Distribution::lognormal, 0.9, 0.5},
+          .link = {.bytes_per_second = 50},
+          .gradient_bytes = 1,
+          .first_update = 0.05,
+          .further_update = 0.05,
+          .worker_receive = 0.03,
+          .cores = cores};
+}
+
+TEST(Simulator, EnoughCoresChangeNothing) {
+  for (const auto mode : {SimulatedMode::serial, SimulatedMode::pipelined, SimulatedMode::shared}) {
+    for (const int workers : {1, 7, 30}) {
+      SimulationOptions options = on_one_host(workers, 0);
+      options.mode = mode;
+      options.reply = 0.001;
+      const SimulationResult unlimited = simulate(options);
+      options.cores = workers + 3;  // master, two links, workers
+      const SimulationResult enough = simulate(options);
+      EXPECT_EQ(enough.seconds, unlimited.seconds) << workers;
+      EXPECT_EQ(enough.busy, unlimited.busy) << workers;
+      EXPECT_EQ(enough.staleness_mean, unlimited.staleness_mean) << workers;
+    }
+  }
+}
+
+// The work of an update: 0.02 + 0.05 + 0.03 s.
+TEST(Simulator, CoresBoundTheThroughput) {
+  for (const int cores : {1, 2, 3}) {
+    double before = 0;
+    for (const int workers : {1, 4, 16, 64}) {
+      SimulationOptions options = on_one_host(workers, cores);
+      const double rate = simulate(options).updates_per_second;
+      EXPECT_LE(rate, cores / 0.1 * (1 + 1e-9)) << cores << " cores, " << workers << " workers";
+      EXPECT_GE(rate, 0.97 * before) << cores << " cores, " << workers << " workers";
+      options.cores = cores + 1;
+      EXPECT_LE(rate, 1.03 * simulate(options).updates_per_second) << cores << " cores, " << workers << " workers";
+      before = rate;
+    }
+    if (cores == 1) {
+      EXPECT_GE(before, 0.95 / 0.1) << "the core is always busy";
+    }
+  }
+}
+
+// Two workers at once on one core: their fetches take twice as long, their computations do not.
+TEST(Simulator, JobsShareACoreEvenly) {
+  SimulationOptions options{
+      .mode = SimulatedMode::pipelined, .workers = 2, .updates = 2, .compute = {.mean = 1}, .worker_receive = 0.25, .cores = 1};
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 2 * 0.25 + 1);
+  options.cores = 2;
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 0.25 + 1);
+  options.worker_receive = 0;
+  options.first_update = options.further_update = 0.5;
+  options.gradient_bytes = 1;
+  options.link.bytes_per_second = 4;
+  options.cores = 1;
+  // The first arrives after 1.25 s. Its pass of 0.5 s and the transfer of the second, 0.25 s, share the core: the transfer ends
+  // 0.5 s later, when the pass has 0.25 s left. The second pass follows.
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 1.25 + 0.5 + 0.25 + 0.5);
+}
+
+// A serial master waits busily: on one core a worker's fetch takes twice as long as on two.
+TEST(Simulator, ASerialMasterKeepsACore) {
+  SimulationOptions options{
+      .mode = SimulatedMode::serial, .workers = 1, .updates = 1, .compute = {.mean = 1}, .worker_receive = 0.25, .cores = 1};
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 2 * 0.25 + 1);
+  options.cores = 2;
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 0.25 + 1);
+  options.cores = 1;
+  options.mode = SimulatedMode::shared;
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 0.25 + 1);
+}
+
+TEST(Simulator, HalfDuplexExcludesDirections) {
+  SimulationOptions options = published(64);
+  options.mode = SimulatedMode::pipelined;
+  options.first_update = options.further_update = 1e-3;
+  const double full = simulate(options).updates_per_second;
+  options.link.half_duplex = true;
+  const SimulationResult half = simulate(options);
+  EXPECT_NEAR(full, 1 / 0.025, 0.05 / 0.025);
+  EXPECT_LE(half.updates_per_second, 1 / 0.05 * (1 + 1e-9));
+  EXPECT_GE(half.updates_per_second, 0.95 / 0.05);
+}
+
 TEST(Simulator, StalenessIsOnAverageWorkersMinusOne) {
   const SimulationResult result = simulate(published(10));  // passes of one gradient
   EXPECT_NEAR(result.staleness_mean, 9, 9.0 * 10 / 4000 + 1e-9);
@@ -167,6 +257,12 @@ TEST(Simulator, OptionsAreChecked) {
   options = {.mode = SimulatedMode::k_of_n, .workers = 2, .first_of = 3};
   EXPECT_THROW(simulate(options), InputError);
   options = {.deaths = {{1, 0}}};
+  EXPECT_THROW(simulate(options), InputError);
+  options = {.worker_receive = -1};
+  EXPECT_THROW(simulate(options), InputError);
+  options = {.cores = -1};
+  EXPECT_THROW(simulate(options), InputError);
+  options = {.mode = SimulatedMode::sync, .cores = 2};
   EXPECT_THROW(simulate(options), InputError);
 }
 

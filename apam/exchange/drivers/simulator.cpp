@@ -2,41 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <deque>
 #include <queue>
 #include <utility>
 
+#include "apam/exchange/drivers/compute_times.h"
+#include "apam/exchange/drivers/simulated_cores.h"
 #include "apam/exchange/error.h"
 #include "apam/exchange/master_state.h"
-#include "kernels/runtime/philox.h"
 
 namespace apam::exchange {
 namespace {
-
-/// The compute times of all gradients, pure functions of worker and number.
-class ComputeTimes {
- public:
-  explicit ComputeTimes(const SimulationOptions& options) : options_(options) {}
-
-  double next(int worker) {
-    const ComputeTime& compute = options_.compute;
-    const auto w = static_cast<std::size_t>(worker);
-    const Random random(options_.seed, Purpose::sample, static_cast<std::uint64_t>(worker));
-    const std::uint64_t i = numbers_.at(w)++;
-    double time = compute.mean;
-    if (compute.distribution == ComputeTime::Distribution::uniform) {
-      time *= 1 + compute.spread * (2.0 * static_cast<double>(random.uniform(i)) - 1);
-    } else if (compute.distribution == ComputeTime::Distribution::lognormal) {
-      const double sigma = compute.spread;
-      time *= std::exp(sigma * static_cast<double>(random.normal(i)) - 0.5 * sigma * sigma);
-    }
-    return time * (w < options_.slowdown.size() ? options_.slowdown[w] : 1.0);
-  }
-
- private:
-  const SimulationOptions& options_;
-  std::vector<std::uint64_t> numbers_ = std::vector<std::uint64_t>(static_cast<std::size_t>(options_.workers));
-};
 
 /// A model of one parameter: its values do not matter.
 struct SmallModel {
@@ -65,11 +41,12 @@ struct SmallModel {
   WeightHistory history;
 };
 
-/// Something that happens to a worker.
+/// Something that happens to a worker at a time that is known in advance.
 struct Happening {
   enum class What : std::uint8_t {
-    computed,  // its gradient waits for the link
-    arrived,   // its gradient is at the master
+    computed,   // its gradient travels
+    reached,    // its gradient waits for the link
+    delivered,  // its weights have come
     died,
   };
   double at = 0;
@@ -88,6 +65,22 @@ struct SimulatedWorker {
   bool dead = false;
 };
 
+/// Messages that wait for a link, which carries one at a time.
+struct SimulatedQueue {
+  struct Message {
+    SimulatedCores::Job::What what{};
+    int worker = 0;
+  };
+  std::deque<Message> waiting;
+  bool busy = false;
+};
+
+/// The master's thread sends one after the other.
+struct SimulatedReply {
+  int worker = 0;
+  Reply reply;
+};
+
 class AsynchronousSimulation {
  public:
   explicit AsynchronousSimulation(const SimulationOptions& options)
@@ -97,72 +90,144 @@ class AsynchronousSimulation {
         master_(model_.updater, model_.history,
                 {.workers = options.workers, .schedule = {options.updates}, .policy = policy_.get()}),
         times_(options),
-        workers_(static_cast<std::size_t>(options.workers)) {}
+        workers_(static_cast<std::size_t>(options.workers)),
+        cores_(options.cores) {}
 
   SimulationResult run() {
     for (const SimulatedDeath& death : options_.deaths) happen(death.at, death.worker, Happening::What::died);
     std::vector<Event> events;
     for (int worker = 0; worker < options_.workers; ++worker) events.emplace_back(Joined{worker});
-    carry_out(master_.on(events, 0), 0);
-    while (!master_.done() && !happenings_.empty()) step();
+    take(master_.on(events, 0));
+    reply_next();
+    while (step()) continue;
     return result();
   }
 
  private:
+  using Job = SimulatedCores::Job;
+
   bool serial() const { return options_.mode == SimulatedMode::serial; }
   double transfer(double bytes) const {
     if (options_.mode == SimulatedMode::shared || options_.link.bytes_per_second <= 0) return 0;
     return bytes / options_.link.bytes_per_second;
   }
+  SimulatedWorker& worker_of(int worker) { return workers_.at(static_cast<std::size_t>(worker)); }
 
   void happen(double at, int worker, Happening::What what) { happenings_.push({at, order_++, worker, what}); }
 
-  /// The next gradient goes through the incoming link, which carries one at a time. A serial master receives when it is free.
-  void use_link(const Happening& computed) {
-    double arrives = computed.at + options_.link.latency;
-    if (!serial()) arrives = in_free_ = std::max(in_free_, arrives) + transfer(options_.gradient_bytes);
-    happen(arrives, computed.worker, Happening::What::arrived);
+  /// What comes next. At equal times the master is last: it takes all that has arrived. False: nothing is, or all is done.
+  bool step() {
+    const Job* job = cores_.next();
+    const bool none = job == nullptr && happenings_.empty();
+    const bool happens = !happenings_.empty() && (job == nullptr || happenings_.top().at <= job->end);
+    const double at = none ? now_ : happens ? happenings_.top().at : job->end;
+    if (idle_ && master_.done()) return false;
+    if (idle_ && !arrived_.empty() && (none || at > now_)) {
+      begin_pass();
+      return true;
+    }
+    if (none) return false;
+    now_ = at;
+    if (happens) {
+      const Happening next = happenings_.top();
+      happenings_.pop();
+      on(next);
+    } else {
+      on(cores_.finish());
+    }
+    return true;
   }
 
-  /// One pass of the master: what has arrived when it is free, or else the next that arrives.
-  void step() {
-    if (happenings_.top().what == Happening::What::computed) {
-      const Happening computed = happenings_.top();
-      happenings_.pop();
-      if (!workers_[static_cast<std::size_t>(computed.worker)].dead) use_link(computed);
-      return;
+  void on(const Happening& next) {
+    SimulatedWorker& worker = worker_of(next.worker);
+    if (worker.dead) return;
+    switch (next.what) {
+      case Happening::What::computed:
+        return happen(now_ + options_.link.latency, next.worker, Happening::What::reached);
+      case Happening::What::reached:
+        if (serial()) return arrived_.push_back(next);
+        return enqueue(in_, {Job::What::gradient, next.worker});
+      case Happening::What::delivered:
+        return cores_.start(now_, now_ + options_.worker_receive, Job::What::fetch, next.worker);
+      case Happening::What::died:
+        worker.dead = true;
+        return arrived_.push_back(next);
     }
-    const double start = std::max(free_, happenings_.top().at);
+  }
+
+  void on(const Job& ended) {
+    switch (ended.what) {
+      case Job::What::gradient:
+        if (!worker_of(ended.worker).dead) arrived_.push_back({.at = now_, .worker = ended.worker});
+        return carry_next(in_);
+      case Job::What::weights:
+        happen(now_ + options_.link.latency, ended.worker, Happening::What::delivered);
+        return carry_next(queue_out());
+      case Job::What::fetch:
+        return compute(ended.worker);
+      case Job::What::master:
+        busy_ += now_ - began_;
+        return ended.worker < 0 ? end_pass() : end_reply();
+    }
+  }
+
+  SimulatedQueue& queue_out() { return options_.link.half_duplex ? in_ : out_; }
+
+  void enqueue(SimulatedQueue& queue, const SimulatedQueue::Message& message) {
+    queue.waiting.push_back(message);
+    if (!queue.busy) carry_next(queue);
+  }
+
+  void carry_next(SimulatedQueue& queue) {
+    queue.busy = !queue.waiting.empty();
+    if (!queue.busy) return;
+    const auto [what, worker] = queue.waiting.front();
+    queue.waiting.pop_front();
+    const double bytes = what == Job::What::gradient ? options_.gradient_bytes : options_.weight_bytes;
+    cores_.start(now_, now_ + transfer(bytes), what, worker);
+  }
+
+  void occupy(double end, int worker) {
+    idle_ = false;
+    began_ = now_;
+    cores_.spin(now_, false);
+    cores_.start(now_, end, Job::What::master, worker);
+  }
+
+  /// One pass over what has arrived.
+  void begin_pass() {
     const std::int64_t most = serial() ? 1 : MasterState::kMostTogether;
     std::vector<Event> events;
     std::int64_t gradients = 0;
-    while (!happenings_.empty() && happenings_.top().at <= start && gradients < most) {
-      const Happening next = happenings_.top();
-      happenings_.pop();
-      SimulatedWorker& worker = workers_.at(static_cast<std::size_t>(next.worker));
-      if (worker.dead) continue;
-      if (next.what == Happening::What::computed) {
-        use_link(next);
-      } else if (next.what == Happening::What::died) {
-        worker.dead = true;
+    for (; !arrived_.empty() && gradients < most; arrived_.pop_front()) {
+      const Happening& next = arrived_.front();
+      if (next.what == Happening::What::died) {
         events.emplace_back(Departed{next.worker, "death"});
       } else {
-        events.emplace_back(GradientReady{message_of(next.worker, worker)});
+        events.emplace_back(GradientReady{message_of(next.worker, worker_of(next.worker))});
         ++gradients;
       }
     }
-    if (events.empty()) return;
     const std::int64_t before = master_.version();
-    const auto actions = master_.on(events, start);
-    const auto made = static_cast<double>(master_.version() - before);
-    double end = start + static_cast<double>(gradients) * options_.receive;
-    if (made > 0) end += options_.first_update + options_.further_update * (made - 1);
+    take(master_.on(events, now_));
+    made_ = master_.version() - before;
+    double end = now_ + static_cast<double>(gradients) * options_.receive;
+    if (made_ > 0) end += options_.first_update + options_.further_update * static_cast<double>(made_ - 1);
     if (serial()) end += static_cast<double>(gradients) * transfer(options_.gradient_bytes);
-    passes_ += made > 0 ? 1 : 0;
-    last_update_ = made > 0 ? end : last_update_;
-    busy_ += end - start;
-    free_ = end;
-    carry_out(actions, end);
+    occupy(end, -1);
+  }
+
+  void end_pass() {
+    for (const auto& [worker, version] : cancellations_) {
+      worker_of(worker).cancelled = version;
+      worker_of(worker).cancelled_at = now_ + options_.link.latency;
+    }
+    cancellations_.clear();
+    if (made_ > 0) {
+      ++passes_;
+      last_update_ = now_;
+    }
+    reply_next();
   }
 
   GradientMessage message_of(int index, const SimulatedWorker& worker) {
@@ -172,36 +237,46 @@ class AsynchronousSimulation {
     return {index, {.computed_at = worker.version, .batch = worker.batch, .rows = 1}, model_.arena.outgoing()};
   }
 
-  void carry_out(std::span<const Action> actions, double at) {
+  void take(std::span<const Action> actions) {
     for (const Action& action : actions) {
-      if (const auto* cancel = std::get_if<Cancel>(&action)) {
-        SimulatedWorker& worker = workers_[static_cast<std::size_t>(cancel->worker)];
-        worker.cancelled = cancel->computed_at;
-        worker.cancelled_at = at + options_.link.latency;
-      }
+      if (const auto* cancel = std::get_if<Cancel>(&action)) cancellations_.emplace_back(cancel->worker, cancel->computed_at);
       const auto* send = std::get_if<Send>(&action);
-      if (send != nullptr && send->reply.verdict == Verdict::proceed) start(*send, at);
+      if (send != nullptr && send->reply.verdict == Verdict::proceed) replies_.push_back({send->worker, send->reply});
     }
   }
 
-  /// The worker receives weights that the master sends at `at`, computes, and its gradient travels to the master.
-  void start(const Send& send, double at) {
-    SimulatedWorker& worker = workers_[static_cast<std::size_t>(send.worker)];
-    for (int i = 0; i < send.reply.lease_count; ++i) worker.leases.push_back(send.reply.leases.at(static_cast<std::size_t>(i)));
+  void reply_next() {
+    if (replies_.empty()) {
+      idle_ = true;
+      return cores_.spin(now_, serial());
+    }
+    double end = now_ + options_.reply;
+    if (serial()) end += transfer(options_.weight_bytes);
+    occupy(end, replies_.front().worker);
+  }
+
+  void end_reply() {
+    const auto [index, reply] = replies_.front();
+    replies_.pop_front();
+    SimulatedWorker& worker = worker_of(index);
+    for (int i = 0; i < reply.lease_count; ++i) worker.leases.push_back(reply.leases.at(static_cast<std::size_t>(i)));
     worker.batch = worker.leases.front();
     worker.leases.erase(worker.leases.begin());
-    worker.version = send.reply.version;
-    free_ = std::max(free_, at) + options_.reply;
-    busy_ += options_.reply;
-    at = free_;
-    double& out = serial() ? free_ : out_free_;
-    out = std::max(out, at) + transfer(options_.weight_bytes);
-    if (serial()) busy_ += transfer(options_.weight_bytes);
-    const double received = out + options_.link.latency;
-    if (worker.finished > 0) waiting_ += received - worker.finished;
-    worker.finished = received + times_.next(send.worker);
+    worker.version = reply.version;
+    if (serial()) {
+      happen(now_ + options_.link.latency, index, Happening::What::delivered);
+    } else {
+      enqueue(queue_out(), {Job::What::weights, index});
+    }
+    reply_next();
+  }
+
+  void compute(int index) {
+    SimulatedWorker& worker = worker_of(index);
+    if (worker.finished > 0) waiting_ += now_ - worker.finished;
+    worker.finished = now_ + times_.next(index);
     ++computations_;
-    happen(worker.finished, send.worker, Happening::What::computed);
+    happen(worker.finished, index, Happening::What::computed);
   }
 
   SimulationResult result() const {
@@ -222,9 +297,21 @@ class AsynchronousSimulation {
   MasterState master_;
   ComputeTimes times_;
   std::vector<SimulatedWorker> workers_;
+  SimulatedCores cores_;
   std::priority_queue<Happening, std::vector<Happening>, std::greater<>> happenings_;
+  SimulatedQueue in_, out_;
+  double now_ = 0;
+
+  // The master's thread.
+  bool idle_ = false;
+  double began_ = 0;                                         // its job
+  std::deque<Happening> arrived_;                            // gradients and deaths
+  std::int64_t made_ = 0;                                    // updates of the pass
+  std::vector<std::pair<int, std::int64_t>> cancellations_;  // of the pass: worker, version
+  std::deque<SimulatedReply> replies_;                       // of the pass
+
   std::int64_t order_ = 0, passes_ = 0, computations_ = 0;
-  double free_ = 0, in_free_ = 0, out_free_ = 0, busy_ = 0, last_update_ = 0, waiting_ = 0;
+  double busy_ = 0, last_update_ = 0, waiting_ = 0;
 };
 
 /// Every update begins when the former one is made. A gradient after the first K is dropped, and its worker begins the
@@ -260,6 +347,7 @@ void check(const SimulationOptions& options) {
   };
   require<InputError>(options.workers >= 1 && options.updates >= 1,
                       "simulation: {} workers make {} updates, expected 1 or more", options.workers, options.updates);
+  require<InputError>(options.cores >= 0, "simulation: {} cores, expected 1 or more, or 0: enough", options.cores);
   require<InputError>(std::isfinite(options.compute.mean) && options.compute.mean > 0,
                       "simulation: a gradient takes {} seconds, expected more than 0", options.compute.mean);
   require_time("the spread", options.compute.spread);
@@ -272,6 +360,11 @@ void check(const SimulationOptions& options) {
                         options.workers);
   }
   const bool synchronous = options.mode == SimulatedMode::sync || options.mode == SimulatedMode::k_of_n;
+  require<InputError>(
+      !synchronous || (options.cores == 0 && options.worker_receive == 0 && !options.link.half_duplex),
+      "simulation: {} cores, {} seconds of a worker's receive, a link that is {} duplex in synchronous training, "
+      "expected the defaults of them",
+      options.cores, options.worker_receive, options.link.half_duplex ? "half" : "full");
   require<InputError>(!synchronous || (options.deaths.empty() && options.policy.name == "none"),
                       "simulation: {} deaths and the policy '{}' in synchronous training, expected none of either",
                       options.deaths.size(), options.policy.name);
@@ -283,6 +376,7 @@ void check(const SimulationOptions& options) {
   require_time("a further update", options.further_update);
   require_time("a receive", options.receive);
   require_time("a reply", options.reply);
+  require_time("a receive of a worker", options.worker_receive);
   require_time("the all-reduce", options.all_reduce);
   require<InputError>(options.mode != SimulatedMode::k_of_n || (options.first_of >= 1 && options.first_of <= options.workers),
                       "simulation: the first {} of {} workers, expected 1 to all", options.first_of, options.workers);

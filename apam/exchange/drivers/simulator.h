@@ -5,6 +5,11 @@
 //   transfer    bytes / bandwidth, in which a link carries one message at a time; the master has one link in each direction
 //   update      S(k) = first + further (k - 1) for k gradients in one pass
 //   receive     of the master's thread, per gradient; reply: per reply. For a transport that copies in that thread
+//   worker_receive   of a worker, per reply, after its transfer: workers receive at the same time. For a transport in which the
+//               receiver copies from the memory of the sender
+//   cores       of a host that all ranks share, or enough. Passes, transfers, replies and receives need one each; when more are
+//               due than there are cores, all of them slow down evenly (simulated_cores.h). Computations have cores of their
+//               own: they stand for workers that sleep, or compute elsewhere. A serial master keeps a core while it waits
 //
 //   mode        the master
 //   serial      receives, updates by one gradient, and sends, one after the other: the loop of the reference program
@@ -13,7 +18,9 @@
 //   sync        no master: each of N workers computes 1/N of a batch; then all-reduce and update
 //   k_of_n      as sync with 1/K of a batch each; an update waits for the first K of N, the others are dropped
 //
-// Laws: updates per second X(N) <= min(N / T1, 1 / S) for the cycle T1 of one worker and the time S of the master per update.
+// Laws: updates per second X(N) <= min(N / T1, 1 / S) for the cycle T1 of one worker and the time S of the master per update;
+// X <= C / D for C cores and the work D of an update that needs one; half duplex: X <= 1 / the transfers of gradient and
+// weights.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +45,7 @@ struct ComputeTime {
 struct SimulatedLink {
   double latency = 0;
   double bytes_per_second = 0;  ///< 0: transfers take no time
+  bool half_duplex = false;     ///< pipelined: gradients and weights exclude one another, as if one thread copied both
 };
 
 struct SimulatedDeath {
@@ -55,6 +63,8 @@ struct SimulationOptions {
   double gradient_bytes = 0, weight_bytes = 0;
   double first_update = 0, further_update = 0;  ///< S(1), and S(k) - S(k-1)
   double receive = 0, reply = 0;                ///< of the master's thread, in addition to transfers
+  double worker_receive = 0;                    ///< of a worker, per reply, in addition to transfers
+  int cores = 0;                                ///< 0: enough
   double all_reduce = 0;                        ///< sync and k_of_n, per update
   int first_of = 0;                             ///< K of k_of_n
   std::vector<SimulatedDeath> deaths{};
@@ -75,7 +85,8 @@ struct SimulationResult {
   LeaseCounts leases{};
 };
 
-/// Throws InputError for options that are negative or not finite, and for K outside 1 .. workers. Deterministic for a seed.
+/// Throws InputError for options that are negative or not finite, for K outside 1 .. workers, and
+/// for cores in synchronous modes. Deterministic for a seed.
 SimulationResult simulate(const SimulationOptions& options);
 
 }  // namespace apam::exchange
