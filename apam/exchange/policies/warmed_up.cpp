@@ -47,8 +47,6 @@ class WarmedUp final : public StalenessPolicy {
 
 }  // namespace
 
-Policy warmed_up(Policy policy, const PolicyOptions& options) {
-  return std::make_unique<WarmedUp>(std::move(policy), options);
-}
+Policy warmed_up(Policy policy, const PolicyOptions& options) { return std::make_unique<WarmedUp>(std::move(policy), options); }
 
 }  // namespace apam::exchange::policies
