@@ -292,8 +292,8 @@ TEST(Worker, RefusesInvalidReplies) {
   const auto refusal = [&](const Reply& reply) {
     return message([&] { Worker(source).accept({reply, source.arena().weights()}); });
   };
-  EXPECT_EQ(refusal({.lease_count = 3}), "reply: 3 leases, expected 0 to 2");
-  EXPECT_EQ(refusal({.lease_count = -1}), "reply: -1 leases, expected 0 to 2");
+  EXPECT_EQ(refusal({.lease_count = 4}), "reply: 4 leases, expected 0 to 3");
+  EXPECT_EQ(refusal({.lease_count = -1}), "reply: -1 leases, expected 0 to 3");
   EXPECT_EQ(refusal({.verdict = static_cast<Verdict>(9), .lease_count = 1}), "reply: verdict 9 is unknown, expected 0 or 1");
   EXPECT_EQ(refusal({.lease_count = 1, .version = -4}), "reply: weights of version -4, expected 0 or more");
   EXPECT_EQ(refusal({.lease_count = 1, .leases = {-2, 0}}), "reply: a lease on batch -2, expected 0 or more");
