@@ -219,7 +219,7 @@ class Ranks(ProgramTest):
         self.assertEqual(leases["granted"], sum(leases.values()) - leases["granted"])
         replayed = subprocess.run([REPLAY, run.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
         self.assertEqual(replayed.stdout.strip(), summary["state_sha256"], replayed.stderr)
-        # Batch norm pads nothing: the second weights and contribution have the size of two states.
+        # Two states of 42.7 MiB.
         self.assertRegex(process.stderr, r"transport: mpi \(host buffers\), weights are prefetched \(85\.\d MiB per worker: second weights")
 
     def test_publish_lag_is_zero_without_prefetching(self):
