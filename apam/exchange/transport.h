@@ -73,7 +73,7 @@ void check(const Reply& reply);
 struct Delivery {
   Reply reply;
   ConstSpan<float> weights{};  ///< of version reply.version; empty for a stop. Valid until the next push(), and if the
-                               ///< transport keeps_weights() until the pull() after that returns
+                               ///< transport keeps_weights() until the one after that
 };
 
 /// A worker that will send nothing more, although it was not stopped.
