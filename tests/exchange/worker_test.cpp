@@ -125,7 +125,7 @@ class AlternatingTransport final : public WorkerTransport {
   void push(const GradientHeader& header, ConstSpan<float> values) override {
     const auto expected = static_cast<float>(header.computed_at);
     EXPECT_EQ(values.host()[0], expected) << "the gradient on other weights than it says";
-    note("push {} of version {}", header.batch, header.computed_at);
+    note(fmt::format("push {} of version {}", header.batch, header.computed_at));
     pushed_ = values;
     copy_ = test::values(values);
   }
@@ -138,7 +138,7 @@ class AlternatingTransport final : public WorkerTransport {
       note("stop");
       return {{.verdict = Verdict::stop, .version = version_}};
     }
-    note("pull {}", version_);
+    note(fmt::format("pull {}", version_));
     Reply reply{.lease_count = static_cast<std::int32_t>(leases_.front().size()), .version = version_};
     std::ranges::copy(leases_.front(), reply.leases.begin());
     leases_.pop_front();
@@ -150,11 +150,10 @@ class AlternatingTransport final : public WorkerTransport {
   std::vector<std::string> events;
 
  private:
-  template <class... Values>
-  void note(fmt::format_string<Values...> format, Values... values) {
-    for (; noted_ < source_.computed().size(); ++noted_)
-      events.push_back(fmt::format("compute {}", source_.computed()[noted_]));
-    events.push_back(fmt::format(format, values...));
+  void note(std::string event) {
+    const auto& computed = source_.computed();
+    for (; noted_ < computed.size(); ++noted_) events.push_back(fmt::format("compute {}", computed[noted_]));
+    events.push_back(std::move(event));
   }
 
   const QuadraticSource& source_;
