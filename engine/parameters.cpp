@@ -81,6 +81,15 @@ void ParameterArena::read_weights_from(ConstSpan<float> weights) const {
   weights_read_ = weights;
 }
 
+void ParameterArena::write_outgoing_to(Span<float> outgoing) const {
+  require_usable(outgoing, layout_.weights_size() + layout_.statistics_size(), "a contribution");
+  require<DeviceError>(
+      device_.kind == DeviceKind::cpu || outgoing.data() == outgoing_.data(),
+      "parameters: on {} steps write one contribution, whose address recorded graphs have, expected {}, got {}",
+      to_string(device_), static_cast<const void*>(outgoing_.data()), static_cast<const void*>(outgoing.data()));
+  outgoing_ = outgoing;
+}
+
 ParameterView ParameterArena::weight(ParameterId id) const {
   const auto& parameter = layout_[id];
   return {parameter.shape, weights().subspan(parameter.offset, parameter.shape.size())};

@@ -118,6 +118,10 @@ class ParameterArena {
   /// aligned to 64 bytes, and on a GPU, where recorded graphs have the address of the arena's own memory, for any other.
   void read_weights_from(ConstSpan<float> weights) const;
 
+  /// From now on steps write their contribution to `outgoing` (state size), whose padding must be zero; the arena keeps its own
+  /// memory. For a caller that still reads the contribution before. Not during a step. Throws like read_weights_from().
+  void write_outgoing_to(Span<float> outgoing) const;
+
   const ParameterLayout& layout() const { return layout_; }
   Device device() const { return device_; }
 
@@ -155,8 +159,8 @@ class ParameterArena {
   Device device_;
   ParameterLayout layout_;
   Buffer state_, own_outgoing_;
-  Span<float> outgoing_;
-  // A place, like those that the spans of a const arena write to.
+  // Places, like those that the spans of a const arena write to.
+  mutable Span<float> outgoing_;
   mutable ConstSpan<float> weights_read_;
   std::unique_ptr<RoundedWeights> rounded_;
 };

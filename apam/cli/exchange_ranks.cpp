@@ -71,12 +71,15 @@ exchange::mpi::MessageSizes message_sizes(const RunPlan& plan, const TrainOption
 void work(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
   const auto& shared = rank.shared.async;
   const int worker = environment.rank() - rank.plan.budget.masters;
+  const Span<float> second = rank.second ? rank.second->weights() : Span<float>();
   const auto transport =
       shared ? make_worker_transport(shared->segment, worker, &shared->others)
-             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan, options), rank.arena->weights());
+             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan, options), rank.arena->weights(),
+                                                    exchange::mpi::Sends::standard, second);
   std::optional<exchange::TracedWorker> traced;
   if (rank.tracing) traced.emplace(*transport, rank.tracing->exchange());
-  exchange::Worker(*rank.source).run(traced ? *traced : *transport, control);
+  exchange::Worker(*rank.source, rank.second ? rank.second->outgoing() : Span<float>())
+      .run(traced ? *traced : *transport, control);
 }
 
 const exchange::StalenessPolicy& policy_of(const RunPlan& plan) {
@@ -102,7 +105,8 @@ training::ExchangeResult order(Rank& rank, const Environment& environment, const
   exchange::MasterOptions options{.workers = transport->workers(),
                                   .schedule = rank.plan.schedule,
                                   .policy = rank.plan.policy.get(),
-                                  .batches = rank.plan.batches};
+                                  .batches = rank.plan.batches,
+                                  .ahead = train.prefetch_weights};
   std::unique_ptr<exchange::ShardFollowers> followers;
   std::optional<exchange::shared::ControlOfMasters> of_masters;
   if (rank.shard) {

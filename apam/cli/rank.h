@@ -23,6 +23,7 @@ struct Rank {
   std::optional<Exec> exec;
   std::optional<Tracing> tracing;
   RanksMemory shared;
+  std::optional<engine::ParameterArena> second;       // workers with --prefetch-weights: other weights and contribution
   std::optional<engine::ParameterArena> arena;        // all ranks but followers
   std::optional<engine::ParameterArena> shard;        // sharded masters: layout of the range, without memory
   std::optional<engine::Updater> updater;             // ranks that apply updates

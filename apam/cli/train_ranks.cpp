@@ -82,7 +82,7 @@ void make_plan(Rank& rank, const Environment& environment, const TrainOptions& o
 
 /// The memory of the model. With shared memory contributions are written there. An asynchronous worker then has no memory of
 /// its own: it computes on published versions, and in its first steps, which choose kernels, on what is there before the first.
-void make_arena(Rank& rank, const Environment& environment, bool computes) {
+void make_arena(Rank& rank, const Environment& environment, bool computes, bool prefetches) {
   using Contents = engine::ParameterArena::Contents;
   const auto& [async, sync, backup] = rank.shared;
   const int masters = rank.plan.budget.masters;
@@ -94,6 +94,7 @@ void make_arena(Rank& rank, const Environment& environment, bool computes) {
   Contents contents = !computes || sync || backup ? Contents::state : Contents::state_and_outgoing;
   if (computes && async) contents = Contents::none;
   rank.arena.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
+  if (computes && prefetches) rank.second.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
   if (sync) rank.arena->use_outgoing(sync->group.contribution(environment.rank()));
   if (backup) rank.arena->use_outgoing(backup->group.contribution(environment.rank()));
   if (!computes || !async) return;
@@ -122,7 +123,7 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
   const bool synchronous = options.exchange == "sync";
   const bool first = environment.rank() == 0;
   const bool computes = cli::computes(environment, options);
-  make_arena(rank, environment, computes);
+  make_arena(rank, environment, computes, options.prefetch_weights);
   if (synchronous || !computes) rank.updater.emplace(*rank.exec, rank.shard ? *rank.shard : *rank.arena, plan.optimizer);
   if (computes) {
     const std::int64_t parts = shares_of_a_batch(environment, options);
@@ -241,7 +242,12 @@ int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptio
 int agree_on_transport(Rank& rank, const Environment& environment, const TrainOptions& options) {
   try {
     rank.shared = choose_transport(environment, options, rank.plan);
-    return 0;
+    if (!rank.shared.async || !options.prefetch_weights) return 0;
+    if (environment.rank() == 0) {
+      std::cerr << "apam: --prefetch-weights: is for messages between ranks, got --transport " << options.transport
+                << ", which is shared memory here, where a reply takes no time; use --transport mpi" << std::endl;
+    }
+    return 2;
   } catch (const exchange::shared::NotShared& error) {  // the same on all ranks
     std::string option = "--transport shared";
     if (options.masters > 1) option = fmt::format("--masters {}", options.masters);

@@ -7,18 +7,27 @@
 
 namespace apam::exchange {
 
-Leases::Leases(int workers, std::int64_t total)
-    : total_(total), next_(std::min<std::int64_t>(total, 2 * std::int64_t{workers})) {
+Leases::Leases(int workers, std::int64_t total, int first)
+    : total_(total), first_(first), next_(std::min<std::int64_t>(total, first * std::int64_t{workers})) {
   require<InputError>(workers >= 1, "leases: there must be at least one worker, got {}", workers);
   require<InputError>(total >= 0, "leases: the number of batches must not be negative, got {}", total);
+  require<InputError>(first >= 1 && first <= Reply::kMostLeases, "leases: a worker starts with {}, expected 1 to {}", first,
+                      Reply::kMostLeases);
   workers_.resize(static_cast<std::size_t>(workers));
+}
+
+std::vector<std::int64_t> Leases::first_batches(int worker) const {
+  std::vector<std::int64_t> batches;
+  for (int i = 0; i < first_; ++i) {
+    const std::int64_t batch = worker + std::int64_t{i} * workers();
+    if (batch < total_) batches.push_back(batch);
+  }
+  return batches;
 }
 
 void Leases::deal_first(int worker, Reply& reply) {
   workers_.at(static_cast<std::size_t>(worker)).started = true;
-  for (const std::int64_t batch : {std::int64_t{worker}, std::int64_t{worker} + workers()}) {
-    if (batch < total_) deal(worker, batch, reply);
-  }
+  for (const std::int64_t batch : first_batches(worker)) deal(worker, batch, reply);
 }
 
 void Leases::deal_next(int worker, Reply& reply) {
@@ -79,9 +88,8 @@ void Leases::cancel(int worker) {
 void Leases::abandon(int worker) {
   auto& mine = workers_.at(static_cast<std::size_t>(worker));
   if (!std::exchange(mine.started, true)) {  // those reserved for it
-    for (const std::int64_t batch : {std::int64_t{worker}, std::int64_t{worker} + workers()}) {
-      if (batch < total_) returned_.insert(batch);
-    }
+    const auto reserved = first_batches(worker);
+    returned_.insert(reserved.begin(), reserved.end());
   }
   counts_.abandoned += static_cast<std::int64_t>(mine.leases.size());
   returned_.insert(mine.leases.begin(), mine.leases.end());

@@ -2,7 +2,8 @@
 //
 // Worker w of N starts with the leases w and N + w; each reply to a gradient carries the next batch to deal: the lowest one
 // that was returned, or else the next new one. So a worker holds one lease to compute and one to prefetch, until the batches
-// run out. A lease is returned if its gradient was refused or its worker left.
+// run out. A worker that computes ahead starts with 2 N + w as well: one to push, one to compute and one to prefetch. A lease
+// is returned if its gradient was refused or its worker left.
 //
 //   granted = applied + refused + cancelled + abandoned + outstanding + kept
 #pragma once
@@ -29,13 +30,14 @@ struct LeaseCounts {
 
 class Leases {
  public:
-  /// Throws InputError without workers, or if total is negative.
-  Leases(int workers, std::int64_t total);
+  /// `first`: leases that a worker starts with. Throws InputError without workers, if total is negative, or if a reply has no
+  /// room for the first leases.
+  Leases(int workers, std::int64_t total, int first = 2);
 
   int workers() const { return static_cast<int>(workers_.size()); }
   std::int64_t total() const { return total_; }
 
-  /// Adds the worker's first leases to `reply`: at most two, none if there are more workers than batches.
+  /// Adds the worker's first leases to `reply`: fewer if there are not enough batches.
   void deal_first(int worker, Reply& reply);
 
   /// Adds the next lease to `reply`, if any is left.
@@ -70,8 +72,11 @@ class Leases {
 
   void deal(int worker, std::int64_t batch, Reply& reply);
   std::int64_t pop(int worker);
+  /// The batches that are reserved for the worker's first leases.
+  std::vector<std::int64_t> first_batches(int worker) const;
 
   std::int64_t total_;
+  int first_;
   std::int64_t next_;
   std::vector<WorkerLeases> workers_;
   std::set<std::int64_t> returned_;

@@ -30,7 +30,8 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
       delay_(options.delay),
       policy_(policy_or_none(options.policy)),
       schedule_(options.schedule),
-      leases_(options.workers, batches_of(options)),
+      leases_(options.workers, batches_of(options), options.ahead ? 3 : 2),
+      ahead_(options.ahead),
       watch_(updater, options.schedule.keep_going),
       staleness_(options.workers),
       work_(updater, range_of(options, history.layout()), policy_),
@@ -94,7 +95,7 @@ void MasterState::take(const GradientReady& event) {
     take_changed(message, arrival);
   } else {
     state.updated = before + 1;
-    pass_.push_back({message, policy_.step_factor(arrival), arrival.staleness});
+    pass_.push_back({message, policy_.step_factor(arrival), arrival.staleness, publish_lag_of(message)});
     if (ends_pass(header)) flush();
   }
 }
@@ -106,7 +107,7 @@ void MasterState::take(const Departed& event) {
   if (state.phase == Phase::stopped || state.phase == Phase::departed) return;
   leases_.abandon(worker);
   state.phase = Phase::departed;
-  state.base = {};
+  state.base = state.latest = {};
   --active_;
   --present_;
   std::erase_if(actions_, [&](const Action& action) {
@@ -130,9 +131,9 @@ void MasterState::check(const GradientMessage& message) const {
                                                  "has stopped",    "has left"};
   require<ExchangeError>(state.phase == Phase::working, "master: a gradient of worker {}, which {}", worker,
                          what.at(static_cast<std::size_t>(state.phase)));
-  require<ExchangeError>(header.computed_at == state.given,
-                         "master: worker {} computed on version {} of the weights, it was sent version {}", worker,
-                         header.computed_at, state.given);
+  require<ExchangeError>(header.computed_at == state.computes_on,
+                         "master: worker {} computed on version {} of the weights, it was sent version {}{}", worker,
+                         header.computed_at, state.computes_on, state.computes_on < state.given ? " for it" : "");
   leases_.check_oldest(worker, header.batch);
   if (header.cancelled != 0) {
     require<ExchangeError>(state.asked, "master: worker {} has given up batch {}, but was not asked to", worker, header.batch);
@@ -159,6 +160,10 @@ Arrival MasterState::describe(const GradientMessage& message) const {
           .workers = present_};
 }
 
+std::int64_t MasterState::publish_lag_of(const GradientMessage& message) const {
+  return states_[static_cast<std::size_t>(message.worker)].given - message.header.computed_at;
+}
+
 /// The gradient is not applied. Its worker gets the newest version, so the pass ends.
 void MasterState::refuse(const GradientMessage& message, std::int64_t tau) {
   flush();
@@ -176,7 +181,7 @@ void MasterState::refuse(const GradientMessage& message, std::int64_t tau) {
 /// There is memory for one changed gradient, so it is a pass of its own.
 void MasterState::take_changed(const GradientMessage& message, const Arrival& arrival) {
   using Kind = GradientChange::Kind;
-  Taken taken{message, policy_.step_factor(arrival), arrival.staleness};
+  Taken taken{message, policy_.step_factor(arrival), arrival.staleness, publish_lag_of(message)};
   VersionRef base = std::exchange(state_of(message.worker).base, {});
   const double factor = policy_.gradient_factor(arrival);
   if (factor != 1) {
@@ -209,7 +214,7 @@ void MasterState::take_for_mean(const GradientMessage& message) {
     if (header.signal != 0) end(Ending::Why::interrupted, header.signal);
     return running() ? answer(message.worker) : stop(message.worker);
   }
-  pass_.push_back({{message.worker, mean_, {}}, 1, 0, {.kind = GradientChange::Kind::mean}});
+  pass_.push_back({{message.worker, mean_, {}}, 1, 0, 0, {.kind = GradientChange::Kind::mean}});
   flush();
 }
 
@@ -269,10 +274,11 @@ void MasterState::flush() {
     const Taken& taken = pass_[i];
     const GradientMessage& message = taken.message;
     const std::int64_t update = before + static_cast<std::int64_t>(i) + 1;
-    staleness_.record(message.worker, taken.tau);
+    staleness_.record(message.worker, taken.tau, taken.publish_lag);
     actions_.emplace_back(Applied{{.update = update,
                                    .worker = message.worker,
                                    .staleness = taken.tau,
+                                   .publish_lag = taken.publish_lag,
                                    .header = message.header,
                                    .at = at_,
                                    .rate = taken.step * updater_.rate(update),
@@ -290,14 +296,20 @@ void MasterState::answer(int worker) {
   WorkerState& state = state_of(worker);
   state.phase = Phase::waiting;
   if (must_wait(worker)) return;
+  // A worker with another lease computes it already, on the weights that it has.
+  const bool computes = ahead_ && leases_.outstanding(worker) > 0;
   Reply reply;
   std::exchange(state.started, true) ? leases_.deal_next(worker, reply) : leases_.deal_first(worker, reply);
   if (leases_.outstanding(worker) == 0) return;
   state.phase = Phase::working;
   state.asked = false;
   const VersionRef version = delay_ == nullptr ? history_.current() : history_.at(delay_->version_for(this->version() + 1));
+  state.computes_on = computes ? state.given : version.version();
   reply.version = state.given = version.version();
-  if (policy_.compensation() != 0 && !history_.in_place()) state.base = version;
+  if (policy_.compensation() != 0 && !history_.in_place()) {
+    state.base = computes ? state.latest : version;
+    if (ahead_) state.latest = version;
+  }
   actions_.emplace_back(Send{worker, reply, version});
 }
 
@@ -317,9 +329,9 @@ void MasterState::cancel_stale() {
   if (!least || !running()) return;
   for (int worker = 0; worker < workers(); ++worker) {
     WorkerState& state = state_of(worker);
-    if (state.phase != Phase::working || state.asked || version() - state.given < *least) continue;
+    if (state.phase != Phase::working || state.asked || version() - state.computes_on < *least) continue;
     state.asked = true;
-    actions_.emplace_back(Cancel{worker, state.given});
+    actions_.emplace_back(Cancel{worker, state.computes_on});
   }
 }
 
@@ -327,7 +339,7 @@ void MasterState::stop(int worker) {
   leases_.abandon(worker);
   WorkerState& state = state_of(worker);
   state.phase = Phase::stopped;
-  state.base = {};
+  state.base = state.latest = {};
   --active_;
   actions_.emplace_back(Send{worker, {.verdict = Verdict::stop, .version = version()}, {}});
 }

@@ -101,6 +101,8 @@ struct MasterOptions {
   std::optional<std::int64_t> batches{};    ///< mini-batches; nothing: total_updates times the policy's gradients per update
   std::optional<ShardRange> range{};        ///< that `updater` updates; nothing: the whole state
   ShardFollowers* followers = nullptr;      ///< update the rest of the state; null: nothing is left
+  bool ahead = false;                       ///< workers compute ahead (worker.h). With a policy that compensates the history
+                                            ///< needs two versions per worker
 };
 
 class MasterState {
@@ -144,14 +146,15 @@ class MasterState {
     bool started = false;                   // it was sent weights
     bool asked = false;                     // to cancel its computation
     std::int64_t given = 0;                 // version of the weights last sent to it
+    std::int64_t computes_on = 0;           // version that its next gradient is computed on: that one, or ahead of it
     std::int64_t taken = 0;                 // its gradients that were applied or kept
     std::optional<std::int64_t> updated{};  // the number of its latest update
-    VersionRef base;                        // that version, for a policy that compensates
+    VersionRef base, latest;                // versions computes_on and, ahead, given: for a policy that compensates
   };
   struct Taken {
     GradientMessage message;
     double step = 1;  // factor of the learning rate
-    std::int64_t tau = 0;
+    std::int64_t tau = 0, publish_lag = 0;
     GradientChange change{};
     VersionRef base{};  // of a compensated gradient
   };
@@ -164,6 +167,7 @@ class MasterState {
 
   WorkerState& state_of(int worker) { return states_[static_cast<std::size_t>(worker)]; }
   void check(const GradientMessage& message) const;
+  std::int64_t publish_lag_of(const GradientMessage& message) const;
   Arrival describe(const GradientMessage& message) const;
   void flush();
   std::optional<engine::NonFinite> update();
@@ -185,6 +189,7 @@ class MasterState {
   const StalenessPolicy& policy_;
   Schedule schedule_;
   Leases leases_;
+  bool ahead_;
   DivergenceWatch watch_;
   Ending ending_;
   Staleness staleness_;

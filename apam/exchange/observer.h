@@ -10,12 +10,13 @@ namespace apam::exchange {
 
 /// One applied update.
 struct UpdateRecord {
-  std::int64_t update = 0;     ///< 1 .. total updates: the version of the weights after it
-  int worker = 0;              ///< whose gradient it was; 0 in local and sync training
-  std::int64_t staleness = 0;  ///< updates applied since the weights that the gradient was computed on; 0 in local and sync
-  GradientHeader header;       ///< in sync training, summed over the ranks
-  double at = 0;               ///< seconds since training began
-  double rate = 0;             ///< learning rate
+  std::int64_t update = 0;       ///< 1 .. total updates: the version of the weights after it
+  int worker = 0;                ///< whose gradient it was; 0 in local and sync training
+  std::int64_t staleness = 0;    ///< updates applied since the weights that the gradient was computed on; 0 in local and sync
+  std::int64_t publish_lag = 0;  ///< the part of it that computing ahead adds (staleness.h)
+  GradientHeader header;         ///< in sync training, summed over the ranks
+  double at = 0;                 ///< seconds since training began
+  double rate = 0;               ///< learning rate
   int place = 1;             ///< in its pass over memory: 1 for the first update of a pass. Only the last one of a pass makes a
                              ///< version of the weights
   std::vector<int> ranks{};  ///< with backup ranks: those whose gradients it is the mean of, ascending; else empty

@@ -1,16 +1,24 @@
 #include "apam/exchange/staleness.h"
 
+#include <algorithm>
+
 namespace apam::exchange {
 
-void Staleness::record(int worker, std::int64_t tau) {
+void Staleness::record(int worker, std::int64_t tau, std::int64_t publish_lag) {
   const auto bin = static_cast<std::size_t>(tau);
   if (bin >= histogram_.size()) histogram_.resize(bin + 1);
   ++histogram_[bin];
   ++by_worker_.at(static_cast<std::size_t>(worker));
   ++updates_;
   sum_ += tau;
+  lag_sum_ += publish_lag;
+  most_lag_ = std::max(most_lag_, publish_lag);
 }
 
 double Staleness::mean() const { return updates_ == 0 ? 0.0 : static_cast<double>(sum_) / static_cast<double>(updates_); }
+
+double Staleness::mean_publish_lag() const {
+  return updates_ == 0 ? 0.0 : static_cast<double>(lag_sum_) / static_cast<double>(updates_);
+}
 
 }  // namespace apam::exchange

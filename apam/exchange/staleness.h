@@ -1,6 +1,10 @@
 // The staleness tau of every update: the number of updates between the weights that its gradient was computed on and itself
 // (APAM, section 2). With N workers and one gradient in flight per worker, tau + 1 summed over a worker's updates telescopes
 // to the number of its last update, so the mean over a long run is N - 1 at any speeds of the workers.
+//
+// The publish lag is the part of tau that computing ahead adds: the version last sent to the worker before its gradient
+// arrived, minus the one that the gradient was computed on. N on average if workers compute ahead, so that tau is 2 N - 1; 0
+// otherwise.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +16,7 @@ class Staleness {
  public:
   explicit Staleness(int workers) : by_worker_(static_cast<std::size_t>(workers)) {}
 
-  void record(int worker, std::int64_t tau);
+  void record(int worker, std::int64_t tau, std::int64_t publish_lag = 0);
 
   std::int64_t updates() const { return updates_; }
   double mean() const;  ///< 0 before the first update
@@ -20,9 +24,12 @@ class Staleness {
   const std::vector<std::int64_t>& histogram() const { return histogram_; }  ///< [tau] number of updates, up to max()
   const std::vector<std::int64_t>& by_worker() const { return by_worker_; }  ///< [worker] number of updates
 
+  double mean_publish_lag() const;  ///< 0 before the first update
+  std::int64_t max_publish_lag() const { return most_lag_; }
+
  private:
   std::int64_t updates_ = 0;
-  std::int64_t sum_ = 0;
+  std::int64_t sum_ = 0, lag_sum_ = 0, most_lag_ = 0;
   std::vector<std::int64_t> histogram_;
   std::vector<std::int64_t> by_worker_;
 };

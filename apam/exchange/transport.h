@@ -10,6 +10,9 @@
 // holds a reference to the version that it sent to a worker at most until that worker's next gradient arrives, and so at most
 // one per worker.
 //
+// A worker may compute ahead (worker.h): its next gradient, on the weights that it has, while the reply to the one before
+// travels. It still pushes that gradient after the reply. So a worker's gradients and replies always alternate.
+//
 // A transport that copies may send a contribution in parts, while the worker computes the rest of it. It is still taken whole
 // or not at all: the header comes last.
 #pragma once
@@ -53,11 +56,12 @@ enum class Verdict : std::uint8_t {
 
 /// The master's reply, ahead of the weights. Plain data, sent as bytes.
 struct Reply {
-  static constexpr int kMostLeases = 2;
+  static constexpr int kMostLeases = 3;
 
   Verdict verdict = Verdict::proceed;
   std::int32_t lease_count = 0;
-  std::array<std::int64_t, kMostLeases> leases{};  ///< newly dealt: two with the first weights, then one per gradient
+  std::array<std::int64_t, kMostLeases> leases{};  ///< newly dealt: two with the first weights, or three to compute ahead, then
+                                                   ///< one per gradient
   std::int64_t version = 0;                        ///< updates applied to the weights that follow
 };
 
@@ -68,7 +72,8 @@ void check(const Reply& reply);
 /// What a worker receives.
 struct Delivery {
   Reply reply;
-  ConstSpan<float> weights{};  ///< of version reply.version; empty for a stop. Valid until the pull() after the next push()
+  ConstSpan<float> weights{};  ///< of version reply.version; empty for a stop. Valid until the next push(), and if the
+                               ///< transport keeps_weights() until the one after that
 };
 
 /// A worker that will send nothing more, although it was not stopped.
@@ -111,11 +116,15 @@ class WorkerTransport {
  public:
   virtual ~WorkerTransport() = default;
 
+  /// Whether weights stay while newer ones arrive, so that a worker can compute ahead.
+  virtual bool keeps_weights() const { return false; }
+
   /// Whether offer() has an effect. If so, a worker calls it during each computation.
   virtual bool sends_early() const { return false; }
 
-  /// Between pull() and push(): the gradients of `values`, which push() will be given, are complete from float `from` on.
-  /// `from` never grows. The transport may begin to read and to send them. Never waits.
+  /// Before push(): the gradients of `values`, which the next push() will be given, are complete from float `from` on. `from`
+  /// never grows. The transport may begin to read and to send them. Of a gradient that is computed ahead, it does so once the
+  /// reply to the gradient before has come; after a stop never. Never waits.
   virtual void offer(ConstSpan<float> /*values*/, std::size_t /*from*/) {}
 
   /// Sends a gradient, or a header that is marked as cancelled and no values: what has been offered is then discarded. May read

@@ -38,8 +38,10 @@ struct HistoryLayout {
   /// Of all slots. Throws DeviceError if the number does not fit into std::size_t.
   std::size_t bytes() const;
 
-  /// Slots for a window of 1: one version per worker, one per reader of snapshots, the newest, and the one being written.
-  static constexpr std::int64_t slots_for(int workers, int readers) { return std::int64_t{workers} + readers + 2; }
+  /// Slots for a window of 1: `each` versions per worker, one per reader of snapshots, the newest, and the one being written.
+  static constexpr std::int64_t slots_for(int workers, int readers, int each = 1) {
+    return std::int64_t{workers} * each + readers + 2;
+  }
 };
 
 namespace detail {

@@ -44,7 +44,7 @@ bool Worker::accept(const Delivery& delivery) {
     source_.prepare({leases_.back()});
   }
   if (reply.verdict == Verdict::stop) return false;
-  require<ExchangeError>(!leases_.empty(), "worker: weights of version {} came without a lease", reply.version);
+  require<ExchangeError>(!leases_.empty() || ahead_, "worker: weights of version {} came without a lease", reply.version);
   const engine::ParameterArena& arena = source_.arena();
   if (arena.device().kind == DeviceKind::cpu) {
     arena.read_weights_from(delivery.weights);
@@ -55,26 +55,47 @@ bool Worker::accept(const Delivery& delivery) {
   return true;
 }
 
-GradientHeader Worker::compute() {
+Worker::Gradient Worker::compute() {
   require<ExchangeError>(!leases_.empty(), "worker: no lease to compute at version {}", version_);
+  const engine::ParameterArena& arena = source_.arena();
+  if (!other_.empty()) {
+    const Span<float> latest = arena.outgoing();
+    arena.write_outgoing_to(other_);
+    other_ = latest;
+  }
   GradientHeader header = source_.compute({leases_.front()});
   header.batch = leases_.front();
   header.computed_at = version_;
   leases_.pop_front();
-  return header;
+  return {header, arena.outgoing()};
+}
+
+Worker::Gradient Worker::next() {
+  if (!ahead_) return compute();
+  const Gradient gradient = *ahead_;
+  ahead_.reset();
+  return gradient;
+}
+
+void Worker::compute_ahead() {
+  if (!other_.empty() && !leases_.empty()) ahead_ = compute();
 }
 
 std::int64_t Worker::run(WorkerTransport& transport, Control& control) {
+  require<ExchangeError>(other_.empty() || transport.keeps_weights(),
+                         "worker: computing ahead needs weights that stay while newer ones arrive, the transport has one copy");
   EarlyOffers offers(source_, transport);
   std::int64_t gradients = 0;
   while (accept(transport.pull())) {
     offers.next_gradient();
-    GradientHeader header = compute();
-    const bool cancelled = transport.cancelled(version_);
-    if (cancelled) header = {.computed_at = version_, .batch = header.batch, .cancelled = 1};
+    auto [header, values] = next();
+    const bool cancelled = transport.cancelled(header.computed_at);
+    if (cancelled) header = {.computed_at = header.computed_at, .batch = header.batch, .cancelled = 1};
     header.signal = control.stop_signal();
-    transport.push(header, cancelled ? ConstSpan<float>() : source_.arena().outgoing());
+    transport.push(header, cancelled ? ConstSpan<float>() : values);
     if (!cancelled) ++gradients;
+    offers.next_gradient();
+    compute_ahead();
   }
   return gradients;
 }

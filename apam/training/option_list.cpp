@@ -247,6 +247,12 @@ List describe(TrainOptions& options) {
                                  "stay float32",
                          .choices = {"float32", "bf16"}}));
   list.push_back(
+      agreed({.name = "--prefetch-weights",
+              .field = &options.prefetch_weights,
+              .group = "Exchange",
+              .help = "async, by messages: a worker does not wait for newer weights: it computes its next gradient on those it "
+                      "has, which makes gradients one exchange older; not through shared memory"}));
+  list.push_back(
       agreed({.name = "--masters",
               .field = &options.masters,
               .group = "Exchange",

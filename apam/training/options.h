@@ -38,6 +38,7 @@ struct TrainOptions {
   std::int64_t max_delay = 1;
   std::string transport = "auto";
   std::string wire = "float32";
+  bool prefetch_weights = false;
   int masters = 1;
   std::int64_t sync_backup = 0;
   int master_threads = 0;  // 0: chosen by thread_budget.h

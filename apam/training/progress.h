@@ -17,7 +17,7 @@ struct Status {
   std::optional<double> test_accuracy{}, test_top5{};
   double staleness_mean = 0;  ///< recent, in updates
   std::int64_t staleness_max = 0;
-  bool stale = false;  ///< several workers, or artificial delay: show staleness
+  bool stale = false;  ///< several workers, artificial delay, or stale gradients: show staleness
 };
 
 /// "epoch 1.24/2  update 31/50  47.3 images/s  loss 1.842  test 41.2 %  top-5 90.3 %  staleness 1.0 (max 2)  ETA 1m12s"

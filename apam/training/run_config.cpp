@@ -65,6 +65,10 @@ std::string describe_transport(const TrainOptions& options, const RunPlan& plan)
     text += fmt::format(", {:.1f} MiB ({}{} contributions{})", in_mib(plan.shared_bytes), versions,
                         async ? plan.budget.workers : plan.budget.ranks, sums);
   }
+  if (options.prefetch_weights) {
+    text += fmt::format(", weights are prefetched ({:.1f} MiB per worker: second weights and a second contribution)",
+                        in_mib(plan.prefetch_bytes()));
+  }
   if (!plan.no_shared_memory.empty()) text += fmt::format("; no shared memory: {}", plan.no_shared_memory);
   return text;
 }
@@ -147,8 +151,10 @@ std::string describe_start(const TrainOptions& options, const RunPlan& plan) {
   }
   if (plan.policy) text += fmt::format("\nstaleness policy: {}", describe_policy(options));
   if (options.exchange == "async") {
-    text += fmt::format("\nweight history: {} versions, {:.1f} MiB (a version per worker, {} for evaluations, 2 for updates)",
-                        plan.history.slots, in_mib(plan.history_bytes()), BackgroundEvaluator::kMostVersions);
+    text += fmt::format("\nweight history: {} versions, {:.1f} MiB ({} per worker, {} for evaluations, 2 for updates)",
+                        plan.history.slots, in_mib(plan.history_bytes()),
+                        plan.versions_per_worker == 1 ? "a version" : fmt::format("{}", plan.versions_per_worker),
+                        BackgroundEvaluator::kMostVersions);
   }
   return text;
 }

@@ -46,13 +46,16 @@ engine::RateSchedule rate_schedule(const TrainOptions& options, std::int64_t per
 
 /// The versions of the state that are in memory: those of --max-delay, those of asynchronous training, or one that is updated
 /// in place.
-exchange::HistoryLayout history_layout(const TrainOptions& options, int workers, const engine::ParameterLayout& model) {
+exchange::HistoryLayout history_layout(const TrainOptions& options, const RunPlan& plan) {
+  const engine::ParameterLayout& model = plan.net->layout();
   const std::size_t weights = model.weights_size(), statistics = model.statistics_size();
   require<UsageError>(options.max_delay == 1 || options.exchange == "local", "--max-delay {}: is for --exchange local, got {}",
                       options.max_delay, options.exchange);
   if (options.max_delay > 1) return exchange::ArtificialDelay::history(weights, statistics, options.max_delay);
   if (options.exchange != "async") return exchange::in_place(model);
-  return {weights, statistics, 1, exchange::HistoryLayout::slots_for(workers, BackgroundEvaluator::kMostVersions)};
+  return {
+      weights, statistics, 1,
+      exchange::HistoryLayout::slots_for(plan.budget.workers, BackgroundEvaluator::kMostVersions, plan.versions_per_worker)};
 }
 
 void require_memory(const TrainOptions& options, Device device, const exchange::HistoryLayout& history) {
@@ -124,6 +127,10 @@ void check_exchange(const TrainOptions& options) {
   require<UsageError>(options.wire == "float32" || (async && options.transport == "mpi"),
                       "--wire {}: is for --exchange async with --transport mpi, got {} with {}", options.wire, options.exchange,
                       options.transport);
+  require<UsageError>(!options.prefetch_weights || async, "--prefetch-weights: is for --exchange async, got {}",
+                      options.exchange);
+  require<UsageError>(!options.prefetch_weights || options.transport != "shared",
+                      "--prefetch-weights: is for messages between ranks, got --transport shared, where a reply takes no time");
   const bool backup = options.sync_backup > 0;
   require<UsageError>(!backup || options.exchange == "sync", "--sync-backup {}: is for --exchange sync, got {}",
                       options.sync_backup, options.exchange);
@@ -135,6 +142,9 @@ void check_exchange(const TrainOptions& options) {
                       options.exchange);
   require<UsageError>(options.masters == 1 || options.transport != "mpi",
                       "--masters {}: several masters need --transport shared or auto, got mpi", options.masters);
+  require<UsageError>(options.masters == 1 || !options.prefetch_weights,
+                      "--prefetch-weights: is for one master, got --masters {}, which share memory with their workers",
+                      options.masters);
 }
 
 /// --bn recalibrate: the first images in the order of the first epoch, without augmentation, in batches as large as its.
@@ -192,7 +202,9 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan_schedule(plan, options, plan.train->per_epoch());
   plan.optimizer.schedule = rate_schedule(options, plan.epochs.updates, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
-  plan.history = history_layout(options, budget.workers, plan.net->layout());
+  // To compensate, the version of a gradient is kept; computed ahead, it is not the one that its worker was sent last.
+  plan.versions_per_worker = options.prefetch_weights && plan.policy && plan.policy->compensation() != 0 ? 2 : 1;
+  plan.history = history_layout(options, plan);
   if (options.exchange == "async") {
     const std::size_t weights = plan.history.weights, statistics = plan.history.statistics;
     plan.shards = checking_usage([&] { return exchange::split_state(weights, statistics, options.masters); });

@@ -33,6 +33,7 @@ struct RunPlan {
   exchange::Schedule schedule;
   exchange::HistoryLayout history;                          ///< versions of the state that the process with the master holds
   std::vector<exchange::ShardRange> shards;                 ///< of the state, by master; empty: no master
+  int versions_per_worker = 1;                              ///< of the history, in asynchronous training
   bool delayed = false;                                     ///< artificial delay
   std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
   std::int64_t batches = 0;                                 ///< mini-batches of the run
@@ -48,6 +49,9 @@ struct RunPlan {
 
   /// Memory of the versions; 0: none, the state is updated in place.
   std::size_t history_bytes() const { return history.slots == 1 ? 0 : history.bytes(); }
+
+  /// Memory that --prefetch-weights adds to each worker: a second version of the weights, and a second contribution.
+  std::size_t prefetch_bytes() const { return 2 * history.state() * sizeof(float); }
 };
 
 /// Throws UsageError for options that contradict each other or the data, InputError for bad files, DeviceError for versions

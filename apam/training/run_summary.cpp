@@ -57,6 +57,8 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["images_per_second"] = summary.images_per_second;
   const exchange::Staleness& staleness = summary.staleness;
   json["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
+  json["publish_lag"] = {{"mean", staleness.mean_publish_lag()}, {"max", staleness.max_publish_lag()}};
+  json["prefetch_weights"] = options.prefetch_weights;
   json["leases"] = nullptr;
   if (const auto& leases = summary.exchange.leases) {
     json["leases"] = {{"granted", leases->granted},
@@ -124,8 +126,11 @@ std::string describe(const RunSummary& summary, const RunPlan& plan, const std::
   text += fmt::format("{} updates in {}  {:.1f} images/s  train loss {:.4f}", summary.updates,
                       describe_duration(summary.seconds), summary.images_per_second, summary.train_loss);
   const exchange::Staleness& staleness = summary.staleness;
-  const bool stale = plan.budget.workers > 1 || plan.delayed;
+  const bool stale = plan.budget.workers > 1 || plan.delayed || staleness.max() > 0;
   if (stale) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
+  if (staleness.max_publish_lag() > 0) {
+    text += fmt::format("  publish lag {:.2f} (max {})", staleness.mean_publish_lag(), staleness.max_publish_lag());
+  }
   const auto& leases = summary.exchange.leases;
   if (leases && plan.gradients_per_update > 0) {
     text += fmt::format("  {} gradients dropped", leases->refused + leases->abandoned);

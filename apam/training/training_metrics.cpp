@@ -19,7 +19,7 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   const double at = training_seconds(record.at);
   update_ = record.update;
   last_update_at_ = at;
-  staleness_.record(record.worker, record.staleness);
+  staleness_.record(record.worker, record.staleness, record.publish_lag);
   last_epoch_[static_cast<std::size_t>(record.update) % last_epoch_.size()] = record.header;
   if (options_.workers > 1) {
     arrivals_.push_back(record.worker);
@@ -120,7 +120,7 @@ void TrainingMetrics::show(std::int64_t update, double at) {
                 .loss = recent_.loss(),
                 .staleness_mean = recent_.staleness(),
                 .staleness_max = recent_.staleness_max,
-                .stale = options_.workers > 1 || options_.delayed};
+                .stale = options_.workers > 1 || options_.delayed || staleness_.max() > 0};
   if (last_evaluation_) {
     status.test_accuracy = last_evaluation_->scores.accuracy;
     status.test_top5 = last_evaluation_->scores.top5;

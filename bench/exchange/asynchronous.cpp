@@ -87,10 +87,11 @@ class PassCounter final : public exchange::Observer {
   ExchangeResult& result_;
 };
 
-/// What is different with several masters.
-struct Sharding {
+/// What is different with several masters, or workers that prefetch weights.
+struct Variant {
   std::optional<exchange::ShardRange> range{};  ///< of the sequencer
   exchange::ShardFollowers* followers = nullptr;
+  bool prefetches = false;
 };
 
 engine::ParameterArena arena_of(const ExchangeSettings& settings, const exchange::ShardRange& range) {
@@ -99,12 +100,12 @@ engine::ParameterArena arena_of(const ExchangeSettings& settings, const exchange
 
 /// The master's part. `versions`: memory for the weight history; empty: its own.
 ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::HistoryLayout& layout, Span<float> versions,
-                          const ExchangeSettings& settings, const Sharding& sharding = {}) {
+                          const ExchangeSettings& settings, const Variant& variant = {}) {
   Exec exec({.threads = settings.master_threads});
   const engine::ParameterArena arena({}, flat_layout(settings.parameters), engine::ParameterArena::Contents::state);
   arena.initialize(1);
   std::optional<engine::ParameterArena> part;
-  if (sharding.range) part.emplace(arena_of(settings, *sharding.range));
+  if (variant.range) part.emplace(arena_of(settings, *variant.range));
   engine::Updater updater(exec, part ? *part : arena, {});
   updater.choose_kernels(std::min(transport.workers(), kMostTogether));
   std::optional<exchange::WeightHistory> history;
@@ -115,8 +116,9 @@ ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::
   exchange::MasterState master(updater, *history,
                                {.workers = transport.workers(),
                                 .schedule = {.total_updates = settings.updates},
-                                .range = sharding.range,
-                                .followers = sharding.followers});
+                                .range = variant.range,
+                                .followers = variant.followers,
+                                .ahead = variant.prefetches});
   exchange::TraceTrack track("master", 0);  // only its sums are needed
   OverlapMeter meter(transport, result.copied_during_updates);
   exchange::TracedMaster traced(meter, passes, track);
@@ -148,21 +150,21 @@ void run_shard(const exchange::shared::Segment& segment, int master, const Excha
   run_follower(segment, master, follower, control);
 }
 
+/// `second`: of a worker that prefetches weights.
 void run_worker(exchange::WorkerTransport& transport, const engine::ParameterArena& arena, int worker,
-                const ExchangeSettings& settings) {
+                const ExchangeSettings& settings, Span<float> second = {}) {
   fill_gradient(worker, arena.gradients());
+  if (!second.empty()) fill_gradient(worker, second);
   SleepingSource source(arena, settings);
   exchange::NullControl control;
-  exchange::Worker(source).run(transport, control);
+  exchange::Worker(source, second).run(transport, control);
 }
 
 exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayout& model) {
   return {model.weights_size(), model.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)};
 }
 
-}  // namespace
-
-ExchangeResult run_pipelined(const Environment& environment, const ExchangeSettings& settings) {
+ExchangeResult run_messages(const Environment& environment, const ExchangeSettings& settings, bool prefetches) {
   const engine::ParameterLayout model = flat_layout(settings.parameters);
   using exchange::mpi::Wire;
   const exchange::mpi::MessageSizes sizes{.contribution = model.weights_size() + model.statistics_size(),
@@ -170,12 +172,25 @@ ExchangeResult run_pipelined(const Environment& environment, const ExchangeSetti
                                           .wire = settings.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
   if (environment.rank() == 0) {
     const auto transport = exchange::mpi::make_master_transport(environment, sizes);
-    return run_master(*transport, history_layout(environment.ranks() - 1, model), {}, settings);
+    return run_master(*transport, history_layout(environment.ranks() - 1, model), {}, settings, {.prefetches = prefetches});
   }
   const engine::ParameterArena arena({}, model);
-  const auto transport = exchange::mpi::make_worker_transport(environment, sizes, arena.weights());
-  run_worker(*transport, arena, environment.rank() - 1, settings);
+  std::optional<engine::ParameterArena> second;
+  if (prefetches) second.emplace(Device{}, model);
+  const auto transport = exchange::mpi::make_worker_transport(
+      environment, sizes, arena.weights(), exchange::mpi::Sends::standard, second ? second->weights() : Span<float>());
+  run_worker(*transport, arena, environment.rank() - 1, settings, second ? second->outgoing() : Span<float>());
   return {};
+}
+
+}  // namespace
+
+ExchangeResult run_pipelined(const Environment& environment, const ExchangeSettings& settings) {
+  return run_messages(environment, settings, false);
+}
+
+ExchangeResult run_prefetched(const Environment& environment, const ExchangeSettings& settings) {
+  return run_messages(environment, settings, true);
 }
 
 ExchangeResult run_shared(const Environment& environment, const ExchangeSettings& settings) {

@@ -70,8 +70,10 @@ inline double seconds_between(std::chrono::steady_clock::time_point from, std::c
 /// the result is rank 0's.
 ExchangeResult run_serial(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
 
-/// The exchange of training by pipelined messages, or through shared memory. Collective; the result is rank 0's.
+/// The exchange of training by pipelined messages, of workers that wait or prefetch weights, or through shared memory.
+/// Collective; the result is rank 0's.
 ExchangeResult run_pipelined(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
+ExchangeResult run_prefetched(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
 ExchangeResult run_shared(const exchange::mpi::Environment& environment, const ExchangeSettings& settings);
 
 }  // namespace apam::bench

@@ -160,6 +160,18 @@ TEST(ParameterArena, writes_the_contribution_where_it_is_told) {
   EXPECT_EQ(values_of(slot), std::vector<float>(slot.size())) << "the padding must be zero";
 }
 
+TEST(ParameterArena, writes_the_next_contribution_elsewhere_and_keeps_its_own) {
+  const ParameterArena arena(Device{}, three_parameters());
+  const Span<float> own = arena.outgoing();
+  const Buffer memory({}, arena.state().size_bytes());
+  arena.write_outgoing_to(memory.as<float>());
+  arena.gradient({1}).data.host()[0] = 5.0F;
+  EXPECT_EQ(memory.as<float>().host()[arena.layout().parameters()[1].offset], 5.0F);
+  EXPECT_EQ(values_of(own), std::vector<float>(own.size()));
+  arena.write_outgoing_to(own);
+  EXPECT_EQ(arena.outgoing().data(), own.data());
+}
+
 TEST(ParameterArena, layers_read_weights_where_they_are_told) {
   const ParameterArena arena(Device{}, three_parameters());
   arena.initialize(3);
@@ -187,6 +199,8 @@ TEST(ParameterArena, refuses_memory_that_layers_cannot_use) {
   EXPECT_TRUE(throws<DeviceError>({"cuda", "cpu"}, [&] { arena.read_weights_from(gpu); }));
   ParameterArena on_gpu(gpu.device(), three_parameters(), ParameterArena::Contents::none);
   EXPECT_TRUE(throws<DeviceError>({"recorded graphs", "copy"}, [&] { on_gpu.read_weights_from(gpu); }));
+  EXPECT_TRUE(throws<DeviceError>({"one contribution", "recorded graphs"}, [&] { on_gpu.write_outgoing_to(gpu); }));
+  EXPECT_TRUE(throws<ShapeError>({"a contribution", floats}, [&] { arena.write_outgoing_to(all); }));
 }
 
 TEST(ParameterArena, initialize_resets_the_running_statistics) {

@@ -15,13 +15,18 @@ namespace apam::exchange::test {
 
 inline const QuadraticOptions kLawModel{.sizes = {5}, .channels = 1, .rows = 1, .spread = 1.0F};
 
-/// The gradient of a worker on the weights that it was sent, in memory of its own.
+/// The gradient of a worker on the weights that it was sent, in memory of its own; and the one that it computes ahead.
 struct SmallWorker {
   enum class Phase : std::uint8_t { waits, computed, gone };
+  struct Gradient {
+    GradientHeader header;
+    std::vector<float> values;
+  };
   Phase phase = Phase::waits;
   std::vector<std::int64_t> leases;
-  GradientHeader header;
-  std::vector<float> values;
+  Gradient pushed;
+  std::optional<Gradient> ahead;
+  std::int64_t given = 0;  // version sent last
   std::set<std::int64_t> cancelled;
 };
 
@@ -32,6 +37,7 @@ struct LawOptions {
   std::int64_t snapshot_every = 0;
   int masters = 1;
   QuadraticOptions model = kLawModel;
+  Between between = Between::wait;
 };
 
 /// Drives a master and checks every law. Deliberately knows nothing of MasterState's insides.
@@ -43,10 +49,11 @@ class LawfulRun {
         model_(exec, options.model, amsgrad(0.05), {options.workers, options.masters, policy_.get()}),
         single_(exec, options.model, amsgrad(0.05), {.workers = 1}),
         source_(source),
-        master_(
-            model_.updater(), model_.history,
-            model_.of_sequencer(
-                {.workers = options.workers, .schedule = {options.updates, options.snapshot_every}, .policy = policy_.get()})),
+        master_(model_.updater(), model_.history,
+                model_.of_sequencer({.workers = options.workers,
+                                     .schedule = {options.updates, options.snapshot_every},
+                                     .policy = policy_.get(),
+                                     .ahead = options.between == Between::compute_ahead})),
         workers_(static_cast<std::size_t>(options.workers)) {
     if (at_once) model_.at_once = std::move(at_once);
     expected_[0] = state();
@@ -69,12 +76,13 @@ class LawfulRun {
     for (const int worker : together) {
       SmallWorker& small = of(worker);
       small.phase = SmallWorker::Phase::waits;
-      if (small.cancelled.contains(small.header.computed_at) && small.header.batch % 2 == 0) {  // half of them are in time
-        const GradientHeader given_up{.computed_at = small.header.computed_at, .batch = small.header.batch, .cancelled = 1};
+      const auto& [header, values] = small.pushed;
+      if (small.cancelled.contains(header.computed_at) && header.batch % 2 == 0) {  // half of them are in time
+        const GradientHeader given_up{.computed_at = header.computed_at, .batch = header.batch, .cancelled = 1};
         events.emplace_back(GradientReady{{worker, given_up, {}}});
         ++given_up_;
       } else {
-        arrived_.push_back({worker, small.header, std::span<const float>(small.values)});
+        arrived_.push_back({worker, header, std::span<const float>(values)});
         model_.set_contribution(worker, arrived_.back().values);
         events.emplace_back(GradientReady{arrived_.back()});
       }
@@ -142,6 +150,7 @@ class LawfulRun {
       const UpdateRecord& record = applied->record;
       EXPECT_EQ(record.update, ++update);
       EXPECT_EQ(record.staleness, update - 1 - record.header.computed_at);
+      EXPECT_EQ(record.publish_lag, of(record.worker).given - record.header.computed_at);
       if (options_.policy.name == "bound") {
         EXPECT_LE(record.staleness, *options_.policy.bound);
       }
@@ -175,15 +184,20 @@ class LawfulRun {
     ASSERT_EQ(send.reply.version, send.version.version());
     EXPECT_EQ(expected_.at(send.reply.version), values(send.version.state())) << "a version that exists, unchanged";
     for (int i = 0; i < send.reply.lease_count; ++i) small.leases.push_back(send.reply.leases.at(static_cast<std::size_t>(i)));
-    ASSERT_FALSE(small.leases.empty());
+    ASSERT_TRUE(!small.leases.empty() || small.ahead);
+    source_.arena().read_weights_from(send.version.weights());
+    small.given = send.reply.version;
+    small.pushed = small.ahead ? *std::exchange(small.ahead, {}) : compute(small);
+    if (options_.between == Between::compute_ahead && !small.leases.empty()) small.ahead = compute(small);
+    small.phase = SmallWorker::Phase::computed;
+  }
+
+  SmallWorker::Gradient compute(SmallWorker& small) {
     const std::int64_t batch = small.leases.front();
     small.leases.erase(small.leases.begin());
-    source_.arena().read_weights_from(send.version.weights());
-    small.header = source_.compute({batch});
-    small.header.computed_at = send.reply.version;
-    const auto outgoing = source_.arena().outgoing().host();
-    small.values.assign(outgoing.begin(), outgoing.end());
-    small.phase = SmallWorker::Phase::computed;
+    GradientHeader header = source_.compute({batch});
+    header.computed_at = small.given;
+    return {header, values(source_.arena().outgoing())};
   }
 
   LawOptions options_;

@@ -37,6 +37,13 @@ TEST_F(Laws, HoldForAllSchedulesOfTwoWorkersWithThreeStepsEach) {
   EXPECT_GT(explore(exec, source, {.workers = 2, .updates = 6}), 500);
 }
 
+TEST_F(Laws, HoldForAllSchedulesOfWorkersThatComputeAhead) {
+  EXPECT_GT(explore(exec, source, {.workers = 2, .updates = 6, .between = Between::compute_ahead}), 500);
+  for (const PolicyOptions& policy : {PolicyOptions{.name = "bound", .bound = 1}, {.name = "ringmaster", .bound = 2}}) {
+    EXPECT_GT(explore(exec, source, {.workers = 2, .updates = 4, .policy = policy, .between = Between::compute_ahead}), 100);
+  }
+}
+
 TEST_F(Laws, HoldForAllSchedulesWithRefusals) {
   EXPECT_GT(explore(exec, source, {.workers = 2, .updates = 4, .policy = {.name = "bound", .bound = 1}}), 100);
   EXPECT_GT(explore(exec, source, {.workers = 2, .updates = 4, .policy = {.name = "ringmaster", .bound = 2}}), 100);
@@ -59,7 +66,8 @@ TEST_F(Laws, HoldForRandomSchedules) {
                   {.workers = 1 + static_cast<int>(draw(10)),
                    .updates = 1 + static_cast<std::int64_t>(draw(24)),
                    .policy = policies[draw(policies.size())],
-                   .snapshot_every = static_cast<std::int64_t>(draw(5))});
+                   .snapshot_every = static_cast<std::int64_t>(draw(5)),
+                   .between = draw(2) == 0 ? Between::wait : Between::compute_ahead});
     random_schedule(run, draw);
     early += run.master().ending().why == Ending::Why::complete ? 0 : 1;
   }

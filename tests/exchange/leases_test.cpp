@@ -39,6 +39,17 @@ TEST(Leases, StartWithOneBatchAndOneAhead) {
   EXPECT_EQ(next(leases, 0), Numbers{7});
 }
 
+TEST(Leases, StartWithTwoAheadForWorkersThatComputeAhead) {
+  Leases leases(3, 8, 3);
+  EXPECT_EQ(first(leases, 1), (Numbers{1, 4, 7}));
+  EXPECT_EQ(next(leases, 1), Numbers{}) << "the others are reserved";
+  EXPECT_EQ(first(leases, 2), (Numbers{2, 5}));
+  leases.abandon(0);  // before its first weights
+  for (const std::int64_t batch : {0, 3, 6}) EXPECT_EQ(next(leases, 2), Numbers{batch});
+  EXPECT_EQ(next(leases, 2), Numbers{});
+  EXPECT_THROW(Leases(3, 8, 4), InputError) << "a reply has room for 3";
+}
+
 TEST(Leases, FewBatchesGoToTheFirstWorkers) {
   Leases leases(4, 6);
   EXPECT_EQ(first(leases, 0), (Numbers{0, 4}));

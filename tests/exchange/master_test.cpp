@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <limits>
 
 #include "apam/exchange/drivers/loop.h"
@@ -45,6 +46,44 @@ TEST(Master, StalenessAndSgdWeights) {
   EXPECT_EQ(run.master.staleness().max(), 3);
   EXPECT_EQ(run.master.staleness().by_worker(), (std::vector<std::int64_t>{2, 4, 2}));
   expect_lawful(run.recorder, run.master.staleness(), 3, 8);
+}
+
+// As above: g = 1, 1, 3/4, 1/2, 5/16 of weights 1, 1, 3/4, 1/2, 5/16. The first two gradients are computed on version 0, the
+// (i+2)-th on version i, which the worker was sent one update before the last.
+TEST(Master, WorkersThatComputeAheadAreOneVersionBehind) {
+  Model model({}, sgd(0.25), 1);
+  Recorder recorder;
+  ScriptedControl control;
+  QuadraticSource source{{}};
+  const engine::ParameterArena second = make_second({});
+  const std::array<GradientSource*, 1> sources{&source};
+  const std::array seconds{second.outgoing()};
+  MasterState master(model.updater, model.history, {.schedule = {5, 1}, .ahead = true});
+  ScriptedTransport transport(sources, seconds, {{0}, {0}, {0}, {0}, {0}});
+  run_master(master, transport, control, recorder);
+  const std::vector<float> expected{0.75F, 0.5F, 0.3125F, 0.1875F, 0.109375F};
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(recorder.states.at(i)[0], expected[i]) << "update " << i + 1;
+  EXPECT_EQ(recorder.staleness(), (std::vector<std::int64_t>{0, 1, 1, 1, 1}));
+  EXPECT_EQ(source.prepared(), source.computed());
+  expect_lawful(recorder, master.staleness(), 1, 5, Between::compute_ahead);
+  EXPECT_EQ(master.staleness().max_publish_lag(), 1);
+  EXPECT_DOUBLE_EQ(master.staleness().mean_publish_lag(), 0.8);
+}
+
+TEST(Master, KnowsWhichVersionAGradientComputedAheadIsOn) {
+  Model model({}, sgd(0.25), 1);
+  Recorder recorder;
+  MasterState state(model.updater, model.history, {.schedule = {9}, .ahead = true});
+  HandDriven master(state, recorder);
+  EXPECT_EQ(master.join(0).lease_count, 3);
+  const std::vector<float> gradient(16);
+  const auto take = [&](std::int64_t version, std::int64_t batch) {
+    return master.take({0, {.computed_at = version, .batch = batch, .rows = 1}, std::span<const float>(gradient)});
+  };
+  EXPECT_EQ(take(0, 0).version, 1);
+  EXPECT_TRUE(throws<ExchangeError>({"computed on version 1", "it was sent version 0 for it"}, [&] { take(1, 1); }));
+  EXPECT_EQ(take(0, 1).version, 2);
+  EXPECT_EQ(take(1, 2).version, 3);
 }
 
 // Gradients that arrive together were all computed before any of them is applied; each is a separate update.
@@ -292,8 +331,8 @@ TEST(Worker, RefusesInvalidReplies) {
   const auto refusal = [&](const Reply& reply) {
     return message([&] { Worker(source).accept({reply, source.arena().weights()}); });
   };
-  EXPECT_EQ(refusal({.lease_count = 3}), "reply: 3 leases, expected 0 to 2");
-  EXPECT_EQ(refusal({.lease_count = -1}), "reply: -1 leases, expected 0 to 2");
+  EXPECT_EQ(refusal({.lease_count = 4}), "reply: 4 leases, expected 0 to 3");
+  EXPECT_EQ(refusal({.lease_count = -1}), "reply: -1 leases, expected 0 to 3");
   EXPECT_EQ(refusal({.verdict = static_cast<Verdict>(9), .lease_count = 1}), "reply: verdict 9 is unknown, expected 0 or 1");
   EXPECT_EQ(refusal({.lease_count = 1, .version = -4}), "reply: weights of version -4, expected 0 or more");
   EXPECT_EQ(refusal({.lease_count = 1, .leases = {-2, 0}}), "reply: a lease on batch -2, expected 0 or more");

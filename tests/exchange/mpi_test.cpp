@@ -37,29 +37,42 @@ mpi::MessageSizes sizes(const QuadraticOptions& quadratic) {
 
 // Runs the master on rank 0 and a worker on each other rank; worker w pauses w * `step` in each gradient.
 struct MpiRun {
-  MpiRun(const QuadraticOptions& options, const Schedule& schedule, milliseconds step = milliseconds(0))
+  MpiRun(const QuadraticOptions& options, const Schedule& schedule, milliseconds step = milliseconds(0),
+         Between between = Between::wait, int signal_at = 0)
       : quadratic(options),
+        ahead(between),
         model(options, amsgrad(0.01), workers()),
-        master(model.updater, model.history, {.workers = workers(), .schedule = schedule}) {
+        master(model.updater, model.history,
+               {.workers = workers(), .schedule = schedule, .ahead = between == Between::compute_ahead}) {
     if (world().rank() == 0) {
+      recorder.then = [this, signal_at](const UpdateRecord& record) {
+        if (record.update == signal_at) control.signal = 15;
+      };
       const auto transport = mpi::make_master_transport(world(), sizes(quadratic), sends());
       run_master(master, *transport, control, recorder);
     } else {
       quadratic.delay = step * (world().rank() - 1);
+      const engine::ParameterArena second = make_second(quadratic);
       QuadraticSource source(quadratic);
-      const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends());
-      computed = Worker(source).run(*transport, control);
+      const bool waits = between == Between::wait;
+      const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends(),
+                                                        waits ? Span<float>() : second.weights());
+      pushed = Worker(source, waits ? Span<float>() : second.outgoing()).run(*transport, control);
+      computed = static_cast<std::int64_t>(source.computed().size());
     }
   }
 
-  void expect_replayed() const { EXPECT_EQ(model.state(), replay(quadratic, amsgrad(0.01), workers(), recorder.passes())); }
+  void expect_replayed() const {
+    EXPECT_EQ(model.state(), replay(quadratic, amsgrad(0.01), workers(), recorder.passes(), ahead));
+  }
 
   QuadraticOptions quadratic;
+  Between ahead;
   Model model;
   Recorder recorder;
   ScriptedControl control;
   MasterState master;
-  std::int64_t computed = 0;  // gradients of this rank
+  std::int64_t pushed = 0, computed = 0;  // gradients of this rank
 };
 
 TEST(MpiAsync, OneWorkerIsLocalTrainingToTheBit) {
@@ -82,7 +95,7 @@ TEST(MpiAsync, OneWorkerIsLocalTrainingToTheBit) {
 
 TEST(MpiAsync, WorkersOfDifferentSpeeds) {
   const MpiRun run(kModel, {150}, milliseconds(2));
-  const auto all = mpi::make_all_reduce(world())->gather(static_cast<std::uint64_t>(run.computed));
+  const auto all = mpi::make_all_reduce(world())->gather(static_cast<std::uint64_t>(run.pushed));
   if (world().rank() != 0) return;
   expect_lawful(run.recorder, run.master.staleness(), workers(), 150);
   const auto& by_worker = run.master.staleness().by_worker();
@@ -94,7 +107,7 @@ TEST(MpiAsync, WorkersOfDifferentSpeeds) {
 
 TEST(MpiAsync, FewerUpdatesThanWorkers) {
   const MpiRun run(kModel, {1});
-  EXPECT_EQ(run.computed, world().rank() == 1 ? 1 : 0);
+  EXPECT_EQ(run.pushed, world().rank() == 1 ? 1 : 0);
   if (world().rank() == 0) expect_lawful(run.recorder, run.master.staleness(), workers(), 1);
 }
 
@@ -106,28 +119,69 @@ TEST(MpiAsync, LargeMessages) {
   run.expect_replayed();
 }
 
+TEST(MpiAsync, WorkersThatComputeAhead) {
+  const MpiRun run(kModel, {60}, milliseconds(1), Between::compute_ahead);
+  EXPECT_EQ(run.pushed, run.computed) << "the last leases are not computed ahead of a stop";
+  if (world().rank() != 0) return;
+  expect_lawful(run.recorder, run.master.staleness(), workers(), 60, Between::compute_ahead);
+  EXPECT_GT(run.master.staleness().max_publish_lag(), 0);
+  run.expect_replayed();
+}
+
+TEST(MpiAsync, LargeMessagesOfWorkersThatComputeAhead) {
+  const MpiRun run({.sizes = {1 << 18, 3, 1 << 16}, .channels = 5, .spread = 1.0F}, {24}, {}, Between::compute_ahead);
+  if (world().rank() != 0) return;
+  expect_lawful(run.recorder, run.master.staleness(), workers(), 24, Between::compute_ahead);
+  run.expect_replayed();
+}
+
+// The stop answers a gradient while the next one is computed.
+TEST(MpiAsync, AStopDropsWhatWasComputedAhead) {
+  const MpiRun run({.sizes = {1 << 18}}, {100'000}, {}, Between::compute_ahead, 8);
+  if (world().rank() != 0) {
+    EXPECT_EQ(run.computed, run.pushed + 1);
+    return;
+  }
+  EXPECT_EQ(run.master.ending().why, Ending::Why::interrupted);
+  EXPECT_LT(run.master.version(), 100'000);
+  const LeaseCounts& counts = run.master.leases();
+  EXPECT_EQ(counts.applied, run.master.version());
+  EXPECT_EQ(counts.abandoned, 3 * workers()) << "pushed, computed and dealt ahead";
+  EXPECT_EQ(counts.granted, counts.ended());
+}
+
 // Stale computations are cancelled: such a worker sends a header only, and its batch is dealt again.
-TEST(MpiAsync, CancelledComputationsAreDealtAgain) {
-  if (workers() < 2) GTEST_SKIP() << "for 3 ranks or more";
-  const auto policy = make_policy({.name = "ringmaster", .bound = 2});
+void expect_cancelled(Between between, std::int64_t bound) {
+  const auto policy = make_policy({.name = "ringmaster", .bound = bound});
+  const bool ahead = between == Between::compute_ahead;
   QuadraticOptions quadratic = kModel;
   if (world().rank() == 0) {
     Model model(quadratic, amsgrad(0.01), workers());
     Recorder recorder;
     ScriptedControl control;
-    MasterState master(model.updater, model.history, {.workers = workers(), .schedule = {60}, .policy = policy.get()});
+    MasterState master(model.updater, model.history,
+                       {.workers = workers(), .schedule = {60}, .policy = policy.get(), .ahead = ahead});
     run_master(master, *mpi::make_master_transport(world(), sizes(quadratic), sends()), control, recorder);
     const LeaseCounts& counts = master.leases();
     EXPECT_EQ(counts.applied, 60);
     EXPECT_GT(counts.cancelled, 0) << "worker 1 is slow";
     EXPECT_EQ(counts.granted, counts.ended());
-    EXPECT_LT(master.staleness().max(), 2);
+    EXPECT_LT(master.staleness().max(), bound);
   } else {
     quadratic.delay = milliseconds(world().rank() == 2 ? 100 : 1);
+    const engine::ParameterArena second = make_second(quadratic);
     QuadraticSource source(quadratic);
     ScriptedControl control;
-    Worker(source).run(*mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends()), control);
+    const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends(),
+                                                      ahead ? second.weights() : Span<float>());
+    Worker(source, ahead ? second.outgoing() : Span<float>()).run(*transport, control);
   }
+}
+
+TEST(MpiAsync, CancelledComputationsAreDealtAgain) {
+  if (workers() < 2) GTEST_SKIP() << "for 3 ranks or more";
+  expect_cancelled(Between::wait, 2);
+  expect_cancelled(Between::compute_ahead, 2 * workers());
 }
 
 TEST(MpiAsync, RunsFollowOneAnother) {

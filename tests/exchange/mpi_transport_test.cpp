@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
 #include <thread>
 
 #include "apam/exchange/error.h"
@@ -81,10 +82,11 @@ struct Master {
 };
 
 struct Worker {
-  explicit Worker(const mpi::MessageSizes& sizes = kSizes)
-      : transport(mpi::make_worker_transport(world(), sizes, std::span<float>(weights), sends())) {}
+  explicit Worker(const mpi::MessageSizes& sizes = kSizes, std::size_t kept = 0)
+      : second(kept),
+        transport(mpi::make_worker_transport(world(), sizes, std::span<float>(weights), sends(), std::span<float>(second))) {}
 
-  std::vector<float> weights = std::vector<float>(kWeights);
+  std::vector<float> weights = std::vector<float>(kWeights), second;
   std::unique_ptr<WorkerTransport> transport;
 };
 
@@ -150,6 +152,40 @@ TEST(MpiTransport, MovesCompleteGradientsWhileTheWorkerComputes) {
   }
 }
 
+// Of a gradient that is computed ahead, complete parts leave between the reply to the one before and push(). The weights of a
+// delivery stay while the next arrive. What was offered before a stop never leaves, or the transport would wait for its
+// receiver.
+TEST(MpiTransport, HoldsTheNextGradientUntilTheReplyAndKeepsTheWeights) {
+  constexpr std::int64_t kArrived = 1234;  // no version: a message from the master to the test
+  if (world().rank() == 0) {
+    Master master;
+    master.send_to_all();
+    for (const GradientMessage& message : master.gradients()) expect_gradient(message, 5);
+    master.wait_for_bytes(kWeights + kState);
+    master.publish(100);
+    master.send_to_all();
+    master.wait_for_bytes(2 * kWeights + kState + kWeights);
+    for (int worker = 0; worker < workers(); ++worker) master.transport->cancel(worker, kArrived);
+    for (const GradientMessage& message : master.gradients()) expect_gradient(message, 7);
+    master.stop_all();
+  } else {
+    Worker worker(kSizes, kWeights);
+    EXPECT_TRUE(worker.transport->keeps_weights());
+    const auto one = numbers(kState, 5), other = numbers(kState, 7);
+    const Delivery first = worker.transport->pull();
+    worker.transport->push(header(), std::span(one));
+    worker.transport->offer(std::span(other), 60'000);
+    worker.transport->offer(std::span(other), 0);
+    const Delivery second = worker.transport->pull();
+    EXPECT_TRUE(std::ranges::equal(first.weights.host(), numbers(kWeights, 0)));
+    EXPECT_TRUE(std::ranges::equal(second.weights.host(), numbers(kWeights, 100)));
+    wait_until([&] { return worker.transport->cancelled(kArrived); });
+    worker.transport->push(header(), std::span(other));
+    worker.transport->offer(std::span(one), 0);
+    EXPECT_EQ(worker.transport->pull().reply.verdict, Verdict::stop);
+  }
+}
+
 /// The first `size` of them rounded to bfloat16.
 std::vector<float> rounded(std::vector<float> values, std::size_t size) {
   for (float& value : std::span(values).first(size)) value = BFloat16(value);
@@ -170,10 +206,15 @@ TEST(MpiTransport, RoundsGradientsAndWeightsButNotStatistics) {
     EXPECT_EQ(master.transport->copied_bytes(), static_cast<std::int64_t>(floats * sizeof(float)) * workers());
     master.stop_all();
   } else {
-    Worker worker(kRounded);
+    Worker worker(kRounded, kWeights);
     std::vector<float> values;  // stays until the next delivery
+    std::optional<Delivery> before;
     for (const auto& [weight, gradient] : {std::pair{0.0F, 5.0F}, std::pair{100'000.0F, 7.0F}}) {
       const Delivery delivery = worker.transport->pull();
+      if (before) {
+        EXPECT_TRUE(std::ranges::equal(before->weights.host(), rounded(numbers(kWeights, 0), kWeights)));
+      }
+      before = delivery;
       EXPECT_TRUE(std::ranges::equal(delivery.weights.host(), rounded(numbers(kWeights, weight), kWeights)));
       values = numbers(kState, gradient);
       worker.transport->push(header(), std::span(values));

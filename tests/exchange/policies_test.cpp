@@ -22,13 +22,21 @@ using Script = std::vector<std::vector<int>>;
 /// One weight that starts at 1; the gradient is the weight.
 struct PolicyRun {
   PolicyRun(const PolicyOptions& options, int workers, const Script& script, std::int64_t updates,
-            const engine::OptimizerOptions& optimizer = sgd(0.25), std::int64_t snapshot_every = 1)
+            const engine::OptimizerOptions& optimizer = sgd(0.25), std::int64_t snapshot_every = 1,
+            Between between = Between::wait)
       : policy(make_policy(options)),
-        model({}, optimizer, workers),
+        model({}, optimizer, between == Between::wait ? workers : 2 * workers),
         sources(make_sources({}, std::vector<std::chrono::milliseconds>(static_cast<std::size_t>(workers)))),
         master(model.updater, model.history,
-               {.workers = workers, .schedule = {updates, snapshot_every}, .policy = policy.get()}) {
-    ScriptedTransport transport(pointers(sources), script);
+               {.workers = workers,
+                .schedule = {updates, snapshot_every},
+                .policy = policy.get(),
+                .ahead = between == Between::compute_ahead}) {
+    std::vector<engine::ParameterArena> arenas;
+    for (int worker = 0; worker < workers; ++worker) arenas.push_back(make_second({}));
+    std::vector<Span<float>> seconds;
+    for (const auto& arena : arenas) seconds.push_back(between == Between::wait ? Span<float>() : arena.outgoing());
+    ScriptedTransport transport(pointers(sources), seconds, script);
     run_master(master, transport, control, recorder);
   }
 
@@ -252,6 +260,17 @@ TEST(Policies, CgadScalesTheGradientBeforeTheMoments) {
 TEST(Policies, CompensatedCorrectsTheGradient) {
   PolicyRun run({.name = "compensated", .factor = 2.0}, 2, {{0}, {1}}, 2);
   EXPECT_EQ(run.weights(), (Floats{0.75F, 0.625F}));
+}
+
+// Computed ahead: update 2 is g = 1 of w = 1, as above; update 3 is g = 3/4 of w = 3/4 at w_now = 5/8: g - C g g / 8 = 39/64.
+TEST(Policies, CompensatedKnowsTheVersionOfAGradientComputedAhead) {
+  const PolicyOptions options{.name = "compensated", .factor = 2.0};
+  const PolicyRun one(options, 1, {{0}, {0}, {0}}, 3, sgd(0.25), 1, Between::compute_ahead);
+  EXPECT_EQ(one.weights(), (Floats{0.75F, 0.625F, 0.625F - 39.0F / 256.0F}));
+  Script script;
+  for (int round = 0; round < 6; ++round) script.insert(script.end(), {{0}, {1, 2}});
+  const PolicyRun three(options, 3, script, 18, sgd(0.25), 1, Between::compute_ahead);
+  EXPECT_EQ(three.master.ending().why, Ending::Why::complete) << "two versions per worker are enough";
 }
 
 std::vector<double> rates(const Recorder& recorder) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/local/direct.h"
@@ -121,16 +122,25 @@ std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine:
   return values(source.arena().state());
 }
 
+engine::ParameterArena make_second(const QuadraticOptions& quadratic) { return {{}, quadratic_layout(quadratic)}; }
+
 std::vector<float> replay(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
-                          const std::vector<std::vector<int>>& passes) {
+                          const std::vector<std::vector<int>>& passes, Between between) {
   Model model(quadratic, options, workers);
+  const bool ahead = between == Between::compute_ahead;
+  std::vector<engine::ParameterArena> arenas;
+  std::vector<Span<float>> seconds;
+  for (int worker = 0; worker < workers; ++worker) {
+    if (ahead) arenas.push_back(make_second(quadratic));
+    seconds.push_back(ahead ? arenas.back().outgoing() : Span<float>());
+  }
   const auto sources = make_sources(quadratic, std::vector<std::chrono::milliseconds>(static_cast<std::size_t>(workers)));
   const auto each_source = pointers(sources);
-  ScriptedTransport transport(each_source, passes);
+  ScriptedTransport transport(each_source, seconds, passes);
   Recorder recorder;
   std::int64_t updates = 0;
   for (const auto& pass : passes) updates += static_cast<std::int64_t>(pass.size());
-  MasterState master(model.updater, model.history, {.workers = workers, .schedule = {updates}});
+  MasterState master(model.updater, model.history, {.workers = workers, .schedule = {updates}, .ahead = ahead});
   ScriptedControl control;
   run_master(master, transport, control, recorder);
   return model.state();
@@ -147,7 +157,15 @@ std::vector<float> replay(const QuadraticOptions& quadratic, const engine::Optim
 // L_w >= K - 2 r, and the sum is at least N K - N (N-1). Therefore
 //
 //   N - 1 - N (N-1) / K  <=  mean tau + D / K  <=  N - 1 - N (N-1) / (2 K)          (every worker has an update: K >= N)
-void expect_lawful(const Recorder& recorder, const Staleness& staleness, int workers, std::int64_t updates) {
+//
+// Computed ahead, the (i+2)-th was computed on g_i (the first two on version 0): tau_i + 1 = u_i - g_(i-2). The sum telescopes
+// to u_m + u_(m-1) less d_1 ... d_(m-2). So it has the last two updates of every worker, which are distinct:
+//
+//   mean tau + D / K  <=  2 N - 1 - N (2 N - 1) / K
+//
+// A lower bound does not exist: the last computation of a worker may last as long as the run. The publish lag of the (i+2)-th
+// is g_(i+1) - g_i.
+void expect_lawful(const Recorder& recorder, const Staleness& staleness, int workers, std::int64_t updates, Between between) {
   ASSERT_EQ(static_cast<std::int64_t>(recorder.records.size()), updates);
   auto batches = recorder.batches();
   std::sort(batches.begin(), batches.end());
@@ -155,9 +173,14 @@ void expect_lawful(const Recorder& recorder, const Staleness& staleness, int wor
   std::iota(expected.begin(), expected.end(), 0);
   EXPECT_EQ(batches, expected) << "every batch exactly once";
 
+  struct Sent {
+    std::int64_t version = 0, after = 0;  // u_i
+  };
   const auto count = static_cast<std::size_t>(workers);
-  std::vector<std::int64_t> given(count, 0), last(count, 0), made(count, 0);
-  std::int64_t sooner = 0;  // D
+  const bool ahead = between == Between::compute_ahead;
+  std::vector<Sent> given(count), used(count);  // by worker: sent last, and of its next gradient
+  std::vector<std::int64_t> last(count, 0), before_last(count, 0), made(count, 0);
+  std::int64_t sooner = 0, lags = 0, most_lag = 0;  // D
   std::size_t i = 0;
   for (const auto& pass : recorder.passes()) {
     const auto version = static_cast<std::int64_t>(i + pass.size());
@@ -165,24 +188,36 @@ void expect_lawful(const Recorder& recorder, const Staleness& staleness, int wor
       const UpdateRecord& record = recorder.records[i];
       const auto worker = static_cast<std::size_t>(record.worker);
       EXPECT_EQ(record.update, static_cast<std::int64_t>(i) + 1);
-      EXPECT_EQ(record.header.computed_at, given.at(worker));
-      EXPECT_EQ(record.staleness + 1, record.update - given[worker]);
-      sooner += given[worker] - last[worker];
-      last[worker] = record.update;
-      given[worker] = version;
+      EXPECT_EQ(record.header.computed_at, used.at(worker).version);
+      EXPECT_EQ(record.staleness + 1, record.update - used[worker].version);
+      EXPECT_EQ(record.publish_lag, given[worker].version - used[worker].version);
+      lags += record.publish_lag;
+      most_lag = std::max(most_lag, record.publish_lag);
+      sooner += used[worker].version - used[worker].after;
+      before_last[worker] = std::exchange(last[worker], record.update);
+      const Sent sent{version, record.update};
+      used[worker] = ahead ? given[worker] : sent;
+      given[worker] = sent;
       ++made[worker];
     }
   }
+  const auto total = [](const std::vector<std::int64_t>& values) {
+    return std::accumulate(values.begin(), values.end(), std::int64_t{0});
+  };
   const auto taus = recorder.staleness();
-  const std::int64_t sum = std::accumulate(taus.begin(), taus.end(), std::int64_t{0});
-  EXPECT_EQ(sum + sooner, std::accumulate(last.begin(), last.end(), std::int64_t{0}) - updates) << "the sum telescopes";
+  const std::int64_t sum = total(taus);
+  EXPECT_EQ(sum + sooner, total(last) + (ahead ? total(before_last) : 0) - updates) << "the sum telescopes";
   EXPECT_EQ(staleness.updates(), updates);
   EXPECT_EQ(staleness.by_worker(), made);
   EXPECT_EQ(staleness.max(), *std::max_element(taus.begin(), taus.end()));
+  EXPECT_EQ(staleness.max_publish_lag(), most_lag);
   EXPECT_DOUBLE_EQ(staleness.mean(), static_cast<double>(sum) / static_cast<double>(updates));
-  if (updates >= workers) {
-    const double n = workers, k = static_cast<double>(updates);
-    const double mean = staleness.mean() + static_cast<double>(sooner) / k;
+  EXPECT_DOUBLE_EQ(staleness.mean_publish_lag(), static_cast<double>(lags) / static_cast<double>(updates));
+  const double n = workers, k = static_cast<double>(updates);
+  const double mean = staleness.mean() + static_cast<double>(sooner) / k;
+  if (ahead && updates >= 2 * workers) {
+    EXPECT_LE(mean, 2 * n - 1 - n * (2 * n - 1) / k + 1e-12);
+  } else if (!ahead && updates >= workers) {
     EXPECT_GE(mean, n - 1 - n * (n - 1) / k - 1e-12);
     EXPECT_LE(mean, n - 1 - n * (n - 1) / (2 * k) + 1e-12);
   }

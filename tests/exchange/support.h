@@ -116,12 +116,19 @@ std::vector<GradientSource*> pointers(const std::vector<std::unique_ptr<Quadrati
 std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
                                 const Schedule& schedule, Recorder& recorder);
 
+/// Whether workers wait for each reply or compute ahead (worker.h).
+enum class Between : bool { wait, compute_ahead };
+
+/// The other weights and contribution of a worker that computes ahead.
+engine::ParameterArena make_second(const QuadraticOptions& quadratic);
+
 /// The state after gradients of these workers in these passes. Every transport must reproduce its bits.
 std::vector<float> replay(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
-                          const std::vector<std::vector<int>>& passes);
+                          const std::vector<std::vector<int>>& passes, Between between = Between::wait);
 
 /// Laws of asynchronous training at any speeds: every batch once, versions in order, and bounds of the mean staleness (derived
 /// in support.cpp).
-void expect_lawful(const Recorder& recorder, const Staleness& staleness, int workers, std::int64_t updates);
+void expect_lawful(const Recorder& recorder, const Staleness& staleness, int workers, std::int64_t updates,
+                   Between between = Between::wait);
 
 }  // namespace apam::exchange::test

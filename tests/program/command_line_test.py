@@ -63,6 +63,7 @@ MISTAKES = [
     (["train", "--kernels", "conv2d="], "expected PROVIDER or OP=PROVIDER"),
     (["train", "--max-delay", "0"], "--max-delay: 0 is too small, expected at least 1"),
     (["train", "--max-delay", "100001"], "--max-delay: 100001 is too large, expected at most 100000"),
+    (["train", "--prefetch-weights"], "--prefetch-weights: is for --exchange async, got local"),
     (["train", "--sync-backup", "1"], "--sync-backup 1: is for --exchange sync, got local"),
     (["train", "--sync-backup", "-1"], "--sync-backup: -1 is too small, expected at least 0"),
     (["train", "--bn", "batch"], "--bn: expected one of running, recalibrate, got 'batch'"),
@@ -115,6 +116,11 @@ class CommandLine(ProgramTest):
             (["--exchange", "sync", "--masters", "2"], "--masters 2: is for --exchange async, got sync", 2),
             (["--exchange", "async", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got async", 2),
             (["--exchange", "sync", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got sync", 2),
+            (["--exchange", "async", "--prefetch-weights", "--transport", "shared"], "--prefetch-weights: is for messages between ranks, got --transport shared", 2),
+            (["--exchange", "async", "--prefetch-weights", "--masters", "2"], "--prefetch-weights: is for one master, got --masters 2", 2),
+            (["--exchange", "sync", "--prefetch-weights"], "--prefetch-weights: is for --exchange async, got sync", 2),
+            (["--exchange", "sync", "--prefetch-weights", "--sync-backup", "1"], "--prefetch-weights: is for --exchange async, got sync", 2),
+            (["--exchange", "async", "--prefetch-weights"], "--prefetch-weights: is for messages between ranks, got --transport auto, which is shared memory", 2),
             (["--exchange", "async", "--sync-backup", "1"], "--sync-backup 1: is for --exchange sync, got async", 2),
             (["--exchange", "sync", "--sync-backup", "3"], "--sync-backup 3: of 3 ranks, expected at most 2", 2),
             (["--exchange", "sync", "--sync-backup", "1", "--transport", "mpi"], "--sync-backup 1: needs shared memory, got --transport mpi", 2),
@@ -134,7 +140,7 @@ class CommandLine(ProgramTest):
         for option in ("net", "classes", "data", "data-root", "exchange", "optimizer", "lr", "beta1", "beta2", "eps",
                        "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device", "precision",
                        "order", "augment", "init", "out", "overwrite", "max-delay", "lr-schedule", "lr-step-epochs",
-                       "lr-step-factor", "warmup-updates", "eval-split", "sync-backup", "bn", "bn-images"):
+                       "lr-step-factor", "warmup-updates", "eval-split", "sync-backup", "prefetch-weights", "bn", "bn-images"):
             self.assertRegex(process.stdout, rf"(?m)^  --{option}\b")
         self.assertIn("--lr F=0.0001", process.stdout)
         self.assertIn("--batch IMAGES=100", process.stdout)

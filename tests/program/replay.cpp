@@ -51,8 +51,13 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
 
   std::deque<Worker> each;
   std::vector<exchange::GradientSource*> sources;
-  for (int i = 0; i < workers; ++i) sources.push_back(&each.emplace_back(plan).source);
-  exchange::ScriptedTransport transport(sources, order);
+  std::deque<engine::ParameterArena> others;
+  std::vector<Span<float>> seconds;
+  for (int i = 0; i < workers; ++i) {
+    sources.push_back(&each.emplace_back(plan).source);
+    seconds.push_back(options.prefetch_weights ? others.emplace_back(Device{}, plan.net->layout()).outgoing() : Span<float>());
+  }
+  exchange::ScriptedTransport transport(sources, seconds, order);
 
   Exec exec(plan.exec);
   const engine::ParameterArena arena(exec.device(), plan.net->layout(), engine::ParameterArena::Contents::state);
@@ -62,10 +67,14 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
   exchange::NullControl control;
   const auto& layout = plan.net->layout();
   exchange::WeightHistory history(
-      exec.device(), {layout.weights_size(), layout.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)});
+      exec.device(), {layout.weights_size(), layout.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0, 2)});
   history.publish_first(arena.state());
-  exchange::MasterState master(
-      updater, history, {.workers = workers, .schedule = plan.schedule, .policy = plan.policy.get(), .batches = plan.batches});
+  exchange::MasterState master(updater, history,
+                               {.workers = workers,
+                                .schedule = plan.schedule,
+                                .policy = plan.policy.get(),
+                                .batches = plan.batches,
+                                .ahead = options.prefetch_weights});
   run_master(master, transport, control, observer);
   copy(history.current().state(), arena.state());
   return nets::state_sha256(arena);

@@ -198,6 +198,35 @@ class Ranks(ProgramTest):
             replayed = subprocess.run([REPLAY, run.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
             self.assertEqual(replayed.stdout.strip(), run.summary["state_sha256"], replayed.stderr)
 
+    def test_prefetched_weights(self):
+        # Through messages; the result depends only on the order of arrival.
+        options = ["--net", "resnet18", "--exchange", "async", "--prefetch-weights", "--epochs", "3", "--log-every", "5"]
+        process = call(*replace(TRAIN, options), "--transport", "mpi", "--out", self.folder / "a", ranks=3)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        run = Run(self.folder / "a")
+        summary = run.summary
+        self.assertEqual((run.config["prefetch_weights"], summary["prefetch_weights"]), (True, True))
+        self.assertEqual(summary["updates"], 3 * UPDATES)
+        # Without passes of several gradients the means are 2 N - 1 and N, but for the start; a lag is a part of a staleness.
+        lag, staleness = summary["publish_lag"], summary["staleness"]
+        self.assertGreaterEqual(lag["max"], 1)
+        self.assertGreater(lag["mean"], 0)
+        self.assertLessEqual(lag["mean"], staleness["mean"])
+        self.assertLessEqual(staleness["mean"], 3)
+        self.assertIn(f"publish lag {lag['mean']:.2f} (max {lag['max']})", process.stdout)
+        leases = summary["leases"]
+        self.assertEqual(leases["applied"], 3 * UPDATES)
+        self.assertEqual(leases["granted"], sum(leases.values()) - leases["granted"])
+        replayed = subprocess.run([REPLAY, run.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
+        self.assertEqual(replayed.stdout.strip(), summary["state_sha256"], replayed.stderr)
+        # Two states of 42.7 MiB.
+        self.assertRegex(process.stderr, r"transport: mpi \(host buffers\), weights are prefetched \(85\.\d MiB per worker: second weights")
+
+    def test_publish_lag_is_zero_without_prefetching(self):
+        summary = self.train("a", "--exchange", "async", "--transport", "mpi", ranks=3).summary
+        self.assertEqual(summary["publish_lag"], {"mean": 0, "max": 0})
+        self.assertFalse(summary["prefetch_weights"])
+
     def test_staleness_policies(self):
         for policy, more, check in (
             ("bound", ["--staleness-bound", "1"], lambda run: self.assertLessEqual(run.summary["staleness"]["max"], 1)),

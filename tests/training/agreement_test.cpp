@@ -42,6 +42,7 @@ TEST(Agreement, ComparesEveryOptionThatChangesResults) {
       [](auto& o) { o.exchange = "sync"; },
       [](auto& o) { o.max_delay = 2; },
       [](auto& o) { o.sync_backup = 1; },
+      [](auto& o) { o.prefetch_weights = true; },
       [](auto& o) { o.optimizer = "sgd"; },
       [](auto& o) { o.learning_rate = 0.1 + 0.2; },
       [](auto& o) { o.beta1 = 0.5; },

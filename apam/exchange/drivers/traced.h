@@ -47,6 +47,7 @@ class TracedWorker final : public WorkerTransport {
  public:
   TracedWorker(WorkerTransport& transport, TraceTrack& track) : transport_(transport), track_(track) {}
 
+  bool keeps_weights() const override { return transport_.keeps_weights(); }
   bool sends_early() const override { return transport_.sends_early(); }
   void offer(ConstSpan<float> values, std::size_t from) override { transport_.offer(values, from); }
   void push(const GradientHeader& header, ConstSpan<float> values) override;

@@ -37,8 +37,8 @@ void train_directly(MasterState& master, GradientSource& source, Control& contro
   take(Joined{0});
   while (worker.accept(transport.latest())) {
     if (const int signal = control.stop_signal(); signal != 0) return take(StopRequested{signal});
-    const GradientHeader header = worker.compute();
-    take(GradientReady{{0, header, source.arena().outgoing()}});
+    const auto [header, values] = worker.next();
+    take(GradientReady{{0, header, values}});
   }
 }
 

@@ -7,7 +7,15 @@ namespace apam::exchange {
 
 ScriptedTransport::ScriptedTransport(std::span<GradientSource* const> sources, std::vector<std::vector<int>> arrivals)
     : arrivals_(arrivals.begin(), arrivals.end()) {
-  for (GradientSource* source : sources) workers_.push_back({source, Worker(*source)});
+  for (GradientSource* source : sources) workers_.push_back({Worker(*source)});
+}
+
+ScriptedTransport::ScriptedTransport(std::span<GradientSource* const> sources, std::span<const Span<float>> seconds,
+                                     std::vector<std::vector<int>> arrivals)
+    : arrivals_(arrivals.begin(), arrivals.end()) {
+  require<InputError>(sources.size() == seconds.size(), "script: {} second contributions for {} workers", seconds.size(),
+                      sources.size());
+  for (std::size_t i = 0; i < sources.size(); ++i) workers_.push_back({Worker(*sources[i], seconds[i])});
 }
 
 std::span<const GradientMessage> ScriptedTransport::poll(Duration /*timeout*/) {
@@ -19,9 +27,10 @@ std::span<const GradientMessage> ScriptedTransport::poll(Duration /*timeout*/) {
     require<InputError>(state.phase == Phase::working, "script: worker {} arrives, but it {}", index,
                         state.phase == Phase::stopped ? "has stopped" : "waits for a reply");
     state.phase = Phase::waiting;
-    const GradientHeader header = state.worker.compute();
+    const auto [header, values] = state.worker.next();
+    state.worker.compute_ahead();
     state.version = {};
-    messages_.push_back({index, header, state.source->arena().outgoing()});
+    messages_.push_back({index, header, values});
   }
   arrivals_.pop_front();
   return messages_;

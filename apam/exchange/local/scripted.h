@@ -12,11 +12,15 @@
 namespace apam::exchange {
 
 /// Runs the workers in the master's thread. The i-th poll() returns the gradients of the workers in arrivals[i], each
-/// computed on the weights last sent to that worker.
+/// computed on the weights last sent to that worker, or by workers that compute ahead on those before.
 class ScriptedTransport final : public MasterTransport {
  public:
   /// One source per worker; they must outlive the transport.
   ScriptedTransport(std::span<GradientSource* const> sources, std::vector<std::vector<int>> arrivals);
+
+  /// Workers that compute ahead, each with its memory for a second contribution (worker.h).
+  ScriptedTransport(std::span<GradientSource* const> sources, std::span<const Span<float>> seconds,
+                    std::vector<std::vector<int>> arrivals);
 
   int workers() const override { return static_cast<int>(workers_.size()); }
   std::string_view name() const override { return "scripted"; }
@@ -33,7 +37,6 @@ class ScriptedTransport final : public MasterTransport {
  private:
   enum class Phase : std::uint8_t { waiting, working, stopped };
   struct WorkerState {
-    GradientSource* source;
     Worker worker;
     Phase phase = Phase::waiting;  // for its first weights
     VersionRef version{};          // that it computes on

@@ -37,11 +37,13 @@ enum class Sends : std::uint8_t { standard, synchronous };
 
 /// Collective: rank 0 makes the master's side while all others make a worker's side. They and the results throw ExchangeError
 /// if the sizes of two ranks differ or exceed one message, or if MPI fails; DeviceError for memory other than the CPU's, or if
-/// the system refuses a thread. A worker receives into `weights`, which must outlive its transport. The caller makes no MPI
-/// calls until the master's finish() has returned, or a worker has pulled a stop, or the transport is destroyed.
+/// the system refuses a thread. A worker receives into `weights`, or into `weights` and `second` in turns: then a delivery
+/// stays while the next one arrives (keeps_weights()). Both must outlive its transport, after an error the process. The caller
+/// makes no MPI calls until the master's finish() has returned, or a worker has pulled a stop, or the transport is destroyed.
 std::unique_ptr<MasterTransport> make_master_transport(const Environment& environment, const MessageSizes& sizes,
                                                        Sends sends = Sends::standard);
 std::unique_ptr<WorkerTransport> make_worker_transport(const Environment& environment, const MessageSizes& sizes,
-                                                       Span<float> weights, Sends sends = Sends::standard);
+                                                       Span<float> weights, Sends sends = Sends::standard,
+                                                       Span<float> second = {});
 
 }  // namespace apam::exchange::mpi
