@@ -43,7 +43,7 @@ Ending SynchronousTrainer::run(Control& control) {
     const std::int64_t update = updater_.version();
     if (schedule_.snapshot_at(update)) check_replicas(update);
     const double at = control.now();
-    observer_.on_update({update, 0, 0, header, at, updater_.rate()});
+    observer_.on_update({.update = update, .header = header, .at = at, .rate = updater_.rate()});
     const bool shown = stops || schedule_.snapshot_at(update);  // the state after this update
     using Examine = engine::Updater::Examine;
     if (watch_.ends_after(0, shown ? Examine::all : Examine::without_waiting)) return {Ending::Why::diverged, update};

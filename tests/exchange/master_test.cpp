@@ -15,6 +15,8 @@
 namespace apam::exchange::test {
 namespace {
 
+using support::throws;
+
 struct ScriptedRun {
   ScriptedRun(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
               const std::vector<std::vector<int>>& script, Schedule schedule)

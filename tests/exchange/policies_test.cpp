@@ -137,10 +137,10 @@ TEST(Policies, RennalaAveragesGradientsOfTheCurrentVersion) {
 // on version 1 is then stale by one, and the policy halves its step: w - w/8 of version 1.
 TEST(Policies, AWarmUpIsSynchronousAndThenThePolicyDecides) {
   PolicyRun run({.name = "scaled", .factor = 1.0, .warmup_updates = 2, .warmup_gradients = 2}, 2,
-                {{0}, {1}, {0}, {0}, {1}, {0}, {0}}, 5);
-  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0, 1, 1, 0}));
+                {{0}, {1}, {0}, {0}, {1}, {0}, {1}}, 5);
+  EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0, 1, 1, 1}));
   const float after_3 = 0.5625F - 0.75F / 8, after_4 = after_3 - 0.5625F / 8;
-  EXPECT_EQ(run.weights(), (Floats{0.75F, 0.5625F, after_3, after_4, after_4 * 0.75F}));
+  EXPECT_EQ(run.weights(), (Floats{0.75F, 0.5625F, after_3, after_4, after_4 - after_3 / 8}));
   EXPECT_EQ(run.recorder.records[1].header.rows, 2);
   EXPECT_EQ(run.recorder.records[2].header.rows, 1);
   EXPECT_EQ(run.master.leases().applied, 7);
@@ -148,7 +148,7 @@ TEST(Policies, AWarmUpIsSynchronousAndThenThePolicyDecides) {
 }
 
 TEST(Policies, AWarmUpRefusesStaleGradients) {
-  PolicyRun run({.name = "none", .warmup_updates = 2, .warmup_gradients = 2}, 2, {{0}, {0}, {1}, {0}, {1}, {0}}, 3);
+  PolicyRun run({.name = "none", .warmup_updates = 2, .warmup_gradients = 2}, 2, {{0}, {0}, {1}, {0}, {1}, {1}}, 3);
   EXPECT_EQ(run.recorder.staleness(), (Taus{0, 0, 0}));
   EXPECT_EQ(run.master.leases().refused, 1);
 }
