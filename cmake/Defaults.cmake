@@ -11,6 +11,18 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 
+# Parsing headers and instantiating templates take most of the time to compile a file, so several are compiled as one.
+if(APAM_UNITY)
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
+endif()
+
+# apam_separate(target sources...): these are compiled one by one in unity builds, for they share names with others of the target
+# or with headers of libraries.
+function(apam_separate target)
+  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
 if(APAM_SANITIZE)
   add_compile_options(-fsanitize=${APAM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${APAM_SANITIZE})
