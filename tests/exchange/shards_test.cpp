@@ -78,10 +78,10 @@ class RandomArrivals final : public MasterTransport {
     for (std::size_t left = 1 + draw(ready.size()); left > 0; --left) {
       const auto chosen = ready.begin() + static_cast<std::ptrdiff_t>(draw(ready.size()));
       One& one = of(*chosen);
-      const GradientHeader header = one.worker.compute();
+      const auto [header, values] = one.worker.next();
       one.working = false;
       one.version = {};
-      messages_.push_back({*chosen, header, one.source.arena().outgoing()});
+      messages_.push_back({*chosen, header, values});
       ready.erase(chosen);
     }
     return messages_;
