@@ -82,7 +82,7 @@ std::shared_ptr<const exchange::StalenessPolicy> make_staleness_policy(const Tra
                                        .gradients = options.staleness_gradients,
                                        .factor = options.staleness_factor,
                                        .warmup_updates = options.sync_warmup,
-                                       .warmup_gradients = workers};
+                                       .warmup_gradients = options.sync_warmup > 0 ? workers : 1};
   const bool none = policy.name == "none" && policy.warmup_updates == 0;
   require<UsageError>(options.sync_warmup == 0 || options.exchange == "async",
                       "--sync-warmup {}: is for --exchange async, got {}", options.sync_warmup, options.exchange);
