@@ -47,7 +47,9 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
   int workers = 0;
   for (const auto& together : order) workers = std::max(workers, *std::max_element(together.begin(), together.end()) + 1);
   const std::array this_rank{cores_of_this_rank(true)};
-  const RunPlan plan = make_run_plan(options, make_thread_budget(options, this_rank, 0));
+  ThreadBudget budget = make_thread_budget(options, this_rank, 0);
+  budget.workers = workers;  // of the recorded run
+  const RunPlan plan = make_run_plan(options, budget);
 
   std::deque<Worker> each;
   std::vector<exchange::GradientSource*> sources;
