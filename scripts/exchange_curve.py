@@ -251,7 +251,7 @@ def draw_curves(models, rows, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parameters", type=int, default=2_500_000)
+    parser.add_argument("--parameters", type=int, default=1_750_000)
     parser.add_argument("--compute-ms", type=float, default=100)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 12, 16])
     parser.add_argument("--updates-per-worker", type=int, default=25)
