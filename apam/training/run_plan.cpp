@@ -182,6 +182,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   RunPlan plan;
   plan.budget = budget;
   plan.exec = exec_options(options.machine, budget.threads);
+  require<UsageError>(!options.prefetch_weights || plan.exec.device.kind == DeviceKind::cpu,
+                      "--prefetch-weights: is for --device cpu, got {}", to_string(plan.exec.device));
   const auto batches = checking_usage([&] {
     plan.optimizer = optimizer_options(options);
     const engine::Optimizer check(Device{}, 0, plan.optimizer);
