@@ -6,18 +6,19 @@
 
 #include "kernels/runtime/device_runtime.h"
 #include "kernels/runtime/error.h"
+#include "kernels/runtime/pages.h"
 
 namespace apam {
 namespace {
 
-constexpr std::size_t kLine = 64;             // alignment of small blocks: a cache line, an AVX-512 register
-constexpr std::size_t kHugePage = 2U << 20U;  // alignment of large blocks, so that the kernel can back them with huge pages
+constexpr std::size_t kLine = 64;  // alignment of small blocks: a cache line, an AVX-512 register
 
 class CpuRuntime final : public DeviceRuntime {
  public:
   void* allocate(std::size_t bytes, int /*index*/) override {
+    // Large blocks are aligned so that the kernel can back them with huge pages.
     const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    const std::size_t rounded = round_up(bytes, alignment);
     void* data = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
     require<OutOfMemory>(data != nullptr, "allocate: out of CPU memory, {} bytes requested", bytes);
     if (alignment == kHugePage) ::madvise(data, rounded, MADV_HUGEPAGE);  // only a hint

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "kernels/runtime/available_memory.h"
+#include "kernels/runtime/pages.h"
 
 namespace apam {
 namespace {
@@ -29,11 +30,6 @@ void require_available(std::string_view name, std::size_t bytes) {
   const auto available = available_memory();
   if (available && bytes > *available) refuse_for_lack(name, bytes);
 }
-
-constexpr std::size_t kPage = 4096;
-constexpr std::size_t kHugePage = 2U << 20U;
-
-constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 /// Free addresses for `bytes` from a multiple of kHugePage, still reserved, or null: the system finds others.
 void* reserve(std::size_t bytes) {

@@ -1,5 +1,6 @@
 // Shared memory, waits on words in it, and watched processes: between processes that are not threads of one another.
 #include "kernels/runtime/shared_memory.h"
+#include "kernels/runtime/pages.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -80,8 +81,6 @@ TEST(SharedMemory, is_the_same_for_a_process_that_attaches) {
   EXPECT_EQ(child.wait(), 0);
   EXPECT_EQ(word_in(memory, 7), 42U);
 }
-
-constexpr std::size_t kHugePage = 2U << 20U;
 
 /// Of the mapping from `data` on, as this process has it. (/proc/self/smaps)
 std::size_t bytes_in_huge_pages(const std::byte* data) {

@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "kernels/runtime/buffer.h"
+#include "kernels/runtime/pages.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::exchange::shared {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::uint64_t kMagic = 0x6d61706167653032;  // changes with the layout of RankPage
 
 struct GroupControl {
@@ -23,7 +23,7 @@ struct GroupControl {
 };
 static_assert(sizeof(GroupControl) <= kPage && sizeof(RankPage) <= kPage, "the formula in all_reduce.h");
 
-std::size_t contribution_bytes(std::size_t floats) { return (floats * sizeof(float) + kPage - 1) / kPage * kPage; }
+std::size_t contribution_bytes(std::size_t floats) { return round_up(floats * sizeof(float), kPage); }
 
 /// sum[i] = g[0][i] + g[1][i] + ...
 void add_part(std::span<const float* const> g, float* sum, std::int64_t begin, std::int64_t end) {

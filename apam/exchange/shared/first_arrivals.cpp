@@ -8,6 +8,7 @@
 
 #include "apam/exchange/shared/transports.h"
 #include "kernels/runtime/buffer.h"
+#include "kernels/runtime/pages.h"
 #include "kernels/runtime/parallel.h"
 
 namespace apam::exchange::shared {
@@ -27,13 +28,12 @@ struct BackupGroup::Control {
 
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::size_t kLine = 64;
 constexpr std::uint64_t kMagic = 0x6d61706162753031;  // changes with the layout of the memory
 
 static_assert(sizeof(BackupGroup::Control) <= kPage && sizeof(EarlyGradient) <= 96, "the formula in first_arrivals.h");
 
-std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+std::size_t pages(std::size_t bytes) { return round_up(bytes, kPage); }
 
 /// Where the parts begin.
 struct Offsets {

@@ -5,11 +5,11 @@
 #include <new>
 
 #include "apam/exchange/error.h"
+#include "kernels/runtime/pages.h"
 
 namespace apam::exchange::shared {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::uint64_t kMagic = 0x6d61706178653032;  // changes with the layout of what is before the versions
 
 static_assert(sizeof(Control) <= kPage && sizeof(Mailbox) == 256, "the formula in segment.h");
@@ -17,7 +17,7 @@ static_assert(sizeof(ShardLog) <= kPage && sizeof(ShardPage) <= kPage, "the form
 static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<Reply>);
 static_assert(std::is_trivially_copyable_v<ShardPass>);
 
-constexpr std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+constexpr std::size_t pages(std::size_t bytes) { return round_up(bytes, kPage); }
 
 std::size_t mailbox_bytes(int workers) { return pages(static_cast<std::size_t>(workers) * sizeof(Mailbox)); }
 
