@@ -82,18 +82,13 @@ void work(Rank& rank, const Environment& environment, const TrainOptions& option
       .run(traced ? *traced : *transport, control);
 }
 
-const exchange::StalenessPolicy& policy_of(const RunPlan& plan) {
-  static const exchange::StalenessPolicy none;
-  return plan.policy ? *plan.policy : none;
-}
-
 /// A master that does not order.
 void follow(Rank& rank, const Environment& environment, exchange::Control& control) {
   const auto& [memory, segment, sequencer, none] = *rank.shared.async;
   const int master = environment.rank();
   const exchange::shared::SegmentMemory values(segment);
   const auto& range = rank.plan.shards.at(static_cast<std::size_t>(master));
-  exchange::ShardFollower follower(*rank.updater, range, policy_of(rank.plan), values);
+  exchange::ShardFollower follower(*rank.updater, range, exchange::policy_or_none(rank.plan.policy.get()), values);
   run_follower(segment, master, follower, control, &sequencer);
 }
 

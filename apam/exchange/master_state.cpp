@@ -9,11 +9,6 @@
 namespace apam::exchange {
 namespace {
 
-const StalenessPolicy& policy_or_none(const StalenessPolicy* policy) {
-  static const StalenessPolicy none{};
-  return policy != nullptr ? *policy : none;
-}
-
 std::int64_t batches_of(const MasterOptions& options) {
   return options.batches.value_or(policy_or_none(options.policy).batches_of(options.schedule.total_updates));
 }

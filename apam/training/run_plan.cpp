@@ -96,8 +96,7 @@ std::shared_ptr<const exchange::StalenessPolicy> make_staleness_policy(const Tra
 /// synchronous warm-up.
 void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_epoch) {
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
-  static const exchange::StalenessPolicy none{};
-  const exchange::StalenessPolicy& policy = plan.policy ? *plan.policy : none;
+  const exchange::StalenessPolicy& policy = exchange::policy_or_none(plan.policy.get());
   const std::int64_t epochs = options.epochs.value_or(1);
   require<UsageError>(epochs <= most / per_epoch, "--epochs {}: too many, at {} updates each", epochs, per_epoch);
   plan.batches = epochs * per_epoch;

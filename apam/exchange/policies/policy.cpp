@@ -61,6 +61,11 @@ std::unique_ptr<const StalenessPolicy> make_policy(const PolicyOptions& options)
   return options.warmup_updates > 0 ? policies::warmed_up(std::move(policy), options) : std::move(policy);
 }
 
+const StalenessPolicy& policy_or_none(const StalenessPolicy* policy) {
+  static const StalenessPolicy none{};
+  return policy != nullptr ? *policy : none;
+}
+
 std::span<const std::string_view> policy_names() { return kNames; }
 
 }  // namespace apam::exchange

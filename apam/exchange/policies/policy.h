@@ -76,6 +76,9 @@ struct PolicyOptions {
 /// and cgad: < 1), gradients < 1, a factor that is negative or not finite, and a warm-up of < 0 updates or < 1 gradients.
 std::unique_ptr<const StalenessPolicy> make_policy(const PolicyOptions& options);
 
+/// *policy, or `none` for null.
+const StalenessPolicy& policy_or_none(const StalenessPolicy* policy);
+
 /// In the order of the table above.
 std::span<const std::string_view> policy_names();
 
