@@ -7,17 +7,16 @@
 // It ends when no command follows and no message is in flight, or at once if it is abandoned or has failed.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <ctime>
 #include <functional>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "apam/exchange/handoff.h"
 #include "apam/exchange/mpi/check.h"
+#include "apam/exchange/mpi/moving_polls.h"
 #include "kernels/runtime/start_thread.h"
 
 namespace apam::exchange::mpi {
@@ -67,19 +66,14 @@ class ProgressThread {
   }
 
  private:
-  // A poll that uses as much processor time may have moved values, even if no message is complete: the cheapest one, which
-  // found nothing, takes a few microseconds, more on a slow machine. The next poll then follows at once. Two such consecutive
-  // polls have moved values: a single one may have been interrupted. While this side moves nothing, as the sender of values
-  // that the receiver copies from its memory, its polls become as rare as those of an idle rank.
-  static constexpr double kMoves = 25e-6, kMovesOfCheapest = 4;
-
+  // After a poll that may have moved values the next one follows at once. While this side moves nothing, as the sender of
+  // values that the receiver copies from its memory, its polls become as rare as those of an idle rank.
   void serve() {
     try {
       std::vector<Command> commands;
       Backoff backoff;
       Duration pause{};
-      bool costly = false;  // the last poll may have moved values
-      double cheapest = kMoves;
+      MovingPolls polls;
       bool streams = false;  // values have been moved since the last wait without messages
       for (bool open = true; open || requests_.any_active();) {
         if (open) {
@@ -94,14 +88,11 @@ class ProgressThread {
         const double before = thread_seconds();
         const auto completed = requests_.test("mpi: a message between the master and a worker");
         for (const auto& one : completed) calls_.complete(one);
-        const double cost = thread_seconds() - before;
-        cheapest = std::min(cheapest, cost);
-        const bool costly_before = std::exchange(costly, cost >= std::max(kMoves, kMovesOfCheapest * cheapest));
-        const bool moved = costly && costly_before;
-        if (moved || started) backoff.reset();
+        polls.add(thread_seconds() - before);
+        if (polls.moved() || started) backoff.reset();
         const Backoff::Waiting waiting = calls_.waiting();
-        streams = moved || (streams && waiting == Backoff::Waiting::transfer);
-        pause = costly || !completed.empty() ? Duration{} : backoff.next(streams ? waiting : Backoff::Waiting::idle);
+        streams = polls.moved() || (streams && waiting == Backoff::Waiting::transfer);
+        pause = polls.may_move() || !completed.empty() ? Duration{} : backoff.next(streams ? waiting : Backoff::Waiting::idle);
         if (pause.count() == 0) std::this_thread::yield();
       }
     } catch (...) {
