@@ -38,7 +38,7 @@ mpich_launcher() {
 # build_program: builds build/apam. Its output is in build/build.log.
 build_program() {
   local options=() start=$SECONDS
-  say "building build/apam (about four minutes on two cores)"
+  say "building build/apam (4 to 10 minutes on two cores)"
   [[ -f $root/build/CMakeCache.txt ]] || options=(-DAPAM_TESTS=OFF -DAPAM_BENCH=OFF)  # an existing build keeps its settings
   mkdir -p "$root/build"
   if ! (cd "$root" && cmake --preset release "${options[@]}" && cmake --build --preset release --target apam) \

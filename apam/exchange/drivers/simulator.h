@@ -85,8 +85,8 @@ struct SimulationResult {
   LeaseCounts leases{};
 };
 
-/// Throws InputError for options that are negative or not finite, for K outside 1 .. workers, and
-/// for cores in synchronous modes. Deterministic for a seed.
+/// Throws InputError for options that are negative or not finite, for K outside 1 .. workers, and for cores, receives of
+/// workers or half duplex in synchronous modes. Deterministic for a seed.
 SimulationResult simulate(const SimulationOptions& options);
 
 }  // namespace apam::exchange
