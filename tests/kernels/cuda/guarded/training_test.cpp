@@ -11,10 +11,13 @@
 #include "apam/training/evaluator.h"
 #include "apam/training/factories.h"
 #include "apam/training/net_gradient_source.h"
+#include "apam/training/run_plan.h"
+#include "apam/training/usage_error.h"
 #include "engine/layers/layers.h"
 #include "nets/weight_file.h"
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/throws.h"
 
 namespace apam::training {
 namespace {
@@ -349,6 +352,18 @@ TEST_P(NodesOfAStep, AreFew) {
 INSTANTIATE_TEST_SUITE_P(Nets, NodesOfAStep,
                          testing::Values(Limit{"resnet18", DType::float32, 146}, Limit{"resnet18", DType::bfloat16, 147},
                                          Limit{"allcnn", DType::bfloat16, 69}, Limit{"wrn28-5", DType::bfloat16, 203}));
+
+// A recorded step writes one contribution, whose address it has.
+TEST(PlansOnGpu, RefuseWorkersThatComputeAhead) {
+  TrainOptions options;
+  options.exchange = "async";
+  options.transport = "mpi";
+  options.prefetch_weights = true;
+  options.machine.device = "cuda";
+  EXPECT_TRUE(support::throws<UsageError>({"--prefetch-weights", "--device cpu", "cuda"}, [&] {
+    make_run_plan(options, {.ranks = 2, .masters = 1, .threads_by_rank = {1, 1}});
+  }));
+}
 
 }  // namespace
 }  // namespace apam::training
