@@ -15,13 +15,10 @@ class WarmedUp final : public StalenessPolicy {
   bool accepts(const Arrival& arrival) const override {
     return warms_up(arrival.update) ? arrival.staleness == 0 : then_->accepts(arrival);
   }
-  double step_factor(const Arrival& arrival) const override {
-    return warms_up(arrival.update) ? 1 : then_->step_factor(arrival);
-  }
+  // Of a mean it is 1 (master_state.h), and of one gradient without staleness too.
+  double step_factor(const Arrival& arrival) const override { return then_->step_factor(arrival); }
   bool changes_gradients() const override { return then_->changes_gradients(); }
-  double gradient_factor(const Arrival& arrival) const override {
-    return warms_up(arrival.update) ? 1 : then_->gradient_factor(arrival);
-  }
+  double gradient_factor(const Arrival& arrival) const override { return then_->gradient_factor(arrival); }
   double compensation() const override { return then_->compensation(); }
   std::optional<std::int64_t> cancels_at() const override { return then_->cancels_at(); }
   std::optional<std::int64_t> most_ahead() const override { return then_->most_ahead(); }
