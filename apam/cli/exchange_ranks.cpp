@@ -65,7 +65,8 @@ exchange::mpi::MessageSizes message_sizes(const RunPlan& plan, const TrainOption
   using exchange::mpi::Wire;
   return {.contribution = plan.history.state(),
           .weights = plan.history.weights,
-          .wire = options.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
+          .wire = options.wire == "bf16" ? Wire::bfloat16 : Wire::float32,
+          .masters = plan.budget.masters};
 }
 
 void work(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
@@ -83,46 +84,74 @@ void work(Rank& rank, const Environment& environment, const TrainOptions& option
 }
 
 /// A master that does not order.
-void follow(Rank& rank, const Environment& environment, exchange::Control& control) {
+void follow(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
+  const exchange::StalenessPolicy& policy = exchange::policy_or_none(rank.plan.policy.get());
+  if (!rank.shared.async) {
+    exchange::mpi::follow(environment, message_sizes(rank.plan, options), *rank.updater, rank.plan.history, policy, control);
+    return;
+  }
   const auto& [memory, segment, sequencer, none] = *rank.shared.async;
   const int master = environment.rank();
   const exchange::shared::SegmentMemory values(segment);
   const auto& range = rank.plan.shards.at(static_cast<std::size_t>(master));
-  exchange::ShardFollower follower(*rank.updater, range, exchange::policy_or_none(rank.plan.policy.get()), values);
+  exchange::ShardFollower follower(*rank.updater, range, policy, values);
   run_follower(segment, master, follower, control, &sequencer);
+}
+
+/// What a master that orders uses. Members are made in order.
+struct MasterSide {
+  std::unique_ptr<exchange::MasterTransport> transport;
+  std::unique_ptr<exchange::ShardFollowers> shared_followers;
+  exchange::ShardFollowers* followers = nullptr;  // of several masters
+  std::unique_ptr<exchange::Control> control;     // of several masters
+};
+
+MasterSide make_master_side(Rank& rank, const Environment& environment, const TrainOptions& options,
+                            exchange::Control& control) {
+  const auto& shared = rank.shared.async;
+  const exchange::mpi::MessageSizes sizes = message_sizes(rank.plan, options);
+  MasterSide side;
+  if (shared) {
+    side.transport = make_master_transport(shared->segment, &shared->others);
+    if (!rank.shard) return side;
+    side.shared_followers = make_followers(shared->segment, rank.plan.net->layout(), &shared->followers);
+    side.followers = side.shared_followers.get();
+    side.control = std::make_unique<exchange::shared::ControlOfMasters>(control, shared->segment);
+  } else if (rank.shard) {
+    auto transport = exchange::mpi::make_sequencer_transport(environment, sizes, *rank.history, rank.plan.net->layout());
+    side.followers = &transport->followers();
+    side.control = std::make_unique<exchange::mpi::ControlOfMasters>(control, *transport);
+    side.transport = std::move(transport);
+  } else {
+    side.transport = exchange::mpi::make_master_transport(environment, sizes);
+  }
+  return side;
 }
 
 training::ExchangeResult order(Rank& rank, const Environment& environment, const TrainOptions& train,
                                exchange::Control& control) {
-  const auto& shared = rank.shared.async;
-  const auto transport = shared ? make_master_transport(shared->segment, &shared->others)
-                                : exchange::mpi::make_master_transport(environment, message_sizes(rank.plan, train));
-  exchange::MasterOptions options{.workers = transport->workers(),
+  const MasterSide side = make_master_side(rank, environment, train, control);
+  exchange::MasterTransport& transport = *side.transport;
+  exchange::MasterOptions options{.workers = transport.workers(),
                                   .schedule = rank.plan.schedule,
                                   .policy = rank.plan.policy.get(),
                                   .batches = rank.plan.batches,
+                                  .followers = side.followers,
                                   .ahead = train.prefetch_weights};
-  std::unique_ptr<exchange::ShardFollowers> followers;
-  std::optional<exchange::shared::ControlOfMasters> of_masters;
-  if (rank.shard) {
-    followers = make_followers(shared->segment, rank.plan.net->layout(), &shared->followers);
-    of_masters.emplace(control, shared->segment);
-    options.range = rank.plan.shards[0];
-    options.followers = followers.get();
-  }
+  if (rank.shard) options.range = rank.plan.shards[0];
   exchange::MasterState master(*rank.updater, *rank.history, options);
   exchange::Observer& observer = rank.output->metrics();
   std::optional<exchange::TracedMaster> traced;
-  if (rank.tracing) traced.emplace(*transport, observer, rank.tracing->exchange());
-  run_master(master, traced ? *traced : *transport, of_masters ? *of_masters : control, traced ? *traced : observer);
+  if (rank.tracing) traced.emplace(transport, observer, rank.tracing->exchange());
+  run_master(master, traced ? *traced : transport, side.control ? *side.control : control, traced ? *traced : observer);
   copy(rank.history->current().state(), rank.arena->state());
-  return {std::string(transport->name()), master.ending(), master.divergence(), master.leases(), transport->copied_bytes()};
+  return {std::string(transport.name()), master.ending(), master.divergence(), master.leases(), transport.copied_bytes()};
 }
 
 training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, const TrainOptions& options,
                                                  exchange::Control& control) {
   if (rank.output) return order(rank, environment, options, control);
-  rank.updater ? follow(rank, environment, control) : work(rank, environment, options, control);
+  rank.updater ? follow(rank, environment, options, control) : work(rank, environment, options, control);
   return {};
 }
 

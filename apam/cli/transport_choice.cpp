@@ -43,7 +43,7 @@ RanksMemory choose_transport(const exchange::mpi::Environment& environment, cons
   try {
     return share(environment, options, plan);
   } catch (const NotShared& reason) {
-    if (options.transport == "shared" || options.masters > 1 || options.sync_backup > 0) throw;
+    if (options.transport == "shared" || options.sync_backup > 0) throw;
     plan.no_shared_memory = reason.what();
     return {};
   }

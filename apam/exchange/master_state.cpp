@@ -239,8 +239,17 @@ std::optional<engine::NonFinite> MasterState::update() {
                      .to = next.state(),
                      .base = base ? base.state() : ConstSpan<float>()});
   const auto elsewhere = followers_ != nullptr ? followers_->finish() : std::nullopt;
+  if (is_shown(pass_.back().message.header)) collect(next.slot());
   history_.publish(std::move(next));
   return elsewhere;
+}
+
+/// Whether the state after the pass that was just made is needed here.
+bool MasterState::is_shown(const GradientHeader& last) const { return last.signal != 0 || schedule_.snapshot_at(version()); }
+
+/// Of the newest version, or the one that is being written: the whole state.
+void MasterState::collect(int slot) {
+  if (followers_ != nullptr && std::exchange(collected_, version()) != version()) followers_->collect(slot);
 }
 
 /// Applies the pass and answers its workers.
@@ -254,8 +263,7 @@ void MasterState::flush() {
 
   const GradientMessage last = pass_.back().message;
   using Examine = engine::Updater::Examine;
-  const bool shown = last.header.signal != 0 || schedule_.snapshot_at(version());  // the state after this pass
-  if (watch_.ends_after(last.worker, shown ? Examine::all : Examine::without_waiting, elsewhere)) {
+  if (watch_.ends_after(last.worker, is_shown(last.header) ? Examine::all : Examine::without_waiting, elsewhere)) {
     end(Ending::Why::diverged, 0);
   } else if (last.header.signal != 0 && running()) {
     end(Ending::Why::interrupted, last.header.signal);
@@ -351,7 +359,10 @@ void MasterState::settle() {
   }
   cancel_stale();
   if (!done() || std::exchange(over_, true)) return;
-  if (followers_ != nullptr) followers_->post({.kind = ShardPass::Kind::stop});
+  if (followers_ != nullptr) {
+    collect(history_.current().slot());
+    followers_->post({.kind = ShardPass::Kind::stop});
+  }
   actions_.emplace_back(Stop{});
 }
 

@@ -171,6 +171,8 @@ class MasterState {
   Arrival describe(const GradientMessage& message) const;
   void flush();
   std::optional<engine::NonFinite> update();
+  bool is_shown(const GradientHeader& last) const;
+  void collect(int slot);
   bool ends_pass(const GradientHeader& last) const;
   void refuse(const GradientMessage& message, std::int64_t tau);
   void take_changed(const GradientMessage& message, const Arrival& arrival);
@@ -197,9 +199,10 @@ class MasterState {
   ShardFollowers* followers_;
   GradientHeader mean_;  // of the gradients kept for the next update
   std::vector<WorkerState> states_;
-  int active_;         // workers that are neither stopped nor departed
-  int present_;        // workers that have not departed
-  bool over_ = false;  // Stop was given
+  int active_;                  // workers that are neither stopped nor departed
+  int present_;                 // workers that have not departed
+  std::int64_t collected_ = 0;  // newest version of which this process has the whole state; one master: unused
+  bool over_ = false;           // Stop was given
 
   // Of the current call.
   double at_ = 0;

@@ -63,6 +63,8 @@ struct Reply {
   std::array<std::int64_t, kMostLeases> leases{};  ///< newly dealt: two with the first weights, or three to compute ahead, then
                                                    ///< one per gradient
   std::int64_t version = 0;                        ///< updates applied to the weights that follow
+
+  friend bool operator==(const Reply&, const Reply&) = default;
 };
 
 /// Throws ExchangeError unless verdict, number of leases and version are valid. Call it on replies from another process before

@@ -74,7 +74,7 @@ VersionRef WeightHistory::at(std::int64_t version) const {
   return VersionRef(*found);
 }
 
-WritableVersion WeightHistory::begin_next(int updates) {
+WritableVersion WeightHistory::begin(int updates, std::optional<int> slot) {
   const std::lock_guard lock(mutex_);
   require<ExchangeError>(updates >= 1, "weight history: the next version is {} updates ahead, expected 1 or more", updates);
   const std::int64_t next = newest_ < 0 ? 0 : newest_ + updates;
@@ -87,20 +87,45 @@ WritableVersion WeightHistory::begin_next(int updates) {
     kept_.clear();
   }
   retire(next);
-  detail::VersionSlot* const slot = take_unused(next);
-  slot->version = next;
+  detail::VersionSlot* const taken = take_unused(next, slot);
+  taken->version = next;
   writing_ = next;
-  return {*this, from, *slot};
+  return {*this, from, *taken};
 }
 
-/// Of the retired slots, the unused one of the lowest index.
-detail::VersionSlot* WeightHistory::take_unused(std::int64_t next) {
+const detail::VersionSlot& WeightHistory::slot_at(int slot) const {
+  require<ExchangeError>(slot >= 0 && static_cast<std::size_t>(slot) < slots_.size(), "weight history: slot {} of {}", slot,
+                         slots_.size());
+  return slots_[static_cast<std::size_t>(slot)];
+}
+
+VersionRef WeightHistory::in_slot(int slot) const {
+  const std::lock_guard lock(mutex_);
+  const auto has_index = [slot](const detail::VersionSlot* one) { return one->index == slot && one->version >= 0; };
+  if (const auto found = std::ranges::find_if(kept_, has_index); found != kept_.end()) return VersionRef(*found);
+  const auto found = std::ranges::find_if(retired_, has_index);
+  require<ExchangeError>(found != retired_.end(), "weight history: slot {} of {} has no version", slot, slots_.size());
+  return VersionRef(*found);
+}
+
+bool WeightHistory::unused(int slot) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(retired_, [slot](const detail::VersionSlot* one) {
+    return one->index == slot && one->references.load(std::memory_order_acquire) == 0;
+  });
+}
+
+/// Of the retired slots, the wanted one or the unused one of the lowest index.
+detail::VersionSlot* WeightHistory::take_unused(std::int64_t next, std::optional<int> wanted) {
   auto best = retired_.end();
   for (auto slot = retired_.begin(); slot != retired_.end(); ++slot) {
     // Acquire: the reads of all former references are done.
     if ((*slot)->references.load(std::memory_order_acquire) != 0) continue;
+    if (wanted && (*slot)->index != *wanted) continue;
     if (best == retired_.end() || (*slot)->index < (*best)->index) best = slot;
   }
+  require<ExchangeError>(best != retired_.end() || !wanted, "weight history: slot {} of {} is in use, version {} is for it",
+                         wanted.value_or(-1), slots_.size(), next);
   require<ExchangeError>(best != retired_.end(),
                          "weight history: no slot for version {}: of {} slots, {} are in the window and {} are referred to",
                          next, slots_.size(), kept_.size(), retired_.size());

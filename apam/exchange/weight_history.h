@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -134,7 +135,17 @@ class WeightHistory {
 
   /// Starts the version that is `updates` after the newest one; the first is version 0. Throws ExchangeError if another one is
   /// being written, or if references hold all slots outside the window.
-  WritableVersion begin_next(int updates = 1);
+  WritableVersion begin_next(int updates = 1) { return begin(updates, {}); }
+  /// In that slot, if it is unused: for a history that repeats another one.
+  WritableVersion begin_next(int updates, int slot) { return begin(updates, slot); }
+
+  /// What a slot holds, also outside the window: for a history that repeats another one, which knows that it is the version
+  /// meant. Throws ExchangeError if there is no such slot or it is being written.
+  VersionRef in_slot(int slot) const;
+  /// Whether a version can be written there.
+  bool unused(int slot) const;
+  /// (state) of a slot, for values that other processes write. Throws ExchangeError if there is no such slot.
+  Span<float> memory(int slot) const { return slot_at(slot).state; }
 
   /// Makes the version readable, as the newest. Throws ExchangeError if it was moved from, was published before, or belongs to
   /// another history.
@@ -150,7 +161,9 @@ class WeightHistory {
   friend class WritableVersion;
 
   void lay_out(Span<float> memory);
-  detail::VersionSlot* take_unused(std::int64_t next);
+  WritableVersion begin(int updates, std::optional<int> slot);
+  const detail::VersionSlot& slot_at(int slot) const;
+  detail::VersionSlot* take_unused(std::int64_t next, std::optional<int> slot);
   void retire(std::int64_t next);
   void discard(detail::VersionSlot* slot);
 

@@ -258,7 +258,7 @@ List describe(TrainOptions& options) {
               .group = "Exchange",
               .unit = "M",
               .help = "async: ranks 0 to M-1 are masters, which share the weights among them; the results are those of one "
-                      "master. Several need shared memory",
+                      "master; on the CPU",
               .least = 1,
               .most = kMostThreads}));
   list.push_back(

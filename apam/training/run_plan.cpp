@@ -139,11 +139,6 @@ void check_exchange(const TrainOptions& options) {
                       options.master_threads, options.exchange);
   require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
                       options.exchange);
-  require<UsageError>(options.masters == 1 || options.transport != "mpi",
-                      "--masters {}: several masters need --transport shared or auto, got mpi", options.masters);
-  require<UsageError>(options.masters == 1 || !options.prefetch_weights,
-                      "--prefetch-weights: is for one master, got --masters {}, which share memory with their workers",
-                      options.masters);
 }
 
 /// --bn recalibrate: the first images in the order of the first epoch, without augmentation, in batches as large as its.
@@ -183,6 +178,9 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan.exec = exec_options(options.machine, budget.threads);
   require<UsageError>(!options.prefetch_weights || plan.exec.device.kind == DeviceKind::cpu,
                       "--prefetch-weights: is for --device cpu, got {}", to_string(plan.exec.device));
+  require<UsageError>(options.masters == 1 || plan.exec.device.kind == DeviceKind::cpu,
+                      "--masters {}: several masters are for --device cpu, got {}", options.masters,
+                      to_string(plan.exec.device));
   const auto batches = checking_usage([&] {
     plan.optimizer = optimizer_options(options);
     const engine::Optimizer check(Device{}, 0, plan.optimizer);

@@ -87,65 +87,74 @@ class PassCounter final : public exchange::Observer {
   ExchangeResult& result_;
 };
 
-/// What is different with several masters, or workers that prefetch weights.
-struct Variant {
-  std::optional<exchange::ShardRange> range{};  ///< of the sequencer
-  exchange::ShardFollowers* followers = nullptr;
-  bool prefetches = false;
+exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayout& model) {
+  return {model.weights_size(), model.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)};
+}
+
+/// The updates of a master's range.
+struct Shard {
+  Shard(const ExchangeSettings& settings, int master)
+      : range(exchange::split_state(flat_layout(settings.parameters).weights_size(), 0,
+                                    settings.masters)[static_cast<std::size_t>(master)]),
+        exec({.threads = settings.master_threads}),
+        arena({}, layout_of(flat_layout(settings.parameters), range), engine::ParameterArena::Contents::none),
+        updater(exec, arena, {}) {}
+
+  exchange::ShardRange range;
+  Exec exec;
+  engine::ParameterArena arena;
+  engine::Updater updater;
 };
 
-engine::ParameterArena arena_of(const ExchangeSettings& settings, const exchange::ShardRange& range) {
-  return {{}, layout_of(flat_layout(settings.parameters), range), engine::ParameterArena::Contents::none};
-}
+/// What the master that orders has: the weights, and updates of its range.
+struct Master {
+  /// `versions`: memory for the weight history; empty: its own.
+  Master(const ExchangeSettings& options, const exchange::HistoryLayout& layout, Span<float> versions = {})
+      : settings(options), shard(options, 0) {
+    versions.empty() ? history.emplace(Device{}, layout) : history.emplace(versions, layout);
+    const engine::ParameterArena first({}, flat_layout(options.parameters), engine::ParameterArena::Contents::state);
+    first.initialize(1);
+    history->publish_first(first.state());
+  }
 
-/// The master's part. `versions`: memory for the weight history; empty: its own.
-ExchangeResult run_master(exchange::MasterTransport& transport, const exchange::HistoryLayout& layout, Span<float> versions,
-                          const ExchangeSettings& settings, const Variant& variant = {}) {
-  Exec exec({.threads = settings.master_threads});
-  const engine::ParameterArena arena({}, flat_layout(settings.parameters), engine::ParameterArena::Contents::state);
-  arena.initialize(1);
-  std::optional<engine::ParameterArena> part;
-  if (variant.range) part.emplace(arena_of(settings, *variant.range));
-  engine::Updater updater(exec, part ? *part : arena, {});
-  updater.choose_kernels(std::min(transport.workers(), kMostTogether));
+  ExchangeResult run(exchange::MasterTransport& transport, exchange::ShardFollowers* followers, bool prefetches = false) {
+    shard.updater.choose_kernels(std::min(transport.workers(), kMostTogether));
+    ExchangeResult result{.transport = std::string(transport.name())};
+    PassCounter passes(result);
+    exchange::MasterState master(shard.updater, *history,
+                                 {.workers = transport.workers(),
+                                  .schedule = {.total_updates = settings.updates},
+                                  .range = shard.range,
+                                  .followers = followers,
+                                  .ahead = prefetches});
+    exchange::TraceTrack track("master", 0);  // only its sums are needed
+    OverlapMeter meter(transport, result.copied_during_updates);
+    exchange::TracedMaster traced(meter, passes, track);
+    exchange::NullControl control;
+    const auto begin = Clock::now();
+    exchange::run_master(master, traced, control, traced);
+    result.seconds = seconds_between(begin, Clock::now());
+    using Kind = exchange::TraceKind;
+    result.parts = {
+        .wait = track.seconds(Kind::wait), .update = track.seconds(Kind::pass), .reply = track.seconds(Kind::reply)};
+    result.copied_bytes = transport.copied_bytes();
+    result.mean_staleness = master.staleness().mean();
+    result.max_staleness = master.staleness().max();
+    return result;
+  }
+
+  ExchangeSettings settings;
+  Shard shard;
   std::optional<exchange::WeightHistory> history;
-  versions.empty() ? history.emplace(Device{}, layout) : history.emplace(versions, layout);
-  history->publish_first(arena.state());
-  ExchangeResult result{.transport = std::string(transport.name())};
-  PassCounter passes(result);
-  exchange::MasterState master(updater, *history,
-                               {.workers = transport.workers(),
-                                .schedule = {.total_updates = settings.updates},
-                                .range = variant.range,
-                                .followers = variant.followers,
-                                .ahead = variant.prefetches});
-  exchange::TraceTrack track("master", 0);  // only its sums are needed
-  OverlapMeter meter(transport, result.copied_during_updates);
-  exchange::TracedMaster traced(meter, passes, track);
-  exchange::NullControl control;
-  const auto begin = Clock::now();
-  exchange::run_master(master, traced, control, traced);
-  result.seconds = seconds_between(begin, Clock::now());
-  using Kind = exchange::TraceKind;
-  result.parts = {.wait = track.seconds(Kind::wait), .update = track.seconds(Kind::pass), .reply = track.seconds(Kind::reply)};
-  result.copied_bytes = transport.copied_bytes();
-  result.mean_staleness = master.staleness().mean();
-  result.max_staleness = master.staleness().max();
-  return result;
-}
+};
 
 /// The part of a master that does not order.
 void run_shard(const exchange::shared::Segment& segment, int master, const ExchangeSettings& settings) {
-  const exchange::HistoryLayout& history = segment.layout().history;
-  const auto ranges = exchange::split_state(history.weights, history.statistics, settings.masters);
-  const exchange::ShardRange& range = ranges[static_cast<std::size_t>(master)];
-  Exec exec({.threads = settings.master_threads});
-  const engine::ParameterArena arena = arena_of(settings, range);
-  engine::Updater updater(exec, arena, {});
-  updater.choose_kernels(std::min(segment.layout().workers, kMostTogether));
+  Shard shard(settings, master);
+  shard.updater.choose_kernels(std::min(segment.layout().workers, kMostTogether));
   const exchange::StalenessPolicy none;
   const exchange::shared::SegmentMemory memory(segment);
-  exchange::ShardFollower follower(updater, range, none, memory);
+  exchange::ShardFollower follower(shard.updater, shard.range, none, memory);
   exchange::NullControl control;
   run_follower(segment, master, follower, control);
 }
@@ -160,8 +169,15 @@ void run_worker(exchange::WorkerTransport& transport, const engine::ParameterAre
   exchange::Worker(source, second).run(transport, control);
 }
 
-exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayout& model) {
-  return {model.weights_size(), model.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)};
+ExchangeResult order_messages(const Environment& environment, const exchange::mpi::MessageSizes& sizes,
+                              const exchange::HistoryLayout& layout, const ExchangeSettings& settings, bool prefetches) {
+  Master master(settings, layout);
+  if (settings.masters == 1) {
+    return master.run(*exchange::mpi::make_master_transport(environment, sizes), nullptr, prefetches);
+  }
+  const engine::ParameterLayout model = flat_layout(settings.parameters);
+  const auto transport = exchange::mpi::make_sequencer_transport(environment, sizes, *master.history, model);
+  return master.run(*transport, &transport->followers(), prefetches);
 }
 
 ExchangeResult run_messages(const Environment& environment, const ExchangeSettings& settings, bool prefetches) {
@@ -169,17 +185,24 @@ ExchangeResult run_messages(const Environment& environment, const ExchangeSettin
   using exchange::mpi::Wire;
   const exchange::mpi::MessageSizes sizes{.contribution = model.weights_size() + model.statistics_size(),
                                           .weights = model.weights_size(),
-                                          .wire = settings.wire == "bf16" ? Wire::bfloat16 : Wire::float32};
-  if (environment.rank() == 0) {
-    const auto transport = exchange::mpi::make_master_transport(environment, sizes);
-    return run_master(*transport, history_layout(environment.ranks() - 1, model), {}, settings, {.prefetches = prefetches});
+                                          .wire = settings.wire == "bf16" ? Wire::bfloat16 : Wire::float32,
+                                          .masters = settings.masters};
+  const int rank = environment.rank(), worker = rank - settings.masters;
+  const exchange::HistoryLayout layout = history_layout(environment.ranks() - settings.masters, model);
+  if (rank == 0) return order_messages(environment, sizes, layout, settings, prefetches);
+  if (worker < 0) {
+    Shard shard(settings, rank);
+    shard.updater.choose_kernels(std::min(environment.ranks() - settings.masters, kMostTogether));
+    exchange::NullControl control;
+    exchange::mpi::follow(environment, sizes, shard.updater, layout, {}, control);
+    return {};
   }
   const engine::ParameterArena arena({}, model);
   std::optional<engine::ParameterArena> second;
   if (prefetches) second.emplace(Device{}, model);
   const auto transport = exchange::mpi::make_worker_transport(
       environment, sizes, arena.weights(), exchange::mpi::Sends::standard, second ? second->weights() : Span<float>());
-  run_worker(*transport, arena, environment.rank() - 1, settings, second ? second->outgoing() : Span<float>());
+  run_worker(*transport, arena, worker, settings, second ? second->outgoing() : Span<float>());
   return {};
 }
 
@@ -202,10 +225,9 @@ ExchangeResult run_shared(const Environment& environment, const ExchangeSettings
       environment.rank(), layout, [&](std::string_view text) { return all_gather_strings(environment, text); });
   if (environment.rank() == 0) {
     const auto transport = shared::make_master_transport(rank.segment, &rank.others);
-    if (settings.masters == 1) return run_master(*transport, layout.history, rank.segment.versions(), settings);
-    const auto followers = shared::make_followers(rank.segment, model, &rank.followers);
-    const auto ranges = exchange::split_state(layout.history.weights, layout.history.statistics, settings.masters);
-    return run_master(*transport, layout.history, rank.segment.versions(), settings, {ranges[0], followers.get()});
+    Master master(settings, layout.history, rank.segment.versions());
+    if (settings.masters == 1) return master.run(*transport, nullptr);
+    return master.run(*transport, make_followers(rank.segment, model, &rank.followers).get());
   }
   if (environment.rank() < settings.masters) {
     run_shard(rank.segment, environment.rank(), settings);

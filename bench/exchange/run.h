@@ -19,7 +19,7 @@ struct ExchangeSettings {
   std::int64_t updates = 100;
   int master_threads = 1;
   std::string wire = "float32";  ///< of pipelined messages
-  int masters = 1;               ///< of the mode shared
+  int masters = 1;               ///< of all modes but serial
 };
 
 /// Seconds of the master until the last update.

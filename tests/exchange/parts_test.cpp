@@ -26,6 +26,16 @@ TEST(Parts, CoverEveryFloatOnce) {
   }
 }
 
+TEST(Parts, OfSeveralMastersAreCutFromTheEndOfEachRange) {
+  const MessageSizes sizes{.contribution = 112, .weights = 96, .part = 30, .masters = 2};
+  const std::vector<Part> parts{{66, 30, 1}, {48, 18, 1}, {18, 30, 0}, {0, 18, 0}, {96, 16, 1}};
+  EXPECT_EQ(parts_of(sizes), parts);
+  EXPECT_EQ(parts_of(sizes, 0), (std::vector<Part>{{18, 30, 0}, {0, 18, 0}}));
+  EXPECT_EQ(parts_of(sizes, 1), (std::vector<Part>{{66, 30, 1}, {48, 18, 1}, {96, 16, 1}}));
+  EXPECT_EQ(complete_parts(parts, sizes, 48), 2U);
+  EXPECT_EQ(complete_parts(parts, sizes, 0), 4U) << "not the statistics";
+}
+
 TEST(Parts, AreCompleteFromTheEndOn) {
   const MessageSizes sizes{.contribution = 107, .weights = 100, .part = 30};
   const auto parts = parts_of(sizes);

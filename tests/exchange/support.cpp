@@ -125,8 +125,10 @@ std::vector<float> train_direct(const QuadraticOptions& quadratic, const engine:
 engine::ParameterArena make_second(const QuadraticOptions& quadratic) { return {{}, quadratic_layout(quadratic)}; }
 
 std::vector<float> replay(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
-                          const std::vector<std::vector<int>>& passes, Between between) {
-  Model model(quadratic, options, workers);
+                          const std::vector<std::vector<int>>& passes, Between between, const StalenessPolicy* policy) {
+  HistoryLayout layout = history_layout(quadratic, workers);
+  layout.slots += workers;  // for a policy that compensates gradients computed ahead
+  Model model(quadratic, options, layout);
   const bool ahead = between == Between::compute_ahead;
   std::vector<engine::ParameterArena> arenas;
   std::vector<Span<float>> seconds;
@@ -140,7 +142,8 @@ std::vector<float> replay(const QuadraticOptions& quadratic, const engine::Optim
   Recorder recorder;
   std::int64_t updates = 0;
   for (const auto& pass : passes) updates += static_cast<std::int64_t>(pass.size());
-  MasterState master(model.updater, model.history, {.workers = workers, .schedule = {updates}, .ahead = ahead});
+  MasterState master(model.updater, model.history,
+                     {.workers = workers, .schedule = {updates}, .policy = policy, .ahead = ahead});
   ScriptedControl control;
   run_master(master, transport, control, recorder);
   return model.state();

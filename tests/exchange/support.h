@@ -124,7 +124,8 @@ engine::ParameterArena make_second(const QuadraticOptions& quadratic);
 
 /// The state after gradients of these workers in these passes. Every transport must reproduce its bits.
 std::vector<float> replay(const QuadraticOptions& quadratic, const engine::OptimizerOptions& options, int workers,
-                          const std::vector<std::vector<int>>& passes, Between between = Between::wait);
+                          const std::vector<std::vector<int>>& passes, Between between = Between::wait,
+                          const StalenessPolicy* policy = nullptr);
 
 /// Laws of asynchronous training at any speeds: every batch once, versions in order, and bounds of the mean staleness (derived
 /// in support.cpp).

@@ -47,6 +47,51 @@ TEST(WeightHistory, KeepsTheWindow) {
   }
 }
 
+// As a follower of sharded masters does, which is told slots by the sequencer.
+TEST(WeightHistory, RepeatsAnotherInTheSameSlots) {
+  WeightHistory first(Device{}, layout(1, 4)), second(Device{}, layout(1, 4));
+  publish_next(first);
+  VersionRef held = first.current();  // so that the slots differ from those of a history without references
+  for (int i = 0; i < 10; ++i) {
+    if (i % 3 == 1) held = first.current();
+    publish_next(first);
+    const VersionRef newest = first.current();
+    EXPECT_TRUE(second.unused(newest.slot()));
+    WritableVersion next = second.begin_next(1, newest.slot());
+    EXPECT_EQ(next.slot(), newest.slot());
+    EXPECT_FALSE(second.unused(newest.slot())) << "it is being written";
+    EXPECT_THROW(second.in_slot(newest.slot()), ExchangeError);
+    EXPECT_EQ(next.state().data(), second.memory(newest.slot()).data());
+    second.publish(std::move(next));
+    EXPECT_FALSE(second.unused(newest.slot())) << "it is the newest";
+    EXPECT_EQ(second.in_slot(newest.slot()).version(), i);
+  }
+}
+
+TEST(WeightHistory, ASlotThatIsReferredToIsNotWritten) {
+  WeightHistory history(Device{}, layout(1, 3));
+  publish_next(history);
+  std::optional<VersionRef> held = history.current();
+  const int slot = held->slot();
+  publish_next(history);
+  EXPECT_FALSE(history.unused(slot));
+  EXPECT_EQ(history.in_slot(slot).version(), 0) << "outside the window, but held";
+  EXPECT_TRUE(throws<ExchangeError>({"slot 0 of 3", "version 2"}, [&] { history.begin_next(1, slot); }));
+  held.reset();
+  EXPECT_TRUE(history.unused(slot));
+  EXPECT_EQ(history.begin_next(1, slot).slot(), slot);
+}
+
+TEST(WeightHistory, UnknownSlotsAreErrors) {
+  WeightHistory history(Device{}, layout(1, 3));
+  publish_next(history);
+  EXPECT_TRUE(throws<ExchangeError>({"slot 3 of 3"}, [&] { history.in_slot(3); }));
+  EXPECT_TRUE(throws<ExchangeError>({"slot 2 of 3"}, [&] { history.in_slot(2); })) << "nothing was written there";
+  EXPECT_TRUE(throws<ExchangeError>({"slot -1 of 3"}, [&] { history.memory(-1); }));
+  EXPECT_TRUE(throws<ExchangeError>({"slot 7 of 3"}, [&] { history.begin_next(1, 7); }));
+  EXPECT_FALSE(history.unused(7));
+}
+
 TEST(WeightHistory, ErrorsHaveBothValues) {
   WeightHistory history(Device{}, layout(2, 4));
   EXPECT_TRUE(throws<ExchangeError>({"4"}, [&] { history.current(); }));

@@ -51,6 +51,7 @@ class Divergence(Early):
     def test_ends_a_run_with_exit_code_3_and_one_line(self):
         for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3), ("sync", ["--exchange", "sync"], 2),
                                      ("masters", ["--exchange", "async", "--masters", "2"], 3),
+                                     ("messages", ["--exchange", "async", "--masters", "2", "--transport", "mpi"], 3),
                                      ("backup", ["--exchange", "sync", "--sync-backup", "1"], 3)):
             with self.subTest(name):
                 process, run = self.diverged(name, *options, ranks=ranks)
@@ -167,7 +168,9 @@ class Signals(Early):
         for exchange, ranks in (("async", 3), ("sync", 2)):
             for sent in (signal.SIGINT, signal.SIGTERM):
                 self.interrupt(f"{exchange}-{sent}", sent, "--exchange", exchange, ranks=ranks)
-        self.interrupt("masters", signal.SIGTERM, "--exchange", "async", "--masters", "2", ranks=3)
+        masters = ["--exchange", "async", "--masters", "2"]
+        self.interrupt("masters", signal.SIGTERM, *masters, ranks=3)
+        self.interrupt("messages", signal.SIGTERM, *masters, "--transport", "mpi", ranks=3)
 
     def test_are_handled_during_an_evaluation(self):
         long = ["--test-images", "1000000", "--eval-every", "1"]
@@ -177,22 +180,23 @@ class Signals(Early):
         run = self.interrupt("local", signal.SIGTERM, *long, at='"update":1')
         self.assertIsNone(run.summary["test_accuracy"])
 
-    def interrupt_one_rank(self, *options):
+    def interrupt_one_rank(self, name, *options):
         """SIGTERM to rank 1 of 3 ends an asynchronous run that would never end."""
-        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--out", self.folder / "a", *options])
+        arguments = replace(TRAIN, ["--epochs", "1000000", "--exchange", "async", "--out", self.folder / name, *options])
         process = start(*arguments, ranks=3)
-        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
+        self.wait_for(self.folder / name / "metrics.jsonl", '"update":2', process)
         os.kill(self.process_of_rank(1), signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
-        self.assertTrue(Run(self.folder / "a").summary["interrupted"])
+        self.assertTrue(Run(self.folder / name).summary["interrupted"])
 
     def test_to_one_worker_stop_all(self):
         # Queued evaluations are abandoned when training ends.
-        self.interrupt_one_rank("--test-images", "1000000", "--eval-every", "1")
+        self.interrupt_one_rank("a", "--test-images", "1000000", "--eval-every", "1")
 
     def test_to_one_of_several_masters_stop_all(self):
-        self.interrupt_one_rank("--masters", "2")
+        self.interrupt_one_rank("a", "--masters", "2")
+        self.interrupt_one_rank("messages", "--masters", "2", "--transport", "mpi")
 
     def test_end_the_set_up_too(self):
         # A lock that is never released blocks the choice of kernels.

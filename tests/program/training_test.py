@@ -332,6 +332,24 @@ class Ranks(ProgramTest):
         self.assertGreater(last["end"], two.config["parameters"])  # running statistics too
         self.assertEqual(local.summary["shards"], [])
 
+    def test_several_masters_that_exchange_messages_are_one(self):
+        # As above. Every float of weights and contributions is moved once, whichever master has it.
+        mpi = ["--exchange", "async", "--transport", "mpi"]
+        one = self.train("one", *mpi, ranks=2)
+        three = self.train("three", *mpi, "--masters", "3", ranks=4)
+        self.assertEqual(three.summary["state_sha256"], one.summary["state_sha256"])
+        self.assertEqual(three.evaluations(), one.evaluations())
+        self.assertEqual(three.summary["copied_bytes"], one.summary["copied_bytes"])
+        self.assertEqual((three.summary["masters"], three.summary["transport"]), (3, "mpi (host buffers)"))
+        half = [*mpi, "--wire", "bf16"]
+        rounded = self.train("rounded", *half, ranks=2)
+        self.assertEqual(self.train("both", *half, "--masters", "2", ranks=3).sha256(), rounded.sha256())
+        options = ["--net", "resnet18", *mpi, "--epochs", "3", "--eval-every", "5", "--prefetch-weights"]
+        two = self.train("two", *options, "--masters", "2", ranks=4)
+        self.assertEqual(len(two.summary["updates_by_worker"]), 2)
+        replayed = subprocess.run([REPLAY, two.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
+        self.assertEqual(replayed.stdout.strip(), two.summary["state_sha256"], replayed.stderr)
+
     def test_messages_are_counted(self):
         run = self.train("a", "--exchange", "async", "--transport", "mpi", ranks=2)
         self.assertEqual(run.summary["shared_memory_bytes"], 0)

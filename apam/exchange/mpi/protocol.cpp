@@ -2,11 +2,12 @@
 
 #include <array>
 #include <cstdint>
+#include <tuple>
 
 namespace apam::exchange::mpi {
 namespace {
 
-using Numbers = std::array<std::uint64_t, 4>;  // contribution, weights, part, wire
+using Numbers = std::array<std::uint64_t, 5>;  // contribution, weights, part, wire, masters
 struct Sizes {
   Numbers mine{};
   std::vector<Numbers> all;
@@ -16,11 +17,13 @@ struct Sizes {
 
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
   Parked<Sizes> messages;
-  messages->mine = {sizes.contribution, sizes.weights, sizes.part, static_cast<std::uint64_t>(sizes.wire)};
+  messages->mine = {sizes.contribution, sizes.weights, sizes.part, static_cast<std::uint64_t>(sizes.wire),
+                    static_cast<std::uint64_t>(sizes.masters)};
   messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallgather(messages->mine.data(), 4, MPI_UINT64_T, messages->all.data(), 4, MPI_UINT64_T, communicator.get(),
-                       &request),
+  constexpr int kNumbers = std::tuple_size_v<Numbers>;
+  check(MPI_Iallgather(messages->mine.data(), kNumbers, MPI_UINT64_T, messages->all.data(), kNumbers, MPI_UINT64_T,
+                       communicator.get(), &request),
         "MPI_Iallgather of sizes");
   wait(request, "MPI_Iallgather of sizes");
   messages.done();
@@ -29,9 +32,11 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
     require<ExchangeError>(
         all[rank] == all[0],
         "mpi: rank {} exchanges {} and {} floats (contribution, weights) in parts of {}, rank 0 exchanges {} and {} in "
-        "parts of {}",
-        rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2]);
+        "parts of {}, with {} and {} masters",
+        rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2], all[rank][4], all[0][4]);
   }
+  require<ExchangeError>(sizes.masters >= 1 && communicator.ranks() > sizes.masters,
+                         "mpi: {} ranks for {} masters, expected a worker at least", communicator.ranks(), sizes.masters);
   // Receives are checked in bytes, which must fit too.
   count(sizes.contribution * sizeof(float), "a contribution in bytes");
   count(sizes.weights * sizeof(float), "weights in bytes");

@@ -10,11 +10,18 @@
 
 namespace apam::exchange::mpi {
 
-inline constexpr int kMaster = 0;
-constexpr int rank_of(int worker) { return worker + 1; }
+inline constexpr int kSequencer = 0;  ///< or the only master
 
 /// Message tags; MPI guarantees up to 32767.
-enum Tag : int { kGradientHeader = 1, kContribution = 2, kToWorker = 3, kWeights = 4 };
+enum Tag : int {
+  kGradientHeader = 1,
+  kContribution = 2,
+  kToWorker = 3,
+  kWeights = 4,
+  kLogEntry = 5,
+  kShardReport = 6,
+  kShardValues = 7,
+};
 
 /// A reply or a cancellation. They have one tag, so that they arrive in the order in which they were sent: what precedes a stop
 /// has been received when the stop has.
@@ -28,7 +35,8 @@ struct ToWorker {
 // Headers are sent as bytes between processes of one program.
 static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<ToWorker>);
 
-/// Collective. Throws ExchangeError unless all ranks pass the same sizes and these fit MPI counts.
+/// Collective. Throws ExchangeError unless all ranks pass the same sizes, these fit MPI counts, and there are masters and
+/// workers for as many ranks.
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes);
 
 /// Throws ExchangeError unless the expected number of bytes arrived.

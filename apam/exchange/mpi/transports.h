@@ -1,9 +1,16 @@
-// The exchange over MPI, from and to host buffers. Rank 0 is the master, rank r > 0 is worker r - 1.
+// The exchange over MPI, from and to host buffers. With M masters, ranks 0 .. M-1 are masters and rank M + w is worker w.
 //
 //   tag 1  worker -> master   GradientHeader, after the parts of its contribution
 //   tag 2  worker -> master   contribution, in parts (parts.h); parts without values if cancelled
 //   tag 3  master -> worker   reply or cancellation
 //   tag 4  master -> worker   weights, after a reply to proceed
+//
+// Each master has a range of contributions and weights (shards/range.h): a worker sends the header to every master and each
+// part to the master of its range, and continues when all masters have replied. Between masters (log_entry.h):
+//
+//   tag 5  sequencer -> follower   an entry of the log
+//   tag 6  follower -> sequencer   what it has executed
+//   tag 7  in both directions      the follower's range of a version, when an entry asks for it
 //
 // In each rank one thread makes all MPI calls between the construction of the transport and its end: MPI moves large messages
 // only inside its calls, so contributions arrive and weights leave while the master applies an update. It and the thread that
@@ -15,8 +22,12 @@
 
 #include <memory>
 
+#include "apam/exchange/control.h"
 #include "apam/exchange/mpi/environment.h"
+#include "apam/exchange/policies/policy.h"
+#include "apam/exchange/shards/pass.h"
 #include "apam/exchange/transport.h"
+#include "engine/optim/updater.h"
 
 namespace apam::exchange::mpi {
 
@@ -29,21 +40,57 @@ struct MessageSizes {
   std::size_t weights = 0;                   ///< and gradients
   std::size_t part = std::size_t{1} << 20U;  ///< of a contribution: 4 MiB, each with a small message ahead of its values
   Wire wire = Wire::float32;
+  int masters = 1;  ///< each has a range of both
 };
 
 /// How messages are sent. A synchronous send ends only once its receive has begun: a test that the exchange does not rely on
 /// MPI's buffers.
 enum class Sends : std::uint8_t { standard, synchronous };
 
-/// Collective: rank 0 makes the master's side while all others make a worker's side. They and the results throw ExchangeError
-/// if the sizes of two ranks differ or exceed one message, or if MPI fails; DeviceError for memory other than the CPU's, or if
-/// the system refuses a thread. A worker receives into `weights`, or into `weights` and `second` in turns: then a delivery
-/// stays while the next one arrives (keeps_weights()). Both must outlive its transport, after an error the process. The caller
-/// makes no MPI calls until the master's finish() has returned, or a worker has pulled a stop, or the transport is destroyed.
+/// Collective: rank 0 makes the master's side while all others make a worker's side, or follow. They and the results throw
+/// ExchangeError if the sizes of two ranks differ or exceed one message, or if MPI fails; DeviceError for memory other than the
+/// CPU's, or if the system refuses a thread. A worker receives into `weights`, or into `weights` and `second` in turns: then a
+/// delivery stays while the next one arrives (keeps_weights()). Both must outlive its transport, after an error the process.
+/// The caller makes no MPI calls until the master's finish() has returned, or a worker has pulled a stop, or the transport is
+/// destroyed.
 std::unique_ptr<MasterTransport> make_master_transport(const Environment& environment, const MessageSizes& sizes,
                                                        Sends sends = Sends::standard);
 std::unique_ptr<WorkerTransport> make_worker_transport(const Environment& environment, const MessageSizes& sizes,
                                                        Span<float> weights, Sends sends = Sends::standard,
                                                        Span<float> second = {});
+
+/// The transport of the sequencer of several masters.
+class SequencerTransport : public MasterTransport {
+ public:
+  virtual ShardFollowers& followers() = 0;
+  /// That a follower got; 0: none.
+  virtual int follower_signal() const = 0;
+};
+
+/// As make_master_transport() for rank 0 of several masters. `history` has its first version, of which followers are sent their
+/// ranges. `model`: names what is not finite. Both must outlive the result, after an error the process.
+std::unique_ptr<SequencerTransport> make_sequencer_transport(const Environment& environment, const MessageSizes& sizes,
+                                                             const WeightHistory& history, const engine::ParameterLayout& model,
+                                                             Sends sends = Sends::standard);
+
+/// Executes the log of the sequencer on the range of this rank, which `updater` has, until its stop. `layout`: of the
+/// sequencer's history. A signal of `control` is handed to the sequencer. Throws as the others, and as ShardFollower.
+void follow(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
+            const StalenessPolicy& policy, Control& control, Sends sends = Sends::standard);
+
+/// The sequencer's control: a signal to any master stops the run.
+class ControlOfMasters final : public Control {
+ public:
+  ControlOfMasters(Control& own, const SequencerTransport& transport) : own_(own), transport_(transport) {}
+  double now() override { return own_.now(); }
+  int stop_signal() override {
+    const int signal = own_.stop_signal();
+    return signal != 0 ? signal : transport_.follower_signal();
+  }
+
+ private:
+  Control& own_;
+  const SequencerTransport& transport_;
+};
 
 }  // namespace apam::exchange::mpi

@@ -21,14 +21,14 @@
 namespace apam::exchange::mpi {
 namespace {
 
-// Requests; the sends of the parts follow.
-enum Place : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kFirstPartSend };
+// Requests of a master; behind those of all masters, the sends of the parts.
+enum Place : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kPlaces };
 
 /// Memory that MPI may use even after an exception.
 struct Headers {
-  GradientHeader sent;
-  ToWorker received;
-  Buffer gradients, weights;  // (weights) in bfloat16
+  std::vector<ToWorker> received;  // by master
+  GradientHeader sent{};
+  Buffer gradients{}, weights{};  // (weights) in bfloat16
 };
 
 /// Receive the first reply, or send the contribution up to a part, and the header after the last one.
@@ -43,18 +43,20 @@ class MpiWorkerTransport final : public WorkerTransport {
  public:
   MpiWorkerTransport(const MessageSizes& sizes, Span<float> weights, Sends sends, Span<float> second)
       : sizes_(sizes),
+        ranges_(ranges_of(sizes)),
         parts_(parts_of(sizes)),
         weights_(weights),
         other_weights_(second.empty() ? weights : second),
         keeps_weights_(!second.empty()),
-        requests_(kFirstPartSend + parts_.size()),
+        requests_(kPlaces * ranges_.size() + parts_.size()),
         channel_(communicator_, requests_, sends),
-        headers_(std::make_unique<Headers>()),
+        headers_(std::make_unique<Headers>(Headers{.received = std::vector<ToWorker>(ranges_.size())})),
+        owed_(ranges_.size()),
         thread_(requests_, {.start = [this](const Command& command) { start(command); },
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
                             .fail = [this](std::exception_ptr error) { deliveries_.fail(std::move(error)); }}) {
-    require<ExchangeError>(communicator_.rank() != kMaster, "mpi: rank {} cannot be a worker", communicator_.rank());
+    require<ExchangeError>(communicator_.rank() >= sizes.masters, "mpi: rank {} cannot be a worker", communicator_.rank());
     agree_on_sizes(communicator_, sizes);
     for (const Span<float> room : {weights_, other_weights_}) {
       require<ExchangeError>(room.host().size() == sizes.weights, "mpi: room for {} weights for messages of {}", room.size(),
@@ -111,9 +113,17 @@ class MpiWorkerTransport final : public WorkerTransport {
 
   // What follows runs in the progress thread.
 
+  std::size_t masters() const { return ranges_.size(); }
+  static std::size_t place(std::size_t master, std::size_t which) { return kPlaces * master + which; }
+  std::size_t part_place(std::size_t part) const { return kPlaces * masters() + part; }
+  static int rank_of(std::size_t master) { return static_cast<int>(master); }
+
   void start(const Command& command) {
     const auto& [values, parts, computed_at, header] = command;
-    if (parts == 0) return receive_next();
+    if (parts == 0) {
+      for (std::size_t master = 0; master < masters(); ++master) receive_next(master);
+      return;
+    }
     if (!open_) {
       held_ = command;
       return;
@@ -121,14 +131,19 @@ class MpiWorkerTransport final : public WorkerTransport {
     const bool gives_up = header ? header->cancelled != 0 : cancelled_ == computed_at;
     if (gives_up && !header) return;  // nothing leaves until the header, which is marked as cancelled
     for (; sent_ < parts; ++sent_) {
-      channel_.send(kFirstPartSend + sent_, gives_up ? std::span<const std::byte>() : outgoing(values, parts_[sent_]),
-                    {kMaster, kContribution, "MPI_Isend of a part of a gradient"});
+      const Part& part = parts_[sent_];
+      channel_.send(part_place(sent_), gives_up ? std::span<const std::byte>() : outgoing(values, part),
+                    {part.master, kContribution, "MPI_Isend of a part of a gradient"});
     }
     if (!header) return;
     headers_->sent = *header;
-    channel_.send(kHeaderSend, bytes_of(headers_->sent), {kMaster, kGradientHeader, "MPI_Isend of a gradient's header"});
+    for (std::size_t master = 0; master < masters(); ++master) {
+      channel_.send(place(master, kHeaderSend), bytes_of(headers_->sent),
+                    {rank_of(master), kGradientHeader, "MPI_Isend of a gradient's header"});
+      owed_[master] = false;
+    }
     sent_ = 0;
-    open_ = owed_ = false;
+    open_ = false;
   }
 
   std::span<const std::byte> outgoing(std::span<const float> values, const Part& part) {
@@ -141,67 +156,91 @@ class MpiWorkerTransport final : public WorkerTransport {
 
   Span<float> arriving() const { return first_is_delivered_ ? other_weights_ : weights_; }
 
-  std::span<std::byte> incoming() const {
-    if (sizes_.wire == Wire::float32) return std::as_writable_bytes(arriving().host());
-    return {headers_->weights.data(), headers_->weights.size_bytes()};
+  std::span<BFloat16> rounded(const ShardRange& range) const {
+    return headers_->weights.as<BFloat16>().host().subspan(range.begin, range.weights);
+  }
+  std::span<std::byte> incoming(const ShardRange& range) const {
+    if (sizes_.wire == Wire::bfloat16) return std::as_writable_bytes(rounded(range));
+    return std::as_writable_bytes(arriving().host().subspan(range.begin, range.weights));
   }
 
-  void receive_next() {
-    channel_.receive(kToWorkerReceive, writable_bytes_of(headers_->received), {kMaster, kToWorker, "MPI_Irecv of a reply"});
+  void receive_next(std::size_t master) {
+    channel_.receive(place(master, kToWorkerReceive), writable_bytes_of(headers_->received[master]),
+                     {rank_of(master), kToWorker, "MPI_Irecv of a reply"});
   }
 
   void complete(const Requests::Completed& one) {
-    if (one.place == kToWorkerReceive) {
-      check_received(one.bytes, sizeof(ToWorker), "a reply", kMaster);
-      take(headers_->received);
-    } else if (one.place == kWeightsReceive) {
-      check_received(one.bytes, incoming().size(), "weights", kMaster);
-      if (sizes_.wire == Wire::bfloat16) widen_values(headers_->weights.as<BFloat16>().host(), arriving().host());
+    const std::size_t master = one.place / kPlaces, which = one.place % kPlaces;
+    if (master < masters() && which == kToWorkerReceive) {
+      check_received(one.bytes, sizeof(ToWorker), "a reply", rank_of(master));
+      take(master, headers_->received[master]);
+    } else if (master < masters() && which == kWeightsReceive) {
+      const ShardRange& range = ranges_[master];
+      check_received(one.bytes, incoming(range).size(), "weights", rank_of(master));
+      if (sizes_.wire == Wire::bfloat16) {
+        widen_values(rounded(range), arriving().host().subspan(range.begin, range.weights));
+      }
     }
     deliver();
   }
 
-  void take(const ToWorker& message) {
+  void take(std::size_t master, const ToWorker& message) {
     if (message.cancelled != ToWorker::kIsReply) {
       cancelled_ = message.cancelled;
-      return receive_next();
+      return receive_next(master);
     }
-    check(message.reply);
-    require<ExchangeError>(!owed_, "mpi: a reply with version {} came before the gradient that is due after version {}",
-                           message.reply.version, version_);
-    reply_ = message.reply;
-    if (reply_->verdict == Verdict::stop) return;
-    owed_ = true;
-    channel_.receive(kWeightsReceive, incoming(), {kMaster, kWeights, "MPI_Irecv of weights"});
-    receive_next();
+    const Reply& reply = message.reply;
+    check(reply);
+    require<ExchangeError>(!owed_[master], "mpi: a reply with version {} came before the gradient that is due after version {}",
+                           reply.version, version_);
+    const Reply& expected = first_reply_.value_or(reply);
+    require<ExchangeError>(
+        reply == expected, "mpi: rank {} replies with version {} and verdict {}, another master with {} and {}",
+        rank_of(master), reply.version, static_cast<int>(reply.verdict), expected.version, static_cast<int>(expected.verdict));
+    first_reply_ = reply;
+    ++replies_;
+    if (reply.verdict == Verdict::stop) return;
+    owed_[master] = true;
+    channel_.receive(place(master, kWeightsReceive), incoming(ranges_[master]),
+                     {rank_of(master), kWeights, "MPI_Irecv of weights"});
+    receive_next(master);
   }
 
   /// Hands over the reply when weights and sends are complete. Parts of the next gradient may leave before the weights are
   /// here.
   void deliver() {
-    if (!reply_ || (!open_ && sending())) return;
-    const bool proceeds = reply_->verdict == Verdict::proceed;
+    if (replies_ < masters() || (!open_ && sending())) return;
+    const bool proceeds = first_reply_->verdict == Verdict::proceed;
     if (proceeds && !std::exchange(open_, true) && held_) start(*std::exchange(held_, {}));
-    if (requests_.active(kWeightsReceive)) return;
-    version_ = reply_->version;
-    deliveries_.put({*reply_, proceeds ? ConstSpan<float>(arriving()) : ConstSpan<float>()});
+    if (any_active(kWeightsReceive)) return;
+    version_ = first_reply_->version;
+    deliveries_.put({*first_reply_, proceeds ? ConstSpan<float>(arriving()) : ConstSpan<float>()});
     first_is_delivered_ = !first_is_delivered_;
-    reply_.reset();
+    first_reply_.reset();
+    replies_ = 0;
+  }
+
+  bool any_active(std::size_t which) const {
+    for (std::size_t master = 0; master < masters(); ++master) {
+      if (requests_.active(place(master, which))) return true;
+    }
+    return false;
   }
 
   bool sending() const {
-    for (std::size_t i = kFirstPartSend; i < kFirstPartSend + parts_.size(); ++i) {
-      if (requests_.active(i)) return true;
+    for (std::size_t part = 0; part < parts_.size(); ++part) {
+      if (requests_.active(part_place(part))) return true;
     }
-    return requests_.active(kHeaderSend);
+    return any_active(kHeaderSend);
   }
 
   Backoff::Waiting waiting() const {
-    return sending() || requests_.active(kWeightsReceive) ? Backoff::Waiting::transfer : Backoff::Waiting::idle;
+    return sending() || any_active(kWeightsReceive) ? Backoff::Waiting::transfer : Backoff::Waiting::idle;
   }
 
   Communicator communicator_;
   MessageSizes sizes_;
+  std::vector<ShardRange> ranges_;  // by master
   std::vector<Part> parts_;
   Span<float> weights_, other_weights_;  // the same, unless weights are kept
   bool keeps_weights_;
@@ -215,13 +254,14 @@ class MpiWorkerTransport final : public WorkerTransport {
   std::vector<Delivery> delivered_;
 
   // Of the progress thread.
-  std::size_t sent_ = 0;             // parts of the current gradient
-  std::optional<Reply> reply_;       // to be delivered
-  std::int64_t version_ = -1;        // delivered last
-  bool first_is_delivered_ = false;  // of the weights
-  bool owed_ = false;                // a gradient: from its reply to its header
-  bool open_ = false;                // and the sends before are complete: it may leave
-  std::optional<Command> held_;      // the latest offer of a gradient that may not
+  std::size_t sent_ = 0;              // parts of the current gradient
+  std::optional<Reply> first_reply_;  // to be delivered, of the first master that has sent it
+  std::size_t replies_ = 0;           // masters that have
+  std::int64_t version_ = -1;         // delivered last
+  bool first_is_delivered_ = false;   // of the weights
+  std::vector<bool> owed_;            // a gradient, to the master: from its reply to the header
+  bool open_ = false;                 // and the sends before are complete: it may leave
+  std::optional<Command> held_;       // the latest offer of a gradient that may not
 
   std::atomic<std::int64_t> cancelled_ = -1;  // the latest version whose computation is to be given up
   Handoff<Delivery> deliveries_;

@@ -50,6 +50,9 @@ class ShardFollowers {
   /// Waits until all shards have executed the entry, which is no stop. The first value that any of them has found not to be
   /// finite so far, lowest range first. Throws ExchangeError if one has ended.
   virtual std::optional<engine::NonFinite> finish() = 0;
+
+  /// Brings the ranges of all shards in a version to the memory of the sequencer, if that is not theirs. Once per version.
+  virtual void collect(int /*slot*/) {}
 };
 
 }  // namespace apam::exchange

@@ -365,5 +365,15 @@ TEST(PlansOnGpu, RefuseWorkersThatComputeAhead) {
   }));
 }
 
+TEST(PlansOnGpu, RefuseSeveralMasters) {
+  TrainOptions options;
+  options.exchange = "async";
+  options.masters = 2;
+  options.machine.device = "cuda";
+  EXPECT_TRUE(support::throws<UsageError>({"--masters 2", "--device cpu", "cuda"}, [&] {
+    make_run_plan(options, {.ranks = 3, .masters = 2, .threads_by_rank = {1, 1, 1}});
+  }));
+}
+
 }  // namespace
 }  // namespace apam::training

@@ -1,0 +1,41 @@
+// What masters tell one another over MPI (shards/pass.h). Plain data, sent as bytes. Only for this folder.
+//
+// The sequencer sends its log to every follower, in order. Besides passes it has replies, because each master sends its own
+// range of the weights, and transfers of a follower's range, because each master has memory of its own. Versions are named by
+// their slots in the sequencer's history; a follower's history has the same.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "apam/exchange/shards/pass.h"
+#include "apam/exchange/transport.h"
+
+namespace apam::exchange::mpi {
+
+struct LogEntry {
+  enum class Kind : std::uint8_t {
+    pass,     ///< executed and reported; a stop is not reported
+    reply,    ///< to a worker, with the weights in the slot unless it is a stop
+    first,    ///< the follower's range of the first version follows, for the slot
+    collect,  ///< the follower sends its range of the version in the slot
+  };
+  Kind kind = Kind::pass;
+  std::int32_t worker = -1, slot = -1;
+  Reply reply{};
+  ShardPass pass{};
+};
+
+/// From a follower: the sums of its work.
+struct ShardReport {
+  std::int64_t executed = 0;           ///< passes
+  std::int64_t non_finite_update = 0;  ///< first pass that left a value that is not finite; 0: none so far
+  std::uint64_t non_finite_element = 0;
+  std::int64_t copied_bytes = 0;
+  std::int32_t signal = 0;  ///< that arrived there; 0: none
+  std::int32_t last = 0;    ///< 1: none follows
+};
+
+static_assert(std::is_trivially_copyable_v<LogEntry> && std::is_trivially_copyable_v<ShardReport>);
+
+}  // namespace apam::exchange::mpi

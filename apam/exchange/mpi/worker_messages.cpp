@@ -1,0 +1,150 @@
+#include "apam/exchange/mpi/worker_messages.h"
+
+#include "apam/exchange/error.h"
+#include "apam/exchange/mpi/wire.h"
+
+namespace apam::exchange::mpi {
+namespace {
+
+// Requests of a worker; the receives of the parts follow.
+enum Place : std::size_t { kHeaderReceive, kReplySend, kWeightsSend, kCancelSend, kFirstPartReceive };
+
+}  // namespace
+
+WorkerMessages::WorkerMessages(const MessageSizes& sizes, int master, int workers, Requests& requests, Channel& channel,
+                               Arrive arrive)
+    : sizes_(sizes),
+      range_(ranges_of(sizes).at(static_cast<std::size_t>(master))),
+      parts_(parts_of(sizes, master)),
+      places_(places(sizes, master, 1)),
+      requests_(requests),
+      channel_(channel),
+      arrive_(std::move(arrive)),
+      slots_(std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(workers))) {
+  for (Slot& slot : *slots_) {
+    slot.values = Buffer({}, sizes.contribution * sizeof(float));
+    if (sizes.wire == Wire::bfloat16) slot.rounded = Buffer({}, range_.weights * sizeof(BFloat16));
+  }
+}
+
+WorkerMessages::~WorkerMessages() {
+  // After an error, messages may be in flight. Their memory must outlive them, so it is never freed.
+  if (requests_.any_active()) static_cast<void>(slots_.release());
+}
+
+std::size_t WorkerMessages::places(const MessageSizes& sizes, int master, int workers) {
+  return (kFirstPartReceive + parts_of(sizes, master).size()) * static_cast<std::size_t>(workers);
+}
+
+void WorkerMessages::send(int worker, const Reply& reply, const VersionRef& version) {
+  Slot& slot = slot_of(worker);
+  if (version) expect_gradient(worker);
+  slot.reply = {.reply = reply};
+  channel_.send(place(worker, kReplySend), bytes_of(slot.reply), {rank_of(worker), kToWorker, "MPI_Isend of a reply"});
+  if (!version) return;
+  channel_.send(place(worker, kWeightsSend), outgoing(slot, version), {rank_of(worker), kWeights, "MPI_Isend of weights"});
+}
+
+void WorkerMessages::cancel(int worker, std::int64_t computed_at) {
+  if (requests_.active(place(worker, kCancelSend))) return;  // the worker has not taken the former one yet
+  Slot& slot = slot_of(worker);
+  slot.cancellation = {.cancelled = computed_at};
+  channel_.send(place(worker, kCancelSend), bytes_of(slot.cancellation),
+                {rank_of(worker), kToWorker, "MPI_Isend of a cancellation"});
+}
+
+std::span<const std::byte> WorkerMessages::outgoing(Slot& slot, const VersionRef& version) {
+  const auto weights = version.weights().host().subspan(range_.begin, range_.weights);
+  if (sizes_.wire == Wire::float32 || sizes_.masters > 1) slot.version = version;
+  if (sizes_.wire == Wire::float32) return std::as_bytes(weights);
+  if (!newest_rounded_ || newest_ != version.version()) {  // once for all workers of a pass
+    newest_rounded_ = unused_buffer();
+    newest_ = version.version();
+    round_values(weights, newest_rounded_->as<BFloat16>().host());
+  }
+  slot.rounded_version = newest_rounded_;
+  return {newest_rounded_->data(), newest_rounded_->size_bytes()};
+}
+
+// For a rounded version: one that no worker is being sent.
+std::shared_ptr<Buffer> WorkerMessages::unused_buffer() {
+  newest_rounded_ = {};
+  for (const auto& one : rounded_versions_) {
+    if (one.use_count() == 1) return one;
+  }
+  return rounded_versions_.emplace_back(std::make_shared<Buffer>(Device{}, range_.weights * sizeof(BFloat16)));
+}
+
+void WorkerMessages::expect_gradient(int worker) {
+  Slot& slot = slot_of(worker);
+  slot.expected = true;
+  slot.missing = 1 + parts_.size();
+  slot.empty = 0;
+  channel_.receive(place(worker, kHeaderReceive), writable_bytes_of(slot.header),
+                   {rank_of(worker), kGradientHeader, "MPI_Irecv of a gradient's header"});
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    channel_.receive(place(worker, kFirstPartReceive + i), incoming(slot, parts_[i]),
+                     {rank_of(worker), kContribution, "MPI_Irecv of a part of a gradient"});
+  }
+}
+
+std::span<BFloat16> WorkerMessages::rounded(const Slot& slot, const Part& part) const {
+  return slot.rounded.as<BFloat16>().host().subspan(part.offset - range_.begin, part.count);
+}
+
+std::span<std::byte> WorkerMessages::incoming(const Slot& slot, const Part& part) const {
+  if (rounds(part)) return std::as_writable_bytes(rounded(slot, part));
+  return std::as_writable_bytes(slot.values.as<float>().host().subspan(part.offset, part.count));
+}
+
+void WorkerMessages::complete(const Requests::Completed& one) {
+  const int worker = static_cast<int>(one.place / places_);
+  Slot& slot = slot_of(worker);
+  const std::size_t which = one.place % places_;
+  if (which == kHeaderReceive) {
+    check_received(one.bytes, sizeof(GradientHeader), "a gradient's header", rank_of(worker));
+    --slot.missing;
+  } else if (which >= kFirstPartReceive) {
+    take_part(worker, parts_[which - kFirstPartReceive], one.bytes);
+  } else if (which == kWeightsSend) {
+    copied_bytes_ += static_cast<std::int64_t>(range_.weights * bytes_per_value(sizes_.wire));
+    if (sizes_.masters == 1) slot.version = {};
+    slot.rounded_version = {};
+  }
+  const bool sent = !requests_.active(place(worker, kReplySend)) && !requests_.active(place(worker, kWeightsSend));
+  if (slot.expected && slot.missing == 0 && sent) hand_over(worker);
+}
+
+void WorkerMessages::take_part(int worker, const Part& part, int bytes) {
+  Slot& slot = slot_of(worker);
+  --slot.missing;
+  copied_bytes_ += bytes;
+  if (bytes == 0) {
+    ++slot.empty;
+    return;
+  }
+  check_received(bytes, incoming(slot, part).size(), "a part of a gradient", rank_of(worker));
+  if (rounds(part)) widen_values(rounded(slot, part), slot.values.as<float>().host().subspan(part.offset, part.count));
+}
+
+void WorkerMessages::hand_over(int worker) {
+  Slot& slot = slot_of(worker);
+  slot.expected = false;
+  // The worker has all ranges of the version: no master sends it any more, and its memory may be used again on all of them.
+  slot.version = {};
+  const bool cancelled = slot.header.cancelled != 0;
+  require<ExchangeError>(cancelled || slot.empty == 0, "mpi: {} of {} parts of a gradient from rank {} have no values",
+                         slot.empty, parts_.size(), rank_of(worker));
+  arrive_({worker, slot.header, slot.values.as<float>().subspan(0, cancelled ? 0 : sizes_.contribution)});
+}
+
+bool WorkerMessages::transfers() const {
+  for (std::size_t worker = 0; worker < slots_->size(); ++worker) {
+    const Slot& slot = (*slots_)[worker];
+    const bool arriving = slot.expected && slot.missing <= parts_.size();
+    if (arriving || requests_.active(place(static_cast<int>(worker), kWeightsSend))) return true;
+  }
+  return false;
+}
+
+}  // namespace apam::exchange::mpi

@@ -1,0 +1,85 @@
+// The messages between a master and the workers. All of it runs in the progress thread. Only for this folder.
+//
+// Each worker has a slot: a buffer for its contribution, the version of the weights on its way to it, and requests. A gradient
+// has arrived when its header and all its parts have, in any order, and the reply before it has been sent. Of several masters
+// each receives and sends its own range; memory of the others is never touched.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "apam/exchange/mpi/parts.h"
+#include "apam/exchange/mpi/protocol.h"
+#include "kernels/runtime/buffer.h"
+
+namespace apam::exchange::mpi {
+
+class WorkerMessages {
+ public:
+  /// Called with a gradient that has arrived. Its values are the receiver's until the reply to its worker.
+  using Arrive = std::function<void(const GradientMessage&)>;
+
+  /// `master`: the rank. Its requests begin at place 0 of `requests`.
+  WorkerMessages(const MessageSizes& sizes, int master, int workers, Requests& requests, Channel& channel, Arrive arrive);
+  ~WorkerMessages();
+  WorkerMessages(const WorkerMessages&) = delete;
+  WorkerMessages& operator=(const WorkerMessages&) = delete;
+
+  /// How many requests it has.
+  static std::size_t places(const MessageSizes& sizes, int master, int workers);
+
+  void send(int worker, const Reply& reply, const VersionRef& version);
+  void cancel(int worker, std::int64_t computed_at);
+  /// One of its places.
+  void complete(const Requests::Completed& one);
+
+  /// Whether values are on their way.
+  bool transfers() const;
+
+  /// Of weights sent and contributions received. For any thread.
+  std::int64_t copied_bytes() const { return copied_bytes_; }
+  /// Where the contribution of a worker is (contribution). For any thread.
+  Span<float> values(int worker) const { return (*slots_)[static_cast<std::size_t>(worker)].values.as<float>(); }
+
+ private:
+  struct Slot {
+    GradientHeader header;
+    ToWorker reply, cancellation;
+    Buffer values;                                  // (contribution)
+    Buffer rounded;                                 // (weights of the range) in bfloat16: the gradients as they come
+    VersionRef version;                             // in flight to the worker; of several masters, until its next gradient
+    std::shared_ptr<const Buffer> rounded_version;  // or this
+    bool expected = false;                          // a gradient
+    std::size_t missing = 0;                        // its messages that have not arrived
+    std::size_t empty = 0;                          // its parts that came without values
+  };
+
+  Slot& slot_of(int worker) const { return (*slots_)[static_cast<std::size_t>(worker)]; }
+  int rank_of(int worker) const { return sizes_.masters + worker; }
+  std::size_t place(int worker, std::size_t which) const { return places_ * static_cast<std::size_t>(worker) + which; }
+  void expect_gradient(int worker);
+  std::span<const std::byte> outgoing(Slot& slot, const VersionRef& version);
+  std::shared_ptr<Buffer> unused_buffer();
+  bool rounds(const Part& part) const { return sizes_.wire == Wire::bfloat16 && part.offset < sizes_.weights; }
+  std::span<std::byte> incoming(const Slot& slot, const Part& part) const;
+  std::span<BFloat16> rounded(const Slot& slot, const Part& part) const;
+  void take_part(int worker, const Part& part, int bytes);
+  void hand_over(int worker);
+
+  MessageSizes sizes_;
+  ShardRange range_;
+  std::vector<Part> parts_;
+  std::size_t places_;  // of a worker
+  Requests& requests_;
+  Channel& channel_;
+  Arrive arrive_;
+  std::unique_ptr<std::vector<Slot>> slots_;
+  std::vector<std::shared_ptr<Buffer>> rounded_versions_;  // in bfloat16, one per worker and one at most
+  std::shared_ptr<Buffer> newest_rounded_;                 // of the version sent last
+  std::int64_t newest_ = 0;                                // its number
+  std::atomic<std::int64_t> copied_bytes_ = 0;
+};
+
+}  // namespace apam::exchange::mpi
