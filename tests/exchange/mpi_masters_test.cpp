@@ -1,4 +1,4 @@
-// Several masters that exchange messages, for 3 or more ranks: whatever their number, the state has the bits of a script with
+// Several masters that exchange messages, for 3 or more ranks: for any number of them the state has the bits of a script with
 // the same order of arrival on one master, as have all snapshots with one worker.
 #include <gtest/gtest.h>
 

@@ -47,7 +47,7 @@ TEST(WeightHistory, KeepsTheWindow) {
   }
 }
 
-// As a follower of sharded masters does, which is told slots by the sequencer.
+// As a follower of sharded masters does, which receives the slots from the sequencer.
 TEST(WeightHistory, RepeatsAnotherInTheSameSlots) {
   WeightHistory first(Device{}, layout(1, 4)), second(Device{}, layout(1, 4));
   publish_next(first);

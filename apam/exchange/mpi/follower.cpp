@@ -107,7 +107,7 @@ class Follower final : public ShardMemory {
 
   Arrived& arrived(int worker) { return arrived_.at(static_cast<std::size_t>(worker)); }
 
-  /// The sequencer and every worker have been told to stop.
+  /// The sequencer has ended the log, and every worker has its stop.
   bool over() const { return shard_.done() && stopped_ == workers(); }
 
   bool ready(const LogEntry& entry) {

@@ -21,7 +21,7 @@ namespace apam::exchange::mpi {
 /// Floats [offset, offset + count) of the contribution.
 struct Part {
   std::size_t offset = 0, count = 0;
-  int master = 0;  ///< to whom
+  int master = 0;  ///< that receives it
   friend bool operator==(const Part&, const Part&) = default;
 };
 
