@@ -1,5 +1,5 @@
-// Measures the exchange of asynchronous training without a net: workers sleep in place of computing and exchange gradients and
-// weights of full size.
+// Emulates asynchronous training, to measure its exchange without a net: workers sleep in place of computing and exchange
+// gradients and weights of full size.
 //
 //   mpiexec.mpich -n 13 build/bench/exchange --parameters 11173962 --compute-ms 50 --updates 400 --mode shared serial
 //
@@ -139,6 +139,7 @@ ExchangeResult run_mode(const Environment& environment, const std::string& mode,
 /// The median, least and largest of a number over the rounds.
 Json spread_of(const std::vector<Json>& rounds, const std::string& key) {
   std::vector<double> values;
+  values.reserve(rounds.size());
   for (const Json& round : rounds) values.push_back(round[key].get<double>());
   std::sort(values.begin(), values.end());
   return {{"median", kernels::median(values)}, {"least", values.front()}, {"largest", values.back()}};
@@ -241,7 +242,7 @@ int run(const Environment& environment, const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Measures the exchange of asynchronous training with workers that sleep.");
+  CLI::App app("Emulates asynchronous training, to measure its exchange: workers sleep in place of computing.");
   app.add_option("--parameters", options.settings.parameters, "Parameters of the model")->check(CLI::Range(16, 1 << 30));
   app.add_option("--compute-ms", options.settings.compute_ms, "Time of a gradient")->check(CLI::NonNegativeNumber);
   app.add_option("--updates", options.settings.updates, "Updates per round and mode")->check(CLI::PositiveNumber);

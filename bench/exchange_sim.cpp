@@ -3,7 +3,7 @@
 //   exchange_sim OPTIONS.json [--json RESULTS.json]
 //
 // The file has one object, or a list of them. Keys, with their defaults:
-//   mode serial | pipelined | shared | sync | k_of_n      workers 1      updates 1000      seed 0
+//   mode serial | pipelined | shared | sync | k_of_n      workers 1      masters 1      updates 1000      seed 0
 //   compute {distribution constant | uniform | lognormal, mean 1, spread 0}      slowdown [] (by worker)
 //   link {latency 0, bytes_per_second 0, half_duplex false}      worker_receive 0      cores 0 (enough)
 //   gradient_bytes 0      weight_bytes 0
@@ -105,6 +105,7 @@ SimulationOptions read_options(const Json& json) {
   Reader reader(json, "simulation");
   reader.read("mode", mode);
   reader.read("workers", options.workers);
+  reader.read("masters", options.masters);
   reader.read("updates", options.updates);
   reader.read("seed", options.seed);
   reader.read("slowdown", options.slowdown);

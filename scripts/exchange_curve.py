@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Measures the exchange with 1 to N sleeping workers, predicts the same runs by simulation, and compares.
+"""Emulates training with 1 to N workers, predicts the same runs by simulation, and compares.
 
 usage: exchange_curve.py [--parameters P] [--compute-ms T] [--workers N ...] [--rounds R] [--json FILE] [--plot FILE]
-       exchange_curve.py --predict FILE [--json FILE] [--plot FILE]        predicts again from the measurements in FILE
+       exchange_curve.py --predict FILE [--plot FILE] [--table]        predicts again from the runs in FILE, of --json
 
-Every number comes from build/bench/exchange (measured, with workers that sleep) and build/bench/exchange_sim (predicted). The
-prediction of a mode uses only its run with one worker, those of the other modes, and the times of passes without an exchange:
+  measured     with ranks that compute: none here
+  emulated     by build/bench/exchange: master and exchange are real, the workers sleep in place of computing
+  simulated    by build/bench/exchange_sim, in virtual time
+
+The prediction of a mode uses only its run with one worker, those of the other modes, and the times of passes without an exchange:
 
   S(k)             bare passes of k gradients: first + further (k - 1), least squares, times service / bare of one worker
   receive, reply   of the master's thread, from the run of one worker
@@ -23,28 +26,30 @@ its cycle has three parts:
 A run with many workers begins with costs that a long one does not have: each worker's first weights, its first gradient in the
 master and one version per worker go into memory that has never been used, which takes longer than the transfer. So each point
 is the difference of two runs, which begin alike: of W warm-up updates per worker, and of W more updates than are asked for.
-The prediction is the same difference. Files of earlier measurements, which had no warm-up, keep that time in their rates.
+The prediction is the same difference. Runs without a warm-up keep that time in their rates.
 
 Rounds of all numbers of workers follow one another, and the median of a point over its rounds is compared, so that a
 disturbance of the machine does not decide; the largest is the round that was disturbed least. Workers sleep, so that two cores
 are enough while processor time per second (the column `cores`) stays well below two. It has the master of serial, which waits
 busily and so always takes one.
 
---plot draws speed-ups of 1 to 64 workers by the same models, with cores of their own, and lists them: equal workers, one that
-is 5 times slower, and synchronous training, with all-reduces of 2 (N - 1) / N of the model at the bandwidth of a receive; several
-masters have a part of the model each, and so a part of the master's times. Markers are the measured points.
+--plot and --table show 1 to 64 workers by the same models, with enough cores (scripts/simulated_curves.py), next to the emulated
+points.
 """
 import argparse
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-BENCH, SIMULATOR = (str(ROOT / "build" / "bench" / name) for name in ("exchange", "exchange_sim"))
+import simulated_curves
+from simulated_curves import simulate
+
+BENCH = str(simulated_curves.ROOT / "build" / "bench" / "exchange")
 MODES = ("serial", "pipelined", "shared")  # of both programs
 
 
@@ -56,10 +61,12 @@ def run_exchange(options, workers, updates):
                    "--parameters", str(options.parameters), "--compute-ms", str(options.compute_ms), "--updates", str(updates),
                    "--mode", *MODES, "--json", str(path)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=600)
-        return json.loads(path.read_text())
+        return used(json.loads(path.read_text()))
 
 
-PER_UPDATE = ("service_ms", "wait_ms", "receive_ms", "update_ms", "reply_ms")
+OF_RUN = ("commit", "cpu", "parameters", "compute_ms", "workers", "updates")
+OF_MODE = ("updates_per_second", "bare_pass_ms", "receive_ms", "update_ms", "reply_ms", "processor_seconds_by_rank")
+PER_UPDATE = ("receive_ms", "update_ms", "reply_ms")
 
 
 def difference(warm_up, longer):
@@ -77,13 +84,17 @@ def difference(warm_up, longer):
             rest[key] = (many * all_of_it[key] - few * before[key]) / (many - few)
         key = "processor_seconds_by_rank"
         rest[key] = [b - a for a, b in zip(before[key], all_of_it[key], strict=True)]
-        rest["processor_seconds"] = sum(rest[key])
-        # The summaries over rounds of the whole run are left out.
         result["modes"][mode] = {"rounds": [of_mode["rounds"][0] | rest]}
     return result
 
 
-def measure(options, workers):
+def used(result):
+    """The part of a run that predictions and comparisons read."""
+    modes = {mode: {"rounds": [{key: of_mode["rounds"][0][key] for key in OF_MODE}]} for mode, of_mode in result["modes"].items()}
+    return {**{key: result[key] for key in OF_RUN}, "modes": modes}
+
+
+def emulate(options, workers):
     """One round."""
     warm_up = options.warm_up_per_worker * workers
     updates = max(options.updates_per_worker * workers, 30)
@@ -92,16 +103,21 @@ def measure(options, workers):
     return difference(run_exchange(options, workers, warm_up), run_exchange(options, workers, warm_up + updates))
 
 
-def measure_all(options):
+def emulate_all(options):
     points = {workers: [] for workers in options.workers}
     for number in range(options.rounds):
         for workers in options.workers:
-            points[workers].append(measure(options, workers))
+            points[workers].append(emulate(options, workers))
             print(f"round {number + 1}, {workers} workers", file=sys.stderr)
     settings = {key: getattr(options, key) for key in ("parameters", "compute_ms", "updates_per_worker", "warm_up_per_worker",
                                                        "rounds")}
     settings["cores"] = len(os.sched_getaffinity(0))
     return {"settings": settings, "points": [{"workers": workers, "rounds": rounds} for workers, rounds in points.items()]}
+
+
+def text_of(runs):
+    """JSON with a line per list of numbers."""
+    return re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match[0].split()), json.dumps(runs, indent=1)) + "\n"
 
 
 def median_of(point, mode, key):
@@ -155,38 +171,30 @@ def add_transfers(models, one):
               "compute": {"mean": model["compute"]["mean"] - transfer - fetch}}
 
 
-def simulate(list_of_options):
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "options.json"
-        path.write_text(json.dumps(list_of_options))
-        output = subprocess.run([SIMULATOR, str(path)], check=True, capture_output=True, text=True)
-    return json.loads(output.stdout)
-
-
 def predict(cases):
-    """Updates per second after the warm-up, for options of the simulator and the numbers of updates (warm-up, measured)."""
+    """Updates per second after the warm-up, for options of the simulator and the numbers of updates (warm-up, counted)."""
     runs = [{**options, "updates": updates}
-            for options, warm_up, measured in cases for updates in (warm_up or 1, warm_up + measured)]
+            for options, warm_up, counted in cases for updates in (warm_up or 1, warm_up + counted)]
     seconds = [result["seconds"] for result in simulate(runs)]
-    return [measured / (all_of_it - (before if warm_up else 0))
-            for (_, warm_up, measured), before, all_of_it in zip(cases, seconds[::2], seconds[1::2], strict=True)]
+    return [counted / (all_of_it - (before if warm_up else 0))
+            for (_, warm_up, counted), before, all_of_it in zip(cases, seconds[::2], seconds[1::2], strict=True)]
 
 
-def compare(measurements):
+def compare(runs):
     """The prediction of every point, and the deviations of those with several workers."""
-    points = measurements["points"]
-    models = model_of(points, measurements.get("settings", {}).get("cores", 0))
+    points = runs["points"]
+    models = model_of(points, runs.get("settings", {}).get("cores", 0))
     rows = [(mode, point) for mode in MODES for point in points]
     predicted = predict([({**models[mode], "workers": point["workers"]}, point["rounds"][0].get("warm_up", 0),
                           point["rounds"][0]["updates"]) for mode, point in rows])
     result = []
     for (mode, point), rate in zip(rows, predicted, strict=True):
         rates = sorted(a_round["modes"][mode]["rounds"][0]["updates_per_second"] for a_round in point["rounds"])
-        measured = statistics.median(rates)
+        emulated = statistics.median(rates)
         busy = statistics.median(sum(one["processor_seconds_by_rank"]) * one["updates_per_second"] / a_round["updates"]
                                  for a_round in point["rounds"] for one in a_round["modes"][mode]["rounds"])
-        result.append({"mode": mode, "workers": point["workers"], "measured": measured, "least": rates[0], "largest": rates[-1],
-                       "predicted": rate, "ratio": rate / measured, "ratio_to_largest": rate / rates[-1], "cores": busy})
+        result.append({"mode": mode, "workers": point["workers"], "emulated": emulated, "least": rates[0], "largest": rates[-1],
+                       "predicted": rate, "ratio": rate / emulated, "ratio_to_largest": rate / rates[-1], "cores": busy})
     return models, result
 
 
@@ -196,92 +204,42 @@ def summary(rows):
     return statistics.median(deviations), max(deviations)
 
 
-CURVE = [1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64]
-STRAGGLER = 5
-
-
-def curves_of(models):
-    """Panel -> label -> options of the simulator for each number of workers in CURVE."""
-    compute = models["shared"]["compute"]
-    receive, first = models["serial"]["receive"], models["shared"]["first_update"]
-
-    def of_mode(mode, **more):
-        return [{**models[mode], "cores": 0, "workers": n, "updates": 60 * n, **more} for n in CURVE]
-
-    def synchronous(slow, left_out=0):
-        options = []
-        for n in CURVE:
-            k = max(1, n - left_out)
-            options.append({"mode": "k_of_n" if k < n else "sync", "workers": n, "updates": 200, "compute": compute,
-                            "first_update": first, "all_reduce": 2 * (n - 1) / n * receive,
-                            **({"first_of": k} if k < n else {}), **({"slowdown": [STRAGGLER]} if slow else {})})
-        return options
-
-    def part(masters):
-        less = {key: models["shared"][key] / masters for key in ("first_update", "further_update", "receive", "reply")}
-        return of_mode("shared", **less)
-
-    slow = {"slowdown": [STRAGGLER]}
-    return {
-        "equal workers": {**{mode: of_mode(mode) for mode in MODES}, "sync": synchronous(False), "sync, N - 1 of N": synchronous(False, 1)},
-        "one worker 5 x slower": {**{mode: of_mode(mode, **slow) for mode in MODES}, "sync": synchronous(True),
-                                  "sync, N - 1 of N": synchronous(True, 1)},
-        "several masters": {f"shared, {m} master{'s' if m > 1 else ''}": part(m) for m in (1, 2, 4)},
-    }
-
-
-def draw_curves(models, rows, path):
-    """Simulates the curves, prints them, and draws them with the measured points."""
-    from plots import scaling  # pylint: disable=import-outside-toplevel
-
-    curves = {}
-    print(f"{'simulated speed-up':40}" + "".join(f"{n:7}" for n in CURVE))
-    for panel, lines in curves_of(models).items():
-        curves[panel] = {}
-        for label, options in lines.items():
-            alone = simulate([{**options[0], "workers": 1, "slowdown": []}])[0]["updates_per_second"]
-            rates = [result["updates_per_second"] / alone for result in simulate(options)]
-            curves[panel][label] = rates
-            print(f"{panel + ': ' + label:40}" + "".join(f"{rate:7.2f}" for rate in rates))
-    one = {row["mode"]: row["measured"] for row in rows if row["workers"] == 1}
-    points = {"equal workers": {mode: [(row["workers"], row["measured"] / one[mode]) for row in rows if row["mode"] == mode]
-                                for mode in MODES}}
-    scaling.draw(curves, points, CURVE).savefig(path, dpi=90)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parameters", type=int, default=1_750_000)
     parser.add_argument("--compute-ms", type=float, default=100)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 12, 16])
     parser.add_argument("--updates-per-worker", type=int, default=25)
-    parser.add_argument("--warm-up-per-worker", type=int, default=4, help="updates that are not measured")
+    parser.add_argument("--warm-up-per-worker", type=int, default=4, help="updates that are not counted")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--launcher", default="mpiexec.mpich")
     parser.add_argument("--predict", metavar="FILE", type=pathlib.Path)
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path)
     parser.add_argument("--plot", metavar="FILE", type=pathlib.Path)
+    parser.add_argument("--table", action="store_true", help="tables of 1 to 64 workers, as Markdown")
     options = parser.parse_args()
     if options.warm_up_per_worker < 0:
         parser.error(f"--warm-up-per-worker {options.warm_up_per_worker}: expected 0 or more")
     if options.predict is None and 1 not in options.workers:
         parser.error(f"--workers {options.workers}: the run with 1 worker gives the parameters of the model")
-    measurements = json.loads(options.predict.read_text()) if options.predict else measure_all(options)
-    models, rows = compare(measurements)
-    print(f"{'mode':9} {'workers':>7} {'measured':>9} {'least':>8} {'largest':>8} {'predicted':>9} {'ratio':>6} {'to largest':>10} "
+    runs = json.loads(options.predict.read_text()) if options.predict else emulate_all(options)
+    if options.json:
+        options.json.write_text(text_of(runs))
+    models, rows = compare(runs)
+    print(f"{'mode':9} {'workers':>7} {'emulated':>9} {'least':>8} {'largest':>8} {'simulated':>9} {'ratio':>6} {'to largest':>10} "
           f"{'cores':>5}")
     for row in rows:
-        print(f"{row['mode']:9} {row['workers']:7} {row['measured']:9.2f} {row['least']:8.2f} {row['largest']:8.2f} "
+        print(f"{row['mode']:9} {row['workers']:7} {row['emulated']:9.2f} {row['least']:8.2f} {row['largest']:8.2f} "
               f"{row['predicted']:9.2f} {row['ratio']:6.3f} {row['ratio_to_largest']:10.3f} {row['cores']:5.2f}")
     for mode in MODES:
         median, worst = summary([row for row in rows if row["mode"] == mode])
         print(f"{mode}: deviation {100 * median:.1f} % median, {100 * worst:.1f} % worst")
     median, worst = summary(rows)
     print(f"all: deviation {100 * median:.1f} % median, {100 * worst:.1f} % worst, without the points of 1 worker")
+    if options.table:
+        simulated_curves.print_tables(models, rows)
     if options.plot:
-        draw_curves(models, rows, options.plot)
-    if options.json:
-        options.json.write_text(json.dumps({**measurements, "models": models, "rows": rows}, indent=1) + "\n")
+        simulated_curves.draw(models, rows, options.plot)
 
 
 if __name__ == "__main__":

@@ -41,9 +41,19 @@ TEST(Simulator, OneWorkerTakesTheSumOfItsParts) {
   EXPECT_EQ(result.updates, 100);
 }
 
-// ResNet18 / CINIC-10 on CPUs: 1.79 h / {0.39, 0.25, 0.17} with 5, 10, 20 workers, and WRN-28-5 24.48 / {5.31, 3.27, 2.20}.
-TEST(Simulator, ReproducesThePublishedCurve) {
-  const double five = speedup(published(5)), ten = speedup(published(10)), twenty = speedup(published(20));
+/// Updates per second of N workers that compute for `compute` seconds on average and then queue for a server of exponential
+/// times of mean `service`: mean value analysis (Reiser and Lavenberg, 1980). Exact for any distribution of the compute times.
+double closed_network(int workers, double compute, double service) {
+  double queue = 0, rate = 0;  // of one worker less
+  for (int n = 1; n <= workers; ++n) {
+    const double response = service * (1 + queue);
+    rate = n / (compute + response);
+    queue = rate * response;
+  }
+  return rate;
+}
+
+void expect_published(double five, double ten, double twenty) {
   EXPECT_GE(five, 4.6);
   EXPECT_LE(five, 4.9);
   EXPECT_GE(ten, 7.4);
@@ -52,17 +62,27 @@ TEST(Simulator, ReproducesThePublishedCurve) {
   EXPECT_LE(twenty, 11.4);
 }
 
-TEST(Simulator, ThroughputIsBelowBothBounds) {
+// WRN-28-5 / ImageNet32 on CPUs: 24.48 h with 1 worker, {5.31, 3.27, 2.20} with 5, 10, 20. ResNet18 / CINIC-10: 1.79 h, {0.39,
+// 0.25, 0.17}; its 7.2 with 10 workers is below the range.
+TEST(Simulator, ReproducesThePublishedCurve) {
+  expect_published(speedup(published(5)), speedup(published(10)), speedup(published(20)));
+  expect_published(closed_network(5, 0.9, 0.1), closed_network(10, 0.9, 0.1), closed_network(20, 0.9, 0.1));
+}
+
+// Queueing bounds the serial master, which is a server in a closed network: above by N / T1 and 1 / S, below by a server whose
+// times vary as much as exponential ones do.
+TEST(Simulator, SerialThroughputIsBetweenTheBounds) {
   for (const auto distribution : {Distribution::constant, Distribution::uniform, Distribution::lognormal}) {
     for (const int workers : {1, 2, 5, 10, 20, 64}) {
       SimulationOptions options = published(workers);
       options.compute = {distribution, 0.9, distribution == Distribution::constant ? 0.0 : 0.5};
-      const double bound = std::min(workers / 1.0, 1 / 0.1);
+      const double rate = simulate(options).updates_per_second, bound = std::min(workers / 1.0, 1 / 0.1);
       // Sampling: the mean of 4000 times of relative deviation 0.53 is within 4 %, 4 deviations of 0.53 / sqrt(4000).
-      EXPECT_LE(simulate(options).updates_per_second, bound * 1.04) << workers;
+      EXPECT_LE(rate, bound * 1.04) << workers;
+      EXPECT_GE(rate, closed_network(workers, 0.9, 0.1) * 0.96) << workers;
       if (distribution == Distribution::constant) {
-        EXPECT_LE(simulate(options).updates_per_second, bound * (1 + 1e-9)) << workers;
-        EXPECT_GE(simulate(options).updates_per_second, bound * 0.98) << workers;
+        EXPECT_LE(rate, bound * (1 + 1e-9)) << workers;
+        EXPECT_GE(rate, bound * 0.98) << workers;
       }
     }
   }
@@ -188,6 +208,58 @@ TEST(Simulator, HalfDuplexExcludesDirections) {
   EXPECT_GE(half.updates_per_second, 0.95 / 0.05);
 }
 
+// Saturated: M masters make a pass in 1/M of its time, and carry a message in 1/M of its time. The first gradient arrives after
+// 1 s, the last ones may wait for one more cycle.
+TEST(Simulator, MastersShareAPassAndItsMessages) {
+  for (const int masters : {1, 2, 4}) {
+    SimulationOptions options = published(400);
+    options.compute = {Distribution::constant, 0.9, 0};
+    options.masters = masters;
+    options.mode = SimulatedMode::shared;
+    options.further_update = 0.05;
+    const double updates = 4000 * 0.05 / masters;
+    EXPECT_GE(simulate(options).seconds, updates * (1 - 1e-9)) << masters;
+    EXPECT_LE(simulate(options).seconds, updates + 2) << masters;
+    options.mode = SimulatedMode::pipelined;
+    options.first_update = options.further_update = 1e-4;
+    const double messages = 4000 * 0.025 / masters;
+    EXPECT_GE(simulate(options).seconds, messages * (1 - 1e-9)) << masters;
+    EXPECT_LE(simulate(options).seconds, messages + 2) << masters;
+  }
+}
+
+// Two masters on one core take as long as one, and only the first replies.
+TEST(Simulator, MastersNeedCoresAndTheFirstReplies) {
+  SimulationOptions options{.mode = SimulatedMode::shared, .workers = 1, .updates = 2, .compute = {.mean = 1}};
+  options.first_update = 0.5;
+  options.receive = 0.25;
+  options.reply = 0.125;
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 2 * (0.125 + 1 + 0.75));
+  options.masters = 2;
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 2 * (0.125 + 1 + 0.375));
+  options.cores = 1;
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 2 * (0.125 + 1 + 0.75));
+  options.cores = 2;
+  EXPECT_DOUBLE_EQ(simulate(options).seconds, 2 * (0.125 + 1 + 0.375));
+}
+
+TEST(Simulator, MastersAreAsOneThatIsFaster) {
+  for (const auto mode : {SimulatedMode::pipelined, SimulatedMode::shared}) {
+    SimulationOptions options = published(30);
+    options.mode = mode;
+    options.masters = 2;
+    const SimulationResult two = simulate(options);
+    options.masters = 1;
+    options.first_update /= 2;
+    options.further_update /= 2;
+    options.link.bytes_per_second *= 2;
+    const SimulationResult one = simulate(options);
+    EXPECT_NEAR(two.seconds, one.seconds, 1e-9 * one.seconds);
+    EXPECT_EQ(two.staleness_mean, one.staleness_mean);
+    EXPECT_EQ(two.together, one.together);
+  }
+}
+
 TEST(Simulator, StalenessIsOnAverageWorkersMinusOne) {
   const SimulationResult result = simulate(published(10));  // passes of one gradient
   EXPECT_NEAR(result.staleness_mean, 9, 9.0 * 10 / 4000 + 1e-9);
@@ -263,6 +335,12 @@ TEST(Simulator, OptionsAreChecked) {
   options = {.cores = -1};
   EXPECT_THROW(simulate(options), InputError);
   options = {.mode = SimulatedMode::sync, .cores = 2};
+  EXPECT_THROW(simulate(options), InputError);
+  for (const auto mode : {SimulatedMode::serial, SimulatedMode::sync}) {
+    options = {.mode = mode, .masters = 2};
+    EXPECT_THROW(simulate(options), InputError);
+  }
+  options = {.mode = SimulatedMode::shared, .masters = 0};
   EXPECT_THROW(simulate(options), InputError);
 }
 

@@ -96,6 +96,7 @@ class AsynchronousSimulation {
   SimulationResult run() {
     for (const SimulatedDeath& death : options_.deaths) happen(death.at, death.worker, Happening::What::died);
     std::vector<Event> events;
+    events.reserve(workers_.size());
     for (int worker = 0; worker < options_.workers; ++worker) events.emplace_back(Joined{worker});
     take(master_.on(events, 0));
     reply_next();
@@ -109,7 +110,7 @@ class AsynchronousSimulation {
   bool serial() const { return options_.mode == SimulatedMode::serial; }
   double transfer(double bytes) const {
     if (options_.mode == SimulatedMode::shared || options_.link.bytes_per_second <= 0) return 0;
-    return bytes / options_.link.bytes_per_second;
+    return bytes / options_.link.bytes_per_second / options_.masters;
   }
   SimulatedWorker& worker_of(int worker) { return workers_.at(static_cast<std::size_t>(worker)); }
 
@@ -184,14 +185,14 @@ class AsynchronousSimulation {
     const auto [what, worker] = queue.waiting.front();
     queue.waiting.pop_front();
     const double bytes = what == Job::What::gradient ? options_.gradient_bytes : options_.weight_bytes;
-    cores_.start(now_, now_ + transfer(bytes), what, worker);
+    cores_.start(now_, now_ + transfer(bytes), what, worker, options_.masters);
   }
 
-  void occupy(double end, int worker) {
+  void occupy(double seconds, int worker, int masters) {
     idle_ = false;
     began_ = now_;
     cores_.spin(now_, false);
-    cores_.start(now_, end, Job::What::master, worker);
+    cores_.start(now_, now_ + seconds, Job::What::master, worker, masters);
   }
 
   /// One pass over what has arrived.
@@ -211,10 +212,10 @@ class AsynchronousSimulation {
     const std::int64_t before = master_.version();
     take(master_.on(events, now_));
     made_ = master_.version() - before;
-    double end = now_ + static_cast<double>(gradients) * options_.receive;
-    if (made_ > 0) end += options_.first_update + options_.further_update * static_cast<double>(made_ - 1);
-    if (serial()) end += static_cast<double>(gradients) * transfer(options_.gradient_bytes);
-    occupy(end, -1);
+    double work = static_cast<double>(gradients) * options_.receive;
+    if (made_ > 0) work += options_.first_update + options_.further_update * static_cast<double>(made_ - 1);
+    if (serial()) work += static_cast<double>(gradients) * transfer(options_.gradient_bytes);
+    occupy(work / options_.masters, -1, options_.masters);
   }
 
   void end_pass() {
@@ -250,9 +251,7 @@ class AsynchronousSimulation {
       idle_ = true;
       return cores_.spin(now_, serial());
     }
-    double end = now_ + options_.reply;
-    if (serial()) end += transfer(options_.weight_bytes);
-    occupy(end, replies_.front().worker);
+    occupy(options_.reply + (serial() ? transfer(options_.weight_bytes) : 0), replies_.front().worker, 1);
   }
 
   void end_reply() {
@@ -347,6 +346,9 @@ void check(const SimulationOptions& options) {
   };
   require<InputError>(options.workers >= 1 && options.updates >= 1,
                       "simulation: {} workers make {} updates, expected 1 or more", options.workers, options.updates);
+  const bool exchanges = options.mode == SimulatedMode::pipelined || options.mode == SimulatedMode::shared;
+  require<InputError>(options.masters == 1 || (options.masters > 1 && exchanges),
+                      "simulation: {} masters, expected 1, or more in the modes pipelined and shared", options.masters);
   require<InputError>(options.cores >= 0, "simulation: {} cores, expected 1 or more, or 0: enough", options.cores);
   require<InputError>(std::isfinite(options.compute.mean) && options.compute.mean > 0,
                       "simulation: a gradient takes {} seconds, expected more than 0", options.compute.mean);

@@ -7,9 +7,13 @@
 //   receive     of the master's thread, per gradient; reply: per reply. For a transport that copies in that thread
 //   worker_receive   of a worker, per reply, after its transfer: workers receive at the same time. For a transport in which the
 //               receiver copies from the memory of the sender
-//   cores       of a host that all ranks share, or enough. Passes, transfers, replies and receives need one each; when more are
-//               due than there are cores, all of them slow down evenly (simulated_cores.h). Computations have cores of their
-//               own: they stand for workers that sleep, or compute elsewhere. A serial master keeps a core while it waits
+//   masters     M, each with 1/M of the model and links of its own. They work on a pass at the same time, and a message travels
+//               in M parts at the same time, so both take 1/M as long; only the first master replies. Waking the others takes
+//               no time. For pipelined and shared
+//   cores       of a host that all ranks share, or enough. Replies and receives of workers need one each, passes and transfers
+//               one per master; when more are due than there are cores, all of them slow down evenly (simulated_cores.h).
+//               Computations have cores of their own: they stand for workers that sleep, or compute elsewhere. A serial
+//               master keeps a core while it waits
 //
 //   mode        the master
 //   serial      receives, updates by one gradient, and sends, one after the other: the loop of the reference program
@@ -18,7 +22,7 @@
 //   sync        no master: each of N workers computes 1/N of a batch; then all-reduce and update
 //   k_of_n      as sync with 1/K of a batch each; an update waits for the first K of N, the others are dropped
 //
-// Laws: updates per second X(N) <= min(N / T1, 1 / S) for the cycle T1 of one worker and the time S of the master per update;
+// Laws: updates per second X(N) <= min(N / T1, 1 / S) for the cycle T1 of one worker and the time S per update of the masters;
 // X <= C / D for C cores and the work D of an update that needs one; half duplex: X <= 1 / the transfers of gradient and
 // weights.
 #pragma once
@@ -56,6 +60,7 @@ struct SimulatedDeath {
 struct SimulationOptions {
   SimulatedMode mode = SimulatedMode::serial;
   int workers = 1;
+  int masters = 1;
   std::int64_t updates = 1000;
   ComputeTime compute{};
   std::vector<double> slowdown{};  ///< by worker, of its compute times; missing: 1
@@ -85,8 +90,9 @@ struct SimulationResult {
   LeaseCounts leases{};
 };
 
-/// Throws InputError for options that are negative or not finite, for K outside 1 .. workers, and for cores, receives of
-/// workers or half duplex in synchronous modes. Deterministic for a seed.
+/// Throws InputError for options that are negative or not finite, for K outside 1 .. workers, for several masters in modes
+/// other than pipelined and shared, and for cores, receives of workers or half duplex in synchronous modes. Deterministic for a
+/// seed.
 SimulationResult simulate(const SimulationOptions& options);
 
 }  // namespace apam::exchange
