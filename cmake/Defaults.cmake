@@ -12,9 +12,9 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 
 # Parsing headers and instantiating templates take most of the time to compile a file, so several are compiled as one.
-if(APAM_UNITY)
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
+if(APAM_UNITY AND NOT APAM_UNITY STREQUAL "TESTS")
   set(CMAKE_UNITY_BUILD ON)
-  set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
 endif()
 
 # apam_separate(target sources...): these are compiled one by one in unity builds, for they share names with others of the target

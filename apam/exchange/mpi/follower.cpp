@@ -215,7 +215,21 @@ class Follower final : public ShardMemory {
     hand_over(kept_->entry);
   }
 
+  void check_worker(int worker) const {
+    require<ExchangeError>(worker >= 0 && worker < workers(), "mpi: an entry of the log for worker {} of {}", worker,
+                           workers());
+  }
+
+  void check(const LogEntry& entry) const {
+    if (entry.kind == Kind::reply) check_worker(entry.worker);
+    const int count = entry.pass.count;
+    require<ExchangeError>(count >= 0 && count <= ShardPass::kMost,
+                           "mpi: an entry of the log for {} gradients, expected at most {}", count, ShardPass::kMost);
+    for (const int worker : std::span(entry.pass.workers).first(static_cast<std::size_t>(count))) check_worker(worker);
+  }
+
   void take(const LogEntry& entry) {
+    check(entry);
     if (entry.kind != Kind::first) return hand_over(entry);
     require<ExchangeError>(entry.slot >= 0 && entry.slot < slots(), "mpi: the first version is for slot {} of {}", entry.slot,
                            slots());
