@@ -225,10 +225,11 @@ int run(const Environment& environment, const Options& options) {
   for (const auto& [mode, result] : modes.items()) {
     const Json& last = result["rounds"].back();
     std::cout << fmt::format(
-        "{:9} {:7.1f} updates/s ({:.1f} to {:.1f})  {:.2f} x {}  service {:.2f} ms, {:.2f} x the bare update  {:.2f} per pass "
-        " {} bytes copied, {:.0f} % during updates  {:.2f} s of processor time  staleness {:.2f}\n",
+        "{:9} {:7.1f} updates/s ({:.1f} to {:.1f})  {:.2f} ({:.2f} to {:.2f}) x {}  service {:.2f} ms, {:.2f} x the bare "
+        "update  {:.2f} per pass  {} bytes copied, {:.0f} % during updates  {:.2f} s of processor time  staleness {:.2f}\n",
         mode, result["updates_per_second"]["median"].get<double>(), result["updates_per_second"]["least"].get<double>(),
         result["updates_per_second"]["largest"].get<double>(), result["ratio_to_last_mode"]["median"].get<double>(),
+        result["ratio_to_last_mode"]["least"].get<double>(), result["ratio_to_last_mode"]["largest"].get<double>(),
         options.modes.back(), result["service_ms"]["median"].get<double>(),
         result["service_to_bare_update"]["median"].get<double>(), last["gradients_per_pass"].get<double>(),
         last["copied_bytes"].get<std::int64_t>(), 100 * last["copied_during_updates"].get<double>(),
