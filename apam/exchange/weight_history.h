@@ -142,7 +142,7 @@ class WeightHistory {
   /// What a slot holds, also outside the window: for a history that repeats another one, which knows that it is the version
   /// meant. Throws ExchangeError if there is no such slot or it is being written.
   VersionRef in_slot(int slot) const;
-  /// Whether a version can be written there.
+  /// Whether a version can be written there, with a window of 1.
   bool unused(int slot) const;
   /// (state) of a slot, for values that other processes write. Throws ExchangeError if there is no such slot.
   Span<float> memory(int slot) const { return slot_at(slot).state; }

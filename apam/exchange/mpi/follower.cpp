@@ -46,7 +46,7 @@ class Follower final : public ShardMemory {
  public:
   Follower(const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
            Sends sends)
-      : sizes_(sizes),
+      : sizes_(checked(sizes, communicator_)),
         range_(ranges_of(sizes).at(static_cast<std::size_t>(communicator_.rank()))),
         worker_places_(WorkerMessages::places(sizes, communicator_.rank(), workers())),
         requests_(worker_places_ + kPlaces),
@@ -120,6 +120,9 @@ class Follower final : public ShardMemory {
       if (arrived(entry.pass.workers.at(i)) == Arrived::no) return false;
     }
     // A former version there may still be on its way from here, although its worker has it.
+    require<ExchangeError>(entry.pass.kind != ShardPass::Kind::apply || history_.current().slot() != entry.pass.to,
+                           "mpi: an entry of the log writes slot {}, which has the newest version, {}", entry.pass.to,
+                           history_.current().version());
     return entry.pass.kind != ShardPass::Kind::apply || history_.unused(entry.pass.to);
   }
 
@@ -181,9 +184,8 @@ class Follower final : public ShardMemory {
       const LogEntry& entry = *command.reply;
       messages_.send(entry.worker, entry.reply, command.version);
     } else if (command.version) {
-      collected_ = command.version;
-      channel_.send(worker_places_ + kValues, std::as_bytes(range_.of(command.version.state()).host()),
-                    {kSequencer, kShardValues, "MPI_Isend of a range"});
+      wanted_ = command.version;
+      send_values();
     } else {
       receive_entry();
     }
@@ -195,6 +197,14 @@ class Follower final : public ShardMemory {
     kept_->report = *std::exchange(due_, {});
     channel_.send(worker_places_ + kReportSend, bytes_of(kept_->report),
                   {kSequencer, kShardReport, "MPI_Isend of a follower's report"});
+  }
+
+  /// The sequencer waits for them before it asks again.
+  void send_values() {
+    if (!wanted_ || requests_.active(worker_places_ + kValues)) return;
+    collected_ = std::exchange(wanted_, {});
+    channel_.send(worker_places_ + kValues, std::as_bytes(range_.of(collected_.state()).host()),
+                  {kSequencer, kShardValues, "MPI_Isend of a range"});
   }
 
   void receive_entry() {
@@ -210,7 +220,7 @@ class Follower final : public ShardMemory {
       check_received(one.bytes, sizeof(LogEntry), "an entry of the log", kSequencer);
       return take(kept_->entry);
     }
-    if (std::exchange(collected_, {})) return;
+    if (std::exchange(collected_, {})) return send_values();
     check_received(one.bytes, range_.size() * sizeof(float), "a range", kSequencer);
     hand_over(kept_->entry);
   }
@@ -226,13 +236,17 @@ class Follower final : public ShardMemory {
     require<ExchangeError>(count >= 0 && count <= ShardPass::kMost,
                            "mpi: an entry of the log for {} gradients, expected at most {}", count, ShardPass::kMost);
     for (const int worker : std::span(entry.pass.workers).first(static_cast<std::size_t>(count))) check_worker(worker);
+    const bool applies = entry.kind == Kind::pass && entry.pass.kind == ShardPass::Kind::apply;
+    const bool stops = entry.kind == Kind::reply && entry.reply.verdict == Verdict::stop;
+    const int slot = applies ? entry.pass.to : entry.slot;
+    const bool names_none = stops || (entry.kind == Kind::pass && !applies);
+    require<ExchangeError>(names_none || (slot >= 0 && slot < slots()), "mpi: an entry of the log for slot {} of {}", slot,
+                           slots());
   }
 
   void take(const LogEntry& entry) {
     check(entry);
     if (entry.kind != Kind::first) return hand_over(entry);
-    require<ExchangeError>(entry.slot >= 0 && entry.slot < slots(), "mpi: the first version is for slot {} of {}", entry.slot,
-                           slots());
     channel_.receive(worker_places_ + kValues, std::as_writable_bytes(range_.of(version(entry.slot)).host()),
                      {kSequencer, kShardValues, "MPI_Irecv of a range"});
   }
@@ -272,7 +286,7 @@ class Follower final : public ShardMemory {
 
   // Of the progress thread.
   std::optional<ShardReport> due_;  // to be sent
-  VersionRef collected_;            // whose range is being sent to the sequencer
+  VersionRef wanted_, collected_;   // whose range is to be, is being sent to the sequencer
   bool log_ends_ = false;           // only stops of workers follow
   int told_ = 0;                    // workers that were stopped
 
@@ -281,8 +295,10 @@ class Follower final : public ShardMemory {
 
 }  // namespace
 
-void follow(const Environment&, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
+void follow(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
             const StalenessPolicy& policy, Control& control, Sends sends) {
+  require<ExchangeError>(environment.rank() > kSequencer && environment.rank() < sizes.masters,
+                         "mpi: rank {} cannot follow, with {} masters", environment.rank(), sizes.masters);
   Follower(sizes, updater, layout, policy, sends).run(control);
 }
 

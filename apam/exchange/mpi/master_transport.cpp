@@ -29,7 +29,7 @@ struct Shards {
 class MpiMasterTransport final : public SequencerTransport {
  public:
   MpiMasterTransport(const MessageSizes& sizes, Sends sends, std::optional<Shards> shards = {})
-      : sizes_(sizes),
+      : sizes_(checked(sizes, communicator_)),
         worker_places_(WorkerMessages::places(sizes, kSequencer, workers())),
         requests_(worker_places_ + FollowerMessages::places(sizes)),
         channel_(communicator_, requests_, sends),
@@ -131,7 +131,7 @@ class MpiMasterTransport final : public SequencerTransport {
 }  // namespace
 
 std::unique_ptr<MasterTransport> make_master_transport(const Environment&, const MessageSizes& sizes, Sends sends) {
-  require<ExchangeError>(sizes.masters == 1, "mpi: one master for messages of {}", sizes.masters);
+  require<ExchangeError>(sizes.masters == 1, "mpi: a transport of one master for {} masters", sizes.masters);
   return std::make_unique<MpiMasterTransport>(sizes, sends);
 }
 

@@ -13,7 +13,18 @@ struct Sizes {
   std::vector<Numbers> all;
 };
 
+std::string_view name_of(std::uint64_t wire) {
+  return wire == static_cast<std::uint64_t>(Wire::bfloat16) ? "bfloat16" : "float32";
+}
+
 }  // namespace
+
+const MessageSizes& checked(const MessageSizes& sizes, const Communicator& communicator) {
+  require<ExchangeError>(sizes.masters >= 1 && communicator.ranks() > sizes.masters,
+                         "mpi: {} ranks for {} masters, expected 1 master or more and a worker", communicator.ranks(),
+                         sizes.masters);
+  return sizes;
+}
 
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
   Parked<Sizes> messages;
@@ -32,11 +43,10 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
     require<ExchangeError>(
         all[rank] == all[0],
         "mpi: rank {} exchanges {} and {} floats (contribution, weights) in parts of {}, rank 0 exchanges {} and {} in "
-        "parts of {}, with {} and {} masters",
-        rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2], all[rank][4], all[0][4]);
+        "parts of {}, with {} and {} masters, {} and {} as type",
+        rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2], all[rank][4], all[0][4],
+        name_of(all[rank][3]), name_of(all[0][3]));
   }
-  require<ExchangeError>(sizes.masters >= 1 && communicator.ranks() > sizes.masters,
-                         "mpi: {} ranks for {} masters, expected a worker at least", communicator.ranks(), sizes.masters);
   // Receives are checked in bytes, which must fit too.
   count(sizes.contribution * sizeof(float), "a contribution in bytes");
   count(sizes.weights * sizeof(float), "weights in bytes");

@@ -35,8 +35,10 @@ struct ToWorker {
 // Headers are sent as bytes between processes of one program.
 static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<ToWorker>);
 
-/// Collective. Throws ExchangeError unless all ranks pass the same sizes, these fit MPI counts, and there are masters and
-/// workers for as many ranks.
+/// The sizes. Throws ExchangeError unless there are ranks for their masters and a worker.
+const MessageSizes& checked(const MessageSizes& sizes, const Communicator& communicator);
+
+/// Collective. Throws ExchangeError unless all ranks pass the same sizes and these fit MPI counts.
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes);
 
 /// Throws ExchangeError unless the expected number of bytes arrived.

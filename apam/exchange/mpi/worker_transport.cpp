@@ -42,7 +42,7 @@ struct Command {
 class MpiWorkerTransport final : public WorkerTransport {
  public:
   MpiWorkerTransport(const MessageSizes& sizes, Span<float> weights, Sends sends, Span<float> second)
-      : sizes_(sizes),
+      : sizes_(checked(sizes, communicator_)),
         ranges_(ranges_of(sizes)),
         parts_(parts_of(sizes)),
         weights_(weights),
@@ -56,7 +56,8 @@ class MpiWorkerTransport final : public WorkerTransport {
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
                             .fail = [this](std::exception_ptr error) { deliveries_.fail(std::move(error)); }}) {
-    require<ExchangeError>(communicator_.rank() >= sizes.masters, "mpi: rank {} cannot be a worker", communicator_.rank());
+    require<ExchangeError>(communicator_.rank() >= sizes.masters, "mpi: rank {} cannot be a worker, with {} masters",
+                           communicator_.rank(), sizes.masters);
     agree_on_sizes(communicator_, sizes);
     for (const Span<float> room : {weights_, other_weights_}) {
       require<ExchangeError>(room.host().size() == sizes.weights, "mpi: room for {} weights for messages of {}", room.size(),
@@ -191,12 +192,14 @@ class MpiWorkerTransport final : public WorkerTransport {
     }
     const Reply& reply = message.reply;
     check(reply);
-    require<ExchangeError>(!owed_[master], "mpi: a reply with version {} came before the gradient that is due after version {}",
-                           reply.version, version_);
+    require<ExchangeError>(!owed_[master],
+                           "mpi: rank {} replies with version {} before the gradient that is due after version {}",
+                           rank_of(master), reply.version, version_);
     const Reply& expected = first_reply_.value_or(reply);
-    require<ExchangeError>(
-        reply == expected, "mpi: rank {} replies with version {} and verdict {}, another master with {} and {}",
-        rank_of(master), reply.version, static_cast<int>(reply.verdict), expected.version, static_cast<int>(expected.verdict));
+    require<ExchangeError>(reply == expected,
+                           "mpi: rank {} replies with version {}, verdict {} and {} leases, another master with {}, {} and {}",
+                           rank_of(master), reply.version, static_cast<int>(reply.verdict), reply.lease_count, expected.version,
+                           static_cast<int>(expected.verdict), expected.lease_count);
     first_reply_ = reply;
     ++replies_;
     if (reply.verdict == Verdict::stop) return;
