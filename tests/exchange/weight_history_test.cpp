@@ -71,13 +71,13 @@ TEST(WeightHistory, RepeatsAnotherInTheSameSlots) {
 TEST(WeightHistory, ASlotThatIsReferredToIsNotWritten) {
   WeightHistory history(Device{}, layout(1, 3));
   publish_next(history);
-  std::optional<VersionRef> held = history.current();
-  const int slot = held->slot();
+  VersionRef held = history.current();
+  const int slot = held.slot();
   publish_next(history);
   EXPECT_FALSE(history.unused(slot));
   EXPECT_EQ(history.in_slot(slot).version(), 0) << "outside the window, but held";
   EXPECT_TRUE(throws<ExchangeError>({"slot 0 of 3", "version 2"}, [&] { history.begin_next(1, slot); }));
-  held.reset();
+  held = {};
   EXPECT_TRUE(history.unused(slot));
   EXPECT_EQ(history.begin_next(1, slot).slot(), slot);
 }
