@@ -206,7 +206,7 @@ int run(const Environment& environment, const Options& options) {
                       masters == 1 ? "a master" : fmt::format("{} masters", masters), environment.ranks(),
                       exchange::mpi::launcher(), masters + 2);
   for (const std::string& mode : options.modes) {
-    require<InputError>(masters == 1 || mode != "serial", "exchange: --masters {} is not for the mode serial", masters);
+    require<InputError>(masters == 1 || mode != "serial", "exchange: --masters {}: the mode serial has 1 master", masters);
   }
   const Json modes = measure(environment, options);
   if (environment.rank() != 0) return 0;

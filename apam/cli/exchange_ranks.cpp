@@ -103,11 +103,9 @@ struct MasterSide {
   std::unique_ptr<exchange::MasterTransport> transport;
   std::unique_ptr<exchange::ShardFollowers> shared_followers;
   exchange::ShardFollowers* followers = nullptr;  // of several masters
-  std::unique_ptr<exchange::Control> control;     // of several masters
 };
 
-MasterSide make_master_side(Rank& rank, const Environment& environment, const TrainOptions& options,
-                            exchange::Control& control) {
+MasterSide make_master_side(Rank& rank, const Environment& environment, const TrainOptions& options) {
   const auto& shared = rank.shared.async;
   const exchange::mpi::MessageSizes sizes = message_sizes(rank.plan, options);
   MasterSide side;
@@ -116,11 +114,9 @@ MasterSide make_master_side(Rank& rank, const Environment& environment, const Tr
     if (!rank.shard) return side;
     side.shared_followers = make_followers(shared->segment, rank.plan.net->layout(), &shared->followers);
     side.followers = side.shared_followers.get();
-    side.control = std::make_unique<exchange::shared::ControlOfMasters>(control, shared->segment);
   } else if (rank.shard) {
     auto transport = exchange::mpi::make_sequencer_transport(environment, sizes, *rank.history, rank.plan.net->layout());
     side.followers = &transport->followers();
-    side.control = std::make_unique<exchange::mpi::ControlOfMasters>(control, *transport);
     side.transport = std::move(transport);
   } else {
     side.transport = exchange::mpi::make_master_transport(environment, sizes);
@@ -130,7 +126,7 @@ MasterSide make_master_side(Rank& rank, const Environment& environment, const Tr
 
 training::ExchangeResult order(Rank& rank, const Environment& environment, const TrainOptions& train,
                                exchange::Control& control) {
-  const MasterSide side = make_master_side(rank, environment, train, control);
+  const MasterSide side = make_master_side(rank, environment, train);
   exchange::MasterTransport& transport = *side.transport;
   exchange::MasterOptions options{.workers = transport.workers(),
                                   .schedule = rank.plan.schedule,
@@ -138,12 +134,16 @@ training::ExchangeResult order(Rank& rank, const Environment& environment, const
                                   .batches = rank.plan.batches,
                                   .followers = side.followers,
                                   .ahead = train.prefetch_weights};
-  if (rank.shard) options.range = rank.plan.shards[0];
+  std::optional<exchange::ControlOfMasters> of_masters;
+  if (rank.shard) {
+    options.range = rank.plan.shards[0];
+    of_masters.emplace(control, *side.followers);
+  }
   exchange::MasterState master(*rank.updater, *rank.history, options);
   exchange::Observer& observer = rank.output->metrics();
   std::optional<exchange::TracedMaster> traced;
   if (rank.tracing) traced.emplace(transport, observer, rank.tracing->exchange());
-  run_master(master, traced ? *traced : transport, side.control ? *side.control : control, traced ? *traced : observer);
+  run_master(master, traced ? *traced : transport, of_masters ? *of_masters : control, traced ? *traced : observer);
   copy(rank.history->current().state(), rank.arena->state());
   return {std::string(transport.name()), master.ending(), master.divergence(), master.leases(), transport.copied_bytes()};
 }

@@ -114,7 +114,7 @@ class MastersRun {
                         .range = shard.range,
                         .followers = &transport->followers(),
                         .ahead = options_.between == Between::compute_ahead});
-    mpi::ControlOfMasters control(control_, *transport);
+    ControlOfMasters control(control_, transport->followers());
     run_master(master, *transport, control, recorder);
     ending = master.ending();
     divergence = master.divergence();

@@ -110,7 +110,7 @@ struct ProcessRun {
     const ProcessWatch watch_followers(all.first(followers)), watch_workers(all.subspan(followers));
     rank.start(&watch_followers);
     const auto transport = make_master_transport(rank.local.segment, &watch_workers);
-    ControlOfMasters control(rank.control, rank.local.segment);
+    exchange::ControlOfMasters control(rank.control, *rank.followers);
     run_master(*rank.master, *transport, control, rank.recorder);
   }
 

@@ -1,7 +1,6 @@
-// A master that does not order, over MPI. It receives its ranges of contributions and sends its range of the weights as the
-// sequencer does; when, the log says (log_entry.h). Entries are executed in order, each once the gradients that it needs are
+// A master that does not order, over MPI. It receives its range of contributions and sends its range of the weights as the
+// sequencer does, when the log says so (log_entry.h). Entries are executed in order, each once the gradients that it needs are
 // here: the sequencer may have had them earlier.
-#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -84,7 +83,10 @@ class Follower final : public ShardMemory {
     while (!over()) {
       events_.take(events, kPatience);
       for (const Event& event : events) {
-        if (event.entry) entries_.push_back(*event.entry);
+        if (event.entry) {
+          check(*event.entry);
+          entries_.push_back(*event.entry);
+        }
         if (!event.gradient) continue;
         const bool cancelled = event.gradient->header.cancelled != 0;
         arrived(event.gradient->worker) = cancelled ? Arrived::cancelled : Arrived::whole;
@@ -106,6 +108,13 @@ class Follower final : public ShardMemory {
   enum class Arrived : std::uint8_t { no, whole, cancelled };
 
   Arrived& arrived(int worker) { return arrived_.at(static_cast<std::size_t>(worker)); }
+
+  /// Slots are checked where they are used.
+  void check(const LogEntry& entry) const {
+    if (entry.kind == Kind::pass) shard_.check(entry.pass);
+    require<ExchangeError>(entry.kind != Kind::reply || (entry.worker >= 0 && entry.worker < workers()),
+                           "mpi: an entry of the log for worker {} of {}", entry.worker, workers());
+  }
 
   /// The sequencer has ended the log, and every worker has its stop.
   bool over() const { return shard_.done() && stopped_ == workers(); }
@@ -225,27 +234,7 @@ class Follower final : public ShardMemory {
     hand_over(kept_->entry);
   }
 
-  void check_worker(int worker) const {
-    require<ExchangeError>(worker >= 0 && worker < workers(), "mpi: an entry of the log for worker {} of {}", worker,
-                           workers());
-  }
-
-  void check(const LogEntry& entry) const {
-    if (entry.kind == Kind::reply) check_worker(entry.worker);
-    const int count = entry.pass.count;
-    require<ExchangeError>(count >= 0 && count <= ShardPass::kMost,
-                           "mpi: an entry of the log for {} gradients, expected at most {}", count, ShardPass::kMost);
-    for (const int worker : std::span(entry.pass.workers).first(static_cast<std::size_t>(count))) check_worker(worker);
-    const bool applies = entry.kind == Kind::pass && entry.pass.kind == ShardPass::Kind::apply;
-    const bool stops = entry.kind == Kind::reply && entry.reply.verdict == Verdict::stop;
-    const int slot = applies ? entry.pass.to : entry.slot;
-    const bool names_none = stops || (entry.kind == Kind::pass && !applies);
-    require<ExchangeError>(names_none || (slot >= 0 && slot < slots()), "mpi: an entry of the log for slot {} of {}", slot,
-                           slots());
-  }
-
   void take(const LogEntry& entry) {
-    check(entry);
     if (entry.kind != Kind::first) return hand_over(entry);
     channel_.receive(worker_places_ + kValues, std::as_writable_bytes(range_.of(version(entry.slot)).host()),
                      {kSequencer, kShardValues, "MPI_Irecv of a range"});

@@ -35,7 +35,7 @@ class FollowerMessages final : public ShardFollowers {
   void collect(int slot) override;
 
   // For any thread.
-  int signal() const { return signal_; }
+  int signal() const override { return signal_; }
   std::int64_t copied_bytes() const { return copied_bytes_; }
 
   // For the progress thread.

@@ -84,7 +84,6 @@ class MpiMasterTransport final : public SequencerTransport {
   }
 
   ShardFollowers& followers() override { return followers_.value(); }
-  int follower_signal() const override { return followers_.value().signal(); }
 
  private:
   void require_worker(int worker) const {

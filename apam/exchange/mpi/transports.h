@@ -63,8 +63,6 @@ std::unique_ptr<WorkerTransport> make_worker_transport(const Environment& enviro
 class SequencerTransport : public MasterTransport {
  public:
   virtual ShardFollowers& followers() = 0;
-  /// That a follower got; 0: none.
-  virtual int follower_signal() const = 0;
 };
 
 /// As make_master_transport() for rank 0 of several masters. `history` has its first version, of which followers are sent their
@@ -77,20 +75,5 @@ std::unique_ptr<SequencerTransport> make_sequencer_transport(const Environment& 
 /// sequencer's history. A signal of `control` is handed to the sequencer. Throws as the others, and as ShardFollower.
 void follow(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
             const StalenessPolicy& policy, Control& control, Sends sends = Sends::standard);
-
-/// The sequencer's control: a signal to any master stops the run.
-class ControlOfMasters final : public Control {
- public:
-  ControlOfMasters(Control& own, const SequencerTransport& transport) : own_(own), transport_(transport) {}
-  double now() override { return own_.now(); }
-  int stop_signal() override {
-    const int signal = own_.stop_signal();
-    return signal != 0 ? signal : transport_.follower_signal();
-  }
-
- private:
-  Control& own_;
-  const SequencerTransport& transport_;
-};
 
 }  // namespace apam::exchange::mpi

@@ -23,8 +23,11 @@ class ShardFollower {
   /// All must outlive the follower. Throws as RangeUpdater.
   ShardFollower(engine::Updater& updater, const ShardRange& range, const StalenessPolicy& policy, const ShardMemory& memory);
 
-  /// Executes an entry. Throws ExchangeError for one after a stop, and for a count, worker or slot that does not exist.
+  /// Executes an entry. Throws ExchangeError for one after a stop, and as check().
   void take(const ShardPass& pass);
+
+  /// Throws ExchangeError for a count, worker or slot that does not exist.
+  void check(const ShardPass& pass) const;
 
   bool done() const { return done_; }
   std::int64_t version() const { return work_.updater().version(); }
@@ -34,7 +37,6 @@ class ShardFollower {
   std::optional<engine::NonFinite> non_finite() const;
 
  private:
-  void check(const ShardPass& pass) const;
   void check_slot(int slot) const;
 
   RangeUpdater work_;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "apam/exchange/control.h"
 #include "engine/optim/updater.h"
 
 namespace apam::exchange {
@@ -51,8 +52,26 @@ class ShardFollowers {
   /// finite so far, lowest range first. Throws ExchangeError if one has ended.
   virtual std::optional<engine::NonFinite> finish() = 0;
 
+  /// A signal that one of their processes got; 0: none. The sequencer looks for it (ControlOfMasters).
+  virtual int signal() const { return 0; }
+
   /// Brings the ranges of all shards in a version to the memory of the sequencer, if that is not theirs. Once per version.
   virtual void collect(int /*slot*/) {}
+};
+
+/// The sequencer's control: a signal to any master stops the run.
+class ControlOfMasters final : public Control {
+ public:
+  ControlOfMasters(Control& own, const ShardFollowers& followers) : own_(own), followers_(followers) {}
+  double now() override { return own_.now(); }
+  int stop_signal() override {
+    const int signal = own_.stop_signal();
+    return signal != 0 ? signal : followers_.signal();
+  }
+
+ private:
+  Control& own_;
+  const ShardFollowers& followers_;
 };
 
 }  // namespace apam::exchange

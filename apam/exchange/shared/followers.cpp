@@ -36,6 +36,14 @@ class SharedFollowers final : public ShardFollowers {
     return first;
   }
 
+  int signal() const override {
+    int signal = 0;
+    for (int master = 1; master < masters() && signal == 0; ++master) {
+      signal = segment_.shard_page(master).signal.load(std::memory_order_relaxed);
+    }
+    return signal;
+  }
+
  private:
   int masters() const { return segment_.layout().masters; }
 
@@ -101,14 +109,6 @@ void run_follower(const Segment& segment, int master, ShardFollower& follower, e
     page.done.store(++done, std::memory_order_release);
     futex::wake_all(page.done);
   }
-}
-
-int ControlOfMasters::stop_signal() {
-  int signal = own_.stop_signal();
-  for (int master = 1; master < segment_.layout().masters && signal == 0; ++master) {
-    signal = segment_.shard_page(master).signal.load(std::memory_order_relaxed);
-  }
-  return signal;
 }
 
 }  // namespace apam::exchange::shared

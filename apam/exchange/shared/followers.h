@@ -41,16 +41,4 @@ class SegmentMemory final : public ShardMemory {
 void run_follower(const Segment& segment, int master, ShardFollower& follower, exchange::Control& control,
                   const ProcessWatch* sequencer = nullptr);
 
-/// The sequencer's control: a signal to any master stops the run.
-class ControlOfMasters final : public exchange::Control {
- public:
-  ControlOfMasters(exchange::Control& own, const Segment& segment) : own_(own), segment_(segment) {}
-  double now() override { return own_.now(); }
-  int stop_signal() override;
-
- private:
-  exchange::Control& own_;
-  Segment segment_;
-};
-
 }  // namespace apam::exchange::shared
