@@ -23,11 +23,10 @@ function(apam_separate target)
   set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
-set(APAM_SANITIZER_IGNORES $<$<CXX_COMPILER_ID:Clang>:-fsanitize-ignorelist=${CMAKE_CURRENT_LIST_DIR}/sanitizer_ignores.txt>)
 if(APAM_SANITIZE)
   add_compile_options(-fsanitize=${APAM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${APAM_SANITIZE})
-  add_compile_options(${APAM_SANITIZER_IGNORES})
+  add_compile_options($<$<CXX_COMPILER_ID:Clang>:-fsanitize-ignorelist=${CMAKE_CURRENT_LIST_DIR}/sanitizer_ignores.txt>)
 endif()
 
 add_library(apam_warnings INTERFACE)
