@@ -12,14 +12,14 @@ bool DivergenceWatch::ends_before(const GradientHeader& header, int worker, std:
 }
 
 bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine,
-                                 const std::optional<engine::NonFinite>& elsewhere) {
+                                 const std::optional<ShardFinding>& elsewhere) {
   const int previous = std::exchange(worker_, worker);
   if (first_) return !keep_going_;
-  auto found = updater_.non_finite(examine);
-  if (!found) found = elsewhere;
+  std::optional<ShardFinding> found = elsewhere;
+  if (const auto here = updater_.non_finite(examine)) found = ShardFinding{*here};
   if (!found) return false;
-  const bool is_latest = found->update == updater_.version();
-  first_ = {found->update, is_latest ? worker : previous, fmt::format("{} is not finite", found->tensor)};
+  if (found->worker < 0) found->worker = found->update == updater_.version() ? worker : previous;
+  first_ = {found->update, found->worker, fmt::format("{} is not finite", found->tensor)};
   return !keep_going_;
 }
 

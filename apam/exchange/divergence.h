@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "apam/exchange/shards/pass.h"
 #include "apam/exchange/transport.h"
 #include "engine/optim/updater.h"
 
@@ -31,7 +32,7 @@ class DivergenceWatch {
   /// pass late, except with Examine::all, which waits: for the last update, and before a snapshot. `elsewhere`: the first
   /// finding in the ranges of other masters, which are behind this one's.
   bool ends_after(int worker, engine::Updater::Examine examine = engine::Updater::Examine::without_waiting,
-                  const std::optional<engine::NonFinite>& elsewhere = {});
+                  const std::optional<ShardFinding>& elsewhere = {});
 
   const std::optional<Divergence>& first() const { return first_; }
 

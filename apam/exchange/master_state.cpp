@@ -29,8 +29,10 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
       ahead_(options.ahead),
       watch_(updater, options.schedule.keep_going),
       staleness_(options.workers),
-      work_(updater, range_of(options, history.layout()), policy_),
+      pass_(updater, history, range_of(options, history.layout()), policy_,
+            {.workers = options.workers, .ahead = options.ahead}),
       followers_(options.followers),
+      order_(options.order),
       states_(static_cast<std::size_t>(options.workers)),
       active_(options.workers),
       present_(options.workers) {
@@ -43,10 +45,13 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
                       schedule_.total_updates);
   const std::int64_t first = history.current().version();
   require<InputError>(first == 0, "master: the weight history is at version {}, expected 0", first);
-  const bool whole = work_.range().size() == history.layout().state();
+  const bool whole = pass_.range().size() == history.layout().state();
   require<InputError>(whole == (followers_ == nullptr), "master: updates {} of {} floats of the state {} followers",
-                      work_.range().size(), history.layout().state(), whole ? "with" : "without");
-  pass_.reserve(kMostTogether);
+                      pass_.range().size(), history.layout().state(), whole ? "with" : "without");
+  require<InputError>(order_ == Order::sequenced || (policy_.applies_all() && !whole),
+                      "master: an order of their own is for several masters and a policy that applies every gradient, got a range of "
+                      "{} of {} floats and a policy that {}",
+                      pass_.range().size(), history.layout().state(), policy_.applies_all() ? "does" : "does not");
 }
 
 std::span<const Action> MasterState::on(std::span<const Event> events, double at) {
@@ -73,24 +78,21 @@ void MasterState::take(const GradientReady& event) {
   check(message);
   WorkerState& state = state_of(message.worker);
   const GradientHeader& header = message.header;
-  const std::int64_t before = version() + static_cast<std::int64_t>(pass_.size());
-  const Arrival arrival = describe(message);
+  const Arrival arrival = pass_.describe(message, present_);
   const bool accepted = header.cancelled == 0 && policy_.accepts(arrival);
-  if (running() && accepted && watch_.ends_before(header, message.worker, before + 1)) {
+  if (applies() && accepted && watch_.ends_before(header, message.worker, arrival.update)) {
     flush();
     if (running()) end(Ending::Why::diverged, 0);
+    return stop(message.worker);
   }
-  if (!running()) return stop(message.worker);
+  if (!applies()) return stop(message.worker);
   state.phase = Phase::arrived;
   if (!accepted) {
     refuse(message, arrival.staleness);
   } else if (policy_.gradients_per_update(arrival.update) > 1) {
     take_for_mean(message);
-  } else if (policy_.changes_gradients()) {
-    take_changed(message, arrival);
   } else {
-    state.updated = before + 1;
-    pass_.push_back({message, policy_.step_factor(arrival), arrival.staleness, publish_lag_of(message)});
+    pass_.take(message, arrival);
     if (ends_pass(header)) flush();
   }
 }
@@ -102,7 +104,7 @@ void MasterState::take(const Departed& event) {
   if (state.phase == Phase::stopped || state.phase == Phase::departed) return;
   leases_.abandon(worker);
   state.phase = Phase::departed;
-  state.base = state.latest = {};
+  pass_.forget(worker);
   --active_;
   --present_;
   std::erase_if(actions_, [&](const Action& action) {
@@ -126,37 +128,13 @@ void MasterState::check(const GradientMessage& message) const {
                                                  "has stopped",    "has left"};
   require<ExchangeError>(state.phase == Phase::working, "master: a gradient of worker {}, which {}", worker,
                          what.at(static_cast<std::size_t>(state.phase)));
-  require<ExchangeError>(header.computed_at == state.computes_on,
-                         "master: worker {} computed on version {} of the weights, it was sent version {}{}", worker,
-                         header.computed_at, state.computes_on, state.computes_on < state.given ? " for it" : "");
+  pass_.check_version(message);
   leases_.check_oldest(worker, header.batch);
   if (header.cancelled != 0) {
     require<ExchangeError>(state.asked, "master: worker {} has given up batch {}, but was not asked to", worker, header.batch);
     return;
   }
-  const std::size_t expected = history_.layout().state();
-  require<ExchangeError>(
-      header.rows > 0 && header.top1 >= 0 && header.top1 <= header.top5 && header.top5 <= header.rows && header.signal >= 0,
-      "master: worker {} reports {} and {} of {} rows in the top 1 and top 5 and signal {}, expected 0 <= top 1 <= top 5 <= "
-      "rows, rows > 0 and signal >= 0",
-      worker, header.top1, header.top5, header.rows, header.signal);
-  require<ExchangeError>(message.values.size() == expected, "master: worker {} sends {} floats, a contribution has {}", worker,
-                         message.values.size(), expected);
-}
-
-/// If it makes the next update, after those of the pass so far.
-Arrival MasterState::describe(const GradientMessage& message) const {
-  const std::int64_t update = version() + static_cast<std::int64_t>(pass_.size()) + 1;
-  const auto& updated = states_[static_cast<std::size_t>(message.worker)].updated;
-  return {.staleness = update - 1 - message.header.computed_at,
-          .update = update,
-          .rate = updater_.rate(update),
-          .gap = updated ? std::optional(update - *updated) : std::nullopt,
-          .workers = present_};
-}
-
-std::int64_t MasterState::publish_lag_of(const GradientMessage& message) const {
-  return states_[static_cast<std::size_t>(message.worker)].given - message.header.computed_at;
+  pass_.check_contents(message);
 }
 
 /// The gradient is not applied. Its worker gets the newest version, so the pass ends.
@@ -173,28 +151,12 @@ void MasterState::refuse(const GradientMessage& message, std::int64_t tau) {
   running() ? answer(message.worker) : stop(message.worker);
 }
 
-/// There is memory for one changed gradient, so it is a pass of its own.
-void MasterState::take_changed(const GradientMessage& message, const Arrival& arrival) {
-  using Kind = GradientChange::Kind;
-  Taken taken{message, policy_.step_factor(arrival), arrival.staleness, publish_lag_of(message)};
-  VersionRef base = std::exchange(state_of(message.worker).base, {});
-  const double factor = policy_.gradient_factor(arrival);
-  if (factor != 1) {
-    taken.change = {.kind = Kind::scaled, .factor = static_cast<float>(factor)};
-  } else if (policy_.compensation() != 0 && arrival.staleness > 0) {
-    taken.change = {Kind::compensated, base.slot(), static_cast<float>(policy_.compensation())};
-    taken.base = std::move(base);
-  }
-  pass_.push_back(std::move(taken));
-  flush();
-}
-
 /// Adds the gradient to the mean, and makes the update once it is complete. Its worker continues with the current version.
 void MasterState::take_for_mean(const GradientMessage& message) {
   const GradientHeader& header = message.header;
   const ShardPass addition{.kind = ShardPass::Kind::add, .count = 1, .workers = {message.worker}};
   if (followers_ != nullptr) followers_->post(addition);
-  const std::int64_t added = work_.add(message.values);
+  const std::int64_t added = pass_.add(message.values);
   if (followers_ != nullptr) followers_->finish();
   if (added == 1) mean_ = {.computed_at = header.computed_at};
   mean_.batch = header.batch;
@@ -209,72 +171,59 @@ void MasterState::take_for_mean(const GradientMessage& message) {
     if (header.signal != 0) end(Ending::Why::interrupted, header.signal);
     return running() ? answer(message.worker) : stop(message.worker);
   }
-  pass_.push_back({{message.worker, mean_, {}}, 1, 0, 0, {.kind = GradientChange::Kind::mean}});
+  pass_.take_mean({message.worker, mean_, {}});
   flush();
 }
 
 /// Whether the state after this gradient, the last of the pass so far, is needed.
 bool MasterState::ends_pass(const GradientHeader& last) const {
-  const auto together = static_cast<std::int64_t>(pass_.size());
-  return together == kMostTogether || last.signal != 0 || schedule_.snapshot_at(version() + together);
+  return pass_.full() || last.signal != 0 || schedule_.snapshot_at(pass_.next_update() - 1);
 }
 
 /// Writes the version after the pass on all shards, and publishes it. What the others have found not to be finite.
-std::optional<engine::NonFinite> MasterState::update() {
-  ShardPass pass{.count = static_cast<std::int32_t>(pass_.size()),
-                 .from = history_.current().slot(),
-                 .change = pass_.front().change};  // a changed gradient is the only one
-  std::array<ConstSpan<float>, kMostTogether> contributions;
-  for (std::size_t i = 0; i < pass_.size(); ++i) {
-    contributions.at(i) = pass_[i].message.values;
-    pass.workers.at(i) = pass_[i].message.worker;
-    pass.steps.at(i) = pass_[i].step;
-  }
-  WritableVersion next = history_.begin_next(pass.count);
-  pass.to = next.slot();
-  if (followers_ != nullptr) followers_->post(pass);
-  const VersionRef& base = pass_.front().base;
-  work_.apply(pass, {.contributions = std::span(contributions).first(pass_.size()),
-                     .from = next.from(),
-                     .to = next.state(),
-                     .base = base ? base.state() : ConstSpan<float>()});
+std::optional<ShardFinding> MasterState::update() {
+  PendingPass::Begun begun = pass_.begin();
+  if (followers_ != nullptr) followers_->post(begun.pass);
+  pass_.execute(begun);
+  if (is_shown(pass_.taken().back().message.header)) collect(begun.next.slot());
   const auto elsewhere = followers_ != nullptr ? followers_->finish() : std::nullopt;
-  if (is_shown(pass_.back().message.header)) collect(next.slot());
-  history_.publish(std::move(next));
+  history_.publish(std::move(begun.next));
   return elsewhere;
 }
 
 /// Whether the state after the pass that was just made is needed here.
-bool MasterState::is_shown(const GradientHeader& last) const { return last.signal != 0 || schedule_.snapshot_at(version()); }
+bool MasterState::is_shown(const GradientHeader& last) const {
+  return (last.signal != 0 && order_ == Order::sequenced) || schedule_.snapshot_at(version());
+}
 
 /// Of the newest version, or the one that is being written: the whole state.
 void MasterState::collect(int slot) {
-  if (followers_ != nullptr && std::exchange(collected_, version()) != version()) followers_->collect(slot);
+  if (followers_ != nullptr && std::exchange(collected_, version()) != version()) followers_->collect(slot, version());
 }
 
 /// Applies the pass and answers its workers.
 void MasterState::flush() {
-  if (pass_.empty()) return;
-  const std::size_t together = pass_.size();
+  const auto together = pass_.taken();
+  if (together.empty()) return;
   const std::int64_t before = version();
   const auto elsewhere = update();
   // Before the run may end, which abandons what is not applied.
-  for (const Taken& taken : pass_) leases_.kept() > 0 ? leases_.apply_kept() : leases_.apply(taken.message.worker);
+  for (const auto& taken : together) leases_.kept() > 0 ? leases_.apply_kept() : leases_.apply(taken.message.worker);
 
-  const GradientMessage last = pass_.back().message;
+  const GradientMessage last = together.back().message;
   using Examine = engine::Updater::Examine;
   if (watch_.ends_after(last.worker, is_shown(last.header) ? Examine::all : Examine::without_waiting, elsewhere)) {
     end(Ending::Why::diverged, 0);
   } else if (last.header.signal != 0 && running()) {
     end(Ending::Why::interrupted, last.header.signal);
   }
-  for (const Taken& taken : pass_) {
+  for (const auto& taken : together) {
     const int worker = taken.message.worker;
     ++state_of(worker).taken;
     running() ? answer(worker) : stop(worker);
   }
-  for (std::size_t i = 0; i < together; ++i) {
-    const Taken& taken = pass_[i];
+  for (std::size_t i = 0; i < together.size(); ++i) {
+    const auto& taken = together[i];
     const GradientMessage& message = taken.message;
     const std::int64_t update = before + static_cast<std::int64_t>(i) + 1;
     staleness_.record(message.worker, taken.tau, taken.publish_lag);
@@ -289,7 +238,8 @@ void MasterState::flush() {
   }
   if (ending_.why != Ending::Why::diverged && schedule_.snapshot_at(version())) {
     const VersionRef state = history_.current();
-    actions_.emplace_back(Snapshot{{version(), at_, state.state(), history_.in_place() ? VersionRef() : state}});
+    actions_.emplace_back(
+        Snapshot{{version(), at_, state.state(), history_.in_place() ? VersionRef() : state, versions()}});
   }
   pass_.clear();
 }
@@ -307,12 +257,8 @@ void MasterState::answer(int worker) {
   state.phase = Phase::working;
   state.asked = false;
   const VersionRef version = delay_ == nullptr ? history_.current() : history_.at(delay_->version_for(this->version() + 1));
-  state.computes_on = computes ? state.given : version.version();
-  reply.version = state.given = version.version();
-  if (policy_.compensation() != 0 && !history_.in_place()) {
-    state.base = computes ? state.latest : version;
-    if (ahead_) state.latest = version;
-  }
+  pass_.send(worker, version, computes);
+  reply.version = version.version();
   actions_.emplace_back(Send{worker, reply, version});
 }
 
@@ -332,17 +278,16 @@ void MasterState::cancel_stale() {
   if (!least || !running()) return;
   for (int worker = 0; worker < workers(); ++worker) {
     WorkerState& state = state_of(worker);
-    if (state.phase != Phase::working || state.asked || version() - state.computes_on < *least) continue;
+    if (state.phase != Phase::working || state.asked || version() - pass_.computes_on(worker) < *least) continue;
     state.asked = true;
-    actions_.emplace_back(Cancel{worker, state.computes_on});
+    actions_.emplace_back(Cancel{worker, pass_.computes_on(worker)});
   }
 }
 
 void MasterState::stop(int worker) {
   leases_.abandon(worker);
-  WorkerState& state = state_of(worker);
-  state.phase = Phase::stopped;
-  state.base = state.latest = {};
+  state_of(worker).phase = Phase::stopped;
+  pass_.forget(worker);
   --active_;
   actions_.emplace_back(Send{worker, {.verdict = Verdict::stop, .version = version()}, {}});
 }
@@ -361,9 +306,27 @@ void MasterState::settle() {
   if (!done() || std::exchange(over_, true)) return;
   if (followers_ != nullptr) {
     collect(history_.current().slot());
+    if (order_ == Order::free) end_together();
     followers_->post({.kind = ShardPass::Kind::stop});
   }
   actions_.emplace_back(Stop{});
+}
+
+/// Every master has applied the same gradients now.
+void MasterState::end_together() {
+  for (const std::int64_t theirs : versions()) {
+    require<ExchangeError>(theirs == version(), "master: ends after {} updates, another master after {}", version(), theirs);
+  }
+  if (watch_.ends_after(0, engine::Updater::Examine::all, followers_->finish())) end(Ending::Why::diverged, 0);
+  ending_.update = version();
+}
+
+/// Of a snapshot: updates that each master has made, if they may differ.
+std::vector<std::int64_t> MasterState::versions() const {
+  if (order_ == Order::sequenced) return {};
+  std::vector<std::int64_t> all = followers_->versions();
+  all.insert(all.begin(), version());
+  return all;
 }
 
 void MasterState::end(Ending::Why why, int signal) {

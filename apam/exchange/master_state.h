@@ -21,7 +21,8 @@
 // rate of an update or the gradient, and make an update of several gradients.
 //
 // Of sharded masters (shards/) this is the sequencer: it orders, and updates its range of the state. The followers execute the
-// same passes on their ranges. A version is published when all have written it.
+// same passes on their ranges. A version is published when all have written it. With Order::free every master orders for its own
+// range (shards/free_shard.h), and this one also deals the leases and ends the run.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,7 @@
 #include "apam/exchange/leases.h"
 #include "apam/exchange/observer.h"
 #include "apam/exchange/policies/policy.h"
-#include "apam/exchange/shards/range_updater.h"
+#include "apam/exchange/shards/pending_pass.h"
 #include "apam/exchange/staleness.h"
 #include "apam/exchange/transport.h"
 #include "engine/optim/updater.h"
@@ -101,17 +102,19 @@ struct MasterOptions {
   std::optional<std::int64_t> batches{};    ///< mini-batches; nothing: total_updates times the policy's gradients per update
   std::optional<ShardRange> range{};        ///< that `updater` updates; nothing: the whole state
   ShardFollowers* followers = nullptr;      ///< update the rest of the state; null: nothing is left
+  Order order = Order::sequenced;           ///< of the followers
   bool ahead = false;                       ///< workers compute ahead (worker.h). With a policy that compensates the history
                                             ///< needs two versions per worker
 };
 
 class MasterState {
  public:
-  static constexpr int kMostTogether = engine::Optimizer::kMostGradients;
+  static constexpr int kMostTogether = PendingPass::kMost;
 
   /// All must outlive the master. The history has its first version. Throws InputError without workers or updates to make, for
   /// an updater or a history that is not at version 0, for an updater of another size than its range, for a delay and more
-  /// than one worker, and for batches that do not make that many updates.
+  /// than one worker, for batches that do not make that many updates, and for Order::free and a policy that does not apply every
+  /// gradient.
   MasterState(engine::Updater& updater, WeightHistory& history, const MasterOptions& options);
 
   /// Takes events that happened `at` seconds after the start, in order. The actions are valid until the next call, which
@@ -143,20 +146,9 @@ class MasterState {
   };
   struct WorkerState {
     Phase phase = Phase::unknown;
-    bool started = false;                   // it was sent weights
-    bool asked = false;                     // to cancel its computation
-    std::int64_t given = 0;                 // version of the weights last sent to it
-    std::int64_t computes_on = 0;           // version that its next gradient is computed on: that one, or ahead of it
-    std::int64_t taken = 0;                 // its gradients that were applied or kept
-    std::optional<std::int64_t> updated{};  // the number of its latest update
-    VersionRef base, latest;                // versions computes_on and, ahead, given: for a policy that compensates
-  };
-  struct Taken {
-    GradientMessage message;
-    double step = 1;  // factor of the learning rate
-    std::int64_t tau = 0, publish_lag = 0;
-    GradientChange change{};
-    VersionRef base{};  // of a compensated gradient
+    bool started = false;    // it was sent weights
+    bool asked = false;      // to cancel its computation
+    std::int64_t taken = 0;  // its gradients that were applied or kept
   };
 
   void take(const Joined& event);
@@ -167,21 +159,22 @@ class MasterState {
 
   WorkerState& state_of(int worker) { return states_[static_cast<std::size_t>(worker)]; }
   void check(const GradientMessage& message) const;
-  std::int64_t publish_lag_of(const GradientMessage& message) const;
-  Arrival describe(const GradientMessage& message) const;
   void flush();
-  std::optional<engine::NonFinite> update();
+  std::optional<ShardFinding> update();
   bool is_shown(const GradientHeader& last) const;
   void collect(int slot);
   bool ends_pass(const GradientHeader& last) const;
   void refuse(const GradientMessage& message, std::int64_t tau);
-  void take_changed(const GradientMessage& message, const Arrival& arrival);
   void take_for_mean(const GradientMessage& message);
   void answer(int worker);
   bool must_wait(int worker) const;
   void cancel_stale();
   void stop(int worker);
   void settle();
+  void end_together();
+  std::vector<std::int64_t> versions() const;
+  /// Whether gradients are applied: while it runs; and afterwards if other masters may have applied those in flight already.
+  bool applies() const { return running() || order_ == Order::free; }
   bool running() const { return ending_.why == Ending::Why::complete && version() < schedule_.total_updates; }
   void end(Ending::Why why, int signal);
 
@@ -195,8 +188,9 @@ class MasterState {
   DivergenceWatch watch_;
   Ending ending_;
   Staleness staleness_;
-  RangeUpdater work_;
+  PendingPass pass_;  // what is not applied yet, of the current call
   ShardFollowers* followers_;
+  Order order_;
   GradientHeader mean_;  // of the gradients kept for the next update
   std::vector<WorkerState> states_;
   int active_;                  // workers that are neither stopped nor departed
@@ -206,7 +200,6 @@ class MasterState {
 
   // Of the current call.
   double at_ = 0;
-  std::vector<Taken> pass_;  // not applied yet
   std::vector<Action> actions_;
 };
 

@@ -28,6 +28,7 @@ struct StateSnapshot {
   double at = 0;           ///< seconds since training began
   ConstSpan<float> state;  ///< [ weights | running statistics ] of version `update`
   VersionRef version{};    ///< `state` is unchanged while a copy of this exists; empty: valid during the call only
+  std::vector<std::int64_t> versions{};  ///< with Order::free: updates in the range of each master; else empty
 };
 
 /// Called by the thread that applies updates, after the replies to the workers of those updates. Calls should be short.

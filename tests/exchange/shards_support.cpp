@@ -37,8 +37,8 @@ void ShardedModel::post(const ShardPass& pass) {
   }
 }
 
-std::optional<engine::NonFinite> ShardedModel::finish() {
-  std::optional<engine::NonFinite> first;
+std::optional<ShardFinding> ShardedModel::finish() {
+  std::optional<ShardFinding> first;
   for (std::size_t i = 0; i < followers_.size(); ++i) {
     if (pass_.kind == ShardPass::Kind::apply) {
       EXPECT_NE(history.current().slot(), pass_.to) << "not readable before all shards have written it";
@@ -46,7 +46,7 @@ std::optional<engine::NonFinite> ShardedModel::finish() {
     if (!executed_[i]) take(i);
     const auto found = followers_[i]->non_finite();
     if (!found || (first && first->update <= found->update)) continue;
-    first = {found->update, tensor_at(layout_, found->element), found->element};
+    first = {{found->update, tensor_at(layout_, found->element), found->element}};
   }
   return first;
 }

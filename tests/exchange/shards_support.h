@@ -46,7 +46,7 @@ class ShardedModel final : public ShardFollowers, public ShardMemory {
   std::function<bool()> at_once = [] { return false; };
 
   void post(const ShardPass& pass) override;
-  std::optional<engine::NonFinite> finish() override;
+  std::optional<ShardFinding> finish() override;
   bool followers_are_done() const;
 
   int workers() const override { return static_cast<int>(contributions_.size()); }

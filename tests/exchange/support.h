@@ -25,6 +25,7 @@ class Recorder final : public Observer {
   }
   void on_snapshot(const StateSnapshot& snapshot) override {
     snapshots.push_back(snapshot.update);
+    versions.push_back(snapshot.versions);
     states.emplace_back(snapshot.state.host().begin(), snapshot.state.host().end());
   }
 
@@ -39,6 +40,7 @@ class Recorder final : public Observer {
 
   std::vector<UpdateRecord> records;
   std::vector<std::int64_t> snapshots;
+  std::vector<std::vector<std::int64_t>> versions;  // of each snapshot, by master
   std::vector<std::string> departures;  // "worker: why"
   std::vector<std::vector<float>> states;
   std::function<void(const UpdateRecord&)> then;  // called after a record is kept

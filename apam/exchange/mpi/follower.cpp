@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
-#include "apam/exchange/mpi/log_entry.h"
 #include "apam/exchange/mpi/progress.h"
+#include "apam/exchange/mpi/sequencer_messages.h"
 #include "apam/exchange/mpi/worker_messages.h"
 #include "apam/exchange/shards/follower.h"
 
@@ -17,16 +17,6 @@ using Kind = LogEntry::Kind;
 
 // A follower without entries looks for a signal so often.
 constexpr Duration kPatience = std::chrono::milliseconds(100);
-
-/// Requests, behind those of the workers.
-enum Place : std::size_t { kEntryReceive, kReportSend, kValues, kPlaces };
-
-/// Memory that MPI may use even after an exception.
-struct Kept {
-  LogEntry entry{};
-  ShardReport report{};
-  Buffer memory{};  // (slots, state), of which the range is used
-};
 
 /// To the progress thread: a reply, a report, or the range of a version to be sent.
 struct Command {
@@ -48,10 +38,13 @@ class Follower final : public ShardMemory {
       : sizes_(checked(sizes, communicator_)),
         range_(ranges_of(sizes).at(static_cast<std::size_t>(communicator_.rank()))),
         worker_places_(WorkerMessages::places(sizes, communicator_.rank(), workers())),
-        requests_(worker_places_ + kPlaces),
+        requests_(worker_places_ + SequencerMessages::kPlaces),
         channel_(communicator_, requests_, sends),
-        kept_(std::make_unique<Kept>(Kept{.memory = Buffer({}, layout.bytes())})),
-        history_(kept_->memory.as<float>(), layout),
+        memory_(std::make_unique<Buffer>(Device{}, layout.bytes())),
+        history_(memory_->as<float>(), layout),
+        sequencer_(
+            requests_, worker_places_, channel_, [this](int slot) { return range_.of(version(slot)); },
+            [this](const LogEntry& entry) { return hand_over(entry); }),
         messages_(sizes, communicator_.rank(), workers(), requests_, channel_,
                   [this](const GradientMessage& gradient) { events_.put({.gradient = gradient}); }),
         arrived_(static_cast<std::size_t>(workers())),
@@ -68,7 +61,8 @@ class Follower final : public ShardMemory {
 
   ~Follower() override {
     thread_.abandon();
-    if (requests_.any_active()) static_cast<void>(kept_.release());
+    // After an error, messages may be in flight. Their memory must outlive them, so it is never freed.
+    if (requests_.any_active()) static_cast<void>(memory_.release());
   }
   Follower(const Follower&) = delete;
   Follower& operator=(const Follower&) = delete;
@@ -187,71 +181,30 @@ class Follower final : public ShardMemory {
 
   void start(const Command& command) {
     if (command.report) {
-      due_ = command.report;
-      send_report();
+      sequencer_.send(*command.report);
     } else if (command.reply) {
       const LogEntry& entry = *command.reply;
       messages_.send(entry.worker, entry.reply, command.version);
     } else if (command.version) {
-      wanted_ = command.version;
-      send_values();
+      sequencer_.send(command.version);
     } else {
-      receive_entry();
+      sequencer_.start();
     }
-  }
-
-  /// The latest one: each has the sums.
-  void send_report() {
-    if (!due_ || requests_.active(worker_places_ + kReportSend)) return;
-    kept_->report = *std::exchange(due_, {});
-    channel_.send(worker_places_ + kReportSend, bytes_of(kept_->report),
-                  {kSequencer, kShardReport, "MPI_Isend of a follower's report"});
-  }
-
-  /// The sequencer waits for them before it asks again.
-  void send_values() {
-    if (!wanted_ || requests_.active(worker_places_ + kValues)) return;
-    collected_ = std::exchange(wanted_, {});
-    channel_.send(worker_places_ + kValues, std::as_bytes(range_.of(collected_.state()).host()),
-                  {kSequencer, kShardValues, "MPI_Isend of a range"});
-  }
-
-  void receive_entry() {
-    channel_.receive(worker_places_ + kEntryReceive, writable_bytes_of(kept_->entry),
-                     {kSequencer, kLogEntry, "MPI_Irecv of an entry of the log"});
   }
 
   void complete(const Requests::Completed& one) {
-    if (one.place < worker_places_) return messages_.complete(one);
-    const std::size_t which = one.place - worker_places_;
-    if (which == kReportSend) return send_report();
-    if (which == kEntryReceive) {
-      check_received(one.bytes, sizeof(LogEntry), "an entry of the log", kSequencer);
-      return take(kept_->entry);
-    }
-    if (std::exchange(collected_, {})) return send_values();
-    check_received(one.bytes, range_.size() * sizeof(float), "a range", kSequencer);
-    hand_over(kept_->entry);
+    one.place < worker_places_ ? messages_.complete(one) : sequencer_.complete(one);
   }
 
-  void take(const LogEntry& entry) {
-    if (entry.kind != Kind::first) return hand_over(entry);
-    channel_.receive(worker_places_ + kValues, std::as_writable_bytes(range_.of(version(entry.slot)).host()),
-                     {kSequencer, kShardValues, "MPI_Irecv of a range"});
-  }
-
-  void hand_over(const LogEntry& entry) {
-    const bool stop = entry.kind == Kind::pass && entry.pass.kind == ShardPass::Kind::stop;
-    const bool stops_worker = entry.kind == Kind::reply && entry.reply.verdict == Verdict::stop;
-    if (stop) log_ends_ = true;
-    if (stops_worker) ++told_;
+  bool hand_over(const LogEntry& entry) {
+    if (entry.kind == Kind::pass && entry.pass.kind == ShardPass::Kind::stop) log_ends_ = true;
+    if (entry.kind == Kind::reply && entry.reply.verdict == Verdict::stop) ++told_;
     events_.put({.entry = entry});
-    if (!log_ends_ || told_ < workers()) receive_entry();
+    return !log_ends_ || told_ < workers();
   }
 
   Backoff::Waiting waiting() const {
-    const bool transfers = messages_.transfers() || requests_.active(worker_places_ + kValues);
-    return transfers ? Backoff::Waiting::transfer : Backoff::Waiting::idle;
+    return messages_.transfers() || sequencer_.transfers() ? Backoff::Waiting::transfer : Backoff::Waiting::idle;
   }
 
   Communicator communicator_;
@@ -260,9 +213,10 @@ class Follower final : public ShardMemory {
   std::size_t worker_places_;
   Requests requests_;
   Channel channel_;
-  std::unique_ptr<Kept> kept_;
+  std::unique_ptr<Buffer> memory_;  // (slots, state), of which the range is used; MPI may use it even after an exception
   WeightHistory history_;
   Handoff<Event> events_;
+  SequencerMessages sequencer_;
   WorkerMessages messages_;
 
   // Of the thread that computes.
@@ -274,10 +228,8 @@ class Follower final : public ShardMemory {
   ShardFollower shard_;
 
   // Of the progress thread.
-  std::optional<ShardReport> due_;  // to be sent
-  VersionRef wanted_, collected_;   // whose range is to be, is being sent to the sequencer
-  bool log_ends_ = false;           // only stops of workers follow
-  int told_ = 0;                    // workers that were stopped
+  bool log_ends_ = false;  // only stops of workers follow
+  int told_ = 0;           // workers that were stopped
 
   ProgressThread<Command> thread_;  // last: it uses the others
 };

@@ -17,6 +17,7 @@ FollowerMessages::FollowerMessages(const MessageSizes& sizes, const WeightHistor
                                    const engine::ParameterLayout& model, Requests& requests, std::size_t first,
                                    Channel& channel, std::function<void(const LogEntry&)> put)
     : ranges_(ranges_of(sizes)),
+      order_(sizes.order),
       history_(history),
       model_(model),
       requests_(requests),
@@ -46,40 +47,54 @@ Span<float> FollowerMessages::range_of(std::size_t follower, int slot) const {
 }
 
 void FollowerMessages::post(const ShardPass& pass) {
-  if (pass.kind != ShardPass::Kind::stop) ++posted_;
+  const bool stop = pass.kind == ShardPass::Kind::stop;
+  if (order_ == Order::free && !stop) return;
+  if (!stop) ++posted_;
   put_({.kind = LogEntry::Kind::pass, .pass = pass});
 }
 
-std::optional<engine::NonFinite> FollowerMessages::finish() {
+std::optional<ShardFinding> FollowerMessages::finish() {
+  take_news({});
   wait_until([&] { return std::ranges::all_of(reports_, [&](const ShardReport& one) { return one.executed == posted_; }); });
-  std::optional<engine::NonFinite> first;
+  std::optional<ShardFinding> first;
   for (const ShardReport& one : reports_) {
     if (one.non_finite_update == 0 || (first && first->update <= one.non_finite_update)) continue;
     const auto element = static_cast<std::size_t>(one.non_finite_element);
-    first = {one.non_finite_update, tensor_at(model_, element), element};
+    first = {{one.non_finite_update, tensor_at(model_, element), element}, one.non_finite_worker};
   }
   return first;
 }
 
-void FollowerMessages::collect(int slot) {
+void FollowerMessages::collect(int slot, std::int64_t version) {
   collected_ = 0;
-  put_({.kind = LogEntry::Kind::collect, .slot = slot});
-  wait_until([&] { return collected_ == followers(); });
+  put_({.kind = LogEntry::Kind::collect, .slot = slot, .version = version});
+  wait_until([&] {
+    const auto is_late = [&](const ShardReport& one) { return one.collected < version; };
+    return collected_ == followers() && (order_ == Order::sequenced || std::ranges::none_of(reports_, is_late));
+  });
+}
+
+std::vector<std::int64_t> FollowerMessages::versions() const {
+  std::vector<std::int64_t> all;
+  for (const ShardReport& one : reports_) all.push_back(one.collected);
+  return all;
 }
 
 template <class Done>
 void FollowerMessages::wait_until(const Done& done) {
-  while (!done()) {
-    news_.take(taken_, std::chrono::seconds(1));
-    for (const News& one : taken_) {
-      if (!one.report) {
-        ++collected_;
-        continue;
-      }
-      require<ExchangeError>(one.report->executed <= posted_, "mpi: rank {} has executed {} entries of the log, which has {}",
-                             rank_of(one.follower), one.report->executed, posted_);
-      reports_[one.follower] = *one.report;
+  while (!done()) take_news(std::chrono::seconds(1));
+}
+
+void FollowerMessages::take_news(Duration timeout) {
+  news_.take(taken_, timeout);
+  for (const News& one : taken_) {
+    if (!one.report) {
+      ++collected_;
+      continue;
     }
+    require<ExchangeError>(one.report->executed <= posted_, "mpi: rank {} has executed {} entries of the log, which has {}",
+                           rank_of(one.follower), one.report->executed, posted_);
+    reports_[one.follower] = *one.report;
   }
 }
 

@@ -31,8 +31,9 @@ class FollowerMessages final : public ShardFollowers {
 
   // For the thread that orders.
   void post(const ShardPass& pass) override;
-  std::optional<engine::NonFinite> finish() override;
-  void collect(int slot) override;
+  std::optional<ShardFinding> finish() override;
+  void collect(int slot, std::int64_t version) override;
+  std::vector<std::int64_t> versions() const override;
 
   // For any thread.
   int signal() const override { return signal_; }
@@ -63,10 +64,12 @@ class FollowerMessages final : public ShardFollowers {
   void send_next(std::size_t follower);
   void receive_report(std::size_t follower);
   void take(std::size_t follower, const ShardReport& report);
+  void take_news(Duration timeout);
   template <class Done>
   void wait_until(const Done& done);
 
   std::vector<ShardRange> ranges_;
+  Order order_;
   const WeightHistory& history_;
   const engine::ParameterLayout& model_;
   Requests& requests_;

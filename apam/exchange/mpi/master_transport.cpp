@@ -97,8 +97,9 @@ class MpiMasterTransport final : public SequencerTransport {
     if (entry) return followers_.value().start(*entry);
     if (message.cancelled != ToWorker::kIsReply) return messages_.cancel(worker, message.cancelled);
     messages_.send(worker, message.reply, version);
-    if (!followers_) return;
-    followers_->start({LogEntry::Kind::reply, worker, version ? version.slot() : -1, message.reply, {}});
+    if (!followers_ || sizes_.order == Order::free) return;
+    followers_->start(
+        {.kind = LogEntry::Kind::reply, .worker = worker, .slot = version ? version.slot() : -1, .reply = message.reply});
   }
 
   void complete(const Requests::Completed& one) {

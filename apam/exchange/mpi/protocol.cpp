@@ -7,14 +7,18 @@
 namespace apam::exchange::mpi {
 namespace {
 
-using Numbers = std::array<std::uint64_t, 5>;  // contribution, weights, part, wire, masters
+using Numbers = std::array<std::uint64_t, 6>;  // contribution, weights, part, wire, masters, order
 struct Sizes {
   Numbers mine{};
   std::vector<Numbers> all;
 };
 
-std::string_view name_of(std::uint64_t wire) {
+std::string_view name_of_wire(std::uint64_t wire) {
   return wire == static_cast<std::uint64_t>(Wire::bfloat16) ? "bfloat16" : "float32";
+}
+
+std::string_view name_of_order(std::uint64_t order) {
+  return order == static_cast<std::uint64_t>(Order::free) ? "free" : "sequenced";
 }
 
 }  // namespace
@@ -29,7 +33,7 @@ const MessageSizes& checked(const MessageSizes& sizes, const Communicator& commu
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
   Parked<Sizes> messages;
   messages->mine = {sizes.contribution, sizes.weights, sizes.part, static_cast<std::uint64_t>(sizes.wire),
-                    static_cast<std::uint64_t>(sizes.masters)};
+                    static_cast<std::uint64_t>(sizes.masters), static_cast<std::uint64_t>(sizes.order)};
   messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
   constexpr int kNumbers = std::tuple_size_v<Numbers>;
@@ -43,9 +47,9 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
     require<ExchangeError>(
         all[rank] == all[0],
         "mpi: rank {} exchanges {} and {} floats (contribution, weights) in parts of {}, rank 0 exchanges {} and {} in "
-        "parts of {}, with {} and {} masters, {} and {} as type",
+        "parts of {}, with {} and {} masters, {} and {} as order, {} and {} as type",
         rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2], all[rank][4], all[0][4],
-        name_of(all[rank][3]), name_of(all[0][3]));
+        name_of_order(all[rank][5]), name_of_order(all[0][5]), name_of_wire(all[rank][3]), name_of_wire(all[0][3]));
   }
   // Receives are checked in bytes, which must fit too.
   count(sizes.contribution * sizeof(float), "a contribution in bytes");

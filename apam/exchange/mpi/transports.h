@@ -6,7 +6,9 @@
 //   tag 4  master -> worker   weights, after a reply to proceed
 //
 // Each master has a range of contributions and weights (shards/range.h): a worker sends the header to every master and each
-// part to the master of its range, and continues when all masters have replied. Between masters (log_entry.h):
+// part to the master of its range, and continues when all masters have replied. With Order::free a header has the version that
+// its master sent, and a worker that is stopped by the sequencer sends the other masters a header that is marked as cancelled.
+// Between masters (log_entry.h):
 //
 //   tag 5  sequencer -> follower   an entry of the log
 //   tag 6  follower -> sequencer   what it has executed
@@ -25,7 +27,7 @@
 #include "apam/exchange/control.h"
 #include "apam/exchange/mpi/environment.h"
 #include "apam/exchange/policies/policy.h"
-#include "apam/exchange/shards/pass.h"
+#include "apam/exchange/shards/free_shard.h"
 #include "apam/exchange/transport.h"
 #include "engine/optim/updater.h"
 
@@ -41,6 +43,7 @@ struct MessageSizes {
   std::size_t part = std::size_t{1} << 20U;  ///< of a contribution: 4 MiB, each with a small message ahead of its values
   Wire wire = Wire::float32;
   int masters = 1;  ///< each has a range of both
+  Order order = Order::sequenced;
 };
 
 /// How messages are sent. A synchronous send ends only once its receive has begun: a test that the exchange does not rely on
@@ -75,5 +78,12 @@ std::unique_ptr<SequencerTransport> make_sequencer_transport(const Environment& 
 /// sequencer's history. A signal of `control` is handed to the sequencer. Throws as the others, and as ShardFollower.
 void follow(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
             const StalenessPolicy& policy, Control& control, Sends sends = Sends::standard);
+
+/// With Order::free: applies gradients to the range of this rank in their order of arrival, until the sequencer has stopped and
+/// every worker has left. `layout`: of a history for all workers. `options`: `workers` is ignored. Otherwise as follow(), and
+/// throws as FreeShard.
+void follow_freely(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater,
+                   const HistoryLayout& layout, const StalenessPolicy& policy, FreeShard::Options options, Control& control,
+                   Sends sends = Sends::standard);
 
 }  // namespace apam::exchange::mpi

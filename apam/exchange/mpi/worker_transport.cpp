@@ -8,6 +8,10 @@
 // other thread's until it has pulled the next. The gradient that it computes after push() is in the contribution that it did
 // not push. Its parts are held back until the reply has come and the sends before are complete: the master posts their receives
 // before it replies. After a stop they never leave.
+//
+// With Order::free each master replies with a version of its own, and the header of a gradient has the version of the master that
+// it goes to. Leases and the stop come from the sequencer. The other masters reply to every gradient, so the worker then gives up
+// the next one, and they know that it has left.
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -26,8 +30,8 @@ enum Place : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kPlac
 
 /// Memory that MPI may use even after an exception.
 struct Headers {
-  std::vector<ToWorker> received;  // by master
-  GradientHeader sent{};
+  std::vector<ToWorker> received;    // by master
+  std::vector<GradientHeader> sent;  // by master
   Buffer gradients{}, weights{};  // (weights) in bfloat16
 };
 
@@ -50,7 +54,10 @@ class MpiWorkerTransport final : public WorkerTransport {
         keeps_weights_(!second.empty()),
         requests_(kPlaces * ranges_.size() + parts_.size()),
         channel_(communicator_, requests_, sends),
-        headers_(std::make_unique<Headers>(Headers{.received = std::vector<ToWorker>(ranges_.size())})),
+        headers_(std::make_unique<Headers>(Headers{.received = std::vector<ToWorker>(ranges_.size()),
+                                                   .sent = std::vector<GradientHeader>(ranges_.size())})),
+        versions_(ranges_.size()),
+        former_versions_(ranges_.size()),
         owed_(ranges_.size()),
         thread_(requests_, {.start = [this](const Command& command) { start(command); },
                             .complete = [this](const Requests::Completed& one) { complete(one); },
@@ -114,6 +121,7 @@ class MpiWorkerTransport final : public WorkerTransport {
 
   // What follows runs in the progress thread.
 
+  bool free() const { return sizes_.order == Order::free; }
   std::size_t masters() const { return ranges_.size(); }
   static std::size_t place(std::size_t master, std::size_t which) { return kPlaces * master + which; }
   std::size_t part_place(std::size_t part) const { return kPlaces * masters() + part; }
@@ -137,14 +145,37 @@ class MpiWorkerTransport final : public WorkerTransport {
                     {part.master, kContribution, "MPI_Isend of a part of a gradient"});
     }
     if (!header) return;
-    headers_->sent = *header;
-    for (std::size_t master = 0; master < masters(); ++master) {
-      channel_.send(place(master, kHeaderSend), bytes_of(headers_->sent),
-                    {rank_of(master), kGradientHeader, "MPI_Isend of a gradient's header"});
-      owed_[master] = false;
-    }
+    for (std::size_t master = 0; master < masters(); ++master) send_header(master, *header);
     sent_ = 0;
     open_ = false;
+  }
+
+  void send_header(std::size_t master, const GradientHeader& header) {
+    GradientHeader& sent = headers_->sent[master];
+    sent = header;
+    if (free()) {
+      const auto& versions = header.computed_at == versions_[0] ? versions_ : former_versions_;
+      require<ExchangeError>(versions[0] == header.computed_at,
+                             "mpi: a gradient computed on version {} of the weights, rank {} has sent {} and {}",
+                             header.computed_at, kSequencer, former_versions_[0], versions_[0]);
+      sent.computed_at = versions[master];
+      if (!leaving_) receive_next(master);
+    }
+    channel_.send(place(master, kHeaderSend), bytes_of(sent),
+                  {rank_of(master), kGradientHeader, "MPI_Isend of a gradient's header"});
+    owed_[master] = false;
+  }
+
+  /// Tells the masters that still expect a gradient.
+  void leave() {
+    leaving_ = true;
+    for (std::size_t part = 0; part < parts_.size(); ++part) {
+      if (parts_[part].master == kSequencer) continue;
+      channel_.send(part_place(part), {}, {parts_[part].master, kContribution, "MPI_Isend of a part of a gradient"});
+    }
+    for (std::size_t master = 1; master < masters(); ++master) {
+      send_header(master, {.computed_at = versions_[0], .cancelled = 1});
+    }
   }
 
   std::span<const std::byte> outgoing(std::span<const float> values, const Part& part) {
@@ -186,7 +217,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   }
 
   void take(std::size_t master, const ToWorker& message) {
-    if (message.cancelled != ToWorker::kIsReply) {
+    if (!free() && message.cancelled != ToWorker::kIsReply) {
       cancelled_ = message.cancelled;
       return receive_next(master);
     }
@@ -194,32 +225,43 @@ class MpiWorkerTransport final : public WorkerTransport {
     check(reply);
     require<ExchangeError>(!owed_[master],
                            "mpi: rank {} replies with version {} before the gradient that is due after version {}",
-                           rank_of(master), reply.version, version_);
-    const Reply& expected = first_reply_.value_or(reply);
+                           rank_of(master), reply.version, versions_[master]);
+    free() ? check_own(master, reply) : check_same(master, reply);
+    if (!free() || rank_of(master) == kSequencer) reply_ = reply;
+    ++replies_;
+    if (reply.verdict == Verdict::stop) return;
+    former_versions_[master] = std::exchange(versions_[master], reply.version);
+    owed_[master] = true;
+    channel_.receive(place(master, kWeightsReceive), incoming(ranges_[master]),
+                     {rank_of(master), kWeights, "MPI_Irecv of weights"});
+    if (!free()) receive_next(master);
+  }
+
+  void check_same(std::size_t master, const Reply& reply) const {
+    const Reply& expected = reply_.value_or(reply);
     require<ExchangeError>(reply == expected,
                            "mpi: rank {} replies with version {}, verdict {} and {} leases, another master with {}, {} and {}",
                            rank_of(master), reply.version, static_cast<int>(reply.verdict), reply.lease_count, expected.version,
                            static_cast<int>(expected.verdict), expected.lease_count);
-    first_reply_ = reply;
-    ++replies_;
-    if (reply.verdict == Verdict::stop) return;
-    owed_[master] = true;
-    channel_.receive(place(master, kWeightsReceive), incoming(ranges_[master]),
-                     {rank_of(master), kWeights, "MPI_Irecv of weights"});
-    receive_next(master);
+  }
+
+  static void check_own(std::size_t master, const Reply& reply) {
+    require<ExchangeError>(rank_of(master) == kSequencer || (reply.verdict == Verdict::proceed && reply.lease_count == 0),
+                           "mpi: rank {} replies with verdict {} and {} leases, which only rank {} decides", rank_of(master),
+                           static_cast<int>(reply.verdict), reply.lease_count, kSequencer);
   }
 
   /// Hands over the reply when weights and sends are complete. Parts of the next gradient may leave before the weights are
   /// here.
   void deliver() {
     if (replies_ < masters() || (!open_ && sending())) return;
-    const bool proceeds = first_reply_->verdict == Verdict::proceed;
+    const bool proceeds = reply_->verdict == Verdict::proceed;
     if (proceeds && !std::exchange(open_, true) && held_) start(*std::exchange(held_, {}));
     if (any_active(kWeightsReceive)) return;
-    version_ = first_reply_->version;
-    deliveries_.put({*first_reply_, proceeds ? ConstSpan<float>(arriving()) : ConstSpan<float>()});
+    if (!proceeds && free() && !leaving_) return leave();
+    deliveries_.put({*reply_, proceeds ? ConstSpan<float>(arriving()) : ConstSpan<float>()});
     first_is_delivered_ = !first_is_delivered_;
-    first_reply_.reset();
+    reply_.reset();
     replies_ = 0;
   }
 
@@ -258,9 +300,10 @@ class MpiWorkerTransport final : public WorkerTransport {
 
   // Of the progress thread.
   std::size_t sent_ = 0;              // parts of the current gradient
-  std::optional<Reply> first_reply_;  // to be delivered, of the first master that has sent it
-  std::size_t replies_ = 0;           // masters that have
-  std::int64_t version_ = -1;         // delivered last
+  std::optional<Reply> reply_;        // to be delivered, of the first master that has sent it; free: of the sequencer
+  std::size_t replies_ = 0;           // masters that have sent one
+  std::vector<std::int64_t> versions_, former_versions_;  // of the weights, by master: the latest, and those before
+  bool leaving_ = false;
   bool first_is_delivered_ = false;   // of the weights
   std::vector<bool> owed_;            // a gradient, to the master: from its reply to the header
   bool open_ = false;                 // and the sends before are complete: it may leave

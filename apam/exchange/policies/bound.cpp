@@ -7,6 +7,7 @@ namespace {
 class Bound final : public StalenessPolicy {
  public:
   explicit Bound(std::int64_t bound) : bound_(bound) {}
+  bool applies_all() const override { return false; }
   bool accepts(const Arrival& arrival) const override { return arrival.staleness <= bound_; }
 
  private:

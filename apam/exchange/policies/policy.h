@@ -42,6 +42,9 @@ class StalenessPolicy {
   /// Of the learning rate; above 0.
   virtual double step_factor(const Arrival& /*arrival*/) const { return 1; }
 
+  /// Whether every gradient is applied, each as an update of its own.
+  virtual bool applies_all() const { return true; }
+
   /// Whether gradients are changed before the moments of the optimizer see them. They are then applied one at a time.
   virtual bool changes_gradients() const { return false; }
   virtual double gradient_factor(const Arrival& /*arrival*/) const { return 1; }

@@ -8,6 +8,7 @@ namespace {
 class Rennala final : public StalenessPolicy {
  public:
   explicit Rennala(std::int64_t gradients) : gradients_(gradients) {}
+  bool applies_all() const override { return false; }
   bool accepts(const Arrival& arrival) const override { return arrival.staleness == 0; }
   std::int64_t gradients_per_update(std::int64_t /*update*/) const override { return gradients_; }
   bool averages() const override { return gradients_ > 1; }

@@ -8,6 +8,7 @@ namespace {
 class Ringmaster final : public StalenessPolicy {
  public:
   explicit Ringmaster(std::int64_t bound) : bound_(bound) {}
+  bool applies_all() const override { return false; }
   bool accepts(const Arrival& arrival) const override { return arrival.staleness < bound_; }
   std::optional<std::int64_t> cancels_at() const override { return bound_; }
 

@@ -12,6 +12,7 @@ class WarmedUp final : public StalenessPolicy {
   WarmedUp(Policy policy, const PolicyOptions& options)
       : then_(std::move(policy)), updates_(options.warmup_updates), gradients_(options.warmup_gradients) {}
 
+  bool applies_all() const override { return false; }
   bool accepts(const Arrival& arrival) const override {
     return warms_up(arrival.update) ? arrival.staleness == 0 : then_->accepts(arrival);
   }

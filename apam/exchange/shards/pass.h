@@ -9,11 +9,18 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "apam/exchange/control.h"
 #include "engine/optim/updater.h"
 
 namespace apam::exchange {
+
+/// Who orders the updates of sharded masters.
+enum class Order : std::uint8_t {
+  sequenced,  ///< master 0; the others repeat its passes, so that the result is that of one master
+  free,       ///< each for its range: gradients are applied there in the order in which they arrive there (free_shard.h)
+};
 
 /// What a policy makes of the contribution of a pass before the optimizer sees it (policies/changed_gradient.h).
 struct GradientChange {
@@ -40,7 +47,12 @@ struct ShardPass {
   GradientChange change{};
 };
 
-/// The other shards, as the sequencer sees them. One entry at a time is being executed.
+/// The first value that a shard has found not to be finite.
+struct ShardFinding : engine::NonFinite {
+  int worker = -1;  ///< whose gradient it was; -1: that of the update in the log
+};
+
+/// The other shards, as the sequencer sees them. One entry at a time is being executed. With Order::free only a stop is an entry.
 class ShardFollowers {
  public:
   virtual ~ShardFollowers() = default;
@@ -48,15 +60,19 @@ class ShardFollowers {
   /// Gives an entry to all shards. Does not wait for them.
   virtual void post(const ShardPass& pass) = 0;
 
-  /// Waits until all shards have executed the entry, which is no stop. The first value that any of them has found not to be
-  /// finite so far, lowest range first. Throws ExchangeError if one has ended.
-  virtual std::optional<engine::NonFinite> finish() = 0;
+  /// Waits until all shards have executed the entry, which is no stop; with Order::free for nothing. The first value that any of
+  /// them has found not to be finite so far, lowest range first. Throws ExchangeError if one has ended.
+  virtual std::optional<ShardFinding> finish() = 0;
 
   /// A signal that one of their processes got; 0: none. The sequencer looks for it (ControlOfMasters).
   virtual int signal() const { return 0; }
 
-  /// Brings the ranges of all shards in a version to the memory of the sequencer, if that is not theirs. Once per version.
-  virtual void collect(int /*slot*/) {}
+  /// Brings the ranges of all shards in a version to the memory of the sequencer, if that is not theirs. Once per version. With
+  /// Order::free a shard's newest version, once it is `version` or later.
+  virtual void collect(int /*slot*/, std::int64_t /*version*/) {}
+
+  /// Order::free: the versions that were collected last, by shard.
+  virtual std::vector<std::int64_t> versions() const { return {}; }
 };
 
 /// The sequencer's control: a signal to any master stops the run.

@@ -24,14 +24,14 @@ class SharedFollowers final : public ShardFollowers {
     futex::wake_all(log_.posted);
   }
 
-  std::optional<engine::NonFinite> finish() override {
-    std::optional<engine::NonFinite> first;
+  std::optional<ShardFinding> finish() override {
+    std::optional<ShardFinding> first;
     for (int master = 1; master < masters(); ++master) {
       wait_for(master);
       const ShardPage& page = segment_.shard_page(master);
       if (page.non_finite_update == 0 || (first && first->update <= page.non_finite_update)) continue;
       const auto element = static_cast<std::size_t>(page.non_finite_element);
-      first = {page.non_finite_update, tensor_at(model_, element), element};
+      first = {{page.non_finite_update, tensor_at(model_, element), element}};
     }
     return first;
   }
