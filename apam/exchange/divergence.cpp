@@ -7,7 +7,10 @@ namespace apam::exchange {
 
 bool DivergenceWatch::ends_before(const GradientHeader& header, int worker, std::int64_t update) {
   if (std::isfinite(header.loss_sum)) return false;
-  if (!first_) first_ = {update, worker, fmt::format("the loss is {}", header.loss_sum)};
+  if (!first_) {
+    first_ = {update, worker, fmt::format("the loss is {}", header.loss_sum)};
+    is_loss_ = true;
+  }
   return !keep_going_;
 }
 
@@ -21,6 +24,14 @@ bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine,
   if (found->worker < 0) found->worker = found->update == updater_.version() ? worker : previous;
   first_ = {found->update, found->worker, fmt::format("{} is not finite", found->tensor)};
   return !keep_going_;
+}
+
+bool DivergenceWatch::ends_together(const std::optional<ShardFinding>& elsewhere) {
+  if (elsewhere && (!first_ || (is_loss_ && !keep_going_))) {
+    first_ = {elsewhere->update, elsewhere->worker, fmt::format("{} is not finite", elsewhere->tensor)};
+    is_loss_ = false;
+  }
+  return first_ && !keep_going_;
 }
 
 }  // namespace apam::exchange

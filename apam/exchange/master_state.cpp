@@ -317,7 +317,7 @@ void MasterState::end_together() {
   for (const std::int64_t theirs : versions()) {
     require<ExchangeError>(theirs == version(), "master: ends after {} updates, another master after {}", version(), theirs);
   }
-  if (watch_.ends_after(0, engine::Updater::Examine::all, followers_->finish())) end(Ending::Why::diverged, 0);
+  if (watch_.ends_together(followers_->finish())) end(Ending::Why::diverged, 0);
   ending_.update = version();
 }
 

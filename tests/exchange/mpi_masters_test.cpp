@@ -1,5 +1,6 @@
 // Several masters that exchange messages, for 3 or more ranks: for any number of them the state has the bits of a script with
-// the same order of arrival on one master, as have all snapshots with one worker.
+// the same order of arrival on one master, as have all snapshots with one worker. With orders of their own this holds for one
+// worker; of several, all masters must have applied the same gradients, each once.
 #include <gtest/gtest.h>
 
 #include "apam/exchange/drivers/loop.h"
@@ -20,6 +21,7 @@ const QuadraticOptions kLargeModel{.sizes = {1 << 18, 3, 1 << 16}, .channels = 5
 
 struct Options {
   int masters = 2;
+  Order order = Order::sequenced;
   QuadraticOptions quadratic = kModel;
   Schedule schedule{60, 15};
   PolicyOptions policy{};
@@ -27,6 +29,7 @@ struct Options {
   engine::OptimizerOptions optimizer = amsgrad(0.01);
   std::optional<int> signalled{};         // a master, after a while
   std::optional<std::size_t> infinite{};  // element of the contribution for batch 7
+  bool counts = false;                    // gradients are 1 + their batch, and the loss of batch 7 is infinite
   std::chrono::milliseconds step{1};
 };
 
@@ -42,25 +45,31 @@ class LateSignal final : public Control {
   int looked_ = 0;
 };
 
-/// Makes an element of one contribution infinite.
+/// Changes gradients as the options say.
 class SpoiledSource final : public GradientSource {
  public:
-  SpoiledSource(const QuadraticOptions& options, std::optional<std::size_t> element) : source_(options), element_(element) {}
+  SpoiledSource(const Options& options, const QuadraticOptions& quadratic)
+      : source_(quadratic), element_(options.infinite), counts_(options.counts) {}
 
   void prepare(const BatchShare& share) override { source_.prepare(share); }
   GradientHeader compute(const BatchShare& share) override {
-    const GradientHeader header = source_.compute(share);
-    if (element_ && share.batch == 7) source_.arena().outgoing().host()[*element_] = INFINITY;
+    GradientHeader header = source_.compute(share);
+    const auto outgoing = source_.arena().outgoing().host();
+    if (element_ && share.batch == 7) outgoing[*element_] = INFINITY;
+    if (counts_) std::ranges::fill(outgoing, 1.0F + static_cast<float>(share.batch));
+    if (counts_ && share.batch == 7) header.loss_sum = INFINITY;
     return header;
   }
   const engine::ParameterArena& arena() const override { return source_.arena(); }
   void on_gradient_ready(std::function<void(engine::ParameterId)> callback) override {
-    if (!element_) source_.on_gradient_ready(std::move(callback));  // else parts would leave before they are spoiled
+    const bool spoils = element_ || counts_;
+    if (!spoils) source_.on_gradient_ready(std::move(callback));  // else parts would leave before they are spoiled
   }
 
  private:
   QuadraticSource source_;
   std::optional<std::size_t> element_;
+  bool counts_;
 };
 
 /// Ranks below `masters` are masters, the others workers.
@@ -88,7 +97,8 @@ class MastersRun {
     return {.contribution = weights + layout.statistics_size(),
             .weights = weights,
             .part = weights / 5,
-            .masters = options_.masters};
+            .masters = options_.masters,
+            .order = options_.order};
   }
 
   bool orders() const { return world().rank() == 0; }
@@ -113,6 +123,7 @@ class MastersRun {
                         .policy = policy_.get(),
                         .range = shard.range,
                         .followers = &transport->followers(),
+                        .order = options_.order,
                         .ahead = options_.between == Between::compute_ahead});
     ControlOfMasters control(control_, transport->followers());
     run_master(master, *transport, control, recorder);
@@ -125,7 +136,13 @@ class MastersRun {
   void follow() {
     const auto rank = static_cast<std::size_t>(world().rank());
     Shard shard(exec_, quadratic_layout(options_.quadratic), mpi::ranges_of(sizes())[rank], options_.optimizer);
-    mpi::follow(world(), sizes(), shard.updater, layout(options_), *policy_, control_, sends());
+    if (options_.order == Order::sequenced) {
+      mpi::follow(world(), sizes(), shard.updater, layout(options_), *policy_, control_, sends());
+    } else {
+      const FreeShard::Options free{.ahead = options_.between == Between::compute_ahead,
+                                    .keep_going = options_.schedule.keep_going};
+      mpi::follow_freely(world(), sizes(), shard.updater, layout(options_), *policy_, free, control_, sends());
+    }
   }
 
   void work(int worker) {
@@ -133,7 +150,7 @@ class MastersRun {
     quadratic.delay = options_.step * worker;
     const bool waits = options_.between == Between::wait;
     const engine::ParameterArena second = make_second(quadratic);
-    SpoiledSource source(quadratic, options_.infinite);
+    SpoiledSource source(options_, quadratic);
     const auto transport = mpi::make_worker_transport(world(), sizes(), source.arena().weights(), sends(),
                                                       waits ? Span<float>() : second.weights());
     Worker(source, waits ? Span<float>() : second.outgoing()).run(*transport, control_);
@@ -261,6 +278,10 @@ TEST(MpiMasters, ASignalToAnyMasterStopsAtAWholeState) {
   });
 }
 
+const UpdateRecord& by_batch(const Recorder& recorder, std::int64_t batch) {
+  return *std::ranges::find_if(recorder.records, [&](const UpdateRecord& one) { return one.header.batch == batch; });
+}
+
 TEST(MpiMasters, NameTheFirstValueThatIsNotFinite) {
   with_masters([](int masters) {
     using Place = std::pair<std::size_t, std::string>;
@@ -270,31 +291,139 @@ TEST(MpiMasters, NameTheFirstValueThatIsNotFinite) {
       EXPECT_EQ(run.ending.why, Ending::Why::diverged);
       ASSERT_TRUE(run.divergence);
       EXPECT_EQ(run.divergence->what, tensor + " is not finite");
-      EXPECT_EQ(run.recorder.records.at(static_cast<std::size_t>(run.divergence->update - 1)).header.batch, 7);
+      const UpdateRecord& last = run.recorder.records.at(static_cast<std::size_t>(run.divergence->update - 1));
+      const UpdateRecord& spoiled = by_batch(run.recorder, 7);
+      EXPECT_EQ(last.update - last.place, spoiled.update - spoiled.place) << "the last of its pass";
     }
   });
 }
 
 TEST(MpiMasters, RunsFollowOneAnother) {
   with_masters([](int masters) {
-    for (int i = 0; i < 5; ++i) {
-      const MastersRun run({.masters = masters, .schedule = {10}});
-      if (!run.orders()) continue;
+    for (int i = 0; i < 6; ++i) {
+      const Order order = i % 2 == 0 ? Order::sequenced : Order::free;
+      const MastersRun run({.masters = masters, .order = order, .schedule = {10}});
+      if (!run.orders() || (order == Order::free && run.workers() > 1)) continue;
       EXPECT_EQ(run.model.state(), run.replayed());
+    }
+  });
+}
+
+TEST(MpiMasters, WithOrdersOfTheirOwnLeaveTheBitsOfOneForOneWorker) {
+  if (world().ranks() < 3) GTEST_SKIP() << "for 3 ranks or more";
+  for (const PolicyOptions& policy :
+       std::vector<PolicyOptions>{{}, {.name = "scaled", .factor = 0.5}, {.name = "compensated", .factor = 0.5}}) {
+    for (const Between between : {Between::wait, Between::compute_ahead}) {
+      for (const auto& quadratic : {kModel, kLargeModel}) {
+        const MastersRun run({.masters = world().ranks() - 1,
+                              .order = Order::free,
+                              .quadratic = quadratic,
+                              .schedule = {30, 10},
+                              .policy = policy,
+                              .between = between});
+        if (!run.orders()) continue;
+        EXPECT_EQ(run.model.state(), run.replayed()) << policy.name;
+        EXPECT_EQ(run.recorder.states.back(), run.model.state());
+        EXPECT_EQ(run.leases.granted, run.leases.ended());
+      }
+    }
+  }
+}
+
+/// A weight after one update of SGD by 1 + batch for each of these, exactly.
+float counted(const MastersRun& run) {
+  float sum = 0;
+  for (const std::int64_t batch : run.recorder.batches()) sum += 1.0F + static_cast<float>(batch);
+  return kFirstWeight - sum / 1024;
+}
+
+void expect_counted(const MastersRun& run) {
+  const auto layout = quadratic_layout(kModel);
+  for (const auto& parameter : layout.parameters()) {
+    for (std::size_t i = 0; i < parameter.shape.size(); ++i) {
+      ASSERT_EQ(run.model.state()[parameter.offset + i], counted(run)) << parameter.name << " " << i;
+    }
+  }
+  EXPECT_EQ(run.leases.granted, run.leases.ended());
+}
+
+// A loss that is not finite ends the run, and no master applies its gradient. All apply what is in flight.
+TEST(MpiMasters, WithOrdersOfTheirOwnApplyTheSameGradients) {
+  with_masters([](int masters) {
+    for (const Between between : {Between::wait, Between::compute_ahead}) {
+      for (const bool keep_going : {false, true}) {
+        const MastersRun run({.masters = masters,
+                              .order = Order::free,
+                              .schedule = {60, 7, keep_going},
+                              .between = between,
+                              .optimizer = sgd(1.0 / 1024),
+                              .counts = true});
+        if (!run.orders()) continue;
+        EXPECT_EQ(run.ending.why, keep_going ? Ending::Why::complete : Ending::Why::diverged);
+        ASSERT_TRUE(run.divergence);
+        EXPECT_EQ(run.divergence->what, "the loss is inf");
+        expect_counted(run);
+        for (std::size_t i = 0; i < run.recorder.snapshots.size(); ++i) {
+          const auto& versions = run.recorder.versions[i];
+          ASSERT_EQ(versions.size(), static_cast<std::size_t>(masters));
+          EXPECT_EQ(versions[0], run.recorder.snapshots[i]);
+          for (const std::int64_t one : versions) EXPECT_GE(one, versions[0]);
+        }
+      }
+    }
+  });
+}
+
+TEST(MpiMasters, WithOrdersOfTheirOwnStopTogetherAtASignal) {
+  with_masters([](int masters) {
+    for (const int signalled : {0, masters - 1, masters}) {
+      const MastersRun run({.masters = masters,
+                            .order = Order::free,
+                            .schedule = {1'000'000, 0, true},
+                            .optimizer = sgd(1.0 / 1024),
+                            .signalled = signalled,
+                            .counts = true});
+      if (!run.orders()) continue;
+      EXPECT_EQ(run.ending.why, Ending::Why::interrupted);
+      EXPECT_EQ(run.ending.signal, 15);
+      EXPECT_EQ(run.ending.update, static_cast<std::int64_t>(run.recorder.records.size()));
+      expect_counted(run);
+    }
+  });
+}
+
+TEST(MpiMasters, WithOrdersOfTheirOwnNameTheFirstValueThatIsNotFinite) {
+  with_masters([](int masters) {
+    using Place = std::pair<std::size_t, std::string>;
+    for (const auto& [element, tensor] : std::vector<Place>{{3, "w0"}, {130, "w2"}, {145, "bn.running_mean"}}) {
+      const MastersRun run({.masters = masters, .order = Order::free, .schedule = {40}, .infinite = element});
+      if (!run.orders()) continue;
+      EXPECT_EQ(run.ending.why, Ending::Why::diverged);
+      ASSERT_TRUE(run.divergence);
+      EXPECT_EQ(run.divergence->what, tensor + " is not finite");
+      if (run.workers() == 1) {
+        EXPECT_EQ(run.divergence->update, 8);
+      }
     }
   });
 }
 
 TEST(MpiMasters, DifferentNumbersAreAnError) {
   if (world().ranks() < 3) GTEST_SKIP() << "for 3 ranks or more";
-  const mpi::MessageSizes mine{.contribution = 64, .weights = 64, .masters = world().rank() == 2 ? 2 : 1};
+  const bool differs = world().rank() == 2;
   std::vector<float> weights(64);
-  EXPECT_TRUE(support::throws<ExchangeError>({"rank 2", "with 2 and 1 masters"}, [&] {
+  const auto start = [&](const mpi::MessageSizes& mine) {
     if (world().rank() == 0) {
       mpi::make_master_transport(world(), mine);
     } else {
       mpi::make_worker_transport(world(), mine, std::span<float>(weights));
     }
+  };
+  EXPECT_TRUE(support::throws<ExchangeError>({"rank 2", "with 2 and 1 masters"}, [&] {
+    start({.contribution = 64, .weights = 64, .masters = differs ? 2 : 1});
+  }));
+  EXPECT_TRUE(support::throws<ExchangeError>({"rank 2", "free and sequenced as order"}, [&] {
+    start({.contribution = 64, .weights = 64, .order = differs ? Order::free : Order::sequenced});
   }));
 }
 
