@@ -207,6 +207,8 @@ int run(const Environment& environment, const Options& options) {
                       exchange::mpi::launcher(), masters + 2);
   for (const std::string& mode : options.modes) {
     require<InputError>(masters == 1 || mode != "serial", "exchange: --masters {}: the mode serial has 1 master", masters);
+    require<InputError>(!options.settings.free || (masters > 1 && mode != "shared"),
+                        "exchange: --free: is for several masters that exchange messages, got {} and the mode {}", masters, mode);
   }
   const Json modes = measure(environment, options);
   if (environment.rank() != 0) return 0;
@@ -215,6 +217,7 @@ int run(const Environment& environment, const Options& options) {
                  {"compute_ms", settings.compute_ms},
                  {"updates", settings.updates},
                  {"masters", settings.masters},
+                 {"free", settings.free},
                  {"workers", environment.ranks() - settings.masters},
                  {"master_threads", settings.master_threads},
                  {"wire", settings.wire},
@@ -253,6 +256,7 @@ int main(int argc, char** argv) {
   app.add_option("--wire", options.settings.wire, "Type of values in pipelined messages: float32, bf16")
       ->check(CLI::IsMember({"float32", "bf16"}));
   app.add_option("--masters", options.settings.masters, "Masters, not of the mode serial")->check(CLI::Range(1, 1024));
+  app.add_flag("--free", options.settings.free, "Each master orders by itself, in messages");
   app.add_option("--rounds", options.rounds, "Rounds of all modes")->check(CLI::PositiveNumber);
   app.add_option("--json", options.json, "Also write the results to this file");
   CLI11_PARSE(app, argc, argv);

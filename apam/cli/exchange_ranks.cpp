@@ -61,12 +61,17 @@ training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& e
   return {std::string(all_reduce->name()), ending, trainer.divergence()};
 }
 
+exchange::Order order_of(const TrainOptions& options) {
+  return options.master_order == "free" ? exchange::Order::free : exchange::Order::sequenced;
+}
+
 exchange::mpi::MessageSizes message_sizes(const RunPlan& plan, const TrainOptions& options) {
   using exchange::mpi::Wire;
   return {.contribution = plan.history.state(),
           .weights = plan.history.weights,
           .wire = options.wire == "bf16" ? Wire::bfloat16 : Wire::float32,
-          .masters = plan.budget.masters};
+          .masters = plan.budget.masters,
+          .order = order_of(options)};
 }
 
 void work(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
@@ -87,8 +92,12 @@ void work(Rank& rank, const Environment& environment, const TrainOptions& option
 void follow(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
   const exchange::StalenessPolicy& policy = exchange::policy_or_none(rank.plan.policy.get());
   if (!rank.shared.async) {
-    exchange::mpi::follow(environment, message_sizes(rank.plan, options), *rank.updater, rank.plan.history, policy, control);
-    return;
+    const exchange::mpi::MessageSizes sizes = message_sizes(rank.plan, options);
+    if (sizes.order == exchange::Order::sequenced) {
+      return exchange::mpi::follow(environment, sizes, *rank.updater, rank.plan.history, policy, control);
+    }
+    const exchange::FreeShard::Options shard{.ahead = options.prefetch_weights, .keep_going = options.keep_going};
+    return exchange::mpi::follow_freely(environment, sizes, *rank.updater, rank.plan.history, policy, shard, control);
   }
   const auto& [memory, segment, sequencer, none] = *rank.shared.async;
   const int master = environment.rank();
@@ -133,6 +142,7 @@ training::ExchangeResult order(Rank& rank, const Environment& environment, const
                                   .policy = rank.plan.policy.get(),
                                   .batches = rank.plan.batches,
                                   .followers = side.followers,
+                                  .order = order_of(train),
                                   .ahead = train.prefetch_weights};
   std::optional<exchange::ControlOfMasters> of_masters;
   if (rank.shard) {

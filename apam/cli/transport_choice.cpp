@@ -9,6 +9,7 @@ using exchange::shared::NotShared;
 
 RanksMemory share(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
                   training::RunPlan& plan) {
+  require<NotShared>(options.master_order == "sequenced", "--master-order {} is for messages", options.master_order);
   const auto gather = [&](std::string_view text) { return all_gather_strings(environment, text); };
   const auto devices = gather(to_string(plan.exec.device));
   for (std::size_t rank = 0; rank < devices.size(); ++rank) {

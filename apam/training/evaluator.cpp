@@ -35,7 +35,7 @@ bool InlineEvaluator::submit(const exchange::StateSnapshot& snapshot, Need /*nee
   const auto begin = std::chrono::steady_clock::now();
   const auto scores = score(scorer_, snapshot, give_up_, track_);
   blocked_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores});
+  if (scores) finished_.push_back({snapshot.update, snapshot.at, *scores, snapshot.versions});
   return true;
 }
 
@@ -144,7 +144,7 @@ void BackgroundEvaluator::serve_with(int threads) {
     held.snapshot.version = {};
     lock.lock();
     busy_ = false;
-    if (scores) finished_.push_back({held.snapshot.update, held.snapshot.at, *scores});
+    if (scores) finished_.push_back({held.snapshot.update, held.snapshot.at, *scores, held.snapshot.versions});
     if (held.copy.size_bytes() > 0) spare_.push_back(std::move(held.copy));
     kernels_.insert(kernels_.end(), exec.report().begin(), exec.report().end());
     exec.report().clear();

@@ -24,6 +24,7 @@ struct Evaluation {
   std::int64_t update = 0;  ///< version of the weights
   double at = 0;            ///< seconds of training at which the weights were taken
   Scores scores;
+  std::vector<std::int64_t> versions{};  ///< of the weights of each master, if it orders by itself; else empty
 };
 
 /// Used by one thread.

@@ -40,6 +40,7 @@ struct TrainOptions {
   std::string wire = "float32";
   bool prefetch_weights = false;
   int masters = 1;
+  std::string master_order = "sequenced";
   std::int64_t sync_backup = 0;
   int master_threads = 0;  // 0: chosen by thread_budget.h
 

@@ -139,6 +139,10 @@ void check_exchange(const TrainOptions& options) {
                       options.master_threads, options.exchange);
   require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
                       options.exchange);
+  const bool free = options.master_order == "free";
+  require<UsageError>(!free || options.masters > 1, "--master-order free: is for --masters 2 or more, got {}", options.masters);
+  require<UsageError>(!free || options.transport != "shared",
+                      "--master-order free: is for messages between ranks, got --transport shared");
 }
 
 /// --bn recalibrate: the first images in the order of the first epoch, without augmentation, in batches as large as its.
@@ -198,6 +202,10 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
   plan_calibration(plan, options, dataset);
   plan.policy = make_staleness_policy(options, budget.workers);
+  require<UsageError>(options.master_order == "sequenced" || exchange::policy_or_none(plan.policy.get()).applies_all(),
+                      "--master-order free: every master applies every gradient, got --staleness-policy {}{}",
+                      options.staleness_policy,
+                      options.sync_warmup > 0 ? fmt::format(" with --sync-warmup {}", options.sync_warmup) : "");
   plan_schedule(plan, options, plan.train->per_epoch());
   plan.optimizer.schedule = rate_schedule(options, plan.epochs.updates, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });

@@ -101,6 +101,7 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["copied_bytes"] = summary.exchange.copied_bytes ? Json(*summary.exchange.copied_bytes) : Json();
   json["shared_memory_bytes"] = plan.shared_bytes;
   json["masters"] = plan.budget.masters;
+  json["master_order"] = options.master_order;
   json["shards"] = Json::array();
   for (const auto& range : plan.shards) json["shards"].push_back({{"begin", range.begin}, {"end", range.end()}});
   json["master_threads"] = plan.budget.master_threads;

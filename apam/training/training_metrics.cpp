@@ -43,7 +43,7 @@ void TrainingMetrics::on_snapshot(const exchange::StateSnapshot& snapshot) {
   const std::int64_t update = snapshot.update;
   const double seconds = training_seconds(snapshot.at);
   const auto need = update == options_.total_updates ? Evaluator::Need::required : Evaluator::Need::optional;
-  if (evaluator_.submit({update, seconds, snapshot.state, snapshot.version}, need)) {
+  if (evaluator_.submit({update, seconds, snapshot.state, snapshot.version, snapshot.versions}, need)) {
     epochs_.announce_evaluation();
   } else {
     folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
@@ -97,14 +97,16 @@ void TrainingMetrics::log_updates(const exchange::UpdateRecord& record, double a
 
 void TrainingMetrics::log_evaluations() {
   for (const Evaluation& evaluation : evaluator_.collect()) {
-    folder_.add_metrics({{"event", "evaluation"},
-                         {"update", evaluation.update},
-                         {"epoch", epoch(evaluation.update)},
-                         {"seconds", evaluation.at},
-                         {"test_loss", evaluation.scores.loss},
-                         {"test_accuracy", evaluation.scores.accuracy},
-                         {"test_top5", evaluation.scores.top5},
-                         {"evaluation_seconds", evaluation.scores.seconds}});
+    Json line{{"event", "evaluation"},
+              {"update", evaluation.update},
+              {"epoch", epoch(evaluation.update)},
+              {"seconds", evaluation.at},
+              {"test_loss", evaluation.scores.loss},
+              {"test_accuracy", evaluation.scores.accuracy},
+              {"test_top5", evaluation.scores.top5},
+              {"evaluation_seconds", evaluation.scores.seconds}};
+    if (!evaluation.versions.empty()) line["versions"] = evaluation.versions;
+    folder_.add_metrics(line);
     epochs_.add(evaluation);
     if (evaluation.scores.finite()) last_evaluation_ = evaluation;
   }

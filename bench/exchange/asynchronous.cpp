@@ -126,6 +126,7 @@ struct Master {
                                   .schedule = {.total_updates = settings.updates},
                                   .range = shard.range,
                                   .followers = followers,
+                                  .order = settings.free ? exchange::Order::free : exchange::Order::sequenced,
                                   .ahead = prefetches});
     exchange::TraceTrack track("master", 0);  // only its sums are needed
     OverlapMeter meter(transport, result.copied_during_updates);
@@ -186,7 +187,8 @@ ExchangeResult run_messages(const Environment& environment, const ExchangeSettin
   const exchange::mpi::MessageSizes sizes{.contribution = model.weights_size() + model.statistics_size(),
                                           .weights = model.weights_size(),
                                           .wire = settings.wire == "bf16" ? Wire::bfloat16 : Wire::float32,
-                                          .masters = settings.masters};
+                                          .masters = settings.masters,
+                                          .order = settings.free ? exchange::Order::free : exchange::Order::sequenced};
   const int rank = environment.rank(), worker = rank - settings.masters;
   const exchange::HistoryLayout layout = history_layout(environment.ranks() - settings.masters, model);
   if (rank == 0) return order_messages(environment, sizes, layout, settings, prefetches);
@@ -194,7 +196,11 @@ ExchangeResult run_messages(const Environment& environment, const ExchangeSettin
     Shard shard(settings, rank);
     shard.updater.choose_kernels(std::min(environment.ranks() - settings.masters, kMostTogether));
     exchange::NullControl control;
-    exchange::mpi::follow(environment, sizes, shard.updater, layout, {}, control);
+    if (settings.free) {
+      exchange::mpi::follow_freely(environment, sizes, shard.updater, layout, {}, {.ahead = prefetches}, control);
+    } else {
+      exchange::mpi::follow(environment, sizes, shard.updater, layout, {}, control);
+    }
     return {};
   }
   const engine::ParameterArena arena({}, model);

@@ -20,6 +20,7 @@ struct ExchangeSettings {
   int master_threads = 1;
   std::string wire = "float32";  ///< of pipelined messages
   int masters = 1;               ///< of all modes but serial
+  bool free = false;             ///< masters order by themselves; of messages
 };
 
 /// Seconds of the master until the last update.

@@ -75,6 +75,7 @@ MISTAKES = [
     (["train", "--wire", "fp8"], "--wire: expected one of float32, bf16, got 'fp8'"),
     (["train", "--master-threads", "2"], "--master-threads 2: is for --exchange async, got local"),
     (["train", "--masters", "2"], "--masters 2: is for --exchange async, got local"),
+    (["train", "--master-order", "free"], "--master-order free: is for --masters 2 or more, got 1"),
     (["train", "--masters", "0"], "--masters: 0 is too small, expected at least 1"),
     (["train", "--lr-schedule", "linear"], "--lr-schedule: expected one of constant, step, cosine, got 'linear'"),
     (["train", "--lr-schedule", "step"], "--lr-schedule step: needs --lr-step-epochs"),
@@ -97,6 +98,8 @@ MISTAKES = [
     (["info", "--retime"], "--retime requires --net"),
 ]
 
+MASTERS = ["--exchange", "async", "--masters", "2", "--master-order", "free"]
+
 
 class CommandLine(ProgramTest):
     def test_mistakes(self):
@@ -112,6 +115,9 @@ class CommandLine(ProgramTest):
             (["--exchange", "local"], "trains in one process, but 3 were started", 2),
             (["--exchange", "sync", "--master-threads", "2"], "--master-threads 2: is for --exchange async, got sync", 2),
             (["--exchange", "async", "--masters", "3"], "--exchange async: needs 3 masters and at least one worker, got 3 ranks", 2),
+            ([*MASTERS, "--transport", "shared"], "--master-order free: is for messages between ranks, got --transport shared", 2),
+            ([*MASTERS, "--staleness-policy", "bound", "--staleness-bound", "3"], "--master-order free: every master applies every gradient, got --staleness-policy bound", 2),
+            ([*MASTERS, "--sync-warmup", "4"], "--master-order free: every master applies every gradient, got --staleness-policy none with --sync-warmup 4", 2),
             (["--exchange", "sync", "--masters", "2"], "--masters 2: is for --exchange async, got sync", 2),
             (["--exchange", "async", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got async", 2),
             (["--exchange", "sync", "--max-delay", "5"], "--max-delay 5: is for --exchange local, got sync", 2),

@@ -52,6 +52,7 @@ class Divergence(Early):
         for name, options, ranks in (("local", [], None), ("async", ["--exchange", "async"], 3), ("sync", ["--exchange", "sync"], 2),
                                      ("masters", ["--exchange", "async", "--masters", "2"], 3),
                                      ("messages", ["--exchange", "async", "--masters", "2", "--transport", "mpi"], 3),
+                                     ("free", ["--exchange", "async", "--masters", "2", "--master-order", "free"], 3),
                                      ("backup", ["--exchange", "sync", "--sync-backup", "1"], 3)):
             with self.subTest(name):
                 process, run = self.diverged(name, *options, ranks=ranks)
@@ -171,6 +172,7 @@ class Signals(Early):
         masters = ["--exchange", "async", "--masters", "2"]
         self.interrupt("masters", signal.SIGTERM, *masters, ranks=3)
         self.interrupt("messages", signal.SIGTERM, *masters, "--transport", "mpi", ranks=3)
+        self.interrupt("free", signal.SIGTERM, *masters, "--master-order", "free", ranks=3)
 
     def test_are_handled_during_an_evaluation(self):
         long = ["--test-images", "1000000", "--eval-every", "1"]
@@ -197,6 +199,7 @@ class Signals(Early):
     def test_to_one_of_several_masters_stop_all(self):
         self.interrupt_one_rank("a", "--masters", "2")
         self.interrupt_one_rank("messages", "--masters", "2", "--transport", "mpi")
+        self.interrupt_one_rank("free", "--masters", "2", "--master-order", "free")
 
     def test_end_the_set_up_too(self):
         # A lock that is never released blocks the choice of kernels.

@@ -56,9 +56,13 @@ class Run:
         self.summary = json.loads((self.path / "summary.json").read_text())
         self.metrics = [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
 
+    def lines(self, event):
+        """Of the metrics."""
+        return [m for m in self.metrics if m["event"] == event]
+
     def evaluations(self):
         """Update -> (accuracy, loss)."""
-        return {m["update"]: (m["test_accuracy"], m["test_loss"]) for m in self.metrics if m["event"] == "evaluation"}
+        return {m["update"]: (m["test_accuracy"], m["test_loss"]) for m in self.lines("evaluation")}
 
     def sha256(self):
         return self.summary["weights_sha256"]

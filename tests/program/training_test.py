@@ -350,6 +350,27 @@ class Ranks(ProgramTest):
         replayed = subprocess.run([REPLAY, two.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
         self.assertEqual(replayed.stdout.strip(), two.summary["state_sha256"], replayed.stderr)
 
+    def test_masters_with_orders_of_their_own(self):
+        # One worker has one order everywhere, and an evaluation then has one version of all ranges.
+        free = ["--exchange", "async", "--master-order", "free"]
+        one = self.train("one", "--exchange", "async", "--transport", "mpi", "--eval-every", "5", ranks=2)
+        three = self.train("three", *free, "--masters", "3", "--eval-every", "5", ranks=4)
+        self.assertEqual(three.summary["state_sha256"], one.summary["state_sha256"])
+        self.assertEqual(three.config["no_shared_memory"], "--master-order free is for messages")
+        self.assertEqual((three.config["master_order"], three.summary["master_order"]), ("free", "free"))
+        evaluations = three.lines("evaluation")
+        self.assertEqual([line["versions"] for line in evaluations], [3 * [line["update"]] for line in evaluations])
+        self.assertFalse(any("versions" in line for line in one.lines("evaluation")))
+        options = ["--net", "resnet18", *free, "--masters", "2", "--epochs", "3", "--eval-every", "5"]
+        for name, more in (("two", []), ("ahead", ["--prefetch-weights", "--transport", "mpi", "--wire", "bf16"])):
+            two = self.train(name, *options, *more, ranks=4)
+            self.assertEqual(sum(two.summary["updates_by_worker"]), 3 * UPDATES)
+            for line in two.lines("evaluation"):
+                here, there = line["versions"]
+                self.assertEqual(here, line["update"])
+                self.assertGreaterEqual(there, here)
+            self.assertEqual(two.lines("evaluation")[-1]["versions"], 2 * [3 * UPDATES])
+
     def test_messages_are_counted(self):
         run = self.train("a", "--exchange", "async", "--transport", "mpi", ranks=2)
         self.assertEqual(run.summary["shared_memory_bytes"], 0)
