@@ -208,7 +208,8 @@ int run(const Environment& environment, const Options& options) {
   for (const std::string& mode : options.modes) {
     require<InputError>(masters == 1 || mode != "serial", "exchange: --masters {}: the mode serial has 1 master", masters);
     require<InputError>(!options.settings.free || (masters > 1 && mode != "shared"),
-                        "exchange: --free: is for several masters that exchange messages, got {} and the mode {}", masters, mode);
+                        "exchange: --free: is for several masters that exchange messages, got {} and the mode {}", masters,
+                        mode);
   }
   const Json modes = measure(environment, options);
   if (environment.rank() != 0) return 0;

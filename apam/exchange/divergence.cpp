@@ -14,8 +14,7 @@ bool DivergenceWatch::ends_before(const GradientHeader& header, int worker, std:
   return !keep_going_;
 }
 
-bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine,
-                                 const std::optional<ShardFinding>& elsewhere) {
+bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine, const std::optional<ShardFinding>& elsewhere) {
   const int previous = std::exchange(worker_, worker);
   if (first_) return !keep_going_;
   std::optional<ShardFinding> found = elsewhere;

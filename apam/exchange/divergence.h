@@ -34,8 +34,8 @@ class DivergenceWatch {
   bool ends_after(int worker, engine::Updater::Examine examine = engine::Updater::Examine::without_waiting,
                   const std::optional<ShardFinding>& elsewhere = {});
 
-  /// At the end of a run whose masters order by themselves. A finding elsewhere is the cause of a loss that was not finite, because
-  /// no master applies the gradient of such a loss. True if the run has diverged and must not go on.
+  /// At the end of a run whose masters order by themselves. A finding elsewhere is the cause of a loss that was not finite,
+  /// because no master applies the gradient of such a loss. True if the run has diverged and does not keep going.
   bool ends_together(const std::optional<ShardFinding>& elsewhere);
 
   const std::optional<Divergence>& first() const { return first_; }
@@ -45,7 +45,7 @@ class DivergenceWatch {
   bool keep_going_;
   std::optional<Divergence> first_;
   bool is_loss_ = false;  // the first
-  int worker_ = 0;  // of the update before
+  int worker_ = 0;        // of the update before
 };
 
 }  // namespace apam::exchange

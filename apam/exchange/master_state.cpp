@@ -48,10 +48,11 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
   const bool whole = pass_.range().size() == history.layout().state();
   require<InputError>(whole == (followers_ == nullptr), "master: updates {} of {} floats of the state {} followers",
                       pass_.range().size(), history.layout().state(), whole ? "with" : "without");
-  require<InputError>(order_ == Order::sequenced || (policy_.applies_all() && !whole),
-                      "master: an order of their own is for several masters and a policy that applies every gradient, got a range of "
-                      "{} of {} floats and a policy that {}",
-                      pass_.range().size(), history.layout().state(), policy_.applies_all() ? "does" : "does not");
+  require<InputError>(
+      order_ == Order::sequenced || (policy_.applies_all() && !whole),
+      "master: an order of their own is for several masters and a policy that applies every gradient, got a range of "
+      "{} of {} floats and a policy that {}",
+      pass_.range().size(), history.layout().state(), policy_.applies_all() ? "does" : "does not");
 }
 
 std::span<const Action> MasterState::on(std::span<const Event> events, double at) {
@@ -238,8 +239,7 @@ void MasterState::flush() {
   }
   if (ending_.why != Ending::Why::diverged && schedule_.snapshot_at(version())) {
     const VersionRef state = history_.current();
-    actions_.emplace_back(
-        Snapshot{{version(), at_, state.state(), history_.in_place() ? VersionRef() : state, versions()}});
+    actions_.emplace_back(Snapshot{{version(), at_, state.state(), history_.in_place() ? VersionRef() : state, versions()}});
   }
   pass_.clear();
 }

@@ -21,8 +21,8 @@
 // rate of an update or the gradient, and make an update of several gradients.
 //
 // Of sharded masters (shards/) this is the sequencer: it orders, and updates its range of the state. The followers execute the
-// same passes on their ranges. A version is published when all have written it. With Order::free every master orders for its own
-// range (shards/free_shard.h), and this one also deals the leases and ends the run.
+// same passes on their ranges. A version is published when all have written it. With Order::free every master orders for its
+// own range (shards/free_shard.h), and this one also deals the leases and ends the run.
 #pragma once
 
 #include <cstdint>
@@ -113,8 +113,8 @@ class MasterState {
 
   /// All must outlive the master. The history has its first version. Throws InputError without workers or updates to make, for
   /// an updater or a history that is not at version 0, for an updater of another size than its range, for a delay and more
-  /// than one worker, for batches that do not make that many updates, and for Order::free and a policy that does not apply every
-  /// gradient.
+  /// than one worker, for batches that do not make that many updates, and for Order::free and a policy that does not apply
+  /// every gradient.
   MasterState(engine::Updater& updater, WeightHistory& history, const MasterOptions& options);
 
   /// Takes events that happened `at` seconds after the start, in order. The actions are valid until the next call, which

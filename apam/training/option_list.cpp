@@ -261,14 +261,14 @@ List describe(TrainOptions& options) {
                       "master; on the CPU",
               .least = 1,
               .most = kMostThreads}));
-  list.push_back(
-      agreed({.name = "--master-order",
-              .field = &options.master_order,
-              .group = "Exchange",
-              .help = "with --masters: sequenced: rank 0 orders the updates, and the others repeat them; free: each master applies "
-                      "gradients in the order in which they arrive there, and waits for no other; by messages, for staleness "
-                      "policies that apply every gradient",
-              .choices = {"sequenced", "free"}}));
+  list.push_back(agreed(
+      {.name = "--master-order",
+       .field = &options.master_order,
+       .group = "Exchange",
+       .help = "with --masters: sequenced: rank 0 orders the updates, and the others repeat them; free: each master applies "
+               "gradients in the order in which they arrive there, and waits for no other; by messages, for staleness "
+               "policies that apply every gradient",
+       .choices = {"sequenced", "free"}}));
   list.push_back(
       agreed({.name = "--sync-backup",
               .field = &options.sync_backup,

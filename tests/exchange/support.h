@@ -41,7 +41,7 @@ class Recorder final : public Observer {
   std::vector<UpdateRecord> records;
   std::vector<std::int64_t> snapshots;
   std::vector<std::vector<std::int64_t>> versions;  // of each snapshot, by master
-  std::vector<std::string> departures;  // "worker: why"
+  std::vector<std::string> departures;              // "worker: why"
   std::vector<std::vector<float>> states;
   std::function<void(const UpdateRecord&)> then;  // called after a record is kept
 };

@@ -1,5 +1,5 @@
-// A master with an order of its own, over MPI (shards/free_shard.h): it applies the gradients that have arrived and replies. The
-// sequencer asks it for its range (log_entry.h), and tells it the end.
+// A master with an order of its own, over MPI (shards/free_shard.h): it applies the gradients that have arrived and replies.
+// The sequencer asks it for its range (log_entry.h), and tells it the end.
 #include <memory>
 #include <optional>
 

@@ -32,8 +32,12 @@ const MessageSizes& checked(const MessageSizes& sizes, const Communicator& commu
 
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
   Parked<Sizes> messages;
-  messages->mine = {sizes.contribution, sizes.weights, sizes.part, static_cast<std::uint64_t>(sizes.wire),
-                    static_cast<std::uint64_t>(sizes.masters), static_cast<std::uint64_t>(sizes.order)};
+  messages->mine = {sizes.contribution,
+                    sizes.weights,
+                    sizes.part,
+                    static_cast<std::uint64_t>(sizes.wire),
+                    static_cast<std::uint64_t>(sizes.masters),
+                    static_cast<std::uint64_t>(sizes.order)};
   messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
   constexpr int kNumbers = std::tuple_size_v<Numbers>;

@@ -35,8 +35,7 @@ void SequencerMessages::send(const VersionRef& version) {
 void SequencerMessages::send_report() {
   if (!due_ || requests_.active(first_ + kReportSend)) return;
   kept_->report = *std::exchange(due_, {});
-  channel_.send(first_ + kReportSend, bytes_of(kept_->report),
-                {kSequencer, kShardReport, "MPI_Isend of a follower's report"});
+  channel_.send(first_ + kReportSend, bytes_of(kept_->report), {kSequencer, kShardReport, "MPI_Isend of a follower's report"});
 }
 
 void SequencerMessages::send_values() {

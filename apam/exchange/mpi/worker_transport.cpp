@@ -9,9 +9,9 @@
 // not push. Its parts are held back until the reply has come and the sends before are complete: the master posts their receives
 // before it replies. After a stop they never leave.
 //
-// With Order::free each master replies with a version of its own, and the header of a gradient has the version of the master that
-// it goes to. Leases and the stop come from the sequencer. The other masters reply to every gradient, so the worker then gives up
-// the next one, and they know that it has left.
+// With Order::free each master replies with a version of its own, and the header of a gradient has the version of the master
+// that it goes to. Leases and the stop come from the sequencer. The other masters reply to every gradient, so the worker then
+// gives up the next one, and they know that it has left.
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -32,7 +32,7 @@ enum Place : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kPlac
 struct Headers {
   std::vector<ToWorker> received;    // by master
   std::vector<GradientHeader> sent;  // by master
-  Buffer gradients{}, weights{};  // (weights) in bfloat16
+  Buffer gradients{}, weights{};     // (weights) in bfloat16
 };
 
 /// Receive the first reply, or send the contribution up to a part, and the header after the last one.
@@ -54,8 +54,8 @@ class MpiWorkerTransport final : public WorkerTransport {
         keeps_weights_(!second.empty()),
         requests_(kPlaces * ranges_.size() + parts_.size()),
         channel_(communicator_, requests_, sends),
-        headers_(std::make_unique<Headers>(Headers{.received = std::vector<ToWorker>(ranges_.size()),
-                                                   .sent = std::vector<GradientHeader>(ranges_.size())})),
+        headers_(std::make_unique<Headers>(
+            Headers{.received = std::vector<ToWorker>(ranges_.size()), .sent = std::vector<GradientHeader>(ranges_.size())})),
         versions_(ranges_.size()),
         former_versions_(ranges_.size()),
         owed_(ranges_.size()),
@@ -299,15 +299,15 @@ class MpiWorkerTransport final : public WorkerTransport {
   std::vector<Delivery> delivered_;
 
   // Of the progress thread.
-  std::size_t sent_ = 0;              // parts of the current gradient
-  std::optional<Reply> reply_;        // to be delivered, of the first master that has sent it; free: of the sequencer
-  std::size_t replies_ = 0;           // masters that have sent one
+  std::size_t sent_ = 0;        // parts of the current gradient
+  std::optional<Reply> reply_;  // to be delivered, of the first master that has sent it; free: of the sequencer
+  std::size_t replies_ = 0;     // masters that have sent one
   std::vector<std::int64_t> versions_, former_versions_;  // of the weights, by master: the latest, and those before
   bool leaving_ = false;
-  bool first_is_delivered_ = false;   // of the weights
-  std::vector<bool> owed_;            // a gradient, to the master: from its reply to the header
-  bool open_ = false;                 // and the sends before are complete: it may leave
-  std::optional<Command> held_;       // the latest offer of a gradient that may not
+  bool first_is_delivered_ = false;  // of the weights
+  std::vector<bool> owed_;           // a gradient, to the master: from its reply to the header
+  bool open_ = false;                // and the sends before are complete: it may leave
+  std::optional<Command> held_;      // the latest offer of a gradient that may not
 
   std::atomic<std::int64_t> cancelled_ = -1;  // the latest version whose computation is to be given up
   Handoff<Delivery> deliveries_;

@@ -16,10 +16,10 @@
 
 namespace apam::exchange {
 
-/// Who orders the updates of sharded masters.
+/// The order of updates of sharded masters is that of
 enum class Order : std::uint8_t {
   sequenced,  ///< master 0; the others repeat its passes, so that the result is that of one master
-  free,       ///< each for its range: gradients are applied there in the order in which they arrive there (free_shard.h)
+  free,       ///< each master for its range: gradients are applied there in the order in which they arrive there (free_shard.h)
 };
 
 /// What a policy makes of the contribution of a pass before the optimizer sees it (policies/changed_gradient.h).
@@ -52,7 +52,8 @@ struct ShardFinding : engine::NonFinite {
   int worker = -1;  ///< whose gradient it was; -1: that of the update in the log
 };
 
-/// The other shards, as the sequencer sees them. One entry at a time is being executed. With Order::free only a stop is an entry.
+/// The other shards, as the sequencer sees them. One entry at a time is being executed. With Order::free only a stop is an
+/// entry.
 class ShardFollowers {
  public:
   virtual ~ShardFollowers() = default;
@@ -60,8 +61,8 @@ class ShardFollowers {
   /// Gives an entry to all shards. Does not wait for them.
   virtual void post(const ShardPass& pass) = 0;
 
-  /// Waits until all shards have executed the entry, which is no stop; with Order::free for nothing. The first value that any of
-  /// them has found not to be finite so far, lowest range first. Throws ExchangeError if one has ended.
+  /// Waits until all shards have executed the entry, which is no stop; with Order::free for nothing. The first value that any
+  /// of them has found not to be finite so far, lowest range first. Throws ExchangeError if one has ended.
   virtual std::optional<ShardFinding> finish() = 0;
 
   /// A signal that one of their processes got; 0: none. The sequencer looks for it (ControlOfMasters).

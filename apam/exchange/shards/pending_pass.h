@@ -64,7 +64,9 @@ class PendingPass {
   /// What the policy makes of the gradient is applied next. Before: not full().
   void take(const GradientMessage& message, const Arrival& arrival);
   /// The mean of the gradients that were added.
-  void take_mean(const GradientMessage& last) { taken_.push_back({.message = last, .change = {.kind = GradientChange::Kind::mean}}); }
+  void take_mean(const GradientMessage& last) {
+    taken_.push_back({.message = last, .change = {.kind = GradientChange::Kind::mean}});
+  }
   std::int64_t add(ConstSpan<float> contribution) { return work_.add(contribution); }
 
   /// The pass must be made before another gradient is taken: there is memory for one changed gradient.

@@ -1,0 +1,181 @@
+// A run of several masters and their workers over MPI: ranks below `masters` are masters, the others workers.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/mpi/parts.h"
+#include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/worker.h"
+#include "tests/exchange/mpi_world.h"
+#include "tests/exchange/shards_support.h"
+
+namespace apam::exchange::test {
+
+inline const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
+inline const QuadraticOptions kLargeModel{.sizes = {1 << 18, 3, 1 << 16}, .channels = 5, .spread = 1.0F};
+
+struct MastersOptions {
+  int masters = 2;
+  Order order = Order::sequenced;
+  QuadraticOptions quadratic = kModel;
+  Schedule schedule{60, 15};
+  PolicyOptions policy{};
+  Between between = Between::wait;
+  engine::OptimizerOptions optimizer = amsgrad(0.01);
+  std::optional<int> signalled{};         // a master, after a while
+  std::optional<std::size_t> infinite{};  // element of the contribution for batch 7
+  bool counts = false;                    // gradients are 1 + their batch, and the loss of batch 7 is infinite
+  std::chrono::milliseconds step{1};
+};
+
+/// A signal comes when the master has looked for it a few times.
+class LateSignal final : public Control {
+ public:
+  explicit LateSignal(bool comes) : comes_(comes) {}
+  double now() override { return 0; }
+  int stop_signal() override { return comes_ && ++looked_ > 30 ? 15 : 0; }
+
+ private:
+  bool comes_;
+  int looked_ = 0;
+};
+
+/// Changes gradients as the options say.
+class SpoiledSource final : public GradientSource {
+ public:
+  SpoiledSource(const MastersOptions& options, const QuadraticOptions& quadratic)
+      : source_(quadratic), element_(options.infinite), counts_(options.counts) {}
+
+  void prepare(const BatchShare& share) override { source_.prepare(share); }
+  GradientHeader compute(const BatchShare& share) override {
+    GradientHeader header = source_.compute(share);
+    const auto outgoing = source_.arena().outgoing().host();
+    if (element_ && share.batch == 7) outgoing[*element_] = INFINITY;
+    if (counts_) std::ranges::fill(outgoing, 1.0F + static_cast<float>(share.batch));
+    if (counts_ && share.batch == 7) header.loss_sum = INFINITY;
+    return header;
+  }
+  const engine::ParameterArena& arena() const override { return source_.arena(); }
+  void on_gradient_ready(std::function<void(engine::ParameterId)> callback) override {
+    const bool spoils = element_ || counts_;
+    if (!spoils) source_.on_gradient_ready(std::move(callback));  // else parts would leave before they are spoiled
+  }
+
+ private:
+  QuadraticSource source_;
+  std::optional<std::size_t> element_;
+  bool counts_;
+};
+
+/// Ranks below `masters` are masters, the others workers.
+class MastersRun {
+ public:
+  explicit MastersRun(const MastersOptions& options)
+      : options_(options),
+        workers_(world().ranks() - options.masters),
+        policy_(make_policy(options.policy)),
+        control_(options.signalled == world().rank()),
+        model(options.quadratic, options.optimizer, layout(options)) {
+    const int rank = world().rank();
+    if (rank == 0) {
+      order();
+    } else if (rank < options.masters) {
+      follow();
+    } else {
+      work(rank - options.masters);
+    }
+  }
+
+  mpi::MessageSizes sizes() const {
+    const auto layout = quadratic_layout(options_.quadratic);
+    const std::size_t weights = layout.weights_size();
+    return {.contribution = weights + layout.statistics_size(),
+            .weights = weights,
+            .part = weights / 5,
+            .masters = options_.masters,
+            .order = options_.order};
+  }
+
+  bool orders() const { return world().rank() == 0; }
+  int workers() const { return workers_; }
+  std::vector<float> replayed() const {
+    return replay(options_.quadratic, options_.optimizer, workers_, recorder.passes(), options_.between, policy_.get());
+  }
+
+ private:
+  HistoryLayout layout(const MastersOptions& options) const {
+    HistoryLayout layout = history_layout(options.quadratic, workers_);
+    layout.slots = HistoryLayout::slots_for(workers_, 0, 2);  // the fewest with which versions can be compensated
+    return layout;
+  }
+
+  void order() {
+    Shard shard(exec_, quadratic_layout(options_.quadratic), mpi::ranges_of(sizes())[0], options_.optimizer);
+    const auto transport = mpi::make_sequencer_transport(world(), sizes(), model.history, model.arena.layout(), sends());
+    MasterState master(shard.updater, model.history,
+                       {.workers = workers_,
+                        .schedule = options_.schedule,
+                        .policy = policy_.get(),
+                        .range = shard.range,
+                        .followers = &transport->followers(),
+                        .order = options_.order,
+                        .ahead = options_.between == Between::compute_ahead});
+    ControlOfMasters control(control_, transport->followers());
+    run_master(master, *transport, control, recorder);
+    ending = master.ending();
+    divergence = master.divergence();
+    leases = master.leases();
+    bytes = transport->copied_bytes();
+  }
+
+  void follow() {
+    const auto rank = static_cast<std::size_t>(world().rank());
+    Shard shard(exec_, quadratic_layout(options_.quadratic), mpi::ranges_of(sizes())[rank], options_.optimizer);
+    if (options_.order == Order::sequenced) {
+      mpi::follow(world(), sizes(), shard.updater, layout(options_), *policy_, control_, sends());
+    } else {
+      const FreeShard::Options free{.ahead = options_.between == Between::compute_ahead,
+                                    .keep_going = options_.schedule.keep_going};
+      mpi::follow_freely(world(), sizes(), shard.updater, layout(options_), *policy_, free, control_, sends());
+    }
+  }
+
+  void work(int worker) {
+    QuadraticOptions quadratic = options_.quadratic;
+    quadratic.delay = options_.step * worker;
+    const bool waits = options_.between == Between::wait;
+    const engine::ParameterArena second = make_second(quadratic);
+    SpoiledSource source(options_, quadratic);
+    const auto transport = mpi::make_worker_transport(world(), sizes(), source.arena().weights(), sends(),
+                                                      waits ? Span<float>() : second.weights());
+    Worker(source, waits ? Span<float>() : second.outgoing()).run(*transport, control_);
+  }
+
+  MastersOptions options_;
+  int workers_;
+  std::unique_ptr<const StalenessPolicy> policy_;
+  Exec exec_ = plain_exec();
+  LateSignal control_;
+
+ public:
+  // Of the master that orders.
+  Model model;
+  Recorder recorder;
+  Ending ending;
+  std::optional<Divergence> divergence;
+  LeaseCounts leases;
+  std::int64_t bytes = 0;
+};
+
+/// Every number of masters that leaves a worker.
+template <class Test>
+void with_masters(const Test& test) {
+  if (world().ranks() < 3) GTEST_SKIP() << "for 3 ranks or more";
+  for (int masters = 2; masters < world().ranks(); ++masters) test(masters);
+}
+
+}  // namespace apam::exchange::test
