@@ -155,7 +155,16 @@ training::ExchangeResult order(Rank& rank, const Environment& environment, const
   if (rank.tracing) traced.emplace(transport, observer, rank.tracing->exchange());
   run_master(master, traced ? *traced : transport, of_masters ? *of_masters : control, traced ? *traced : observer);
   copy(rank.history->current().state(), rank.arena->state());
-  return {std::string(transport.name()), master.ending(), master.divergence(), master.leases(), transport.copied_bytes()};
+  training::ExchangeResult result{.transport = std::string(transport.name()),
+                                  .ending = master.ending(),
+                                  .divergence = master.divergence(),
+                                  .leases = master.leases(),
+                                  .copied_bytes = transport.copied_bytes()};
+  if (options.order == exchange::Order::free) {
+    result.staleness_by_master = side.followers->staleness();
+    result.staleness_by_master.insert(result.staleness_by_master.begin(), master.staleness().mean());
+  }
+  return result;
 }
 
 training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, const TrainOptions& options,

@@ -214,7 +214,7 @@ void MasterState::flush() {
   const GradientMessage last = together.back().message;
   using Examine = engine::Updater::Examine;
   if (watch_.ends_after(last.worker, is_shown(last.header) ? Examine::all : Examine::without_waiting, elsewhere)) {
-    end(Ending::Why::diverged, 0);
+    if (ending_.why == Ending::Why::complete) end(Ending::Why::diverged, 0);
   } else if (last.header.signal != 0 && running()) {
     end(Ending::Why::interrupted, last.header.signal);
   }
@@ -317,7 +317,7 @@ void MasterState::end_together() {
   for (const std::int64_t theirs : versions()) {
     require<ExchangeError>(theirs == version(), "master: ends after {} updates, another master after {}", version(), theirs);
   }
-  if (watch_.ends_together(followers_->finish())) end(Ending::Why::diverged, 0);
+  if (watch_.ends_together(followers_->finish()) && ending_.why == Ending::Why::complete) end(Ending::Why::diverged, 0);
   ending_.update = version();
 }
 

@@ -6,7 +6,7 @@
 //   Joined         a worker is ready for its first weights
 //   GradientReady  a gradient has arrived
 //   Departed       a worker will send nothing more
-//   StopRequested  a signal: the run ends at the current version
+//   StopRequested  a signal: the run ends at the current version; with Order::free after the gradients in flight
 //   Tick           time has passed and nothing has happened
 //
 // The gradients of one call are applied in order of arrival, up to kMostTogether in one pass over memory (engine/optim), as

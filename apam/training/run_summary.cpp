@@ -57,6 +57,8 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["images_per_second"] = summary.images_per_second;
   const exchange::Staleness& staleness = summary.staleness;
   json["staleness"] = {{"mean", staleness.mean()}, {"max", staleness.max()}, {"histogram", staleness.histogram()}};
+  const auto& by_master = summary.exchange.staleness_by_master;
+  json["staleness_by_master"] = by_master.empty() ? Json() : Json(by_master);
   json["publish_lag"] = {{"mean", staleness.mean_publish_lag()}, {"max", staleness.max_publish_lag()}};
   json["prefetch_weights"] = options.prefetch_weights;
   json["leases"] = nullptr;

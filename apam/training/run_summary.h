@@ -24,6 +24,7 @@ struct ExchangeResult {
   std::optional<exchange::Divergence> divergence{};  ///< the first, even if the run continued
   std::optional<exchange::LeaseCounts> leases{};     ///< nothing: synchronous training without backup ranks
   std::optional<std::int64_t> copied_bytes{};        ///< of contributions and weights, by the transport; nothing: not counted
+  std::vector<double> staleness_by_master{};         ///< means; empty unless masters order by themselves
 };
 
 struct RunSummary {

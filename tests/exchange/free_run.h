@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -91,7 +93,7 @@ class FreeRun final : public ShardFollowers {
     std::sort(which.rbegin(), which.rend());
     for (const std::size_t i : which) one.arrived.erase(one.arrived.begin() + static_cast<std::ptrdiff_t>(i));
     for (const GradientMessage& message : messages) {
-      if (message.header.cancelled == 0) one.taken.push_back({message.header, values(message.values)});
+      if (message.header.cancelled == 0) one.taken.push_back({message.worker, message.header, values(message.values)});
     }
     if (master > 0) return send(master, one.free->take(messages));
     std::vector<Event> events;
@@ -109,13 +111,42 @@ class FreeRun final : public ShardFollowers {
   std::vector<float> state() { return values(of(0).history.current().state()); }
   std::vector<float> range(int master) { return values(of(master).shard.range.of(of(master).history.current().state())); }
 
-  /// What one master makes of the gradients that this one has taken, one by one: the range of this one.
+  /// What one master makes of the gradients that this one has taken, one by one, computed anew: the range of this one.
   std::vector<float> replayed(int master) {
     Model model(kFreeModel, amsgrad(0.01));
-    for (const auto& [header, gradient] : of(master).taken) {
-      if (std::isfinite(header.loss_sum)) model.updater.apply(std::span<const float>(gradient));
+    const ShardRange whole{0, layout_.weights_size(), layout_.statistics_size()};
+    RangeUpdater work(model.updater, whole, *policy_);
+    std::deque<Buffer> states;  // by version
+    const auto state_after = [&](const auto& from) -> Span<float> {
+      const Span<float> state = states.emplace_back(Device{}, whole.size() * sizeof(float)).template as<float>();
+      copy(from, state);
+      return state;
+    };
+    state_after(ConstSpan<float>(model.arena.state()));
+    std::map<int, std::int64_t> updated;
+    for (const auto& [worker, header, gradient] : of(master).taken) {
+      if (!options_.schedule.keep_going && !std::isfinite(header.loss_sum)) continue;
+      const auto version = static_cast<std::int64_t>(states.size()) - 1;
+      const auto former = updated.find(worker);
+      const Arrival arrival{.staleness = version - header.computed_at,
+                            .update = version + 1,
+                            .rate = model.updater.rate(version + 1),
+                            .gap = former != updated.end() ? std::optional(version + 1 - former->second) : std::nullopt,
+                            .workers = options_.workers};
+      updated[worker] = version + 1;
+      ShardPass pass{.count = 1, .steps = {policy_->step_factor(arrival)}};
+      using Kind = GradientChange::Kind;
+      if (policy_->changes_gradients() && policy_->gradient_factor(arrival) != 1) {
+        pass.change = {.kind = Kind::scaled, .factor = static_cast<float>(policy_->gradient_factor(arrival))};
+      } else if (policy_->compensation() != 0 && arrival.staleness > 0) {
+        pass.change = {.kind = Kind::compensated, .factor = static_cast<float>(policy_->compensation())};
+      }
+      const ConstSpan<float> from = states.back().as<float>();
+      const ConstSpan<float> base = states.at(static_cast<std::size_t>(header.computed_at)).as<float>();
+      const ConstSpan<float> contribution(std::span<const float>{gradient});
+      work.apply(pass, {.contributions = std::span(&contribution, 1), .from = from, .to = state_after(from), .base = base});
     }
-    return values(of(master).shard.range.of(ConstSpan<float>(model.arena.state())));
+    return values(of(master).shard.range.of(ConstSpan<float>(states.back().as<float>())));
   }
   std::vector<std::int64_t> batches(int master) {
     std::vector<std::int64_t> all;
@@ -149,6 +180,7 @@ class FreeRun final : public ShardFollowers {
 
  private:
   struct Taken {
+    int worker;
     GradientHeader header;
     std::vector<float> gradient;
   };

@@ -156,6 +156,8 @@ TEST(MpiMasters, DifferentNumbersAreAnError) {
   EXPECT_TRUE(support::throws<ExchangeError>({"rank 2", "free and sequenced as order"}, [&] {
     start({.contribution = 64, .weights = 64, .order = differs ? Order::free : Order::sequenced});
   }));
+  EXPECT_TRUE(support::throws<ExchangeError>({"order of their own", "several masters", "1"},
+                                             [&] { start({.contribution = 64, .weights = 64, .order = Order::free}); }));
 }
 
 }  // namespace

@@ -361,8 +361,12 @@ class Ranks(ProgramTest):
         evaluations = three.lines("evaluation")
         self.assertEqual([line["versions"] for line in evaluations], [3 * [line["update"]] for line in evaluations])
         self.assertFalse(any("versions" in line for line in one.lines("evaluation")))
+        self.assertEqual((three.summary["staleness_by_master"], one.summary["staleness_by_master"]), ([0, 0, 0], None))
+        half = ["--transport", "mpi", "--wire", "bf16"]
+        rounded = self.train("rounded", "--exchange", "async", *half, ranks=2)
+        self.assertEqual(self.train("both", *free, *half, "--masters", "2", ranks=3).sha256(), rounded.sha256())
         options = ["--net", "resnet18", *free, "--masters", "2", "--epochs", "3", "--eval-every", "5"]
-        for name, more in (("two", []), ("ahead", ["--prefetch-weights", "--transport", "mpi", "--wire", "bf16"])):
+        for name, more in (("two", []), ("ahead", ["--prefetch-weights", *half])):
             two = self.train(name, *options, *more, ranks=4)
             self.assertEqual(sum(two.summary["updates_by_worker"]), 3 * UPDATES)
             for line in two.lines("evaluation"):

@@ -80,6 +80,12 @@ std::vector<std::int64_t> FollowerMessages::versions() const {
   return all;
 }
 
+std::vector<double> FollowerMessages::staleness() const {
+  std::vector<double> all;
+  for (const ShardReport& one : reports_) all.push_back(one.staleness);
+  return all;
+}
+
 template <class Done>
 void FollowerMessages::wait_until(const Done& done) {
   while (!done()) take_news(std::chrono::seconds(1));

@@ -34,6 +34,7 @@ class FollowerMessages final : public ShardFollowers {
   std::optional<ShardFinding> finish() override;
   void collect(int slot, std::int64_t version) override;
   std::vector<std::int64_t> versions() const override;
+  std::vector<double> staleness() const override;
 
   // For any thread.
   int signal() const override { return signal_; }

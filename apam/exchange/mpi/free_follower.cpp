@@ -120,6 +120,7 @@ class FreeFollower {
       report_.non_finite_worker = found->worker;
     }
     report_.copied_bytes = messages_.copied_bytes();
+    report_.staleness = shard_->staleness().mean();
     report_.last = over() ? 1 : 0;
     if (report_ == reported_) return;
     reported_ = report_;

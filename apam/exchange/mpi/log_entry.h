@@ -36,6 +36,7 @@ struct ShardReport {
   std::int64_t non_finite_update = 0;  ///< first pass that left a value that is not finite; 0: none so far
   std::uint64_t non_finite_element = 0;
   std::int64_t copied_bytes = 0;
+  double staleness = 0;                 ///< free: mean of its updates
   std::int32_t non_finite_worker = -1;  ///< free: whose gradient it was
   std::int32_t signal = 0;              ///< that arrived there; 0: none
   std::int32_t last = 0;                ///< 1: none follows

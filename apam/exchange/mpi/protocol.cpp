@@ -55,6 +55,8 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
         rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2], all[rank][4], all[0][4],
         name_of_order(all[rank][5]), name_of_order(all[0][5]), name_of_wire(all[rank][3]), name_of_wire(all[0][3]));
   }
+  require<ExchangeError>(sizes.order == Order::sequenced || sizes.masters > 1,
+                         "mpi: an order of their own is for several masters, got {}", sizes.masters);
   // Receives are checked in bytes, which must fit too.
   count(sizes.contribution * sizeof(float), "a contribution in bytes");
   count(sizes.weights * sizeof(float), "weights in bytes");

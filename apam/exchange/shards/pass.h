@@ -74,6 +74,8 @@ class ShardFollowers {
 
   /// Order::free: the versions that were collected last, by shard.
   virtual std::vector<std::int64_t> versions() const { return {}; }
+  /// Order::free: the mean staleness of the updates up to these versions or later, by shard.
+  virtual std::vector<double> staleness() const { return {}; }
 };
 
 /// The sequencer's control: a signal to any master stops the run.
