@@ -111,7 +111,7 @@ class FreeRun final : public ShardFollowers {
   std::vector<float> state() { return values(of(0).history.current().state()); }
   std::vector<float> range(int master) { return values(of(master).shard.range.of(of(master).history.current().state())); }
 
-  /// What one master makes of the gradients that this one has taken, one by one, computed anew: the range of this one.
+  /// What one master makes of the gradients that this one has taken, one by one, computed again: the range of this one.
   std::vector<float> replayed(int master) {
     Model model(kFreeModel, amsgrad(0.01));
     const ShardRange whole{0, layout_.weights_size(), layout_.statistics_size()};
