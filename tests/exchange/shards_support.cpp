@@ -46,7 +46,7 @@ std::optional<ShardFinding> ShardedModel::finish() {
     if (!executed_[i]) take(i);
     const auto found = followers_[i]->non_finite();
     if (!found || (first && first->update <= found->update)) continue;
-    first = {{found->update, tensor_at(layout_, found->element), found->element}};
+    first = ShardFinding{{found->update, tensor_at(layout_, found->element), found->element}};
   }
   return first;
 }

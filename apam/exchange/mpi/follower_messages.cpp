@@ -60,7 +60,7 @@ std::optional<ShardFinding> FollowerMessages::finish() {
   for (const ShardReport& one : reports_) {
     if (one.non_finite_update == 0 || (first && first->update <= one.non_finite_update)) continue;
     const auto element = static_cast<std::size_t>(one.non_finite_element);
-    first = {{one.non_finite_update, tensor_at(model_, element), element}, one.non_finite_worker};
+    first = ShardFinding{{one.non_finite_update, tensor_at(model_, element), element}, one.non_finite_worker};
   }
   return first;
 }

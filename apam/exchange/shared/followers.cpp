@@ -31,7 +31,7 @@ class SharedFollowers final : public ShardFollowers {
       const ShardPage& page = segment_.shard_page(master);
       if (page.non_finite_update == 0 || (first && first->update <= page.non_finite_update)) continue;
       const auto element = static_cast<std::size_t>(page.non_finite_element);
-      first = {{page.non_finite_update, tensor_at(model_, element), element}};
+      first = ShardFinding{{page.non_finite_update, tensor_at(model_, element), element}};
     }
     return first;
   }
