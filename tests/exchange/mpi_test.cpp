@@ -241,7 +241,8 @@ TEST(MpiAsync, DifferentSizesAreAnError) {
     EXPECT_STREQ(
         error.what(),
         "mpi: rank 1 exchanges 192 and 144 floats (contribution, weights) in parts of 28, rank 0 exchanges 176 and 144 "
-        "in parts of 28, with 1 and 1 masters, float32 and float32 as type");
+        "in parts of 28, with 1 and 1 masters, sequenced and sequenced as order, float32 and "
+        "float32 as type");
   }
 }
 
