@@ -5,9 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "apam/exchange/mpi/progress.h"
-#include "apam/exchange/mpi/sequencer_messages.h"
-#include "apam/exchange/mpi/worker_messages.h"
+#include "apam/exchange/mpi/follower_links.h"
 #include "apam/exchange/shards/follower.h"
 
 namespace apam::exchange::mpi {
@@ -18,65 +16,25 @@ using Kind = LogEntry::Kind;
 // A follower without entries looks for a signal so often.
 constexpr Duration kPatience = std::chrono::milliseconds(100);
 
-/// To the progress thread: a reply, a report, or the range of a version to be sent.
-struct Command {
-  std::optional<LogEntry> reply{};
-  std::optional<ShardReport> report{};
-  VersionRef version{};
-};
-
-/// From it.
-struct Event {
-  std::optional<LogEntry> entry{};
-  std::optional<GradientMessage> gradient{};
-};
-
 class Follower final : public ShardMemory {
  public:
   Follower(const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
            Sends sends)
-      : sizes_(checked(sizes, communicator_)),
-        range_(ranges_of(sizes).at(static_cast<std::size_t>(communicator_.rank()))),
-        worker_places_(WorkerMessages::places(sizes, communicator_.rank(), workers())),
-        requests_(worker_places_ + SequencerMessages::kPlaces),
-        channel_(communicator_, requests_, sends),
-        memory_(std::make_unique<Buffer>(Device{}, layout.bytes())),
-        history_(memory_->as<float>(), layout),
-        sequencer_(
-            requests_, worker_places_, channel_, [this](int slot) { return range_.of(version(slot)); },
-            [this](const LogEntry& entry) { return hand_over(entry); }),
-        messages_(sizes, communicator_.rank(), workers(), requests_, channel_,
-                  [this](const GradientMessage& gradient) { events_.put({.gradient = gradient}); }),
+      : links_(sizes, layout, sends, [this](const LogEntry& entry) { return another_follows(entry); }),
         arrived_(static_cast<std::size_t>(workers())),
         started_(static_cast<std::size_t>(workers())),
-        shard_(updater, range_, policy, *this),
-        thread_(requests_, {.start = [this](const Command& command) { start(command); },
-                            .complete = [this](const Requests::Completed& one) { complete(one); },
-                            .waiting = [this] { return waiting(); },
-                            .fail = [this](std::exception_ptr error) { events_.fail(std::move(error)); }}) {
-    agree_on_sizes(communicator_, sizes);
-    thread_.start();
-    thread_.put({});
-  }
+        shard_(updater, links_.range(), policy, *this) {}
 
-  ~Follower() override {
-    thread_.abandon();
-    // After an error, messages may be in flight. Their memory must outlive them, so it is never freed.
-    if (requests_.any_active()) static_cast<void>(memory_.release());
-  }
-  Follower(const Follower&) = delete;
-  Follower& operator=(const Follower&) = delete;
-
-  int workers() const override { return communicator_.ranks() - sizes_.masters; }
-  int slots() const override { return static_cast<int>(history_.layout().slots); }
-  ConstSpan<float> contribution(int worker) const override { return messages_.values(worker); }
-  Span<float> version(int slot) const override { return history_.memory(slot); }
+  int workers() const override { return links_.workers(); }
+  int slots() const override { return static_cast<int>(links_.history().layout().slots); }
+  ConstSpan<float> contribution(int worker) const override { return links_.contribution(worker); }
+  Span<float> version(int slot) const override { return links_.history().memory(slot); }
 
   void run(Control& control) {
-    std::vector<Event> events;
+    std::vector<FollowerLinks::Event> events;
     while (!over()) {
-      events_.take(events, kPatience);
-      for (const Event& event : events) {
+      links_.take(events, kPatience);
+      for (const auto& event : events) {
         if (event.entry) {
           check(*event.entry);
           entries_.push_back(*event.entry);
@@ -94,8 +52,7 @@ class Follower final : public ShardMemory {
       report_.signal = signal;
       report();
     }
-    thread_.finish();
-    events_.take(events, {});  // throws if the thread has failed
+    links_.finish();
   }
 
  private:
@@ -123,27 +80,27 @@ class Follower final : public ShardMemory {
       if (arrived(entry.pass.workers.at(i)) == Arrived::no) return false;
     }
     // A former version there may still be on its way from here, although its worker has it.
-    require<ExchangeError>(entry.pass.kind != ShardPass::Kind::apply || history_.current().slot() != entry.pass.to,
+    require<ExchangeError>(entry.pass.kind != ShardPass::Kind::apply || links_.history().current().slot() != entry.pass.to,
                            "mpi: an entry of the log writes slot {}, which has the newest version, {}", entry.pass.to,
-                           history_.current().version());
-    return entry.pass.kind != ShardPass::Kind::apply || history_.unused(entry.pass.to);
+                           links_.history().current().version());
+    return entry.pass.kind != ShardPass::Kind::apply || links_.history().unused(entry.pass.to);
   }
 
   void execute(const LogEntry& entry) {
     if (entry.kind == Kind::pass) return execute(entry.pass);
-    if (entry.kind == Kind::first) return history_.publish(history_.begin_next(1, entry.slot));
-    if (entry.kind == Kind::collect) return thread_.put({.version = history_.in_slot(entry.slot)});
+    if (entry.kind == Kind::first) return links_.history().publish(links_.history().begin_next(1, entry.slot));
+    if (entry.kind == Kind::collect) return links_.send_range(links_.history().in_slot(entry.slot));
     arrived(entry.worker) = Arrived::no;
     started_.at(static_cast<std::size_t>(entry.worker)) = true;
     const bool stops = entry.reply.verdict == Verdict::stop;
     VersionRef version;
     if (!stops) {
-      version = history_.in_slot(entry.slot);
+      version = links_.history().in_slot(entry.slot);
       require<ExchangeError>(version.version() == entry.reply.version,
-                             "mpi: rank {} has version {} of the weights in slot {}, expected {}", communicator_.rank(),
+                             "mpi: rank {} has version {} of the weights in slot {}, expected {}", links_.rank(),
                              version.version(), entry.slot, entry.reply.version);
     }
-    thread_.put({.reply = entry, .version = version});
+    links_.reply(entry.worker, entry.reply, version);
     if (!stops) return;
     ++stopped_;
     if (over()) report();
@@ -160,9 +117,9 @@ class Follower final : public ShardMemory {
                              "mpi: an entry of the log for a gradient that worker {} has given up", pass.workers.at(i));
     }
     std::optional<WritableVersion> next;
-    if (pass.kind == ShardPass::Kind::apply) next.emplace(history_.begin_next(pass.count, pass.to));
+    if (pass.kind == ShardPass::Kind::apply) next.emplace(links_.history().begin_next(pass.count, pass.to));
     shard_.take(pass);
-    if (next) history_.publish(*std::move(next));
+    if (next) links_.history().publish(*std::move(next));
     if (const auto found = shard_.non_finite(); found && report_.non_finite_update == 0) {
       report_.non_finite_update = found->update;
       report_.non_finite_element = found->element;
@@ -172,52 +129,23 @@ class Follower final : public ShardMemory {
   }
 
   void report() {
-    report_.copied_bytes = messages_.copied_bytes();
+    report_.copied_bytes = links_.copied_bytes();
     report_.last = over() ? 1 : 0;
-    thread_.put({.report = report_});
+    links_.report(report_);
   }
 
-  // What follows runs in the progress thread.
-
-  void start(const Command& command) {
-    if (command.report) {
-      sequencer_.send(*command.report);
-    } else if (command.reply) {
-      const LogEntry& entry = *command.reply;
-      messages_.send(entry.worker, entry.reply, command.version);
-    } else if (command.version) {
-      sequencer_.send(command.version);
-    } else {
-      sequencer_.start();
-    }
-  }
-
-  void complete(const Requests::Completed& one) {
-    one.place < worker_places_ ? messages_.complete(one) : sequencer_.complete(one);
-  }
-
-  bool hand_over(const LogEntry& entry) {
+  /// In the progress thread.
+  bool another_follows(const LogEntry& entry) {
     if (entry.kind == Kind::pass && entry.pass.kind == ShardPass::Kind::stop) log_ends_ = true;
     if (entry.kind == Kind::reply && entry.reply.verdict == Verdict::stop) ++told_;
-    events_.put({.entry = entry});
     return !log_ends_ || told_ < workers();
   }
 
-  Backoff::Waiting waiting() const {
-    return messages_.transfers() || sequencer_.transfers() ? Backoff::Waiting::transfer : Backoff::Waiting::idle;
-  }
+  // Of the progress thread.
+  bool log_ends_ = false;  // only stops of workers follow
+  int told_ = 0;           // workers that were stopped
 
-  Communicator communicator_;
-  MessageSizes sizes_;
-  ShardRange range_;
-  std::size_t worker_places_;
-  Requests requests_;
-  Channel channel_;
-  std::unique_ptr<Buffer> memory_;  // (slots, state), of which the range is used; MPI may use it even after an exception
-  WeightHistory history_;
-  Handoff<Event> events_;
-  SequencerMessages sequencer_;
-  WorkerMessages messages_;
+  FollowerLinks links_;
 
   // Of the thread that computes.
   std::deque<LogEntry> entries_;  // to be executed
@@ -226,20 +154,12 @@ class Follower final : public ShardMemory {
   int stopped_ = 0;               // workers
   ShardReport report_;            // the latest
   ShardFollower shard_;
-
-  // Of the progress thread.
-  bool log_ends_ = false;  // only stops of workers follow
-  int told_ = 0;           // workers that were stopped
-
-  ProgressThread<Command> thread_;  // last: it uses the others
 };
 
 }  // namespace
 
-void follow(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
+void follow(const Environment&, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
             const StalenessPolicy& policy, Control& control, Sends sends) {
-  require<ExchangeError>(environment.rank() > kSequencer && environment.rank() < sizes.masters,
-                         "mpi: rank {} cannot follow, with {} masters", environment.rank(), sizes.masters);
   Follower(sizes, updater, layout, policy, sends).run(control);
 }
 
