@@ -1,0 +1,30 @@
+"""The table of scripts/policy_accuracy.py, from runs that are finished."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "policy_accuracy.py"
+
+
+class Table(unittest.TestCase):
+    def test_has_medians_with_the_least_and_the_largest_of_the_seeds(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for seed, accuracy in enumerate((0.25, 0.125, 0.5)):
+                run = pathlib.Path(folder) / f"ringmaster-8-seed{seed}"
+                run.mkdir()
+                summary = {"test_accuracy": accuracy, "train_loss": 2.5 - seed, "staleness": {"mean": 6 + seed},
+                           "leases": {"refused": seed, "cancelled": 2}}
+                (run / "summary.json").write_text(json.dumps(summary))
+            (pathlib.Path(folder) / "none-seed0").mkdir()  # not finished
+            process = subprocess.run([sys.executable, SCRIPT, "--table", "--out", folder], capture_output=True, text=True)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertEqual(process.stdout.splitlines()[2:],
+                         ["| ringmaster 8 | 25.0 (12.5 to 50.0) | 1.500 (0.500 to 2.500) | 7.0 | 3 |"])
+
+
+if __name__ == "__main__":
+    unittest.main()
