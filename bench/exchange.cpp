@@ -202,14 +202,13 @@ Json measure(const Environment& environment, const Options& options) {
 
 int run(const Environment& environment, const Options& options) {
   const int masters = options.settings.masters;
-  require<InputError>(environment.ranks() > masters, "exchange: needs {} and a worker, got {} ranks, start it by {} -n {}",
+  require<InputError>(environment.ranks() > masters, "needs {} and a worker, got {} ranks, start it by {} -n {}",
                       masters == 1 ? "a master" : fmt::format("{} masters", masters), environment.ranks(),
                       exchange::mpi::launcher(), masters + 2);
   for (const std::string& mode : options.modes) {
-    require<InputError>(masters == 1 || mode != "serial", "exchange: --masters {}: the mode serial has 1 master", masters);
+    require<InputError>(masters == 1 || mode != "serial", "--masters {}: the mode serial has 1 master", masters);
     require<InputError>(!options.settings.free || (masters > 1 && mode != "shared"),
-                        "exchange: --free: is for several masters that exchange messages, got {} and the mode {}", masters,
-                        mode);
+                        "--free: is for several masters that exchange messages, got {} and the mode {}", masters, mode);
   }
   const Json modes = measure(environment, options);
   if (environment.rank() != 0) return 0;

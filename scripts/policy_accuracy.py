@@ -3,9 +3,9 @@
 
 usage: policy_accuracy.py [--updates U] [--workers N] [--seeds K] [--out FOLDER] [--table] [-- TRAIN OPTION...]
 
-Each round has a run of every policy with one seed, so that all policies meet the same machine. Finished runs in FOLDER are kept, and
---table only reads them. Accuracy is that after the last update, with recalibrated batch norm. Columns are medians over the seeds,
-with the least and the largest.
+Each round has a run of every policy with one seed, so that all policies meet the same machine. Runs in FOLDER that have made U
+updates are kept, and --table only reads them. Accuracy is that after the last update, with recalibrated batch norm. Columns are
+medians over the seeds, with the least and the largest.
 """
 import argparse
 import json
@@ -49,19 +49,21 @@ def train(folder, ranks, options):
         sys.exit(f"policy_accuracy.py: {' '.join(command)}\n{process.stderr}")
 
 
-def summary_of(folder):
+def finished(folder, updates):
+    """The summary of a run that has made all updates, or None."""
     path = folder / "summary.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    summary = json.loads(path.read_text()) if path.exists() else None
+    return summary if summary and summary["updates"] == updates else None
 
 
 def spread(values, form):
     return f"{form % statistics.median(values)} ({form % min(values)} to {form % max(values)})"
 
 
-def print_table(out, titles):
+def print_table(out, titles, updates):
     print("| policy | test accuracy | train loss | staleness | refused or cancelled |\n| --- | --- | --- | --- | --- |")
     for title in titles:
-        runs = [summary for folder in sorted(out.glob(f"{slug(title)}-seed*")) if (summary := summary_of(folder))]
+        runs = [summary for folder in sorted(out.glob(f"{slug(title)}-seed*")) if (summary := finished(folder, updates))]
         if runs:
             lost = [run["leases"]["refused"] + run["leases"]["cancelled"] for run in runs]
             print("|", title, "|", spread([100 * run["test_accuracy"] for run in runs], "%.1f"), "|",
@@ -87,11 +89,11 @@ def main():
     for seed in range(0 if options.table else options.seeds):
         for title, ranks, more in table:
             folder = options.out / f"{slug(title)}-seed{seed}"
-            if summary_of(folder) is None:
+            if finished(folder, options.updates) is None:
                 train(folder, ranks, [*TRAIN, "--max-updates", str(options.updates), "--eval-every", str(options.updates), "--seed",
                                       str(seed), *more, *arguments[split + 1:]])
-                print(f"{folder.name}: {summary_of(folder)['test_accuracy']:.4f}", file=sys.stderr, flush=True)
-    print_table(options.out, [title for title, _, _ in table])
+                print(f"{folder.name}: {finished(folder, options.updates)['test_accuracy']:.4f}", file=sys.stderr, flush=True)
+    print_table(options.out, [title for title, _, _ in table], options.updates)
 
 
 if __name__ == "__main__":

@@ -314,8 +314,9 @@ void MasterState::settle() {
 
 /// Every master has applied the same gradients now.
 void MasterState::end_together() {
-  for (const std::int64_t theirs : versions()) {
-    require<ExchangeError>(theirs == version(), "master: ends after {} updates, another master after {}", version(), theirs);
+  for (const std::int64_t theirs : followers_->versions()) {
+    require<ExchangeError>(theirs == version(), "master: ends after {} updates, another master after {}, expected the same",
+                           version(), theirs);
   }
   if (watch_.ends_together(followers_->finish()) && ending_.why == Ending::Why::complete) end(Ending::Why::diverged, 0);
   ending_.update = version();

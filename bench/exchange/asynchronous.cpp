@@ -87,6 +87,10 @@ class PassCounter final : public exchange::Observer {
   ExchangeResult& result_;
 };
 
+exchange::Order order_of(const ExchangeSettings& settings) {
+  return settings.free ? exchange::Order::free : exchange::Order::sequenced;
+}
+
 exchange::HistoryLayout history_layout(int workers, const engine::ParameterLayout& model) {
   return {model.weights_size(), model.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers, 0)};
 }
@@ -126,7 +130,7 @@ struct Master {
                                   .schedule = {.total_updates = settings.updates},
                                   .range = shard.range,
                                   .followers = followers,
-                                  .order = settings.free ? exchange::Order::free : exchange::Order::sequenced,
+                                  .order = order_of(settings),
                                   .ahead = prefetches});
     exchange::TraceTrack track("master", 0);  // only its sums are needed
     OverlapMeter meter(transport, result.copied_during_updates);
@@ -188,7 +192,7 @@ ExchangeResult run_messages(const Environment& environment, const ExchangeSettin
                                           .weights = model.weights_size(),
                                           .wire = settings.wire == "bf16" ? Wire::bfloat16 : Wire::float32,
                                           .masters = settings.masters,
-                                          .order = settings.free ? exchange::Order::free : exchange::Order::sequenced};
+                                          .order = order_of(settings)};
   const int rank = environment.rank(), worker = rank - settings.masters;
   const exchange::HistoryLayout layout = history_layout(environment.ranks() - settings.masters, model);
   if (rank == 0) return order_messages(environment, sizes, layout, settings, prefetches);

@@ -225,6 +225,25 @@ TEST(FreeShards, CheckWhatArrives) {
   EXPECT_TRUE(gone.free.done());
 }
 
+/// A follower that has made more updates than it can have been given.
+struct OneUpdateMore final : ShardFollowers {
+  void post(const ShardPass& /*pass*/) override {}
+  std::optional<ShardFinding> finish() override { return {}; }
+  std::vector<std::int64_t> versions() const override { return {2}; }
+};
+
+TEST(FreeShards, MustEndTogether) {
+  Single one;
+  const ShardRange first = split_state(one.model.history.layout().weights, one.model.history.layout().statistics, 2)[0];
+  Shard half(one.model.exec, quadratic_layout(kModel), first, sgd(0.5));
+  OneUpdateMore others;
+  MasterState master(half.updater, one.model.history,
+                     {.schedule = {1}, .range = first, .followers = &others, .order = Order::free});
+  master.on(Joined{0}, 0);
+  EXPECT_TRUE(throws<ExchangeError>({"ends after 1 updates", "another master after 2"},
+                                    [&] { master.on(GradientReady{one.message(0, 0)}, 0); }));
+}
+
 TEST(FreeShards, ArePartsOfARunThatAppliesEveryGradient) {
   for (const PolicyOptions& policy : std::vector<PolicyOptions>{{.name = "bound", .bound = 3},
                                                                 {.name = "ringmaster", .bound = 3},

@@ -16,10 +16,12 @@ class Table(unittest.TestCase):
             for seed, accuracy in enumerate((0.25, 0.125, 0.5)):
                 run = pathlib.Path(folder) / f"ringmaster-8-seed{seed}"
                 run.mkdir()
-                summary = {"test_accuracy": accuracy, "train_loss": 2.5 - seed, "staleness": {"mean": 6 + seed},
+                summary = {"updates": 200, "test_accuracy": accuracy, "train_loss": 2.5 - seed, "staleness": {"mean": 6 + seed},
                            "leases": {"refused": seed, "cancelled": 2}}
                 (run / "summary.json").write_text(json.dumps(summary))
-            (pathlib.Path(folder) / "none-seed0").mkdir()  # not finished
+            interrupted = pathlib.Path(folder) / "none-seed0"
+            interrupted.mkdir()
+            (interrupted / "summary.json").write_text(json.dumps({**summary, "updates": 199}))
             process = subprocess.run([sys.executable, SCRIPT, "--table", "--out", folder], capture_output=True, text=True)
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertEqual(process.stdout.splitlines()[2:],

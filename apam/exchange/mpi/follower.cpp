@@ -13,9 +13,6 @@ namespace {
 
 using Kind = LogEntry::Kind;
 
-// A follower without entries looks for a signal so often.
-constexpr Duration kPatience = std::chrono::milliseconds(100);
-
 class Follower final : public ShardMemory {
  public:
   Follower(const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
@@ -33,7 +30,7 @@ class Follower final : public ShardMemory {
   void run(Control& control) {
     std::vector<FollowerLinks::Event> events;
     while (!over()) {
-      links_.take(events, kPatience);
+      links_.take(events);
       for (const auto& event : events) {
         if (event.entry) {
           check(*event.entry);

@@ -39,8 +39,8 @@ class FollowerLinks {
   ConstSpan<float> contribution(int worker) const { return messages_.values(worker); }  ///< whole; the range is used
   std::int64_t copied_bytes() const { return messages_.copied_bytes(); }
 
-  /// Waits up to `timeout`. Throws what the thread has failed with.
-  void take(std::vector<Event>& events, Duration timeout) { events_.take(events, timeout); }
+  /// Waits for the first for as long as a follower may take to look for a signal. Throws what the thread has failed with.
+  void take(std::vector<Event>& events) { events_.take(events, std::chrono::milliseconds(100)); }
 
   /// To a worker, with its weights unless it is a stop.
   void reply(int worker, const Reply& reply, const VersionRef& version) { thread_.put({Answer{worker, reply}, {}, version}); }

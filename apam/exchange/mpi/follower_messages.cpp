@@ -54,7 +54,7 @@ void FollowerMessages::post(const ShardPass& pass) {
 }
 
 std::optional<ShardFinding> FollowerMessages::finish() {
-  take_news({});
+  if (order_ == Order::free) take_news({});
   wait_until([&] { return std::ranges::all_of(reports_, [&](const ShardReport& one) { return one.executed == posted_; }); });
   std::optional<ShardFinding> first;
   for (const ShardReport& one : reports_) {

@@ -9,9 +9,6 @@ namespace {
 
 using Kind = LogEntry::Kind;
 
-// A follower without gradients looks for a signal so often.
-constexpr Duration kPatience = std::chrono::milliseconds(100);
-
 class FreeFollower {
  public:
   FreeFollower(const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
@@ -27,7 +24,7 @@ class FreeFollower {
     std::vector<FollowerLinks::Event> events;
     std::vector<GradientMessage> gradients;
     while (!over()) {
-      links_.take(events, kPatience);
+      links_.take(events);
       gradients.clear();
       for (const auto& event : events) {
         if (event.gradient) gradients.push_back(*event.gradient);

@@ -217,7 +217,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   }
 
   void take(std::size_t master, const ToWorker& message) {
-    if (!free() && message.cancelled != ToWorker::kIsReply) {
+    if (message.cancelled != ToWorker::kIsReply) {
       cancelled_ = message.cancelled;
       return receive_next(master);
     }
