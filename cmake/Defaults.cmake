@@ -13,7 +13,7 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 
 # Parsing headers and instantiating templates take most of the time to compile a file, so several are compiled as one.
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
-if(APAM_UNITY AND NOT APAM_UNITY STREQUAL "TESTS")
+if(APAM_UNITY)
   set(CMAKE_UNITY_BUILD ON)
 endif()
 

@@ -6,8 +6,8 @@
 #   scripts/lint.sh --all        everything for every file (clang-tidy is slow)
 #   scripts/lint.sh --format     only the layout, of every file
 #
-# Needs version 14 of both tools (Debian 12), because other versions format differently. clang-tidy reads
-# build/compile_commands.json, so run scripts/test.sh once before.
+# Needs version 14 of both tools (Debian 12), because other versions format differently. clang-tidy compiles every file by itself,
+# as configured in build-lint/; scripts/test.sh compiles several as one.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
@@ -40,8 +40,8 @@ say "$format: ${#files[@]} files, no findings"
 if [[ $mode == --format ]]; then exit; fi
 
 tidy="$(tool clang-tidy)"
-[[ -f build/compile_commands.json ]] || die "build/compile_commands.json does not exist: run scripts/test.sh first"
-mapfile -t units < <(for file in "${files[@]}"; do grep -qF "\"file\": \"$root/$file\"" build/compile_commands.json && echo "$file"; done)
-if (( ${#units[@]} == 0 )); then say "build/ compiles none of these files: nothing for clang-tidy"; exit; fi
-printf '%s\0' "${units[@]}" | xargs -0 -n 1 -P "$(nproc)" "$tidy" -p build --quiet
+cmake --preset release -B build-lint -DAPAM_TESTS=ON -DAPAM_BENCH=ON >/dev/null
+mapfile -t units < <(for file in "${files[@]}"; do grep -qF "\"file\": \"$root/$file\"" build-lint/compile_commands.json && echo "$file"; done)
+if (( ${#units[@]} == 0 )); then say "none of these files is compiled: nothing for clang-tidy"; exit; fi
+printf '%s\0' "${units[@]}" | xargs -0 -n 1 -P "$(nproc)" "$tidy" -p build-lint --quiet
 say "$tidy: ${#units[@]} files, no findings"

@@ -10,6 +10,6 @@ case "${1:-}" in -h | --help) usage; exit ;; esac
 
 "$root/scripts/install_packages.sh" build test plot
 cd "$root"
-cmake --preset release -DAPAM_TESTS=ON -DAPAM_BENCH=ON -DAPAM_PCH=TESTS -DAPAM_UNITY=TESTS
+cmake --preset release -DAPAM_TESTS=ON -DAPAM_BENCH=ON -DAPAM_PCH=TESTS -DAPAM_UNITY=ON
 cmake --build --preset release
 ctest --preset release --parallel "$(($(nproc) + 1))" "$@"  # tests often wait for processes and messages
