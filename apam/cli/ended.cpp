@@ -1,7 +1,9 @@
 #include "apam/cli/ended.h"
 
 #include <charconv>
+#include <iostream>
 
+#include "apam/cli/failure.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::cli {
@@ -17,10 +19,10 @@ Ended Ended::from_text(const std::string& text) {
   return ended;
 }
 
-std::vector<int> departed_ranks(const training::TrainingMetrics& metrics) {
-  std::vector<int> ranks;
-  for (const int worker : metrics.departed()) ranks.push_back(worker + 1);
-  return ranks;
+void end_job_after(const std::exception& error, const exchange::mpi::Environment& environment) {
+  const std::string where = environment.ranks() > 1 ? fmt::format("rank {}: ", environment.rank()) : "";
+  std::cerr << "apam: " << where << describe_failure(error, "train") << std::endl;
+  exchange::mpi::end_job(1);
 }
 
 }  // namespace apam::cli

@@ -1,10 +1,10 @@
 // The end of a run of several ranks, some of which may have gone.
 #pragma once
 
+#include <exception>
 #include <string>
-#include <vector>
 
-#include "apam/training/training_metrics.h"
+#include "apam/exchange/mpi/environment.h"
 
 namespace apam::cli {
 
@@ -18,7 +18,7 @@ struct Ended {
   static Ended from_text(const std::string& text);
 };
 
-/// The ranks of the workers that have left.
-std::vector<int> departed_ranks(const training::TrainingMetrics& metrics);
+/// Reports an exception and ends all ranks, since others may be waiting for this one.
+[[noreturn]] void end_job_after(const std::exception& error, const exchange::mpi::Environment& environment);
 
 }  // namespace apam::cli

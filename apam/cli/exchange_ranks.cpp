@@ -3,7 +3,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
+#include "apam/cli/ended.h"
 #include "apam/exchange/backup_ranks.h"
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/drivers/traced.h"
@@ -12,6 +14,7 @@
 #include "apam/exchange/shared/followers.h"
 #include "apam/exchange/synchronous.h"
 #include "apam/exchange/worker.h"
+#include "kernels/runtime/start_thread.h"
 
 namespace apam::cli {
 namespace {
@@ -70,34 +73,49 @@ exchange::mpi::MessageSizes message_sizes(const RunPlan& plan, const TrainOption
   return {.contribution = plan.history.state(),
           .weights = plan.history.weights,
           .wire = options.wire == "bf16" ? Wire::bfloat16 : Wire::float32,
-          .masters = plan.budget.masters,
-          .order = order_of(options)};
+          .masters = plan.budget.roles.masters,
+          .order = order_of(options),
+          .colocated = options.colocate};
 }
 
-void work(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
-  const auto& shared = rank.shared.async;
-  const int worker = environment.rank() - rank.plan.budget.masters;
+using Peers = exchange::mpi::Peers;
+
+/// A rank of asynchronous training. `peers`: those that exchange messages; null: they share memory.
+struct AsyncRank {
+  Rank& rank;
+  const Environment& environment;
+  const TrainOptions& options;
+  exchange::Control& control;
+  const Peers* peers;
+};
+
+void work(const AsyncRank& self) {
+  const auto& [rank, environment, options, control, peers] = self;
+  const int worker = rank.plan.budget.roles.worker_of(environment.rank());
   const Span<float> second = rank.second ? rank.second->weights() : Span<float>();
-  const auto transport =
-      shared ? make_worker_transport(shared->segment, worker, &shared->others)
-             : exchange::mpi::make_worker_transport(environment, message_sizes(rank.plan, options), rank.arena->weights(),
-                                                    exchange::mpi::Sends::standard, second);
+  std::unique_ptr<exchange::WorkerTransport> transport;
+  if (peers != nullptr) {
+    transport = make_worker_transport(*peers, rank.arena_of_worker().weights(), second);
+  } else {
+    const bool watches = environment.rank() != 0;  // the process of the master
+    transport = make_worker_transport(rank.shared.async->segment, worker, watches ? &rank.shared.async->others : nullptr);
+  }
   std::optional<exchange::TracedWorker> traced;
-  if (rank.tracing) traced.emplace(*transport, rank.tracing->exchange());
+  if (rank.tracing) traced.emplace(*transport, rank.tracing->worker());
   exchange::Worker(*rank.source, rank.second ? rank.second->outgoing() : Span<float>())
       .run(traced ? *traced : *transport, control);
 }
 
 /// A master that does not order.
-void follow(Rank& rank, const Environment& environment, const TrainOptions& options, exchange::Control& control) {
+void follow(const AsyncRank& self) {
+  const auto& [rank, environment, options, control, peers] = self;
   const exchange::StalenessPolicy& policy = exchange::policy_or_none(rank.plan.policy.get());
-  if (!rank.shared.async) {
-    const exchange::mpi::MessageSizes sizes = message_sizes(rank.plan, options);
-    if (sizes.order == exchange::Order::sequenced) {
-      return exchange::mpi::follow(environment, sizes, *rank.updater, rank.plan.history, policy, control);
+  if (peers != nullptr) {
+    if (order_of(options) == exchange::Order::sequenced) {
+      return exchange::mpi::follow(*peers, *rank.updater, rank.plan.history, policy, control);
     }
     const exchange::FreeShard::Options shard{.ahead = options.prefetch_weights, .keep_going = options.keep_going};
-    return exchange::mpi::follow_freely(environment, sizes, *rank.updater, rank.plan.history, policy, shard, control);
+    return exchange::mpi::follow_freely(*peers, *rank.updater, rank.plan.history, policy, shard, control);
   }
   const auto& [memory, segment, sequencer, none] = *rank.shared.async;
   const int master = environment.rank();
@@ -114,28 +132,29 @@ struct MasterSide {
   exchange::ShardFollowers* followers = nullptr;  // of several masters
 };
 
-MasterSide make_master_side(Rank& rank, const Environment& environment, const TrainOptions& options) {
-  const auto& shared = rank.shared.async;
-  const exchange::mpi::MessageSizes sizes = message_sizes(rank.plan, options);
+MasterSide make_master_side(Rank& rank, const Peers* peers) {
   MasterSide side;
-  if (shared) {
+  if (peers == nullptr) {
+    const auto& shared = rank.shared.async;
     side.transport = make_master_transport(shared->segment, &shared->others);
     if (!rank.shard) return side;
     side.shared_followers = make_followers(shared->segment, rank.plan.net->layout(), &shared->followers);
     side.followers = side.shared_followers.get();
   } else if (rank.shard) {
-    auto transport = exchange::mpi::make_sequencer_transport(environment, sizes, *rank.history, rank.plan.net->layout());
+    auto transport = exchange::mpi::make_sequencer_transport(*peers, *rank.history, rank.plan.net->layout());
     side.followers = &transport->followers();
     side.transport = std::move(transport);
   } else {
-    side.transport = exchange::mpi::make_master_transport(environment, sizes);
+    side.transport = exchange::mpi::make_master_transport(*peers);
   }
   return side;
 }
 
-training::ExchangeResult order(Rank& rank, const Environment& environment, const TrainOptions& train,
-                               exchange::Control& control) {
-  const MasterSide side = make_master_side(rank, environment, train);
+training::ExchangeResult order(const AsyncRank& self) {
+  Rank& rank = self.rank;
+  const TrainOptions& train = self.options;
+  exchange::Control& control = self.control;
+  const MasterSide side = make_master_side(rank, self.peers);
   exchange::MasterTransport& transport = *side.transport;
   exchange::MasterOptions options{.workers = transport.workers(),
                                   .schedule = rank.plan.schedule,
@@ -167,10 +186,32 @@ training::ExchangeResult order(Rank& rank, const Environment& environment, const
   return result;
 }
 
+/// A master that is a worker too: each in a thread of its own. An exception of one ends the job, since the other may wait for
+/// it.
+training::ExchangeResult order_or_follow_and_work(const AsyncRank& self) {
+  const auto or_end = [&self](const auto& role) {
+    try {
+      return role();
+    } catch (const std::exception& error) {
+      end_job_after(error, self.environment);
+    }
+  };
+  const std::jthread worker = start_thread("worker", 1, 1, [&] { or_end([&] { work(self); }); });
+  return or_end([&]() -> training::ExchangeResult {
+    if (self.rank.output) return order(self);
+    follow(self);
+    return {};
+  });
+}
+
 training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& environment, const TrainOptions& options,
                                                  exchange::Control& control) {
-  if (rank.output) return order(rank, environment, options, control);
-  rank.updater ? follow(rank, environment, options, control) : work(rank, environment, options, control);
+  std::optional<Peers> peers;
+  if (!rank.shared.async) peers.emplace(environment, message_sizes(rank.plan, options));
+  const AsyncRank self{rank, environment, options, control, peers ? &*peers : nullptr};
+  if (rank.updater && rank.source) return order_or_follow_and_work(self);
+  if (rank.output) return order(self);
+  rank.updater ? follow(self) : work(self);
   return {};
 }
 

@@ -17,21 +17,28 @@
 
 namespace apam::cli {
 
-/// Members are made in order, each from those above it.
+/// Members are made in order, each from those above it. With --colocate a master computes gradients too, in another thread, and
+/// has another Exec and another arena for that.
 struct Rank {
   training::RunPlan plan;
   std::optional<Exec> exec;
+  std::optional<Exec> worker_exec;  // of a master that is a worker too
   std::optional<Tracing> tracing;
   RanksMemory shared;
-  std::optional<engine::ParameterArena> second;       // workers with --prefetch-weights: other weights and contribution
-  std::optional<engine::ParameterArena> arena;        // all ranks but followers
-  std::optional<engine::ParameterArena> shard;        // sharded masters: layout of the range, without memory
-  std::optional<engine::Updater> updater;             // ranks that apply updates
-  std::optional<training::NetGradientSource> source;  // ranks that compute gradients
-  std::optional<exchange::WeightHistory> history;     // master 0 of asynchronous training
+  std::optional<engine::ParameterArena> second;        // workers with --prefetch-weights: other weights and contribution
+  std::optional<engine::ParameterArena> arena;         // all ranks but followers
+  std::optional<engine::ParameterArena> worker_arena;  // of a master that is a worker too
+  std::optional<engine::ParameterArena> shard;         // sharded masters: layout of the range, without memory
+  std::optional<engine::Updater> updater;              // ranks that apply updates
+  std::optional<training::NetGradientSource> source;   // ranks that compute gradients
+  std::optional<exchange::WeightHistory> history;      // master 0 of asynchronous training
   TerminalProgress progress{std::cerr, terminal_columns(STDERR_FILENO)};
   std::unique_ptr<training::RunOutput> output;  // rank 0
   std::int64_t batches_before = 0;              // rank 0
+
+  /// For gradients, on ranks that compute some.
+  Exec& exec_of_worker() { return worker_exec ? *worker_exec : *exec; }
+  engine::ParameterArena& arena_of_worker() { return worker_arena ? *worker_arena : *arena; }
 };
 
 }  // namespace apam::cli

@@ -1,6 +1,6 @@
 #include "apam/cli/tracing.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <vector>
@@ -8,21 +8,28 @@
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/clock_offset.h"
 #include "apam/exchange/mpi/gather_strings.h"
+#include "apam/training/thread_budget.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/host_name.h"
 
 namespace apam::cli {
 namespace {
 
-std::string name_of(const training::TrainOptions& options, int rank) {
+std::string name_of(const training::TrainOptions& options, int rank, const exchange::Roles& roles) {
   if (options.exchange != "async") return options.exchange;
-  return rank == 0 ? "master" : fmt::format("worker {}", rank - 1);
+  std::vector<std::string> names;
+  if (roles.is_master(rank)) names.push_back(roles.masters == 1 ? "master" : fmt::format("master {}", rank));
+  if (roles.is_worker(rank)) names.push_back(fmt::format("worker {}", roles.worker_of(rank)));
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 }  // namespace
 
 Tracing::Tracing(const training::TrainOptions& options, int rank, int ranks)
-    : path_(options.trace), result_{.name = name_of(options, rank)}, exchange_("exchange", training::trace_capacity(ranks)) {
+    : path_(options.trace), exchange_("exchange", training::trace_capacity(ranks)) {
+  const exchange::Roles roles = training::roles_of(options, ranks);
+  result_.name = name_of(options, rank, roles);
+  if (roles.colocated && roles.is_master(rank)) worker_.emplace("worker", training::trace_capacity(ranks));
   if (rank != 0) return;
   const AtomicFile probe(path_);
   evaluation_.emplace("evaluation", training::trace_capacity(ranks));
@@ -37,6 +44,7 @@ void Tracing::align(const exchange::mpi::Environment& environment) {
 training::RankTrace Tracing::result() const {
   training::RankTrace result = result_;
   result.add(exchange_);
+  if (worker_) result.add(*worker_);
   if (evaluation_) result.add(*evaluation_);
   return result;
 }

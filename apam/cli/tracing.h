@@ -18,6 +18,8 @@ class Tracing {
   Tracing(const training::TrainOptions& options, int rank, int ranks);
 
   exchange::TraceTrack& exchange() { return exchange_; }
+  /// Of the worker, if the rank is one. Of a rank that is not a master too, the same.
+  exchange::TraceTrack& worker() { return worker_ ? *worker_ : exchange_; }
   /// On rank 0.
   exchange::TraceTrack* evaluation() { return evaluation_ ? &*evaluation_ : nullptr; }
 
@@ -33,6 +35,7 @@ class Tracing {
   std::string path_;
   training::RankTrace result_;  // without its tracks
   exchange::TraceTrack exchange_;
+  std::optional<exchange::TraceTrack> worker_;  // of a master that is a worker too
   std::optional<exchange::TraceTrack> evaluation_;
 
   training::RankTrace result() const;

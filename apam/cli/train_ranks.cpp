@@ -45,11 +45,20 @@ using training::TrainOptions;
 // Another number of threads needs other kernels. For fewer test images, choosing them takes longer than they save.
 constexpr std::int64_t kManyImages = 5000;
 
-int masters(const TrainOptions& options) { return options.exchange == "async" ? options.masters : 0; }
+/// What this rank is.
+exchange::Roles roles_of(const Environment& environment, const TrainOptions& options) {
+  return training::roles_of(options, environment.ranks());
+}
+bool computes(const Environment& environment, const TrainOptions& options) {
+  return roles_of(environment, options).is_worker(environment.rank());
+}
+bool updates(const Environment& environment, const TrainOptions& options) {
+  return options.exchange == "sync" || roles_of(environment, options).is_master(environment.rank());
+}
 
 /// By rank.
 std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, const TrainOptions& options) {
-  const exchange::RankCores mine = training::cores_of_this_rank(environment.rank() >= masters(options));
+  const exchange::RankCores mine = training::cores_of_this_rank(computes(environment, options));
   std::vector<exchange::RankCores> ranks;
   for (const auto& text : all_gather_strings(environment, mine.to_text())) {
     ranks.push_back(exchange::RankCores::from_text(text));
@@ -57,16 +66,15 @@ std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, 
   return ranks;
 }
 
-bool computes(const Environment& environment, const TrainOptions& options) { return environment.rank() >= masters(options); }
-
 /// The part of the set-up that needs no other rank: data, and what the rank will do.
 void make_plan(Rank& rank, const Environment& environment, const TrainOptions& options, const ThreadBudget& budget,
                const Interruption& interruption) {
-  require<training::UsageError>(environment.ranks() > masters(options),
-                                "--exchange async: needs {} and at least one worker, got {} rank{}, start it by {} -n {}",
+  require<training::UsageError>(options.exchange == "sync" || budget.roles.complete(),
+                                "--exchange async: needs {} and at least {}, got {} rank{}, start it by {} -n {}",
                                 options.masters == 1 ? "a master" : fmt::format("{} masters", options.masters),
+                                options.colocate ? fmt::format("{} workers with --colocate", options.masters) : "one worker",
                                 environment.ranks(), environment.ranks() == 1 ? "" : "s", exchange::mpi::launcher(),
-                                options.masters + 2);
+                                options.masters + (options.colocate ? 0 : 2));
   {
     PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
     rank.plan = make_run_plan(options, budget, [&](const data::PackProgress& packing) {
@@ -75,31 +83,41 @@ void make_plan(Rank& rank, const Environment& environment, const TrainOptions& o
     });
   }
   RunPlan& plan = rank.plan;
-  if (!computes(environment, options)) plan.exec.threads = budget.master_threads;
   plan.exec.give_up = [&interruption] { return interruption.pending().has_value(); };
+  const bool computes = cli::computes(environment, options), master = budget.roles.is_master(environment.rank());
+  if (computes && master) rank.worker_exec.emplace(plan.exec);
+  if (master) plan.exec.threads = budget.master_threads;
   rank.exec.emplace(plan.exec);
 }
 
-/// The memory of the model. With shared memory contributions are written there. An asynchronous worker then has no memory of
-/// its own: it computes on published versions, and in its first steps, which choose kernels, on what is there before the first.
-void make_arena(Rank& rank, const Environment& environment, bool computes, bool prefetches) {
+/// The memory of the model for updates: of the state, or of nothing, but the layout of a range.
+void make_arena_of_master(Rank& rank, const Environment& environment) {
+  using Contents = engine::ParameterArena::Contents;
+  const engine::ParameterLayout& layout = rank.plan.net->layout();
+  if (rank.plan.budget.roles.masters > 1) {
+    const auto& range = rank.plan.shards.at(static_cast<std::size_t>(environment.rank()));
+    rank.shard.emplace(rank.exec->device(), layout_of(layout, range), Contents::none);
+  }
+  if (environment.rank() == 0) rank.arena.emplace(rank.exec->device(), layout, Contents::state);
+}
+
+/// The memory of the model for gradients. With shared memory contributions are written there. An asynchronous worker then has
+/// no memory of its own: it computes on published versions, and in its first steps, which choose kernels, on what is there
+/// before the first.
+void make_arena_of_worker(Rank& rank, const Environment& environment, bool prefetches) {
   using Contents = engine::ParameterArena::Contents;
   const auto& [async, sync, backup] = rank.shared;
-  const int masters = rank.plan.budget.masters;
-  if (!computes && masters > 1) {
-    const auto& range = rank.plan.shards.at(static_cast<std::size_t>(environment.rank()));
-    rank.shard.emplace(rank.exec->device(), layout_of(rank.plan.net->layout(), range), Contents::none);
-    if (environment.rank() != 0) return;
-  }
-  Contents contents = !computes || sync || backup ? Contents::state : Contents::state_and_outgoing;
-  if (computes && async) contents = Contents::none;
-  rank.arena.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
-  if (computes && prefetches) rank.second.emplace(rank.exec->device(), rank.plan.net->layout(), contents);
-  if (sync) rank.arena->use_outgoing(sync->group.contribution(environment.rank()));
-  if (backup) rank.arena->use_outgoing(backup->group.contribution(environment.rank()));
-  if (!computes || !async) return;
-  rank.arena->use_outgoing(async->segment.contribution(environment.rank() - masters));
-  rank.arena->read_weights_from(async->segment.weights(0));
+  const engine::ParameterLayout& layout = rank.plan.net->layout();
+  const Device device = rank.exec->device();
+  const Contents contents = async ? Contents::none : sync || backup ? Contents::state : Contents::state_and_outgoing;
+  engine::ParameterArena& arena =
+      rank.worker_exec ? rank.worker_arena.emplace(device, layout, contents) : rank.arena.emplace(device, layout, contents);
+  if (prefetches) rank.second.emplace(device, layout, contents);
+  if (sync) arena.use_outgoing(sync->group.contribution(environment.rank()));
+  if (backup) arena.use_outgoing(backup->group.contribution(environment.rank()));
+  if (!async) return;
+  arena.use_outgoing(async->segment.contribution(rank.plan.budget.roles.worker_of(environment.rank())));
+  arena.read_weights_from(async->segment.weights(0));
 }
 
 /// In how many shares the ranks divide a mini-batch.
@@ -120,18 +138,20 @@ std::set<std::int64_t> rows_of(const Rank& rank, const Environment& environment,
 /// Everything that computes.
 void make_model(Rank& rank, const Environment& environment, const TrainOptions& options) {
   const RunPlan& plan = rank.plan;
-  const bool synchronous = options.exchange == "sync";
-  const bool first = environment.rank() == 0;
-  const bool computes = cli::computes(environment, options);
-  make_arena(rank, environment, computes, options.prefetch_weights);
-  if (synchronous || !computes) rank.updater.emplace(*rank.exec, rank.shard ? *rank.shard : *rank.arena, plan.optimizer);
+  const bool first = environment.rank() == 0, computes = cli::computes(environment, options);
+  const bool master = plan.budget.roles.is_master(environment.rank());
+  if (master) make_arena_of_master(rank, environment);
+  if (computes) make_arena_of_worker(rank, environment, options.prefetch_weights);
+  if (updates(environment, options)) {
+    rank.updater.emplace(*rank.exec, rank.shard ? *rank.shard : *rank.arena, plan.optimizer);
+  }
   if (computes) {
     const std::int64_t parts = shares_of_a_batch(environment, options);
     const data::LoaderOptions loader{.threads = options.loader_threads, .rows = (options.batch + parts - 1) / parts};
-    rank.source.emplace(*rank.exec, *plan.net, *rank.arena, plan.train, loader);
+    rank.source.emplace(rank.exec_of_worker(), *plan.net, rank.arena_of_worker(), plan.train, loader);
   }
   if (first) rank.batches_before = load_initial_weights(options, *rank.exec, *rank.arena);
-  if (first && !computes) {
+  if (first && master) {
     rank.shared.async ? rank.history.emplace(rank.shared.async->segment.versions(), plan.history)
                       : rank.history.emplace(rank.exec->device(), plan.history);
     rank.history->publish_first(rank.arena->state());
@@ -143,7 +163,7 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
   const RunPlan& plan = rank.plan;
   training::BackgroundEvaluator::Options evaluation{.exec = plan.exec, .final_threads = plan.budget.eval_threads};
   evaluation.exec.threads = plan.budget.eval_threads;
-  evaluation.decisions = rank.exec->adopted();
+  evaluation.decisions = rank.exec_of_worker().adopted();
   if (rank.tracing) evaluation.track = rank.tracing->evaluation();
   evaluation.give_up = [&interruption] { return interruption.pending().has_value(); };
   if (plan.evaluation->images() >= kManyImages) evaluation.final_threads = plan.budget.all_threads;
@@ -212,13 +232,8 @@ int compare(const Environment& environment, const training::Fields& fields) {
   return 2;
 }
 
-/// Chooses the kernels of all ranks (kernel_choice.h). Returns like agree().
-int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptions& options, const Interruption& interruption) {
-  training::KernelWork work{
-      .exec = *rank.exec, .updater = rank.updater ? &*rank.updater : nullptr, .source = rank.source ? &*rank.source : nullptr};
-  if (rank.updater && options.exchange == "async")
-    work.contributions = std::min(rank.plan.budget.workers, exchange::MasterState::kMostTogether);
-  if (rank.source) work.rows = rows_of(rank, environment, options);
+/// Chooses the kernels of all ranks for their `work` (kernel_choice.h). Returns like agree().
+int choose_in_turns(const training::KernelWork& work, const Environment& environment, const Interruption& interruption) {
   std::vector<training::RankWork> works;
   const auto hosts = all_gather_strings(environment, host_name());
   const auto descriptions = all_gather_strings(environment, work.describe());
@@ -230,12 +245,32 @@ int choose_in_turns(Rank& rank, const Environment& environment, const TrainOptio
       if (turns[mine] == turn) choose_kernels(work, [&] { check_interruption(interruption); });
     });
     if (status != 0) return status;
-    const auto decided = all_gather_strings(environment, turns[mine] == turn ? rank.exec->decisions().to_text() : "");
+    const auto decided = all_gather_strings(environment, turns[mine] == turn ? work.exec.decisions().to_text() : "");
     for (std::size_t r = 0; r < decided.size(); ++r) {
-      if (hosts[r] == hosts[mine] && !decided[r].empty()) rank.exec->adopt(KernelDecisions::from_text(decided[r]));
+      if (hosts[r] == hosts[mine] && !decided[r].empty()) work.exec.adopt(KernelDecisions::from_text(decided[r]));
     }
   }
   return 0;
+}
+
+/// Returns like agree(). Colocated masters and workers have two executions with work of their own.
+int choose_kernels_of_all(Rank& rank, const Environment& environment, const TrainOptions& options,
+                          const Interruption& interruption) {
+  training::KernelWork work{.exec = *rank.exec};
+  if (rank.updater) {
+    work.updater = &*rank.updater;
+    if (options.exchange == "async") {
+      work.contributions = std::min(rank.plan.budget.roles.workers, exchange::MasterState::kMostTogether);
+    }
+  }
+  training::KernelWork gradients{.exec = rank.exec_of_worker()};
+  if (rank.source) {
+    training::KernelWork& computing = options.colocate ? gradients : work;
+    computing.source = &*rank.source;
+    computing.rows = rows_of(rank, environment, options);
+  }
+  const int status = choose_in_turns(work, environment, interruption);
+  return status != 0 || !options.colocate ? status : choose_in_turns(gradients, environment, interruption);
 }
 
 /// Chooses the transport. Returns like agree().
@@ -271,11 +306,11 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
   const auto model = [&] {
     if (!options.trace.empty()) rank.tracing.emplace(options, environment.rank(), environment.ranks());
     make_model(rank, environment, options);
-    if (rank.tracing && rank.source) rank.source->record_on(rank.tracing->exchange());
+    if (rank.tracing && rank.source) rank.source->record_on(rank.tracing->worker());
   };
   if (const int status = agree(environment, interruption, model); status != 0) return status;
   if (rank.tracing) rank.tracing->align(environment);
-  if (const int status = choose_in_turns(rank, environment, options, interruption); status != 0) return status;
+  if (const int status = choose_kernels_of_all(rank, environment, options, interruption); status != 0) return status;
   return agree(environment, interruption, [&] {
     if (environment.rank() == 0) open_output(rank, options, command, interruption);
   });
@@ -287,15 +322,19 @@ Ended exchange_and_report(Rank& rank, const Environment& environment, const Trai
   RunControl control(interruption);
   training::ExchangeResult result = exchange_gradients(rank, environment, options, control);
   std::vector<KernelReport> kernels = rank.exec->report();
+  const auto add = [&kernels](const std::vector<KernelReport>& more) {
+    kernels.insert(kernels.end(), more.begin(), more.end());
+  };
+  if (rank.worker_exec) add(rank.worker_exec->report());
   if (rank.output) {
     rank.output->save(*rank.arena, rank.batches_before, result.ending);
     if (result.ending.why == exchange::Ending::Why::interrupted) rank.output->evaluator().give_up();
     rank.output->metrics().finish();
-    const auto more = rank.output->evaluator().kernels();
-    kernels.insert(kernels.end(), more.begin(), more.end());
+    add(rank.output->evaluator().kernels());
     result.ending = with_late_signal(result.ending, interruption);
   }
-  const std::vector<int> gone = rank.output ? departed_ranks(rank.output->metrics()) : std::vector<int>();
+  const std::span<const int> departed = rank.output ? rank.output->metrics().departed_ranks() : std::span<const int>();
+  const std::vector<int> gone(departed.begin(), departed.end());
   const auto reports = gather_strings(environment, training::report_process(std::move(kernels)).to_text(), gone);
   const Ended mine{training::exit_code(result.ending), !gone.empty()};
   if (rank.output) {
@@ -310,10 +349,10 @@ Ended exchange_and_report(Rank& rank, const Environment& environment, const Trai
   return Ended::from_text(broadcast_string(environment, mine.to_text(), gone));
 }
 
-Environment start_mpi(const CommandLine& command) {
+Environment start_mpi(const CommandLine& command, exchange::mpi::Threads threads = exchange::mpi::Threads::one) {
   std::vector<const char*> arguments;
   for (const auto& argument : command) arguments.push_back(argument.c_str());
-  return {static_cast<int>(arguments.size()), arguments.data()};
+  return {static_cast<int>(arguments.size()), arguments.data(), threads};
 }
 
 }  // namespace
@@ -326,7 +365,8 @@ int refuse_on_all_ranks(const CommandLine& command, int status, const std::strin
 }
 
 int train_ranks(const TrainOptions& options, const CommandLine& command, const Interruption& interruption) {
-  Environment environment = start_mpi(command);
+  using exchange::mpi::Threads;
+  Environment environment = start_mpi(command, options.colocate ? Threads::any : Threads::one);
   // Outlives the handler: messages in flight may still use its memory, and a running evaluation is not waited for.
   Rank rank;
   try {
@@ -338,9 +378,7 @@ int train_ranks(const TrainOptions& options, const CommandLine& command, const I
     }
     return environment.finish(status);
   } catch (const std::exception& error) {
-    const std::string where = environment.ranks() > 1 ? fmt::format("rank {}: ", environment.rank()) : "";
-    std::cerr << "apam: " << where << describe_failure(error, "train") << std::endl;
-    exchange::mpi::end_job(1);  // other ranks may be waiting for this one
+    end_job_after(error, environment);
   }
 }
 

@@ -27,8 +27,9 @@ RanksMemory share(const exchange::mpi::Environment& environment, const training:
     memory.sync = exchange::shared::share_memory(environment.rank(), layout, gather);
     plan.shared_bytes = layout.bytes();
   } else {
-    const exchange::shared::SegmentLayout layout{plan.budget.workers, plan.history, plan.budget.masters};
-    memory.async = exchange::shared::share_memory(environment.rank(), layout, gather);
+    const exchange::Roles& roles = plan.budget.roles;
+    const exchange::shared::SegmentLayout layout{roles.workers, plan.history, roles.masters};
+    memory.async = exchange::shared::share_memory(environment.rank(), layout, roles.colocated, gather);
     plan.shared_bytes = layout.bytes();
   }
   plan.transport = "shared memory";

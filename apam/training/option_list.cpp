@@ -216,13 +216,13 @@ List describe(TrainOptions& options) {
   init.otherwise = "drawn from the seed";
   list.push_back(std::move(init));
   add_data(list, options.data);
-  list.push_back(
-      agreed({.name = "--exchange",
-              .field = &options.exchange,
-              .group = "Exchange",
-              .help = "local: one process; async: rank 0 is the master (--masters), the others are workers; sync: all ranks "
-                      "share each batch",
-              .choices = {"local", "async", "sync"}}));
+  list.push_back(agreed(
+      {.name = "--exchange",
+       .field = &options.exchange,
+       .group = "Exchange",
+       .help = "local: one process; async: rank 0 is the master (--masters), the others are workers (--colocate: so is it); "
+               "sync: all ranks share each batch",
+       .choices = {"local", "async", "sync"}}));
   list.push_back(
       agreed({.name = "--max-delay",
               .field = &options.max_delay,
@@ -269,6 +269,10 @@ List describe(TrainOptions& options) {
                "gradients in the order in which they arrive there, and waits for no other; by messages, for staleness "
                "policies that apply every gradient",
        .choices = {"sequenced", "free"}}));
+  list.push_back(agreed({.name = "--colocate",
+                         .field = &options.colocate,
+                         .group = "Exchange",
+                         .help = "async: every rank is a worker, and ranks 0 to M-1 are masters too; on the CPU"}));
   list.push_back(
       agreed({.name = "--sync-backup",
               .field = &options.sync_backup,

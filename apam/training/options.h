@@ -41,6 +41,7 @@ struct TrainOptions {
   bool prefetch_weights = false;
   int masters = 1;
   std::string master_order = "sequenced";
+  bool colocate = false;
   std::int64_t sync_backup = 0;
   int master_threads = 0;  // 0: chosen by thread_budget.h
 

@@ -63,7 +63,7 @@ std::string describe_transport(const TrainOptions& options, const RunPlan& plan)
     std::string sums = async ? "" : " and their sum";
     if (plan.gradients_per_update > 0) sums = fmt::format(" and {} sums", exchange::shared::BackupLayout::kRounds);
     text += fmt::format(", {:.1f} MiB ({}{} contributions{})", in_mib(plan.shared_bytes), versions,
-                        async ? plan.budget.workers : plan.budget.ranks, sums);
+                        async ? plan.budget.roles.workers : plan.budget.ranks, sums);
   }
   if (options.prefetch_weights) {
     text += fmt::format(", weights are prefetched ({:.1f} MiB per worker: second weights and a second contribution)",

@@ -17,7 +17,7 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
   folder_.write_config(describe_config(options, plan, command));
   const TrainingMetrics::Options metrics{.epochs = plan.epochs,
                                          .total_updates = plan.schedule.total_updates,
-                                         .workers = plan.budget.workers,
+                                         .roles = plan.budget.roles,
                                          .log_every = options.log_every,
                                          .delayed = plan.delayed};
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);

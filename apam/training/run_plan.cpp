@@ -53,9 +53,9 @@ exchange::HistoryLayout history_layout(const TrainOptions& options, const RunPla
                       options.max_delay, options.exchange);
   if (options.max_delay > 1) return exchange::ArtificialDelay::history(weights, statistics, options.max_delay);
   if (options.exchange != "async") return exchange::in_place(model);
-  return {
-      weights, statistics, 1,
-      exchange::HistoryLayout::slots_for(plan.budget.workers, BackgroundEvaluator::kMostVersions, plan.versions_per_worker)};
+  return {weights, statistics, 1,
+          exchange::HistoryLayout::slots_for(plan.budget.roles.workers, BackgroundEvaluator::kMostVersions,
+                                             plan.versions_per_worker)};
 }
 
 void require_memory(const TrainOptions& options, Device device, const exchange::HistoryLayout& history) {
@@ -139,6 +139,7 @@ void check_exchange(const TrainOptions& options) {
                       options.master_threads, options.exchange);
   require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
                       options.exchange);
+  require<UsageError>(async || !options.colocate, "--colocate: is for --exchange async, got {}", options.exchange);
   const bool free = options.master_order == "free";
   require<UsageError>(!free || options.masters > 1, "--master-order free: is for --masters 2 or more, got {}", options.masters);
   require<UsageError>(!free || options.transport != "shared",
@@ -182,6 +183,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   plan.exec = exec_options(options.machine, budget.threads);
   require<UsageError>(!options.prefetch_weights || plan.exec.device.kind == DeviceKind::cpu,
                       "--prefetch-weights: is for --device cpu, got {}", to_string(plan.exec.device));
+  require<UsageError>(!options.colocate || plan.exec.device.kind == DeviceKind::cpu, "--colocate: is for --device cpu, got {}",
+                      to_string(plan.exec.device));
   require<UsageError>(options.masters == 1 || plan.exec.device.kind == DeviceKind::cpu,
                       "--masters {}: several masters are for --device cpu, got {}", options.masters,
                       to_string(plan.exec.device));
@@ -201,7 +204,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   if (options.sync_backup > 0) plan.gradients_per_update = budget.ranks - options.sync_backup;
   plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
   plan_calibration(plan, options, dataset);
-  plan.policy = make_staleness_policy(options, budget.workers);
+  plan.policy = make_staleness_policy(options, budget.roles.workers);
   require<UsageError>(options.master_order == "sequenced" || exchange::policy_or_none(plan.policy.get()).applies_all(),
                       "--master-order free: every master applies every gradient, got --staleness-policy {}{}",
                       options.staleness_policy,

@@ -102,8 +102,9 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["transport"] = summary.exchange.transport;
   json["copied_bytes"] = summary.exchange.copied_bytes ? Json(*summary.exchange.copied_bytes) : Json();
   json["shared_memory_bytes"] = plan.shared_bytes;
-  json["masters"] = plan.budget.masters;
+  json["masters"] = plan.budget.roles.masters;
   json["master_order"] = options.master_order;
+  json["colocate"] = options.colocate;
   json["shards"] = Json::array();
   for (const auto& range : plan.shards) json["shards"].push_back({{"begin", range.begin}, {"end", range.end()}});
   json["master_threads"] = plan.budget.master_threads;
@@ -129,7 +130,7 @@ std::string describe(const RunSummary& summary, const RunPlan& plan, const std::
   text += fmt::format("{} updates in {}  {:.1f} images/s  train loss {:.4f}", summary.updates,
                       describe_duration(summary.seconds), summary.images_per_second, summary.train_loss);
   const exchange::Staleness& staleness = summary.staleness;
-  const bool stale = plan.budget.workers > 1 || plan.delayed || staleness.max() > 0;
+  const bool stale = plan.budget.roles.workers > 1 || plan.delayed || staleness.max() > 0;
   if (stale) text += fmt::format("  staleness {:.2f} (max {})", staleness.mean(), staleness.max());
   if (staleness.max_publish_lag() > 0) {
     text += fmt::format("  publish lag {:.2f} (max {})", staleness.mean_publish_lag(), staleness.max_publish_lag());

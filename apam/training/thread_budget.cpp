@@ -14,7 +14,7 @@ std::string counted(int count, std::string_view what) { return fmt::format("{} {
 
 /// "4 threads", or "2 to 4 threads" if the computing ranks differ.
 std::string threads_text(const ThreadBudget& budget) {
-  const auto first = budget.threads_by_rank.begin() + budget.masters;
+  const auto first = budget.threads_by_rank.begin() + (budget.roles.masters > 0 ? budget.roles.first_worker() : 0);
   const auto [least, most] = std::minmax_element(first, budget.threads_by_rank.end());
   if (least == budget.threads_by_rank.end() || *least == *most) return counted(budget.threads, "thread");
   return fmt::format("{} to {}", *least, counted(*most, "thread"));
@@ -22,14 +22,18 @@ std::string threads_text(const ThreadBudget& budget) {
 
 }  // namespace
 
+exchange::Roles roles_of(const TrainOptions& options, int ranks) {
+  if (options.exchange != "async") return {.masters = 0};
+  return exchange::Roles::of(ranks, options.masters, options.colocate);
+}
+
 exchange::RankCores cores_of_this_rank(bool computes) { return {host_name(), process_cores(), computes}; }
 
 ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exchange::RankCores> ranks, int rank) {
   const int requested = options.machine.threads;
   const int count = static_cast<int>(ranks.size());
   const exchange::RankCores& mine = ranks[static_cast<std::size_t>(rank)];
-  const bool async = options.exchange == "async";
-  ThreadBudget budget{.ranks = count, .masters = async ? options.masters : 0, .workers = async ? count - options.masters : 1};
+  ThreadBudget budget{.ranks = count, .roles = roles_of(options, count)};
   budget.threads_by_rank = exchange::threads_of_ranks(ranks, requested);
   for (const auto& each : ranks) budget.hosts.push_back(each.host);
   int most = 1, here = 0;  // of the ranks that compute; their sum on this host
@@ -40,7 +44,7 @@ ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exc
   }
   const int threads = budget.threads_by_rank[static_cast<std::size_t>(rank)];
   budget.threads = mine.computes ? threads : most;
-  budget.master_threads = mine.computes ? 1 : options.master_threads > 0 ? options.master_threads : threads;
+  budget.master_threads = options.master_threads > 0 ? options.master_threads : mine.computes ? 1 : threads;
   budget.eval_threads = options.exchange == "local" ? budget.threads : 1;
   const int cores = mine.cores.count();
   budget.all_threads = requested > 0 ? std::max(requested, std::min(here, cores)) : std::max(cores, budget.eval_threads);
@@ -52,7 +56,8 @@ std::string describe(const ThreadBudget& budget, const std::string& exchange) {
   const std::string threads = threads_text(budget);
   if (exchange == "local") return fmt::format("local, {}", threads);
   if (exchange == "sync") return fmt::format("sync, {} of {}", counted(budget.ranks, "rank"), threads);
-  return fmt::format("async, {} and {} of {}", counted(budget.masters, "master"), counted(budget.workers, "worker"), threads);
+  return fmt::format("async, {} {} {} of {}", counted(budget.roles.masters, "master"),
+                     budget.roles.colocated ? "in the ranks of" : "and", counted(budget.roles.workers, "worker"), threads);
 }
 
 }  // namespace apam::training

@@ -10,7 +10,7 @@ TrainingMetrics::TrainingMetrics(const Options& options, Evaluator& evaluator, R
       evaluator_(evaluator),
       folder_(folder),
       progress_(progress),
-      staleness_(options.workers),
+      staleness_(options.roles.workers),
       last_epoch_(static_cast<std::size_t>(std::min(options.epochs.updates, options.total_updates))),
       epochs_(options.epochs, options.total_updates, folder) {}
 
@@ -21,7 +21,7 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   last_update_at_ = at;
   staleness_.record(record.worker, record.staleness, record.publish_lag);
   last_epoch_[static_cast<std::size_t>(record.update) % last_epoch_.size()] = record.header;
-  if (options_.workers > 1) {
+  if (options_.roles.workers > 1) {
     arrivals_.push_back(record.worker);
     places_.push_back(record.place);
   }
@@ -29,7 +29,8 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   line_.add(record);
   recent_.add(record);
   steady_.add(record);
-  if (record.update == options_.workers && options_.total_updates > options_.workers) steady_ = UpdateSums{.begin = at};
+  const int workers = options_.roles.workers;
+  if (record.update == workers && options_.total_updates > workers) steady_ = UpdateSums{.begin = at};
   if (record.update % options_.log_every == 0 || record.update % options_.epochs.updates == 0 ||
       record.update == options_.total_updates) {
     log_updates(record, at);
@@ -54,7 +55,8 @@ void TrainingMetrics::on_snapshot(const exchange::StateSnapshot& snapshot) {
 }
 
 void TrainingMetrics::on_departure(const exchange::Departure& departure, double at) {
-  departed_.push_back(departure.worker);
+  const int rank = options_.roles.rank_of_worker(departure.worker);
+  departed_ranks_.push_back(rank);
   if (update_ > 0) {  // before that nothing in the folder may change
     folder_.add_metrics({{"event", "departure"},
                          {"update", update_},
@@ -63,8 +65,8 @@ void TrainingMetrics::on_departure(const exchange::Departure& departure, double 
                          {"worker", departure.worker},
                          {"why", json_text(departure.why)}});
   }
-  progress_.note(fmt::format("apam: update {}: worker {} (rank {}) has left: {}", update_, departure.worker,
-                             departure.worker + 1, departure.why));
+  progress_.note(
+      fmt::format("apam: update {}: worker {} (rank {}) has left: {}", update_, departure.worker, rank, departure.why));
 }
 
 void TrainingMetrics::finish() {
@@ -86,7 +88,7 @@ void TrainingMetrics::log_updates(const exchange::UpdateRecord& record, double a
             {"images_per_second", line_.images_per_second(at)},
             {"staleness_mean", line_.staleness()},
             {"staleness_max", line_.staleness_max}};
-  if (options_.workers > 1) {
+  if (options_.roles.workers > 1) {
     line["workers"] = std::exchange(arrivals_, {});
     line["places"] = std::exchange(places_, {});
   }
@@ -122,12 +124,12 @@ void TrainingMetrics::show(std::int64_t update, double at) {
                 .loss = recent_.loss(),
                 .staleness_mean = recent_.staleness(),
                 .staleness_max = recent_.staleness_max,
-                .stale = options_.workers > 1 || options_.delayed || staleness_.max() > 0};
+                .stale = options_.roles.workers > 1 || options_.delayed || staleness_.max() > 0};
   if (last_evaluation_) {
     status.test_accuracy = last_evaluation_->scores.accuracy;
     status.test_top5 = last_evaluation_->scores.top5;
   }
-  if (update >= options_.workers && steady_.updates > 0) {
+  if (update >= options_.roles.workers && steady_.updates > 0) {
     const double left = static_cast<double>(options_.total_updates - update) / static_cast<double>(steady_.updates);
     status.seconds_left = left * (at - steady_.begin);
   }
@@ -140,7 +142,7 @@ RunSummary TrainingMetrics::summary() const {
                      .seconds = last_update_at_,
                      .images_per_second = steady_.images_per_second(last_update_at_),
                      .last_evaluation = last_evaluation_,
-                     .departed = static_cast<std::int64_t>(departed_.size()),
+                     .departed = static_cast<std::int64_t>(departed_ranks_.size()),
                      .staleness = staleness_};
   UpdateSums last;
   for (const exchange::GradientHeader& header : last_epoch_) last.add({.header = header});

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apam/exchange/observer.h"
+#include "apam/exchange/roles.h"
 #include "apam/exchange/staleness.h"
 #include "apam/training/epoch_table.h"
 #include "apam/training/epochs.h"
@@ -24,7 +25,7 @@ class TrainingMetrics : public exchange::Observer {
   struct Options {
     Epochs epochs{};
     std::int64_t total_updates = 1;
-    int workers = 1;              ///< gradients that may be in flight at once
+    exchange::Roles roles{.masters = 0};
     std::int64_t log_every = 10;  ///< updates per training line
     bool delayed = false;         ///< artificial delay: gradients of one worker are stale too
   };
@@ -35,8 +36,8 @@ class TrainingMetrics : public exchange::Observer {
   void on_snapshot(const exchange::StateSnapshot& snapshot) override;
   void on_departure(const exchange::Departure& departure, double at) override;
 
-  /// Workers that have left, in order.
-  std::span<const int> departed() const { return departed_; }
+  /// The ranks of workers that have left, in order.
+  std::span<const int> departed_ranks() const { return departed_ranks_; }
 
   /// After training: waits for evaluations and writes the last lines.
   void finish();
@@ -66,7 +67,7 @@ class TrainingMetrics : public exchange::Observer {
   std::vector<int> places_;                           // of these updates in their passes
   std::vector<std::vector<int>> ranks_;               // of these updates, with backup ranks
   std::vector<exchange::GradientHeader> last_epoch_;  // ring of the headers of the last epochs.updates
-  std::vector<int> departed_;
+  std::vector<int> departed_ranks_;
   std::optional<Evaluation> last_evaluation_;
   EpochTable epochs_;
 };

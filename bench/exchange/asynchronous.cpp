@@ -174,14 +174,14 @@ void run_worker(exchange::WorkerTransport& transport, const engine::ParameterAre
   exchange::Worker(source, second).run(transport, control);
 }
 
-ExchangeResult order_messages(const Environment& environment, const exchange::mpi::MessageSizes& sizes,
-                              const exchange::HistoryLayout& layout, const ExchangeSettings& settings, bool prefetches) {
+ExchangeResult order_messages(const exchange::mpi::Peers& peers, const exchange::HistoryLayout& layout,
+                              const ExchangeSettings& settings, bool prefetches) {
   Master master(settings, layout);
   if (settings.masters == 1) {
-    return master.run(*exchange::mpi::make_master_transport(environment, sizes), nullptr, prefetches);
+    return master.run(*exchange::mpi::make_master_transport(peers), nullptr, prefetches);
   }
   const engine::ParameterLayout model = flat_layout(settings.parameters);
-  const auto transport = exchange::mpi::make_sequencer_transport(environment, sizes, *master.history, model);
+  const auto transport = exchange::mpi::make_sequencer_transport(peers, *master.history, model);
   return master.run(*transport, &transport->followers(), prefetches);
 }
 
@@ -195,23 +195,24 @@ ExchangeResult run_messages(const Environment& environment, const ExchangeSettin
                                           .order = order_of(settings)};
   const int rank = environment.rank(), worker = rank - settings.masters;
   const exchange::HistoryLayout layout = history_layout(environment.ranks() - settings.masters, model);
-  if (rank == 0) return order_messages(environment, sizes, layout, settings, prefetches);
+  const exchange::mpi::Peers peers(environment, sizes);
+  if (rank == 0) return order_messages(peers, layout, settings, prefetches);
   if (worker < 0) {
     Shard shard(settings, rank);
     shard.updater.choose_kernels(std::min(environment.ranks() - settings.masters, kMostTogether));
     exchange::NullControl control;
     if (settings.free) {
-      exchange::mpi::follow_freely(environment, sizes, shard.updater, layout, {}, {.ahead = prefetches}, control);
+      exchange::mpi::follow_freely(peers, shard.updater, layout, {}, {.ahead = prefetches}, control);
     } else {
-      exchange::mpi::follow(environment, sizes, shard.updater, layout, {}, control);
+      exchange::mpi::follow(peers, shard.updater, layout, {}, control);
     }
     return {};
   }
   const engine::ParameterArena arena({}, model);
   std::optional<engine::ParameterArena> second;
   if (prefetches) second.emplace(Device{}, model);
-  const auto transport = exchange::mpi::make_worker_transport(
-      environment, sizes, arena.weights(), exchange::mpi::Sends::standard, second ? second->weights() : Span<float>());
+  const auto transport =
+      exchange::mpi::make_worker_transport(peers, arena.weights(), second ? second->weights() : Span<float>());
   run_worker(*transport, arena, worker, settings, second ? second->outgoing() : Span<float>());
   return {};
 }
@@ -232,7 +233,7 @@ ExchangeResult run_shared(const Environment& environment, const ExchangeSettings
   const int workers = environment.ranks() - settings.masters;
   const shared::SegmentLayout layout{workers, history_layout(workers, model), settings.masters};
   const shared::SharedRank rank = shared::share_memory(
-      environment.rank(), layout, [&](std::string_view text) { return all_gather_strings(environment, text); });
+      environment.rank(), layout, false, [&](std::string_view text) { return all_gather_strings(environment, text); });
   if (environment.rank() == 0) {
     const auto transport = shared::make_master_transport(rank.segment, &rank.others);
     Master master(settings, layout.history, rank.segment.versions());

@@ -35,10 +35,10 @@ void run(const mpi::Environment& environment) {
     Model model({}, sgd(0.1));
     Recorder recorder;
     MasterState master(model.updater, model.history, {.workers = environment.ranks() - 1, .schedule = {100000}});
-    run_master(master, *mpi::make_master_transport(environment, sizes), control, recorder);
+    run_master(master, *mpi::make_master_transport({environment, sizes}), control, recorder);
   } else {
     FailingSource source;
-    Worker(source).run(*mpi::make_worker_transport(environment, sizes, source.arena().weights()), control);
+    Worker(source).run(*mpi::make_worker_transport({environment, sizes}, source.arena().weights()), control);
   }
 }
 

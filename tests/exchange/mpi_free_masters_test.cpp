@@ -35,23 +35,6 @@ TEST(MpiFreeMasters, LargeMessagesLeaveTheBitsOfOneForOneWorker) {
   expect_the_bits_of_one(kLargeModel);
 }
 
-/// A weight after one update of SGD by 1 + batch for each of these, exactly.
-float counted(const MastersRun& run) {
-  float sum = 0;
-  for (const std::int64_t batch : run.recorder.batches()) sum += 1.0F + static_cast<float>(batch);
-  return kFirstWeight - sum / 1024;
-}
-
-void expect_counted(const MastersRun& run) {
-  const auto layout = quadratic_layout(kModel);
-  for (const auto& parameter : layout.parameters()) {
-    for (std::size_t i = 0; i < parameter.shape.size(); ++i) {
-      ASSERT_EQ(run.model.state()[parameter.offset + i], counted(run)) << parameter.name << " " << i;
-    }
-  }
-  EXPECT_EQ(run.leases.granted, run.leases.ended());
-}
-
 // A loss that is not finite ends the run, and no master applies its gradient. All apply what is in flight.
 TEST(MpiFreeMasters, ApplyTheSameGradients) {
   with_masters([](int masters) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 #include "tests/exchange/mpi_world.h"
@@ -34,8 +35,12 @@ mpi::Sends sends() { return the_sends; }
 
 int run(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  if (argc > 1 && std::string_view(argv[1]) == "--synchronous-sends") the_sends = mpi::Sends::synchronous;
-  mpi::Environment environment(0, nullptr);
+  mpi::Threads threads = mpi::Threads::one;
+  for (const std::string_view option : std::span(argv, static_cast<std::size_t>(argc)).subspan(1)) {
+    if (option == "--synchronous-sends") the_sends = mpi::Sends::synchronous;
+    if (option == "--any-thread") threads = mpi::Threads::any;
+  }
+  mpi::Environment environment(0, nullptr, threads);
   the_world = &environment;
   auto& listeners = testing::UnitTest::GetInstance()->listeners();
   if (environment.rank() != 0) delete listeners.Release(listeners.default_result_printer());

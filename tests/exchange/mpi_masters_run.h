@@ -1,14 +1,19 @@
-// A run of several masters and their workers over MPI: ranks below `masters` are masters, the others workers.
+// A run of masters and their workers over MPI.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/mpi/parts.h"
 #include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/roles.h"
 #include "apam/exchange/worker.h"
 #include "tests/exchange/mpi_world.h"
 #include "tests/exchange/shards_support.h"
@@ -20,6 +25,7 @@ inline const QuadraticOptions kLargeModel{.sizes = {1 << 18, 3, 1 << 16}, .chann
 
 struct MastersOptions {
   int masters = 2;
+  bool colocated = false;
   Order order = Order::sequenced;
   QuadraticOptions quadratic = kModel;
   Schedule schedule{60, 15};
@@ -41,7 +47,7 @@ class LateSignal final : public Control {
 
  private:
   bool comes_;
-  int looked_ = 0;
+  std::atomic<int> looked_ = 0;  // by all roles of the rank
 };
 
 /// Changes gradients as the options say.
@@ -71,22 +77,22 @@ class SpoiledSource final : public GradientSource {
   bool counts_;
 };
 
-/// Ranks below `masters` are masters, the others workers.
 class MastersRun {
  public:
   explicit MastersRun(const MastersOptions& options)
       : options_(options),
-        workers_(world().ranks() - options.masters),
+        roles_(Roles::of(world().ranks(), options.masters, options.colocated)),
         policy_(make_policy(options.policy)),
         control_(options.signalled == world().rank()),
         model(options.quadratic, options.optimizer, layout(options)) {
     const int rank = world().rank();
+    const mpi::Peers peers(world(), sizes(), sends());
+    std::jthread worker;
+    if (roles_.is_worker(rank)) worker = std::jthread([&] { work(peers); });
     if (rank == 0) {
-      order();
-    } else if (rank < options.masters) {
-      follow();
-    } else {
-      work(rank - options.masters);
+      order(peers);
+    } else if (roles_.is_master(rank)) {
+      follow(peers);
     }
   }
 
@@ -97,66 +103,76 @@ class MastersRun {
             .weights = weights,
             .part = weights / 5,
             .masters = options_.masters,
-            .order = options_.order};
+            .order = options_.order,
+            .colocated = options_.colocated};
   }
 
   bool orders() const { return world().rank() == 0; }
-  int workers() const { return workers_; }
+  int workers() const { return roles_.workers; }
   std::vector<float> replayed() const {
-    return replay(options_.quadratic, options_.optimizer, workers_, recorder.passes(), options_.between, policy_.get());
+    return replay(options_.quadratic, options_.optimizer, workers(), recorder.passes(), options_.between, policy_.get());
   }
 
  private:
   HistoryLayout layout(const MastersOptions& options) const {
-    HistoryLayout layout = history_layout(options.quadratic, workers_);
-    layout.slots = HistoryLayout::slots_for(workers_, 0, 2);  // the fewest with which versions can be compensated
+    HistoryLayout layout = history_layout(options.quadratic, workers());
+    layout.slots = HistoryLayout::slots_for(workers(), 0, 2);  // the fewest with which versions can be compensated
     return layout;
   }
 
-  void order() {
+  void order(const mpi::Peers& peers) {
     Shard shard(exec_, quadratic_layout(options_.quadratic), mpi::ranges_of(sizes())[0], options_.optimizer);
-    const auto transport = mpi::make_sequencer_transport(world(), sizes(), model.history, model.arena.layout(), sends());
+    std::unique_ptr<mpi::SequencerTransport> of_several;
+    std::unique_ptr<MasterTransport> of_one;
+    if (options_.masters > 1) {
+      of_several = mpi::make_sequencer_transport(peers, model.history, model.arena.layout());
+    } else {
+      of_one = mpi::make_master_transport(peers);
+    }
+    MasterTransport* const transport = of_several ? of_several.get() : of_one.get();
+    ShardFollowers* const followers = of_several ? &of_several->followers() : nullptr;
     MasterState master(shard.updater, model.history,
-                       {.workers = workers_,
+                       {.workers = workers(),
                         .schedule = options_.schedule,
                         .policy = policy_.get(),
                         .range = shard.range,
-                        .followers = &transport->followers(),
+                        .followers = followers,
                         .order = options_.order,
                         .ahead = options_.between == Between::compute_ahead});
-    ControlOfMasters control(control_, transport->followers());
-    run_master(master, *transport, control, recorder);
+    std::optional<ControlOfMasters> of_masters;
+    if (followers != nullptr) of_masters.emplace(control_, *followers);
+    run_master(master, *transport, of_masters ? static_cast<Control&>(*of_masters) : control_, recorder);
     ending = master.ending();
     divergence = master.divergence();
     leases = master.leases();
     bytes = transport->copied_bytes();
   }
 
-  void follow() {
+  void follow(const mpi::Peers& peers) {
     const auto rank = static_cast<std::size_t>(world().rank());
     Shard shard(exec_, quadratic_layout(options_.quadratic), mpi::ranges_of(sizes())[rank], options_.optimizer);
     if (options_.order == Order::sequenced) {
-      mpi::follow(world(), sizes(), shard.updater, layout(options_), *policy_, control_, sends());
+      mpi::follow(peers, shard.updater, layout(options_), *policy_, control_);
     } else {
       const FreeShard::Options free{.ahead = options_.between == Between::compute_ahead,
                                     .keep_going = options_.schedule.keep_going};
-      mpi::follow_freely(world(), sizes(), shard.updater, layout(options_), *policy_, free, control_, sends());
+      mpi::follow_freely(peers, shard.updater, layout(options_), *policy_, free, control_);
     }
   }
 
-  void work(int worker) {
+  void work(const mpi::Peers& peers) {
     QuadraticOptions quadratic = options_.quadratic;
-    quadratic.delay = options_.step * worker;
+    quadratic.delay = options_.step * roles_.worker_of(world().rank());
     const bool waits = options_.between == Between::wait;
     const engine::ParameterArena second = make_second(quadratic);
     SpoiledSource source(options_, quadratic);
-    const auto transport = mpi::make_worker_transport(world(), sizes(), source.arena().weights(), sends(),
-                                                      waits ? Span<float>() : second.weights());
+    const auto transport =
+        mpi::make_worker_transport(peers, source.arena().weights(), waits ? Span<float>() : second.weights());
     Worker(source, waits ? Span<float>() : second.outgoing()).run(*transport, control_);
   }
 
   MastersOptions options_;
-  int workers_;
+  Roles roles_;
   std::unique_ptr<const StalenessPolicy> policy_;
   Exec exec_ = plain_exec();
   LateSignal control_;
@@ -170,6 +186,23 @@ class MastersRun {
   LeaseCounts leases;
   std::int64_t bytes = 0;
 };
+
+/// A weight after one update of SGD by 1 + batch for each of these, exactly.
+inline float counted(const MastersRun& run) {
+  float sum = 0;
+  for (const std::int64_t batch : run.recorder.batches()) sum += 1.0F + static_cast<float>(batch);
+  return kFirstWeight - sum / 1024;
+}
+
+inline void expect_counted(const MastersRun& run) {
+  const auto layout = quadratic_layout(kModel);
+  for (const auto& parameter : layout.parameters()) {
+    for (std::size_t i = 0; i < parameter.shape.size(); ++i) {
+      ASSERT_EQ(run.model.state()[parameter.offset + i], counted(run)) << parameter.name << " " << i;
+    }
+  }
+  EXPECT_EQ(run.leases.granted, run.leases.ended());
+}
 
 /// Every number of masters that leaves a worker.
 template <class Test>

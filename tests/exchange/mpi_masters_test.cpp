@@ -150,9 +150,9 @@ TEST(MpiMasters, DifferentNumbersAreAnError) {
   std::vector<float> weights(64);
   EXPECT_TRUE(support::throws<ExchangeError>({"rank 2", "with 2 and 1 masters", "free and sequenced as order"}, [&] {
     if (world().rank() == 0) {
-      mpi::make_master_transport(world(), mine);
+      mpi::make_master_transport({world(), mine});
     } else {
-      mpi::make_worker_transport(world(), mine, std::span<float>(weights));
+      mpi::make_worker_transport({world(), mine}, std::span<float>(weights));
     }
   }));
 }

@@ -48,14 +48,14 @@ struct MpiRun {
       recorder.then = [this, signal_at](const UpdateRecord& record) {
         if (record.update == signal_at) control.signal = 15;
       };
-      const auto transport = mpi::make_master_transport(world(), sizes(quadratic), sends());
+      const auto transport = mpi::make_master_transport({world(), sizes(quadratic), sends()});
       run_master(master, *transport, control, recorder);
     } else {
       quadratic.delay = step * (world().rank() - 1);
       const engine::ParameterArena second = make_second(quadratic);
       QuadraticSource source(quadratic);
       const bool waits = between == Between::wait;
-      const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends(),
+      const auto transport = mpi::make_worker_transport({world(), sizes(quadratic), sends()}, source.arena().weights(),
                                                         waits ? Span<float>() : second.weights());
       pushed = Worker(source, waits ? Span<float>() : second.outgoing()).run(*transport, control);
       computed = static_cast<std::int64_t>(source.computed().size());
@@ -161,7 +161,7 @@ void expect_cancelled(Between between, std::int64_t bound) {
     ScriptedControl control;
     MasterState master(model.updater, model.history,
                        {.workers = workers(), .schedule = {60}, .policy = policy.get(), .ahead = ahead});
-    run_master(master, *mpi::make_master_transport(world(), sizes(quadratic), sends()), control, recorder);
+    run_master(master, *mpi::make_master_transport({world(), sizes(quadratic), sends()}), control, recorder);
     const LeaseCounts& counts = master.leases();
     EXPECT_EQ(counts.applied, 60);
     EXPECT_GT(counts.cancelled, 0) << "worker 1 is slow";
@@ -172,7 +172,7 @@ void expect_cancelled(Between between, std::int64_t bound) {
     const engine::ParameterArena second = make_second(quadratic);
     QuadraticSource source(quadratic);
     ScriptedControl control;
-    const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends(),
+    const auto transport = mpi::make_worker_transport({world(), sizes(quadratic), sends()}, source.arena().weights(),
                                                       ahead ? second.weights() : Span<float>());
     Worker(source, ahead ? second.outgoing() : Span<float>()).run(*transport, control);
   }
@@ -228,10 +228,10 @@ TEST(MpiAsync, DifferentSizesAreAnError) {
   if (world().rank() == 1) mine.contribution += 16;
   const auto make = [&] {
     if (world().rank() == 0) {
-      mpi::make_master_transport(world(), mine);
+      mpi::make_master_transport({world(), mine});
     } else {
       std::vector<float> weights(mine.weights);
-      mpi::make_worker_transport(world(), mine, std::span<float>(weights));
+      mpi::make_worker_transport({world(), mine}, std::span<float>(weights));
     }
   };
   try {
@@ -241,7 +241,7 @@ TEST(MpiAsync, DifferentSizesAreAnError) {
     EXPECT_STREQ(
         error.what(),
         "mpi: rank 1 exchanges 192 and 144 floats (contribution, weights) in parts of 28, rank 0 exchanges 176 and 144 "
-        "in parts of 28, with 1 and 1 masters, sequenced and sequenced as order, float32 and "
+        "in parts of 28, with 1 and 1 masters, separate and separate workers, sequenced and sequenced as order, float32 and "
         "float32 as type");
   }
 }
@@ -252,12 +252,12 @@ TEST(MpiAsync, SpansOfTheWrongSizeAreRefused) {
   other.sizes = {3};
   Model model(other, sgd(0.1));
   if (world().rank() == 0) {
-    const auto transport = mpi::make_master_transport(world(), sizes(kModel), sends());
+    const auto transport = mpi::make_master_transport({world(), sizes(kModel), sends()});
     EXPECT_THROW(transport->send(0, {}, model.history.current()), ExchangeError);
     EXPECT_THROW(transport->send(0, {}, {}), ExchangeError) << "no weights to proceed";
   } else {
     QuadraticSource source(kModel);
-    const auto transport = mpi::make_worker_transport(world(), sizes(kModel), source.arena().weights(), sends());
+    const auto transport = mpi::make_worker_transport({world(), sizes(kModel), sends()}, source.arena().weights());
     EXPECT_THROW(transport->push({}, std::span<const float>(small)), ExchangeError);
   }
 }
@@ -285,14 +285,14 @@ TEST(MpiAsync, WaitingRanksUseAlmostNoProcessorTime) {
   const double most = most_of_a_wait();
   if (world().rank() == 0) {
     MasterState master(model.updater, model.history, {.workers = workers(), .schedule = {1}});
-    const auto transport = mpi::make_master_transport(world(), sizes(quadratic), sends());
+    const auto transport = mpi::make_master_transport({world(), sizes(quadratic), sends()});
     const double before = processor_seconds();
     run_master(master, *transport, control, recorder);
     EXPECT_LT(processor_seconds() - before, most);
   } else {
     quadratic.delay = kWait;
     QuadraticSource source(quadratic);
-    const auto transport = mpi::make_worker_transport(world(), sizes(quadratic), source.arena().weights(), sends());
+    const auto transport = mpi::make_worker_transport({world(), sizes(quadratic), sends()}, source.arena().weights());
     const double before = processor_seconds();
     Worker(source).run(*transport, control);
     EXPECT_LT(processor_seconds() - before, most);

@@ -45,7 +45,7 @@ struct Master {
       : history(Device{}, {kWeights, kStatistics, 1, HistoryLayout::slots_for(workers(), 0)}) {
     std::vector<float> state = numbers(kState, 0);
     history.publish_first(std::span<float>(state));
-    transport = mpi::make_master_transport(world(), sizes, sends());
+    transport = mpi::make_master_transport({world(), sizes, sends()});
   }
 
   /// The next version: `first`, `first` + 1 ...
@@ -84,7 +84,7 @@ struct Master {
 struct Worker {
   explicit Worker(const mpi::MessageSizes& sizes = kSizes, std::size_t kept = 0)
       : second(kept),
-        transport(mpi::make_worker_transport(world(), sizes, std::span<float>(weights), sends(), std::span<float>(second))) {}
+        transport(mpi::make_worker_transport({world(), sizes, sends()}, std::span<float>(weights), std::span<float>(second))) {}
 
   std::vector<float> weights = std::vector<float>(kWeights), second;
   std::unique_ptr<WorkerTransport> transport;

@@ -1,6 +1,7 @@
 // The MPI world of a test program: every rank runs the same tests.
 //
-// With --synchronous-sends every message of the asynchronous exchange is a synchronous send.
+// With --synchronous-sends every message of the asynchronous exchange is a synchronous send. With --any-thread several threads
+// may call MPI.
 #pragma once
 
 #include "apam/exchange/mpi/transports.h"

@@ -117,7 +117,7 @@ std::vector<std::string> share_on_threads(int ranks, const SegmentLayout& layout
         int round = 0;
         const auto changed = [&](std::string_view text) { return gather(rank, change(rank, round++, std::string(text))); };
         try {
-          SharedRank shared = share_memory(rank, layout, changed);
+          SharedRank shared = share_memory(rank, layout, false, changed);
           if (use) use(rank, shared);
         } catch (const NotShared& error) {
           errors[static_cast<std::size_t>(rank)] = error.what();

@@ -39,10 +39,14 @@ class DataFiles(ProgramTest):
         self.assertEqual(Run(self.folder / "a").config["warnings"], [])
 
     def test_a_file_that_is_truncated_ends_the_training_with_one_line(self):
-        for name, launcher in (("local", []), ("async", [MPIEXEC, "-n", "2"])):
+        # Colocated, the master's own worker fails.
+        colocated = ["--exchange", "async", "--colocate"]
+        for name, options, launcher in (("local", [], []), ("async", ["--exchange", "async"], [MPIEXEC, "-n", "2"]),
+                                        ("colocated", colocated, [MPIEXEC, "-n", "1"]),
+                                        ("messages", [*colocated, "--transport", "mpi"], [MPIEXEC, "-n", "1"])):
             with self.subTest(name):
                 root, out = self.files(), self.folder / name
-                command = [*launcher, PROGRAM, *TRAIN_FILES, "--exchange", name, "--data-root", root, "--epochs", "100000",
+                command = [*launcher, PROGRAM, *TRAIN_FILES, *options, "--data-root", root, "--epochs", "100000",
                            "--eval-every", "1000000", "--out", out]
                 process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                            text=True)

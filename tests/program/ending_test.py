@@ -53,6 +53,7 @@ class Divergence(Early):
                                      ("masters", ["--exchange", "async", "--masters", "2"], 3),
                                      ("messages", ["--exchange", "async", "--masters", "2", "--transport", "mpi"], 3),
                                      ("free", ["--exchange", "async", "--masters", "2", "--master-order", "free"], 3),
+                                     ("colocated", ["--exchange", "async", "--masters", "2", "--colocate"], 2),
                                      ("backup", ["--exchange", "sync", "--sync-backup", "1"], 3)):
             with self.subTest(name):
                 process, run = self.diverged(name, *options, ranks=ranks)
@@ -173,6 +174,8 @@ class Signals(Early):
         self.interrupt("masters", signal.SIGTERM, *masters, ranks=3)
         self.interrupt("messages", signal.SIGTERM, *masters, "--transport", "mpi", ranks=3)
         self.interrupt("free", signal.SIGTERM, *masters, "--master-order", "free", ranks=3)
+        self.interrupt("colocated", signal.SIGTERM, *masters, "--colocate", ranks=2)
+        self.interrupt("colocated-messages", signal.SIGTERM, *masters, "--colocate", "--transport", "mpi", ranks=2)
 
     def test_are_handled_during_an_evaluation(self):
         long = ["--test-images", "1000000", "--eval-every", "1"]
@@ -238,25 +241,32 @@ class Signals(Early):
 
 
 class Departures(Early):
-    def test_a_worker_that_ends_is_reported_and_not_waited_for(self):
+    def kill_the_last_rank(self, name, *options, ranks):
+        """Kills worker 1 during an asynchronous run. Returns output and errors."""
         # The launcher ends all ranks once it sees a process die. It sees that of a shell, which outlives its killed rank.
+        folder = self.folder / name
         arguments = replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "10", "--eval-every", "100000",
-                                    "--out", self.folder / "a"])
-        shell = f'"$@" || until [ -e {self.folder}/a/summary.json ]; do sleep 0.1; done'
-        process = subprocess.Popen([MPIEXEC, "-n", "3", "sh", "-c", shell, "sh", PROGRAM, *map(str, arguments)],
+                                    *options, "--out", folder])
+        shell = f'"$@" || until [ -e {folder}/summary.json ]; do sleep 0.1; done'
+        process = subprocess.Popen([MPIEXEC, "-n", str(ranks), "sh", "-c", shell, "sh", PROGRAM, *map(str, arguments)],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.wait_for(self.folder / "a" / "metrics.jsonl", '"update":2', process)
-        os.kill(self.process_of_rank(2), signal.SIGKILL)
-        output, errors = process.communicate(timeout=120)
-        run = Run(self.folder / "a")
-        self.assertEqual(run.summary["updates"], 10 * UPDATES, errors)
-        self.assertEqual(run.summary["departed"], 1)
-        self.assertEqual([memory is None for memory in run.summary["peak_memory_mib"]], [False, False, True])
-        (line,) = [line for line in errors.splitlines() if line.startswith("apam: ")]
-        self.assertRegex(line, r"update \d+: worker 1 \(rank 2\) has left: its process has ended")
-        (event,) = (m for m in run.metrics if m["event"] == "departure")
-        self.assertEqual(event["worker"], 1)
-        self.assertIn(f"{10 * UPDATES} updates", output)
+        self.wait_for(folder / "metrics.jsonl", '"update":2', process)
+        os.kill(self.process_of_rank(ranks - 1), signal.SIGKILL)
+        return process.communicate(timeout=120)
+
+    def test_a_worker_that_ends_is_reported_and_not_waited_for(self):
+        for name, options, ranks in (("a", [], 3), ("masters", ["--masters", "2"], 4), ("colocated", ["--colocate"], 2)):
+            with self.subTest(name):
+                output, errors = self.kill_the_last_rank(name, *options, ranks=ranks)
+                run = Run(self.folder / name)
+                self.assertEqual(run.summary["updates"], 10 * UPDATES, errors)
+                self.assertEqual(run.summary["departed"], 1)
+                self.assertEqual([memory is None for memory in run.summary["peak_memory_mib"]], [*(ranks - 1) * [False], True])
+                (line,) = [line for line in errors.splitlines() if line.startswith("apam: ")]
+                self.assertRegex(line, rf"update \d+: worker 1 \(rank {ranks - 1}\) has left: its process has ended")
+                (event,) = (m for m in run.metrics if m["event"] == "departure")
+                self.assertEqual(event["worker"], 1)
+                self.assertIn(f"{10 * UPDATES} updates", output)
 
 
 class Errors(Early):

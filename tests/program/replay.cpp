@@ -48,7 +48,7 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
   for (const auto& together : order) workers = std::max(workers, *std::max_element(together.begin(), together.end()) + 1);
   const std::array this_rank{cores_of_this_rank(true)};
   ThreadBudget budget = make_thread_budget(options, this_rank, 0);
-  budget.workers = workers;  // of the recorded run
+  budget.roles.workers = workers;  // of the recorded run
   const RunPlan plan = make_run_plan(options, budget);
 
   std::deque<Worker> each;

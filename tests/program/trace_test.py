@@ -71,6 +71,14 @@ class Trace(ProgramTest):
                         computed += 1
                 self.assertEqual(computed, 2 * UPDATES)
 
+    def test_several_masters_and_those_in_the_ranks_of_workers(self):
+        _, _, file = self.traced("a", "--exchange", "async", "--masters", "2", ranks=3)
+        self.assertEqual(self.titles(file), ["rank 0: master 0", "rank 1: master 1", "rank 2: worker 0"])
+        _, tracks, file = self.traced("b", "--exchange", "async", "--colocate", ranks=2)
+        self.assertEqual(self.titles(file), ["rank 0: master, worker 0", "rank 1: worker 1"])
+        self.assertEqual(self.count(tracks[0, "exchange"], "gradient"), UPDATES)
+        self.assertGreaterEqual(self.count(tracks[0, "worker"], "compute") + self.count(tracks[1, "exchange"], "compute"), UPDATES)
+
     def test_synchronous(self):
         _, tracks, file = self.traced("a", "--exchange", "sync", ranks=2)
         self.assertEqual(self.titles(file), ["rank 0: sync", "rank 1: sync"])

@@ -375,6 +375,30 @@ class Ranks(ProgramTest):
                 self.assertGreaterEqual(there, here)
             self.assertEqual(two.lines("evaluation")[-1]["versions"], 2 * [3 * UPDATES])
 
+    def test_masters_in_the_ranks_of_workers(self):
+        # One rank that is both is local training, with running statistics too; of several ranks, the order of arrival is all that a
+        # replay needs.
+        local = self.train("local", "--net", "resnet18")
+        for transport in ("shared", "mpi"):
+            colocated = ["--exchange", "async", "--colocate", "--transport", transport]
+            one = self.train(f"one-{transport}", "--net", "resnet18", *colocated, ranks=1)
+            self.assertEqual(one.summary["state_sha256"], local.summary["state_sha256"])
+            self.assertEqual(one.evaluations(), local.evaluations())
+            self.assertEqual((one.config["colocate"], one.summary["colocate"], one.summary["ranks"]), (True, True, 1))
+            ran = {(k["op"], k["pass"]) for k in one.summary["kernels"]}
+            self.assertLessEqual({("optimizer_step", "update"), ("conv2d", "backward_weight")}, ran)
+            for masters in ("1", "2"):
+                options = [*colocated, "--masters", masters, "--epochs", "3"]
+                two = self.train(f"{masters}-{transport}", *options, ranks=2)
+                self.assertEqual(len(two.summary["updates_by_worker"]), 2)
+                self.assertEqual(two.summary["copied_bytes"] == 0, transport == "shared")
+                replayed = subprocess.run([REPLAY, two.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
+                self.assertEqual(replayed.stdout.strip(), two.summary["state_sha256"], replayed.stderr)
+        free = ["--exchange", "async", "--colocate", "--masters", "2", "--master-order", "free"]
+        three = self.train("three", *free, "--epochs", "3", ranks=3)
+        self.assertEqual(sum(three.summary["updates_by_worker"]), 3 * UPDATES)
+        self.assertEqual(three.lines("evaluation")[-1]["versions"], 2 * [3 * UPDATES])
+
     def test_messages_are_counted(self):
         run = self.train("a", "--exchange", "async", "--transport", "mpi", ranks=2)
         self.assertEqual(run.summary["shared_memory_bytes"], 0)

@@ -79,24 +79,25 @@ class TrainingMetricsTest : public testing::Test {
 };
 
 TEST_F(TrainingMetricsTest, AWorkerThatLeavesIsReportedAndCounted) {
-  TrainingMetrics metrics({.epochs = {4}, .total_updates = 8, .workers = 3}, evaluations_, *folder_, progress_);
+  TrainingMetrics metrics({.epochs = {4}, .total_updates = 8, .roles = {.masters = 2, .workers = 3}}, evaluations_, *folder_,
+                          progress_);
   metrics.on_departure({0, "early"}, 0.5);  // before the first update no file changes
   EXPECT_FALSE(std::filesystem::exists(folder_->path() / "metrics.jsonl"));
   metrics.on_update(update(1, 2, 0));
   metrics.on_departure({1, "its process has ended"}, 3);
   EXPECT_EQ(metrics.summary().departed, 2);
-  EXPECT_EQ(std::vector<int>(metrics.departed().begin(), metrics.departed().end()), (std::vector<int>{0, 1}));
+  EXPECT_EQ(std::vector<int>(metrics.departed_ranks().begin(), metrics.departed_ranks().end()), (std::vector<int>{2, 3}));
   const auto departures = lines("departure");
   ASSERT_EQ(departures.size(), 1U);
   EXPECT_EQ(departures[0]["worker"], 1);
   EXPECT_EQ(departures[0]["update"], 1);
   EXPECT_EQ(departures[0]["seconds"], 3.0);
   EXPECT_EQ(departures[0]["why"], "its process has ended");
-  EXPECT_NE(progress_.text().find("update 1: worker 1 (rank 2) has left: its process has ended"), std::string::npos);
+  EXPECT_NE(progress_.text().find("update 1: worker 1 (rank 3) has left: its process has ended"), std::string::npos);
 }
 
 TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
-  TrainingMetrics metrics({.epochs = {4}, .total_updates = 10, .workers = 2, .log_every = 3}, evaluations_, *folder_,
+  TrainingMetrics metrics({.epochs = {4}, .total_updates = 10, .roles = {.workers = 2}, .log_every = 3}, evaluations_, *folder_,
                           progress_);
   for (std::int64_t u = 1; u <= 10; ++u) {
     metrics.on_update(update(u, static_cast<int>(u % 2), u == 1 ? 0 : u == 7 ? 3 : 1));

@@ -63,15 +63,16 @@ void refuse_wrong_launcher(int ranks, int argc, const char* const* argv) {
 
 }  // namespace
 
-Environment::Environment(int argc, const char* const* argv) : exceptions_(std::uncaught_exceptions()) {
+Environment::Environment(int argc, const char* const* argv, Threads threads)
+    : exceptions_(std::uncaught_exceptions()), threads_(threads) {
+  const int required = threads == Threads::one ? MPI_THREAD_SERIALIZED : MPI_THREAD_MULTIPLE;
   int provided = MPI_THREAD_SINGLE;
-  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+  check(MPI_Init_thread(nullptr, nullptr, required, &provided), "MPI_Init_thread");
   check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(MPI_COMM_WORLD, &ranks_), "MPI_Comm_size");
-  require<ExchangeError>(provided >= MPI_THREAD_SERIALIZED,
-                         "mpi: the library provides thread level {}, MPI_THREAD_SERIALIZED ({}) is required", provided,
-                         MPI_THREAD_SERIALIZED);
+  require<ExchangeError>(provided >= required, "mpi: the library provides thread level {}, {} ({}) is required", provided,
+                         threads == Threads::one ? "MPI_THREAD_SERIALIZED" : "MPI_THREAD_MULTIPLE", required);
   refuse_wrong_launcher(ranks_, argc, argv);
 }
 

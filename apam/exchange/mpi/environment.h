@@ -1,18 +1,22 @@
-// MPI as a resource: one per process, owned by the thread that uses it.
+// MPI as a resource: one per process.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace apam::exchange::mpi {
 
+/// Which threads call MPI: one at a time, or any of them, which makes each call a little slower.
+enum class Threads : std::uint8_t { one, any };
+
 /// Starts MPI and ends it. Collective: all ranks construct and destroy it.
 class Environment {
  public:
-  /// Starts MPI (MPI_THREAD_SERIALIZED: one thread at a time calls it). Throws ExchangeError if MPI fails, or if the launcher
-  /// started several processes that do not see each other (launch.h); that message suggests a command with argv. One of those
-  /// processes throws; the others give it time to report and end with exit code 1.
-  Environment(int argc, const char* const* argv);
+  /// Starts MPI. Throws ExchangeError if MPI fails, or if the launcher started several processes that do not see each other
+  /// (launch.h); that message suggests a command with argv. One of those processes throws; the others give it time to report
+  /// and end with exit code 1.
+  Environment(int argc, const char* const* argv, Threads threads = Threads::one);
 
   /// finish(0), except during an exception: other ranks may be waiting. Report the exception, then call end_job.
   ~Environment();
@@ -25,11 +29,13 @@ class Environment {
 
   int rank() const { return rank_; }
   int ranks() const { return ranks_; }
+  Threads threads() const { return threads_; }
 
  private:
   int exceptions_;  // in flight at construction
   bool finished_ = false;
   int rank_ = 0, ranks_ = 1;
+  Threads threads_;
 };
 
 /// Ends this process and, if MPI is running, all ranks. `status` must not be 0.

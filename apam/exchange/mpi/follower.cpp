@@ -15,9 +15,8 @@ using Kind = LogEntry::Kind;
 
 class Follower final : public ShardMemory {
  public:
-  Follower(const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
-           Sends sends)
-      : links_(sizes, layout, sends, [this](const LogEntry& entry) { return another_follows(entry); }),
+  Follower(const Peers& peers, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy)
+      : links_(peers, layout, [this](const LogEntry& entry) { return another_follows(entry); }),
         arrived_(static_cast<std::size_t>(workers())),
         started_(static_cast<std::size_t>(workers())),
         shard_(updater, links_.range(), policy, *this) {}
@@ -155,9 +154,9 @@ class Follower final : public ShardMemory {
 
 }  // namespace
 
-void follow(const Environment&, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
-            const StalenessPolicy& policy, Control& control, Sends sends) {
-  Follower(sizes, updater, layout, policy, sends).run(control);
+void follow(const Peers& peers, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
+            Control& control) {
+  Follower(peers, updater, layout, policy).run(control);
 }
 
 }  // namespace apam::exchange::mpi

@@ -5,34 +5,31 @@
 namespace apam::exchange::mpi {
 namespace {
 
-const MessageSizes& checked_follower(const MessageSizes& sizes, const Communicator& communicator) {
-  const int rank = communicator.rank();
-  require<ExchangeError>(rank > kSequencer && rank < checked(sizes, communicator).masters,
-                         "mpi: rank {} cannot follow, with {} masters", rank, sizes.masters);
-  return sizes;
+const Peers& checked(const Peers& peers) {
+  require<ExchangeError>(peers->rank() > kSequencer && peers->roles.is_master(peers->rank()),
+                         "mpi: rank {} cannot follow, with {} masters", peers->rank(), peers->sizes.masters);
+  return peers;
 }
 
 }  // namespace
 
-FollowerLinks::FollowerLinks(const MessageSizes& sizes, const HistoryLayout& layout, Sends sends, Follows follows)
-    : sizes_(checked_follower(sizes, communicator_)),
-      range_(ranges_of(sizes).at(static_cast<std::size_t>(rank()))),
+FollowerLinks::FollowerLinks(const Peers& peers, const HistoryLayout& layout, Follows follows)
+    : peers_(checked(peers)),
+      range_(ranges_of(peers->sizes).at(static_cast<std::size_t>(rank()))),
       follows_(std::move(follows)),
-      worker_places_(WorkerMessages::places(sizes, rank(), workers())),
+      worker_places_(WorkerMessages::places(peers)),
       requests_(worker_places_ + SequencerMessages::kPlaces),
-      channel_(communicator_, requests_, sends),
+      channel_(peers->communicator, requests_, peers->sends),
       memory_(std::make_unique<Buffer>(Device{}, layout.bytes())),
       history_(memory_->as<float>(), layout),
       sequencer_(
           requests_, worker_places_, channel_, [this](int slot) { return range_.of(history_.memory(slot)); },
           [this](const LogEntry& entry) { return hand_over(entry); }),
-      messages_(sizes, rank(), workers(), requests_, channel_,
-                [this](const GradientMessage& gradient) { events_.put({.gradient = gradient}); }),
+      messages_(peers, requests_, channel_, [this](const GradientMessage& gradient) { events_.put({.gradient = gradient}); }),
       thread_(requests_, {.start = [this](const Command& command) { start(command); },
                           .complete = [this](const Requests::Completed& one) { complete(one); },
                           .waiting = [this] { return waiting(); },
                           .fail = [this](std::exception_ptr error) { events_.fail(std::move(error)); }}) {
-  agree_on_sizes(communicator_, sizes);
   thread_.start();
   thread_.put({});
 }

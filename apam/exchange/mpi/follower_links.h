@@ -24,15 +24,14 @@ class FollowerLinks {
   /// Called by the progress thread with an entry: whether another one follows.
   using Follows = std::function<bool(const LogEntry&)>;
 
-  /// Collective, and starts the thread. Throws ExchangeError for a rank that is no follower, and if the sizes of two ranks
-  /// differ.
-  FollowerLinks(const MessageSizes& sizes, const HistoryLayout& layout, Sends sends, Follows follows);
+  /// Starts the thread. Throws ExchangeError for a rank that is no follower.
+  FollowerLinks(const Peers& peers, const HistoryLayout& layout, Follows follows);
   ~FollowerLinks();
   FollowerLinks(const FollowerLinks&) = delete;
   FollowerLinks& operator=(const FollowerLinks&) = delete;
 
-  int rank() const { return communicator_.rank(); }
-  int workers() const { return communicator_.ranks() - sizes_.masters; }
+  int rank() const { return peers_->rank(); }
+  int workers() const { return peers_->roles.workers; }
   const ShardRange& range() const { return range_; }
   WeightHistory& history() { return history_; }
   const WeightHistory& history() const { return history_; }
@@ -69,8 +68,7 @@ class FollowerLinks {
   bool hand_over(const LogEntry& entry);
   Backoff::Waiting waiting() const;
 
-  Communicator communicator_;
-  MessageSizes sizes_;
+  Peers peers_;
   ShardRange range_;
   Follows follows_;
   std::size_t worker_places_;

@@ -11,12 +11,12 @@ using Kind = LogEntry::Kind;
 
 class FreeFollower {
  public:
-  FreeFollower(const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
-               FreeShard::Options options, Sends sends)
+  FreeFollower(const Peers& peers, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
+               FreeShard::Options options)
       : updater_(updater),
         policy_(policy),
         options_(options),
-        links_(sizes, layout, sends, [](const LogEntry& entry) { return entry.kind != Kind::pass; }) {
+        links_(peers, layout, [](const LogEntry& entry) { return entry.kind != Kind::pass; }) {
     options_.workers = links_.workers();
   }
 
@@ -94,9 +94,9 @@ class FreeFollower {
 
 }  // namespace
 
-void follow_freely(const Environment&, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
-                   const StalenessPolicy& policy, FreeShard::Options options, Control& control, Sends sends) {
-  FreeFollower(sizes, updater, layout, policy, options, sends).run(control);
+void follow_freely(const Peers& peers, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
+                   FreeShard::Options options, Control& control) {
+  FreeFollower(peers, updater, layout, policy, options).run(control);
 }
 
 }  // namespace apam::exchange::mpi

@@ -28,21 +28,20 @@ struct Shards {
 
 class MpiMasterTransport final : public SequencerTransport {
  public:
-  MpiMasterTransport(const MessageSizes& sizes, Sends sends, std::optional<Shards> shards = {})
-      : sizes_(checked(sizes, communicator_)),
-        worker_places_(WorkerMessages::places(sizes, kSequencer, workers())),
-        requests_(worker_places_ + FollowerMessages::places(sizes)),
-        channel_(communicator_, requests_, sends),
-        messages_(sizes, kSequencer, workers(), requests_, channel_,
-                  [this](const GradientMessage& gradient) { arrivals_.put(gradient); }),
+  explicit MpiMasterTransport(const Peers& peers, std::optional<Shards> shards = {})
+      : peers_(peers),
+        sizes_(peers->sizes),
+        worker_places_(WorkerMessages::places(peers)),
+        requests_(worker_places_ + FollowerMessages::places(sizes_)),
+        channel_(peers->communicator, requests_, peers->sends),
+        messages_(peers, requests_, channel_, [this](const GradientMessage& gradient) { arrivals_.put(gradient); }),
         thread_(requests_, {.start = [this](const Command& command) { start(command); },
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
                             .fail = [this](const std::exception_ptr& error) { fail(error); }}) {
-    require<ExchangeError>(communicator_.rank() == kSequencer, "mpi: rank {} cannot be the master", communicator_.rank());
-    agree_on_sizes(communicator_, sizes);
+    require<ExchangeError>(peers->rank() == kSequencer, "mpi: rank {} cannot be the master", peers->rank());
     if (shards) {
-      followers_.emplace(sizes, shards->history, shards->model, requests_, worker_places_, channel_,
+      followers_.emplace(sizes_, shards->history, shards->model, requests_, worker_places_, channel_,
                          [this](const LogEntry& entry) { thread_.put({.entry = entry}); });
     }
     thread_.start();
@@ -52,7 +51,7 @@ class MpiMasterTransport final : public SequencerTransport {
   MpiMasterTransport(const MpiMasterTransport&) = delete;
   MpiMasterTransport& operator=(const MpiMasterTransport&) = delete;
 
-  int workers() const override { return communicator_.ranks() - sizes_.masters; }
+  int workers() const override { return peers_->roles.workers; }
   std::string_view name() const override { return "mpi (host buffers)"; }
 
   std::span<const GradientMessage> poll(Duration timeout) override {
@@ -116,7 +115,7 @@ class MpiMasterTransport final : public SequencerTransport {
     arrivals_.fail(error);
   }
 
-  Communicator communicator_;
+  Peers peers_;
   MessageSizes sizes_;
   std::size_t worker_places_;
   Requests requests_;
@@ -130,15 +129,14 @@ class MpiMasterTransport final : public SequencerTransport {
 
 }  // namespace
 
-std::unique_ptr<MasterTransport> make_master_transport(const Environment&, const MessageSizes& sizes, Sends sends) {
-  require<ExchangeError>(sizes.masters == 1, "mpi: a transport of one master for {} masters", sizes.masters);
-  return std::make_unique<MpiMasterTransport>(sizes, sends);
+std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers) {
+  require<ExchangeError>(peers->sizes.masters == 1, "mpi: a transport of one master for {} masters", peers->sizes.masters);
+  return std::make_unique<MpiMasterTransport>(peers);
 }
 
-std::unique_ptr<SequencerTransport> make_sequencer_transport(const Environment&, const MessageSizes& sizes,
-                                                             const WeightHistory& history, const engine::ParameterLayout& model,
-                                                             Sends sends) {
-  return std::make_unique<MpiMasterTransport>(sizes, sends, Shards{history, model});
+std::unique_ptr<SequencerTransport> make_sequencer_transport(const Peers& peers, const WeightHistory& history,
+                                                             const engine::ParameterLayout& model) {
+  return std::make_unique<MpiMasterTransport>(peers, Shards{history, model});
 }
 
 }  // namespace apam::exchange::mpi

@@ -7,7 +7,7 @@
 namespace apam::exchange::mpi {
 namespace {
 
-using Numbers = std::array<std::uint64_t, 6>;  // contribution, weights, part, wire, masters, order
+using Numbers = std::array<std::uint64_t, 7>;  // contribution, weights, part, wire, masters, order, colocated
 struct Sizes {
   Numbers mine{};
   std::vector<Numbers> all;
@@ -21,15 +21,9 @@ std::string_view name_of_order(std::uint64_t order) {
   return order == static_cast<std::uint64_t>(Order::free) ? "free" : "sequenced";
 }
 
-}  // namespace
+std::string_view name_of_place(std::uint64_t colocated) { return colocated != 0 ? "colocated" : "separate"; }
 
-const MessageSizes& checked(const MessageSizes& sizes, const Communicator& communicator) {
-  require<ExchangeError>(sizes.masters >= 1 && communicator.ranks() > sizes.masters,
-                         "mpi: {} ranks for {} masters, expected 1 master or more and a worker", communicator.ranks(),
-                         sizes.masters);
-  return sizes;
-}
-
+/// Collective. Throws ExchangeError unless all ranks pass the same sizes and these fit MPI counts.
 void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes) {
   Parked<Sizes> messages;
   messages->mine = {sizes.contribution,
@@ -37,7 +31,8 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
                     sizes.part,
                     static_cast<std::uint64_t>(sizes.wire),
                     static_cast<std::uint64_t>(sizes.masters),
-                    static_cast<std::uint64_t>(sizes.order)};
+                    static_cast<std::uint64_t>(sizes.order),
+                    sizes.colocated ? 1U : 0U};
   messages->all.resize(static_cast<std::size_t>(communicator.ranks()));
   MPI_Request request = MPI_REQUEST_NULL;
   constexpr int kNumbers = std::tuple_size_v<Numbers>;
@@ -51,15 +46,29 @@ void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes)
     require<ExchangeError>(
         all[rank] == all[0],
         "mpi: rank {} exchanges {} and {} floats (contribution, weights) in parts of {}, rank 0 exchanges {} and {} in "
-        "parts of {}, with {} and {} masters, {} and {} as order, {} and {} as type",
+        "parts of {}, with {} and {} masters, {} and {} workers, {} and {} as order, {} and {} as type",
         rank, all[rank][0], all[rank][1], all[rank][2], all[0][0], all[0][1], all[0][2], all[rank][4], all[0][4],
-        name_of_order(all[rank][5]), name_of_order(all[0][5]), name_of_wire(all[rank][3]), name_of_wire(all[0][3]));
+        name_of_place(all[rank][6]), name_of_place(all[0][6]), name_of_order(all[rank][5]), name_of_order(all[0][5]),
+        name_of_wire(all[rank][3]), name_of_wire(all[0][3]));
   }
   require<ExchangeError>(sizes.order == Order::sequenced || sizes.masters > 1,
                          "mpi: an order of their own is for several masters, got {}", sizes.masters);
   // Receives are checked in bytes, which must fit too.
   count(sizes.contribution * sizeof(float), "a contribution in bytes");
   count(sizes.weights * sizeof(float), "weights in bytes");
+}
+
+}  // namespace
+
+Peers::Peers(const Environment& environment, const MessageSizes& sizes, Sends sends) {
+  const Roles roles = Roles::of(environment.ranks(), sizes.masters, sizes.colocated);
+  require<ExchangeError>(roles.complete(), "mpi: {} ranks for {} masters, expected 1 master or more and {}",
+                         environment.ranks(), sizes.masters, sizes.colocated ? "a rank for each" : "a worker");
+  require<ExchangeError>(
+      !sizes.colocated || environment.threads() == Threads::any,
+      "mpi: a rank that is a master and a worker calls MPI from several threads, the environment is for one");
+  agreed_ = std::make_shared<const Agreed>(sizes, sends, roles);
+  agree_on_sizes(agreed_->communicator, sizes);
 }
 
 void check_received(int bytes, std::size_t expected, std::string_view what, int from_rank) {

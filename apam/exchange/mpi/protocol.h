@@ -7,6 +7,7 @@
 
 #include "apam/exchange/mpi/check.h"
 #include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/roles.h"
 
 namespace apam::exchange::mpi {
 
@@ -35,11 +36,17 @@ struct ToWorker {
 // Headers are sent as bytes between processes of one program.
 static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<ToWorker>);
 
-/// The sizes. Throws ExchangeError unless there are ranks for their masters and a worker.
-const MessageSizes& checked(const MessageSizes& sizes, const Communicator& communicator);
+struct Peers::Agreed {
+  /// Collective.
+  Agreed(const MessageSizes& sizes_, Sends sends_, const Roles& roles_) : sizes(sizes_), sends(sends_), roles(roles_) {}
 
-/// Collective. Throws ExchangeError unless all ranks pass the same sizes and these fit MPI counts.
-void agree_on_sizes(const Communicator& communicator, const MessageSizes& sizes);
+  int rank() const { return communicator.rank(); }
+
+  Communicator communicator;
+  MessageSizes sizes;
+  Sends sends;
+  Roles roles;
+};
 
 /// Throws ExchangeError unless the expected number of bytes arrived.
 void check_received(int bytes, std::size_t expected, std::string_view what, int from_rank);
@@ -47,6 +54,7 @@ void check_received(int bytes, std::size_t expected, std::string_view what, int 
 /// The messages between this rank and others.
 class Channel {
  public:
+  /// Both must outlive it.
   Channel(const Communicator& communicator, Requests& requests, Sends sends)
       : communicator_(communicator), requests_(requests), sends_(sends) {}
 

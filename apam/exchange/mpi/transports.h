@@ -1,4 +1,4 @@
-// The exchange over MPI, from and to host buffers. With M masters, ranks 0 .. M-1 are masters and rank M + w is worker w.
+// The exchange over MPI, from and to host buffers, between masters and workers (roles.h).
 //
 //   tag 1  worker -> master   GradientHeader, after the parts of its contribution
 //   tag 2  worker -> master   contribution, in parts (parts.h); parts without values if cancelled
@@ -17,6 +17,7 @@
 // In each rank one thread makes all MPI calls between the construction of the transport and its end: MPI moves large messages
 // only inside its calls, so contributions arrive and weights leave while the master applies an update. It and the thread that
 // computes hand work to each other (handoff.h) and never wait for each other's work. A worker's parts leave while it computes.
+// A rank that is a master and a worker has both transports, each with a thread of its own; no tag is of both.
 // All sends and receives are non-blocking, and their memory is that of the caller: the version of the weights, the contribution
 // of a worker, and the weights of a worker; in bfloat16 buffers of the transport. A thread that waits sleeps, or polls with
 // back-off (backoff.h).
@@ -44,23 +45,35 @@ struct MessageSizes {
   Wire wire = Wire::float32;
   int masters = 1;  ///< each has a range of both
   Order order = Order::sequenced;
+  bool colocated = false;  ///< the masters' ranks are workers too
 };
 
 /// How messages are sent. A synchronous send ends only once its receive has begun: a test that the exchange does not rely on
 /// MPI's buffers.
 enum class Sends : std::uint8_t { standard, synchronous };
 
-/// Collective: rank 0 makes the master's side while all others make a worker's side, or follow. They and the results throw
-/// ExchangeError if the sizes of two ranks differ or exceed one message, or if MPI fails; DeviceError for memory other than the
-/// CPU's, or if the system refuses a thread. A worker receives into `weights`, or into `weights` and `second` in turns: then a
-/// delivery stays while the next one arrives (keeps_weights()). Both must outlive its transport, after an error the process.
-/// The caller makes no MPI calls until the master's finish() has returned, or a worker has pulled a stop, or the transport is
-/// destroyed.
-std::unique_ptr<MasterTransport> make_master_transport(const Environment& environment, const MessageSizes& sizes,
-                                                       Sends sends = Sends::standard);
-std::unique_ptr<WorkerTransport> make_worker_transport(const Environment& environment, const MessageSizes& sizes,
-                                                       Span<float> weights, Sends sends = Sends::standard,
-                                                       Span<float> second = {});
+/// The ranks of one exchange and what they have agreed on. A rank that is a master and a worker makes both sides of the same
+/// peers.
+class Peers {
+ public:
+  /// Collective. Throws ExchangeError if the sizes of two ranks differ or exceed one message, for colocated masters in an
+  /// environment of Threads::one, for too few ranks, and if MPI fails.
+  Peers(const Environment& environment, const MessageSizes& sizes, Sends sends = Sends::standard);
+
+  struct Agreed;  // protocol.h
+  const Agreed* operator->() const { return agreed_.get(); }
+
+ private:
+  std::shared_ptr<const Agreed> agreed_;
+};
+
+/// Rank 0 makes the master's side, workers make a worker's side, the other masters follow. They and the results throw
+/// ExchangeError for a rank without that role, or if MPI fails; DeviceError for memory other than the CPU's, or if the system
+/// refuses a thread. A worker receives into `weights`, or into `weights` and `second` in turns: then a delivery stays while the
+/// next one arrives (keeps_weights()). Both must outlive its transport, after an error the process. The caller makes no MPI
+/// calls until the master's finish() has returned, or a worker has pulled a stop, or the transport is destroyed.
+std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers);
+std::unique_ptr<WorkerTransport> make_worker_transport(const Peers& peers, Span<float> weights, Span<float> second = {});
 
 /// The transport of the sequencer of several masters.
 class SequencerTransport : public MasterTransport {
@@ -70,20 +83,18 @@ class SequencerTransport : public MasterTransport {
 
 /// As make_master_transport() for rank 0 of several masters. `history` has its first version, of which followers are sent their
 /// ranges. `model`: names what is not finite. Both must outlive the result, after an error the process.
-std::unique_ptr<SequencerTransport> make_sequencer_transport(const Environment& environment, const MessageSizes& sizes,
-                                                             const WeightHistory& history, const engine::ParameterLayout& model,
-                                                             Sends sends = Sends::standard);
+std::unique_ptr<SequencerTransport> make_sequencer_transport(const Peers& peers, const WeightHistory& history,
+                                                             const engine::ParameterLayout& model);
 
 /// Executes the log of the sequencer on the range of this rank, which `updater` has, until its stop. `layout`: of the
 /// sequencer's history. A signal of `control` is handed to the sequencer. Throws as the others, and as ShardFollower.
-void follow(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater, const HistoryLayout& layout,
-            const StalenessPolicy& policy, Control& control, Sends sends = Sends::standard);
+void follow(const Peers& peers, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
+            Control& control);
 
 /// With Order::free: applies gradients to the range of this rank in their order of arrival, until the sequencer has stopped and
 /// every worker has left. `layout`: of a history for all workers. `options`: `workers` is ignored. Otherwise as follow(), and
 /// throws as FreeShard.
-void follow_freely(const Environment& environment, const MessageSizes& sizes, engine::Updater& updater,
-                   const HistoryLayout& layout, const StalenessPolicy& policy, FreeShard::Options options, Control& control,
-                   Sends sends = Sends::standard);
+void follow_freely(const Peers& peers, engine::Updater& updater, const HistoryLayout& layout, const StalenessPolicy& policy,
+                   FreeShard::Options options, Control& control);
 
 }  // namespace apam::exchange::mpi

@@ -9,21 +9,23 @@ namespace {
 // Requests of a worker; the receives of the parts follow.
 enum Place : std::size_t { kHeaderReceive, kReplySend, kWeightsSend, kCancelSend, kFirstPartReceive };
 
+std::size_t places_of_worker(std::span<const Part> parts) { return kFirstPartReceive + parts.size(); }
+
 }  // namespace
 
-WorkerMessages::WorkerMessages(const MessageSizes& sizes, int master, int workers, Requests& requests, Channel& channel,
-                               Arrive arrive)
-    : sizes_(sizes),
-      range_(ranges_of(sizes).at(static_cast<std::size_t>(master))),
-      parts_(parts_of(sizes, master)),
-      places_(places(sizes, master, 1)),
+WorkerMessages::WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive)
+    : sizes_(peers->sizes),
+      roles_(peers->roles),
+      range_(ranges_of(sizes_).at(static_cast<std::size_t>(peers->rank()))),
+      parts_(parts_of(sizes_, peers->rank())),
+      places_(places_of_worker(parts_)),
       requests_(requests),
       channel_(channel),
       arrive_(std::move(arrive)),
-      slots_(std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(workers))) {
+      slots_(std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(roles_.workers))) {
   for (Slot& slot : *slots_) {
-    slot.values = Buffer({}, sizes.contribution * sizeof(float));
-    if (sizes.wire == Wire::bfloat16) slot.rounded = Buffer({}, range_.weights * sizeof(BFloat16));
+    slot.values = Buffer({}, sizes_.contribution * sizeof(float));
+    if (sizes_.wire == Wire::bfloat16) slot.rounded = Buffer({}, range_.weights * sizeof(BFloat16));
   }
 }
 
@@ -32,8 +34,8 @@ WorkerMessages::~WorkerMessages() {
   if (requests_.any_active()) static_cast<void>(slots_.release());
 }
 
-std::size_t WorkerMessages::places(const MessageSizes& sizes, int master, int workers) {
-  return (kFirstPartReceive + parts_of(sizes, master).size()) * static_cast<std::size_t>(workers);
+std::size_t WorkerMessages::places(const Peers& peers) {
+  return places_of_worker(parts_of(peers->sizes, peers->rank())) * static_cast<std::size_t>(peers->roles.workers);
 }
 
 void WorkerMessages::send(int worker, const Reply& reply, const VersionRef& version) {

@@ -21,14 +21,14 @@ class WorkerMessages {
   /// Called with a gradient that has arrived. Its values are the receiver's until the reply to its worker.
   using Arrive = std::function<void(const GradientMessage&)>;
 
-  /// `master`: the rank. Its requests begin at place 0 of `requests`.
-  WorkerMessages(const MessageSizes& sizes, int master, int workers, Requests& requests, Channel& channel, Arrive arrive);
+  /// Of this rank, which is a master. Its requests begin at place 0 of `requests`.
+  WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive);
   ~WorkerMessages();
   WorkerMessages(const WorkerMessages&) = delete;
   WorkerMessages& operator=(const WorkerMessages&) = delete;
 
   /// How many requests it has.
-  static std::size_t places(const MessageSizes& sizes, int master, int workers);
+  static std::size_t places(const Peers& peers);
 
   void send(int worker, const Reply& reply, const VersionRef& version);
   void cancel(int worker, std::int64_t computed_at);
@@ -57,7 +57,7 @@ class WorkerMessages {
   };
 
   Slot& slot_of(int worker) const { return (*slots_)[static_cast<std::size_t>(worker)]; }
-  int rank_of(int worker) const { return sizes_.masters + worker; }
+  int rank_of(int worker) const { return roles_.rank_of_worker(worker); }
   std::size_t place(int worker, std::size_t which) const { return places_ * static_cast<std::size_t>(worker) + which; }
   void expect_gradient(int worker);
   std::span<const std::byte> outgoing(Slot& slot, const VersionRef& version);
@@ -69,6 +69,7 @@ class WorkerMessages {
   void hand_over(int worker);
 
   MessageSizes sizes_;
+  Roles roles_;
   ShardRange range_;
   std::vector<Part> parts_;
   std::size_t places_;  // of a worker

@@ -45,15 +45,16 @@ struct Command {
 
 class MpiWorkerTransport final : public WorkerTransport {
  public:
-  MpiWorkerTransport(const MessageSizes& sizes, Span<float> weights, Sends sends, Span<float> second)
-      : sizes_(checked(sizes, communicator_)),
-        ranges_(ranges_of(sizes)),
-        parts_(parts_of(sizes)),
+  MpiWorkerTransport(const Peers& peers, Span<float> weights, Span<float> second)
+      : peers_(peers),
+        sizes_(peers->sizes),
+        ranges_(ranges_of(sizes_)),
+        parts_(parts_of(sizes_)),
         weights_(weights),
         other_weights_(second.empty() ? weights : second),
         keeps_weights_(!second.empty()),
         requests_(kPlaces * ranges_.size() + parts_.size()),
-        channel_(communicator_, requests_, sends),
+        channel_(peers->communicator, requests_, peers->sends),
         headers_(std::make_unique<Headers>(
             Headers{.received = std::vector<ToWorker>(ranges_.size()), .sent = std::vector<GradientHeader>(ranges_.size())})),
         versions_(ranges_.size()),
@@ -63,16 +64,15 @@ class MpiWorkerTransport final : public WorkerTransport {
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
                             .fail = [this](std::exception_ptr error) { deliveries_.fail(std::move(error)); }}) {
-    require<ExchangeError>(communicator_.rank() >= sizes.masters, "mpi: rank {} cannot be a worker, with {} masters",
-                           communicator_.rank(), sizes.masters);
-    agree_on_sizes(communicator_, sizes);
+    require<ExchangeError>(peers->roles.is_worker(peers->rank()), "mpi: rank {} cannot be a worker, with {} masters",
+                           peers->rank(), sizes_.masters);
     for (const Span<float> room : {weights_, other_weights_}) {
-      require<ExchangeError>(room.host().size() == sizes.weights, "mpi: room for {} weights for messages of {}", room.size(),
-                             sizes.weights);
+      require<ExchangeError>(room.host().size() == sizes_.weights, "mpi: room for {} weights for messages of {}", room.size(),
+                             sizes_.weights);
     }
-    if (sizes.wire == Wire::bfloat16) {
-      headers_->gradients = Buffer({}, sizes.weights * sizeof(BFloat16));
-      headers_->weights = Buffer({}, sizes.weights * sizeof(BFloat16));
+    if (sizes_.wire == Wire::bfloat16) {
+      headers_->gradients = Buffer({}, sizes_.weights * sizeof(BFloat16));
+      headers_->weights = Buffer({}, sizes_.weights * sizeof(BFloat16));
     }
     thread_.start();
   }
@@ -283,7 +283,7 @@ class MpiWorkerTransport final : public WorkerTransport {
     return sending() || any_active(kWeightsReceive) ? Backoff::Waiting::transfer : Backoff::Waiting::idle;
   }
 
-  Communicator communicator_;
+  Peers peers_;
   MessageSizes sizes_;
   std::vector<ShardRange> ranges_;  // by master
   std::vector<Part> parts_;
@@ -316,9 +316,8 @@ class MpiWorkerTransport final : public WorkerTransport {
 
 }  // namespace
 
-std::unique_ptr<WorkerTransport> make_worker_transport(const Environment&, const MessageSizes& sizes, Span<float> weights,
-                                                       Sends sends, Span<float> second) {
-  return std::make_unique<MpiWorkerTransport>(sizes, weights, sends, second);
+std::unique_ptr<WorkerTransport> make_worker_transport(const Peers& peers, Span<float> weights, Span<float> second) {
+  return std::make_unique<MpiWorkerTransport>(peers, weights, second);
 }
 
 }  // namespace apam::exchange::mpi

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "apam/exchange/roles.h"
 #include "kernels/runtime/host_name.h"
 
 namespace apam::exchange::shared {
@@ -87,14 +88,15 @@ ProcessWatch watch(SharedMemory& memory, std::span<const std::int64_t> processes
 
 }  // namespace
 
-SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather) {
-  auto [memory, segment, processes] = share<Segment>(rank, layout.masters + layout.workers, layout, gather);
+SharedRank share_memory(int rank, const SegmentLayout& layout, bool colocated, const GatherTexts& gather) {
+  const Roles roles{.masters = layout.masters, .workers = layout.workers, .colocated = colocated};
+  auto [memory, segment, processes] = share<Segment>(rank, roles.ranks(), layout, gather);
   const std::span<const std::int64_t> all = processes;
-  const auto masters = static_cast<std::size_t>(layout.masters);
+  const auto masters = static_cast<std::size_t>(roles.masters), first_worker = static_cast<std::size_t>(roles.first_worker());
   std::optional<ProcessWatch> followers;
-  ProcessWatch others = watch(memory, rank == 0 ? all.subspan(masters) : all.first(1), gather, [&, &memory = memory] {
+  ProcessWatch others = watch(memory, rank == 0 ? all.subspan(first_worker) : all.first(1), gather, [&, &memory = memory] {
     followers.emplace(rank == 0 ? all.subspan(1, masters - 1) : all.first(0));
-    if (rank >= layout.masters) memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
+    if (!roles.is_master(rank)) memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
   });
   return {std::move(memory), *segment, std::move(others), *std::move(followers)};
 }

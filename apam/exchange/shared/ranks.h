@@ -31,9 +31,9 @@ struct SharedRank {
   ProcessWatch followers;  ///< rank 0: of the other masters, in order; others: of none
 };
 
-/// Collective. Ranks 0 .. masters-1 are the masters, the others the workers, for which versions are read-only. If a rank is on
-/// another host or the system of a rank refuses, all ranks throw the same NotShared.
-SharedRank share_memory(int rank, const SegmentLayout& layout, const GatherTexts& gather);
+/// Collective. `colocated`: as in roles.h. Versions are read-only for ranks that are only workers. If a rank is on another host
+/// or the system of a rank refuses, all ranks throw the same NotShared.
+SharedRank share_memory(int rank, const SegmentLayout& layout, bool colocated, const GatherTexts& gather);
 
 /// What a rank of synchronous training needs for its all-reduce.
 struct SharedPeer {

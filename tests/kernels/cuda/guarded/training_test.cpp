@@ -361,7 +361,7 @@ TEST(PlansOnGpu, RefuseWorkersThatComputeAhead) {
   options.prefetch_weights = true;
   options.machine.device = "cuda";
   EXPECT_TRUE(support::throws<UsageError>({"--prefetch-weights", "--device cpu", "cuda"}, [&] {
-    make_run_plan(options, {.ranks = 2, .masters = 1, .threads_by_rank = {1, 1}});
+    make_run_plan(options, {.ranks = 2, .roles = {}, .threads_by_rank = {1, 1}});
   }));
 }
 
@@ -371,8 +371,17 @@ TEST(PlansOnGpu, RefuseSeveralMasters) {
   options.masters = 2;
   options.machine.device = "cuda";
   EXPECT_TRUE(support::throws<UsageError>({"--masters 2", "--device cpu", "cuda"}, [&] {
-    make_run_plan(options, {.ranks = 3, .masters = 2, .threads_by_rank = {1, 1, 1}});
+    make_run_plan(options, {.ranks = 3, .roles = {.masters = 2}, .threads_by_rank = {1, 1, 1}});
   }));
+}
+
+TEST(PlansOnGpu, RefuseMastersInTheRanksOfWorkers) {
+  TrainOptions options;
+  options.exchange = "async";
+  options.colocate = true;
+  options.machine.device = "cuda";
+  EXPECT_TRUE(support::throws<UsageError>({"--colocate", "--device cpu", "cuda"},
+                                          [&] { make_run_plan(options, {.ranks = 1, .roles = {.colocated = true}}); }));
 }
 
 }  // namespace
