@@ -11,7 +11,7 @@ case "${1:-}" in -h | --help) usage; exit ;; esac
 "$root/scripts/install_packages.sh" build
 cd "$root"
 options=(-DAPAM_BENCH=ON)
-[[ -f build/CMakeCache.txt ]] || options+=(-DAPAM_TESTS=OFF)  # an existing build keeps its setting
+[[ -f build/CMakeCache.txt ]] || options+=(-DAPAM_TESTS=OFF -DAPAM_UNITY=ON)  # an existing build keeps its settings
 cmake --preset release "${options[@]}" "$@"
 cmake --build --preset release --target apam benches
 say "build/apam and build/bench/{$(cd build/bench && find . -maxdepth 1 -type f -executable -printf '%f\n' | sort | paste -sd,)} are up to date"

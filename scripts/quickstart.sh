@@ -4,7 +4,7 @@
 #
 #   scripts/quickstart.sh
 #
-# Takes 5 to 12 minutes on two cores. On Debian, missing packages are installed first (as root or with sudo).
+# Takes 4 to 8 minutes on two cores. On Debian, missing packages are installed first (as root or with sudo).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 case "${1:-}" in "") ;; -h | --help) usage; exit ;; *) usage >&2; exit 2 ;; esac
