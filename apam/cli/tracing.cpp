@@ -55,6 +55,7 @@ void Tracing::write(const exchange::mpi::Environment& environment, std::span<con
   const auto texts = gather_strings(environment, result().to_bytes(), gone);
   if (environment.rank() != 0) return;
   std::vector<training::RankTrace> ranks;
+  ranks.reserve(texts.size());
   for (const std::string& text : texts) {
     ranks.push_back(text.empty() ? training::RankTrace{} : training::RankTrace::from_bytes(text));
   }

@@ -225,6 +225,7 @@ int compare(const Environment& environment, const training::Fields& fields) {
   const auto answers = share(environment, {0, training::to_text(fields)});
   if (const int status = first_mistake(environment, answers); status != 0) return status;
   std::vector<std::string> texts;
+  texts.reserve(answers.size());
   for (const CodeText& answer : answers) texts.push_back(answer.text);
   const auto difference = training::first_disagreement(texts);
   if (!difference) return 0;
@@ -339,6 +340,7 @@ Ended exchange_and_report(Rank& rank, const Environment& environment, const Trai
   const Ended mine{training::exit_code(result.ending), !gone.empty()};
   if (rank.output) {
     std::vector<training::ProcessReport> processes;
+    processes.reserve(reports.size());
     for (const std::string& report : reports) {
       processes.push_back(report.empty() ? training::ProcessReport{} : training::ProcessReport::from_text(report));
     }

@@ -214,6 +214,7 @@ TEST(MpiStrings, DoNotWaitForRanksThatHaveGone) {
 // The ranks share a clock. Named as if on hosts of their own, they measure its difference: 0, to within the error.
 TEST(MpiClock, TheOffsetIsWithinItsError) {
   std::vector<std::string> hosts;
+  hosts.reserve(static_cast<std::size_t>(world().ranks()));
   for (int rank = 0; rank < world().ranks(); ++rank) hosts.push_back(fmt::format("host {}", rank));
   const auto measured = mpi::measure_clock_offset(world(), hosts);
   EXPECT_LE(std::abs(measured.offset), measured.error);

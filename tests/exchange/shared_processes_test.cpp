@@ -106,16 +106,17 @@ class Gather {
 
 /// share_memory() on `ranks` threads; `change`: of what a rank gathers. Returns the errors, by rank.
 std::vector<std::string> share_on_threads(int ranks, const SegmentLayout& layout,
-                                          const std::function<std::string(int, int, std::string)>& change,
+                                          const std::function<std::string(int, int, std::string_view)>& change,
                                           const std::function<void(int, SharedRank&)>& use = {}) {
   Gather gather(ranks);
   std::vector<std::string> errors(static_cast<std::size_t>(ranks));
   {
     std::vector<std::jthread> threads;
+    threads.reserve(static_cast<std::size_t>(ranks));
     for (int rank = 0; rank < ranks; ++rank) {
       threads.emplace_back([&, rank] {
         int round = 0;
-        const auto changed = [&](std::string_view text) { return gather(rank, change(rank, round++, std::string(text))); };
+        const auto changed = [&](std::string_view text) { return gather(rank, change(rank, round++, text)); };
         try {
           SharedRank shared = share_memory(rank, layout, false, changed);
           if (use) use(rank, shared);
@@ -128,7 +129,7 @@ std::vector<std::string> share_on_threads(int ranks, const SegmentLayout& layout
   return errors;
 }
 
-std::string unchanged(int, int, std::string text) { return text; }
+std::string unchanged(int, int, std::string_view text) { return std::string(text); }
 
 TEST(SharedRanks, MapTheSameMemory) {
   const auto errors = share_on_threads(3, layout_for(2), unchanged, [](int rank, SharedRank& shared) {
@@ -143,12 +144,14 @@ TEST(SharedRanks, MapTheSameMemory) {
 }
 
 TEST(SharedRanks, AllReportTheFirstFailure) {
-  const auto other_host = [](int rank, int round, std::string text) { return rank == 2 && round == 0 ? "elsewhere" : text; };
+  const auto other_host = [](int rank, int round, std::string_view text) {
+    return std::string(rank == 2 && round == 0 ? "elsewhere" : text);
+  };
   for (const auto& error : share_on_threads(3, layout_for(2), other_host)) {
     EXPECT_TRUE(support::has_words(error, {"rank 2", "elsewhere", "rank 0"}));
   }
-  const auto wrong_address = [](int rank, int round, std::string text) {
-    return rank == 0 && round == 1 ? "+999999999:3:1:4096" : text;
+  const auto wrong_address = [](int rank, int round, std::string_view text) {
+    return std::string(rank == 0 && round == 1 ? "+999999999:3:1:4096" : text);
   };
   for (const auto& error : share_on_threads(3, layout_for(2), wrong_address)) {
     EXPECT_TRUE(support::has_words(error, {"rank 1", "apam exchange", "999999999"}));

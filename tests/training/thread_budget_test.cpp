@@ -8,6 +8,7 @@ namespace {
 /// `ranks` ranks of one host with 8 CPUs, of which those from `computing` on compute gradients.
 ThreadBudget budget_of(const TrainOptions& options, int ranks, int computing) {
   std::vector<exchange::RankCores> cores;
+  cores.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) cores.push_back({"host", {CpuSet::parse("0-7")}, rank >= computing});
   return make_thread_budget(options, cores, 0);
 }
