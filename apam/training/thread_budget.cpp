@@ -14,7 +14,7 @@ std::string counted(int count, std::string_view what) { return fmt::format("{} {
 
 /// "4 threads", or "2 to 4 threads" if the computing ranks differ.
 std::string threads_text(const ThreadBudget& budget) {
-  const auto first = budget.threads_by_rank.begin() + (budget.roles.masters > 0 ? budget.roles.first_worker() : 0);
+  const auto first = budget.threads_by_rank.begin() + budget.roles.first_worker();
   const auto [least, most] = std::minmax_element(first, budget.threads_by_rank.end());
   if (least == budget.threads_by_rank.end() || *least == *most) return counted(budget.threads, "thread");
   return fmt::format("{} to {}", *least, counted(*most, "thread"));

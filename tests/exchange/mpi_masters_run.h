@@ -1,6 +1,7 @@
 // A run of masters and their workers over MPI.
 #pragma once
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -87,13 +88,14 @@ class MastersRun {
         model(options.quadratic, options.optimizer, layout(options)) {
     const int rank = world().rank();
     const mpi::Peers peers(world(), sizes(), sends());
-    std::jthread worker;
-    if (roles_.is_worker(rank)) worker = std::jthread([&] { work(peers); });
-    if (rank == 0) {
-      order(peers);
-    } else if (roles_.is_master(rank)) {
-      follow(peers);
+    if (!roles_.is_master(rank)) {
+      work(peers);
+      return;
     }
+    std::jthread worker;
+    if (roles_.is_worker(rank)) worker = std::jthread([&] { end_after_errors([&] { work(peers); }); });
+    const auto lead = [&] { rank == 0 ? order(peers) : follow(peers); };
+    worker.joinable() ? end_after_errors(lead) : lead();
   }
 
   mpi::MessageSizes sizes() const {
@@ -118,6 +120,17 @@ class MastersRun {
     HistoryLayout layout = history_layout(options.quadratic, workers());
     layout.slots = HistoryLayout::slots_for(workers(), 0, 2);  // the fewest with which versions can be compensated
     return layout;
+  }
+
+  /// One of two roles of a rank: the other one may wait for it for ever.
+  template <class Role>
+  static void end_after_errors(const Role& role) {
+    try {
+      role();
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "rank {}: {}\n", world().rank(), error.what());
+      mpi::end_job(1);
+    }
   }
 
   void order(const mpi::Peers& peers) {

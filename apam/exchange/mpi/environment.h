@@ -7,7 +7,7 @@
 
 namespace apam::exchange::mpi {
 
-/// Which threads call MPI: one at a time, or any of them, which makes each call a little slower.
+/// Which threads call MPI: one at a time, or several at once.
 enum class Threads : std::uint8_t { one, any };
 
 /// Starts MPI and ends it. Collective: all ranks construct and destroy it.
