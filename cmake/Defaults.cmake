@@ -12,7 +12,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 
 # Parsing headers and instantiating templates take most of the time to compile a file, so several are compiled as one.
-set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 16)
 if(APAM_UNITY)
   set(CMAKE_UNITY_BUILD ON)
 endif()

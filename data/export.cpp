@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 3> kFormats{"png-tree", "cifar-binary", "npz"};
-constexpr std::int64_t kImagesPerReport = 256;
+constexpr std::int64_t kExportedPerReport = 256;
 constexpr std::int64_t kBinaryRecords = 10'000;  // per file
 constexpr std::int64_t kNpzFiles = 10;           // training files
 constexpr std::size_t kBinaryClasses = 10;
@@ -90,7 +90,8 @@ class Exporter {
 
   void report(std::int64_t images = 1) {
     written_ += images;
-    if (options_.progress && written_ / kImagesPerReport != (written_ - images) / kImagesPerReport) options_.progress(written_);
+    if (options_.progress && written_ / kExportedPerReport != (written_ - images) / kExportedPerReport)
+      options_.progress(written_);
   }
 
   void check_shape() const {

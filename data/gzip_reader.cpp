@@ -10,7 +10,7 @@
 namespace apam::data {
 namespace {
 
-constexpr std::size_t kChunk = std::size_t{1} << 16;
+constexpr std::size_t kGzipChunk = std::size_t{1} << 16;
 constexpr int kGzipWindow = 16 + MAX_WBITS;  // zlib: expect a gzip header
 
 }  // namespace
@@ -30,7 +30,7 @@ GzipReader::GzipReader(const char* operation, const std::filesystem::path& path)
   file_.read(0, std::span(start).first(std::min(start.size(), file_.size())));
   if (start != std::array<std::uint8_t, 2>{0x1F, 0x8B}) return;
   stream_ = std::make_unique<Stream>();
-  chunk_.resize(kChunk);
+  chunk_.resize(kGzipChunk);
 }
 
 GzipReader::~GzipReader() = default;
@@ -77,7 +77,7 @@ void GzipReader::read(std::span<std::uint8_t> bytes) {
 }
 
 void GzipReader::skip(std::uint64_t count) {
-  std::vector<std::uint8_t> scratch(std::min<std::uint64_t>(count, kChunk));
+  std::vector<std::uint8_t> scratch(std::min<std::uint64_t>(count, kGzipChunk));
   for (std::uint64_t left = count; left > 0;) {
     const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left, scratch.size()));
     read(std::span(scratch).first(size));

@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr ImageShape kShape{32, 32, 3};
+constexpr ImageShape kTreeShape{32, 32, 3};
 constexpr std::size_t kImagenetClasses = 1000;
 
 /// The files of a part, in reading order. All names are in one block of memory.
@@ -83,7 +83,7 @@ class FileContent {
   std::vector<std::uint8_t> buffer_ = std::vector<std::uint8_t>(kMaxPngBytes + 1);  // one byte more shows what is too large
 };
 
-struct Part {
+struct TreePart {
   std::string name;
   std::string folder;
   FileList files;
@@ -91,14 +91,14 @@ struct Part {
 
 class ImageTree final : public Source {
  public:
-  ImageTree(const char* operation, SourceInfo info, std::vector<Part> parts)
+  ImageTree(const char* operation, SourceInfo info, std::vector<TreePart> parts)
       : operation_(operation), parts_(std::move(parts)), decoder_(operation, info.shape), pixels_(info.shape.count()) {
     info_ = std::move(info);
-    for (const Part& part : parts_) info_.parts.push_back({part.name, static_cast<std::int64_t>(part.files.size())});
+    for (const TreePart& part : parts_) info_.parts.push_back({part.name, static_cast<std::int64_t>(part.files.size())});
   }
 
   void read(std::size_t part, std::int64_t first, const Consumer& consume) override {
-    const Part& from = parts_.at(part);
+    const TreePart& from = parts_.at(part);
     for (auto i = static_cast<std::size_t>(first); i < from.files.size(); ++i) {
       const std::int32_t label = from.files.label(i);
       path_.assign(from.folder).append("/").append(info_.class_names[static_cast<std::size_t>(label)]).append("/");
@@ -112,7 +112,7 @@ class ImageTree final : public Source {
 
  private:
   const char* operation_;
-  std::vector<Part> parts_;
+  std::vector<TreePart> parts_;
   PngDecoder decoder_;
   PngConversions conversions_;
   FileContent content_;
@@ -134,9 +134,9 @@ std::vector<std::string> class_folders(const char* operation, const std::string&
 }
 
 /// Lists the images of `folder`/C for each class C of `present`, all of them in `classes`, which is sorted.
-Part list_part(const char* operation, std::string name, const fs::path& path, std::span<const std::string> present,
-               std::span<const std::string> classes) {
-  Part part{std::move(name), path.string(), {}};
+TreePart list_part(const char* operation, std::string name, const fs::path& path, std::span<const std::string> present,
+                   std::span<const std::string> classes) {
+  TreePart part{std::move(name), path.string(), {}};
   for (const std::string& of_class : present) {
     const auto label = std::lower_bound(classes.begin(), classes.end(), of_class) - classes.begin();
     const std::string folder = part.folder + "/" + of_class;
@@ -170,7 +170,7 @@ std::unique_ptr<Source> open_cinic10_tree(const fs::path& folder) {
   const std::vector<std::string> classes = {"airplane", "automobile", "bird",  "cat",  "deer",
                                             "dog",      "frog",       "horse", "ship", "truck"};
   const fs::path root = find_tree(kName, folder, kBelow);
-  std::vector<Part> parts;
+  std::vector<TreePart> parts;
   for (const char* name : {"train", "valid", "test"}) {
     const fs::path path = root / name;
     if (name == std::string_view("valid") && !has_entry(path)) continue;
@@ -187,7 +187,7 @@ std::unique_ptr<Source> open_cinic10_tree(const fs::path& folder) {
   }
   SourceInfo info{.name = kName,
                   .location = root.string(),
-                  .shape = kShape,
+                  .shape = kTreeShape,
                   .class_names = classes,
                   .parts = {},
                   .normalisation = {.subtract = {0.47889522F, 0.47227842F, 0.43047404F},
@@ -213,14 +213,14 @@ std::unique_ptr<Source> open_imagenet32_tree(const fs::path& folder) {
     require<InputError>(std::binary_search(classes.begin(), classes.end(), name), "{}: {} has a folder {}, {} has none", kName,
                         test.string(), name, train.string());
   }
-  std::vector<Part> parts;
+  std::vector<TreePart> parts;
   parts.push_back(list_part(kName, "train", train, classes, classes));
   parts.push_back(list_part(kName, "test", test, tested, classes));
-  auto mean = read_mean_image(kName, find_mean_image(kName, root), kShape);
+  auto mean = read_mean_image(kName, find_mean_image(kName, root), kTreeShape);
   while (classes.size() < kImagenetClasses) classes.push_back(fmt::format("unused_{:03}", classes.size()));
   SourceInfo info{.name = kName,
                   .location = root.string(),
-                  .shape = kShape,
+                  .shape = kTreeShape,
                   .class_names = std::move(classes),
                   .parts = {},
                   .normalisation = {.subtract = std::move(mean), .divide = {1.0F, 1.0F, 1.0F}}};

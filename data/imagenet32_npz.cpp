@@ -19,21 +19,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kName = "imagenet32";
-constexpr ImageShape kShape{32, 32, 3};
-constexpr std::size_t kPlane = 32 * 32;
-constexpr std::size_t kImage = 3 * kPlane;
-constexpr std::size_t kBlock = 64;  // images read at once
+constexpr const char* kImageNet32 = "imagenet32";
+constexpr ImageShape kImageNet32Shape{32, 32, 3};
+constexpr std::size_t kImageNet32Plane = 32 * 32;
+constexpr std::size_t kImage = 3 * kImageNet32Plane;
+constexpr std::size_t kImagesPerRead = 64;  // images read at once
 constexpr NumberedName kTrainName{.prefix = "train_data_batch_", .suffix = ".npz"};
 constexpr NumberedName kTrainPickle{.prefix = "train_data_batch_", .suffix = ""};
-constexpr const char* kTestFile = "val_data.npz";
+constexpr const char* kImageNet32TestFile = "val_data.npz";
 constexpr const char* kTestPickle = "val_data";
 
 /// (C, H, W) -> (H, W, C)
 template <class T>
 void interleave(const T* planes, T* pixels) {
-  for (std::size_t i = 0; i < kPlane; ++i) {
-    for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = planes[c * kPlane + i];
+  for (std::size_t i = 0; i < kImageNet32Plane; ++i) {
+    for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = planes[c * kImageNet32Plane + i];
   }
 }
 
@@ -67,9 +67,9 @@ Member open_member(const ZipArchive& archive, const char* name) {
 }
 
 /// One of the files.
-class Batch {
+class NpzBatch {
  public:
-  explicit Batch(const fs::path& path) : archive_(kName, path) {
+  explicit NpzBatch(const fs::path& path) : archive_(kImageNet32, path) {
     const Member data = open_member(archive_, "data");
     const std::vector<std::int64_t>& shape = data.header.shape;
     require<InputError>(data.header.type == NpyType::uint8 && shape.size() == 2 && shape[1] == std::int64_t{kImage},
@@ -102,10 +102,10 @@ class Batch {
   void read(std::int64_t first, const ClassOrder& classes, const Source::Consumer& consume) const {
     ZipReader reader = open_member(archive_, "data").reader;
     reader.skip(static_cast<std::uint64_t>(first) * kImage);
-    std::vector<std::uint8_t> planes(kBlock * kImage);
+    std::vector<std::uint8_t> planes(kImagesPerRead * kImage);
     std::array<std::uint8_t, kImage> pixels;
     for (auto image = static_cast<std::size_t>(first); image < labels_.size();) {
-      const std::size_t count = std::min(kBlock, labels_.size() - image);
+      const std::size_t count = std::min(kImagesPerRead, labels_.size() - image);
       reader.read(std::span(planes).first(count * kImage));
       for (std::size_t i = 0; i < count; ++i, ++image) {
         interleave(&planes[i * kImage], pixels.data());
@@ -149,10 +149,10 @@ std::string command(const fs::path& folder) { return fmt::format("python3 script
 
 Place find_files(const fs::path& root) {
   std::error_code ignored;
-  require<InputError>(is_present(root), "{}: {} does not exist", kName, root.string());
-  require<InputError>(fs::is_directory(root, ignored), "{}: {} is not a directory", kName, root.string());
+  require<InputError>(is_present(root), "{}: {} does not exist", kImageNet32, root.string());
+  require<InputError>(fs::is_directory(root, ignored), "{}: {} is not a directory", kImageNet32, root.string());
   std::vector<fs::path> folders;
-  for (const char* below : {"", kName, "Imagenet32_train_npz", "Imagenet32_val_npz"}) {
+  for (const char* below : {"", kImageNet32, "Imagenet32_train_npz", "Imagenet32_val_npz"}) {
     const fs::path folder = *below == '\0' ? root : root / below;
     if (fs::is_directory(folder, ignored)) folders.push_back(folder);
   }
@@ -160,44 +160,45 @@ Place find_files(const fs::path& root) {
     const auto found = std::find_if(folders.begin(), folders.end(), has);
     return found == folders.end() ? std::optional<fs::path>() : *found;
   };
-  const auto train = first([](const fs::path& f) { return !file_numbers(kName, f, kTrainName).empty(); });
-  const auto test = first([](const fs::path& f) { return is_present(f / kTestFile); });
+  const auto train = first([](const fs::path& f) { return !file_numbers(kImageNet32, f, kTrainName).empty(); });
+  const auto test = first([](const fs::path& f) { return is_present(f / kImageNet32TestFile); });
   if (train && test) return {.train = *train, .test = *test};
 
-  const std::string missing = train ? kTestFile : kTrainName.of(1);
-  const auto pickles = first(
-      [&](const fs::path& f) { return train ? is_present(f / kTestPickle) : !file_numbers(kName, f, kTrainPickle).empty(); });
-  require<InputError>(!pickles, "{}: {} is a pickle file, expected {}: convert the folder with {}", kName,
+  const std::string missing = train ? kImageNet32TestFile : kTrainName.of(1);
+  const auto pickles = first([&](const fs::path& f) {
+    return train ? is_present(f / kTestPickle) : !file_numbers(kImageNet32, f, kTrainPickle).empty();
+  });
+  require<InputError>(!pickles, "{}: {} is a pickle file, expected {}: convert the folder with {}", kImageNet32,
                       (pickles.value_or("") / (train ? kTestPickle : kTrainPickle.of(1))).string(), missing,
                       command(pickles.value_or("")));
-  fail<InputError>("{}: {} has no {}", kName, root.string(), missing);
+  fail<InputError>("{}: {} has no {}", kImageNet32, root.string(), missing);
 }
 
 /// Refuses a pickle file that has the name of an npz file.
 void refuse_pickle(const fs::path& path) {
-  const FileReader file(kName, path);
+  const FileReader file(kImageNet32, path);
   std::array<std::uint8_t, 2> start{};
   file.read(0, std::span(start).first(std::min(start.size(), file.size())));
   const bool pickle = start[0] == 0x80 && start[1] >= 2 && start[1] <= 5;  // the instruction PROTO, and the protocol
   require<InputError>(!pickle, "{}: {} is a pickle file of protocol {}, expected an npz file: convert the folder with {} {}",
-                      kName, path.string(), start[1], command(path.parent_path()), quoted(path.parent_path() / "npz"));
+                      kImageNet32, path.string(), start[1], command(path.parent_path()), quoted(path.parent_path() / "npz"));
 }
 
 class Imagenet32Npz final : public Source {
  public:
   Imagenet32Npz(const fs::path& root, LabelOrder order) {
     const Place place = find_files(root);
-    for (const fs::path& path : numbered_files(kName, place.train, kTrainName)) append(0, path);
-    append(1, place.test / kTestFile);
+    for (const fs::path& path : numbered_files(kImageNet32, place.train, kTrainName)) append(0, path);
+    append(1, place.test / kImageNet32TestFile);
     const fs::path map = is_present(root / kLabelMapFile) ? root / kLabelMapFile : place.train / kLabelMapFile;
-    classes_ = read_class_order(kName, map, order);
+    classes_ = read_class_order(kImageNet32, map, order);
 
     const std::vector<double> mean = common_mean();
     std::vector<float> planes(kImage);
     std::transform(mean.begin(), mean.end(), planes.begin(), [](double value) { return static_cast<float>(value / 255.0); });
-    info_ = {.name = kName,
+    info_ = {.name = kImageNet32,
              .location = root.string(),
-             .shape = kShape,
+             .shape = kImageNet32Shape,
              .class_names = classes_.names,
              .parts = {{"train", images(0)}, {"test", images(1)}},
              .normalisation = {.subtract = std::vector<float>(kImage), .divide = {1.0F, 1.0F, 1.0F}}};
@@ -205,10 +206,10 @@ class Imagenet32Npz final : public Source {
   }
 
   void read(std::size_t part, std::int64_t first, const Consumer& consume) override {
-    require<InputError>(part < parts_.size(), "{}: part {}, expected less than {}", kName, part, parts_.size());
-    require<InputError>(first >= 0 && first <= images(part), "{}: image {} of {}, expected 0 to {}", kName, first,
+    require<InputError>(part < parts_.size(), "{}: part {}, expected less than {}", kImageNet32, part, parts_.size());
+    require<InputError>(first >= 0 && first <= images(part), "{}: image {} of {}, expected 0 to {}", kImageNet32, first,
                         info_.parts[part].name, images(part));
-    for (const Batch& batch : parts_[part]) {
+    for (const NpzBatch& batch : parts_[part]) {
       if (first < batch.images()) batch.read(first, classes_, consume);
       first = std::max<std::int64_t>(first - batch.images(), 0);
     }
@@ -222,13 +223,13 @@ class Imagenet32Npz final : public Source {
 
   std::int64_t images(std::size_t part) const {
     std::int64_t count = 0;
-    for (const Batch& batch : parts_[part]) count += batch.images();
+    for (const NpzBatch& batch : parts_[part]) count += batch.images();
     return count;
   }
 
   /// The mean of the first training file, which all others must repeat.
   std::vector<double> common_mean() const {
-    const std::vector<Batch>& train = parts_[0];
+    const std::vector<NpzBatch>& train = parts_[0];
     std::vector<double> mean = train.front().read_mean();
     for (std::size_t file = 1; file < train.size(); ++file) {
       const std::vector<double> other = train[file].read_mean();
@@ -240,7 +241,7 @@ class Imagenet32Npz final : public Source {
     return mean;
   }
 
-  std::array<std::vector<Batch>, 2> parts_;  // train, test
+  std::array<std::vector<NpzBatch>, 2> parts_;  // train, test
   ClassOrder classes_;
 };
 

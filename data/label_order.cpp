@@ -14,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxFile = 1 << 20;
-constexpr std::size_t kClasses = kImageNetClasses;
+constexpr std::size_t kMaxOrderFile = 1 << 20;
+constexpr std::size_t kOrderedClasses = kImageNetClasses;
 
 bool is_wordnet_id(std::string_view text) {
   return text.size() == 9 && text.front() == 'n' &&
@@ -30,7 +30,7 @@ std::string_view next_word(std::string_view& line) {
   return word;
 }
 
-std::string shown(std::string_view word) {
+std::string shown_word(std::string_view word) {
   std::string text(word.substr(0, 20));
   std::replace_if(
       text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
@@ -40,32 +40,34 @@ std::string shown(std::string_view word) {
 /// WordNet ids by the development kit's number - 1.
 std::vector<std::string> read_ids(const char* operation, const fs::path& path) {
   const FileReader file(operation, path);
-  require<InputError>(file.size() <= kMaxFile, "{}: {} has {} bytes, the limit is {}", operation, path.string(), file.size(),
-                      kMaxFile);
+  require<InputError>(file.size() <= kMaxOrderFile, "{}: {} has {} bytes, the limit is {}", operation, path.string(),
+                      file.size(), kMaxOrderFile);
   std::vector<std::uint8_t> bytes(file.size());
   file.read(0, bytes);
   std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  std::vector<std::string> ids(kClasses);
+  std::vector<std::string> ids(kOrderedClasses);
   std::size_t lines = 0;
   while (!rest.empty()) {
     std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     ++lines;
-    require<InputError>(lines <= kClasses, "{}: {} has more than {} lines", operation, path.string(), kClasses);
+    require<InputError>(lines <= kOrderedClasses, "{}: {} has more than {} lines", operation, path.string(), kOrderedClasses);
     const std::string_view id = next_word(line), digits = next_word(line);
     require<InputError>(is_wordnet_id(id), "{}: {} line {} has id \"{}\", expected n and 8 digits", operation, path.string(),
-                        lines, shown(id));
+                        lines, shown_word(id));
     int number = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
     require<InputError>(
         error == std::errc{} && end == digits.data() + digits.size() && number >= 1 && number <= kImageNetClasses,
-        "{}: {} line {} has number \"{}\", expected 1 to {}", operation, path.string(), lines, shown(digits), kImageNetClasses);
+        "{}: {} line {} has number \"{}\", expected 1 to {}", operation, path.string(), lines, shown_word(digits),
+        kImageNetClasses);
     std::string& place = ids[static_cast<std::size_t>(number) - 1];
     require<InputError>(place.empty(), "{}: {} line {} gives number {} to {}, which {} has", operation, path.string(), lines,
                         number, id, place);
     place = id;
   }
-  require<InputError>(lines == kClasses, "{}: {} has {} lines, expected {}", operation, path.string(), lines, kClasses);
+  require<InputError>(lines == kOrderedClasses, "{}: {} has {} lines, expected {}", operation, path.string(), lines,
+                      kOrderedClasses);
   return ids;
 }
 
@@ -81,7 +83,7 @@ LabelOrder parse_label_order(std::string_view text) {
 }
 
 ClassOrder read_class_order(const char* operation, const fs::path& map, LabelOrder order) {
-  ClassOrder result{.names = {}, .labels = std::vector<std::int32_t>(kClasses)};
+  ClassOrder result{.names = {}, .labels = std::vector<std::int32_t>(kOrderedClasses)};
   std::iota(result.labels.begin(), result.labels.end(), 0);
   std::error_code ignored;
   if (!fs::exists(map, ignored)) {
@@ -101,7 +103,7 @@ ClassOrder read_class_order(const char* operation, const fs::path& map, LabelOrd
     result.names = ids;
     return result;
   }
-  for (std::size_t i = 0; i < kClasses; ++i) {
+  for (std::size_t i = 0; i < kOrderedClasses; ++i) {
     const auto place = std::lower_bound(sorted.begin(), sorted.end(), ids[i]);
     result.labels[i] = static_cast<std::int32_t>(std::distance(sorted.begin(), place));
   }

@@ -14,10 +14,10 @@
 namespace apam::data {
 namespace {
 
-constexpr std::size_t kMaxHeader = 10000;
+constexpr std::size_t kMaxNpyHeader = 10000;
 constexpr std::size_t kMaxDimensions = 32;
-constexpr std::uint64_t kMaxFile = 64 << 20;
-constexpr std::array<std::uint8_t, 6> kMagic = {0x93, 'N', 'U', 'M', 'P', 'Y'};
+constexpr std::uint64_t kMaxNpyFile = 64 << 20;
+constexpr std::array<std::uint8_t, 6> kNpyMagic = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
 struct Type {
   NpyType type;
@@ -35,7 +35,7 @@ constexpr std::string_view kSupported = "|u1, <i4, <i8, <f4 or <f8";
 const Type& properties(NpyType type) { return kTypes[static_cast<std::size_t>(type)]; }
 
 /// `text` for a message: at most 40 characters, without control characters and trailing spaces.
-std::string shown(std::string_view text) {
+std::string shown_text(std::string_view text) {
   text = text.substr(0, 40);
   std::string result(text.substr(0, text.find_last_not_of(' ') + 1));
   std::replace_if(
@@ -49,9 +49,10 @@ NpyType type_of(std::string_view name, std::string_view descr) {
   }
   const auto kind = descr.find_first_not_of("|<>=");
   const bool objects = kind != descr.npos && descr[kind] == 'O';
-  require<InputError>(!objects, "{}: dtype '{}' is Python objects (pickled), expected {}", name, shown(descr), kSupported);
-  require<InputError>(!descr.starts_with('>'), "{}: dtype '{}' is big-endian, expected {}", name, shown(descr), kSupported);
-  fail<InputError>("{}: dtype '{}' is not supported, expected {}", name, shown(descr), kSupported);
+  require<InputError>(!objects, "{}: dtype '{}' is Python objects (pickled), expected {}", name, shown_text(descr), kSupported);
+  require<InputError>(!descr.starts_with('>'), "{}: dtype '{}' is big-endian, expected {}", name, shown_text(descr),
+                      kSupported);
+  fail<InputError>("{}: dtype '{}' is not supported, expected {}", name, shown_text(descr), kSupported);
 }
 
 /// Parses the header's dictionary. The grammar is the part of Python's that NumPy writes.
@@ -76,8 +77,8 @@ class Literal {
       } else if (key == "shape" && !shape) {
         shape = tuple();
       } else {
-        fail<InputError>("{}: header has key '{}' {}, expected descr, fortran_order and shape once each", name_, shown(key),
-                         key == "descr" || key == "fortran_order" || key == "shape" ? "twice" : "in addition");
+        fail<InputError>("{}: header has key '{}' {}, expected descr, fortran_order and shape once each", name_,
+                         shown_text(key), key == "descr" || key == "fortran_order" || key == "shape" ? "twice" : "in addition");
       }
       if (peek() != '}') expect(',');
     }
@@ -89,7 +90,7 @@ class Literal {
     require<InputError>(!*fortran, "{}: fortran_order is True, expected False: save a C-contiguous copy", name_);
     require<InputError>(text_.substr(at_).find_first_not_of(' ') == text_.size() - at_ - 1 && text_.back() == '\n',
                         "{}: after the dictionary, the header has \"{}\", expected spaces and a line feed", name_,
-                        shown(text_.substr(at_)));
+                        shown_text(text_.substr(at_)));
     return {.type = *type, .shape = std::move(*shape), .bytes = 0};
   }
 
@@ -101,7 +102,7 @@ class Literal {
   }
 
   [[noreturn]] void unexpected(std::string_view expected) {
-    fail<InputError>("{}: header has \"{}\" at its byte {}, expected {}", name_, shown(text_.substr(at_)), at_, expected);
+    fail<InputError>("{}: header has \"{}\" at its byte {}, expected {}", name_, shown_text(text_.substr(at_)), at_, expected);
   }
 
   void expect(char c) {
@@ -139,7 +140,7 @@ class Literal {
     for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
       const std::int64_t digit = text_[at_] - '0';
       require<InputError>(value <= (kMax - digit) / 10, "{}: shape has the size {}, the limit is {}", name_,
-                          shown(text_.substr(first, text_.find_first_not_of("0123456789", first) - first)), kMax);
+                          shown_text(text_.substr(first, text_.find_first_not_of("0123456789", first) - first)), kMax);
       value = 10 * value + digit;
     }
     if (at_ == first) unexpected("a size");
@@ -199,9 +200,9 @@ NpyHeader read_npy_header(std::string_view name, std::uint64_t size, const ReadB
   };
   begins(10);
   read(std::span(start).first(10));
-  require<InputError>(std::equal(kMagic.begin(), kMagic.end(), start.begin()),
+  require<InputError>(std::equal(kNpyMagic.begin(), kNpyMagic.end(), start.begin()),
                       "{}: the first bytes are {:02x}, expected {:02x} (\\x93NUMPY)", name,
-                      fmt::join(std::span(start).first(kMagic.size()), " "), fmt::join(kMagic, " "));
+                      fmt::join(std::span(start).first(kNpyMagic.size()), " "), fmt::join(kNpyMagic, " "));
   const int major = start[6], minor = start[7];
   require<InputError>(major >= 1 && major <= 3 && minor == 0, "{}: format version {}.{}, expected 1.0, 2.0 or 3.0", name, major,
                       minor);
@@ -212,8 +213,8 @@ NpyHeader read_npy_header(std::string_view name, std::uint64_t size, const ReadB
     read(std::span(start).subspan(10, 2));
     header_bytes = little_endian<std::uint32_t>(&start[8]);
   }
-  require<InputError>(header_bytes <= kMaxHeader, "{}: the header has {} bytes, the limit is {}", name, header_bytes,
-                      kMaxHeader);
+  require<InputError>(header_bytes <= kMaxNpyHeader, "{}: the header has {} bytes, the limit is {}", name, header_bytes,
+                      kMaxNpyHeader);
   require<InputError>(header_bytes <= size - prefix, "{}: the header has {} bytes, {} are left", name, header_bytes,
                       size - prefix);
   std::vector<std::uint8_t> text(header_bytes);
@@ -260,7 +261,8 @@ Npy read_npy(std::string_view name, std::span<const std::uint8_t> file) {
 
 Npy read_npy(const std::filesystem::path& path) {
   const FileReader file("npy", path);
-  require<InputError>(file.size() <= kMaxFile, "npy: {} has {} bytes, the limit is {}", path.string(), file.size(), kMaxFile);
+  require<InputError>(file.size() <= kMaxNpyFile, "npy: {} has {} bytes, the limit is {}", path.string(), file.size(),
+                      kMaxNpyFile);
   std::vector<std::uint8_t> bytes(file.size());
   file.read(0, bytes);
   return read_npy(fmt::format("npy: {}", path.string()), bytes);

@@ -23,9 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr std::size_t kChunk = 1U << 20U;          // bytes of pixels written at once
+constexpr std::size_t kChunkBytes = 1U << 20U;     // bytes of pixels written at once
 constexpr std::uint64_t kCheckpoint = 64U << 20U;  // bytes of pixels between two entries of the journal
-constexpr std::size_t kMaxNotes = 64, kMaxNoteBytes = 200;
+constexpr std::size_t kMaxNoteBytes = 200;
 
 std::int64_t total_images(const std::vector<SourcePart>& parts) {
   return std::accumulate(parts.begin(), parts.end(), std::int64_t{0},
@@ -166,10 +166,10 @@ class Packer {
   void read_back(std::size_t part) {
     const PackedPart& place = header_.parts[part];
     const auto done = static_cast<std::uint64_t>(journal_.done[part]);
-    std::vector<std::byte> chunk(kChunk);
+    std::vector<std::byte> chunk(kChunkBytes);
     const auto hash_range = [&](Sha256& hash, std::uint64_t offset, std::uint64_t bytes) {
       for (const std::uint64_t end = offset + bytes; offset < end;) {
-        const auto piece = std::span(chunk).first(std::min<std::uint64_t>(kChunk, end - offset));
+        const auto piece = std::span(chunk).first(std::min<std::uint64_t>(kChunkBytes, end - offset));
         file_.read(offset, piece);
         hash.add(piece);
         offset += piece.size();
@@ -191,7 +191,7 @@ class Packer {
     if (at < part.images) {
       source_.read(index, at, [&](std::span<const std::uint8_t> pixels, std::int32_t label) {
         add(part, at++, pixels, label);
-        if (pixels_.size() >= kChunk) write_chunk();
+        if (pixels_.size() >= kChunkBytes) write_chunk();
       });
       write_chunk();
     }

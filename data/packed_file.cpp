@@ -15,7 +15,7 @@
 namespace apam::data {
 namespace {
 
-constexpr std::size_t kChunk = 1U << 20U;
+constexpr std::size_t kReadBytes = 1U << 20U;
 
 template <class T>
 std::span<std::uint8_t> bytes_of(std::vector<T>& values) {
@@ -88,13 +88,13 @@ void PackedFile::read(std::size_t part, std::int64_t index, std::span<std::uint8
 }
 
 void PackedFile::verify_pixels(const std::function<void(std::uint64_t)>& progress) const {
-  std::vector<std::uint8_t> chunk(kChunk);
+  std::vector<std::uint8_t> chunk(kReadBytes);
   std::uint64_t done = 0;
   for (const PackedPart& part : header_.parts) {
     check_gap(part.labels.end(), part.pixels.offset);
     Sha256 hash;
     for (std::uint64_t at = part.pixels.offset; at < part.pixels.end();) {
-      const auto bytes = std::span(chunk).first(std::min<std::uint64_t>(kChunk, part.pixels.end() - at));
+      const auto bytes = std::span(chunk).first(std::min<std::uint64_t>(kReadBytes, part.pixels.end() - at));
       file_.read(at, bytes);
       hash.add(std::as_bytes(bytes));
       at += bytes.size();

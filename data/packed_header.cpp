@@ -18,21 +18,21 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian, and bytes are not swapped");
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-constexpr std::string_view kMagic{
+constexpr std::string_view kPackedMagic{
     "\x89"
     "APAMPK\n",
     8};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kPackedVersion = 1;
 constexpr std::size_t kHashDigits = 64;
-constexpr std::size_t kPrefix = kMagic.size() + 2 * sizeof(std::uint32_t) + kHashDigits;
-constexpr std::uint64_t kMaxHeader = 16U << 20U, kRoomForNotes = 16U << 10U;
-constexpr std::size_t kMaxParts = 16, kMaxClasses = 1U << 16U, kMaxText = 4096, kMaxNotes = 64;
+constexpr std::size_t kPrefix = kPackedMagic.size() + 2 * sizeof(std::uint32_t) + kHashDigits;
+constexpr std::uint64_t kMaxPackedHeader = 16U << 20U, kRoomForNotes = 16U << 10U;
+constexpr std::size_t kMaxParts = 16, kMaxClasses = 1U << 16U, kMaxText = 4096;
 constexpr std::int64_t kMaxExtent = 1U << 14U;
-constexpr std::uint64_t kMaxValues = 1U << 24U;                                // per image
-constexpr std::int64_t kMaxImages = std::numeric_limits<std::int32_t>::max();  // limit of shuffled()
-constexpr int kMaxDepth = 4;                                                   // { parts: [ { labels: { ... } } ] }
+constexpr std::uint64_t kMaxValues = 1U << 24U;                                      // per image
+constexpr std::int64_t kMaxPackedImages = std::numeric_limits<std::int32_t>::max();  // limit of shuffled()
+constexpr int kMaxHeaderDepth = 4;                                                   // { parts: [ { labels: { ... } } ] }
 
 std::uint64_t aligned(std::uint64_t offset) { return (offset + kPackedAlignment - 1) / kPackedAlignment * kPackedAlignment; }
 
@@ -60,28 +60,28 @@ void check_limits(const PackedHeader& header, const std::string& file) {
   require<InputError>(!header.parts.empty() && header.parts.size() <= kMaxParts, "packed: {}: {} parts, expected 1 to {}", file,
                       header.parts.size(), kMaxParts);
   for (const PackedPart& part : header.parts) {
-    require<InputError>(part.images >= 1 && part.images <= kMaxImages, "packed: {}: {} images in part {}, expected 1 to {}",
-                        file, part.images, part.name, kMaxImages);
+    require<InputError>(part.images >= 1 && part.images <= kMaxPackedImages,
+                        "packed: {}: {} images in part {}, expected 1 to {}", file, part.images, part.name, kMaxPackedImages);
   }
 }
 
-Json to_json(const Section& section) {
+OrderedJson to_json(const Section& section) {
   return {{"offset", section.offset}, {"bytes", section.bytes}, {"sha256", section.sha256}};
 }
 
-Json texts(const std::vector<std::string>& values) {
-  Json list = Json::array();
+OrderedJson texts(const std::vector<std::string>& values) {
+  OrderedJson list = OrderedJson::array();
   for (const std::string& value : values) list.push_back(plain(value));
   return list;
 }
 
 std::string dump(const PackedHeader& header) {
-  Json parts = Json::array();
+  OrderedJson parts = OrderedJson::array();
   for (const PackedPart& part : header.parts) {
     parts.push_back(
         {{"name", part.name}, {"images", part.images}, {"labels", to_json(part.labels)}, {"pixels", to_json(part.pixels)}});
   }
-  Json json;
+  OrderedJson json;
   json["name"] = header.name;
   json["location"] = plain(header.location);
   json["fingerprint"] = plain(header.fingerprint);
@@ -89,10 +89,10 @@ std::string dump(const PackedHeader& header) {
   json["shape"] = {header.shape.height, header.shape.width, header.shape.channels};
   json["class_names"] = texts(header.class_names);
   json["parts"] = std::move(parts);
-  json["subtract"] = header.mean ? to_json(*header.mean) : Json(header.normalisation.subtract);
+  json["subtract"] = header.mean ? to_json(*header.mean) : OrderedJson(header.normalisation.subtract);
   json["divide"] = header.normalisation.divide;
   json["notes"] = texts(header.notes);
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 /// Parses and validates the text of a header. Errors start with the file name.
@@ -109,56 +109,56 @@ class HeaderReader {
   }
 
  private:
-  Json parse(std::string_view text) const;
-  void check_keys(const Json& value, const char* what, std::initializer_list<const char*> keys) const;
-  std::uint64_t integer(const Json& value, const char* what, std::uint64_t most) const;
-  std::string text(const Json& value, const char* what) const;
-  std::string name(const Json& value, const char* what) const;
-  std::vector<std::string> text_list(const Json& value, const char* what, std::size_t most) const;
-  std::vector<float> numbers(const Json& value, const char* what, std::size_t count) const;
-  const Json& list(const Json& value, const char* what, std::size_t most) const;
-  Section section(const Json& value, const char* what) const;
-  PackedPart part(const Json& value) const;
+  OrderedJson parse(std::string_view text) const;
+  void check_keys(const OrderedJson& value, const char* what, std::initializer_list<const char*> keys) const;
+  std::uint64_t integer(const OrderedJson& value, const char* what, std::uint64_t most) const;
+  std::string text(const OrderedJson& value, const char* what) const;
+  std::string name(const OrderedJson& value, const char* what) const;
+  std::vector<std::string> text_list(const OrderedJson& value, const char* what, std::size_t most) const;
+  std::vector<float> numbers(const OrderedJson& value, const char* what, std::size_t count) const;
+  const OrderedJson& list(const OrderedJson& value, const char* what, std::size_t most) const;
+  Section section(const OrderedJson& value, const char* what) const;
+  PackedPart part(const OrderedJson& value) const;
 
   std::string path_;
 };
 
 /// Rejects duplicate keys and deeper nesting than the format's.
-Json HeaderReader::parse(std::string_view text) const {
-  std::array<std::set<std::string>, kMaxDepth + 1> keys;  // of the open objects, by depth
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start) {
-      check(depth < kMaxDepth, "the header is nested deeper than {} levels", kMaxDepth);
+OrderedJson HeaderReader::parse(std::string_view text) const {
+  std::array<std::set<std::string>, kMaxHeaderDepth + 1> keys;  // of the open objects, by depth
+  const auto watch = [&](int depth, OrderedJson::parse_event_t event, OrderedJson& value) {
+    if (event == OrderedJson::parse_event_t::object_start || event == OrderedJson::parse_event_t::array_start) {
+      check(depth < kMaxHeaderDepth, "the header is nested deeper than {} levels", kMaxHeaderDepth);
       keys.at(static_cast<std::size_t>(depth) + 1).clear();
-    } else if (event == Json::parse_event_t::key) {
+    } else if (event == OrderedJson::parse_event_t::key) {
       const bool first = keys.at(static_cast<std::size_t>(depth)).insert(value.get<std::string>()).second;
       check(first, "the header has a key twice");
     }
     return true;
   };
   try {
-    return Json::parse(text, watch);
-  } catch (const Json::exception& error) {
-    const auto* syntax = dynamic_cast<const Json::parse_error*>(&error);
+    return OrderedJson::parse(text, watch);
+  } catch (const OrderedJson::exception& error) {
+    const auto* syntax = dynamic_cast<const OrderedJson::parse_error*>(&error);
     check(false, "the header of {} bytes is invalid JSON at byte {}", text.size(), syntax != nullptr ? syntax->byte : 0);
     throw;
   }
 }
 
-void HeaderReader::check_keys(const Json& value, const char* what, std::initializer_list<const char*> keys) const {
+void HeaderReader::check_keys(const OrderedJson& value, const char* what, std::initializer_list<const char*> keys) const {
   check(value.is_object(), "{} is of type {}, expected an object", what, value.type_name());
   for (const char* key : keys) check(value.contains(key), "{} has no {}", what, key);
   check(value.size() == keys.size(), "{} has {} keys, expected {}", what, value.size(), keys.size());
 }
 
-std::uint64_t HeaderReader::integer(const Json& value, const char* what, std::uint64_t most) const {
+std::uint64_t HeaderReader::integer(const OrderedJson& value, const char* what, std::uint64_t most) const {
   check(value.is_number_unsigned(), "{} is of type {}, expected a whole number", what, value.type_name());
   const auto number = value.get<std::uint64_t>();
   check(number <= most, "{} is {}, expected at most {}", what, number, most);
   return number;
 }
 
-std::string HeaderReader::text(const Json& value, const char* what) const {
+std::string HeaderReader::text(const OrderedJson& value, const char* what) const {
   check(value.is_string(), "{} is of type {}, expected a text", what, value.type_name());
   auto content = value.get<std::string>();
   check(content.size() <= kMaxText, "{} has {} bytes, expected at most {}", what, content.size(), kMaxText);
@@ -166,27 +166,27 @@ std::string HeaderReader::text(const Json& value, const char* what) const {
   return content;
 }
 
-std::string HeaderReader::name(const Json& value, const char* what) const {
+std::string HeaderReader::name(const OrderedJson& value, const char* what) const {
   auto content = text(value, what);
   check(is_name(content), "{} has other characters than a-z, 0-9, - and _, or not 1 to 64 of them", what);
   return content;
 }
 
-const Json& HeaderReader::list(const Json& value, const char* what, std::size_t most) const {
+const OrderedJson& HeaderReader::list(const OrderedJson& value, const char* what, std::size_t most) const {
   check(value.is_array(), "{} is of type {}, expected a list", what, value.type_name());
   check(value.size() <= most, "{} has {} entries, expected at most {}", what, value.size(), most);
   return value;
 }
 
-std::vector<std::string> HeaderReader::text_list(const Json& value, const char* what, std::size_t most) const {
+std::vector<std::string> HeaderReader::text_list(const OrderedJson& value, const char* what, std::size_t most) const {
   std::vector<std::string> content;
-  for (const Json& entry : list(value, what, most)) content.push_back(text(entry, what));
+  for (const OrderedJson& entry : list(value, what, most)) content.push_back(text(entry, what));
   return content;
 }
 
-std::vector<float> HeaderReader::numbers(const Json& value, const char* what, std::size_t count) const {
+std::vector<float> HeaderReader::numbers(const OrderedJson& value, const char* what, std::size_t count) const {
   std::vector<float> content;
-  for (const Json& entry : list(value, what, count)) {
+  for (const OrderedJson& entry : list(value, what, count)) {
     check(entry.is_number(), "{} has an entry of type {}, expected a number", what, entry.type_name());
     const auto number = entry.get<double>();
     check(std::abs(number) <= std::numeric_limits<float>::max(), "{} has the value {}, expected a float32 number", what,
@@ -197,7 +197,7 @@ std::vector<float> HeaderReader::numbers(const Json& value, const char* what, st
   return content;
 }
 
-Section HeaderReader::section(const Json& value, const char* what) const {
+Section HeaderReader::section(const OrderedJson& value, const char* what) const {
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
   check_keys(value, what, {"offset", "bytes", "sha256"});
   Section section{.offset = integer(value["offset"], "an offset", kMost),
@@ -209,16 +209,16 @@ Section HeaderReader::section(const Json& value, const char* what) const {
   return section;
 }
 
-PackedPart HeaderReader::part(const Json& value) const {
+PackedPart HeaderReader::part(const OrderedJson& value) const {
   check_keys(value, "a part", {"name", "images", "labels", "pixels"});
   return {.name = name(value["name"], "the name of a part"),
-          .images = static_cast<std::int64_t>(integer(value["images"], "a number of images", kMaxImages)),
+          .images = static_cast<std::int64_t>(integer(value["images"], "a number of images", kMaxPackedImages)),
           .labels = section(value["labels"], "labels"),
           .pixels = section(value["pixels"], "pixels")};
 }
 
 PackedHeader HeaderReader::read(std::string_view content) const {
-  const Json json = parse(content);
+  const OrderedJson json = parse(content);
   check_keys(
       json, "the header",
       {"name", "location", "fingerprint", "label_order", "shape", "class_names", "parts", "subtract", "divide", "notes"});
@@ -227,12 +227,12 @@ PackedHeader HeaderReader::read(std::string_view content) const {
   header.location = text(json["location"], "the location");
   header.fingerprint = text(json["fingerprint"], "the fingerprint");
   header.label_order = text(json["label_order"], "the label order");
-  const Json& shape = list(json["shape"], "the shape", 3);
+  const OrderedJson& shape = list(json["shape"], "the shape", 3);
   check(shape.size() == 3, "the shape has {} extents, expected 3", shape.size());
   const auto extent = [&](std::size_t i) { return static_cast<int>(integer(shape[i], "an extent", kMaxExtent)); };
   header.shape = {extent(0), extent(1), extent(2)};
   header.class_names = text_list(json["class_names"], "the list of class names", kMaxClasses);
-  for (const Json& entry : list(json["parts"], "the list of parts", kMaxParts)) {
+  for (const OrderedJson& entry : list(json["parts"], "the list of parts", kMaxParts)) {
     header.parts.push_back(part(entry));
     const auto same = [&](const PackedPart& other) { return other.name == header.parts.back().name; };
     check(std::count_if(header.parts.begin(), header.parts.end(), same) == 1, "part {} exists twice", header.parts.back().name);
@@ -286,14 +286,14 @@ std::uint64_t header_space(const PackedHeader& header) {
 
 std::string encode(const PackedHeader& header, std::uint64_t header_bytes) {
   std::string text = dump(header);
-  require<InputError>(kPrefix + text.size() <= header_bytes && header_bytes <= kMaxHeader,
+  require<InputError>(kPrefix + text.size() <= header_bytes && header_bytes <= kMaxPackedHeader,
                       "packed: the header of {} needs {} bytes, expected at most {}", header.name, kPrefix + text.size(),
-                      std::min(header_bytes, kMaxHeader));
+                      std::min(header_bytes, kMaxPackedHeader));
   text.resize(header_bytes - kPrefix, ' ');
-  const std::array<std::uint32_t, 2> numbers{kVersion, static_cast<std::uint32_t>(text.size())};
+  const std::array<std::uint32_t, 2> numbers{kPackedVersion, static_cast<std::uint32_t>(text.size())};
   Sha256 hash;
   hash.add(text);
-  std::string bytes(kMagic);
+  std::string bytes(kPackedMagic);
   bytes.append(reinterpret_cast<const char*>(numbers.data()), sizeof(numbers));
   return bytes + hash.hex() + text;
 }
@@ -304,14 +304,15 @@ PackedHeader decode(const std::filesystem::path& path, std::uint64_t file_bytes,
   const std::uint64_t available = std::min<std::uint64_t>(file_bytes, kPrefix);
   read(0, std::span(prefix).first(available));
   const std::string_view start(reinterpret_cast<const char*>(prefix.data()), available);
-  reader.check(start.starts_with(kMagic), "is not a packed data set (made by apam data pack)");
+  reader.check(start.starts_with(kPackedMagic), "is not a packed data set (made by apam data pack)");
   reader.check(file_bytes >= kPrefix, "has {} bytes, expected at least {}", file_bytes, kPrefix);
   std::array<std::uint32_t, 2> numbers{};
-  std::memcpy(numbers.data(), prefix.data() + kMagic.size(), sizeof(numbers));
-  reader.check(numbers[0] == kVersion, "has format version {}, expected {}", numbers[0], kVersion);
+  std::memcpy(numbers.data(), prefix.data() + kPackedMagic.size(), sizeof(numbers));
+  reader.check(numbers[0] == kPackedVersion, "has format version {}, expected {}", numbers[0], kPackedVersion);
   const std::uint64_t header_bytes = kPrefix + std::uint64_t{numbers[1]};
-  reader.check(header_bytes <= kMaxHeader && header_bytes % kPackedAlignment == 0,
-               "has a header of {} bytes, expected a multiple of {} up to {}", header_bytes, kPackedAlignment, kMaxHeader);
+  reader.check(header_bytes <= kMaxPackedHeader && header_bytes % kPackedAlignment == 0,
+               "has a header of {} bytes, expected a multiple of {} up to {}", header_bytes, kPackedAlignment,
+               kMaxPackedHeader);
   reader.check(header_bytes <= file_bytes, "has {} bytes, expected a header of {}", file_bytes, header_bytes);
   std::string text(numbers[1], '\0');
   read(kPrefix, std::span(reinterpret_cast<std::uint8_t*>(text.data()), text.size()));

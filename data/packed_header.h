@@ -27,6 +27,7 @@
 namespace apam::data {
 
 inline constexpr std::uint64_t kPackedAlignment = 4096;
+inline constexpr std::size_t kMaxNotes = 64;
 
 /// A range of the file and the SHA-256 of its bytes.
 struct Section {

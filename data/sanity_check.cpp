@@ -7,7 +7,7 @@
 namespace apam::data {
 namespace {
 
-constexpr std::int64_t kMaxLabels = std::int64_t{1} << 20U, kMaxImages = 32;
+constexpr std::int64_t kMaxLabels = std::int64_t{1} << 20U, kMaxCheckedImages = 32;
 
 /// Calls visit(index) for at most `limit` indices, evenly spaced over 0 .. images-1, until it returns false.
 template <class Visit>
@@ -34,7 +34,7 @@ void check_pixels(const Dataset& dataset, Split split, std::string_view name, st
   std::vector<std::uint8_t> first;
   std::int64_t checked = 0;
   bool same = true, flat = true;
-  visit_some(info.images(split), kMaxImages, [&](std::int64_t i) {
+  visit_some(info.images(split), kMaxCheckedImages, [&](std::int64_t i) {
     const auto pixels = dataset.read(split, i, scratch).pixels;
     if (checked++ == 0) first.assign(pixels.begin(), pixels.end());
     same = same && std::equal(pixels.begin(), pixels.end(), first.begin(), first.end());

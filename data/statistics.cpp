@@ -10,7 +10,7 @@
 namespace apam::data {
 namespace {
 
-constexpr std::int64_t kImagesPerReport = 256;
+constexpr std::int64_t kReadPerReport = 256;
 
 /// Sums over the values of one channel; of bytes, so 2^48 of them fit.
 struct Sums {
@@ -36,11 +36,11 @@ PartStatistics statistics_of_part(Source& source, std::size_t index, const std::
     }
     labels.add(std::as_bytes(std::span(&label, 1)));
     pixels.add(std::as_bytes(image));
-    if (++result.images % kImagesPerReport == 0 && progress) progress(kImagesPerReport);
+    if (++result.images % kReadPerReport == 0 && progress) progress(kReadPerReport);
   });
   require<InputError>(result.images == part.images, "{}: part {} has {} images, expected {}", info.name, part.name,
                       result.images, part.images);
-  if (progress) progress(result.images % kImagesPerReport);
+  if (progress) progress(result.images % kReadPerReport);
   const double count = static_cast<double>(result.images) * static_cast<double>(info.shape.count() / channels);
   for (const Sums& sum : sums) {
     const double mean = static_cast<double>(sum.values) / count, squares = static_cast<double>(sum.squares) / count;

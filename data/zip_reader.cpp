@@ -11,7 +11,7 @@
 namespace apam::data {
 namespace {
 
-constexpr std::size_t kBlock = 64 * 1024;
+constexpr std::size_t kZipBlock = 64 * 1024;
 
 }  // namespace
 
@@ -25,7 +25,7 @@ struct ZipReader::Inflater {
   Inflater& operator=(const Inflater&) = delete;
 
   z_stream stream{};  // zlib refers to it, so it does not move
-  std::array<std::uint8_t, kBlock> input;
+  std::array<std::uint8_t, kZipBlock> input;
   std::uint64_t taken = 0;  // stored bytes read from the file
   bool ended = false;       // after the last block of the deflate data
 };
@@ -58,7 +58,7 @@ void ZipReader::read(std::span<std::uint8_t> bytes) {
 }
 
 void ZipReader::skip(std::uint64_t count) {
-  std::vector<std::uint8_t> scratch(std::min<std::uint64_t>(count, kBlock));
+  std::vector<std::uint8_t> scratch(std::min<std::uint64_t>(count, kZipBlock));
   for (; count > 0; count -= scratch.size()) {
     if (count < scratch.size()) scratch.resize(count);
     read(scratch);
@@ -74,7 +74,7 @@ std::size_t ZipReader::inflate(std::span<std::uint8_t> bytes) {
   stream.avail_out = room;
   while (!inflater.ended && stream.avail_out == room) {
     if (stream.avail_in == 0) {
-      const auto count = std::min<std::uint64_t>(entry_->stored - inflater.taken, kBlock);
+      const auto count = std::min<std::uint64_t>(entry_->stored - inflater.taken, kZipBlock);
       archive_->file().read(entry_->position + inflater.taken, std::span(inflater.input).first(count));
       inflater.taken += count;
       stream.next_in = inflater.input.data();

@@ -5,7 +5,7 @@
 namespace apam::engine {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kArenaAlignment = 64;
 // Large, to waste little at the end of a chunk. On the CPU, pages that are never written use no memory.
 constexpr std::size_t kChunkBytes = std::size_t{256} << 20U;
 constexpr std::size_t kFreeListCapacity = 256;
@@ -15,7 +15,7 @@ constexpr std::size_t kFreeListCapacity = 256;
 ActivationArena::ActivationArena(Device device) : device_(device) {}
 
 ActivationArena::Block ActivationArena::take(std::size_t bytes_wanted, Growth growth) {
-  const std::size_t bytes = std::max(kAlignment, (bytes_wanted + kAlignment - 1) / kAlignment * kAlignment);
+  const std::size_t bytes = std::max(kArenaAlignment, (bytes_wanted + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
   const Block block = find(bytes, growth);
   in_use_ += bytes;
   peak_ = std::max(peak_, in_use_);

@@ -9,9 +9,9 @@
 namespace apam::engine {
 namespace {
 
-constexpr std::size_t kAlignment = 16;  // floats: 64 bytes
+constexpr std::size_t kParameterAlignment = 16;  // floats: 64 bytes
 
-std::size_t aligned(std::size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t aligned(std::size_t size) { return (size + kParameterAlignment - 1) / kParameterAlignment * kParameterAlignment; }
 
 }  // namespace
 
@@ -59,9 +59,9 @@ void ParameterArena::require_usable(ConstSpan<float> memory, std::size_t size, s
   require<ShapeError>(memory.size() == size, "parameters: {} of {} floats, the layout has {}", what, memory.size(), size);
   require<DeviceError>(memory.device() == device_, "parameters: {} on {}, the arena is on {}", what, to_string(memory.device()),
                        to_string(device_));
-  const auto past = reinterpret_cast<std::uintptr_t>(memory.data()) % (kAlignment * sizeof(float));
+  const auto past = reinterpret_cast<std::uintptr_t>(memory.data()) % (kParameterAlignment * sizeof(float));
   require<DeviceError>(past == 0, "parameters: {} at {} bytes past a multiple of {}, expected 0", what, past,
-                       kAlignment * sizeof(float));
+                       kParameterAlignment * sizeof(float));
 }
 
 void ParameterArena::use_outgoing(Span<float> outgoing) {

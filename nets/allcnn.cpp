@@ -18,7 +18,7 @@ constexpr std::array<BlockPlan, 9> kBlocks{{{96},
                                             {.out_channels = 192, .stride = 1, .padding = 0},
                                             {192},
                                             {0}}};
-constexpr int kFinalExtent = 6;          // height and width after the last block
+constexpr int kAllCnnExtent = 6;         // height and width after the last block
 constexpr float kLogitsFactor = 0.125F;  // of the published net: softens the initial predictions
 
 }  // namespace
@@ -40,7 +40,7 @@ AllCnn::AllCnn(int classes) : Net(classes) {
 engine::Var AllCnn::forward(const engine::Var& images) const {
   engine::Var x = images;
   for (const auto& block : blocks_) x = block.bn.relu(block.conv(x));
-  return scale(avg_pool(x, kFinalExtent), kLogitsFactor);
+  return scale(avg_pool(x, kAllCnnExtent), kLogitsFactor);
 }
 
 }  // namespace apam::nets

@@ -5,10 +5,10 @@
 namespace apam::nets {
 namespace {
 
-constexpr int kStemChannels = 64;
+constexpr int kResNetStem = 64;
 constexpr std::array<int, 4> kStageChannels{64, 128, 256, 512};
 constexpr int kBlocksPerStage = 2;
-constexpr int kFinalExtent = 4;  // height and width after the last stage
+constexpr int kResNetExtent = 4;  // height and width after the last stage
 
 }  // namespace
 
@@ -31,9 +31,9 @@ engine::Var ResNet18::Block::operator()(const engine::Var& x) const {
 
 ResNet18::ResNet18(int classes)
     : Net(classes),
-      stem_(layout_, "conv1", {.in_channels = 3, .out_channels = kStemChannels, .kernel = 3, .padding = 1}),
-      stem_bn_(layout_, "bn1", kStemChannels) {
-  int channels = kStemChannels;
+      stem_(layout_, "conv1", {.in_channels = 3, .out_channels = kResNetStem, .kernel = 3, .padding = 1}),
+      stem_bn_(layout_, "bn1", kResNetStem) {
+  int channels = kResNetStem;
   for (std::size_t stage = 0; stage < kStageChannels.size(); ++stage) {
     for (int block = 0; block < kBlocksPerStage; ++block) {
       const int stride = stage > 0 && block == 0 ? 2 : 1;
@@ -47,7 +47,7 @@ ResNet18::ResNet18(int classes)
 engine::Var ResNet18::forward(const engine::Var& images) const {
   engine::Var x = stem_bn_.relu(stem_(images));
   for (const auto& block : blocks_) x = block(x);
-  return (*linear_)(avg_pool(x, kFinalExtent));
+  return (*linear_)(avg_pool(x, kResNetExtent));
 }
 
 }  // namespace apam::nets

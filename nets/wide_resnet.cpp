@@ -6,10 +6,10 @@
 namespace apam::nets {
 namespace {
 
-constexpr int kStemChannels = 16;
+constexpr int kWideResNetStem = 16;
 constexpr std::array<int, 3> kGroupChannels{80, 160, 320};
 constexpr int kBlocksPerGroup = 4;
-constexpr int kFinalExtent = 8;  // height and width after the last group
+constexpr int kWideResNetExtent = 8;  // height and width after the last group
 
 /// A convolution with initial weights N(0, 2 / fan_out) (He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015).
 engine::Conv2d convolution(engine::ParameterLayout& layout, const std::string& name, const engine::Conv2d::Options& options) {
@@ -41,8 +41,8 @@ engine::Var WideResNet::Block::operator()(const engine::Var& x) const {
 
 WideResNet::WideResNet(int classes)
     : Net(classes),
-      stem_(convolution(layout_, "conv1", {.in_channels = 3, .out_channels = kStemChannels, .kernel = 3, .padding = 1})) {
-  int channels = kStemChannels;
+      stem_(convolution(layout_, "conv1", {.in_channels = 3, .out_channels = kWideResNetStem, .kernel = 3, .padding = 1})) {
+  int channels = kWideResNetStem;
   for (std::size_t group = 0; group < kGroupChannels.size(); ++group) {
     for (int block = 0; block < kBlocksPerGroup; ++block) {
       const int stride = group > 0 && block == 0 ? 2 : 1;
@@ -57,7 +57,7 @@ WideResNet::WideResNet(int classes)
 engine::Var WideResNet::forward(const engine::Var& images) const {
   engine::Var x = stem_(images);
   for (const auto& block : blocks_) x = block(x);
-  return (*linear_)(avg_pool(bn_->relu(x), kFinalExtent));
+  return (*linear_)(avg_pool(bn_->relu(x), kWideResNetExtent));
 }
 
 }  // namespace apam::nets

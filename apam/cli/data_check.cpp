@@ -54,7 +54,7 @@ Json describe(const data::OpenedSource& opened, const std::vector<data::PartStat
   return json;
 }
 
-void print(const Json& json) {
+void print_check(const Json& json) {
   std::cout << fmt::format("{} from {}{}\n", json["data"].get<std::string>(), json["location"].get<std::string>(),
                            json["packed"].get<bool>() ? ", packed: all hashes are as recorded" : "");
   std::cout << fmt::format("images of {}, {} classes{}\n", fmt::join(json["shape"].get<std::vector<int>>(), "x"),
@@ -90,7 +90,7 @@ int data_check(const training::DataCheckOptions& options) {
   if (options.json) {
     std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
   } else {
-    print(json);
+    print_check(json);
   }
   std::cout << std::flush;
   require<InputError>(differences.empty() || options.any_size, "data: {}: {}; --any-size accepts it", options.data.name,

@@ -133,7 +133,7 @@ std::string text_of_timings(const Json& kernel) {
                             kernel["load"].get<double>(), text_of(kernel["date"]));
 }
 
-void print(const Json& json) {
+void print_info(const Json& json) {
   for (const auto& [key, value] : json.items()) {
     if (key == "providers") {
       std::cout << "providers\n";
@@ -164,7 +164,7 @@ int info(const training::InfoOptions& options) {
   if (options.json) {
     std::cout << json.dump(2) << '\n';
   } else {
-    print(json);
+    print_info(json);
   }
   return 0;
 }

@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "apam/cli/terminal_progress.h"
+
 namespace apam::cli {
 namespace {
 
-constexpr double kTerminalInterval = 0.2, kPlainInterval = 10.0;  // seconds
-constexpr const char* kRedraw = "\r\x1b[K";
+constexpr double kPackInterval = 10.0;  // seconds, not on a terminal
 
 }  // namespace
 
@@ -29,7 +30,7 @@ void PackProgressLine::show(const data::PackProgress& progress) {
     done_at_begin_ = progress.done;
   }
   const bool complete = progress.done == progress.total;
-  const double interval = columns_ > 0 ? kTerminalInterval : kPlainInterval;
+  const double interval = columns_ > 0 ? kTerminalInterval : kPackInterval;
   if (shown_ && !complete && since(*shown_) < interval) return;
   const bool begins = !shown_ && !progress.waiting && columns_ == 0;
   shown_ = now;
@@ -41,7 +42,7 @@ void PackProgressLine::show(const data::PackProgress& progress) {
   const double rate = seconds > 0 ? static_cast<double>(progress.done - done_at_begin_) / seconds : 0;
   const std::string text = describe(progress, rate);
   if (columns_ > 0) {
-    out_ << kRedraw << text.substr(0, static_cast<std::size_t>(columns_ - 1)) << std::flush;
+    out_ << kRedrawLine << text.substr(0, static_cast<std::size_t>(columns_ - 1)) << std::flush;
     open_ = true;
   } else {
     out_ << text << std::endl;

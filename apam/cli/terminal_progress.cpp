@@ -9,9 +9,8 @@
 namespace apam::cli {
 namespace {
 
-constexpr double kTerminalInterval = 0.2, kPlainInterval = 30.0;  // seconds
+constexpr double kProgressInterval = 30.0;  // seconds, not on a terminal
 constexpr int kDefaultColumns = 80;
-constexpr const char* kRedraw = "\r\x1b[K";
 
 }  // namespace
 
@@ -29,14 +28,14 @@ int terminal_columns(int descriptor) {
 }
 
 bool TerminalProgress::due(double seconds) const {
-  return seconds - shown_at_ >= (columns_ > 0 ? kTerminalInterval : kPlainInterval);
+  return seconds - shown_at_ >= (columns_ > 0 ? kTerminalInterval : kProgressInterval);
 }
 
 void TerminalProgress::show(const training::Status& status) {
   shown_at_ = status.seconds;
   if (columns_ > 0) {
     // A line that wraps cannot be redrawn in place.
-    out_ << kRedraw << describe(status).substr(0, static_cast<std::size_t>(columns_ - 1)) << std::flush;
+    out_ << kRedrawLine << describe(status).substr(0, static_cast<std::size_t>(columns_ - 1)) << std::flush;
     open_ = true;
   } else {
     out_ << describe(status) << std::endl;
@@ -44,7 +43,7 @@ void TerminalProgress::show(const training::Status& status) {
 }
 
 void TerminalProgress::note(const std::string& text) {
-  if (open_) out_ << kRedraw;
+  if (open_) out_ << kRedrawLine;
   open_ = false;
   out_ << text << std::endl;
 }

@@ -8,6 +8,9 @@
 
 namespace apam::cli {
 
+inline constexpr double kTerminalInterval = 0.2;        ///< seconds between two states of a line on a terminal
+inline constexpr const char* kRedrawLine = "\r\x1b[K";  ///< to its beginning, and erase it
+
 /// Whether a terminal accepts escape codes, by the variables TERM and NO_COLOR (null: not set). Not if it is unknown or dumb,
 /// or if the user opted out (https://no-color.org).
 bool takes_escape_codes(const char* term, const char* no_color);

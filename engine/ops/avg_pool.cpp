@@ -4,21 +4,21 @@
 namespace apam::engine {
 namespace {
 
-using Op = kernels::AvgPool;
+using AvgPoolOp = kernels::AvgPool;
 
 class AvgPoolNode final : public Node {
  public:
-  AvgPoolNode(const Op::Problem& problem, const Var& x, const Var& y) : problem_(problem), dx_(x), dy_(y) {}
+  AvgPoolNode(const AvgPoolOp::Problem& problem, const Var& x, const Var& y) : problem_(problem), dx_(x), dy_(y) {}
 
   void backward(Tape& tape) override {
     if (!dx_.needs_gradient() || !tape.has_gradient(dy_)) return;
     const auto dx = tape.sink(dx_);
-    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)
+    kernels::kernel<AvgPoolOp>(tape.exec(), problem_, AvgPoolOp::Pass::backward)
         ->backward(tape.exec(), tape.gradient(dy_), dx.data, dx.write);
   }
 
  private:
-  Op::Problem problem_;
+  AvgPoolOp::Problem problem_;
   Edge dx_, dy_;
 };
 
@@ -29,10 +29,10 @@ Var avg_pool(const Var& x, int window) {
   require<ShapeError>(shape.rank() == 4, "avg_pool: x must be (N, H, W, C), got {}", shape);
   require<ShapeError>(window >= 1 && window <= shape[1] && window <= shape[2],
                       "avg_pool: a window of {} does not fit in an image of {}x{}", window, shape[1], shape[2]);
-  const Op::Problem problem{shape[0], shape[1], shape[2], shape[3], window, x.type()};
+  const AvgPoolOp::Problem problem{shape[0], shape[1], shape[2], shape[3], window, x.type()};
   Tape& tape = x.tape();
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.c}, x.type(), x.needs_gradient());
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
+  kernels::kernel<AvgPoolOp>(tape.exec(), problem, AvgPoolOp::Pass::forward)->forward(tape.exec(), x.data(), y.tensor().data);
   if (tape.recording()) tape.record<AvgPoolNode>(problem, x, y);
   return y;
 }

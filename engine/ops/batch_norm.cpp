@@ -8,7 +8,7 @@
 namespace apam::engine {
 namespace {
 
-using Op = kernels::BatchNorm;
+using BatchNormOp = kernels::BatchNorm;
 
 /// The batch statistics, kept for backward.
 struct BatchMoments {
@@ -35,7 +35,7 @@ BatchMoments batch_moments(Tape& tape, const BatchNormParameters& parameters, in
 
 class BatchNormNode final : public Node {
  public:
-  BatchNormNode(const Op::Problem& problem, const BatchNormParameters& parameters, const Var& x, const Var* residual,
+  BatchNormNode(const BatchNormOp::Problem& problem, const BatchNormParameters& parameters, const Var& x, const Var* residual,
                 const Var& y, BatchMoments moments)
       : problem_(problem), parameters_(parameters), x_(x), dx_(x), dy_(y), moments_(std::move(moments)) {
     if (residual != nullptr) d_residual_.emplace(*residual);
@@ -44,17 +44,18 @@ class BatchNormNode final : public Node {
 
   void backward(Tape& tape) override {
     if (!tape.has_gradient(dy_)) return;
-    const Op::Saved saved{x_.data(), problem_.relu ? y_.data() : In{}, moments_.mean, moments_.inv_std.floats()};
+    const BatchNormOp::Saved saved{x_.data(), problem_.relu ? y_.data() : In{}, moments_.mean, moments_.inv_std.floats()};
     const auto dgamma = tape.sink(parameters_.gamma);
     const auto dbeta = tape.sink(parameters_.beta);
-    Op::Gradients gradients{.dx = {}, .d_residual = {}, .dgamma = dgamma.data, .dbeta = dbeta.data};
+    BatchNormOp::Gradients gradients{.dx = {}, .d_residual = {}, .dgamma = dgamma.data, .dbeta = dbeta.data};
     gradients.write_parameters = dgamma.write;
     const In dy = tape.gradient(dy_);
     Var unused_x, unused_residual;
     if (d_residual_) std::tie(gradients.d_residual, gradients.write_residual) = target(tape, *d_residual_, unused_residual);
     std::tie(gradients.dx, gradients.write_x) = target_in_place(tape, dx_, unused_x);
     const ConstSpan<float> gamma = tape.parameters().weight_read(parameters_.gamma).data;
-    kernels::kernel<Op>(tape.exec(), problem_, Op::Pass::backward)->backward(tape.exec(), dy, saved, gamma, gradients);
+    kernels::kernel<BatchNormOp>(tape.exec(), problem_, BatchNormOp::Pass::backward)
+        ->backward(tape.exec(), dy, saved, gamma, gradients);
   }
 
  private:
@@ -74,7 +75,7 @@ class BatchNormNode final : public Node {
     return {sink.data, sink.write};
   }
 
-  Op::Problem problem_;
+  BatchNormOp::Problem problem_;
   BatchNormParameters parameters_;
   Var x_, y_;
   Edge dx_;
@@ -104,13 +105,13 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
   const std::size_t rows = x.shape().size() / static_cast<std::size_t>(channels);
   require<ShapeError>(rows <= kMaxRows, "batch_norm: x of shape {} has {} rows, expected at most {}", x.shape(), rows,
                       kMaxRows);
-  const Op::Problem problem{static_cast<int>(rows), channels,       options.residual != nullptr,
-                            options.relu,           parameters.eps, x.type()};
+  const BatchNormOp::Problem problem{static_cast<int>(rows), channels,       options.residual != nullptr,
+                                     options.relu,           parameters.eps, x.type()};
   const ConstSpan<float> beta = arena.weight_read(parameters.beta).data;
   Var y = tape.make(x.shape(), x.type(), true);
   if (tape.mode() == Mode::inference && parameters.statistics.valid()) {
     const auto running = arena.running(parameters.statistics);
-    kernels::kernel<Op>(exec, problem, Op::Pass::forward_inference)
+    kernels::kernel<BatchNormOp>(exec, problem, BatchNormOp::Pass::forward_inference)
         ->forward_inference(exec, x.data(), residual, gamma.data, beta, running.mean, running.variance, y.tensor().data);
     return y;
   }
@@ -118,7 +119,7 @@ Var batch_norm(const Var& x, const BatchNormParameters& parameters, BatchNormOpt
                        "batch_norm: {} is used {} times in one pass, running statistics allow only 1",
                        arena.layout()[parameters.gamma].name, tape.use_count(parameters.gamma) + 1);
   BatchMoments moments = batch_moments(tape, parameters, channels);
-  kernels::kernel<Op>(exec, problem, Op::Pass::forward_training)
+  kernels::kernel<BatchNormOp>(exec, problem, BatchNormOp::Pass::forward_training)
       ->forward_training(exec, x.data(), residual, gamma.data, beta, y.tensor().data,
                          {moments.mean, moments.variance, moments.inv_std.floats()});
   if (tape.recording()) {

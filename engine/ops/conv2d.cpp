@@ -5,11 +5,11 @@
 namespace apam::engine {
 namespace {
 
-using Op = kernels::Conv2d;
+using Conv2dOp = kernels::Conv2d;
 
 class Conv2dNode final : public Node {
  public:
-  Conv2dNode(const Op::Problem& problem, const Var& x, ParameterId weight, const Var& y)
+  Conv2dNode(const Conv2dOp::Problem& problem, const Var& x, ParameterId weight, const Var& y)
       : problem_(problem), x_(x), dx_(x), weight_(weight), dy_(y) {}
 
   void backward(Tape& tape) override {
@@ -17,22 +17,23 @@ class Conv2dNode final : public Node {
     Exec& exec = tape.exec();
     const In dy = tape.gradient(dy_);  // (N, P, Q, K)
     const auto dw = tape.sink(weight_);
-    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)->backward_weight(exec, x_.data(), dy, dw.data, dw.write);
+    kernels::kernel<Conv2dOp>(exec, problem_, Conv2dOp::Pass::backward_weight)
+        ->backward_weight(exec, x_.data(), dy, dw.data, dw.write);
     if (!dx_.needs_gradient()) return;
     const kernels::Weights w = tape.weights(weight_);  // (K, R, S, C)
     const auto dx = tape.sink(dx_);
-    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)->backward_input(exec, dy, w, dx.data, dx.write);
+    kernels::kernel<Conv2dOp>(exec, problem_, Conv2dOp::Pass::backward_input)->backward_input(exec, dy, w, dx.data, dx.write);
   }
 
  private:
-  Op::Problem problem_;
+  Conv2dOp::Problem problem_;
   Var x_;
   Edge dx_;
   ParameterId weight_;
   Edge dy_;
 };
 
-Op::Problem problem_of(const Shape& x, DType type, const Shape& w, ConvolutionOptions options) {
+Conv2dOp::Problem problem_of(const Shape& x, DType type, const Shape& w, ConvolutionOptions options) {
   require<ShapeError>(x.rank() == 4, "conv2d: x must be (N, H, W, C), got {}", x);
   require<ShapeError>(w.rank() == 4, "conv2d: w must be (K, R, S, C), got {}", w);
   require<ShapeError>(x[3] == w[3], "conv2d: x has {} channels, w expects {}", x[3], w[3]);
@@ -50,9 +51,9 @@ Op::Problem problem_of(const Shape& x, DType type, const Shape& w, ConvolutionOp
 Var conv2d(const Var& x, ParameterId weight, ConvolutionOptions options) {
   Tape& tape = x.tape();
   const ConstParameterView w = tape.parameters().weight_read(weight);
-  const Op::Problem problem = problem_of(x.shape(), x.type(), w.shape, options);
+  const Conv2dOp::Problem problem = problem_of(x.shape(), x.type(), w.shape, options);
   Var y = tape.make({problem.n, problem.out_h(), problem.out_w(), problem.k}, x.type(), true);
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
+  kernels::kernel<Conv2dOp>(tape.exec(), problem, Conv2dOp::Pass::forward)
       ->forward(tape.exec(), x.data(), tape.weights(weight), y.tensor().data);
   if (tape.recording()) {
     tape.add_use(weight);

@@ -5,11 +5,11 @@
 namespace apam::engine {
 namespace {
 
-using Op = kernels::Linear;
+using LinearOp = kernels::Linear;
 
 class LinearNode final : public Node {
  public:
-  LinearNode(const Op::Problem& problem, const Var& x, ParameterId weight, ParameterId bias, const Var& y)
+  LinearNode(const LinearOp::Problem& problem, const Var& x, ParameterId weight, ParameterId bias, const Var& y)
       : problem_(problem), x_(x), dx_(x), weight_(weight), bias_(bias), dy_(y) {}
 
   void backward(Tape& tape) override {
@@ -20,16 +20,16 @@ class LinearNode final : public Node {
     const auto db = tape.sink(bias_);
     require<KernelError>(dw.write == db.write, "linear: weight {} and bias {} must always be used as a pair",
                          tape.parameters().layout()[weight_].name, tape.parameters().layout()[bias_].name);
-    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_weight)
+    kernels::kernel<LinearOp>(exec, problem_, LinearOp::Pass::backward_weight)
         ->backward_weight(exec, x_.data(), dy, dw.data, db.data, dw.write);
     if (!dx_.needs_gradient()) return;
     const auto dx = tape.sink(dx_);
-    kernels::kernel<Op>(exec, problem_, Op::Pass::backward_input)
+    kernels::kernel<LinearOp>(exec, problem_, LinearOp::Pass::backward_input)
         ->backward_input(exec, dy, tape.weights(weight_), dx.data, dx.write);
   }
 
  private:
-  Op::Problem problem_;
+  LinearOp::Problem problem_;
   Var x_;
   Edge dx_;
   ParameterId weight_, bias_;
@@ -47,9 +47,9 @@ Var linear(const Var& x, ParameterId weight, ParameterId bias) {
   const int features = static_cast<int>(shape.size() / static_cast<std::size_t>(shape[0]));
   require<ShapeError>(features == w.shape[1], "linear: x has {} features, w expects {}", features, w.shape[1]);
   require<ShapeError>(b.shape[0] == w.shape[0], "linear: the bias has {} elements, w has {} outputs", b.shape[0], w.shape[0]);
-  const Op::Problem problem{shape[0], features, w.shape[0], x.type()};
+  const LinearOp::Problem problem{shape[0], features, w.shape[0], x.type()};
   Var y = tape.make({problem.n, problem.k}, x.type(), true);
-  kernels::kernel<Op>(tape.exec(), problem, Op::Pass::forward)
+  kernels::kernel<LinearOp>(tape.exec(), problem, LinearOp::Pass::forward)
       ->forward(tape.exec(), x.data(), tape.weights(weight), b.data, y.tensor().data);
   if (tape.recording()) {
     tape.add_use(weight);

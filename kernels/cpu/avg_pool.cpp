@@ -40,9 +40,9 @@ class Windows {
 };
 
 template <class T>
-class ForwardKernel final : public AvgPool::Kernel {
+class AvgPoolForwardKernel final : public AvgPool::Kernel {
  public:
-  ForwardKernel(const AvgPool::Problem& problem, const Isa& isa)
+  AvgPoolForwardKernel(const AvgPool::Problem& problem, const Isa& isa)
       : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
 
   void forward(Exec& exec, In x, Out y) override {
@@ -58,9 +58,9 @@ class ForwardKernel final : public AvgPool::Kernel {
 };
 
 template <class T>
-class BackwardKernel final : public AvgPool::Kernel {
+class AvgPoolBackwardKernel final : public AvgPool::Kernel {
  public:
-  BackwardKernel(const AvgPool::Problem& problem, const Isa& isa)
+  AvgPoolBackwardKernel(const AvgPool::Problem& problem, const Isa& isa)
       : windows_(problem), kernels_(activation_kernels_of<T>(isa).pool) {}
 
   void backward(Exec& exec, In dy, Out dx, Write write) override {
@@ -81,8 +81,9 @@ class BackwardKernel final : public AvgPool::Kernel {
 }  // namespace
 
 std::unique_ptr<AvgPool::Kernel> make(Exec&, const AvgPool::Problem& problem, AvgPool::Pass pass, const Isa& isa) {
-  return with_storage(
-      problem.type, [&]<class T>() { return make_by_pass<AvgPool, ForwardKernel<T>, BackwardKernel<T>>(pass, problem, isa); });
+  return with_storage(problem.type, [&]<class T>() {
+    return make_by_pass<AvgPool, AvgPoolForwardKernel<T>, AvgPoolBackwardKernel<T>>(pass, problem, isa);
+  });
 }
 
 }  // namespace apam::kernels::cpu

@@ -96,12 +96,12 @@ class BlockKernel : public BatchNorm::Kernel {
 
 /// Normalisation, the last step of both forward passes: y from x with a factor and shift per channel.
 template <class T>
-class ForwardKernel : public BlockKernel<T> {
+class BatchNormForwardKernel : public BlockKernel<T> {
  protected:
   using Block = BlockKernel<T>;
   using Block::block_rows_, Block::c_, Block::kernels_, Block::padded_c_, Block::problem_, Block::rows_, Block::workspace_;
 
-  ForwardKernel(const BatchNorm::Problem& problem, const Isa& isa)
+  BatchNormForwardKernel(const BatchNorm::Problem& problem, const Isa& isa)
       : Block(problem, isa), factor_(workspace_.template add<float>(padded_c_)), streams_(isa.streams) {}
 
   void normalise(Exec& exec, const ChannelMap& map, In x, In residual, Out y) const {
@@ -122,15 +122,16 @@ class ForwardKernel : public BlockKernel<T> {
 };
 
 template <class T>
-class ForwardTrainingKernel final : public ForwardKernel<T> {
+class BatchNormForwardTrainingKernel final : public BatchNormForwardKernel<T> {
   using Block = BlockKernel<T>;
   using Block::blocks_, Block::c_, Block::kernels_, Block::problem_, Block::rows_, Block::workspace_;
   using typename Block::Joined;
   using typename Block::Sums;
-  using ForwardKernel<T>::factor_;
+  using BatchNormForwardKernel<T>::factor_;
 
  public:
-  ForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel<T>(problem, isa) {
+  BatchNormForwardTrainingKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
+      : BatchNormForwardKernel<T>(problem, isa) {
     this->plan_sums();
     exec.reserve_workspace(workspace_.bytes());
   }
@@ -182,13 +183,14 @@ class ForwardTrainingKernel final : public ForwardKernel<T> {
 };
 
 template <class T>
-class ForwardInferenceKernel final : public ForwardKernel<T> {
+class BatchNormForwardInferenceKernel final : public BatchNormForwardKernel<T> {
   using Block = BlockKernel<T>;
   using Block::c_, Block::problem_, Block::workspace_;
-  using ForwardKernel<T>::factor_;
+  using BatchNormForwardKernel<T>::factor_;
 
  public:
-  ForwardInferenceKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa) : ForwardKernel<T>(problem, isa) {
+  BatchNormForwardInferenceKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
+      : BatchNormForwardKernel<T>(problem, isa) {
     exec.reserve_workspace(workspace_.bytes());
   }
 
@@ -204,14 +206,14 @@ class ForwardInferenceKernel final : public ForwardKernel<T> {
 };
 
 template <class T>
-class BackwardKernel final : public BlockKernel<T> {
+class BatchNormBackwardKernel final : public BlockKernel<T> {
   using Block = BlockKernel<T>;
   using Block::blocks_, Block::c_, Block::kernels_, Block::padded_c_, Block::problem_, Block::rows_, Block::workspace_;
   using typename Block::Joined;
   using typename Block::Sums;
 
  public:
-  BackwardKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
+  BatchNormBackwardKernel(Exec& exec, const BatchNorm::Problem& problem, const Isa& isa)
       : Block(problem, isa),
         gate_row_(ceil_div(c_, isa.width) * gate_bytes(isa.width)),
         coefficients_(workspace_.template add<float>(3 * padded_c_)),
@@ -288,8 +290,8 @@ class BackwardKernel final : public BlockKernel<T> {
 
 std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass, const Isa& isa) {
   return with_storage(problem.type, [&]<class T>() {
-    return make_by_pass<BatchNorm, ForwardTrainingKernel<T>, ForwardInferenceKernel<T>, BackwardKernel<T>>(pass, exec, problem,
-                                                                                                           isa);
+    return make_by_pass<BatchNorm, BatchNormForwardTrainingKernel<T>, BatchNormForwardInferenceKernel<T>,
+                        BatchNormBackwardKernel<T>>(pass, exec, problem, isa);
   });
 }
 

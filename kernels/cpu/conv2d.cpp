@@ -19,11 +19,12 @@ namespace {
 
 // Below these, Winograd's transforms cost more than the products they save: those of x and y if the other side has few
 // channels, those of the filters if few tiles share them.
-constexpr int kMinChannels = 16;
-constexpr std::int64_t kMinTiles = 16;
+constexpr int kMinWinogradChannels = 16;
+constexpr std::int64_t kMinWinogradTiles = 16;
 
 bool winograd_pays(const Conv2d::Problem& problem, const TileGrid& grid) {
-  return winograd_supports(problem) && std::min(problem.c, problem.k) >= kMinChannels && grid.count() >= kMinTiles;
+  return winograd_supports(problem) && std::min(problem.c, problem.k) >= kMinWinogradChannels &&
+         grid.count() >= kMinWinogradTiles;
 }
 
 TileGrid grid_of(const Conv2d::Problem& problem, Conv2d::Pass pass) {
@@ -63,10 +64,10 @@ void run_method(const std::variant<Methods...>& method, Args&&... args) {
 
 // T: the type in which activations are stored. Method: run(exec, in, w, accumulate, out); make() returns it.
 template <class T, class Method>
-class ForwardKernel final : public Conv2d::Kernel {
+class Conv2dForwardKernel final : public Conv2d::Kernel {
  public:
   template <class Make>
-  explicit ForwardKernel(const Make& make) : method_(make()) {}
+  explicit Conv2dForwardKernel(const Make& make) : method_(make()) {}
 
   void forward(Exec& exec, In x, const Weights& w, Out y) override {
     run_method(method_, exec, elements<T>(x, "conv2d: x"), w.data(), false, elements<T>(y, "conv2d: y"));
@@ -77,10 +78,10 @@ class ForwardKernel final : public Conv2d::Kernel {
 };
 
 template <class T, class Method>
-class BackwardInputKernel final : public Conv2d::Kernel {
+class Conv2dBackwardInputKernel final : public Conv2d::Kernel {
  public:
   template <class Make>
-  explicit BackwardInputKernel(const Make& make) : method_(make()) {}
+  explicit Conv2dBackwardInputKernel(const Make& make) : method_(make()) {}
 
   void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
     run_method(method_, exec, elements<T>(dy, "conv2d: dy"), w.data(), write == Write::add, elements<T>(dx, "conv2d: dx"));
@@ -91,10 +92,10 @@ class BackwardInputKernel final : public Conv2d::Kernel {
 };
 
 template <class T, class Method>
-class BackwardWeightKernel final : public Conv2d::Kernel {
+class Conv2dBackwardWeightKernel final : public Conv2d::Kernel {
  public:
   template <class Make>
-  explicit BackwardWeightKernel(const Make& make) : method_(make()) {}
+  explicit Conv2dBackwardWeightKernel(const Make& make) : method_(make()) {}
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
     run_method(method_, exec, elements<T>(x, "conv2d: x"), elements<T>(dy, "conv2d: dy"), write == Write::add, dw.data());
@@ -108,9 +109,9 @@ class BackwardWeightKernel final : public Conv2d::Kernel {
 template <class T, class ProductOf, class WeightOf>
 std::unique_ptr<Conv2d::Kernel> make_kernel(Conv2d::Pass pass, const ProductOf& product_of, const WeightOf& weight_of) {
   using OneProduct = decltype(product_of());
-  if (pass == Conv2d::Pass::forward) return std::make_unique<ForwardKernel<T, OneProduct>>(product_of);
-  if (pass == Conv2d::Pass::backward_input) return std::make_unique<BackwardInputKernel<T, OneProduct>>(product_of);
-  return std::make_unique<BackwardWeightKernel<T, decltype(weight_of())>>(weight_of);
+  if (pass == Conv2d::Pass::forward) return std::make_unique<Conv2dForwardKernel<T, OneProduct>>(product_of);
+  if (pass == Conv2d::Pass::backward_input) return std::make_unique<Conv2dBackwardInputKernel<T, OneProduct>>(product_of);
+  return std::make_unique<Conv2dBackwardWeightKernel<T, decltype(weight_of())>>(weight_of);
 }
 
 }  // namespace

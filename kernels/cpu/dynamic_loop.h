@@ -9,6 +9,9 @@
 
 namespace apam::kernels::cpu {
 
+/// At least, where the work can be divided: all threads then finish at about the same time.
+inline constexpr std::int64_t kItemsPerThread = 4;
+
 /// Calls body(item, thread) for item in 0 .. items-1, started in this order, on `threads` threads. Like parallel_for, it starts
 /// all of them even for fewer items; a single item runs on the calling thread.
 template <class Body>

@@ -18,7 +18,6 @@ constexpr std::int64_t kShallowFloats = 3072;  // weights of an item up to which
 constexpr std::int64_t kShallowTiles = 4;      // row tiles per step through all panels, if these stay in L1
 constexpr std::int64_t kDeepTiles = 8;         // row tiles per step otherwise
 constexpr std::int64_t kMinTiles = 8;          // per block; below, listing rows costs more than the parallelism gains
-constexpr int kItemsPerThread = 4;             // so that all threads finish at about the same time
 
 }  // namespace
 

@@ -13,9 +13,9 @@ Conv2d::Problem as_convolution(const Linear::Problem& problem) {
   return {.n = problem.n, .h = 1, .w = 1, .c = problem.c, .k = problem.k, .r = 1, .s = 1};
 }
 
-class ForwardKernel final : public Linear::Kernel {
+class LinearForwardKernel final : public Linear::Kernel {
  public:
-  ForwardKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
+  LinearForwardKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : problem_(problem), product_(exec, forward_shape(as_convolution(problem)), isa) {}
 
   void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
@@ -29,9 +29,9 @@ class ForwardKernel final : public Linear::Kernel {
   GatherProduct product_;
 };
 
-class BackwardInputKernel final : public Linear::Kernel {
+class LinearBackwardInputKernel final : public Linear::Kernel {
  public:
-  BackwardInputKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
+  LinearBackwardInputKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : product_(exec, backward_input_shape(as_convolution(problem)), isa) {}
 
   void backward_input(Exec& exec, In dy, const Weights& w, Out dx, Write write) override {
@@ -42,9 +42,9 @@ class BackwardInputKernel final : public Linear::Kernel {
   GatherProduct product_;
 };
 
-class BackwardWeightKernel final : public Linear::Kernel {
+class LinearBackwardWeightKernel final : public Linear::Kernel {
  public:
-  BackwardWeightKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
+  LinearBackwardWeightKernel(Exec& exec, const Linear::Problem& problem, const Isa& isa)
       : problem_(problem), product_(exec, backward_weight_shape(as_convolution(problem)), isa) {}
 
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
@@ -66,7 +66,8 @@ class BackwardWeightKernel final : public Linear::Kernel {
 
 std::unique_ptr<Linear::Kernel> make(Exec& exec, const Linear::Problem& problem, Linear::Pass pass, const Isa& isa) {
   if (problem.type == DType::bfloat16) return make_converted(exec, problem, pass, isa);
-  return make_by_pass<Linear, ForwardKernel, BackwardInputKernel, BackwardWeightKernel>(pass, exec, problem, isa);
+  return make_by_pass<Linear, LinearForwardKernel, LinearBackwardInputKernel, LinearBackwardWeightKernel>(pass, exec, problem,
+                                                                                                          isa);
 }
 
 }  // namespace apam::kernels::cpu

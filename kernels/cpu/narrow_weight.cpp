@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::int64_t kMaxColumns = 32;    // with more, packing dy costs less than reading it once per tile
 constexpr std::int64_t kStripPixels = 128;  // with 64 channels, 32 KiB of dy; read once per tile of columns
-constexpr std::int64_t kMaxChunks = 32;
+constexpr std::int64_t kMaxStripChunks = 32;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ NarrowWeight::NarrowWeight(Exec& exec, const Conv2d::Problem& problem, const Isa
       strip_lines_(static_cast<int>(
           std::clamp<std::int64_t>(kStripPixels / std::max(1, problem.out_w()), 1, std::max(1, problem.out_h())))),
       strips_(ceil_div(problem.out_h(), strip_lines_)),
-      chunks_(std::clamp<std::int64_t>(problem.n * strips_, 1, kMaxChunks)),
+      chunks_(std::clamp<std::int64_t>(problem.n * strips_, 1, kMaxStripChunks)),
       sums_(workspace_.add<float>(chunks_ * columns_ * problem.k)) {
   const std::int64_t lines = (strip_lines_ - 1) * std::int64_t{problem.stride} + problem.r;
   for (int thread = 0; thread < exec.threads(); ++thread) {

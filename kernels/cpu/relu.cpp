@@ -7,9 +7,9 @@ namespace apam::kernels::cpu {
 namespace {
 
 template <class T>
-class ForwardKernel final : public Relu::Kernel {
+class ReluForwardKernel final : public Relu::Kernel {
  public:
-  ForwardKernel(const Relu::Problem& problem, const Isa& isa)
+  ReluForwardKernel(const Relu::Problem& problem, const Isa& isa)
       : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
 
   void forward(Exec& exec, In x, Out y) override {
@@ -25,9 +25,9 @@ class ForwardKernel final : public Relu::Kernel {
 };
 
 template <class T>
-class BackwardKernel final : public Relu::Kernel {
+class ReluBackwardKernel final : public Relu::Kernel {
  public:
-  BackwardKernel(const Relu::Problem& problem, const Isa& isa)
+  ReluBackwardKernel(const Relu::Problem& problem, const Isa& isa)
       : size_(problem.size), kernels_(activation_kernels_of<T>(isa).pointwise) {}
 
   void backward(Exec& exec, In dy, In y, Out dx, Write write) override {
@@ -46,8 +46,9 @@ class BackwardKernel final : public Relu::Kernel {
 }  // namespace
 
 std::unique_ptr<Relu::Kernel> make(Exec&, const Relu::Problem& problem, Relu::Pass pass, const Isa& isa) {
-  return with_storage(problem.type,
-                      [&]<class T>() { return make_by_pass<Relu, ForwardKernel<T>, BackwardKernel<T>>(pass, problem, isa); });
+  return with_storage(problem.type, [&]<class T>() {
+    return make_by_pass<Relu, ReluForwardKernel<T>, ReluBackwardKernel<T>>(pass, problem, isa);
+  });
 }
 
 }  // namespace apam::kernels::cpu

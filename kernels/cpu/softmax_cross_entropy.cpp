@@ -41,9 +41,9 @@ std::int64_t min_rows_per_thread(const SoftmaxCrossEntropy::Problem& problem) {
   return std::max(1, 1024 / std::max(1, problem.classes));
 }
 
-class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
+class SoftmaxCrossEntropyForwardKernel final : public SoftmaxCrossEntropy::Kernel {
  public:
-  ForwardKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem)
+  SoftmaxCrossEntropyForwardKernel(Exec& exec, const SoftmaxCrossEntropy::Problem& problem)
       : problem_(problem), grain_(min_rows_per_thread(problem)) {
     exec.reserve_workspace(workspace_bytes());
   }
@@ -76,9 +76,9 @@ class ForwardKernel final : public SoftmaxCrossEntropy::Kernel {
   std::int64_t grain_;
 };
 
-class BackwardKernel final : public SoftmaxCrossEntropy::Kernel {
+class SoftmaxCrossEntropyBackwardKernel final : public SoftmaxCrossEntropy::Kernel {
  public:
-  BackwardKernel(Exec&, const SoftmaxCrossEntropy::Problem& problem)
+  SoftmaxCrossEntropyBackwardKernel(Exec&, const SoftmaxCrossEntropy::Problem& problem)
       : problem_(problem), grain_(min_rows_per_thread(problem)) {}
 
   void backward(Exec& exec, ConstSpan<float> probabilities, Labels labels, ConstSpan<float> gradient_scale,
@@ -107,7 +107,8 @@ class BackwardKernel final : public SoftmaxCrossEntropy::Kernel {
 std::unique_ptr<SoftmaxCrossEntropy::Kernel> make(Exec& exec, const SoftmaxCrossEntropy::Problem& problem,
                                                   SoftmaxCrossEntropy::Pass pass, const Isa& isa) {
   if (problem.type == DType::bfloat16) return make_converted(exec, problem, pass, isa);
-  return make_by_pass<SoftmaxCrossEntropy, ForwardKernel, BackwardKernel>(pass, exec, problem);
+  return make_by_pass<SoftmaxCrossEntropy, SoftmaxCrossEntropyForwardKernel, SoftmaxCrossEntropyBackwardKernel>(pass, exec,
+                                                                                                                problem);
 }
 
 }  // namespace apam::kernels::cpu

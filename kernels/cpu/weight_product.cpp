@@ -12,12 +12,11 @@ namespace {
 
 constexpr std::int64_t kPanelFloats = 4096;  // per packed panel: half of a 32 KiB L1 cache
 constexpr std::int64_t kMaxBlockRows = 256;
-constexpr int kGroupChannels = 192;          // of dy per item: with 256 rows, 192 KiB of the L2 cache
-constexpr std::int64_t kSumBytes = 4 << 20;  // for the sums of all chunks
-constexpr std::int64_t kMaxChunks = 16;
-constexpr std::int64_t kMinBlocks = 4;     // per chunk
+constexpr int kGroupChannels = 192;                 // of dy per item: with 256 rows, 192 KiB of the L2 cache
+constexpr std::int64_t kProductSumBytes = 4 << 20;  // for the sums of all chunks
+constexpr std::int64_t kMaxProductChunks = 16;
+constexpr std::int64_t kMinRowBlocks = 4;  // per chunk
 constexpr std::int64_t kMinColumns = 128;  // per item: packing dy then costs little compared with the product
-constexpr int kItemsPerThread = 4;
 
 }  // namespace
 
@@ -31,8 +30,8 @@ WeightProduct::WeightProduct(Exec& exec, WeightShape shape, const Isa& isa)
       block_rows_(std::min(kPanelFloats / kernels_.panel, kMaxBlockRows)) {
   const std::int64_t blocks = ceil_div(rows_, block_rows_);
   const std::int64_t sum_floats = std::int64_t{shape_.k} * columns_;
-  const auto fitting = static_cast<std::int64_t>(kSumBytes / (static_cast<std::int64_t>(sizeof(float)) * sum_floats));
-  chunks_ = std::clamp<std::int64_t>(std::min(fitting, blocks / kMinBlocks), 1, kMaxChunks);
+  const auto fitting = static_cast<std::int64_t>(kProductSumBytes / (static_cast<std::int64_t>(sizeof(float)) * sum_floats));
+  chunks_ = std::clamp<std::int64_t>(std::min(fitting, blocks / kMinRowBlocks), 1, kMaxProductChunks);
   const std::int64_t groups = ceil_div(shape_.k, kGroupChannels);
   group_k_ = static_cast<int>(round_up(ceil_div(shape_.k, groups), kernels_.rows));
   plan_items(exec.threads());

@@ -13,7 +13,7 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPieceFloats = 8192;                      // of a panel of U: 32 KiB; shorter pieces re-read M more often
+constexpr std::int64_t kFilterPieceFloats = 8192;                // of a panel of U: 32 KiB; shorter pieces re-read M more often
 constexpr std::int64_t kMaxPanelTiles = 128;                     // to divide the work by panels
 constexpr std::int64_t kMinPanelChannels = 128;                  // to divide the work by panels
 constexpr std::int64_t kSliceColumns = 64;                       // of M
@@ -50,7 +50,7 @@ WinogradProduct<T>::WinogradProduct(Exec& exec, const TileGrid& grid, FilterUse 
       slice_panels_(by_panels_ ? 1 : std::max<std::int64_t>(1, kSliceColumns / gemm_.panel)),
       v_row_(odd_lines(channels_)),
       m_row_(odd_lines(slice_panels_ * gemm_.panel)),
-      piece_(ceil_div(channels_, ceil_div(channels_, kPieceFloats / gemm_.panel))),
+      piece_(ceil_div(channels_, ceil_div(channels_, kFilterPieceFloats / gemm_.panel))),
       u_plane_(odd_lines((by_panels_ ? piece_ : channels_) * gemm_.panel)) {
   const std::int64_t large = scheme_.largest_group() > 1 ? kStridedBlock : kBlock;
   const std::int64_t target = (channels_ <= kNarrowChannels ? kSmallBlock : large) / scheme_.points();

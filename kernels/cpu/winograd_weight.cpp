@@ -13,10 +13,10 @@ namespace apam::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kItemFloats = 400 << 10;         // of V, D and S together: 1.6 MiB
-constexpr std::int64_t kBlockFloats = 80 * 80;          // per point of S, which then takes 900 KiB
+constexpr std::int64_t kSumBlockFloats = 80 * 80;       // per point of S, which then takes 900 KiB
 constexpr std::int64_t kMinBlock = 48;                  // channels, if there are that many
 constexpr std::int64_t kMaxBlockC = 80;                 // the widest panel of a register tile
-constexpr std::int64_t kMaxBlockK = 128;                // allowed by kBlockFloats with the smallest block of C
+constexpr std::int64_t kMaxBlockK = 128;                // allowed by kSumBlockFloats with the smallest block of C
 constexpr std::int64_t kMinChunk = 16, kMaxChunk = 48;  // tiles, approximately
 constexpr std::int64_t kItems = 64;                     // target; if there are fewer blocks, tiles are split into groups
 constexpr std::int64_t kMinGroupChunks = 2;             // chunks per group
@@ -45,7 +45,7 @@ WinogradWeight<T>::WinogradWeight(Exec& exec, const TileGrid& grid, const Isa& i
       c_(grid.in.channels),
       k_(grid.out.channels),
       block_c_(block_channels(c_, kMaxBlockC)),
-      block_k_(block_channels(k_, std::min(kMaxBlockK, kBlockFloats / block_c_))),
+      block_k_(block_channels(k_, std::min(kMaxBlockK, kSumBlockFloats / block_c_))),
       c_blocks_(ceil_div(c_, block_c_)),
       k_blocks_(ceil_div(k_, block_k_)) {
   const std::int64_t s_floats = scheme_.filters() * block_k_ * block_c_, tile_floats = scheme_.points() * (block_k_ + block_c_);

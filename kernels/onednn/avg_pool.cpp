@@ -5,21 +5,18 @@
 namespace apam::kernels::onednn {
 namespace {
 
-using Pass = AvgPool::Pass;
-
 PoolingShape shape_of(const AvgPool::Problem& p) {
-  using Tag = dnnl::memory::format_tag;
   return {layout({p.n, p.c, p.h, p.w}, Tag::nhwc),
           layout({p.n, p.c, p.out_h(), p.out_w()}, Tag::nhwc),
           {p.window, p.window},
           {p.window, p.window}};
 }
 
-class Forward final : public AvgPool::Kernel {
+class AvgPoolForward final : public AvgPool::Kernel {
  public:
-  Forward(Exec& exec, const AvgPool::Problem& p) {
+  AvgPoolForward(Exec& exec, const AvgPool::Problem& p) {
     const PoolingShape shape = shape_of(p);
-    call_ = Call(exec, what<AvgPool>(p, Pass::forward), pooling_forward(exec.cache<Library>().engine, shape),
+    call_ = Call(exec, what<AvgPool>(p, AvgPool::Pass::forward), pooling_forward(exec.cache<Library>().engine, shape),
                  {{DNNL_ARG_SRC, shape.x}}, {{DNNL_ARG_DST, shape.y}});
   }
   void forward(Exec& exec, In x, Out y) override { call_.run(exec, {x}, {{y}}); }
@@ -28,13 +25,14 @@ class Forward final : public AvgPool::Kernel {
   Call call_;
 };
 
-class Backward final : public AvgPool::Kernel {
+class AvgPoolBackward final : public AvgPool::Kernel {
  public:
-  Backward(Exec& exec, const AvgPool::Problem& p) {
+  AvgPoolBackward(Exec& exec, const AvgPool::Problem& p) {
     const PoolingShape shape = shape_of(p);
     const auto& engine = exec.cache<Library>().engine;
-    call_ = Call(exec, what<AvgPool>(p, Pass::backward), pooling_backward(engine, shape, pooling_forward(engine, shape)),
-                 {{DNNL_ARG_DIFF_DST, shape.y}}, {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
+    call_ =
+        Call(exec, what<AvgPool>(p, AvgPool::Pass::backward), pooling_backward(engine, shape, pooling_forward(engine, shape)),
+             {{DNNL_ARG_DIFF_DST, shape.y}}, {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
   }
   void backward(Exec& exec, In dy, Out dx, Write write) override { call_.run(exec, {dy}, {{dx, write}}); }
 
@@ -44,8 +42,8 @@ class Backward final : public AvgPool::Kernel {
 
 }  // namespace
 
-std::unique_ptr<AvgPool::Kernel> make(Exec& exec, const AvgPool::Problem& problem, Pass pass) {
-  return make_kernel<AvgPool, Forward, Backward>(exec, problem, pass);
+std::unique_ptr<AvgPool::Kernel> make(Exec& exec, const AvgPool::Problem& problem, AvgPool::Pass pass) {
+  return make_kernel<AvgPool, AvgPoolForward, AvgPoolBackward>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

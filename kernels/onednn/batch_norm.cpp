@@ -22,8 +22,6 @@ namespace {
 using Flags = dnnl::normalization_flags;
 using Propagation = dnnl::prop_kind;
 
-using Pass = BatchNorm::Pass;
-
 Flags affine() { return Flags::use_scale | Flags::use_shift; }
 
 dnnl::memory::desc data_layout(const BatchNorm::Problem& problem) {
@@ -38,13 +36,13 @@ void fill_with_nan(std::size_t channel, const BatchNorm::Problem& problem, Out y
   }
 }
 
-class ForwardTraining final : public BatchNorm::Kernel {
+class BatchNormForwardTraining final : public BatchNorm::Kernel {
  public:
-  ForwardTraining(Exec& exec, const BatchNorm::Problem& problem) : problem_(problem) {
+  BatchNormForwardTraining(Exec& exec, const BatchNorm::Problem& problem) : problem_(problem) {
     const auto data = data_layout(problem), channels = vector_layout(problem.c);
     const auto pass =
         batch_norm_forward(exec.cache<Library>().engine, Propagation::forward_training, {data, problem.eps, affine()});
-    call_ = Call(exec, what<BatchNorm>(problem, Pass::forward_training), pass,
+    call_ = Call(exec, what<BatchNorm>(problem, BatchNorm::Pass::forward_training), pass,
                  {{DNNL_ARG_SRC, data}, {DNNL_ARG_SCALE, channels}, {DNNL_ARG_SHIFT, channels}},
                  {{DNNL_ARG_DST, data}, {DNNL_ARG_MEAN, channels}, {DNNL_ARG_VARIANCE, channels}});
   }
@@ -68,13 +66,13 @@ class ForwardTraining final : public BatchNorm::Kernel {
   Call call_;
 };
 
-class ForwardInference final : public BatchNorm::Kernel {
+class BatchNormForwardInference final : public BatchNorm::Kernel {
  public:
-  ForwardInference(Exec& exec, const BatchNorm::Problem& problem) : problem_(problem) {
+  BatchNormForwardInference(Exec& exec, const BatchNorm::Problem& problem) : problem_(problem) {
     const auto data = data_layout(problem), channels = vector_layout(problem.c);
     const auto pass = batch_norm_forward(exec.cache<Library>().engine, Propagation::forward_inference,
                                          {data, problem.eps, affine() | Flags::use_global_stats});
-    call_ = Call(exec, what<BatchNorm>(problem, Pass::forward_inference), pass,
+    call_ = Call(exec, what<BatchNorm>(problem, BatchNorm::Pass::forward_inference), pass,
                  {{DNNL_ARG_SRC, data},
                   {DNNL_ARG_SCALE, channels},
                   {DNNL_ARG_SHIFT, channels},
@@ -96,9 +94,9 @@ class ForwardInference final : public BatchNorm::Kernel {
   Call call_;
 };
 
-class Backward final : public BatchNorm::Kernel {
+class BatchNormBackward final : public BatchNorm::Kernel {
  public:
-  Backward(Exec& exec, const BatchNorm::Problem& problem)
+  BatchNormBackward(Exec& exec, const BatchNorm::Problem& problem)
       : variance_(Device{}, static_cast<std::size_t>(problem.c) * sizeof(float)) {
     const auto& engine = exec.cache<Library>().engine;
     const auto data = data_layout(problem), channels = vector_layout(problem.c);
@@ -110,7 +108,8 @@ class Backward final : public BatchNorm::Kernel {
                                 {DNNL_ARG_SCALE, channels}};
     if (batch_norm_backward_takes_shift()) inputs.push_back({DNNL_ARG_SHIFT, channels});
     call_ =
-        Call(exec, what<BatchNorm>(problem, Pass::backward), batch_norm_backward(engine, {data, 0.0F, affine()}, hint), inputs,
+        Call(exec, what<BatchNorm>(problem, BatchNorm::Pass::backward),
+             batch_norm_backward(engine, {data, 0.0F, affine()}, hint), inputs,
              {{DNNL_ARG_DIFF_SRC, data}, {DNNL_ARG_DIFF_SCALE, channels}, {DNNL_ARG_DIFF_SHIFT, channels}}, Accumulates::yes);
   }
 
@@ -140,7 +139,7 @@ bool supports(const BatchNorm::Problem& problem, BatchNorm::Pass) {
 std::unique_ptr<BatchNorm::Kernel> make(Exec& exec, const BatchNorm::Problem& problem, BatchNorm::Pass pass) {
   require<KernelError>(supports(problem, pass), "{}: onednn supports neither residual nor relu",
                        what<BatchNorm>(problem, pass));
-  return make_kernel<BatchNorm, ForwardTraining, ForwardInference, Backward>(exec, problem, pass);
+  return make_kernel<BatchNorm, BatchNormForwardTraining, BatchNormForwardInference, BatchNormBackward>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

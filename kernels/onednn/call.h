@@ -78,13 +78,14 @@ class Call {
   std::size_t workspace_bytes_ = 0;
 };
 
+using Tag = dnnl::memory::format_tag;
+
 /// A layout: dimensions in oneDNN's order, and their order in memory. `type` is float32 or bfloat16.
-inline dnnl::memory::desc layout(const dnnl::memory::dims& dimensions, dnnl::memory::format_tag order,
-                                 DType type = DType::float32) {
+inline dnnl::memory::desc layout(const dnnl::memory::dims& dimensions, Tag order, DType type = DType::float32) {
   using Type = dnnl::memory::data_type;
   return {dimensions, type == DType::bfloat16 ? Type::bf16 : Type::f32, order};
 }
-inline dnnl::memory::desc vector_layout(std::int64_t size) { return layout({size}, dnnl::memory::format_tag::a); }
+inline dnnl::memory::desc vector_layout(std::int64_t size) { return layout({size}, Tag::a); }
 
 /// The name of an operation, a pass and a problem, for errors.
 template <class Op>

@@ -16,9 +16,6 @@
 namespace apam::kernels::onednn {
 namespace {
 
-using Pass = Conv2d::Pass;
-using Tag = dnnl::memory::format_tag;
-
 /// `weights`: their type in the primitive.
 ConvolutionShape shape_of(const Conv2d::Problem& p, DType weights) {
   return {layout({p.n, p.c, p.h, p.w}, Tag::nhwc, p.type),
@@ -31,12 +28,12 @@ ConvolutionShape shape_of(const Conv2d::Problem& p, DType weights) {
 /// Layout of the weights at the caller.
 dnnl::memory::desc weights(const Conv2d::Problem& p) { return layout({p.k, p.c, p.r, p.s}, Tag::ohwi); }
 
-class Forward final : public Conv2d::Kernel {
+class Conv2dForward final : public Conv2d::Kernel {
  public:
-  Forward(Exec& exec, const Conv2d::Problem& p) {
+  Conv2dForward(Exec& exec, const Conv2d::Problem& p) {
     const ConvolutionShape shape = shape_of(p, p.type);
     const auto pass = convolution_forward(exec.cache<Library>().engine, shape);
-    call_ = Call(exec, what<Conv2d>(p, Pass::forward), pass,
+    call_ = Call(exec, what<Conv2d>(p, Conv2d::Pass::forward), pass,
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}}, {{DNNL_ARG_DST, shape.y}});
   }
   void forward(Exec& exec, In x, const Weights& w, Out y) override { call_.run(exec, {x, w.values}, {{y}}); }
@@ -45,9 +42,9 @@ class Forward final : public Conv2d::Kernel {
   Call call_;
 };
 
-class BackwardInput final : public Conv2d::Kernel {
+class Conv2dBackwardInput final : public Conv2d::Kernel {
  public:
-  BackwardInput(Exec& exec, const Conv2d::Problem& p) : overwrite_(call(exec, p, p.type)) {
+  Conv2dBackwardInput(Exec& exec, const Conv2d::Problem& p) : overwrite_(call(exec, p, p.type)) {
     // A bfloat16 sum must not be rounded before it is added.
     if (p.type != DType::float32) add_ = call(exec, p, DType::float32);
   }
@@ -66,7 +63,7 @@ class BackwardInput final : public Conv2d::Kernel {
     shape.x = layout({p.n, p.c, p.h, p.w}, Tag::nhwc, type);
     const auto pass = convolution_backward_data(engine, shape, forward);
     return {exec,
-            what<Conv2d>(p, Pass::backward_input),
+            what<Conv2d>(p, Conv2d::Pass::backward_input),
             pass,
             {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, weights(p), pass.weights_desc()}},
             {{DNNL_ARG_DIFF_SRC, dx, shape.x}},
@@ -77,13 +74,14 @@ class BackwardInput final : public Conv2d::Kernel {
   std::optional<Call> add_;
 };
 
-class BackwardWeight final : public Conv2d::Kernel {
+class Conv2dBackwardWeight final : public Conv2d::Kernel {
  public:
-  BackwardWeight(Exec& exec, const Conv2d::Problem& p) {
+  Conv2dBackwardWeight(Exec& exec, const Conv2d::Problem& p) {
     const ConvolutionShape shape = shape_of(p, DType::float32);
     const auto& engine = exec.cache<Library>().engine;
     const auto pass = convolution_backward_weights(engine, shape, convolution_forward(engine, shape_of(p, p.type)));
-    call_ = Call(exec, what<Conv2d>(p, Pass::backward_weight), pass, {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
+    call_ = Call(exec, what<Conv2d>(p, Conv2d::Pass::backward_weight), pass,
+                 {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
                  {{DNNL_ARG_DIFF_WEIGHTS, weights(p), pass.diff_weights_desc()}}, Accumulates::yes);
   }
   void backward_weight(Exec& exec, In x, In dy, Span<float> dw, Write write) override {
@@ -96,15 +94,15 @@ class BackwardWeight final : public Conv2d::Kernel {
 
 }  // namespace
 
-bool supports(const Conv2d::Problem& problem, Pass) {
+bool supports(const Conv2d::Problem& problem, Conv2d::Pass) {
   if (problem.type == DType::float32) return true;
   using Isa = dnnl::cpu_isa;
   constexpr auto kNeeded = static_cast<unsigned>(Isa::avx512_core_bf16);
   return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kNeeded) == kNeeded;
 }
 
-std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Pass pass) {
-  return make_kernel<Conv2d, Forward, BackwardInput, BackwardWeight>(exec, problem, pass);
+std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass) {
+  return make_kernel<Conv2d, Conv2dForward, Conv2dBackwardInput, Conv2dBackwardWeight>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

@@ -6,18 +6,15 @@
 namespace apam::kernels::onednn {
 namespace {
 
-using Pass = Linear::Pass;
-
 InnerProductShape shape_of(const Linear::Problem& p) {
-  using Tag = dnnl::memory::format_tag;
   return {layout({p.n, p.c}, Tag::ab), layout({p.k, p.c}, Tag::ab), vector_layout(p.k), layout({p.n, p.k}, Tag::ab)};
 }
 
-class Forward final : public Linear::Kernel {
+class LinearForward final : public Linear::Kernel {
  public:
-  Forward(Exec& exec, const Linear::Problem& p) {
+  LinearForward(Exec& exec, const Linear::Problem& p) {
     const InnerProductShape shape = shape_of(p);
-    call_ = Call(exec, what<Linear>(p, Pass::forward), inner_product_forward(exec.cache<Library>().engine, shape),
+    call_ = Call(exec, what<Linear>(p, Linear::Pass::forward), inner_product_forward(exec.cache<Library>().engine, shape),
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_WEIGHTS, shape.w}, {DNNL_ARG_BIAS, shape.b}}, {{DNNL_ARG_DST, shape.y}});
   }
   void forward(Exec& exec, In x, const Weights& w, ConstSpan<float> b, Out y) override {
@@ -28,12 +25,12 @@ class Forward final : public Linear::Kernel {
   Call call_;
 };
 
-class BackwardInput final : public Linear::Kernel {
+class LinearBackwardInput final : public Linear::Kernel {
  public:
-  BackwardInput(Exec& exec, const Linear::Problem& p) {
+  LinearBackwardInput(Exec& exec, const Linear::Problem& p) {
     const InnerProductShape shape = shape_of(p);
     const auto& engine = exec.cache<Library>().engine;
-    call_ = Call(exec, what<Linear>(p, Pass::backward_input),
+    call_ = Call(exec, what<Linear>(p, Linear::Pass::backward_input),
                  inner_product_backward_data(engine, shape, inner_product_forward(engine, shape)),
                  {{DNNL_ARG_DIFF_DST, shape.y}, {DNNL_ARG_WEIGHTS, shape.w}}, {{DNNL_ARG_DIFF_SRC, shape.x}}, Accumulates::yes);
   }
@@ -45,12 +42,12 @@ class BackwardInput final : public Linear::Kernel {
   Call call_;
 };
 
-class BackwardWeight final : public Linear::Kernel {
+class LinearBackwardWeight final : public Linear::Kernel {
  public:
-  BackwardWeight(Exec& exec, const Linear::Problem& p) {
+  LinearBackwardWeight(Exec& exec, const Linear::Problem& p) {
     const InnerProductShape shape = shape_of(p);
     const auto& engine = exec.cache<Library>().engine;
-    call_ = Call(exec, what<Linear>(p, Pass::backward_weight),
+    call_ = Call(exec, what<Linear>(p, Linear::Pass::backward_weight),
                  inner_product_backward_weights(engine, shape, inner_product_forward(engine, shape)),
                  {{DNNL_ARG_SRC, shape.x}, {DNNL_ARG_DIFF_DST, shape.y}},
                  {{DNNL_ARG_DIFF_WEIGHTS, shape.w}, {DNNL_ARG_DIFF_BIAS, shape.b}}, Accumulates::yes);
@@ -65,8 +62,8 @@ class BackwardWeight final : public Linear::Kernel {
 
 }  // namespace
 
-std::unique_ptr<Linear::Kernel> make(Exec& exec, const Linear::Problem& problem, Pass pass) {
-  return make_kernel<Linear, Forward, BackwardInput, BackwardWeight>(exec, problem, pass);
+std::unique_ptr<Linear::Kernel> make(Exec& exec, const Linear::Problem& problem, Linear::Pass pass) {
+  return make_kernel<Linear, LinearForward, LinearBackwardInput, LinearBackwardWeight>(exec, problem, pass);
 }
 
 }  // namespace apam::kernels::onednn

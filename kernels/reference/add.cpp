@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<Add> {
+class AddForward final : public Naive<Add> {
  public:
   using Naive::Naive;
   void forward(Exec&, In a, In b, Out y) override {
@@ -16,10 +15,8 @@ class Forward final : public Naive<Add> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<Add> : ByPass<Forward> {};
+struct KernelsOf<Add> : ByPass<AddForward> {};
 template std::unique_ptr<Add::Kernel> make<Add>(const Add::Problem&, Add::Pass);
 
 }  // namespace reference

@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<Augment> {
+class AugmentForward final : public Naive<Augment> {
  public:
   using Naive::Naive;
   void forward(Exec&, const Augment::Source& source, const Augment::Selection& selection, Out y,
@@ -19,10 +18,8 @@ class Forward final : public Naive<Augment> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<Augment> : ByPass<Forward> {};
+struct KernelsOf<Augment> : ByPass<AugmentForward> {};
 template std::unique_ptr<Augment::Kernel> make<Augment>(const Augment::Problem&, Augment::Pass);
 
 }  // namespace reference

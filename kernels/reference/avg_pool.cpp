@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<AvgPool> {
+class AvgPoolForward final : public Naive<AvgPool> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, Out y) override {
@@ -16,7 +15,7 @@ class Forward final : public Naive<AvgPool> {
   }
 };
 
-class Backward final : public Naive<AvgPool> {
+class AvgPoolBackward final : public Naive<AvgPool> {
  public:
   using Naive::Naive;
   void backward(Exec&, In dy, Out dx, Write write) override {
@@ -25,10 +24,8 @@ class Backward final : public Naive<AvgPool> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<AvgPool> : ByPass<Forward, Backward> {};
+struct KernelsOf<AvgPool> : ByPass<AvgPoolForward, AvgPoolBackward> {};
 template std::unique_ptr<AvgPool::Kernel> make<AvgPool>(const AvgPool::Problem&, AvgPool::Pass);
 
 }  // namespace reference

@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class ForwardTraining final : public Naive<BatchNorm> {
+class BatchNormForwardTraining final : public Naive<BatchNorm> {
  public:
   using Naive::Naive;
   void forward_training(Exec&, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, Out y,
@@ -20,7 +19,7 @@ class ForwardTraining final : public Naive<BatchNorm> {
   }
 };
 
-class ForwardInference final : public Naive<BatchNorm> {
+class BatchNormForwardInference final : public Naive<BatchNorm> {
  public:
   using Naive::Naive;
   void forward_inference(Exec&, In x, In residual, ConstSpan<float> gamma, ConstSpan<float> beta, ConstSpan<float> running_mean,
@@ -33,7 +32,7 @@ class ForwardInference final : public Naive<BatchNorm> {
   }
 };
 
-class Backward final : public Naive<BatchNorm> {
+class BatchNormBackward final : public Naive<BatchNorm> {
  public:
   using Naive::Naive;
   void backward(Exec&, In dy, const BatchNorm::Saved& saved, ConstSpan<float> gamma, const BatchNorm::Gradients& out) override {
@@ -48,10 +47,8 @@ class Backward final : public Naive<BatchNorm> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<BatchNorm> : ByPass<ForwardTraining, ForwardInference, Backward> {};
+struct KernelsOf<BatchNorm> : ByPass<BatchNormForwardTraining, BatchNormForwardInference, BatchNormBackward> {};
 template std::unique_ptr<BatchNorm::Kernel> make<BatchNorm>(const BatchNorm::Problem&, BatchNorm::Pass);
 
 }  // namespace reference

@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<Conv2d> {
+class Conv2dForward final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, const Weights& w, Out y) override {
@@ -16,7 +15,7 @@ class Forward final : public Naive<Conv2d> {
   }
 };
 
-class BackwardInput final : public Naive<Conv2d> {
+class Conv2dBackwardInput final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
   void backward_input(Exec&, In dy, const Weights& w, Out dx, Write write) override {
@@ -25,7 +24,7 @@ class BackwardInput final : public Naive<Conv2d> {
   }
 };
 
-class BackwardWeight final : public Naive<Conv2d> {
+class Conv2dBackwardWeight final : public Naive<Conv2d> {
  public:
   using Naive::Naive;
   void backward_weight(Exec&, In x, In dy, Span<float> dw, Write write) override {
@@ -34,10 +33,8 @@ class BackwardWeight final : public Naive<Conv2d> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<Conv2d> : ByPass<Forward, BackwardInput, BackwardWeight> {};
+struct KernelsOf<Conv2d> : ByPass<Conv2dForward, Conv2dBackwardInput, Conv2dBackwardWeight> {};
 template std::unique_ptr<Conv2d::Kernel> make<Conv2d>(const Conv2d::Problem&, Conv2d::Pass);
 
 }  // namespace reference

@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<Convert> {
+class ConvertForward final : public Naive<Convert> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, Out y) override {
@@ -15,10 +14,8 @@ class Forward final : public Naive<Convert> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<Convert> : ByPass<Forward> {};
+struct KernelsOf<Convert> : ByPass<ConvertForward> {};
 template std::unique_ptr<Convert::Kernel> make<Convert>(const Convert::Problem&, Convert::Pass);
 
 }  // namespace reference

@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<Linear> {
+class LinearForward final : public Naive<Linear> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, const Weights& w, ConstSpan<float> b, Out y) override {
@@ -16,7 +15,7 @@ class Forward final : public Naive<Linear> {
   }
 };
 
-class BackwardInput final : public Naive<Linear> {
+class LinearBackwardInput final : public Naive<Linear> {
  public:
   using Naive::Naive;
   void backward_input(Exec&, In dy, const Weights& w, Out dx, Write write) override {
@@ -25,7 +24,7 @@ class BackwardInput final : public Naive<Linear> {
   }
 };
 
-class BackwardWeight final : public Naive<Linear> {
+class LinearBackwardWeight final : public Naive<Linear> {
  public:
   using Naive::Naive;
   void backward_weight(Exec&, In x, In dy, Span<float> dw, Span<float> db, Write write) override {
@@ -34,10 +33,8 @@ class BackwardWeight final : public Naive<Linear> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<Linear> : ByPass<Forward, BackwardInput, BackwardWeight> {};
+struct KernelsOf<Linear> : ByPass<LinearForward, LinearBackwardInput, LinearBackwardWeight> {};
 template std::unique_ptr<Linear::Kernel> make<Linear>(const Linear::Problem&, Linear::Pass);
 
 }  // namespace reference

@@ -8,9 +8,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Update final : public Naive<OptimizerStep> {
+class OptimizerStepUpdate final : public Naive<OptimizerStep> {
  public:
   using Naive::Naive;
   void update(Exec&, const OptimizerStep::Scalars& scalars, const OptimizerStep::Steps& steps,
@@ -26,10 +25,8 @@ class Update final : public Naive<OptimizerStep> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<OptimizerStep> : ByPass<Update> {};
+struct KernelsOf<OptimizerStep> : ByPass<OptimizerStepUpdate> {};
 template std::unique_ptr<OptimizerStep::Kernel> make<OptimizerStep>(const OptimizerStep::Problem&, OptimizerStep::Pass);
 
 }  // namespace reference

@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<Relu> {
+class ReluForward final : public Naive<Relu> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, Out y) override {
@@ -15,7 +14,7 @@ class Forward final : public Naive<Relu> {
   }
 };
 
-class Backward final : public Naive<Relu> {
+class ReluBackward final : public Naive<Relu> {
  public:
   using Naive::Naive;
   void backward(Exec&, In dy, In y, Out dx, Write write) override {
@@ -24,10 +23,8 @@ class Backward final : public Naive<Relu> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<Relu> : ByPass<Forward, Backward> {};
+struct KernelsOf<Relu> : ByPass<ReluForward, ReluBackward> {};
 template std::unique_ptr<Relu::Kernel> make<Relu>(const Relu::Problem&, Relu::Pass);
 
 }  // namespace reference

@@ -6,9 +6,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Update final : public Naive<RunningAverage> {
+class RunningAverageUpdate final : public Naive<RunningAverage> {
  public:
   using Naive::Naive;
   void update(Exec&, float momentum, ConstSpan<float> batch, Span<float> running, FirstNonFinite non_finite) override {
@@ -17,10 +16,8 @@ class Update final : public Naive<RunningAverage> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<RunningAverage> : ByPass<Update> {};
+struct KernelsOf<RunningAverage> : ByPass<RunningAverageUpdate> {};
 template std::unique_ptr<RunningAverage::Kernel> make<RunningAverage>(const RunningAverage::Problem&, RunningAverage::Pass);
 
 }  // namespace reference

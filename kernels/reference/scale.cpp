@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<Scale> {
+class ScaleForward final : public Naive<Scale> {
  public:
   using Naive::Naive;
   void forward(Exec&, In x, Out y) override {
@@ -15,10 +14,8 @@ class Forward final : public Naive<Scale> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<Scale> : ByPass<Forward> {};
+struct KernelsOf<Scale> : ByPass<ScaleForward> {};
 template std::unique_ptr<Scale::Kernel> make<Scale>(const Scale::Problem&, Scale::Pass);
 
 }  // namespace reference

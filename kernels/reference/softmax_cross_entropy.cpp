@@ -5,9 +5,8 @@
 
 namespace apam::kernels {
 namespace reference {
-namespace {
 
-class Forward final : public Naive<SoftmaxCrossEntropy> {
+class SoftmaxCrossEntropyForward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
   void forward(Exec&, In logits, Labels labels, Span<float> probabilities, Span<float> sums) override {
@@ -16,7 +15,7 @@ class Forward final : public Naive<SoftmaxCrossEntropy> {
   }
 };
 
-class Backward final : public Naive<SoftmaxCrossEntropy> {
+class SoftmaxCrossEntropyBackward final : public Naive<SoftmaxCrossEntropy> {
  public:
   using Naive::Naive;
   void backward(Exec&, ConstSpan<float> probabilities, Labels labels, ConstSpan<float> scale, Out dlogits) override {
@@ -25,10 +24,8 @@ class Backward final : public Naive<SoftmaxCrossEntropy> {
   }
 };
 
-}  // namespace
-
 template <>
-struct KernelsOf<SoftmaxCrossEntropy> : ByPass<Forward, Backward> {};
+struct KernelsOf<SoftmaxCrossEntropy> : ByPass<SoftmaxCrossEntropyForward, SoftmaxCrossEntropyBackward> {};
 template std::unique_ptr<SoftmaxCrossEntropy::Kernel> make<SoftmaxCrossEntropy>(const SoftmaxCrossEntropy::Problem&,
                                                                                 SoftmaxCrossEntropy::Pass);
 

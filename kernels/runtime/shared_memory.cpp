@@ -33,7 +33,7 @@ void require_available(std::string_view name, std::size_t bytes) {
 
 /// Free addresses for `bytes` from a multiple of kHugePage, still reserved, or null: the system finds others.
 void* reserve(std::size_t bytes) {
-  const std::size_t end = round_up(bytes, kPage);
+  const std::size_t end = whole_pages(bytes);
   void* const all = ::mmap(nullptr, end + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (all == MAP_FAILED) return nullptr;
   auto* const begin = static_cast<std::byte*>(all);
@@ -51,7 +51,7 @@ std::byte* map(std::string_view name, std::size_t bytes, int file, int flags) {
   void* const data = ::mmap(place, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags | fixed, file, 0);
   const int error = errno;
   if (data != MAP_FAILED) return static_cast<std::byte*>(data);
-  if (place != nullptr) ::munmap(place, round_up(bytes, kPage));
+  if (place != nullptr) ::munmap(place, whole_pages(bytes));
   if (error == ENOMEM) refuse_for_lack(name, bytes);
   refuse(name, bytes, "cannot be mapped", error);
 }
@@ -70,7 +70,7 @@ void request_huge_pages(std::byte* data, std::size_t bytes) {
 }
 
 /// So that no first access is slow. Before Linux 5.14 without effect.
-void populate(std::byte* data, std::size_t bytes) { ::madvise(data, round_up(bytes, kPage), MADV_POPULATE_WRITE); }
+void populate(std::byte* data, std::size_t bytes) { ::madvise(data, whole_pages(bytes), MADV_POPULATE_WRITE); }
 
 void allocate(std::string_view name, std::size_t bytes, int file) {
   int result = 0;

@@ -125,13 +125,13 @@ TEST(Cifar10, IgnoresOtherFiles) {
 }
 
 /// A change to a valid folder of three files, and the words of the error after the folder.
-struct Malformed {
+struct MalformedFolder {
   const char* name;
   std::function<void(const TemporaryFolder&)> corrupt;
   std::vector<std::string_view> words;
 };
 
-void PrintTo(const Malformed& folder, std::ostream* out) { *out << folder.name; }
+void PrintTo(const MalformedFolder& folder, std::ostream* out) { *out << folder.name; }
 
 std::vector<std::uint8_t> resized(std::vector<std::uint8_t> bytes, std::size_t size) {
   bytes.resize(size);
@@ -140,7 +140,7 @@ std::vector<std::uint8_t> resized(std::vector<std::uint8_t> bytes, std::size_t s
 
 void remove(const TemporaryFolder& folder, const char* name) { ASSERT_TRUE(fs::remove(folder.path() / name)) << name; }
 
-std::vector<Malformed> malformed_folders() {
+std::vector<MalformedFolder> malformed_cifar10() {
   const auto good = cifar10_records({0, 1, 2});
   return {
       {"folder_missing", [](const auto& f) { fs::remove_all(f.path()); }, {"exist"}},
@@ -216,7 +216,7 @@ std::vector<Malformed> malformed_folders() {
   };
 }
 
-class MalformedCifar10 : public testing::TestWithParam<Malformed> {};
+class MalformedCifar10 : public testing::TestWithParam<MalformedFolder> {};
 
 TEST_P(MalformedCifar10, IsRejected) {
   const TemporaryFolder folder;
@@ -230,7 +230,7 @@ TEST_P(MalformedCifar10, IsRejected) {
   EXPECT_TRUE(throws<InputError>(words, [&] { open_cifar10(folder.path()); }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, MalformedCifar10, testing::ValuesIn(malformed_folders()),
+INSTANTIATE_TEST_SUITE_P(Files, MalformedCifar10, testing::ValuesIn(malformed_cifar10()),
                          [](const auto& param) { return std::string(param.param.name); });
 
 TEST(OpenDataset, RejectsUnknownNamesAndARootForSyntheticImages) {

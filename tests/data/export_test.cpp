@@ -22,15 +22,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Image {
+struct ExportedImage {
   std::vector<std::uint8_t> pixels;
   std::int32_t label = 0;
 
-  friend bool operator==(const Image&, const Image&) = default;
+  friend bool operator==(const ExportedImage&, const ExportedImage&) = default;
 };
 
-std::vector<Image> images_of(Source& source, std::size_t part) {
-  std::vector<Image> images;
+std::vector<ExportedImage> images_of(Source& source, std::size_t part) {
+  std::vector<ExportedImage> images;
   source.read(part, 0, [&](std::span<const std::uint8_t> pixels, std::int32_t label) {
     images.push_back({{pixels.begin(), pixels.end()}, label});
   });
@@ -67,7 +67,7 @@ TEST(Export, WritesNpzFilesWithTheMeanImage) {
   const auto read = open_imagenet32_npz(folder.path() / "out", LabelOrder::devkit);
   expect_same_images(*read, *source);
   double sum = 0;
-  for (const Image& image : images_of(*source, 0)) sum += image.pixels[7];
+  for (const ExportedImage& image : images_of(*source, 0)) sum += image.pixels[7];
   EXPECT_FLOAT_EQ(read->info().normalisation.subtract.at(7), static_cast<float>(sum / 53 / 255));
   const auto files = std::distance(fs::directory_iterator(folder.path() / "out"), fs::directory_iterator());
   EXPECT_EQ(files, 9 + 1) << "53 images, 6 per file";

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kImage = 28 * 28;
+constexpr std::size_t kStoredImage = 28 * 28;
 
 std::uint8_t value_at(std::size_t image, std::size_t i) { return static_cast<std::uint8_t>(image * 50 + i % 251 + 1); }
 
@@ -30,7 +30,7 @@ Bytes numbers(std::initializer_list<std::uint32_t> values) {
 Bytes images(std::uint32_t count) {
   Bytes bytes = numbers({0x803, count, 28, 28});
   for (std::size_t image = 0; image < count; ++image) {
-    for (std::size_t i = 0; i < kImage; ++i) bytes.push_back(value_at(image, i));
+    for (std::size_t i = 0; i < kStoredImage; ++i) bytes.push_back(value_at(image, i));
   }
   return bytes;
 }
@@ -52,13 +52,13 @@ void write_set(const TemporaryFolder& folder, const std::string& below = "", boo
   write("t10k-labels-idx1-ubyte", labels({5, 6}));
 }
 
-struct Image {
+struct StoredImage {
   Bytes pixels;
   int label;
 };
 
-std::vector<Image> read_all(Source& source, std::size_t part, std::int64_t first = 0) {
-  std::vector<Image> read;
+std::vector<StoredImage> read_stored(Source& source, std::size_t part, std::int64_t first = 0) {
+  std::vector<StoredImage> read;
   source.read(part, first, [&](std::span<const std::uint8_t> pixels, std::int32_t label) {
     read.push_back({{pixels.begin(), pixels.end()}, label});
   });
@@ -70,7 +70,7 @@ TEST(FashionMnist, PadsImagesAndRepeatsTheChannel) {
   write_set(folder);
   const auto source = open_fashion_mnist(folder.path());
   EXPECT_EQ(source->info().shape, (ImageShape{32, 32, 3}));
-  const auto read = read_all(*source, 0);
+  const auto read = read_stored(*source, 0);
   ASSERT_EQ(read.size(), 3U);
   for (std::size_t image = 0; image < 3; ++image) {
     for (std::size_t y = 0; y < 32; ++y) {
@@ -96,13 +96,13 @@ TEST(FashionMnist, ReadsPartsFromAnyImage) {
   EXPECT_EQ(source->info().parts[1].images, 2);
   EXPECT_EQ(source->info().class_names.at(9), "Ankle boot");
   EXPECT_EQ(source->info().class_names.size(), 10U);
-  const auto from_1 = read_all(*source, 0, 1);
+  const auto from_1 = read_stored(*source, 0, 1);
   ASSERT_EQ(from_1.size(), 2U);
   EXPECT_EQ(from_1[0].label, 0);
   EXPECT_EQ(from_1[1].label, 4);
   EXPECT_EQ(from_1[1].pixels[(2 * 32 + 2) * 3], value_at(2, 0));
-  EXPECT_TRUE(read_all(*source, 0, 3).empty());
-  EXPECT_EQ(read_all(*source, 1)[1].label, 6);
+  EXPECT_TRUE(read_stored(*source, 0, 3).empty());
+  EXPECT_EQ(read_stored(*source, 1)[1].label, 6);
 }
 
 TEST(FashionMnist, FindsFilesInSubfoldersAndWithoutCompression) {
@@ -112,19 +112,19 @@ TEST(FashionMnist, FindsFilesInSubfoldersAndWithoutCompression) {
       write_set(folder, below, gzip);
       const auto source = open_fashion_mnist(folder.path());
       EXPECT_EQ(fs::path(source->info().location), (folder.path() / below / "").parent_path());
-      EXPECT_EQ(read_all(*source, 0, 2)[0].pixels[(2 * 32 + 2) * 3], value_at(2, 0));
+      EXPECT_EQ(read_stored(*source, 0, 2)[0].pixels[(2 * 32 + 2) * 3], value_at(2, 0));
     }
   }
 }
 
 /// A change to a valid folder, and the words of the error after its name.
-struct Malformed {
+struct MalformedSet {
   const char* name;
   std::function<void(const TemporaryFolder&)> corrupt;
   std::vector<std::string_view> words;
 };
 
-void PrintTo(const Malformed& malformed, std::ostream* out) { *out << malformed.name; }
+void PrintTo(const MalformedSet& malformed, std::ostream* out) { *out << malformed.name; }
 
 constexpr const char* kImages = "train-images-idx3-ubyte.gz";
 constexpr const char* kLabels = "train-labels-idx1-ubyte.gz";
@@ -141,7 +141,7 @@ std::function<void(const TemporaryFolder&)> damage(const char* file, const Bytes
   return [=](const TemporaryFolder& folder) { folder.write(file, compressed); };
 }
 
-std::vector<Malformed> malformed_sets() {
+std::vector<MalformedSet> malformed_sets() {
   Bytes short_images = images(3), long_images = images(3), long_labels = labels({1, 2, 3});
   short_images.pop_back();
   long_images.push_back(0);
@@ -184,16 +184,16 @@ std::vector<Malformed> malformed_sets() {
   };
 }
 
-class MalformedFashionMnist : public testing::TestWithParam<Malformed> {};
+class MalformedFashionMnist : public testing::TestWithParam<MalformedSet> {};
 
 TEST_P(MalformedFashionMnist, IsRejected) {
   const TemporaryFolder folder;
   write_set(folder);
-  ASSERT_EQ(read_all(*open_fashion_mnist(folder.path()), 0).size(), 3U);
+  ASSERT_EQ(read_stored(*open_fashion_mnist(folder.path()), 0).size(), 3U);
   GetParam().corrupt(folder);
   std::vector<std::string_view> words = GetParam().words;
   words.insert(words.begin(), {"fashion-mnist", folder.path().native()});
-  EXPECT_TRUE(throws<InputError>(words, [&] { read_all(*open_fashion_mnist(folder.path()), 0); }));
+  EXPECT_TRUE(throws<InputError>(words, [&] { read_stored(*open_fashion_mnist(folder.path()), 0); }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, MalformedFashionMnist, testing::ValuesIn(malformed_sets()),

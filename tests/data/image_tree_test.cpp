@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kClasses = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
+constexpr std::array kTreeClasses = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
 /// A valid file. Written once: compressing takes most of the time of these tests.
 const Bytes& plain_file() {
@@ -35,8 +35,8 @@ Bytes image(int palette_entries) {
 /// A small CINIC-10: per part one image of each class, named so that the order of names is the reverse of the labels.
 void write_cinic10_tree(const TemporaryFolder& folder, const std::string& below = "") {
   for (const char* part : {"train", "valid", "test"}) {
-    for (std::size_t label = 0; label < kClasses.size(); ++label) {
-      folder.write(fmt::format("{}{}/{}/{}.png", below, part, kClasses[label], 9 - label), plain_file());
+    for (std::size_t label = 0; label < kTreeClasses.size(); ++label) {
+      folder.write(fmt::format("{}{}/{}/{}.png", below, part, kTreeClasses[label], 9 - label), plain_file());
     }
   }
 }
@@ -53,7 +53,7 @@ double mean_at(std::size_t i, std::size_t c) { return static_cast<double>(i * 3 
 
 /// The mean image in the order (H, W, C), or (C, H, W) if `planar`, multiplied by `scale`.
 template <class T>
-std::vector<T> mean_values(bool planar, double scale = 1) {
+std::vector<T> tree_mean(bool planar, double scale = 1) {
   std::vector<T> values(3072);
   for (std::size_t i = 0; i < 1024; ++i) {
     for (std::size_t c = 0; c < 3; ++c) values[planar ? c * 1024 + i : i * 3 + c] = static_cast<T>(mean_at(i, c) * scale);
@@ -61,7 +61,7 @@ std::vector<T> mean_values(bool planar, double scale = 1) {
   return values;
 }
 
-Bytes good_mean() { return npy("<f4", "(32, 32, 3)", bytes_of(mean_values<float>(false))); }
+Bytes good_mean() { return npy("<f4", "(32, 32, 3)", bytes_of(tree_mean<float>(false))); }
 
 /// A small ImageNet32 of three classes, of which two are in val.
 void write_imagenet32_tree(const TemporaryFolder& folder, const std::string& below = "", const std::string& test = "val") {
@@ -91,7 +91,7 @@ TEST(Cinic10Tree, ReadsImagesInTheOrderOfTheirNames) {
   const SourceInfo& info = source->info();
   EXPECT_EQ(info.name, "cinic10");
   EXPECT_EQ(info.location, folder.path().string());
-  EXPECT_EQ(info.class_names, std::vector<std::string>(kClasses.begin(), kClasses.end()));
+  EXPECT_EQ(info.class_names, std::vector<std::string>(kTreeClasses.begin(), kTreeClasses.end()));
   ASSERT_EQ(info.parts.size(), 3U);
   EXPECT_EQ(info.parts[0].name, "train");
   EXPECT_EQ(info.parts[0].images, 12);
@@ -229,9 +229,9 @@ TEST(MeanImage, AcceptsEveryLayoutTypeAndUnit) {
       {{"(32, 32, 3)", false}, {"(3, 32, 32)", true}, {"(3072,)", true}}};
   for (const auto& [shape, planar] : shapes) {
     SCOPED_TRACE(shape);
-    const std::vector<Bytes> files = {npy("<f4", shape, bytes_of(mean_values<float>(planar))),
-                                      npy("<f8", shape, bytes_of(mean_values<double>(planar))),
-                                      npy("<f8", shape, bytes_of(mean_values<double>(planar, 1.0 / 255)))};
+    const std::vector<Bytes> files = {npy("<f4", shape, bytes_of(tree_mean<float>(planar))),
+                                      npy("<f8", shape, bytes_of(tree_mean<double>(planar))),
+                                      npy("<f8", shape, bytes_of(tree_mean<double>(planar, 1.0 / 255)))};
     for (const Bytes& file : files) {
       const auto mean = read_mean_image("test", folder.write("image_mean.npy", file), {32, 32, 3});
       ASSERT_EQ(mean.size(), 3072U);
@@ -239,20 +239,20 @@ TEST(MeanImage, AcceptsEveryLayoutTypeAndUnit) {
         for (std::size_t c = 0; c < 3; ++c) ASSERT_FLOAT_EQ(mean[i * 3 + c], static_cast<float>(mean_at(i, c) / 255));
       }
     }
-    const auto bytes = npy("|u1", shape, mean_values<std::uint8_t>(planar));
+    const auto bytes = npy("|u1", shape, tree_mean<std::uint8_t>(planar));
     EXPECT_FLOAT_EQ(read_mean_image("test", folder.write("image_mean.npy", bytes), {32, 32, 3})[3 * 500 + 1],
                     std::floor(static_cast<float>(mean_at(500, 1))) / 255);
   }
 }
 
 /// A change to a valid tree, and the words of the error after its name.
-struct Malformed {
+struct MalformedTree {
   const char* name;
   std::function<void(const TemporaryFolder&)> corrupt;
   std::vector<std::string_view> words;
 };
 
-void PrintTo(const Malformed& malformed, std::ostream* out) { *out << malformed.name; }
+void PrintTo(const MalformedTree& malformed, std::ostream* out) { *out << malformed.name; }
 
 std::function<void(const TemporaryFolder&)> remove(const char* name) {
   return [=](const TemporaryFolder& folder) { ASSERT_GT(fs::remove_all(folder.path() / name), 0U); };
@@ -269,7 +269,7 @@ std::function<void(const TemporaryFolder&)> link(const char* name, const char* t
   };
 }
 
-std::vector<Malformed> malformed_cinic10() {
+std::vector<MalformedTree> malformed_cinic10() {
   return {
       {"folder_missing", [](const auto& f) { fs::remove_all(f.path()); }, {"exist"}},
       {"folder_is_a_file",
@@ -315,8 +315,8 @@ std::vector<Malformed> malformed_cinic10() {
   };
 }
 
-std::vector<Malformed> malformed_imagenet32() {
-  auto nan = mean_values<float>(false), negative = nan, large = nan;
+std::vector<MalformedTree> malformed_imagenet32() {
+  auto nan = tree_mean<float>(false), negative = nan, large = nan;
   nan[17] = std::numeric_limits<float>::quiet_NaN();
   negative[18] = -1;
   large[19] = 256;
@@ -329,7 +329,7 @@ std::vector<Malformed> malformed_imagenet32() {
       {"archive_among_classes", write("train/n05.tar", {1}), {"train/n05.tar", "file", "folders"}},
       {"image_of_text", write("train/n01/b.png", {'t', 'e', 'x', 't'}), {"train/n01/b.png", "74 65 78 74"}},
       {"mean_missing", remove("image_mean.npy"), {"image_mean.npy"}},
-      {"mean_shape", write("image_mean.npy", npy("<f4", "(32, 96)", bytes_of(mean_values<float>(false)))), {"32, 96", "3072"}},
+      {"mean_shape", write("image_mean.npy", npy("<f4", "(32, 96)", bytes_of(tree_mean<float>(false)))), {"32, 96", "3072"}},
       {"mean_of_8x8",
        write("image_mean.npy", npy("<f4", "(8, 8, 3)", bytes_of(std::vector<float>(192)))),
        {"8, 8, 3", "32, 32, 3"}},
@@ -340,7 +340,7 @@ std::vector<Malformed> malformed_imagenet32() {
 }
 
 /// Opens the tree and reads its parts. The error names the set and a path in the folder.
-testing::AssertionResult is_rejected(const char* name, const Malformed& malformed, const TemporaryFolder& folder,
+testing::AssertionResult is_rejected(const char* name, const MalformedTree& malformed, const TemporaryFolder& folder,
                                      std::unique_ptr<Source> (*open)(const fs::path&)) {
   malformed.corrupt(folder);
   std::vector<std::string_view> words = {name, folder.path().native()};
@@ -351,8 +351,8 @@ testing::AssertionResult is_rejected(const char* name, const Malformed& malforme
   });
 }
 
-class MalformedCinic10Tree : public testing::TestWithParam<Malformed> {};
-class MalformedImagenet32Tree : public testing::TestWithParam<Malformed> {};
+class MalformedCinic10Tree : public testing::TestWithParam<MalformedTree> {};
+class MalformedImagenet32Tree : public testing::TestWithParam<MalformedTree> {};
 
 TEST_P(MalformedCinic10Tree, IsRejected) {
   const TemporaryFolder folder;
@@ -366,9 +366,10 @@ TEST_P(MalformedImagenet32Tree, IsRejected) {
   EXPECT_TRUE(is_rejected("imagenet32", GetParam(), folder, &open_imagenet32_tree));
 }
 
-const auto name_of = [](const auto& param) { return std::string(param.param.name); };
-INSTANTIATE_TEST_SUITE_P(Folders, MalformedCinic10Tree, testing::ValuesIn(malformed_cinic10()), name_of);
-INSTANTIATE_TEST_SUITE_P(Folders, MalformedImagenet32Tree, testing::ValuesIn(malformed_imagenet32()), name_of);
+INSTANTIATE_TEST_SUITE_P(Folders, MalformedCinic10Tree, testing::ValuesIn(malformed_cinic10()),
+                         testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Folders, MalformedImagenet32Tree, testing::ValuesIn(malformed_imagenet32()),
+                         testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace apam::data

@@ -16,13 +16,13 @@ constexpr const char* kSecond = "train_data_batch_2.npz";
 constexpr const char* kTest = "val_data.npz";
 
 /// A change to a valid folder, and the words of the error after the folder.
-struct MalformedSet {
+struct MalformedNpz {
   const char* name;
   std::function<void(const TemporaryFolder&)> corrupt;
   std::vector<std::string_view> words;
 };
 
-void PrintTo(const MalformedSet& set, std::ostream* out) { *out << set.name; }
+void PrintTo(const MalformedNpz& set, std::ostream* out) { *out << set.name; }
 
 /// Replaces the second training file by one with changed members.
 template <class Change>
@@ -55,7 +55,7 @@ Bytes shortened(Bytes bytes, std::size_t by) {
   return bytes;
 }
 
-std::vector<MalformedSet> malformed_archives() {
+std::vector<MalformedNpz> malformed_archives() {
   return {
       {"truncated", second_bytes([](Bytes& bytes) { bytes.resize(4000); }), {kSecond, "end record", "4000"}},
       {"no_end_record", second_bytes([](Bytes& bytes) { bytes[bytes.size() - 22] = 'Q'; }), {kSecond, "end record"}},
@@ -123,7 +123,7 @@ std::vector<MalformedSet> malformed_archives() {
   };
 }
 
-std::vector<MalformedSet> malformed_members() {
+std::vector<MalformedNpz> malformed_members() {
   const auto labels = [](std::int64_t label) {
     return second_file([=](auto& m) {
       Bytes values;
@@ -186,7 +186,7 @@ std::vector<MalformedSet> malformed_members() {
   };
 }
 
-std::vector<MalformedSet> malformed_folders() {
+std::vector<MalformedNpz> malformed_npz_folders() {
   const auto remove = [](const char* name) { return [=](const TemporaryFolder& f) { fs::remove(f.path() / name); }; };
   return {
       {"folder_missing", [](const auto& f) { fs::remove_all(f.path()); }, {"exist"}},
@@ -218,7 +218,7 @@ std::vector<MalformedSet> malformed_folders() {
   };
 }
 
-class MalformedImagenet32 : public testing::TestWithParam<MalformedSet> {};
+class MalformedImagenet32 : public testing::TestWithParam<MalformedNpz> {};
 
 TEST_P(MalformedImagenet32, IsRejected) {
   const TemporaryFolder folder;
@@ -230,15 +230,17 @@ TEST_P(MalformedImagenet32, IsRejected) {
   EXPECT_TRUE(throws<InputError>(words, [&] { open_imagenet32_npz(folder.path(), LabelOrder::devkit); }));
 }
 
-const auto name_of = [](const auto& param) { return std::string(param.param.name); };
-INSTANTIATE_TEST_SUITE_P(Archives, MalformedImagenet32, testing::ValuesIn(malformed_archives()), name_of);
-INSTANTIATE_TEST_SUITE_P(Members, MalformedImagenet32, testing::ValuesIn(malformed_members()), name_of);
-INSTANTIATE_TEST_SUITE_P(Folders, MalformedImagenet32, testing::ValuesIn(malformed_folders()), name_of);
+INSTANTIATE_TEST_SUITE_P(Archives, MalformedImagenet32, testing::ValuesIn(malformed_archives()),
+                         testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Members, MalformedImagenet32, testing::ValuesIn(malformed_members()),
+                         testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Folders, MalformedImagenet32, testing::ValuesIn(malformed_npz_folders()),
+                         testing::PrintToStringParamName());
 
 /// Damaged pixels are found when they are read.
-class MalformedPixels : public testing::TestWithParam<MalformedSet> {};
+class MalformedPixels : public testing::TestWithParam<MalformedNpz> {};
 
-std::vector<MalformedSet> malformed_pixels() {
+std::vector<MalformedNpz> malformed_pixels() {
   const auto deflated_data = [](auto change) {
     return second_file([=](auto& m) {
       deflate_data(m);
@@ -294,7 +296,7 @@ TEST_P(MalformedPixels, AreRejected) {
   EXPECT_EQ(images, 3U) << "images of the damaged block were passed on";
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, MalformedPixels, testing::ValuesIn(malformed_pixels()), name_of);
+INSTANTIATE_TEST_SUITE_P(Files, MalformedPixels, testing::ValuesIn(malformed_pixels()), testing::PrintToStringParamName());
 
 TEST(Imagenet32Npz, ReportsAFileThatIsTruncatedAfterOpening) {
   const TemporaryFolder folder;

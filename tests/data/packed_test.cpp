@@ -216,13 +216,13 @@ TEST(Packed, TwoWritersTakeTurns) {
 }
 
 /// A change to a valid packed file, and the words of the error after the file.
-struct Malformed {
+struct MalformedFile {
   const char* name;
   std::function<void(std::string&)> corrupt;
   std::vector<std::string_view> words;
 };
 
-void PrintTo(const Malformed& file, std::ostream* out) { *out << file.name; }
+void PrintTo(const MalformedFile& file, std::ostream* out) { *out << file.name; }
 
 /// Replaces the header's text and updates its length and hash.
 void replace_text(std::string& bytes, std::string text) {
@@ -259,7 +259,7 @@ std::function<void(std::string&)> set_number(std::size_t offset, std::uint32_t v
 
 // The test file: 3 and 2 images of 4x2x3. The header takes 20480 bytes, and each section starts at a multiple of 4096:
 // labels 20480, pixels 24576, labels 28672, pixels 32768, end 32816.
-std::vector<Malformed> malformed_files() {
+std::vector<MalformedFile> malformed_files() {
   return {
       {"empty", [](auto& b) { b.clear(); }, {"empty"}},
       {"magic", [](auto& b) { b[1] = 'X'; }, {"apam data pack"}},
@@ -320,7 +320,7 @@ std::vector<Malformed> malformed_files() {
   };
 }
 
-class MalformedPacked : public testing::TestWithParam<Malformed> {};
+class MalformedPacked : public testing::TestWithParam<MalformedFile> {};
 
 TEST_P(MalformedPacked, IsRejected) {
   const TemporaryFolder folder;

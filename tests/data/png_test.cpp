@@ -105,13 +105,13 @@ TEST(Png, RequiresSpaceForThreeChannels) {
 }
 
 /// A malformed file, and the words of the error after its name.
-struct Malformed {
+struct MalformedPicture {
   const char* name;
   Bytes file;
   std::vector<std::string> words;
 };
 
-void PrintTo(const Malformed& malformed, std::ostream* out) { *out << malformed.name; }
+void PrintTo(const MalformedPicture& malformed, std::ostream* out) { *out << malformed.name; }
 
 /// The chunks of an RGB file, changed by `change`.
 Bytes with(const std::function<void(PngChunkList&)>& change, PngFormat format = {}) {
@@ -152,7 +152,7 @@ Bytes cut(std::size_t size) {
   return file;
 }
 
-std::vector<Malformed> malformed_structures() {
+std::vector<MalformedPicture> malformed_structures() {
   const Bytes good = png_file(PngPicture{});
   const std::string end = std::to_string(good.size() - 12);
   const std::string signature = "89 50 4E 47 0D 0A 1A 0A";
@@ -198,7 +198,7 @@ std::vector<Malformed> malformed_structures() {
   };
 }
 
-std::vector<Malformed> malformed_headers() {
+std::vector<MalformedPicture> malformed_headers() {
   const PngFormat palette{PngColour::palette, 8};
   const PngChunkList with_palette = png_chunks({.format = palette, .palette_entries = 4});
   return {
@@ -229,7 +229,7 @@ std::vector<Malformed> malformed_headers() {
   };
 }
 
-std::vector<Malformed> malformed_data() {
+std::vector<MalformedPicture> malformed_data() {
   const Bytes rows = PngPicture{}.rows();  // 32 * 97
   const PngPicture indexed{.format = {PngColour::palette, 8}, .palette_entries = 4, .filter = 0};
   Bytes short_rows = rows, long_rows = rows, bad_filter = rows, bad_index = indexed.rows();
@@ -268,7 +268,7 @@ std::vector<Malformed> malformed_data() {
   };
 }
 
-class MalformedPng : public testing::TestWithParam<Malformed> {};
+class MalformedPng : public testing::TestWithParam<MalformedPicture> {};
 
 TEST_P(MalformedPng, IsRejected) {
   std::vector<std::string_view> words = {"png", kFile};
@@ -276,10 +276,9 @@ TEST_P(MalformedPng, IsRejected) {
   EXPECT_TRUE(throws<InputError>(words, [] { decode(GetParam().file); }));
 }
 
-const auto name_of = [](const auto& param) { return std::string(param.param.name); };
-INSTANTIATE_TEST_SUITE_P(Structure, MalformedPng, testing::ValuesIn(malformed_structures()), name_of);
-INSTANTIATE_TEST_SUITE_P(Header, MalformedPng, testing::ValuesIn(malformed_headers()), name_of);
-INSTANTIATE_TEST_SUITE_P(Data, MalformedPng, testing::ValuesIn(malformed_data()), name_of);
+INSTANTIATE_TEST_SUITE_P(Structure, MalformedPng, testing::ValuesIn(malformed_structures()), testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Header, MalformedPng, testing::ValuesIn(malformed_headers()), testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Data, MalformedPng, testing::ValuesIn(malformed_data()), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace apam::data

@@ -14,11 +14,11 @@
 namespace apam::data {
 namespace {
 
-using Image = std::pair<std::int32_t, std::string>;  // label, bytes
+using LabelledBytes = std::pair<std::int32_t, std::string>;  // label, bytes
 
-std::vector<Image> images(const Dataset& dataset, Split split) {
+std::vector<LabelledBytes> images(const Dataset& dataset, Split split) {
   std::vector<std::uint8_t> scratch(dataset.info().shape.count());
-  std::vector<Image> result;
+  std::vector<LabelledBytes> result;
   for (std::int64_t i = 0; i < dataset.info().images(split); ++i) {
     const Sample sample = dataset.read(split, i, scratch);
     result.emplace_back(sample.label, std::string(sample.pixels.begin(), sample.pixels.end()));
@@ -27,10 +27,10 @@ std::vector<Image> images(const Dataset& dataset, Split split) {
 }
 
 /// The first `wanted` images of each class, in order.
-std::vector<Image> first_of_each(const std::vector<Image>& all, int wanted) {
+std::vector<LabelledBytes> first_of_each(const std::vector<LabelledBytes>& all, int wanted) {
   std::array<int, 10> counts{};
-  std::vector<Image> result;
-  for (const Image& image : all) {
+  std::vector<LabelledBytes> result;
+  for (const LabelledBytes& image : all) {
     if (counts[static_cast<std::size_t>(image.first)]++ < wanted) result.push_back(image);
   }
   return result;

@@ -18,7 +18,7 @@ namespace {
 
 using Values = std::vector<float>;
 
-constexpr int kRows = 3;
+constexpr int kCheckedRows = 3;
 constexpr double kStep = 1.0 / 64;
 
 class SmallNet {
@@ -37,14 +37,14 @@ class SmallNet {
   double loss(bool backward) {
     Tape& tape = model_.tape;
     tape.begin(Mode::training);
-    image_ = tape.input(tensor_over({kRows, 6, 6, 3}, pixels_), true);
+    image_ = tape.input(tensor_over({kCheckedRows, 6, 6, 3}, pixels_), true);
     const Var x = bn1_(conv1_(image_));                     // (3, 6, 6, 4)
     const Var y = bn2_(conv2_(add(x, scale(x, 0.5F))));     // (3, 3, 3, 8)
     const Var shortcut = bn3_(shortcut_(x));                // (3, 3, 3, 8)
     const Var z = add(conv3_(add(y, shortcut)), shortcut);  // (3, 3, 3, 8)
-    const auto score = model_.loss(linear_(avg_pool(z, 3)), labels_over(labels_), 1.0F / kRows);
+    const auto score = model_.loss(linear_(avg_pool(z, 3)), labels_over(labels_), 1.0F / kCheckedRows);
     if (backward) tape.backward();
-    return score.loss_sum / kRows;
+    return score.loss_sum / kCheckedRows;
   }
 
   const ParameterLayout& layout() const { return layout_; }
@@ -63,8 +63,8 @@ class SmallNet {
   Conv2d conv3_{layout_, "conv3", {.in_channels = 8, .out_channels = 8, .kernel = 3, .padding = 1}};
   Linear linear_{layout_, "linear", 8, 5};
   Model model_;
-  Values pixels_ = normals(std::size_t{kRows} * 6 * 6 * 3, 1);
-  std::array<std::int32_t, kRows> labels_{0, 3, 4};
+  Values pixels_ = normals(std::size_t{kCheckedRows} * 6 * 6 * 3, 1);
+  std::array<std::int32_t, kCheckedRows> labels_{0, 3, 4};
   Var image_;
 };
 

@@ -13,7 +13,7 @@ namespace {
 using Values = std::vector<float>;
 
 /// Two channels over four rows: means 2 and 10, biased variances 5 and 0.25.
-const Values kRows{-1, 9.5F, 1, 10.5F, 3, 9.5F, 5, 10.5F};
+const Values kRowValues{-1, 9.5F, 1, 10.5F, 3, 9.5F, 5, 10.5F};
 
 class OneBatchNorm : public testing::Test {
  protected:
@@ -22,7 +22,7 @@ class OneBatchNorm : public testing::Test {
   ParameterLayout layout;
   BatchNorm bn{layout, "bn", 2};
   BatchNorm untracked{layout, "untracked", 2, BatchNorm::Track::nothing};
-  Values rows = kRows;
+  Values rows = kRowValues;
   std::array<std::int32_t, 4> labels{0, 1, 0, 1};
 };
 
@@ -46,7 +46,7 @@ TEST_F(OneBatchNorm, uses_batch_statistics_in_training) {
   for (std::size_t i = 0; i < y.size(); ++i) {
     const double mean = i % 2 == 0 ? 2 : 10;
     const double variance = i % 2 == 0 ? 5 : 0.25;
-    EXPECT_NEAR(y[i], (kRows[i] - mean) / std::sqrt(variance + 1e-5), 1e-6) << i;  // a few eps for values below 2
+    EXPECT_NEAR(y[i], (kRowValues[i] - mean) / std::sqrt(variance + 1e-5), 1e-6) << i;  // a few eps for values below 2
   }
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 using Values = std::vector<float>;
 
-constexpr int kRows = 3, kClasses = 5;
+constexpr int kStepRows = 3, kClasses = 5;
 
 /// One linear layer on images of 2 x 2 x 1, with its gradients from a tape for comparison.
 class Step : public testing::Test {
@@ -23,10 +23,10 @@ class Step : public testing::Test {
 
   Var forward(const Var& x) const { return linear(x); }
   TrainingStep training() {
-    return {model.exec, model.arena, [this](const Var& x) { return forward(x); }, {kRows, 2, 2, 1}, kClasses};
+    return {model.exec, model.arena, [this](const Var& x) { return forward(x); }, {kStepRows, 2, 2, 1}, kClasses};
   }
   EvaluationStep evaluation() {
-    return {model.exec, model.arena, [this](const Var& x) { return forward(x); }, {kRows, 2, 2, 1}, kClasses};
+    return {model.exec, model.arena, [this](const Var& x) { return forward(x); }, {kStepRows, 2, 2, 1}, kClasses};
   }
   /// Loss and gradients of the first `rows` images without a step.
   BatchScore expect(int rows, float scale, Values& gradients) {
@@ -45,8 +45,8 @@ class Step : public testing::Test {
   ParameterLayout layout;
   Linear linear{layout, "linear", 4, kClasses};
   Model model{layout};
-  Values images = normals(kRows * 4, 1);
-  std::array<std::int32_t, kRows> labels{4, 0, 2};
+  Values images = normals(kStepRows * 4, 1);
+  std::array<std::int32_t, kStepRows> labels{4, 0, 2};
 };
 
 TEST_F(Step, computes_the_gradients_of_the_loaded_rows) {
@@ -65,17 +65,17 @@ TEST_F(Step, computes_the_gradients_of_the_loaded_rows) {
 
 TEST_F(Step, on_borrowed_memory_computes_the_same_gradients) {
   Values expected;
-  expect(kRows, 0.25F, expected);
+  expect(kStepRows, 0.25F, expected);
   ParameterArena borrowing(Device{}, layout, ParameterArena::Contents::none);
   TrainingStep step(
-      model.exec, borrowing, [this](const Var& x) { return forward(x); }, {kRows, 2, 2, 1}, kClasses);
+      model.exec, borrowing, [this](const Var& x) { return forward(x); }, {kStepRows, 2, 2, 1}, kClasses);
   const std::size_t bytes = model.arena.state().size_bytes();
   const Buffer version({}, bytes), slot({}, bytes);
   copy(model.arena.weights(), version.as<float>());
   zero(model.arena.weights());
   borrowing.use_outgoing(slot.as<float>());
   borrowing.read_weights_from(version.as<float>());
-  step.load(first_images(kRows), first_labels(kRows), 0.25F);
+  step.load(first_images(kStepRows), first_labels(kStepRows), 0.25F);
   step.compute_gradients();
   EXPECT_EQ(values_of(slot.as<float>()), expected) << "padding included";
 
@@ -99,13 +99,13 @@ TEST_F(Step, updates_by_the_mean_gradient) {
   TrainingStep step = training();
   Updater updater(model.exec, model.arena, {.rule = kernels::OptimizerStep::Rule::sgd, .learning_rate = 0.5});
   Values gradients;
-  expect(kRows, 1.0F / kRows, gradients);
+  expect(kStepRows, 1.0F / kStepRows, gradients);
   const Values before = values_of(model.arena.weights());
-  const BatchScore score = step.score(step.run(first_images(kRows), first_labels(kRows), updater));
+  const BatchScore score = step.score(step.run(first_images(kStepRows), first_labels(kStepRows), updater));
   const Values after = values_of(model.arena.weights());
   for (std::size_t i = 0; i < before.size(); ++i) EXPECT_EQ(after[i], std::fma(-0.5F, gradients[i], before[i])) << i;
   EXPECT_EQ(updater.version(), 1);
-  EXPECT_EQ(score.mean_loss(), score.loss_sum / kRows);
+  EXPECT_EQ(score.mean_loss(), score.loss_sum / kStepRows);
 }
 
 TEST_F(Step, keeps_the_scores_of_the_latest_two) {
@@ -137,11 +137,11 @@ TEST_F(Step, reports_each_parameter_once) {
 TEST_F(Step, after_warm_up_runs_on_a_frozen_exec) {
   TrainingStep step = training();
   Updater updater(model.exec, model.arena, {});
-  for (const int rows : {1, kRows}) step.warm_up(rows);
+  for (const int rows : {1, kStepRows}) step.warm_up(rows);
   updater.choose_kernels();
   EXPECT_EQ(values_of(model.arena.outgoing()), Values(model.arena.outgoing().size()));
   model.exec.freeze();
-  for (const int rows : {kRows, 1}) step.run(first_images(rows), first_labels(rows), updater);
+  for (const int rows : {kStepRows, 1}) step.run(first_images(rows), first_labels(rows), updater);
   EXPECT_TRUE(throws<KernelError>({"frozen"}, [&] { step.run(first_images(2), first_labels(2), updater); }));
 }
 
@@ -157,8 +157,8 @@ TEST_F(Step, evaluates_without_gradients) {
 
 TEST_F(Step, rejects_other_mini_batches) {
   TrainingStep step = training();
-  const std::vector<std::int32_t> many(kRows + 1);
-  const Values pixels((kRows + 1) * 4);
+  const std::vector<std::int32_t> many(kStepRows + 1);
+  const Values pixels((kStepRows + 1) * 4);
   const auto load = [&](std::span<const float> x, std::span<const std::int32_t> y) { step.load(x, y, 1.0F); };
   EXPECT_TRUE(throws<ShapeError>({"step", "4 images", "1 to 3"}, [&] { load(pixels, many); }));
   EXPECT_TRUE(throws<ShapeError>({"step", "0 images", "1 to 3"}, [&] { load({}, {}); }));
@@ -172,7 +172,7 @@ TEST_F(Step, needs_a_mini_batch) {
 
 TEST_F(Step, rejects_a_net_with_other_classes) {
   TrainingStep step(
-      model.exec, model.arena, [this](const Var& x) { return forward(x); }, {kRows, 2, 2, 1}, kClasses + 1);
+      model.exec, model.arena, [this](const Var& x) { return forward(x); }, {kStepRows, 2, 2, 1}, kClasses + 1);
   step.load(first_images(2), first_labels(2), 1.0F);
   EXPECT_TRUE(throws<ShapeError>({"step", "(2, 5)", "6 classes"}, [&] { step.compute_gradients(); }));
 }

@@ -16,8 +16,6 @@ namespace {
 
 using support::throws;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
-
 std::vector<std::int64_t> choices(std::int64_t max_delay, std::uint64_t seed, std::int64_t updates) {
   const ArtificialDelay delayed(max_delay, seed);
   std::vector<std::int64_t> tau;

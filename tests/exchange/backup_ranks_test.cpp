@@ -27,17 +27,16 @@ using shared::BackupLayout;
 using shared::make_first_arrivals;
 using support::throws;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70, 16}, .channels = 3, .rows = 7, .spread = 1.5F};
 constexpr std::int64_t kRounds = BackupLayout::kRounds;
 
 struct LocalBackup {
   LocalBackup(int ranks, int first)
-      : layout{ranks, first, state(), quadratic_layout(kModel).weights_size()},
+      : layout{ranks, first, state(), quadratic_layout(kSummedModel).weights_size()},
         memory(SharedMemory::anonymous("test", layout.bytes())),
         group(BackupGroup::create({memory.data(), memory.size_bytes()}, layout)) {}
 
   static std::size_t state() {
-    const auto model = quadratic_layout(kModel);
+    const auto model = quadratic_layout(kSummedModel);
     return model.weights_size() + model.statistics_size();
   }
 
@@ -47,12 +46,12 @@ struct LocalBackup {
 };
 
 /// For update and rank: the update that must be complete before the rank offers its gradient. Missing: it waits for none.
-using Script = std::map<std::pair<std::int64_t, int>, std::int64_t>;
+using Offers = std::map<std::pair<std::int64_t, int>, std::int64_t>;
 
 /// Makes ranks late as the script says, at any speed of the threads.
 class Scripted final : public FirstArrivals {
  public:
-  Scripted(std::unique_ptr<FirstArrivals> inner, const Script& script) : inner_(std::move(inner)), script_(script) {}
+  Scripted(std::unique_ptr<FirstArrivals> inner, const Offers& script) : inner_(std::move(inner)), script_(script) {}
 
   int rank() const override { return inner_->rank(); }
   int ranks() const override { return inner_->ranks(); }
@@ -83,7 +82,7 @@ class Scripted final : public FirstArrivals {
   }
 
   std::unique_ptr<FirstArrivals> inner_;
-  const Script& script_;
+  const Offers& script_;
 };
 
 struct BackupResult {
@@ -100,7 +99,7 @@ struct Happens {
   int signalled_rank = -1;  ///< gets SIGTERM before the first update
 };
 
-std::vector<BackupResult> train(int ranks, int first, const Schedule& schedule, const Script& script,
+std::vector<BackupResult> train(int ranks, int first, const Schedule& schedule, const Offers& script,
                                 const Happens& happens = {}) {
   const LocalBackup local(ranks, first);
   std::vector<BackupResult> results(static_cast<std::size_t>(ranks));
@@ -108,7 +107,7 @@ std::vector<BackupResult> train(int ranks, int first, const Schedule& schedule, 
   for (int rank = 0; rank < ranks; ++rank) {
     bodies.emplace_back([&, rank] {
       BackupResult& result = results[static_cast<std::size_t>(rank)];
-      QuadraticSource source(kModel);
+      QuadraticSource source(kSummedModel);
       source.use_outgoing(local.group.contribution(rank));
       if (rank != 0) source.arena().weights().host()[0] = -99.0F;  // must be replaced by rank 0's
       result.recorder.then = [&](const UpdateRecord& record) {
@@ -131,10 +130,10 @@ std::vector<BackupResult> train(int ranks, int first, const Schedule& schedule, 
 }
 
 /// The ranks that are late for each update: drawn from those with a share.
-Script drawn_script(int ranks, int first, std::int64_t updates, std::uint64_t seed) {
+Offers drawn_script(int ranks, int first, std::int64_t updates, std::uint64_t seed) {
   const Random random(seed, Purpose::sample, 1);
   ShareLeases leases(ranks, first, updates);
-  Script script;
+  Offers script;
   for (std::int64_t update = 1; update <= updates; ++update) {
     std::vector<int> able;
     for (int rank = 0; rank < ranks; ++rank) {
@@ -151,7 +150,7 @@ Script drawn_script(int ranks, int first, std::int64_t updates, std::uint64_t se
 
 /// One process that computes the gradients of the ranks that the records name, one after the other, and their mean.
 std::vector<float> reproduce(int ranks, const Recorder& recorder, int first, std::int64_t updates) {
-  QuadraticSource source(kModel);
+  QuadraticSource source(kSummedModel);
   Exec exec = plain_exec();
   engine::Updater updater(exec, source.arena(), amsgrad(0.01));
   ShareLeases leases(ranks, first, updates);
@@ -181,7 +180,7 @@ TEST(BackupRanks, AnUpdateIsTheMeanOfTheFirstGradients) {
   constexpr std::int64_t kUpdates = 15;
   for (const auto& [ranks, first] : std::vector<std::pair<int, int>>{{2, 1}, {3, 2}, {4, 3}, {5, 2}, {7, 6}}) {
     SCOPED_TRACE(fmt::format("the first {} of {}", first, ranks));
-    const Script script = drawn_script(ranks, first, kUpdates, static_cast<std::uint64_t>(ranks));
+    const Offers script = drawn_script(ranks, first, kUpdates, static_cast<std::uint64_t>(ranks));
     const auto results = train(ranks, first, {kUpdates, 4}, script);
     const auto expected = reproduce(ranks, results[0].recorder, first, kUpdates);
     for (const BackupResult& result : results) {
@@ -212,7 +211,7 @@ TEST(BackupRanks, WithoutThemItIsSynchronousTrainingToTheBit) {
   std::vector<std::function<void()>> bodies;
   for (int rank = 0; rank < kRanks; ++rank) {
     bodies.emplace_back([&, rank] {
-      expected[static_cast<std::size_t>(rank)] = train_rank(group.rank(rank), kModel, amsgrad(0.01), {12, 5}, 64);
+      expected[static_cast<std::size_t>(rank)] = train_rank(group.rank(rank), kSummedModel, amsgrad(0.01), {12, 5}, 64);
     });
   }
   run_threads(bodies, [&](const std::string& reason) { group.close(reason); });
@@ -226,7 +225,7 @@ TEST(BackupRanks, WithoutThemItIsSynchronousTrainingToTheBit) {
 // Rank 2 computes one gradient while the others make as many updates as they may. It applies them all and continues.
 TEST(BackupRanks, ARankThatIsBehindAppliesTheUpdatesItMissed) {
   constexpr std::int64_t kUpdates = 2 * kRounds;
-  const Script script{{{1, 2}, kRounds}};
+  const Offers script{{{1, 2}, kRounds}};
   const auto results = train(3, 2, {kUpdates}, script);
   const auto expected = reproduce(3, results[0].recorder, 2, kUpdates);
   for (const BackupResult& result : results) {
@@ -267,7 +266,7 @@ TEST(BackupRanks, TheOthersWaitForARankThatIsTooFarBehind) {
 }
 
 TEST(BackupRanks, ASignalToALateRankStopsAllAfterTheSameUpdate) {
-  Script script;
+  Offers script;
   for (std::int64_t update = 1; update <= 1000; ++update) script[{update, 2}] = update;
   const auto results = train(3, 2, {1000}, script, {.signalled_rank = 2});
   for (const BackupResult& result : results) {
@@ -288,8 +287,8 @@ TEST(BackupRanks, ABrokenReplicaIsFound) {
 TEST(BackupRanks, NeedsOneArenaAndAnUpdate) {
   const LocalBackup local(1, 1);
   const auto arrivals = make_first_arrivals(local.group, 0);
-  QuadraticSource source(kModel);
-  Model elsewhere(kModel, sgd(0.1));
+  QuadraticSource source(kSummedModel);
+  Model elsewhere(kSummedModel, sgd(0.1));
   Recorder recorder;
   EXPECT_THROW(BackupTrainer(*arrivals, elsewhere.updater, source, {1}, recorder), InputError);
   Exec exec = plain_exec();

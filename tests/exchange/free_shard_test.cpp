@@ -16,8 +16,6 @@ namespace {
 
 using support::throws;
 
-const QuadraticOptions& kModel = kFreeModel;
-
 /// Until the end.
 void random_schedule(FreeRun& run, int masters, const std::function<std::size_t(std::size_t)>& draw, std::size_t signal_at) {
   for (std::size_t steps = 0; !run.done(); ++steps) {
@@ -135,7 +133,7 @@ TEST(FreeShards, LeaveTheBitsOfOneMasterIfAllHaveItsOrder) {
         }
       }
       const auto kind = make_policy(policy);
-      EXPECT_EQ(run.state(), replay(kModel, amsgrad(0.01), 3, run.recorder.passes(), between, kind.get())) << policy.name;
+      EXPECT_EQ(run.state(), replay(kFreeModel, amsgrad(0.01), 3, run.recorder.passes(), between, kind.get())) << policy.name;
     }
   }
 }
@@ -144,8 +142,8 @@ TEST(FreeShards, LeaveTheBitsOfOneMasterIfAllHaveItsOrder) {
 struct Single {
   explicit Single(const PolicyOptions& options = {}, FreeShard::Options shard = {.workers = 2})
       : policy(make_policy(options)),
-        range(split_state(quadratic_layout(kModel).weights_size(), quadratic_layout(kModel).statistics_size(), 2)[1]),
-        half(model.exec, quadratic_layout(kModel), range, sgd(0.5)),
+        range(split_state(quadratic_layout(kFreeModel).weights_size(), quadratic_layout(kFreeModel).statistics_size(), 2)[1]),
+        half(model.exec, quadratic_layout(kFreeModel), range, sgd(0.5)),
         free(half.updater, model.history, range, *policy, shard),
         gradient(model.history.layout().state(), 1.0F) {}
 
@@ -159,7 +157,7 @@ struct Single {
   }
   float weight() const { return model.history.current().state().host()[range.begin]; }
 
-  Model model{kModel, sgd(0.5)};
+  Model model{kFreeModel, sgd(0.5)};
   std::unique_ptr<const StalenessPolicy> policy;
   ShardRange range;
   Shard half;
@@ -235,7 +233,7 @@ struct OneUpdateMore final : ShardFollowers {
 TEST(FreeShards, MustEndTogether) {
   Single one;
   const ShardRange first = split_state(one.model.history.layout().weights, one.model.history.layout().statistics, 2)[0];
-  Shard half(one.model.exec, quadratic_layout(kModel), first, sgd(0.5));
+  Shard half(one.model.exec, quadratic_layout(kFreeModel), first, sgd(0.5));
   OneUpdateMore others;
   MasterState master(half.updater, one.model.history,
                      {.schedule = {1}, .range = first, .followers = &others, .order = Order::free});
@@ -254,7 +252,7 @@ TEST(FreeShards, ArePartsOfARunThatAppliesEveryGradient) {
     EXPECT_TRUE(throws<InputError>({"applies every gradient", "does not"}, [&] { FreeRun(exec, {.policy = policy}); }));
   }
   EXPECT_TRUE(throws<InputError>({"0 workers"}, [] { Single({}, {.workers = 0}); }));
-  Model one(kModel, sgd(0.5));
+  Model one(kFreeModel, sgd(0.5));
   EXPECT_TRUE(throws<InputError>({"several masters"},
                                  [&] { MasterState(one.updater, one.history, {.schedule = {5}, .order = Order::free}); }));
 }

@@ -11,10 +11,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
-
-struct ThreadedRun {
-  ThreadedRun(const std::vector<milliseconds>& delays, const Schedule& schedule)
+struct LocalRun {
+  LocalRun(const std::vector<milliseconds>& delays, const Schedule& schedule)
       : sources(make_sources(kModel, delays)),
         master(model.updater, model.history, {.workers = static_cast<int>(delays.size()), .schedule = schedule}) {}
 
@@ -80,7 +78,7 @@ TEST(Direct, StopsOnASignal) {
 }
 
 TEST(Threads, ASignalToTheMasterStopsAll) {
-  ThreadedRun run(std::vector<milliseconds>(3), {100000});
+  LocalRun run(std::vector<milliseconds>(3), {100000});
   run.recorder.then = [&](const UpdateRecord& record) {
     if (record.update == 20) run.control.signal = 2;
   };
@@ -93,7 +91,7 @@ TEST(Threads, ASignalToTheMasterStopsAll) {
 }
 
 TEST(Threads, OneWorkerIsLocalTrainingToTheBit) {
-  ThreadedRun run({milliseconds(0)}, {25, 10});
+  LocalRun run({milliseconds(0)}, {25, 10});
   run.train();
   Recorder local;
   EXPECT_EQ(run.model.state(), train_direct(kModel, amsgrad(0.01), {25, 10}, local));
@@ -102,7 +100,7 @@ TEST(Threads, OneWorkerIsLocalTrainingToTheBit) {
 }
 
 TEST(Threads, WorkersOfDifferentSpeeds) {
-  ThreadedRun run({milliseconds(0), milliseconds(1), milliseconds(5)}, {200});
+  LocalRun run({milliseconds(0), milliseconds(1), milliseconds(5)}, {200});
   run.train();
   expect_lawful(run.recorder, run.master.staleness(), 3, 200);
   EXPECT_GT(run.master.staleness().by_worker()[0], run.master.staleness().by_worker()[2]);
@@ -110,14 +108,14 @@ TEST(Threads, WorkersOfDifferentSpeeds) {
 }
 
 TEST(Threads, MoreWorkersThanUpdates) {
-  ThreadedRun run(std::vector<milliseconds>(6), {4});
+  LocalRun run(std::vector<milliseconds>(6), {4});
   run.train();
   expect_lawful(run.recorder, run.master.staleness(), 6, 4);
   EXPECT_EQ(run.sources[5]->computed().size(), 0U);
 }
 
 TEST(Threads, AnObserverThatFailsEndsTheRun) {
-  ThreadedRun run(std::vector<milliseconds>(3), {1000});
+  LocalRun run(std::vector<milliseconds>(3), {1000});
   run.recorder.then = [](const UpdateRecord& record) {
     if (record.update == 10) throw InputError("the disk is full");
   };

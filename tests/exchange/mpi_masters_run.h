@@ -21,7 +21,6 @@
 
 namespace apam::exchange::test {
 
-inline const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
 inline const QuadraticOptions kLargeModel{.sizes = {1 << 18, 3, 1 << 16}, .channels = 5, .spread = 1.0F};
 
 struct MastersOptions {

@@ -25,10 +25,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
-
-int workers() { return world().ranks() - 1; }
-
 // Contributions travel in six parts or more, of which the last one of the gradients is smaller.
 mpi::MessageSizes sizes(const QuadraticOptions& quadratic) {
   const auto layout = quadratic_layout(quadratic);

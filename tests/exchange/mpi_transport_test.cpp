@@ -19,8 +19,6 @@ constexpr std::size_t kWeights = 1 << 18, kStatistics = 1 << 16, kState = kWeigh
 const mpi::MessageSizes kSizes{.contribution = kState, .weights = kWeights, .part = 100'000};
 const mpi::MessageSizes kRounded{kSizes.contribution, kSizes.weights, kSizes.part, mpi::Wire::bfloat16};
 
-int workers() { return world().ranks() - 1; }
-
 /// Of the test: nothing here takes this long.
 constexpr auto kLong = std::chrono::seconds(60);
 

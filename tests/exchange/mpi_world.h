@@ -14,4 +14,6 @@ const mpi::Environment& world();
 /// As the command line says.
 mpi::Sends sends();
 
+inline int workers() { return world().ranks() - 1; }
+
 }  // namespace apam::exchange::test

@@ -17,11 +17,11 @@ namespace apam::exchange::test {
 namespace {
 
 using support::throws;
-using Script = std::vector<std::vector<int>>;
+using WorkersOfPasses = std::vector<std::vector<int>>;
 
 /// One weight that starts at 1; the gradient is the weight.
 struct PolicyRun {
-  PolicyRun(const PolicyOptions& options, int workers, const Script& script, std::int64_t updates,
+  PolicyRun(const PolicyOptions& options, int workers, const WorkersOfPasses& script, std::int64_t updates,
             const engine::OptimizerOptions& optimizer = sgd(0.25), std::int64_t snapshot_every = 1,
             Between between = Between::wait)
       : policy(make_policy(options)),
@@ -58,7 +58,7 @@ using Taus = std::vector<std::int64_t>;
 using Floats = std::vector<float>;
 
 TEST(Policies, NoneIsTheDefault) {
-  const Script script{{0}, {1}, {1}, {0}};
+  const WorkersOfPasses script{{0}, {1}, {1}, {0}};
   PolicyRun run({}, 2, script, 4, amsgrad(0.1));
   EXPECT_EQ(run.recorder.staleness(), (Taus{0, 1, 0, 2}));
   EXPECT_EQ(run.model.state(), replay({}, amsgrad(0.1), 2, script));
@@ -261,7 +261,7 @@ TEST(Policies, CompensatedKnowsTheVersionOfAGradientComputedAhead) {
   const PolicyOptions options{.name = "compensated", .factor = 2.0};
   const PolicyRun one(options, 1, {{0}, {0}, {0}}, 3, sgd(0.25), 1, Between::compute_ahead);
   EXPECT_EQ(one.weights(), (Floats{0.75F, 0.625F, 0.625F - 39.0F / 256.0F}));
-  Script script;
+  WorkersOfPasses script;
   for (int round = 0; round < 6; ++round) script.insert(script.end(), {{0}, {1, 2}});
   const PolicyRun three(options, 3, script, 18, sgd(0.25), 1, Between::compute_ahead);
   EXPECT_EQ(three.master.ending().why, Ending::Why::complete) << "two versions per worker are enough";
@@ -281,7 +281,7 @@ TEST(Policies, RescaledWeighsAGradientByTheUpdatesSinceItsWorkersLast) {
 }
 
 TEST(Policies, RescaledChangesNothingForWorkersThatTakeTurns) {
-  Script script;
+  WorkersOfPasses script;
   for (int round = 0; round < 8; ++round) script.insert(script.end(), {{0}, {1, 2}});
   PolicyRun run({.name = "rescaled"}, 3, script, 24, amsgrad(0.1), 0);
   EXPECT_EQ(run.model.state(), replay({}, amsgrad(0.1), 3, script));
@@ -289,7 +289,7 @@ TEST(Policies, RescaledChangesNothingForWorkersThatTakeTurns) {
 
 // Worker 0 makes 8 of 11 updates. All have the same weight, to within a gap, and only with the policy.
 TEST(Policies, RescaledGivesWorkersOfAnySpeedTheSameWeight) {
-  Script script;
+  WorkersOfPasses script;
   for (int round = 0; round < 20; ++round) script.insert(script.end(), {{0}, {0, 1}, {0}, {0}, {0, 2}, {0}, {0}, {0, 1}});
   script.insert(script.end(), {{0}, {1}, {2}, {0}, {1}, {2}});  // each holds two leases at the end
   constexpr std::int64_t kUpdates = 20 * 11 + 6, kGap = 11;

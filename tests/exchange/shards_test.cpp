@@ -17,7 +17,7 @@ namespace {
 
 using support::throws;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70, 300}, .channels = 3, .rows = 2, .spread = 1.5F};
+const QuadraticOptions kShardedModel{.sizes = {33, 5, 70, 300}, .channels = 3, .rows = 2, .spread = 1.5F};
 
 TEST(ShardRanges, CoverTheStateOnce) {
   for (const std::size_t weights : {16U, 64U, 112U, 4096U, 11'173'968U}) {
@@ -46,7 +46,7 @@ TEST(ShardRanges, CoverTheStateOnce) {
 
 // A value that is not finite is found by the shard that owns it, which names the same tensor as one master.
 TEST(ShardRanges, KeepTheNamesOfTheModel) {
-  const auto model = quadratic_layout(kModel);
+  const auto model = quadratic_layout(kShardedModel);
   for (const int masters : {1, 2, 3, 5}) {
     for (const ShardRange& range : split_state(model.weights_size(), model.statistics_size(), masters)) {
       const auto layout = layout_of(model, range);
@@ -123,10 +123,10 @@ struct Result {
 
 Result train(Exec& exec, int masters, const PolicyOptions& options, std::uint64_t seed) {
   const auto policy = make_policy(options);
-  ShardedModel model(exec, kModel, amsgrad(0.01), {.workers = 3, .masters = masters, .policy = policy.get()});
+  ShardedModel model(exec, kShardedModel, amsgrad(0.01), {.workers = 3, .masters = masters, .policy = policy.get()});
   std::uint64_t drawn = 0;
   model.at_once = [&] { return Random(seed, Purpose::sample, 4).below(2, drawn++) == 1; };
-  RandomArrivals transport(model, kModel, seed);
+  RandomArrivals transport(model, kShardedModel, seed);
   Recorder recorder;
   ScriptedControl control;
   MasterState master(model.updater(), model.history,
@@ -176,7 +176,7 @@ TEST(Shards, ReportAValueOfAnyRangeThatIsNotFinite) {
   using Place = std::pair<std::size_t, std::string>;
   for (const auto& [element, tensor] : std::vector<Place>{{30, "w0"}, {100, "w2"}, {449, "bn.running_mean"}}) {
     for (const int masters : {1, 2, 3}) {
-      ShardedModel model(exec, kModel, sgd(0.25), {.workers = 1, .masters = masters});
+      ShardedModel model(exec, kShardedModel, sgd(0.25), {.workers = 1, .masters = masters});
       Recorder recorder;
       MasterState state(model.updater(), model.history, model.of_sequencer({.schedule = {5}}));
       HandDriven master(state, recorder);
@@ -197,22 +197,22 @@ TEST(Shards, ReportAValueOfAnyRangeThatIsNotFinite) {
 
 TEST(Shards, MustCoverTheState) {
   Exec exec = plain_exec();
-  ShardedModel two(exec, kModel, sgd(0.25), {.workers = 1, .masters = 2});
+  ShardedModel two(exec, kShardedModel, sgd(0.25), {.workers = 1, .masters = 2});
   MasterOptions options = two.of_sequencer({.schedule = {5}});
   options.followers = nullptr;
   EXPECT_TRUE(throws<InputError>({"without"}, [&] { MasterState(two.updater(), two.history, options); }));
   options = {.schedule = {5}, .followers = &two};
   EXPECT_TRUE(throws<InputError>({"updater", "range"}, [&] { MasterState(two.updater(), two.history, options); }));
-  ShardedModel one(exec, kModel, sgd(0.25), {.workers = 1});
+  ShardedModel one(exec, kShardedModel, sgd(0.25), {.workers = 1});
   options = {.schedule = {5}, .followers = &two};
   EXPECT_TRUE(throws<InputError>({"with"}, [&] { MasterState(one.updater(), one.history, options); }));
 }
 
 TEST(Shards, FollowersCheckTheLog) {
   Exec exec = plain_exec();
-  ShardedModel model(exec, kModel, sgd(0.25), {.workers = 2, .masters = 2});
+  ShardedModel model(exec, kShardedModel, sgd(0.25), {.workers = 2, .masters = 2});
   const auto ranges = split_state(model.history.layout().weights, model.history.layout().statistics, 2);
-  Shard shard(exec, quadratic_layout(kModel), ranges[1], sgd(0.25));
+  Shard shard(exec, quadratic_layout(kShardedModel), ranges[1], sgd(0.25));
   const StalenessPolicy none;
   ShardFollower follower(shard.updater, ranges[1], none, model);
   using Change = GradientChange;

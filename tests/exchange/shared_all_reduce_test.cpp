@@ -21,9 +21,6 @@ using shared::GroupLayout;
 using shared::make_all_reduce;
 using support::throws;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70, 16}, .channels = 3, .rows = 7, .spread = 1.5F};
-constexpr double kRate = 0.25;
-
 struct LocalGroup {
   explicit LocalGroup(int ranks, std::size_t floats = contribution_floats())
       : layout{ranks, floats},
@@ -31,7 +28,7 @@ struct LocalGroup {
         group(Group::create({memory.data(), memory.size_bytes()}, layout)) {}
 
   static std::size_t contribution_floats() {
-    const auto model = quadratic_layout(kModel);
+    const auto model = quadratic_layout(kSummedModel);
     return model.weights_size() + model.statistics_size();
   }
 
@@ -48,7 +45,7 @@ std::vector<RankResult> train(int ranks, const Schedule& schedule, std::size_t b
     bodies.emplace_back([&, rank] {
       const auto all_reduce = make_all_reduce(local.group, rank);
       results[static_cast<std::size_t>(rank)] =
-          train_rank(*all_reduce, kModel, sgd(kRate), schedule, bucket_floats, 0, local.group.contribution(rank));
+          train_rank(*all_reduce, kSummedModel, sgd(kRate), schedule, bucket_floats, 0, local.group.contribution(rank));
     });
   }
   run_threads(bodies, [&](const std::string& reason) { local.group.close(reason); });
@@ -61,7 +58,7 @@ std::vector<RankResult> train_on_threads(int ranks, const Schedule& schedule) {
   std::vector<std::function<void()>> bodies;
   for (int rank = 0; rank < ranks; ++rank) {
     bodies.emplace_back([&, rank] {
-      results[static_cast<std::size_t>(rank)] = train_rank(group.rank(rank), kModel, sgd(kRate), schedule, 64);
+      results[static_cast<std::size_t>(rank)] = train_rank(group.rank(rank), kSummedModel, sgd(kRate), schedule, 64);
     });
   }
   run_threads(bodies, [&](const std::string& reason) { group.close(reason); });
@@ -70,7 +67,7 @@ std::vector<RankResult> train_on_threads(int ranks, const Schedule& schedule) {
 
 TEST(SharedAllReduce, OneRankIsLocalTrainingToTheBit) {
   Recorder local;
-  EXPECT_EQ(train(1, {12, 5})[0].state, train_direct(kModel, sgd(kRate), {12, 5}, local));
+  EXPECT_EQ(train(1, {12, 5})[0].state, train_direct(kSummedModel, sgd(kRate), {12, 5}, local));
 }
 
 TEST(SharedAllReduce, GivesTheBitsOfThreads) {

@@ -19,7 +19,12 @@
 namespace apam::exchange::test {
 namespace {
 
-using namespace shared;
+using shared::make_master_transport;
+using shared::make_worker_transport;
+using shared::NotShared;
+using shared::SegmentLayout;
+using shared::share_memory;
+using shared::SharedRank;
 using std::chrono::milliseconds;
 using support::throws;
 

@@ -18,7 +18,12 @@
 namespace apam::exchange::test {
 namespace {
 
-using namespace shared;
+using shared::make_followers;
+using shared::make_master_transport;
+using shared::run_follower;
+using shared::Segment;
+using shared::SegmentLayout;
+using shared::SegmentMemory;
 using std::chrono::milliseconds;
 using support::throws;
 

@@ -17,12 +17,15 @@
 namespace apam::exchange::test {
 namespace {
 
-using namespace shared;
+using shared::make_master_transport;
+using shared::make_worker_transport;
+using shared::Segment;
+using shared::SegmentLayout;
 using std::chrono::milliseconds;
 using support::throws;
 
-struct ThreadedRun {
-  ThreadedRun(const std::vector<milliseconds>& delays, const Schedule& schedule)
+struct SharedRun {
+  SharedRun(const std::vector<milliseconds>& delays, const Schedule& schedule)
       : local(static_cast<int>(delays.size())), rank(local.segment, schedule), sources(make_sources(kSharedModel, delays)) {}
 
   void train() {
@@ -97,7 +100,7 @@ TEST(SharedSegment, RefusesOtherLayouts) {
 }
 
 TEST(SharedThreads, OneWorkerIsLocalTrainingToTheBit) {
-  ThreadedRun run({milliseconds(0)}, {25, 10});
+  SharedRun run({milliseconds(0)}, {25, 10});
   run.train();
   Recorder local;
   EXPECT_EQ(run.rank.state(), train_direct(kSharedModel, amsgrad(0.01), {25, 10}, local));
@@ -106,7 +109,7 @@ TEST(SharedThreads, OneWorkerIsLocalTrainingToTheBit) {
 }
 
 TEST(SharedThreads, GiveTheBitsOfTheirOrderOfArrival) {
-  ThreadedRun run({milliseconds(0), milliseconds(1), milliseconds(5)}, {200});
+  SharedRun run({milliseconds(0), milliseconds(1), milliseconds(5)}, {200});
   run.train();
   expect_lawful(run.rank.recorder, run.rank.master->staleness(), 3, 200);
   EXPECT_EQ(run.rank.state(), replay(kSharedModel, amsgrad(0.01), 3, run.rank.recorder.passes()));
@@ -114,7 +117,7 @@ TEST(SharedThreads, GiveTheBitsOfTheirOrderOfArrival) {
 }
 
 TEST(SharedThreads, CountWhatIsCopied) {
-  ThreadedRun run({milliseconds(0)}, {7});
+  SharedRun run({milliseconds(0)}, {7});
   LocalSegment elsewhere(1);
   const auto transport = make_master_transport(run.local.segment);
   const std::vector<std::function<void()>> bodies{
@@ -129,7 +132,7 @@ TEST(SharedThreads, CountWhatIsCopied) {
 }
 
 TEST(SharedThreads, AFailureOfOneEndsAll) {
-  ThreadedRun run(std::vector<milliseconds>(3), {1000});
+  SharedRun run(std::vector<milliseconds>(3), {1000});
   run.rank.recorder.then = [](const UpdateRecord& record) {
     if (record.update == 10) throw InputError("the disk is full");
   };
@@ -138,7 +141,7 @@ TEST(SharedThreads, AFailureOfOneEndsAll) {
 }
 
 TEST(SharedThreads, ASignalStopsAll) {
-  ThreadedRun run(std::vector<milliseconds>(3), {100000});
+  SharedRun run(std::vector<milliseconds>(3), {100000});
   run.rank.recorder.then = [&](const UpdateRecord& record) {
     if (record.update == 20) run.rank.control.signal = 2;
   };

@@ -17,6 +17,9 @@
 
 namespace apam::exchange::test {
 
+/// The model of tests that need no other.
+inline const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
+
 class Recorder final : public Observer {
  public:
   void on_update(const UpdateRecord& record) override {

@@ -6,6 +6,10 @@
 
 namespace apam::exchange::test {
 
+/// Rows that ranks cannot divide evenly.
+inline const QuadraticOptions kSummedModel{.sizes = {33, 5, 70, 16}, .channels = 3, .rows = 7, .spread = 1.5F};
+inline constexpr double kRate = 0.25;
+
 /// Result of one rank.
 struct RankResult {
   std::vector<float> state;

@@ -14,8 +14,7 @@
 namespace apam::exchange::test {
 namespace {
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70, 16}, .rows = 7, .spread = 1.5F};
-constexpr double kRate = 0.25;
+const QuadraticOptions kPlainModel{.sizes = {33, 5, 70, 16}, .rows = 7, .spread = 1.5F};
 
 std::vector<RankResult> train(int ranks, const QuadraticOptions& quadratic, const engine::OptimizerOptions& options,
                               const Schedule& schedule, std::size_t bucket_floats = 64, int bent_rank = -1) {
@@ -33,7 +32,7 @@ std::vector<RankResult> train(int ranks, const QuadraticOptions& quadratic, cons
 }
 
 TEST(Synchronous, OneRankIsLocalTrainingToTheBit) {
-  QuadraticOptions quadratic = kModel;
+  QuadraticOptions quadratic = kPlainModel;
   quadratic.channels = 3;
   Recorder local;
   const auto expected = train_direct(quadratic, amsgrad(0.01), {12, 5}, local);
@@ -46,24 +45,24 @@ TEST(Synchronous, OneRankIsLocalTrainingToTheBit) {
 TEST(Synchronous, RanksTogetherAreLocalTraining) {
   for (const int ranks : {2, 3, 4, 7, 9}) {
     SCOPED_TRACE(ranks);
-    const auto results = train(ranks, kModel, sgd(kRate), {20, 8});
+    const auto results = train(ranks, kPlainModel, sgd(kRate), {20, 8});
     for (const auto& result : results) {
       EXPECT_EQ(result.state, results[0].state) << "replicas are equal to the bit";
-      expect_like_local(result, kModel, kRate, {20, 8}, ranks);
+      expect_like_local(result, kPlainModel, kRate, {20, 8}, ranks);
     }
   }
 }
 
 TEST(Synchronous, BucketsChangeNothing) {
-  const auto one = train(3, kModel, sgd(kRate), {5}, 1U << 20U);
-  EXPECT_EQ(train(3, kModel, sgd(kRate), {5}, 1)[0].state, one[0].state);
-  EXPECT_EQ(train(3, kModel, sgd(kRate), {5}, 100)[0].state, one[0].state);
+  const auto one = train(3, kPlainModel, sgd(kRate), {5}, 1U << 20U);
+  EXPECT_EQ(train(3, kPlainModel, sgd(kRate), {5}, 1)[0].state, one[0].state);
+  EXPECT_EQ(train(3, kPlainModel, sgd(kRate), {5}, 100)[0].state, one[0].state);
 }
 
 // Also for gradients that finish in another order than the buckets, or are never announced.
 TEST(Synchronous, TheOrderOfGradientsChangesNothing) {
-  const auto usual = train(2, kModel, sgd(kRate), {5});
-  QuadraticOptions quadratic = kModel;
+  const auto usual = train(2, kPlainModel, sgd(kRate), {5});
+  QuadraticOptions quadratic = kPlainModel;
   quadratic.first = 1;
   EXPECT_EQ(train(2, quadratic, sgd(kRate), {5})[0].state, usual[0].state);
   quadratic.announces = false;
@@ -72,7 +71,7 @@ TEST(Synchronous, TheOrderOfGradientsChangesNothing) {
 
 // Statistics of the ranks, weighted by their rows: 7 rows over 3 ranks are 2, 2 and 3.
 TEST(Synchronous, StatisticsAreWeightedByRows) {
-  QuadraticOptions quadratic = kModel;
+  QuadraticOptions quadratic = kPlainModel;
   quadratic.channels = 2;
   const auto results = train(3, quadratic, sgd(kRate), {1});
   QuadraticSource source(quadratic);
@@ -97,7 +96,7 @@ TEST(Synchronous, StatisticsAreWeightedByRows) {
 
 TEST(Synchronous, ABrokenReplicaIsFound) {
   try {
-    train(3, kModel, sgd(kRate), {20, 5}, 64, 1);
+    train(3, kPlainModel, sgd(kRate), {20, 5}, 64, 1);
     FAIL() << "nothing was thrown";
   } catch (const ExchangeError& error) {
     EXPECT_NE(std::string(error.what()).find("after update 5 the model of rank 1 has checksum"), std::string::npos)
@@ -107,8 +106,8 @@ TEST(Synchronous, ABrokenReplicaIsFound) {
 
 TEST(Synchronous, NeedsOneArenaAndAnUpdate) {
   ThreadsAllReduce group(1);
-  QuadraticSource source(kModel);
-  Model elsewhere(kModel, sgd(kRate));
+  QuadraticSource source(kPlainModel);
+  Model elsewhere(kPlainModel, sgd(kRate));
   Recorder recorder;
   EXPECT_THROW(SynchronousTrainer(group.rank(0), elsewhere.updater, source, {1}, recorder), InputError);
   Exec exec = plain_exec();

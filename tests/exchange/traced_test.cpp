@@ -21,7 +21,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
 constexpr std::size_t kRoom = 4096;
 
 std::vector<TraceEvent> of_kind(const TraceTrack& track, TraceKind kind) {

@@ -14,8 +14,6 @@
 namespace apam::exchange::test {
 namespace {
 
-const QuadraticOptions kModel{.sizes = {33, 5, 70}, .channels = 3, .rows = 6, .spread = 1.5F};
-
 class KeepingTransport final : public WorkerTransport {
  public:
   KeepingTransport(QuadraticSource& source, bool sends_early) : source_(source), sends_early_(sends_early) {}

@@ -9,15 +9,11 @@
 
 #include "kernels/ops/kernel.h"
 #include "kernels/tuning_cache.h"
+#include "tests/kernels/tuning_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace apam::kernels {
 namespace {
-
-nlohmann::json read(const std::filesystem::path& file) { return nlohmann::json::parse(std::ifstream(file)); }
-
-/// The one file of timings in a folder.
-std::filesystem::path file_in(const std::filesystem::path& folder) { return TuningCache(folder).file(); }
 
 /// A clock that runs the work and reports these times in turn: on an idle machine, or disturbed by other work.
 RunClock scripted(std::vector<double> milliseconds, bool disturbed = false) {
@@ -46,7 +42,7 @@ class Auto : public testing::Test {
     measured = choose(folder.path());
     if (measured.measured.times.size() != 2) GTEST_SKIP() << "the scripts are for two providers";
   }
-  nlohmann::json stored() const { return read(file_in(folder.path())); }
+  nlohmann::json stored() const { return tuning_content(folder.path()); }
 
   support::TemporaryFolder folder;
   KernelReport measured;
@@ -83,7 +79,7 @@ TEST_F(Auto, does_not_store_doubtful_results) {
 TEST_F(Auto, ignores_doubtful_entries) {
   auto content = stored();
   content.begin().value().at("doubtful") = true;
-  std::ofstream(file_in(folder.path())) << content;
+  std::ofstream(tuning_file(folder.path())) << content;
   EXPECT_FALSE(choose(folder.path()).measured.doubtful);
   EXPECT_FALSE(stored().begin().value().at("doubtful"));
 }
@@ -147,7 +143,7 @@ TEST_F(Auto, does_not_time_stored_problems) {
     milliseconds = provider == measured.provider ? 5000.0 : 2000.0;
     if (provider != measured.provider) entry.at("provider") = provider;
   }
-  std::ofstream(file_in(folder.path())) << content;
+  std::ofstream(tuning_file(folder.path())) << content;
   const auto looked_up = choose(folder.path());
   EXPECT_NE(looked_up.provider, measured.provider);
   for (const ProviderTime& time : looked_up.measured.times) {
@@ -159,13 +155,13 @@ TEST_F(Auto, does_not_time_stored_problems) {
 TEST_F(Auto, times_again_if_a_provider_is_missing) {
   auto content = stored();
   content.begin().value().at("milliseconds").erase(measured.provider);
-  std::ofstream(file_in(folder.path())) << content;
+  std::ofstream(tuning_file(folder.path())) << content;
   choose(folder.path());
   EXPECT_TRUE(stored().begin().value().at("milliseconds").contains(measured.provider));
 }
 
 TEST_F(Auto, times_again_if_the_file_is_damaged) {
-  std::ofstream(file_in(folder.path())) << "{ damaged";
+  std::ofstream(tuning_file(folder.path())) << "{ damaged";
   EXPECT_EQ(choose(folder.path()).measured.times.size(), measured.measured.times.size());
   EXPECT_EQ(stored().size(), 1U);
 }

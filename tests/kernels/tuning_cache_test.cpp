@@ -16,15 +16,11 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "tests/kernels/tuning_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace apam::kernels {
 namespace {
-
-nlohmann::json read(const std::filesystem::path& file) { return nlohmann::json::parse(std::ifstream(file)); }
-
-/// The one file of timings in a folder.
-std::filesystem::path file_in(const std::filesystem::path& folder) { return TuningCache(folder).file(); }
 
 /// A decision for "native" with this time.
 KernelDecision native(double milliseconds) {
@@ -80,7 +76,7 @@ TEST(TuningCache, survives_a_damaged_file) {
   for (const char* damage : {"", "{\"a\": {\"native\": 1", "[1, 2]", "null", "{\"a\": 7}", "\xff\xfe"}) {
     SCOPED_TRACE(damage);
     const support::TemporaryFolder folder;
-    std::ofstream(file_in(folder.path())) << damage;
+    std::ofstream(tuning_file(folder.path())) << damage;
     EXPECT_FALSE(find(folder.path(), "a"));
     store(folder.path(), "a", native(2));
     EXPECT_EQ(find(folder.path(), "a"), native(2));
@@ -91,11 +87,11 @@ TEST(TuningCache, ignores_a_malformed_entry) {
   const support::TemporaryFolder folder;
   store(folder.path(), "a", native(1));
   store(folder.path(), "b", native(2));
-  const auto good = read(file_in(folder.path()));
+  const auto good = tuning_content(folder.path());
   const auto found_with = [&](const char* member, const nlohmann::json& value) {
     auto content = good;
     content["a"][nlohmann::json::json_pointer(member)] = value;
-    std::ofstream(file_in(folder.path())) << content;
+    std::ofstream(tuning_file(folder.path())) << content;
     EXPECT_EQ(find(folder.path(), "b"), native(2)) << "other entries are valid";
     return find(folder.path(), "a").has_value();
   };
@@ -166,18 +162,18 @@ class FullDisk {
 TEST(TuningCache, a_full_disk_keeps_the_old_file) {
   const support::TemporaryFolder folder;
   for (const char* key : {"a", "b", "c", "d"}) store(folder.path(), key, native(1));
-  const auto before = read(file_in(folder.path()));
+  const auto before = tuning_content(folder.path());
   Said said;
   TuningCache cache(folder.path(), said.patience(1000, 1000));
   {
     const FullDisk full(200);
     for (const char* key : {"e", "f"}) cache.store(cache.take_turn(), key, native(2));
   }
-  EXPECT_EQ(read(file_in(folder.path())), before);
+  EXPECT_EQ(tuning_content(folder.path()), before);
   ASSERT_EQ(said.lines.size(), 1U);
-  EXPECT_NE(said.lines[0].find(file_in(folder.path()).string()), std::string::npos) << said.lines[0];
+  EXPECT_NE(said.lines[0].find(tuning_file(folder.path()).string()), std::string::npos) << said.lines[0];
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
-    EXPECT_TRUE(entry.path() == file_in(folder.path()) || entry.path().extension() == ".lock") << entry.path();
+    EXPECT_TRUE(entry.path() == tuning_file(folder.path()) || entry.path().extension() == ".lock") << entry.path();
   }
 }
 

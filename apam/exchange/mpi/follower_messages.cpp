@@ -9,7 +9,7 @@ namespace apam::exchange::mpi {
 namespace {
 
 // Requests of a follower.
-enum Place : std::size_t { kEntrySend, kReportReceive, kFirstSend, kValuesReceive, kPlaces };
+enum FollowerPlace : std::size_t { kEntrySend, kReportReceive, kFirstSend, kValuesReceive, kFollowerPlaces };
 
 }  // namespace
 
@@ -35,11 +35,11 @@ FollowerMessages::~FollowerMessages() {
 }
 
 std::size_t FollowerMessages::places(const MessageSizes& sizes) {
-  return kPlaces * static_cast<std::size_t>(sizes.masters - 1);
+  return kFollowerPlaces * static_cast<std::size_t>(sizes.masters - 1);
 }
 
 std::size_t FollowerMessages::place(std::size_t follower, std::size_t which) const {
-  return first_ + kPlaces * follower + which;
+  return first_ + kFollowerPlaces * follower + which;
 }
 
 Span<float> FollowerMessages::range_of(std::size_t follower, int slot) const {
@@ -136,7 +136,7 @@ void FollowerMessages::receive_report(std::size_t follower) {
 }
 
 void FollowerMessages::complete(const Requests::Completed& one) {
-  const std::size_t follower = (one.place - first_) / kPlaces, which = (one.place - first_) % kPlaces;
+  const std::size_t follower = (one.place - first_) / kFollowerPlaces, which = (one.place - first_) % kFollowerPlaces;
   Link& link = (*links_)[follower];
   if (which == kEntrySend) {
     link.entries.pop_front();

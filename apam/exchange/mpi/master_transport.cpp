@@ -13,7 +13,7 @@ namespace apam::exchange::mpi {
 namespace {
 
 /// A reply with its weights, a cancellation, or an entry for the followers.
-struct Command {
+struct MasterCommand {
   int worker = 0;
   ToWorker message{};
   VersionRef version{};
@@ -35,7 +35,7 @@ class MpiMasterTransport final : public SequencerTransport {
         requests_(worker_places_ + FollowerMessages::places(sizes_)),
         channel_(peers->communicator, requests_, peers->sends),
         messages_(peers, requests_, channel_, [this](const GradientMessage& gradient) { arrivals_.put(gradient); }),
-        thread_(requests_, {.start = [this](const Command& command) { start(command); },
+        thread_(requests_, {.start = [this](const MasterCommand& command) { start(command); },
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
                             .fail = [this](const std::exception_ptr& error) { fail(error); }}) {
@@ -91,7 +91,7 @@ class MpiMasterTransport final : public SequencerTransport {
 
   // What follows runs in the progress thread.
 
-  void start(const Command& command) {
+  void start(const MasterCommand& command) {
     const auto& [worker, message, version, entry] = command;
     if (entry) return followers_.value().start(*entry);
     if (message.cancelled != ToWorker::kIsReply) return messages_.cancel(worker, message.cancelled);
@@ -124,7 +124,7 @@ class MpiMasterTransport final : public SequencerTransport {
   std::vector<GradientMessage> arrived_;  // handed out by poll()
   WorkerMessages messages_;
   std::optional<FollowerMessages> followers_;  // of several masters
-  ProgressThread<Command> thread_;             // last: it uses the others
+  ProgressThread<MasterCommand> thread_;       // last: it uses the others
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace apam::exchange::mpi {
 namespace {
 
-enum Place : std::size_t { kEntryReceive, kReportSend, kValues };
+enum SequencerPlace : std::size_t { kEntryReceive, kReportSend, kValues };
 
 }  // namespace
 

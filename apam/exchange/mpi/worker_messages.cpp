@@ -7,7 +7,7 @@ namespace apam::exchange::mpi {
 namespace {
 
 // Requests of a worker; the receives of the parts follow.
-enum Place : std::size_t { kHeaderReceive, kReplySend, kWeightsSend, kCancelSend, kFirstPartReceive };
+enum WorkerMessage : std::size_t { kHeaderReceive, kReplySend, kWeightsSend, kCancelSend, kFirstPartReceive };
 
 std::size_t places_of_worker(std::span<const Part> parts) { return kFirstPartReceive + parts.size(); }
 

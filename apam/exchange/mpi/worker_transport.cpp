@@ -26,7 +26,7 @@ namespace apam::exchange::mpi {
 namespace {
 
 // Requests of a master; behind those of all masters, the sends of the parts.
-enum Place : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kPlaces };
+enum MasterMessage : std::size_t { kHeaderSend, kToWorkerReceive, kWeightsReceive, kMasterMessages };
 
 /// Memory that MPI may use even after an exception.
 struct Headers {
@@ -36,7 +36,7 @@ struct Headers {
 };
 
 /// Receive the first reply, or send the contribution up to a part, and the header after the last one.
-struct Command {
+struct WorkerCommand {
   std::span<const float> values{};
   std::size_t parts = 0;          // complete
   std::int64_t computed_at = -1;  // version of the weights
@@ -53,14 +53,14 @@ class MpiWorkerTransport final : public WorkerTransport {
         weights_(weights),
         other_weights_(second.empty() ? weights : second),
         keeps_weights_(!second.empty()),
-        requests_(kPlaces * ranges_.size() + parts_.size()),
+        requests_(kMasterMessages * ranges_.size() + parts_.size()),
         channel_(peers->communicator, requests_, peers->sends),
         headers_(std::make_unique<Headers>(
             Headers{.received = std::vector<ToWorker>(ranges_.size()), .sent = std::vector<GradientHeader>(ranges_.size())})),
         versions_(ranges_.size()),
         former_versions_(ranges_.size()),
         owed_(ranges_.size()),
-        thread_(requests_, {.start = [this](const Command& command) { start(command); },
+        thread_(requests_, {.start = [this](const WorkerCommand& command) { start(command); },
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
                             .fail = [this](std::exception_ptr error) { deliveries_.fail(std::move(error)); }}) {
@@ -123,11 +123,11 @@ class MpiWorkerTransport final : public WorkerTransport {
 
   bool free() const { return sizes_.order == Order::free; }
   std::size_t masters() const { return ranges_.size(); }
-  static std::size_t place(std::size_t master, std::size_t which) { return kPlaces * master + which; }
-  std::size_t part_place(std::size_t part) const { return kPlaces * masters() + part; }
+  static std::size_t place(std::size_t master, std::size_t which) { return kMasterMessages * master + which; }
+  std::size_t part_place(std::size_t part) const { return kMasterMessages * masters() + part; }
   static int rank_of(std::size_t master) { return static_cast<int>(master); }
 
-  void start(const Command& command) {
+  void start(const WorkerCommand& command) {
     const auto& [values, parts, computed_at, header] = command;
     if (parts == 0) {
       for (std::size_t master = 0; master < masters(); ++master) receive_next(master);
@@ -202,7 +202,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   }
 
   void complete(const Requests::Completed& one) {
-    const std::size_t master = one.place / kPlaces, which = one.place % kPlaces;
+    const std::size_t master = one.place / kMasterMessages, which = one.place % kMasterMessages;
     if (master < masters() && which == kToWorkerReceive) {
       check_received(one.bytes, sizeof(ToWorker), "a reply", rank_of(master));
       take(master, headers_->received[master]);
@@ -304,14 +304,14 @@ class MpiWorkerTransport final : public WorkerTransport {
   std::size_t replies_ = 0;     // masters that have sent one
   std::vector<std::int64_t> versions_, former_versions_;  // of the weights, by master: the latest, and those before
   bool leaving_ = false;
-  bool first_is_delivered_ = false;  // of the weights
-  std::vector<bool> owed_;           // a gradient, to the master: from its reply to the header
-  bool open_ = false;                // and the sends before are complete: it may leave
-  std::optional<Command> held_;      // the latest offer of a gradient that may not
+  bool first_is_delivered_ = false;    // of the weights
+  std::vector<bool> owed_;             // a gradient, to the master: from its reply to the header
+  bool open_ = false;                  // and the sends before are complete: it may leave
+  std::optional<WorkerCommand> held_;  // the latest offer of a gradient that may not
 
   std::atomic<std::int64_t> cancelled_ = -1;  // the latest version whose computation is to be given up
   Handoff<Delivery> deliveries_;
-  ProgressThread<Command> thread_;  // last: it uses the others
+  ProgressThread<WorkerCommand> thread_;  // last: it uses the others
 };
 
 }  // namespace

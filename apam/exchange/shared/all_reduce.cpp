@@ -13,7 +13,7 @@
 namespace apam::exchange::shared {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x6d61706167653032;  // changes with the layout of RankPage
+constexpr std::uint64_t kAllReduceMark = 0x6d61706167653032;  // changes with the layout of RankPage
 
 struct GroupControl {
   std::uint64_t magic = 0;
@@ -23,7 +23,7 @@ struct GroupControl {
 };
 static_assert(sizeof(GroupControl) <= kPage && sizeof(RankPage) <= kPage, "the formula in all_reduce.h");
 
-std::size_t contribution_bytes(std::size_t floats) { return round_up(floats * sizeof(float), kPage); }
+std::size_t contribution_bytes(std::size_t floats) { return whole_pages(floats * sizeof(float)); }
 
 /// sum[i] = g[0][i] + g[1][i] + ...
 void add_part(std::span<const float* const> g, float* sum, std::int64_t begin, std::int64_t end) {
@@ -213,16 +213,16 @@ Group Group::create(std::span<std::byte> memory, const GroupLayout& layout) {
   for (int rank = 0; rank < layout.ranks; ++rank) new (group.memory_ + kPage * static_cast<std::size_t>(rank + 1)) RankPage;
   control->ranks = layout.ranks;
   control->floats = layout.floats;
-  control->magic = kMagic;
+  control->magic = kAllReduceMark;
   return group;
 }
 
 Group Group::open(std::span<std::byte> memory, const GroupLayout& layout) {
   const Group group(memory, layout);
   const auto& control = *reinterpret_cast<const GroupControl*>(group.memory_);
-  require<ExchangeError>(control.magic == kMagic && control.ranks == layout.ranks && control.floats == layout.floats,
+  require<ExchangeError>(control.magic == kAllReduceMark && control.ranks == layout.ranks && control.floats == layout.floats,
                          "shared memory: a group {:x} of {} ranks and {} floats, expected {:x} of {} and {}", control.magic,
-                         control.ranks, control.floats, kMagic, layout.ranks, layout.floats);
+                         control.ranks, control.floats, kAllReduceMark, layout.ranks, layout.floats);
   return group;
 }
 

@@ -29,19 +29,17 @@ struct BackupGroup::Control {
 namespace {
 
 constexpr std::size_t kLine = 64;
-constexpr std::uint64_t kMagic = 0x6d61706162753031;  // changes with the layout of the memory
+constexpr std::uint64_t kBackupMark = 0x6d61706162753031;  // changes with the layout of the memory
 
 static_assert(sizeof(BackupGroup::Control) <= kPage && sizeof(EarlyGradient) <= 96, "the formula in first_arrivals.h");
-
-std::size_t pages(std::size_t bytes) { return round_up(bytes, kPage); }
 
 /// Where the parts begin.
 struct Offsets {
   explicit Offsets(const BackupLayout& layout) {
     const auto ranks = static_cast<std::size_t>(layout.ranks), first = static_cast<std::size_t>(layout.first);
-    values = pages(layout.floats * sizeof(float));
-    round = pages(ranks * 8 + first * 96);
-    rounds = progress + pages(ranks * kLine);
+    values = whole_pages(layout.floats * sizeof(float));
+    round = whole_pages(ranks * 8 + first * 96);
+    rounds = progress + whole_pages(ranks * kLine);
     sums = rounds + BackupLayout::kRounds * round;
     contributions = sums + BackupLayout::kRounds * values;
     end = contributions + ranks * values;
@@ -251,7 +249,7 @@ BackupGroup BackupGroup::create(std::span<std::byte> memory, const BackupLayout&
   control->first = layout.first;
   control->floats = layout.floats;
   control->gradients = layout.gradients;
-  control->magic = kMagic;
+  control->magic = kBackupMark;
   return group;
 }
 
@@ -259,11 +257,11 @@ BackupGroup BackupGroup::open(std::span<std::byte> memory, const BackupLayout& l
   const BackupGroup group(memory, layout);
   const Control& control = group.control();
   require<ExchangeError>(
-      control.magic == kMagic && control.ranks == layout.ranks && control.first == layout.first &&
+      control.magic == kBackupMark && control.ranks == layout.ranks && control.first == layout.first &&
           control.floats == layout.floats && control.gradients == layout.gradients,
       "shared memory: a group {:x} of the first {} of {} ranks with {} of {} floats, expected {:x}, {} of {} "
       "and {} of {}",
-      control.magic, control.first, control.ranks, control.gradients, control.floats, kMagic, layout.first, layout.ranks,
+      control.magic, control.first, control.ranks, control.gradients, control.floats, kBackupMark, layout.first, layout.ranks,
       layout.gradients, layout.floats);
   return group;
 }

@@ -10,21 +10,19 @@
 namespace apam::exchange::shared {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x6d61706178653032;  // changes with the layout of what is before the versions
+constexpr std::uint64_t kSegmentMark = 0x6d61706178653032;  // changes with the layout of what is before the versions
 
 static_assert(sizeof(Control) <= kPage && sizeof(Mailbox) == 256, "the formula in segment.h");
 static_assert(sizeof(ShardLog) <= kPage && sizeof(ShardPage) <= kPage, "the formula in segment.h");
 static_assert(std::is_trivially_copyable_v<GradientHeader> && std::is_trivially_copyable_v<Reply>);
 static_assert(std::is_trivially_copyable_v<ShardPass>);
 
-constexpr std::size_t pages(std::size_t bytes) { return round_up(bytes, kPage); }
-
-std::size_t mailbox_bytes(int workers) { return pages(static_cast<std::size_t>(workers) * sizeof(Mailbox)); }
+std::size_t mailbox_bytes(int workers) { return whole_pages(static_cast<std::size_t>(workers) * sizeof(Mailbox)); }
 
 /// The log, then a page per follower.
 std::size_t shard_bytes(int masters) { return masters > 1 ? static_cast<std::size_t>(masters) * kPage : 0; }
 
-std::size_t contribution_bytes(const HistoryLayout& history) { return pages(history.state() * sizeof(float)); }
+std::size_t contribution_bytes(const HistoryLayout& history) { return whole_pages(history.state() * sizeof(float)); }
 
 }  // namespace
 
@@ -35,7 +33,7 @@ std::size_t SegmentLayout::bytes() const {
   require<InputError>(history.weights % kLine == 0 && history.statistics % kLine == 0,
                       "shared memory: {} weights and {} statistics, expected multiples of {}", history.weights,
                       history.statistics, kLine);
-  const std::size_t before = versions_offset() + pages(history.bytes());
+  const std::size_t before = versions_offset() + whole_pages(history.bytes());
   const std::size_t each = contribution_bytes(history);
   require<DeviceError>(each <= (std::numeric_limits<std::size_t>::max() / 2 - before) / static_cast<std::size_t>(workers),
                        "shared memory: {} contributions of {} bytes are larger than any memory", workers, each);
@@ -44,7 +42,7 @@ std::size_t SegmentLayout::bytes() const {
 
 std::size_t SegmentLayout::versions_offset() const { return kPage + mailbox_bytes(workers) + shard_bytes(masters); }
 
-std::size_t SegmentLayout::versions_bytes() const { return pages(history.bytes()); }
+std::size_t SegmentLayout::versions_bytes() const { return whole_pages(history.bytes()); }
 
 std::size_t SegmentLayout::contribution_offset(int worker) const {
   return versions_offset() + versions_bytes() + static_cast<std::size_t>(worker) * contribution_bytes(history);
@@ -71,15 +69,15 @@ Segment Segment::create(std::span<std::byte> memory, const SegmentLayout& layout
   control->slots = layout.history.slots;
   control->weights = layout.history.weights;
   control->statistics = layout.history.statistics;
-  control->magic = kMagic;
+  control->magic = kSegmentMark;
   return segment;
 }
 
 Segment Segment::open(std::span<std::byte> memory, const SegmentLayout& layout) {
   Segment segment(memory, layout);
   const Control& control = segment.control();
-  require<ExchangeError>(control.magic == kMagic, "shared memory: a segment with mark {:x}, expected {:x}", control.magic,
-                         kMagic);
+  require<ExchangeError>(control.magic == kSegmentMark, "shared memory: a segment with mark {:x}, expected {:x}", control.magic,
+                         kSegmentMark);
   require<ExchangeError>(control.masters == layout.masters, "shared memory: a segment for {} masters, expected {}",
                          control.masters, layout.masters);
   const bool same = control.workers == layout.workers && control.slots == layout.history.slots &&

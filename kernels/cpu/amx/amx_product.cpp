@@ -18,9 +18,7 @@ constexpr std::int64_t kLargeBlockBytes = 768 << 10;  // the same if the weights
 constexpr std::int64_t kCachedWeights = 1 << 20;      // above, weights come from L3, for as many images at a time as fit
 constexpr std::int64_t kWholeBytes = 36 << 10;        // weights of a group that may stay in L1 as a whole
 constexpr std::int64_t kChunkBytes = 20 << 10;        // of a chunk; three lines of input and sums in transit take the rest
-constexpr std::int64_t kMinTiles = 16;                // per band
-constexpr std::int64_t kItemsPerThread = 4;           // so that all threads finish at about the same time
-constexpr std::int64_t kTileBytes = kTileBits * sizeof(Bits16);
+constexpr std::int64_t kMinProductTiles = 16;         // per band
 
 /// x as (N, P, Q, R*S*C) of windows, the convolution as 1x1.
 GatherShape windows_shape(const Conv2d::Problem& problem) {
@@ -107,7 +105,7 @@ void AmxProduct::plan_blocks(int threads) {
   block_units_ = ceil_div(units, blocks_);
   if (cached && block_units_ == 1) {
     const std::int64_t tiles = grid_h_ * shape_.phases.front().grid_w * mapping.lanes / kTileRows;
-    const std::int64_t most = std::min(grid_h_, std::max(bands_, tiles / kMinTiles));
+    const std::int64_t most = std::min(grid_h_, std::max(bands_, tiles / kMinProductTiles));
     bands_ = std::clamp(ceil_div(wanted, blocks_), bands_, most);
   }
   pixels_ = PackedPixels(shape_, mapping, static_cast<int>(ceil_div(grid_h_, bands_)));

@@ -3,23 +3,20 @@
 
 #include "kernels/cpu/amx/amx_weight.h"
 #include "kernels/cpu/amx/windows.h"
+#include "kernels/cpu/dynamic_loop.h"
 #include "kernels/cpu/integers.h"
 
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBandBytes = 640 << 10;    // packed operands of a band, in a 2 MiB L2 cache
-constexpr std::int64_t kSliceBytes = 1280 << 10;  // sums of a slice, in the same
-constexpr std::int64_t kSubBandBytes = 42 << 10;  // two panels of x and of dy, in a 48 KiB L1 cache
-constexpr std::int64_t kMinBlocks = 8;            // of the sum per sub-band: 512 cycles while 8 KiB of sums pass
-constexpr std::int64_t kSumBytes = 4 << 20;       // for the sums of all chunks
-constexpr std::int64_t kMaxChunks = 16;
-constexpr std::int64_t kMinBands = 2;  // per chunk
-constexpr std::int64_t kItemsPerThread = 4;
+constexpr std::int64_t kBandBytes = 640 << 10;     // packed operands of a band, in a 2 MiB L2 cache
+constexpr std::int64_t kSliceBytes = 1280 << 10;   // sums of a slice, in the same
+constexpr std::int64_t kSubBandBytes = 42 << 10;   // two panels of x and of dy, in a 48 KiB L1 cache
+constexpr std::int64_t kMinWeightBlocks = 8;       // of the sum per sub-band: 512 cycles while 8 KiB of sums pass
+constexpr std::int64_t kWeightSumBytes = 4 << 20;  // for the sums of all chunks
+constexpr std::int64_t kMaxWeightChunks = 16;
+constexpr std::int64_t kMinBands = 2;    // per chunk
 constexpr std::int64_t kWidePanels = 4;  // of filters per item: with fewer, packing x again in each slice costs too much
-constexpr std::int64_t kTileBytes = kTileBits * sizeof(Bits16);
-
-constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
 }  // namespace
 
@@ -50,7 +47,7 @@ void AmxWeight::plan_bands() {
   const std::int64_t units = ceil_div(shape_.n, lanes_);
   if (parts == 1) {
     const std::int64_t fitting = std::max<std::int64_t>(1, kBandBytes / bytes(lines));
-    band_units_ = std::min({fitting, ceil_div(kMinBlocks, std::int64_t{lines} * line_blocks_), units});
+    band_units_ = std::min({fitting, ceil_div(kMinWeightBlocks, std::int64_t{lines} * line_blocks_), units});
   }
   for (std::int64_t part = 0; part < parts; ++part) {
     const Range in = input_lines(shape_, split(lines, part, parts));
@@ -138,7 +135,7 @@ void AmxWeight::plan_items(int threads) {
   const std::int64_t wanted = threads == 1 ? 1 : kItemsPerThread * threads;
   const auto bands = static_cast<std::int64_t>(bands_.size());
   const std::int64_t sum_bytes = k_panels_ * shape_.r * shape_.s * c_panels_ * kTileBytes;
-  chunks_ = std::clamp<std::int64_t>(std::min(kSumBytes / sum_bytes, bands / kMinBands), 1, kMaxChunks);
+  chunks_ = std::clamp<std::int64_t>(std::min(kWeightSumBytes / sum_bytes, bands / kMinBands), 1, kMaxWeightChunks);
   const std::int64_t cached = ceil_div(k_panels_, slice_panels_);
   const std::int64_t busy = std::min(ceil_div(threads, chunks_), ceil_div(k_panels_, 2));
   const std::int64_t slices = std::max({cached, busy, std::min(ceil_div(wanted, chunks_), ceil_div(k_panels_, kWidePanels))});

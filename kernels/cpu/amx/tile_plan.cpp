@@ -9,9 +9,6 @@
 namespace apam::kernels::cpu {
 namespace {
 
-constexpr int floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-constexpr int floor_mod(int a, int b) { return a - floor_div(a, b) * b; }
-
 int grid_h(const GatherShape& shape) {
   int h = 0;
   for (const Phase& phase : shape.phases) h = std::max(h, phase.grid_h);

@@ -31,6 +31,7 @@ inline constexpr int kTileColumns = 16;  // of B and C
 inline constexpr int kTileDepth = 32;    // columns of A, rows of B
 inline constexpr int kTilePairs = kTileDepth / 2;
 inline constexpr int kTileBits = kTileRows * kTileDepth;    // elements of a tile of A or B
+inline constexpr int kTileBytes = kTileBits * 2;            // their size
 inline constexpr int kTileSums = kTileRows * kTileColumns;  // elements of a tile of C
 inline constexpr int kTileStride = 64;                      // bytes from row to row, if a tile is contiguous
 
