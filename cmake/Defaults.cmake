@@ -50,15 +50,20 @@ endif()
 set(APAM_COMMON_HEADERS <algorithm> <array> <chrono> <cstdint> <filesystem> <functional> <map> <memory> <optional> <span> <string>
   <string_view> <vector> <fmt/format.h> <fmt/ranges.h>)
 
-# kernels/ has its own, compiled with OpenMP; the folders after it share those of engine/.
+# apam_common_headers(target [owner]): precompiles them, or uses those of another target with the same compile options.
 function(apam_common_headers target)
-  if(NOT APAM_PCH STREQUAL "ON")
-    return()
-  endif()
-  if(TARGET apam::engine AND NOT target STREQUAL apam_engine)
-    target_precompile_headers(${target} REUSE_FROM apam_engine)
-  else()
+  if(APAM_PCH STREQUAL "ON" AND ARGC GREATER 1)
+    target_precompile_headers(${target} REUSE_FROM ${ARGV1})
+  elseif(APAM_PCH STREQUAL "ON")
     target_precompile_headers(${target} PRIVATE ${APAM_COMMON_HEADERS})
+  endif()
+endfunction()
+
+# The target has no hot loops: it is not worth the time that full optimisation takes to compile.
+function(apam_optimise_little target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  if(APAM_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
   endif()
 endfunction()
 
@@ -71,6 +76,10 @@ function(apam_library name)
   target_include_directories(apam_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/apam>)
   target_link_libraries(apam_${name} PRIVATE $<BUILD_INTERFACE:apam_warnings>)
-  apam_common_headers(apam_${name})
+  if(TARGET apam_engine AND NOT name STREQUAL engine)
+    apam_common_headers(apam_${name} apam_engine)
+  else()
+    apam_common_headers(apam_${name})  # kernels/ is compiled with OpenMP
+  endif()
   set_property(GLOBAL APPEND PROPERTY APAM_INSTALLED_TARGETS apam_${name})
 endfunction()

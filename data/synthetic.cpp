@@ -86,12 +86,12 @@ class Synthetic final : public Dataset {
 }  // namespace
 
 std::shared_ptr<const Dataset> make_synthetic(const SyntheticOptions& options) {
-  constexpr double kMaxValues = 1U << 28U;
+  constexpr double kMaxImageValues = 1U << 28U;
   const ImageShape shape = options.shape;
   const double values = static_cast<double>(shape.height) * shape.width * shape.channels;
-  require<InputError>(shape.height > 0 && shape.width > 0 && shape.channels > 0 && values < kMaxValues,
+  require<InputError>(shape.height > 0 && shape.width > 0 && shape.channels > 0 && values < kMaxImageValues,
                       "synthetic: images of {}, expected at least 1x1x1 and fewer than {:.0f} values", to_string(shape),
-                      kMaxValues);
+                      kMaxImageValues);
   constexpr std::int64_t kMaxImages = std::numeric_limits<std::int32_t>::max();  // limit of shuffled()
   require<InputError>(options.train_images <= kMaxImages && options.test_images <= kMaxImages,
                       "synthetic: {} training and {} test images, expected at most {} of each", options.train_images,

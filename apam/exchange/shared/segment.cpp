@@ -29,10 +29,10 @@ std::size_t contribution_bytes(const HistoryLayout& history) { return whole_page
 std::size_t SegmentLayout::bytes() const {
   require<InputError>(workers >= 1, "shared memory: there must be at least one worker, got {}", workers);
   require<InputError>(masters >= 1, "shared memory: there must be at least one master, got {}", masters);
-  constexpr std::size_t kLine = 16;  // floats
-  require<InputError>(history.weights % kLine == 0 && history.statistics % kLine == 0,
+  constexpr std::size_t kFloatsPerLine = 16;  // floats
+  require<InputError>(history.weights % kFloatsPerLine == 0 && history.statistics % kFloatsPerLine == 0,
                       "shared memory: {} weights and {} statistics, expected multiples of {}", history.weights,
-                      history.statistics, kLine);
+                      history.statistics, kFloatsPerLine);
   const std::size_t before = versions_offset() + whole_pages(history.bytes());
   const std::size_t each = contribution_bytes(history);
   require<DeviceError>(each <= (std::numeric_limits<std::size_t>::max() / 2 - before) / static_cast<std::size_t>(workers),

@@ -124,16 +124,24 @@ void check(const cases::Case<Op>& named, std::uint64_t seed) {
   }
 }
 
-TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
-  if constexpr (Offered<TypeParam>) {
-    for (const std::uint64_t seed : {0, 1, 2}) {
-      for (const auto& named : cases::edge_cases<TypeParam>()) check<TypeParam>(named, seed);
+template <class Op>
+void check_all(const std::vector<cases::Case<Op>>& all, std::initializer_list<std::uint64_t> seeds) {
+  if constexpr (Offered<Op>) {
+    for (const std::uint64_t seed : seeds) {
+      for (const auto& named : all) check<Op>(named, seed);
     }
-    for (const auto& named : large_cases<TypeParam>()) check<TypeParam>(named, 0);
   } else {
     GTEST_SKIP() << "no native kernels";
   }
 }
+
+TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
+  check_all<TypeParam>(cases::edge_cases<TypeParam>(), {0});
+}
+
+TYPED_TEST(EachIsa, is_right_and_the_same_for_large_problems) { check_all<TypeParam>(large_cases<TypeParam>(), {0}); }
+
+TYPED_TEST(EachIsa, is_right_for_other_values) { check_all<TypeParam>(cases::edge_cases<TypeParam>(), {1, 2}); }
 
 /// Several groups of tiles, added to old values.
 TEST(WeightGradient, adds_the_same_on_any_number_of_threads) {
