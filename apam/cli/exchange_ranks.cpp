@@ -10,6 +10,7 @@
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/drivers/traced.h"
 #include "apam/exchange/mpi/all_reduce.h"
+#include "apam/exchange/mpi/first_arrivals.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/shared/followers.h"
 #include "apam/exchange/synchronous.h"
@@ -41,9 +42,15 @@ class SynchronousEvents {
   std::optional<exchange::TracedObserver> traced_;
 };
 
+std::unique_ptr<exchange::FirstArrivals> make_first_arrivals(const Rank& rank, const Environment& environment) {
+  if (const auto& shared = rank.shared.backup) {
+    return make_first_arrivals(shared->group, environment.rank(), &shared->others);
+  }
+  return exchange::mpi::make_first_arrivals(environment, rank.plan.backup_sizes(), rank.source->arena().outgoing());
+}
+
 training::ExchangeResult exchange_with_backup(Rank& rank, const Environment& environment, exchange::Control& control) {
-  const auto& shared = *rank.shared.backup;
-  const auto arrivals = make_first_arrivals(shared.group, environment.rank(), &shared.others);
+  const auto arrivals = make_first_arrivals(rank, environment);
   SynchronousEvents events(rank);
   exchange::BackupTrainer trainer(*arrivals, *rank.updater, *rank.source, rank.plan.schedule, events.target());
   const exchange::Ending ending = trainer.run(control);
@@ -51,7 +58,7 @@ training::ExchangeResult exchange_with_backup(Rank& rank, const Environment& env
 }
 
 training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& environment, exchange::Control& control) {
-  if (rank.shared.backup) return exchange_with_backup(rank, environment, control);
+  if (rank.plan.gradients_per_update > 0) return exchange_with_backup(rank, environment, control);
   const auto& shared = rank.shared.sync;
   const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
                                  : exchange::mpi::make_all_reduce(environment);

@@ -285,9 +285,7 @@ int agree_on_transport(Rank& rank, const Environment& environment, const TrainOp
     }
     return 2;
   } catch (const exchange::shared::NotShared& error) {  // the same on all ranks
-    std::string option = "--transport shared";
-    if (options.sync_backup > 0) option = fmt::format("--sync-backup {}", options.sync_backup);
-    if (environment.rank() == 0) std::cerr << "apam: " << option << ": " << error.what() << std::endl;
+    if (environment.rank() == 0) std::cerr << "apam: --transport shared: " << error.what() << std::endl;
     return 1;
   }
 }

@@ -45,7 +45,7 @@ RanksMemory choose_transport(const exchange::mpi::Environment& environment, cons
   try {
     return share(environment, options, plan);
   } catch (const NotShared& reason) {
-    if (options.transport == "shared" || options.sync_backup > 0) throw;
+    if (options.transport == "shared") throw;
     plan.no_shared_memory = reason.what();
     return {};
   }

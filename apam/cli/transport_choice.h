@@ -18,7 +18,7 @@ struct RanksMemory {
 };
 
 /// Collective. Writes the name of the transport, its memory, and why it is messages to `plan`. Throws NotShared, the same on
-/// all ranks, if options.transport is "shared" or there are backup ranks, and that is not possible.
+/// all ranks, if options.transport is "shared" and that is not possible.
 RanksMemory choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
                              training::RunPlan& plan);
 

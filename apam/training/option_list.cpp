@@ -279,7 +279,7 @@ List describe(TrainOptions& options) {
               .group = "Exchange",
               .unit = "B",
               .help = "sync: backup ranks: the first N - B of N gradients make an update, later ones are dropped; each "
-                      "is of 1 / (N - B) of a batch; 0: all make it; needs shared memory"}));
+                      "is of 1 / (N - B) of a batch; 0: all make it; on the CPU"}));
   list.push_back({.name = "--master-threads",
                   .field = &options.master_threads,
                   .group = "Exchange",

@@ -65,6 +65,10 @@ std::string describe_transport(const TrainOptions& options, const RunPlan& plan)
     text += fmt::format(", {:.1f} MiB ({}{} contributions{})", in_mib(plan.shared_bytes), versions,
                         async ? plan.budget.roles.workers : plan.budget.ranks, sums);
   }
+  if (plan.gradients_per_update > 0 && plan.shared_bytes == 0) {
+    text += fmt::format(", {:.1f} MiB per rank ({} sums, and parts of {} contributions)", in_mib(plan.backup_sizes().bytes()),
+                        exchange::mpi::BackupSizes::kRounds, plan.gradients_per_update);
+  }
   if (options.prefetch_weights) {
     text += fmt::format(", weights are prefetched ({:.1f} MiB per worker: second weights and a second contribution)",
                         in_mib(plan.prefetch_bytes()));

@@ -133,8 +133,6 @@ void check_exchange(const TrainOptions& options) {
   const bool backup = options.sync_backup > 0;
   require<UsageError>(!backup || options.exchange == "sync", "--sync-backup {}: is for --exchange sync, got {}",
                       options.sync_backup, options.exchange);
-  require<UsageError>(!backup || options.transport != "mpi", "--sync-backup {}: needs shared memory, got --transport {}",
-                      options.sync_backup, options.transport);
   require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
                       options.master_threads, options.exchange);
   require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
@@ -185,6 +183,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
                       "--prefetch-weights: is for --device cpu, got {}", to_string(plan.exec.device));
   require<UsageError>(!options.colocate || plan.exec.device.kind == DeviceKind::cpu, "--colocate: is for --device cpu, got {}",
                       to_string(plan.exec.device));
+  require<UsageError>(options.sync_backup == 0 || plan.exec.device.kind == DeviceKind::cpu,
+                      "--sync-backup {}: is for --device cpu, got {}", options.sync_backup, to_string(plan.exec.device));
   require<UsageError>(options.masters == 1 || plan.exec.device.kind == DeviceKind::cpu,
                       "--masters {}: several masters are for --device cpu, got {}", options.masters,
                       to_string(plan.exec.device));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apam/exchange/mpi/first_arrivals.h"
 #include "apam/exchange/observer.h"
 #include "apam/exchange/policies/policy.h"
 #include "apam/exchange/shards/range.h"
@@ -49,6 +50,11 @@ struct RunPlan {
 
   /// Memory of the versions; 0: none, the state is updated in place.
   std::size_t history_bytes() const { return history.slots == 1 ? 0 : history.bytes(); }
+
+  /// Of messages between synchronous ranks with backup.
+  exchange::mpi::BackupSizes backup_sizes() const {
+    return {static_cast<int>(gradients_per_update), history.state(), history.weights};
+  }
 
   /// Memory that --prefetch-weights adds to each worker: a second version of the weights, and a second contribution.
   std::size_t prefetch_bytes() const { return 2 * history.state() * sizeof(float); }

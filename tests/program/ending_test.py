@@ -54,7 +54,8 @@ class Divergence(Early):
                                      ("messages", ["--exchange", "async", "--masters", "2", "--transport", "mpi"], 3),
                                      ("free", ["--exchange", "async", "--masters", "2", "--master-order", "free"], 3),
                                      ("colocated", ["--exchange", "async", "--masters", "2", "--colocate"], 2),
-                                     ("backup", ["--exchange", "sync", "--sync-backup", "1"], 3)):
+                                     ("backup", ["--exchange", "sync", "--sync-backup", "1"], 3),
+                                     ("backup by messages", ["--exchange", "sync", "--sync-backup", "1", "--transport", "mpi"], 3)):
             with self.subTest(name):
                 process, run = self.diverged(name, *options, ranks=ranks)
                 self.assertEqual(process.returncode, 3, process.stderr)

@@ -287,15 +287,31 @@ class Ranks(ProgramTest):
         self.assertLess(values, 4 * run.config["parameters"] + 2 * 4096)
         self.assertIsNone(self.train("b", "--exchange", "sync", ranks=3).summary["dropped"])
 
-    def test_an_update_does_not_wait_for_a_slow_rank(self):
-        # The naive loops for a part of the step of rank 2.
-        options = replace(TRAIN, ["--exchange", "sync", "--sync-backup", "1", "--epochs", "3", "--out", self.folder / "a"])
-        slow = replace(options, ["--kernels", f"conv2d.backward_weight=reference,*={PROVIDER}"])
-        command = [MPIEXEC, "-n", "2", PROGRAM, *options, ":", "-n", "1", PROGRAM, *slow]
-        process = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240)
+    def test_backup_ranks_by_messages(self):
+        options = ["--exchange", "sync", "--sync-backup", "1", "--transport", "mpi", "--epochs", "3", "--log-every", "5"]
+        process = call(*replace(TRAIN, options), "--out", self.folder / "a", ranks=3)
         self.assertEqual(process.returncode, 0, process.stderr)
-        first, second, slowest = self.check_backup(Run(self.folder / "a"), 3 * UPDATES)
-        self.assertLess(slowest, min(first, second))
+        run = Run(self.folder / "a")
+        self.check_backup(run, 3 * UPDATES)
+        self.assertEqual(run.summary["transport"], "mpi (host buffers)")
+        # The formula of docs/protocol.md: four sums, and two halves.
+        size = 5 * 4 * run.config["parameters"] / 2**20
+        self.assertIn(f"transport: mpi (host buffers), {size:.1f} MiB per rank (4 sums, and parts of 2 contributions)", process.stderr)
+
+    def test_an_update_does_not_wait_for_a_slow_rank(self):
+        for transport, slow_rank in (("shared", 2), ("mpi", 2), ("mpi", 0)):  # rank 0 decides, while it computes
+            with self.subTest(f"{transport}, {slow_rank}"):
+                # The naive loops for a part of the step.
+                options = replace(TRAIN, ["--exchange", "sync", "--sync-backup", "1", "--transport", transport, "--epochs", "3",
+                                          "--out", self.folder / f"{transport}-{slow_rank}"])
+                slow = replace(options, ["--kernels", f"conv2d.backward_weight=reference,*={PROVIDER}"])
+                parts = [["-n", "1", PROGRAM, *(slow if rank == slow_rank else options)] for rank in range(3)]
+                command = [MPIEXEC, *parts[0], ":", *parts[1], ":", *parts[2]]
+                process = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240)
+                self.assertEqual(process.returncode, 0, process.stderr)
+                updates = self.check_backup(Run(self.folder / f"{transport}-{slow_rank}"), 3 * UPDATES)
+                others = [count for rank, count in enumerate(updates) if rank != slow_rank]
+                self.assertLess(updates[slow_rank], min(others))
 
     def test_ranks_of_one_host_copy_nothing(self):
         run = self.train("a", "--exchange", "async", ranks=3)

@@ -86,7 +86,7 @@ class ProgressThread {
         const bool started = !commands.empty();
         commands.clear();  // they hold references to versions
         const double before = thread_seconds();
-        const auto completed = requests_.test("mpi: a message between the master and a worker");
+        const auto completed = requests_.test("mpi: a message between two ranks");
         for (const auto& one : completed) calls_.complete(one);
         polls.add(thread_seconds() - before);
         if (polls.moved() || started) backoff.reset();

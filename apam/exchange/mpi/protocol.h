@@ -22,6 +22,10 @@ enum Tag : int {
   kLogEntry = 5,
   kShardReport = 6,
   kShardValues = 7,
+  kNote = 8,
+  kDecision = 9,
+  kPart = 10,
+  kSum = 11,
 };
 
 /// A reply or a cancellation. They have one tag, so that they arrive in the order in which they were sent: what precedes a stop

@@ -14,6 +14,8 @@
 //   tag 6  follower -> sequencer   what it has executed
 //   tag 7  in both directions      the follower's range of a version, when an entry asks for it
 //
+// Synchronous training with backup ranks has tags 8 to 11 (first_arrivals.h).
+//
 // In each rank one thread makes all MPI calls between the construction of the transport and its end: MPI moves large messages
 // only inside its calls, so contributions arrive and weights leave while the master applies an update. It and the thread that
 // computes hand work to each other (handoff.h) and never wait for each other's work. A worker's parts leave while it computes.

@@ -6,10 +6,10 @@
 #include <new>
 #include <vector>
 
+#include "apam/exchange/arrival_sum.h"
 #include "apam/exchange/shared/transports.h"
 #include "kernels/runtime/buffer.h"
 #include "kernels/runtime/pages.h"
-#include "kernels/runtime/parallel.h"
 
 namespace apam::exchange::shared {
 
@@ -52,27 +52,6 @@ struct Offsets {
 std::size_t round_of(std::int64_t update) { return static_cast<std::size_t>(update - 1) % BackupLayout::kRounds; }
 
 bool behind(std::uint32_t number, std::uint32_t wanted) { return static_cast<std::int32_t>(number - wanted) < 0; }
-
-/// sum[i] = g_0[i] + g_1[i] + ... for i in [begin, end), each times its weight.
-struct Terms {
-  std::vector<const float*> values;
-  std::vector<float> weights;
-};
-
-void add_part(const Terms& terms, float* sum, Range part, bool weighted) {
-  constexpr std::int64_t kBlock = 2048;  // of a sum, in the first-level cache
-  for (std::int64_t from = part.begin; from < part.end; from += kBlock) {
-    const std::int64_t to = std::min(from + kBlock, part.end);
-    for (std::size_t q = 0; q < terms.values.size(); ++q) {
-      const float* const more = terms.values[q];
-      const float weight = weighted ? terms.weights[q] : 1.0F;
-      for (std::int64_t i = from; i < to; ++i) {
-        const float term = more[i] * weight;
-        sum[i] = q == 0 ? term : sum[i] + term;
-      }
-    }
-  }
-}
 
 class SharedFirstArrivals final : public FirstArrivals {
  public:
@@ -140,7 +119,7 @@ class SharedFirstArrivals final : public FirstArrivals {
     std::ranges::sort(arrivals_, {}, &EarlyGradient::rank);
     const auto mine = std::ranges::find(arrivals_, rank_, &EarlyGradient::rank);
     if (mine != arrivals_.end()) {
-      sum_part(update, mine - arrivals_.begin());
+      sum_part(update, static_cast<std::size_t>(mine - arrivals_.begin()));
       count_to(control_.summed, end);
     }
     wait_for(control_.summed, static_cast<std::uint32_t>(end));
@@ -194,20 +173,13 @@ class SharedFirstArrivals final : public FirstArrivals {
     }
   }
 
-  void sum_part(std::int64_t update, std::int64_t part) {
-    std::int64_t rows = 0;
-    for (const EarlyGradient& arrival : arrivals_) rows += arrival.header.rows;
-    terms_.values.clear();
-    terms_.weights.clear();
+  void sum_part(std::int64_t update, std::size_t part) {
+    const Range range = part_of_sum(group_.layout().floats, part, first());
+    values_.clear();
     for (const EarlyGradient& arrival : arrivals_) {
-      terms_.values.push_back(group_.contribution(arrival.rank).data());
-      terms_.weights.push_back(static_cast<float>(arrival.header.rows / static_cast<double>(rows)));
+      values_.push_back(group_.contribution(arrival.rank).data() + range.begin);
     }
-    const auto gradients = static_cast<std::int64_t>(group_.layout().gradients);
-    const Range all = split(static_cast<std::int64_t>(group_.layout().floats), part, first(), kLine / sizeof(float));
-    float* const sum = group_.sum(update).data();
-    add_part(terms_, sum, {all.begin, std::min(all.end, gradients)}, false);
-    add_part(terms_, sum, {std::max(all.begin, gradients), all.end}, true);
+    sum_arrivals(arrivals_, values_, range, group_.layout().gradients, group_.sum(update).data() + range.begin);
   }
 
   BackupGroup group_;
@@ -216,7 +188,7 @@ class SharedFirstArrivals final : public FirstArrivals {
   const ProcessWatch* others_;
   std::int64_t taken_ = 0, released_ = 0;
   std::vector<EarlyGradient> arrivals_;  // of the update that was taken last
-  Terms terms_;                          // scratch
+  std::vector<const float*> values_;     // scratch
 };
 
 }  // namespace
