@@ -87,7 +87,8 @@ TEST(FirstOffers, ComparesChecksums) {
   offers.compare(1, 5, 0xab);
   offers.compare(0, 5, 0xab);
   offers.compare(0, 6, 0xcd);
-  EXPECT_TRUE(throws<ExchangeError>({"after update 5", "rank 2", "00000000000000cd", "rank 1", "00000000000000ab"}, [&] { offers.compare(2, 5, 0xcd); }));
+  EXPECT_TRUE(throws<ExchangeError>({"after update 5", "rank 2", "00000000000000cd", "rank 1", "00000000000000ab"},
+                                    [&] { offers.compare(2, 5, 0xcd); }));
 }
 
 TEST(FirstOffers, EndsWhenAllRanksHave) {
