@@ -29,7 +29,7 @@ std::size_t contribution_bytes(const HistoryLayout& history) { return whole_page
 std::size_t SegmentLayout::bytes() const {
   require<InputError>(workers >= 1, "shared memory: there must be at least one worker, got {}", workers);
   require<InputError>(masters >= 1, "shared memory: there must be at least one master, got {}", masters);
-  constexpr std::size_t kFloatsPerLine = 16;  // floats
+  constexpr std::size_t kFloatsPerLine = 16;
   require<InputError>(history.weights % kFloatsPerLine == 0 && history.statistics % kFloatsPerLine == 0,
                       "shared memory: {} weights and {} statistics, expected multiples of {}", history.weights,
                       history.statistics, kFloatsPerLine);
