@@ -61,7 +61,7 @@ endfunction()
 
 # The target has no hot loops: it is not worth the time that full optimisation takes to compile.
 function(apam_optimise_little target)
-  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
   if(APAM_SANITIZE)
     target_compile_options(${target} PRIVATE -O0)
   endif()

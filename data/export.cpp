@@ -90,8 +90,9 @@ class Exporter {
 
   void report(std::int64_t images = 1) {
     written_ += images;
-    if (options_.progress && written_ / kExportedPerReport != (written_ - images) / kExportedPerReport)
+    if (options_.progress && written_ / kExportedPerReport != (written_ - images) / kExportedPerReport) {
       options_.progress(written_);
+    }
   }
 
   void check_shape() const {

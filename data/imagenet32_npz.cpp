@@ -23,7 +23,7 @@ constexpr const char* kImageNet32 = "imagenet32";
 constexpr ImageShape kImageNet32Shape{32, 32, 3};
 constexpr std::size_t kImageNet32Plane = 32 * 32;
 constexpr std::size_t kImage = 3 * kImageNet32Plane;
-constexpr std::size_t kImagesPerRead = 64;  // images read at once
+constexpr std::size_t kImagesPerRead = 64;
 constexpr NumberedName kTrainName{.prefix = "train_data_batch_", .suffix = ".npz"};
 constexpr NumberedName kTrainPickle{.prefix = "train_data_batch_", .suffix = ""};
 constexpr const char* kImageNet32TestFile = "val_data.npz";
