@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <csignal>
 
 #include "apam/exchange/error.h"
+#include "apam/exchange/mpi/arrival_messages.h"
 #include "tests/support/throws.h"
 
 namespace apam::exchange {
@@ -113,6 +115,22 @@ TEST(FirstOffers, RefusesAnotherOrder) {
   EXPECT_TRUE(throws<ExchangeError>({"rank 0", "ends after update 0 of 1"}, [&] { offers.finish(0); }));
   offers.release(0, 1);
   EXPECT_TRUE(throws<ExchangeError>({"rank 0", "releases update 1 after 1"}, [&] { offers.release(0, 1); }));
+}
+
+TEST(ArrivalMessages, AreCheckedOnReceipt) {
+  const mpi::Decision sent{{7, 3}, {{1, {.rows = 4}}, {2, {.rows = 5}}}};
+  const auto received = mpi::Decision::of(sent.to_bytes(2), 2, 3);
+  EXPECT_EQ(received.head.update, 7);
+  EXPECT_EQ(received.head.late, 3);
+  EXPECT_EQ(received.arrivals[1].header.rows, 5);
+  for (const auto& [first, second, wrong] : {std::array{1, 1, 1}, {2, 0, 0}, {0, 3, 3}, {-1, 2, -1}}) {
+    const mpi::Decision bad{{7, 0}, {{first, {}}, {second, {}}}};
+    EXPECT_TRUE(throws<ExchangeError>({"update 7", fmt::format("rank {}", wrong), "expected", "2"},
+                                      [&] { mpi::Decision::of(bad.to_bytes(2), 2, 3); }));
+  }
+  mpi::Note note;
+  note.kind = static_cast<mpi::Note::Kind>(9);
+  EXPECT_TRUE(throws<ExchangeError>({"rank 4", "kind 9", "0 to 3"}, [&] { mpi::check(note, 4); }));
 }
 
 }  // namespace

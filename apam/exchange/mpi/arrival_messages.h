@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "apam/exchange/error.h"
 #include "apam/exchange/mpi/first_arrivals.h"
 #include "kernels/runtime/buffer.h"
 
@@ -22,6 +23,12 @@ struct Note {
   std::uint64_t checksum = 0;
   GradientHeader header{};
 };
+
+/// Throws ExchangeError for a note of no kind. Call it on notes from another process before using them.
+inline void check(const Note& note, int from) {
+  require<ExchangeError>(note.kind <= Note::Kind::finish, "mpi: rank {} sends a note of kind {}, expected 0 to {}", from,
+                         static_cast<int>(note.kind), static_cast<int>(Note::Kind::finish));
+}
 
 /// From it, ahead of the K arrivals.
 struct DecisionHead {
@@ -45,12 +52,20 @@ struct Decision {
     if (!arrivals.empty()) std::memcpy(bytes.data() + sizeof(head), arrivals.data(), first * sizeof(EarlyGradient));
     return bytes;
   }
-  static Decision of(const Bytes& bytes, std::size_t first) {
+  /// Throws ExchangeError unless the arrivals are of different ranks, in ascending order.
+  static Decision of(const Bytes& bytes, std::size_t first, int ranks) {
     Decision decision;
     std::memcpy(&decision.head, bytes.data(), sizeof(DecisionHead));
     if (decision.head.update == DecisionHead::kEnd) return decision;
     decision.arrivals.resize(first);
     std::memcpy(decision.arrivals.data(), bytes.data() + sizeof(DecisionHead), first * sizeof(EarlyGradient));
+    int least = 0;
+    for (const EarlyGradient& arrival : decision.arrivals) {
+      require<ExchangeError>(arrival.rank >= least && arrival.rank < ranks,
+                             "mpi: update {} has a contribution of rank {}, expected {} to {}", decision.head.update,
+                             arrival.rank, least, ranks - 1);
+      least = arrival.rank + 1;
+    }
     return decision;
   }
 };

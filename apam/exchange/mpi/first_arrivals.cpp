@@ -296,12 +296,13 @@ class MpiFirstArrivals final : public FirstArrivals {
       case Places::kNoteReceive: {
         check_received(one.bytes, sizeof(Note), "a note", peer);
         const Note note = memory_->received[static_cast<std::size_t>(peer)];
+        mpi::check(note, peer);
         if (note.kind != Note::Kind::finish) receive_note(peer);
         return decide(peer, note);
       }
       case Places::kDecisionReceive: {
         check_received(one.bytes, memory_->decision.size(), "a decision", peer);
-        const Decision decision = Decision::of(memory_->decision, static_cast<std::size_t>(sizes_.first));
+        const Decision decision = Decision::of(memory_->decision, static_cast<std::size_t>(sizes_.first), ranks());
         if (decision.head.update != DecisionHead::kEnd) receive_decision();
         return take(decision);
       }
