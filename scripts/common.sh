@@ -24,10 +24,11 @@ python_with() {
 }
 
 # mpich_launcher: prints MPICH's mpiexec. The mpiexec of another MPI would start each rank as a separate world of size 1.
+# Not by a pipe to grep -q: that ends at the first match, and with pipefail a launcher that still writes would count as failed.
 mpich_launcher() {
   local launcher
   for launcher in mpiexec.mpich mpiexec.hydra mpiexec; do
-    if have "$launcher" && "$launcher" --version 2>&1 | grep -q HYDRA; then
+    if have "$launcher" && [[ "$("$launcher" --version 2>&1)" == *HYDRA* ]]; then
       echo "$launcher"
       return
     fi

@@ -143,7 +143,7 @@ get_cinic10() {
   trap 'rm -rf "$partial"' EXIT
   mkdir -p "$partial"
   tar -xzf "$dir/CINIC-10.tar.gz" -C "$partial"
-  train="$(find "$partial" -maxdepth 3 -type d -name train | head -n 1)"
+  train="$(find "$partial" -maxdepth 3 -type d -name train -print -quit)"
   [[ -n $train ]] || die "CINIC-10.tar.gz has no folder train"
   for part in train valid test; do
     (( $(pngs "$(dirname "$train")/$part") == 90000 )) || die "CINIC-10.tar.gz does not have 90,000 images in $part"

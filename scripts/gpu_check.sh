@@ -60,7 +60,7 @@ dry() { [[ $mode == dry ]]; }
 part_machine() {
   { nvidia-smi || echo "no nvidia-smi"; nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem --format=csv; } 2>&1
   nvcc --version 2>&1 | tail -n 2
-  uname -srm; nproc; ldd --version | head -n 1
+  uname -srm; nproc; ldd --version | sed -n 1p
   "$root/scripts/with_libraries.sh" --list
   if have python3; then
     python3 -c 'import torch; print("PyTorch", torch.__version__, torch.version.cuda, torch.backends.cudnn.version())' 2>&1 | tail -n 1
@@ -76,7 +76,7 @@ where_memory_is_misused() {
   for sanitizer in compute-sanitizer /usr/local/cuda/bin/compute-sanitizer; do
     if have "$sanitizer"; then
       timeout --foreground 30 "$root/scripts/with_libraries.sh" "$sanitizer" --print-limit 2 --error-exitcode 1 "$(program "$1")" \
-        --gtest_filter="$2" --gtest_brief=1 --gtest_fail_fast 2>&1 | grep '^=' | head -n 40
+        --gtest_filter="$2" --gtest_brief=1 --gtest_fail_fast 2>&1 | grep '^=' | sed -n 1,40p
       return
     fi
   done
@@ -113,7 +113,7 @@ wait_for() {
     fi
   done
   echo "the slowest tests:"
-  sed -nE 's/^\[ +(OK|FAILED) +\] (.*) \(([0-9]+) ms\)$/\3 ms \2/p' "$logs"/* | sort -rn | head -n 12
+  sed -nE 's/^\[ +(OK|FAILED) +\] (.*) \(([0-9]+) ms\)$/\3 ms \2/p' "$logs"/* | sort -rn | sed -n 1,12p
   rm -rf "$logs"
   return "$code"
 }
@@ -238,7 +238,7 @@ part_kernels() {
 
 # ---- results
 
-value() { sed -n "s/.*\"$2\": *\"\{0,1\}\([^,\"}]*\).*/\1/p" "$1" | head -n 1; }
+value() { sed -n "s/.*\"$2\": *\"\{0,1\}\([^,\"}]*\).*/\1/p" "$1" | sed -n 1p; }
 # pytorch_rate NET BATCH PRECISION MODE: images/s; empty if it was not measured.
 pytorch_rate() {
   [[ -f $out/results/pytorch.jsonl ]] || return 0

@@ -20,7 +20,7 @@ if [[ $mode != --format ]]; then scripts/check_words.py; fi
 tool() {
   local candidate
   for candidate in "$1-14" "$1"; do
-    if have "$candidate" && "$candidate" --version | grep -q 'version 14\.'; then echo "$candidate"; return; fi
+    if have "$candidate" && [[ "$("$candidate" --version)" == *"version 14."* ]]; then echo "$candidate"; return; fi
   done
   die "$1 version 14 is required (Debian 12: scripts/install_packages.sh lint)"
 }
