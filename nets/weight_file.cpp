@@ -47,26 +47,52 @@ void for_each_element(const Shape& shape, Visit&& visit) {
   }
 }
 
-std::vector<float> on_host(ConstSpan<float> values) {
+std::vector<float> copied(ConstSpan<float> values) {
   std::vector<float> host(values.size());
   copy(values, Span<float>(host.data(), host.size()));
   return host;
 }
 
-/// One parameter in file order. `flat` (weights_size) has all weights or all gradients, in host memory.
-std::vector<float> file_order(const ParameterLayout::Parameter& parameter, std::span<const float> flat) {
-  std::vector<float> values(parameter.shape.size());
-  for_each_element(parameter.shape,
-                   [&](std::size_t file, std::size_t memory) { values[file] = flat[parameter.offset + memory]; });
-  return values;
+/// Values for host code: where they are, or copied from a GPU.
+class HostValues {
+ public:
+  explicit HostValues(ConstSpan<float> values) {
+    if (values.device().kind == DeviceKind::cpu) {
+      values_ = values.host();
+    } else {
+      copy_ = copied(values);
+      values_ = copy_;
+    }
+  }
+  HostValues(const HostValues&) = delete;
+  HostValues& operator=(const HostValues&) = delete;
+
+  std::span<const float> at(std::size_t offset, std::size_t count) const { return values_.subspan(offset, count); }
+
+ private:
+  std::vector<float> copy_;
+  std::span<const float> values_;
+};
+
+/// One parameter in file order. `flat` has all weights or all gradients. The result refers to `flat` or to `reordered`, which
+/// it overwrites.
+std::span<const float> file_order(const ParameterLayout::Parameter& parameter, const HostValues& flat,
+                                  std::vector<float>& reordered) {
+  const auto values = flat.at(parameter.offset, parameter.shape.size());
+  if (parameter.shape.rank() != 4) return values;
+  reordered.resize(values.size());
+  for_each_element(parameter.shape, [&](std::size_t file, std::size_t memory) { reordered[file] = values[memory]; });
+  return reordered;
 }
 
-/// A list of tensors that owns their data.
+/// A list of tensors for a file. Refers to the values of its floats.
 class TensorList {
  public:
-  void add(std::string name, std::vector<std::int64_t> shape, std::vector<float> values) {
-    floats_.push_back(std::move(values));
-    tensors_.push_back({std::move(name), std::string(kF32), std::move(shape), std::as_bytes(std::span(floats_.back()))});
+  void add(std::string name, std::vector<std::int64_t> shape, std::span<const float> values) {
+    tensors_.push_back({std::move(name), std::string(kF32), std::move(shape), std::as_bytes(values)});
+  }
+  void add(const ParameterLayout::Parameter& parameter, const HostValues& flat) {
+    add(parameter.name, file_shape(parameter.shape), file_order(parameter, flat, reordered_.emplace_back()));
   }
   void add(std::string name, std::int64_t value) {
     integers_.push_back(value);
@@ -75,7 +101,7 @@ class TensorList {
   std::span<const NamedTensor> tensors() const { return tensors_; }
 
  private:
-  std::deque<std::vector<float>> floats_;
+  std::deque<std::vector<float>> reordered_;
   std::deque<std::int64_t> integers_;
   std::vector<NamedTensor> tensors_;
 };
@@ -161,37 +187,21 @@ LoadedWeights read_statistics(const ParameterLayout& layout, StateReader& file, 
   return loaded;
 }
 
-/// All parameters in the order and shapes of the weight file.
-void add_parameters(Sha256& digest, const ParameterArena& arena) {
-  const auto weights = on_host(arena.weights());
-  for (const auto& parameter : arena.layout().parameters()) {
-    const auto values = file_order(parameter, weights);
-    digest.add(std::as_bytes(std::span(values)));
-  }
-}
-
 }  // namespace
 
 void save_weights(const std::filesystem::path& path, const ParameterArena& arena, std::int64_t batches_tracked) {
   const auto& layout = arena.layout();
-  const auto weights = on_host(arena.weights());
-  const auto statistics = on_host(arena.running_statistics());
+  const HostValues weights(arena.weights()), statistics(arena.running_statistics());
   TensorList list;
   std::size_t parameters = 0;
   const auto add_parameters = [&](std::size_t end) {
-    for (; parameters < end; ++parameters) {
-      const auto& parameter = layout.parameters()[parameters];
-      list.add(parameter.name, file_shape(parameter.shape), file_order(parameter, weights));
-    }
+    for (; parameters < end; ++parameters) list.add(layout.parameters()[parameters], weights);
   };
   for (const auto& entry : layout.statistics()) {
     add_parameters(entry.parameters_before);
-    const auto window = [&](std::size_t offset) {
-      const auto begin = statistics.begin() + static_cast<std::ptrdiff_t>(offset);
-      return std::vector<float>(begin, begin + entry.channels);
-    };
-    list.add(entry.name + ".running_mean", {entry.channels}, window(entry.mean_offset));
-    list.add(entry.name + ".running_var", {entry.channels}, window(entry.variance_offset));
+    const auto channels = static_cast<std::size_t>(entry.channels);
+    list.add(entry.name + ".running_mean", {entry.channels}, statistics.at(entry.mean_offset, channels));
+    list.add(entry.name + ".running_var", {entry.channels}, statistics.at(entry.variance_offset, channels));
     list.add(entry.name + ".num_batches_tracked", batches_tracked);
   }
   add_parameters(layout.parameters().size());
@@ -201,7 +211,7 @@ void save_weights(const std::filesystem::path& path, const ParameterArena& arena
 LoadedWeights load_weights(const std::filesystem::path& path, const ParameterArena& arena) {
   const auto& layout = arena.layout();
   StateReader file(path);
-  auto state = on_host(arena.state());
+  auto state = copied(arena.state());  // the arena is unchanged after an error
   for (const auto& parameter : layout.parameters()) {
     const auto bytes = file.take(parameter.name, kF32, file_shape(parameter.shape));
     for_each_element(parameter.shape,
@@ -215,31 +225,27 @@ LoadedWeights load_weights(const std::filesystem::path& path, const ParameterAre
 }
 
 void save_gradients(const std::filesystem::path& path, const ParameterArena& arena, float loss) {
-  const auto gradients = on_host(arena.gradients());
+  const HostValues gradients(arena.gradients());
   TensorList list;
-  list.add("loss", std::vector<std::int64_t>{}, {loss});
-  for (const auto& parameter : arena.layout().parameters()) {
-    list.add(parameter.name, file_shape(parameter.shape), file_order(parameter, gradients));
-  }
+  list.add("loss", {}, std::span(&loss, 1));
+  for (const auto& parameter : arena.layout().parameters()) list.add(parameter, gradients);
   write_safetensors(path, list.tensors());
 }
 
-std::string weights_sha256(const ParameterArena& arena) {
-  Sha256 digest;
-  add_parameters(digest, arena);
-  return digest.hex();
-}
-
-std::string state_sha256(const ParameterArena& arena) {
-  Sha256 digest;
-  add_parameters(digest, arena);
-  const auto statistics = on_host(arena.running_statistics());
+StateDigests sha256_of(const ParameterArena& arena) {
+  const HostValues weights(arena.weights()), statistics(arena.running_statistics());
+  StateDigests digests;
+  Sha256 hash;
+  std::vector<float> reordered;
+  for (const auto& parameter : arena.layout().parameters()) hash.add(std::as_bytes(file_order(parameter, weights, reordered)));
+  digests.weights = hash.hex();
   for (const auto& entry : arena.layout().statistics()) {
     const auto channels = static_cast<std::size_t>(entry.channels);
-    digest.add(std::as_bytes(std::span(statistics).subspan(entry.mean_offset, channels)));
-    digest.add(std::as_bytes(std::span(statistics).subspan(entry.variance_offset, channels)));
+    hash.add(std::as_bytes(statistics.at(entry.mean_offset, channels)));
+    hash.add(std::as_bytes(statistics.at(entry.variance_offset, channels)));
   }
-  return digest.hex();
+  digests.state = hash.hex();
+  return digests;
 }
 
 }  // namespace apam::nets

@@ -28,11 +28,13 @@ LoadedWeights load_weights(const std::filesystem::path& path, const engine::Para
 /// Writes the arena's gradients under the names of their parameters, and the scalar `loss`.
 void save_gradients(const std::filesystem::path& path, const engine::ParameterArena& arena, float loss);
 
-/// SHA-256 of all parameters as little-endian float32, in the order and shapes of the weight file. Lower-case hex.
-std::string weights_sha256(const engine::ParameterArena& arena);
-
-/// The same over all parameters, followed by the running mean and variance of each batch norm in the order of the file, without
-/// num_batches_tracked. Equals weights_sha256() if there are no statistics.
-std::string state_sha256(const engine::ParameterArena& arena);
+/// SHA-256 of little-endian float32 values, in lower-case hex.
+struct StateDigests {
+  std::string weights;  ///< of all parameters, in the order and shapes of the weight file
+  /// Of the same, followed by the running mean and variance of each batch norm in the order of the file, without
+  /// num_batches_tracked. Equals `weights` if there are no statistics.
+  std::string state;
+};
+StateDigests sha256_of(const engine::ParameterArena& arena);
 
 }  // namespace apam::nets

@@ -38,19 +38,15 @@ int eval(const training::EvalOptions& options) {
     return 3;
   }
   if (!options.json.empty()) {
-    const training::Json json = {{"net", options.net.name},
-                                 {"weights", training::json_text(options.weights)},
-                                 {"weights_sha256", nets::weights_sha256(scorer.arena())},
-                                 {"state_sha256", nets::state_sha256(scorer.arena())},
-                                 {"data", options.data.name},
-                                 {"data_source", training::json_text(dataset->info().source)},
-                                 {"eval_split", options.eval_split},
-                                 {"batch", options.batch},
-                                 {"images", scores.images},
-                                 {"test_accuracy", scores.accuracy},
-                                 {"test_top5", scores.top5},
-                                 {"test_loss", scores.loss},
-                                 {"seconds", scores.seconds}};
+    const auto sha256 = nets::sha256_of(scorer.arena());
+    const training::Json json = {
+        {"net", options.net.name},          {"weights", training::json_text(options.weights)},
+        {"weights_sha256", sha256.weights}, {"state_sha256", sha256.state},
+        {"data", options.data.name},        {"data_source", training::json_text(dataset->info().source)},
+        {"eval_split", options.eval_split}, {"batch", options.batch},
+        {"images", scores.images},          {"test_accuracy", scores.accuracy},
+        {"test_top5", scores.top5},         {"test_loss", scores.loss},
+        {"seconds", scores.seconds}};
     write_file(options.json, json.dump(2) + "\n");
   }
   std::cout << fmt::format("{} accuracy {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images, {:.1f} images/s)",

@@ -53,8 +53,7 @@ std::string RunOutput::close(const engine::ParameterArena& arena, ExchangeResult
   RunSummary summary = metrics_->summary();
   save_calibrated(arena, summary);
   summary.exchange = std::move(result);
-  summary.weights_sha256 = nets::weights_sha256(arena);
-  summary.state_sha256 = nets::state_sha256(arena);
+  summary.sha256 = nets::sha256_of(arena);
   summary.processes = std::move(processes);
   if (const auto& divergence = summary.exchange.divergence) {
     progress_.note("apam: " + describe(*divergence, options_.keep_going));

@@ -77,8 +77,8 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["staleness_policy"] = options.staleness_policy;
   json["sync_warmup"] = options.sync_warmup;
   json["updates_by_worker"] = staleness.by_worker();
-  json["weights_sha256"] = summary.weights_sha256;
-  json["state_sha256"] = summary.state_sha256;
+  json["weights_sha256"] = summary.sha256.weights;
+  json["state_sha256"] = summary.sha256.state;
   json["interrupted"] = summary.exchange.ending.why == exchange::Ending::Why::interrupted;
   const auto& divergence = summary.exchange.divergence;
   json["diverged"] = divergence.has_value();

@@ -15,6 +15,7 @@
 #include "apam/training/json_text.h"
 #include "apam/training/process_report.h"
 #include "apam/training/run_plan.h"
+#include "nets/weight_file.h"
 
 namespace apam::training {
 
@@ -40,7 +41,7 @@ struct RunSummary {
 
   // Added at the end (run_output.h).
   ExchangeResult exchange{};
-  std::string weights_sha256{}, state_sha256{};
+  nets::StateDigests sha256{};
   std::vector<ProcessReport> processes{};  ///< by rank
 
   /// The evaluation of the final weights, or null.

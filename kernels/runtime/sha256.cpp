@@ -19,12 +19,13 @@ void Sha256::add(std::span<const std::byte> bytes) {
   ok_ = ok_ && EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1;
 }
 
-std::string Sha256::hex() {
+std::string Sha256::hex() const {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
-  ok_ = ok_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1;
-  require<DeviceError>(ok_, "sha256: libcrypto failed, digest of {} bytes, expected {}", size, 32);
-  ok_ = false;
+  const std::unique_ptr<evp_md_ctx_st, Free> end(EVP_MD_CTX_new());  // a copy is finished: more may be added
+  const bool ok = ok_ && end && EVP_MD_CTX_copy_ex(end.get(), context_.get()) == 1 &&
+                  EVP_DigestFinal_ex(end.get(), digest.data(), &size) == 1;
+  require<DeviceError>(ok, "sha256: libcrypto failed, digest of {} bytes, expected {}", size, 32);
   return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, ""));
 }
 

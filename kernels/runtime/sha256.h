@@ -19,8 +19,8 @@ class Sha256 {
   void add(std::span<const std::byte> bytes);
   void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
 
-  /// Finishes the digest: 64 lower-case hexadecimal digits. Throws DeviceError if libcrypto failed.
-  std::string hex();
+  /// The digest of what has been added so far: 64 lower-case hexadecimal digits. Throws DeviceError if libcrypto failed.
+  std::string hex() const;
 
  private:
   struct Free {

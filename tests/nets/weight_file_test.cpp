@@ -190,7 +190,7 @@ TEST(WeightsSha256, hashes_values_in_file_order) {
   ParameterLayout zeros;
   zeros.add("w", {2}, {});
   const ParameterArena eight_bytes(Device{}, zeros);
-  EXPECT_EQ(weights_sha256(eight_bytes), "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc");
+  EXPECT_EQ(sha256_of(eight_bytes).weights, "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc");
 
   ParameterLayout convolution, vector;
   convolution.add("w", {2, 1, 2, 3}, {});
@@ -199,9 +199,9 @@ TEST(WeightsSha256, hashes_values_in_file_order) {
   fill(first.weight({0}).data, 0.0F);
   const std::vector<float> in_file_order{0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11};
   copy(ConstSpan<float>(in_file_order.data(), 12), second.weight({0}).data);
-  EXPECT_EQ(weights_sha256(first), weights_sha256(second));
+  EXPECT_EQ(sha256_of(first).weights, sha256_of(second).weights);
   second.weight({0}).data.host()[11] = 11.5F;
-  EXPECT_NE(weights_sha256(first), weights_sha256(second));
+  EXPECT_NE(sha256_of(first).weights, sha256_of(second).weights);
 }
 
 TEST(StateSha256, hashes_parameters_and_running_statistics) {
@@ -213,13 +213,13 @@ TEST(StateSha256, hashes_parameters_and_running_statistics) {
   for (const ParameterArena* each : {&bare, &arena}) {
     each->weight({0}).data.host()[0] = 1;
     each->weight({0}).data.host()[1] = 2;
-    EXPECT_EQ(weights_sha256(*each), "b9c80b5adeca450753a16950c3cc655d271f7bef7a485bc83f112b72fef21d37");  // of 1 2
+    EXPECT_EQ(sha256_of(*each).weights, "b9c80b5adeca450753a16950c3cc655d271f7bef7a485bc83f112b72fef21d37");  // of 1 2
   }
-  EXPECT_EQ(state_sha256(bare), weights_sha256(bare));
+  EXPECT_EQ(sha256_of(bare).state, sha256_of(bare).weights);
   fill(arena.running(batch_norm).mean, 0.5F);
   fill(arena.running(batch_norm).variance, 4);
   // python3 -c "import hashlib, struct; print(hashlib.sha256(struct.pack('<4f', 1, 2, 0.5, 4)).hexdigest())"
-  EXPECT_EQ(state_sha256(arena), "73e4bbbf156984741947021beeda2f8e018ae4e7d46e53ff09a739834793c17f");
+  EXPECT_EQ(sha256_of(arena).state, "73e4bbbf156984741947021beeda2f8e018ae4e7d46e53ff09a739834793c17f");
 }
 
 class EveryNetsFile : public testing::TestWithParam<std::string_view> {};
@@ -237,9 +237,9 @@ TEST_P(EveryNetsFile, restores_the_state_exactly) {
   save_weights(folder.path() / "w", first, 3);
   const ParameterArena second(Device{}, net->layout(), ParameterArena::Contents::state);
   second.initialize(2);
-  EXPECT_NE(weights_sha256(first), weights_sha256(second));
+  EXPECT_NE(sha256_of(first).weights, sha256_of(second).weights);
   const auto loaded = load_weights(folder.path() / "w", second);
-  EXPECT_EQ(weights_sha256(first), weights_sha256(second));
+  EXPECT_EQ(sha256_of(first).weights, sha256_of(second).weights);
   EXPECT_EQ(values_of(first.weights()), values_of(second.weights()));
   EXPECT_EQ(loaded.running_statistics, !net->layout().statistics().empty());
   for (int i = 0; i < static_cast<int>(net->layout().statistics().size()); ++i) {

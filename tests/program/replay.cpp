@@ -79,7 +79,7 @@ std::string replay(const std::filesystem::path& run, const TrainOptions& options
                                 .ahead = options.prefetch_weights});
   run_master(master, transport, control, observer);
   copy(history.current().state(), arena.state());
-  return nets::state_sha256(arena);
+  return nets::sha256_of(arena).state;
 }
 
 }  // namespace

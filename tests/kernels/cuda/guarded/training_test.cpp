@@ -120,9 +120,9 @@ Trained train(std::string_view device, DType activations, Evaluating how) {
   nets::save_weights(folder.path() / "weights.safetensors", arena, 9);
   const engine::ParameterArena loaded(exec.device(), net.layout(), engine::ParameterArena::Contents::state);
   nets::load_weights(folder.path() / "weights.safetensors", loaded);
-  result.weights = nets::weights_sha256(arena);
-  result.state = nets::state_sha256(loaded);
-  EXPECT_EQ(nets::weights_sha256(loaded), result.weights);
+  result.weights = nets::sha256_of(arena).weights;
+  result.state = nets::sha256_of(loaded).state;
+  EXPECT_EQ(nets::sha256_of(loaded).weights, result.weights);
   return result;
 }
 
