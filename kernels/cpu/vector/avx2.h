@@ -53,10 +53,10 @@ struct Avx2 {
   static Float sqrt(Float a) { return _mm256_sqrt_ps(a); }
   /// b if either is NaN.
   static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
-  /// 0 where |a| < bound, else a; NaN stays NaN.
-  static Float where_at_least(Float bound, Float a) {
+  /// 0 where a is denormal, else a.
+  static Float flush_denormal(Float a) {
     const Float size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), a);
-    return _mm256_and_ps(_mm256_cmp_ps(size, bound, _CMP_NLT_UQ), a);
+    return _mm256_and_ps(_mm256_cmp_ps(size, _mm256_set1_ps(0x1p-126F), _CMP_NLT_UQ), a);
   }
   /// max(0, a); NaN stays NaN.
   static Float relu(Float a) { return _mm256_max_ps(zero(), a); }

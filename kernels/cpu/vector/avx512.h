@@ -53,9 +53,9 @@ struct Avx512 {
   static Float sqrt(Float a) { return _mm512_sqrt_ps(a); }
   /// b if either is NaN.
   static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
-  /// 0 where |a| < bound, else a; NaN stays NaN.
-  static Float where_at_least(Float bound, Float a) {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(a), bound, _CMP_NLT_UQ), a);
+  /// 0 where a is denormal, else a.
+  static Float flush_denormal(Float a) {
+    return _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(a), _mm512_set1_epi32(0x7F800000)), a);
   }
   /// max(0, a); NaN stays NaN.
   static Float relu(Float a) { return _mm512_max_ps(zero(), a); }

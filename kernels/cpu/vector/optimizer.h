@@ -12,8 +12,6 @@
 
 namespace apam::kernels::cpu {
 
-inline constexpr float kMinNormal = 0x1p-126F;  // FLT_MIN
-
 /// g' of one vector.
 template <class V, bool decays>
 typename V::Float decayed(typename V::Float decay, typename V::Float g, typename V::Float w) {
@@ -44,7 +42,7 @@ void sgd(const StepScalars& s, const GradientSteps& steps, const StepOutputs& ou
 /// New moments and weights of one vector of elements; shared by adam and amsgrad.
 template <class V, bool decays>
 struct AdamStep {
-  typename V::Float decay, beta1, rest1, beta2, rest2, eps, least;
+  typename V::Float decay, beta1, rest1, beta2, rest2, eps;
 
   explicit AdamStep(const StepScalars& s)
       : decay(V::set1(s.weight_decay)),
@@ -52,15 +50,14 @@ struct AdamStep {
         rest1(V::set1(s.one_minus_beta1)),
         beta2(V::set1(s.beta2)),
         rest2(V::set1(s.one_minus_beta2)),
-        eps(V::set1(s.eps)),
-        least(V::set1(kMinNormal)) {}
+        eps(V::set1(s.eps)) {}
 
   typename V::Float gradient(typename V::Float g, typename V::Float w) const { return decayed<V, decays>(decay, g, w); }
   typename V::Float first(typename V::Float m, typename V::Float g) const {
-    return V::where_at_least(least, V::fma(beta1, m, V::mul(rest1, g)));
+    return V::flush_denormal(V::fma(beta1, m, V::mul(rest1, g)));
   }
   typename V::Float second(typename V::Float v, typename V::Float g) const {
-    return V::where_at_least(least, V::fma(beta2, v, V::mul(V::mul(rest2, g), g)));
+    return V::flush_denormal(V::fma(beta2, v, V::mul(V::mul(rest2, g), g)));
   }
   typename V::Float weight(float rate, typename V::Float w, typename V::Float m, typename V::Float v) const {
     const auto quotient = V::div(m, V::add(V::sqrt(v), eps));
@@ -71,7 +68,7 @@ struct AdamStep {
 /// Steps on `group` vectors from element e on, interleaved: the steps of one vector depend on each other.
 template <class V, bool has_largest, int group, class Step, class Lanes>
 void adam_group(const Step& step, const GradientSteps& steps, const StepOutputs& out, std::int64_t e, Lanes lanes) {
-  constexpr std::int64_t kAhead = 128;  // elements: 512 bytes per stream
+  constexpr std::int64_t kAhead = 256;  // elements: 1 KiB per stream
   const auto prefetch = [](const float* from) {
     if constexpr (group > 1) __builtin_prefetch(from + kAhead);
   };
@@ -110,7 +107,7 @@ void adam_group(const Step& step, const GradientSteps& steps, const StepOutputs&
 template <class V, bool has_largest, bool decays>
 void adam_steps_by(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
                    std::int64_t end) {
-  constexpr int kGroup = decays ? 8 : 4;
+  constexpr int kGroup = decays ? 8 : 2;
   const AdamStep<V, decays> step(s);
   if (steps.count > 1) {
     for (; begin + kGroup * V::width <= end; begin += kGroup * V::width) {

@@ -67,8 +67,8 @@ struct Portable {
   }
   /// b if either is NaN.
   static Float max(Float a, Float b) { return a > b ? a : b; }
-  /// 0 where |a| < bound, else a; NaN stays NaN.
-  static Float where_at_least(Float bound, Float a) { return (a < zero() ? -a : a) < bound ? zero() : a; }
+  /// 0 where a is denormal, else a.
+  static Float flush_denormal(Float a) { return (a < zero() ? -a : a) < set1(0x1p-126F) ? zero() : a; }
   /// max(0, a); NaN stays NaN.
   static Float relu(Float a) { return a < zero() ? zero() : a; }
   /// 0 where gate <= 0, else a.
