@@ -12,14 +12,14 @@ declare -A packages=(
   [build]="g++ cmake ninja-build pkg-config libfmt-dev nlohmann-json3-dev libcli11-dev libdnnl-dev libssl-dev zlib1g-dev libstb-dev mpich libmpich-dev"
   [test]="libgtest-dev python3 python3-numpy python3-torch python3-pil dataset-fashion-mnist"
   [plot]="python3 python3-numpy python3-matplotlib"
-  [lint]="git clang-format clang-tidy"
+  [lint]="git python3 clang-format clang-tidy"
   [clang]="clang lld libclang-rt-dev libomp-dev"
 )
 declare -A libraries=(
   [build]="a C++20 compiler, CMake 3.25, Ninja, pkg-config, fmt, nlohmann-json, CLI11, oneDNN 2.6 or newer, OpenSSL, zlib, stb_image and MPICH"
   [test]="GoogleTest, and Python 3 with NumPy, PyTorch and Pillow"
   [plot]="Python 3 with NumPy and matplotlib"
-  [lint]="git, clang-format 14 and clang-tidy 14"
+  [lint]="git, Python 3, clang-format 14 and clang-tidy 14"
   [clang]="clang, its sanitizers, lld, libFuzzer and OpenMP library"
 )
 

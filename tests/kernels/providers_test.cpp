@@ -4,7 +4,8 @@
 //   Tests are registered at start-up, for what the tables of kernels and the lists of cases contain, under the names
 //     OPERATION.CASE/PASS/PROVIDER        conv2d.resnet18/layer2.0.conv1/backward_weight/onednn
 //   so --gtest_filter=*onednn* selects a provider, and conv2d.edge/* the edge cases of an operation. CTest has one entry per
-//   operation.
+//   operation. Arguments limit what is registered: the cases of the nets take a step of every net.
+//     kernels_providers [OPERATION [edge]]
 //   A test runs support::verify (tests/support/verify.h) on a support::KernelCheck (tests/support/kernel_check.h): sample
 //   operands between fences, and the expected values. Outputs start as NaN, so that an unwritten element is noticed; passes
 //   that accumulate run twice, over NaN and added to old values. Edge cases run on one and on three threads, with operands from
@@ -21,6 +22,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <string_view>
+#include <vector>
 
 #include "tests/cases/cases.h"
 #include "tests/support/verify.h"
@@ -117,8 +121,9 @@ void register_tests(const std::string& name, const Subject<Op>& subject) {
 }
 
 template <class Op>
-void register_tests() {
+void register_tests(bool only_edge_cases) {
   for (const auto& c : cases::in_each_type(cases::edge_cases<Op>())) register_tests<Op>(c.name, {c.problem, {0, 1, 2}, {1, 3}});
+  if (only_edge_cases) return;
   for (const auto& c : cases::in_each_type(cases::net_cases<Op>(kBatch))) register_tests<Op>(c.name, {c.problem, {0}, {2}});
 }
 
@@ -127,9 +132,17 @@ void register_tests() {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  apam::kernels::for_each_operation([]<class Op>() { apam::kernels::register_tests<Op>(); });
+  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+  const bool only_edge_cases = arguments.size() == 2 && arguments[1] == "edge";
+  if (arguments.size() > 1 && !only_edge_cases) {
+    std::puts("usage: kernels_providers [OPERATION [edge]]");
+    return 2;
+  }
+  apam::kernels::for_each_operation([&]<class Op>() {
+    if (arguments.empty() || arguments[0] == Op::name) apam::kernels::register_tests<Op>(only_edge_cases);
+  });
   const int result = RUN_ALL_TESTS();
   apam::kernels::for_each_operation([]<class Op>() { apam::kernels::current_benches<Op>().clear(); });
   const bool found = testing::UnitTest::GetInstance()->test_to_run_count() > 0;
-  return testing::GTEST_FLAG(list_tests) || found ? result : 1;  // a filter without matches is a failure
+  return testing::GTEST_FLAG(list_tests) || found ? result : 1;  // a filter or an operation without tests is a failure
 }
