@@ -32,6 +32,9 @@ using namespace apam::kernels;
 /// unless another leads by more than `lead`, and repeated timings differ by up to `guard`.
 constexpr double kTolerance = ComparisonRules{}.guard * ComparisonRules{}.lead;
 
+/// Of the operands. An odd one: optimizer steps without weight decay, as in training by default.
+constexpr std::uint64_t kSeed = 1;
+
 /// Calls of a kernel per timing on a GPU: a graph, timed by the device's clock, so that launches do not count.
 constexpr int kCallsOnGpu = 20;
 
@@ -41,6 +44,7 @@ struct Options {
   int batch = 0;
   std::string precision = "float32";
   std::vector<std::string> nets, ops, passes, providers;
+  std::vector<int> gradients{1};  // of an optimizer step
   bool with_reference = false;
   bool check_auto = false, no_auto = false;
   bench::Rounds rounds{.min_rounds = 7, .min_milliseconds = 30, .max_rounds = 2000};
@@ -118,14 +122,27 @@ bench::Rounds longer(bench::Rounds rounds) {
   return rounds;
 }
 
+template <class Op>
+std::vector<cases::Case<Op>> timed_cases(const Options& options) {
+  std::vector<cases::Case<Op>> timed;
+  for (auto& one : cases::net_cases<Op>(options.batch, options.nets)) {
+    if constexpr (requires { one.problem.type; }) one.problem.type = parse_precision(options.precision);
+    if constexpr (std::is_same_v<Op, OptimizerStep>) {
+      for (const int gradients : options.gradients) timed.emplace_back(one).problem.gradients = gradients;
+    } else {
+      timed.push_back(std::move(one));
+    }
+  }
+  return timed;
+}
+
 /// Times and appends the rows of one operation; prints each row once it is complete.
 template <class Op>
 void add_rows(const Options& options, Exec& exec, const bench::Limits& limits, std::vector<bench::KernelRow>& rows) {
   if (!Options::wants(options.ops, Op::name)) return;
-  for (auto& [name, problem, layers, passes] : cases::net_cases<Op>(options.batch, options.nets)) {
-    if constexpr (requires { problem.type; }) problem.type = parse_precision(options.precision);
+  for (const auto& [name, problem, layers, passes] : timed_cases<Op>(options)) {
     bench::Verifier<Op> verifier(exec, problem);
-    support::KernelCheck<Op> samples(exec, problem);
+    support::KernelCheck<Op> samples(exec, problem, kSeed);
     for (const auto pass : passes) {
       const auto index = static_cast<std::size_t>(pass);
       if (!Options::wants(options.passes, Op::pass_names[index])) continue;
@@ -246,6 +263,9 @@ int main(int argc, char** argv) {
   app.add_option("--precision", options.precision, "Type of activations: float32 or bf16")
       ->capture_default_str()
       ->check(CLI::IsMember({"float32", "bf16"}));
+  app.add_option("--gradients", options.gradients, "One or more numbers of gradients that an optimizer step applies at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, OptimizerStep::kMostGradients));
   app.add_option("--rounds", options.rounds.min_rounds, "Minimum number of rounds")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

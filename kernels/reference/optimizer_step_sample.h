@@ -1,4 +1,5 @@
-// Sample operands of optimizer steps, as in training: weights around 0.05, gradients and moments around 1e-3.
+// Sample operands of optimizer steps, as in training: weights around 0.05, gradients and moments around 1e-3. Odd seeds are without
+// weight decay.
 #pragma once
 
 #include "kernels/reference/non_finite_place.h"
@@ -13,7 +14,8 @@ struct Operands<OptimizerStep> {
   using Rule = OptimizerStep::Rule;
 
   Operands(Exec& exec, const OptimizerStep::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
-      : problem(p),
+      : scalars{.weight_decay = seed % 2 == 0 ? 1e-3F : 0.0F},
+        problem(p),
         size(static_cast<std::size_t>(p.size)),
         store(exec, seed, std::move(memory)),
         from(store.normal(size, kWeight)),
@@ -41,7 +43,7 @@ struct Operands<OptimizerStep> {
   static constexpr double kGradient = 1e-3, kWeight = 0.05;
   /// Of step k = 0, 1, ...: differs from step to step.
   static constexpr float rate(std::size_t k) { return 1e-3F * static_cast<float>(k + 1); }
-  static constexpr OptimizerStep::Scalars scalars{.weight_decay = 1e-3F};
+  OptimizerStep::Scalars scalars;
   OptimizerStep::Problem problem;
   std::size_t size;
   OperandStore store;

@@ -2,6 +2,7 @@
 """Compares a net of `apam` with the same net in PyTorch, which computes in float64:
 
 gradients   for random weights and images, tensor by tensor; exchanged as files with PyTorch's names
+bf16        the error of all gradients of --precision bf16, at most a tenth above that of PyTorch's autocast
 training    a few updates from given weights: new weights and running statistics, loaded with load_state_dict(strict=True)
 evaluation  loss and accuracy on test images, with running statistics
 
@@ -30,9 +31,11 @@ import models
 import safetensors_file
 
 TRIALS = 4
+AUTOCAST_BOUND = 1.1  # error of bf16, relative to autocast's; means of the trials, for rounding makes single ones differ by a tenth
 GRADIENT_BOUND = 1e-4  # relative error of a tensor; float32 rounding gives about 1e-6
 TRAINING_BOUND = 1e-3  # relative to the change of a tensor by a few updates
 UPDATES = 3
+BF16_BATCH = 8
 KERNELS = "native"  # for training and evaluation. A provider is named, since to time them all takes longer than the comparison
 MEAN = torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64).view(3, 1, 1)
 DEVIATION = torch.tensor([0.2023, 0.1994, 0.2010], dtype=torch.float64).view(3, 1, 1)
@@ -55,6 +58,17 @@ def random_net(name, classes, seed):
 
 def relative_error(found, expected):
     return ((found.double() - expected).norm() / expected.norm()).item()
+
+
+def pytorch_gradients(net, images, labels):
+    loss = torch.nn.functional.cross_entropy(net.train()(images), labels)
+    loss.backward()
+    return loss, {name: parameter.grad for name, parameter in net.named_parameters()}
+
+
+def flat(tensors, order):
+    """All values as one vector, in the order of the dictionary `order`."""
+    return torch.cat([tensors[name].double().flatten() for name in order])
 
 
 def sha256(net):
@@ -81,24 +95,41 @@ class Comparison:
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)}\nexit code {done.returncode}:\n{done.stdout}{done.stderr}")
 
+    def random_batch(self, classes, count):
+        return torch.randn(count, 3, 32, 32), torch.randint(classes, (count,))
+
+    def apam_gradients(self, net, classes, images, labels, *arguments):
+        """Loss and gradients of `apam`, by name."""
+        weights, batch, out = (self.folder / name for name in ("weights", "batch", "gradients"))
+        safetensors_file.write(weights, net.state_dict())
+        safetensors_file.write(batch, {"input": images, "target": labels})
+        self.apam("gradients", "--net", self.options.net, "--classes", classes, "--weights", weights, "--batch", batch,
+                  "--out", out, *arguments)
+        found = safetensors_file.read(out)
+        return found.pop("loss", torch.empty(0)), found
+
+    def bf16(self, classes, trials):
+        ours = autocast = 0
+        for trial in range(trials):
+            torch.manual_seed(trial)
+            net = models.NETS[self.options.net](classes)
+            images, labels = self.random_batch(classes, BF16_BATCH)
+            _, found = self.apam_gradients(net, classes, images, labels, "--kernels", KERNELS, "--precision", "bf16")
+            _, expected = pytorch_gradients(copy.deepcopy(net).double(), images.double(), labels)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                _, theirs = pytorch_gradients(net, images, labels)
+            errors = [relative_error(flat(one, expected), flat(expected, expected)) for one in (found, theirs)]
+            print("        trial {}: error of the gradients in bf16 {:.3f}, of autocast {:.3f}".format(trial, *errors), flush=True)
+            ours, autocast = ours + errors[0], autocast + errors[1]
+        self.check(ours <= AUTOCAST_BOUND * autocast, f"gradients in bf16: {ours / autocast:.3f} of autocast's error")
+
     def gradients(self, classes, kernels):
         best = float("inf")
         for trial in range(TRIALS):
             net = random_net(self.options.net, classes, trial)
-            images = torch.randn(self.options.batch, 3, 32, 32)
-            labels = torch.randint(classes, (self.options.batch,))
-            weights, batch, out = (self.folder / name for name in ("weights", "batch", "gradients"))
-            safetensors_file.write(weights, net.state_dict())
-            safetensors_file.write(batch, {"input": images, "target": labels})
-            self.apam("gradients", "--net", self.options.net, "--classes", classes, "--weights", weights, "--batch", batch,
-                      "--out", out, "--kernels", kernels)
-            found = safetensors_file.read(out)
-
-            net = net.double().train()
-            loss = torch.nn.functional.cross_entropy(net(images.double()), labels)
-            loss.backward()
-            expected = {name: parameter.grad for name, parameter in net.named_parameters()}
-            found_loss = found.pop("loss", torch.empty(0))
+            images, labels = self.random_batch(classes, self.options.batch)
+            found_loss, found = self.apam_gradients(net, classes, images, labels, "--kernels", kernels)
+            loss, expected = pytorch_gradients(net.double(), images.double(), labels)
             shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
             if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()} or found_loss.shape != ():
                 self.check(False, f"gradients, {classes} classes: names and shapes")
@@ -211,12 +242,15 @@ def main():
     parser.add_argument("--batch", type=int, default=2, help="images per batch [2]")
     parser.add_argument("--classes", type=int, default=10, help="classes of the gradients' net [10]; the trained one has 10")
     parser.add_argument("--kernels", nargs="*", default=[KERNELS], help=f"kernel selections to compare gradients for [{KERNELS}]")
+    parser.add_argument("--bf16-trials", type=int, default=0, help="random nets for the comparison in bf16 [0]")
     options = parser.parse_args()
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory(prefix="apam-pytorch-") as folder:
         comparison = Comparison(options, pathlib.Path(folder))
         for kernels in options.kernels:
             comparison.gradients(options.classes, kernels)
+        if options.bf16_trials > 0:
+            comparison.bf16(options.classes, options.bf16_trials)
         comparison.training_and_evaluation()
         return 1 if comparison.failures else 0
 
