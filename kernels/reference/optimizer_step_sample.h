@@ -1,5 +1,5 @@
-// Sample operands of optimizer steps, as in training: weights around 0.05, gradients and moments around 1e-3. Odd seeds are without
-// weight decay.
+// Sample operands of optimizer steps, as in training: weights around 0.05, gradients and moments around 1e-3. Odd seeds are
+// without weight decay.
 #pragma once
 
 #include "kernels/reference/non_finite_place.h"
