@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of the given groups that are missing.
 #
-#   scripts/install_packages.sh GROUP...            groups: build, test, plot, lint, clang
+#   scripts/install_packages.sh GROUP...            groups: build, test, pytorch, plot, lint, clang
 #   scripts/install_packages.sh --list GROUP...     only prints the packages
 #
 # Needs root or sudo. On systems without apt it installs nothing and prints the required libraries.
@@ -10,14 +10,16 @@ set -euo pipefail
 
 declare -A packages=(
   [build]="g++ cmake ninja-build pkg-config libfmt-dev nlohmann-json3-dev libcli11-dev libdnnl-dev libssl-dev zlib1g-dev libstb-dev mpich libmpich-dev"
-  [test]="libgtest-dev python3 python3-numpy python3-torch python3-pil dataset-fashion-mnist"
+  [test]="libgtest-dev python3 python3-numpy python3-pil dataset-fashion-mnist"
+  [pytorch]="python3 python3-numpy python3-torch"
   [plot]="python3 python3-numpy python3-matplotlib"
   [lint]="git python3 clang-format clang-tidy"
   [clang]="clang lld libclang-rt-dev libomp-dev"
 )
 declare -A libraries=(
   [build]="a C++20 compiler, CMake 3.25, Ninja, pkg-config, fmt, nlohmann-json, CLI11, oneDNN 2.6 or newer, OpenSSL, zlib, stb_image and MPICH"
-  [test]="GoogleTest, and Python 3 with NumPy, PyTorch and Pillow"
+  [test]="GoogleTest, and Python 3 with NumPy and Pillow"
+  [pytorch]="Python 3 with NumPy and PyTorch"
   [plot]="Python 3 with NumPy and matplotlib"
   [lint]="git, Python 3, clang-format 14 and clang-tidy 14"
   [clang]="clang, its sanitizers, lld, libFuzzer and OpenMP library"
@@ -28,7 +30,7 @@ if [[ ${1:-} == --list ]]; then list_only=yes; shift; fi
 if (( $# == 0 )) || [[ $1 == -* ]]; then usage >&2; exit 2; fi
 wanted=() in_words=()
 for group in "$@"; do
-  [[ -v packages[$group] ]] || die "no group '$group'; groups: build, test, plot, lint, clang"
+  [[ -v packages[$group] ]] || die "no group '$group'; groups: build, test, pytorch, plot, lint, clang"
   read -ra names <<<"${packages[$group]}"
   wanted+=("${names[@]}")
   in_words+=("${libraries[$group]}")

@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 case "${1:-}" in -h | --help) usage; exit ;; esac
 
-"$root/scripts/install_packages.sh" build test plot
+"$root/scripts/install_packages.sh" build test pytorch plot
 cd "$root"
 cmake --preset release -DAPAM_TESTS=ON -DAPAM_BENCH=ON -DAPAM_PCH=TESTS -DAPAM_UNITY=ON
 cmake --build --preset release

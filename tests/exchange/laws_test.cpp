@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::uint64_t kRandomSchedules = 100000;
 constexpr std::uint64_t kFewestSchedules = 5000;  // under sanitizers
-constexpr auto kLongest = std::chrono::seconds(20);
+constexpr auto kLongest = std::chrono::seconds(10);
 
 class Laws : public testing::Test {
  protected:

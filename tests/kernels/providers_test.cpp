@@ -4,8 +4,8 @@
 //   Tests are registered at start-up, for what the tables of kernels and the lists of cases contain, under the names
 //     OPERATION.CASE/PASS/PROVIDER        conv2d.resnet18/layer2.0.conv1/backward_weight/onednn
 //   so --gtest_filter=*onednn* selects a provider, and conv2d.edge/* the edge cases of an operation. CTest has one entry per
-//   operation. Arguments limit what is registered: the cases of the nets take a step of every net.
-//     kernels_providers [OPERATION [edge]]
+//   operation. Arguments limit what is registered: an operation, and `few`: only edge cases, with operands from one seed.
+//     kernels_providers [OPERATION [few]]
 //   A test runs support::verify (tests/support/verify.h) on a support::KernelCheck (tests/support/kernel_check.h): sample
 //   operands between fences, and the expected values. Outputs start as NaN, so that an unwritten element is noticed; passes
 //   that accumulate run twice, over NaN and added to old values. Edge cases run on one and on three threads, with operands from
@@ -121,9 +121,10 @@ void register_tests(const std::string& name, const Subject<Op>& subject) {
 }
 
 template <class Op>
-void register_tests(bool only_edge_cases) {
-  for (const auto& c : cases::in_each_type(cases::edge_cases<Op>())) register_tests<Op>(c.name, {c.problem, {0, 1, 2}, {1, 3}});
-  if (only_edge_cases) return;
+void register_tests(bool few) {
+  const std::vector<std::uint64_t> seeds = few ? std::vector<std::uint64_t>{0} : std::vector<std::uint64_t>{0, 1, 2};
+  for (const auto& c : cases::in_each_type(cases::edge_cases<Op>())) register_tests<Op>(c.name, {c.problem, seeds, {1, 3}});
+  if (few) return;  // the cases of the nets take a step of every net
   for (const auto& c : cases::in_each_type(cases::net_cases<Op>(kBatch))) register_tests<Op>(c.name, {c.problem, {0}, {2}});
 }
 
@@ -133,13 +134,13 @@ void register_tests(bool only_edge_cases) {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
-  const bool only_edge_cases = arguments.size() == 2 && arguments[1] == "edge";
-  if (arguments.size() > 1 && !only_edge_cases) {
-    std::puts("usage: kernels_providers [OPERATION [edge]]");
+  const bool few = arguments.size() == 2 && arguments[1] == "few";
+  if (arguments.size() > 1 && !few) {
+    std::puts("usage: kernels_providers [OPERATION [few]]");
     return 2;
   }
   apam::kernels::for_each_operation([&]<class Op>() {
-    if (arguments.empty() || arguments[0] == Op::name) apam::kernels::register_tests<Op>(only_edge_cases);
+    if (arguments.empty() || arguments[0] == Op::name) apam::kernels::register_tests<Op>(few);
   });
   const int result = RUN_ALL_TESTS();
   apam::kernels::for_each_operation([]<class Op>() { apam::kernels::current_benches<Op>().clear(); });
