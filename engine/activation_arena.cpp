@@ -6,8 +6,9 @@ namespace apam::engine {
 namespace {
 
 constexpr std::size_t kArenaAlignment = 64;
-// Large, to waste little at the end of a chunk. On the CPU, pages that are never written use no memory.
-constexpr std::size_t kChunkBytes = std::size_t{256} << 20U;
+// Large, to waste little at the end of a chunk; the first is for small nets. On the CPU, pages that are never written use no
+// memory, but sanitizers write the shadow of all.
+constexpr std::size_t kFirstChunkBytes = std::size_t{16} << 20U, kChunkBytes = std::size_t{256} << 20U;
 constexpr std::size_t kFreeListCapacity = 256;
 
 }  // namespace
@@ -37,7 +38,7 @@ ActivationArena::Block ActivationArena::find(std::size_t bytes, Growth growth) {
                        "activations: the exec is frozen, and {} bytes do not fit in the {} that are reserved", bytes,
                        reserved_bytes());
   const int index = static_cast<int>(chunks_.size());
-  const std::size_t size = std::max(kChunkBytes, bytes);
+  const std::size_t size = std::max(chunks_.empty() ? kFirstChunkBytes : kChunkBytes, bytes);
   chunks_.push_back({Buffer(device_, size), {}});
   chunks_.back().free.reserve(kFreeListCapacity);
   if (size > bytes) chunks_.back().free.push_back({index, bytes, size - bytes});
