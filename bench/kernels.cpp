@@ -122,6 +122,7 @@ bench::Rounds longer(bench::Rounds rounds) {
   return rounds;
 }
 
+/// The problems of the nets; those of optimizer steps for every number of gradients.
 template <class Op>
 std::vector<cases::Case<Op>> timed_cases(const Options& options) {
   std::vector<cases::Case<Op>> timed;

@@ -129,6 +129,15 @@ TEST(ActivationArena, grows_only_if_it_may) {
   EXPECT_EQ(arena.reserved_bytes(), reserved);
 }
 
+TEST(ActivationArena, reserves_little_for_a_small_net) {
+  constexpr std::size_t kFirst = std::size_t{16} << 20U, kMore = std::size_t{256} << 20U;
+  ActivationArena arena(Device{});
+  arena.take(100);
+  EXPECT_EQ(arena.reserved_bytes(), kFirst);
+  arena.take(kFirst);
+  EXPECT_EQ(arena.reserved_bytes(), kFirst + kMore);
+}
+
 TEST(ActivationArena, supports_empty_blocks_and_blocks_larger_than_a_chunk) {
   ActivationArena arena(Device{});
   const std::size_t count = std::size_t{80} << 20U;  // 320 MB
