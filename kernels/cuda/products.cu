@@ -6,16 +6,18 @@
 
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/gather_product.h"
+#include "kernels/cuda/tma_product.h"
 #include "kernels/cuda/weight_product.h"
 #include "kernels/cuda/wgmma_products.h"
 
 namespace apam::kernels::cuda {
 namespace {
 
-/// Whether a product is by wgmma. On the emulator, which has it too, only if a test asks for such a tile.
+/// Whether a product is by wgmma. On the emulator, which has it too, only if a test asks for such a tile, or for TMA.
 template <class T>
-bool by_wgmma(TileSize wanted, const Exec& exec) {
+bool by_wgmma(TileSize wanted, const Exec& exec, Loads loads = Loads::by_threads) {
   if (std::is_same_v<T, float>) return false;
+  if (loads == Loads::by_tma) return true;
   return wanted == TileSize::best ? Target::device == DeviceKind::cuda && has_wgmma(exec.device()) : is_wgmma(wanted);
 }
 
@@ -141,6 +143,10 @@ GatherShape gather_shape(const Conv2d::Problem& p, bool backward, int chunk, boo
   return shape;
 }
 
+GatherPhase phase_of(const GatherShape& shape, int index, int chunk) {
+  return GatherPhase::of(shape, index, chunk, shape.backward);
+}
+
 /// The phases of a gathered product, and the rows of the largest.
 struct Grid {
   int phases;
@@ -162,6 +168,35 @@ GatherWork work_of(const GatherShape& shape, const Grid& grid) {
           .all_stages = taps * shape.groups()};
 }
 
+bool has_products(const GatherPhase& phase) { return phase.stages > 0 && phase.pixels > 0; }
+
+/// The base pixels of a phase.
+ImageBox image_box(const GatherShape& shape, const GatherPhase& phase, const BFloat16* source, int pixels) {
+  const BaseLine down = BaseLine::of(phase.down, shape.h), across = BaseLine::of(phase.across, shape.w);
+  return {.data = source,
+          .n = shape.images,
+          .h = shape.h,
+          .w = shape.w,
+          .c = shape.c,
+          .lower = {down.lower, across.lower},
+          .upper = {down.upper, across.upper},
+          .step = phase.down.source_step,
+          .pixels = pixels};
+}
+
+TmaArgs tma_args(const GatherArgs<BFloat16>& product, int rows, int columns) {
+  const GatherShape& shape = product.shape;
+  TmaArgs args{.product = product, .sources = {}, .w = {}};
+  for (int i = 0; i < kMostTmaPhases; ++i) {
+    if (has_products(product.phases[i]))
+      args.sources[i] = tensor_map(image_box(shape, product.phases[i], product.source, rows));
+  }
+  const std::int64_t taps = std::int64_t{shape.r} * shape.s;
+  args.w = tensor_map(shape.backward ? MatrixBox{product.w, {shape.out_c, taps, shape.c}, kBoxLine}
+                                     : MatrixBox{product.w, {shape.c, taps, shape.out_c}, columns});
+  return args;
+}
+
 void require_countable(std::int64_t elements) {
   require<ShapeError>(elements < std::int64_t{1} << 31U,
                       "cuda: conv2d: {} pixels, weights or elements of an image, at most 2147483647", elements);
@@ -169,11 +204,27 @@ void require_countable(std::int64_t elements) {
 
 }  // namespace
 
+bool fits_tma(const Conv2d::Problem& problem, bool backward) {
+  constexpr int kChannels = kChunk<BFloat16>;
+  if (problem.c % kChannels != 0 || (backward && problem.k % kChannels != 0)) return false;
+  const GatherShape shape = gather_shape(problem, backward, kChannels, true);
+  const int phases = grid_of(shape).phases;
+  if (phases > kMostTmaPhases || problem.stride > kMostBoxStep) return false;
+  for (int i = 0; i < phases; ++i) {
+    const GatherPhase phase = phase_of(shape, i, kChannels);
+    if (!has_products(phase)) continue;
+    if (!BaseLine::of(phase.down, shape.h).fits() || !BaseLine::of(phase.across, shape.w).fits()) return false;
+  }
+  return true;
+}
+
 template <class T>
 GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace,
-                          TileSize tile)
-    : problem_(problem), backward_(backward) {
-  const bool wgmma = by_wgmma<T>(tile, exec);
+                          TileSize tile, Loads loads)
+    : problem_(problem), backward_(backward), loads_(loads) {
+  require<KernelError>(loads == Loads::by_threads || (has_wgmma(exec.device()) && !std::is_same_v<T, float>),
+                       "conv2d: TMA is used in bfloat16 on GPUs of compute capability 9.0 only");
+  const bool wgmma = by_wgmma<T>(tile, exec, loads);
   const GatherShape shape = gather_shape(problem, backward, kChunk<T>, wgmma);
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
   require_countable(std::max(pixels, std::int64_t{shape.h} * shape.w * shape.c));
@@ -225,9 +276,15 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
     for (; args.first_phase < grid.phases; args.first_phase += kMostPhases) {  // once, unless the stride is above 4
       const int count = std::min(kMostPhases, grid.phases - args.first_phase);
       for (int i = 0; i < count; ++i) {
-        args.phases[i] = GatherPhase::of(shape, args.first_phase + i, kChunk<T>, backward_);
+        args.phases[i] = phase_of(shape, args.first_phase + i, kChunk<T>);
       }
       const Extent blocks{rows, columns, count * division_.splits};
+      if constexpr (Tile::asynchronous) {
+        if (loads_ == Loads::by_tma && vectors) {
+          launch_wgmma<TmaProduct<Tile>>(exec, blocks, tma_args(args, Tile::rows, Tile::columns));
+          continue;
+        }
+      }
       vectors ? launch_product<GatherProduct<Tile, true>>(exec, blocks, args)
               : launch_product<GatherProduct<Tile, false>>(exec, blocks, args);
     }

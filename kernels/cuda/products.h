@@ -1,5 +1,6 @@
 // The products that convolutions and linear layers are computed by, on the host side: which tiles, how many splits, what
-// workspace. A linear layer is a convolution of images of one pixel. Kernels: gather_product.h, weight_product.h.
+// workspace. A linear layer is a convolution of images of one pixel. Kernels: gather_product.h, tma_product.h,
+// weight_product.h.
 #pragma once
 
 #include "kernels/cuda/last_block.h"
@@ -17,6 +18,13 @@ struct Division {
   int splits = 1;  ///< of the depth of each tile
 };
 
+/// How the operands of a gathered product reach shared memory.
+enum class Loads : std::uint8_t { by_threads, by_tma };
+
+/// Whether TMA can load a product's operands: channels and filters in multiples of 8, strides and windows that a box of images
+/// has. Such a product needs has_wgmma().
+bool fits_tma(const Conv2d::Problem& problem, bool backward);
+
 /// y from x, or dx from dy: T is the type of activations.
 template <class T>
 class GatherPlan {
@@ -31,12 +39,13 @@ class GatherPlan {
 
   /// Adds what it needs to the workspace. Keeps counters in memory of the device of `exec`.
   GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool backward, WorkspacePlan& workspace,
-             TileSize tile = TileSize::best);
+             TileSize tile = TileSize::best, Loads loads = Loads::by_threads);
   void run(Exec& exec, std::byte* workspace, const Operands& operands, Target) const;
 
  private:
   Conv2d::Problem problem_;
   bool backward_;
+  Loads loads_;
   Division division_;
   Region<T> rounded_;    // (K, R, S, C): weights without a copy in bfloat16
   Region<float> parts_;  // (splits, tiles of all phases, elements of a tile)

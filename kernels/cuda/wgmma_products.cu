@@ -1,6 +1,7 @@
 #include "kernels/cuda/wgmma_products.h"
 
 #include "kernels/cuda/gather_product.h"
+#include "kernels/cuda/tma_product.h"
 #include "kernels/cuda/weight_product.h"
 
 namespace apam::kernels::cuda {
@@ -16,6 +17,8 @@ template <int rows, int columns, Layout b>
 using Gather = GatherProduct<WgmmaTile<rows, columns, Layout::by_row, b>, true>;
 template <int rows, int columns, Layout b>
 using GatherByElement = GatherProduct<WgmmaTile<rows, columns, Layout::by_row, b>, false>;
+template <int rows, int columns, Layout b>
+using ByTma = TmaProduct<WgmmaTile<rows, columns, Layout::by_row, b>>;
 using Args = GatherArgs<BFloat16>;
 
 template <int rows, int columns>
@@ -40,6 +43,12 @@ template void launch_wgmma<Gather<128, 128, Layout::by_depth>>(Exec&, Extent, co
 template void launch_wgmma<GatherByElement<64, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
 template void launch_wgmma<GatherByElement<128, 64, Layout::by_depth>>(Exec&, Extent, const Args&);
 template void launch_wgmma<GatherByElement<128, 128, Layout::by_depth>>(Exec&, Extent, const Args&);
+template void launch_wgmma<ByTma<64, 64, Layout::by_row>>(Exec&, Extent, const TmaArgs&);
+template void launch_wgmma<ByTma<128, 64, Layout::by_row>>(Exec&, Extent, const TmaArgs&);
+template void launch_wgmma<ByTma<128, 128, Layout::by_row>>(Exec&, Extent, const TmaArgs&);
+template void launch_wgmma<ByTma<64, 64, Layout::by_depth>>(Exec&, Extent, const TmaArgs&);
+template void launch_wgmma<ByTma<128, 64, Layout::by_depth>>(Exec&, Extent, const TmaArgs&);
+template void launch_wgmma<ByTma<128, 128, Layout::by_depth>>(Exec&, Extent, const TmaArgs&);
 
 // Backward for the weights.
 template void launch_wgmma<Weight<WeightTile<64, 64>>>(Exec&, Extent, const WeightArgs<BFloat16>&);

@@ -56,7 +56,12 @@ bool Block::run(const std::vector<Stack>& stacks, Extent place) {
     threads_[i].fiber.prepare(stacks[i], &Block::run_thread, &threads_[i]);
     ready_.push_back(static_cast<int>(i));
   }
-  while (!stopped_ && !ready_.empty()) {
+  loads_.reset();
+  while (!stopped_ && (!ready_.empty() || (ended_ < launch_.threads && loads_.land(memory_)))) {
+    if (ready_.empty()) {
+      wake_at_mbarriers();
+      continue;
+    }
     running_ = next();
     running().fiber.resume();
   }
@@ -64,6 +69,7 @@ bool Block::run(const std::vector<Stack>& stacks, Extent place) {
     report_deadlock();
     stopped_ = true;
   }
+  if (!stopped_ && !loads_.idle()) memory_.find("a block ended before its loads did");
   return !stopped_;
 }
 
@@ -140,6 +146,24 @@ void Block::meet_warp(const char* name, void* mine, const Site& site, void (*act
   for (int thread = first; thread < first + kWarp; ++thread) {
     if (thread != running_) ready_.push_back(thread);
   }
+}
+
+void Block::arrive(SharedAddress barrier, int bytes, const Site& site) {
+  loads_.arrive(memory_, running_, barrier, bytes, site);
+  wake_at_mbarriers();
+}
+
+void Block::wait_mbarrier(SharedAddress barrier, int parity, const Site& site) {
+  while (!loads_.passes(memory_, running_, barrier, parity, site)) {
+    at_mbarriers_.push_back(running_);
+    wait("an mbarrier", site);
+  }
+}
+
+/// They look again whether their phase is complete.
+void Block::wake_at_mbarriers() {
+  ready_.insert(ready_.end(), at_mbarriers_.begin(), at_mbarriers_.end());
+  at_mbarriers_.clear();
 }
 
 void Block::copy(SharedAddress to, const void* from, std::uint32_t bytes, std::uint32_t valid, const Site& site) {

@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "kernels/cuda/emulator/block_loads.h"
 #include "kernels/cuda/emulator/machine.h"
 #include "kernels/cuda/emulator/warp_products.h"
 
@@ -47,6 +48,17 @@ class Block {
   void commit_copies();
   void wait_copies(std::size_t groups_left);
 
+  // Copies by TMA.
+  void init_mbarrier(SharedAddress barrier, int arrivals, const Site& site) {
+    loads_.init(memory_, running_, barrier, arrivals, site);
+  }
+  void fence_mbarriers() { loads_.fence(running_); }
+  void arrive(SharedAddress barrier, int bytes, const Site& site);
+  void wait_mbarrier(SharedAddress barrier, int parity, const Site& site);
+  void load(SharedAddress to, Chunks chunks, SharedAddress barrier, const Site& site) {
+    loads_.issue(memory_, running_, to, std::move(chunks), barrier, site);
+  }
+
  private:
   struct Copy {
     SharedAddress to;
@@ -75,6 +87,7 @@ class Block {
   int next();
   void wait(const char* what, const Site& site);
   void report_deadlock();
+  void wake_at_mbarriers();
 
   const Launch& launch_;
   const Settings& settings_;
@@ -87,7 +100,8 @@ class Block {
   std::vector<GroupProducts> group_products_;  // of each 4 warps
   std::vector<WarpProducts> products_;
   std::deque<int> ready_;
-  std::vector<int> at_barrier_;
+  std::vector<int> at_barrier_, at_mbarriers_;
+  BlockLoads loads_;
   int running_ = 0;
   int ended_ = 0;
   bool stopped_ = false;

@@ -13,8 +13,9 @@ constexpr std::uint32_t kCell = 2;  // bytes
 constexpr std::align_val_t kAlignment{1024};
 constexpr int kUnwritten = 0xFF;  // NaN in every floating-point type
 
-constexpr std::uint16_t kWholeWarp =
-    0x8000;  // of an access's thread: the warp has waited for it, so all of its lanes are behind it
+// In place of an access's thread:
+constexpr std::uint16_t kWholeWarp = 0x8000;  // or 32 * warp: the warp has waited for it, so all of its lanes are behind it
+constexpr std::uint16_t kByTma = 0xFFFF;
 
 std::size_t warp_of(int thread) { return static_cast<std::size_t>(thread % kWholeWarp) / 32; }
 
@@ -39,15 +40,19 @@ void SharedMemory::reset(std::uint32_t bytes, int warps, Report* report, bool ch
   fences_.fill(0);
   warp_fences_.fill(0);
   block_fences_.fill(0);
+  load_time_ = 0;
+  loads_seen_.fill(0);
 }
 
-std::byte* SharedMemory::place(SharedAddress address, std::uint32_t bytes, const Site& site) {
+std::byte* SharedMemory::place(SharedAddress address, std::uint32_t bytes, const Site& site, std::uint32_t alignment) {
   const auto offset = static_cast<std::int64_t>(address.at) - address.begin;
   if (address.at < address.begin || address.at + bytes > address.end || address.end > bytes_) {
     throw Stop{
         fmt::format("access at {} outside its array: byte {} of {}", name_of(site), offset, address.end - address.begin)};
   }
-  if (address.at % bytes != 0) throw Stop{fmt::format("access at {} is not aligned to {} bytes", name_of(site), bytes)};
+  if (address.at % alignment != 0) {
+    throw Stop{fmt::format("access at {} is not aligned to {} bytes", name_of(site), alignment)};
+  }
   return memory_.get() + address.at;
 }
 
@@ -70,8 +75,14 @@ const std::byte* SharedMemory::read_row(int thread, SharedAddress row, const Sit
   return source;
 }
 
-std::uint16_t SharedMemory::begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site) {
-  std::byte* destination = place(to, bytes, site);
+void SharedMemory::require_written(int thread, SharedAddress from, std::uint32_t bytes, const Site& site) {
+  place(from, bytes, site);
+  if (check_races_) note_read(thread, from.at, bytes, site);
+}
+
+std::uint16_t SharedMemory::begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site,
+                                       std::uint32_t alignment) {
+  std::byte* destination = place(to, bytes, site, alignment);
   std::memset(destination, kUnwritten, bytes);
   const std::uint16_t number = number_of(site);
   if (!check_races_) return number;
@@ -85,33 +96,59 @@ void SharedMemory::land_copy(int thread, SharedAddress to, const void* from, std
   std::byte* destination = memory_.get() + to.at;
   std::memset(destination, 0, bytes);
   if (valid > 0) std::memcpy(destination, from, valid);
+  land(to.at, bytes, {time_[warp_of(thread)], static_cast<std::uint16_t>(thread), site},
+       fences_[static_cast<std::size_t>(thread)]);
+}
+
+void SharedMemory::land_load(std::uint32_t to, const std::byte* from, std::uint32_t bytes, std::uint16_t site) {
+  std::byte* const destination = memory_.get() + to;
+  from == nullptr ? std::memset(destination, 0, bytes) : std::memcpy(destination, from, bytes);
+  land(to, bytes, {load_time_, kByTma, site}, 0);
+}
+
+void SharedMemory::land(std::uint32_t to, std::uint32_t bytes, const Access& write, std::uint32_t fences) {
   if (!check_races_) return;
-  for (std::uint32_t at = to.at; at < to.at + bytes; at += kCell) {
+  for (std::uint32_t at = to; at < to + bytes; at += kCell) {
     Cell& cell = cells_[at / kCell];
     cell.copy_site = 0;
     cell.copied = true;
-    cell.write = {time_[warp_of(thread)], static_cast<std::uint16_t>(thread), site};
-    cell.fences = fences_[static_cast<std::size_t>(thread)];
+    cell.write = write;
+    cell.fences = fences;
   }
+}
+
+void SharedMemory::see_loads(int thread, std::uint32_t time) {
+  auto& seen = loads_seen_[static_cast<std::size_t>(thread)];
+  seen = std::max(seen, time);
 }
 
 void SharedMemory::pass_block_barrier() {
   for (auto& time : time_) ++time;
   block_time_ = time_;
   warp_fences_ = block_fences_ = fences_;
+  loads_seen_.fill(*std::max_element(loads_seen_.begin(), loads_seen_.end()));
 }
 
 void SharedMemory::pass_warp_barrier(int warp) {
   ++time_[static_cast<std::size_t>(warp)];
   const auto first = static_cast<std::size_t>(warp) * 32;
   std::copy_n(fences_.begin() + first, 32, warp_fences_.begin() + first);
+  const auto seen = loads_seen_.begin() + first;
+  std::fill_n(seen, 32, *std::max_element(seen, seen + 32));
 }
 
 bool SharedMemory::ordered(int thread, const Access& earlier) const {
+  if (earlier.thread == kByTma) return earlier.time <= loads_seen_[static_cast<std::size_t>(thread % kWholeWarp)];
   if (earlier.thread == thread) return true;
   if (earlier.thread >= kWholeWarp && warp_of(earlier.thread) == warp_of(thread)) return true;
   const std::size_t theirs = warp_of(earlier.thread);
   return earlier.time < (theirs == warp_of(thread) ? time_ : block_time_)[theirs];
+}
+
+bool SharedMemory::ordered_for_warp(int thread, const Access& earlier) const {
+  if (earlier.thread != kByTma) return ordered(thread, earlier);
+  const auto first = loads_seen_.begin() + thread / 32 * 32;
+  return earlier.time <= *std::min_element(first, first + 32);
 }
 
 void SharedMemory::note_read(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site) {
@@ -166,7 +203,7 @@ std::uint16_t SharedMemory::begin_product(int thread, std::uint32_t at, std::uin
       report_in_flight("read", site, cell.copy_site);
     } else if (cell.write.time == 0) {
       find(fmt::format("read at {} of shared memory that was never written", name_of(site)));
-    } else if (!ordered(thread, cell.write)) {
+    } else if (!ordered_for_warp(thread, cell.write)) {
       report_race(thread, "read", site, cell.write);
     } else if (!cell.copied && !fenced(thread, cell)) {
       find(fmt::format("wgmma at {} reads what was written at {}: no fence_async_proxy between it and the barrier",

@@ -7,6 +7,9 @@
 //   v = w: the warp has passed a barrier since, so t < time[w]                 (or it is the same thread)
 //   v != w: v has passed a barrier of the block since, so t < block_time[v]
 //
+// A copy by TMA is ordered before what a thread does once the thread has waited for its mbarrier, or has passed a barrier after
+// one that has. Arrivals at an mbarrier order nothing here.
+//
 // A wgmma reads its operands from when it is issued until its warp has waited for it, by the asynchronous proxy: a store is
 // visible to it only if its thread has called fence_async_proxy() between the store and the barrier that orders them; a copy
 // that has landed is visible after the barrier.
@@ -48,9 +51,22 @@ class SharedMemory {
   /// The 16 bytes that a lane contributes to ldmatrix.
   const std::byte* read_row(int thread, SharedAddress row, const Site& site);
 
-  /// An asynchronous copy has been issued: until it lands the destination must not be accessed. `copy` names it in findings.
-  std::uint16_t begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site);
+  /// Reports what has not been written, or not in order.
+  void require_written(int thread, SharedAddress from, std::uint32_t bytes, const Site& site);
+
+  /// An asynchronous copy has been issued: until it lands the destination must not be accessed. Returns its number in findings.
+  std::uint16_t begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site) {
+    return begin_copy(thread, to, bytes, site, bytes);
+  }
+  std::uint16_t begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site, std::uint32_t alignment);
   void land_copy(int thread, SharedAddress to, const void* from, std::uint32_t bytes, std::uint32_t valid, std::uint16_t site);
+
+  /// Copies by TMA have times: that of the next.
+  std::uint32_t next_load() { return ++load_time_; }
+  /// Bytes of the latest of them land; null: zeros.
+  void land_load(std::uint32_t to, const std::byte* from, std::uint32_t bytes, std::uint16_t site);
+  /// The thread has waited for all copies up to that of a time.
+  void see_loads(int thread, std::uint32_t time);
 
   /// The running thread's writes so far will be visible to wgmma, after a barrier.
   void fence_async_proxy(int thread) { ++fences_[static_cast<std::size_t>(thread)]; }
@@ -80,8 +96,11 @@ class SharedMemory {
     std::uint16_t product_site = 0;  // of the last of them
   };
 
-  std::byte* place(SharedAddress address, std::uint32_t bytes, const Site& site);
+  std::byte* place(SharedAddress address, std::uint32_t bytes, const Site& site) { return place(address, bytes, site, bytes); }
+  std::byte* place(SharedAddress address, std::uint32_t bytes, const Site& site, std::uint32_t alignment);
+  void land(std::uint32_t to, std::uint32_t bytes, const Access& write, std::uint32_t fences);
   bool ordered(int thread, const Access& earlier) const;
+  bool ordered_for_warp(int thread, const Access& earlier) const;
   bool fenced(int thread, const Cell& cell) const;
   void note_read(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site);
   void note_write(int thread, std::uint32_t at, std::uint32_t bytes, const Site& site);
@@ -99,6 +118,8 @@ class SharedMemory {
   std::array<std::uint32_t, kMostWarps> time_{}, block_time_{};
   // fence_async_proxy() by thread: all, and those before the last barrier of its warp and of the block.
   std::array<std::uint32_t, kMostWarps * 32> fences_{}, warp_fences_{}, block_fences_{};
+  std::uint32_t load_time_ = 0;
+  std::array<std::uint32_t, kMostWarps * 32> loads_seen_{};  // by thread
   int warps_ = 0;
   std::uint32_t bytes_ = 0;
   Report* report_ = nullptr;

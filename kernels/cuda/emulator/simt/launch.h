@@ -11,7 +11,7 @@ inline namespace on_emulator {
 
 /// What kernels are compiled for: one more provider on the CPU, for tests.
 struct Target {
-  static constexpr std::string_view provider = "emulated";
+  static constexpr std::string_view provider = "emulated", tma_provider = "emulated-tma";
   static constexpr DeviceKind device = DeviceKind::cpu;
   /// That batch norm divides rows for: so few that small problems have all that large ones have on a GPU, such as many rows per
   /// thread, in few blocks. Starting the threads of a block is what takes time here.

@@ -24,7 +24,7 @@ inline namespace on_gpu {
 
 /// What kernels are compiled for.
 struct Target {
-  static constexpr std::string_view provider = "native";
+  static constexpr std::string_view provider = "native", tma_provider = "tma";
   static constexpr DeviceKind device = DeviceKind::cuda;
   static constexpr int multiprocessors = kMultiprocessors;  ///< that batch norm divides rows for
 };
