@@ -10,7 +10,7 @@ namespace apam::bench {
 namespace {
 
 constexpr std::array<std::string_view, 2> kVendors{"onednn", "cudnn"};
-constexpr std::array<std::string_view, 2> kCompared{"native", "auto"};
+constexpr std::array<std::string_view, 3> kCompared{"native", "tma", "auto"};
 
 std::string title(const KernelRow& row) { return fmt::format("{}/{}/{}", row.op, row.name, row.pass); }
 

@@ -256,7 +256,7 @@ int main(int argc, char** argv) {
   app.add_option("--net", options.nets, "One or more of allcnn, resnet18, wrn28-5 [all]")->check(CLI::IsMember(nets));
   app.add_option("--op", options.ops, "One or more operations, e.g. conv2d [all]")->check(CLI::IsMember(operation_names()));
   app.add_option("--pass", options.passes, "One or more passes, e.g. backward_weight [all]");
-  app.add_option("--provider", options.providers, "native, onednn or cudnn [all]");
+  app.add_option("--provider", options.providers, "native, tma, onednn or cudnn [all]");
   std::string device = "cpu";
   app.add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));

@@ -18,9 +18,9 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-parts=(machine instructions edge_cases net_cases cudnn training steps determinism kernels pytorch pytorch_compiled)
-together=(instructions edge_cases net_cases cudnn)  # tests, whose time does not matter
-declare -A limits=([machine]=30 [instructions]=75 [edge_cases]=75 [net_cases]=75 [cudnn]=75 [training]=60 [steps]=90 [determinism]=20
+parts=(machine instructions edge_cases net_cases tma cudnn training steps determinism kernels pytorch pytorch_compiled)
+together=(instructions edge_cases net_cases tma cudnn)  # tests, whose time does not matter
+declare -A limits=([machine]=30 [instructions]=75 [edge_cases]=75 [net_cases]=75 [tma]=60 [cudnn]=75 [training]=60 [steps]=90 [determinism]=20
   [kernels]=75 [pytorch]=45 [pytorch_compiled]=180)
 cudnn_processes=12 cudnn_seconds=65
 largest_result=1M  # of what trainings write; weights are larger
@@ -93,7 +93,8 @@ gpu_tests() {
   rm -f "$log"
   return "$code"
 }
-part_instructions() { gpu_tests kernels_cuda_gpu '-OnGpu/*'; }
+part_instructions() { gpu_tests kernels_cuda_gpu '-OnGpu/*:Tma.*:ConvolutionByTma.*'; }
+part_tma() { gpu_tests kernels_cuda_gpu 'Tma.*' && gpu_tests kernels_cuda_gpu 'ConvolutionByTma.*'; }
 
 # wait_for FOLDER NAME...: waits for background processes, whose ids are in `pids` and whose logs in FOLDER; prints their exit
 # codes, the logs of those that failed, and the times of tests of all. A failure outweighs a skip.
@@ -231,6 +232,7 @@ part_kernels() {
   if dry; then start kernels --net allcnn --op softmax_cross_entropy --batch 2 --rounds 1 --milliseconds 0; return; fi
   local code=0
   kernels conv2d --op conv2d --provider native cudnn || code=1
+  kernels conv2d_tma --op conv2d --pass forward backward_input --provider native tma cudnn || code=1
   kernels others --op optimizer_step softmax_cross_entropy --provider native || code=1
   kernels batch_norm --op batch_norm --pass forward_training backward --provider native cudnn || code=1
   return "$code"
@@ -279,7 +281,7 @@ write_report() {
     done
     table_of_steps
     table_of_trainings
-    grep -hE ', native / cudnn: |^  (forward|backward)[a-z_]*: ' "$out/kernels.log" 2>/dev/null
+    grep -hE ', (native|tma) / cudnn: |^  (forward|backward)[a-z_]*: ' "$out/kernels.log" 2>/dev/null
   } >"$out/gpu_check.txt"
   {
     printf '{"mode": "%s", "date": "%s", "parts": {' "$mode" "$(date -u +%FT%TZ)"
