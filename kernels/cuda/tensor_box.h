@@ -24,7 +24,7 @@ struct MatrixBox {
   int lines;              // 1 .. 256
 };
 
-/// Images, and a box of 64 channels of `pixels` pixels in a row (im2col). A base pixel of image n is
+/// Images, and a box of 64 channels of `pixels` consecutive pixels (im2col). A base pixel of image n is
 ///   (lower.h + step * i, lower.w + step * j)   with 0 <= i, j as long as it is at most (h - 1 + upper.h, w - 1 + upper.w).
 /// From the base pixel that a load names, the box walks through those of a line, then those of the next lines, then the next
 /// image's. A load moves all of them by the same offset, that of a tap: those are the pixels it copies.

@@ -3,7 +3,7 @@
 // same order, with addresses by all threads.
 //
 // The source is a box of images, one per phase: its base pixels are those that the phase's rows begin with, so that a tile's
-// rows are pixels in a row of a box, over the ends of lines and images; the offset of a load is the tap. Weights are a matrix
+// rows are consecutive pixels of a box, over the ends of lines and images; the offset of a load is the tap. Weights are a matrix
 // of (K, taps, C).
 //
 // An mbarrier per stage tells when both operands have arrived. The barrier of the block in each step tells that all warps have

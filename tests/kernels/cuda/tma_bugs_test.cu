@@ -105,9 +105,7 @@ TEST_P(TmaBugs, mbarriers_that_others_may_not_see) {
   EXPECT_TRUE(report.mentions("race: read") || report.mentions("never written")) << report.text();
 }
 
-TEST_P(TmaBugs, boxes_that_have_not_arrived) {
-  expect_found<Bug::no_wait>("has not filled: a wait is missing");
-}
+TEST_P(TmaBugs, boxes_that_have_not_arrived) { expect_found<Bug::no_wait>("has not filled: a wait is missing"); }
 
 TEST_P(TmaBugs, lanes_that_have_not_waited) {
   // In some schedules the box has not even arrived.
