@@ -134,35 +134,34 @@ TEST(TilesByWgmma, are_right_for_edge_cases) {
   for (const auto& named : cases::edge_cases<Conv2d>()) expect_convolves(named.problem, TileSize::w64x64);
 }
 
-/// make() chooses tiles without TMA, so that EdgeCases does not reach it.
-class ByTma : public testing::TestWithParam<TileSize> {
- protected:
-  using Pass = Conv2d::Pass;
+// make() chooses kernels without TMA, so that EdgeCases does not reach those with it.
 
-  /// Calls visit(problem, pass) for what TMA supports. Returns how many those are.
-  template <class Visit>
-  static int for_supported(std::vector<Conv2d::Problem> problems, const Visit& visit) {
-    int supported = 0;
-    for (Conv2d::Problem& problem : problems) {
-      problem.type = DType::bfloat16;
-      for (const Pass pass : {Pass::forward, Pass::backward_input}) {
-        if (!tma_supports(problem, pass)) continue;
-        ++supported;
-        visit(problem, pass);
-      }
+/// Calls visit(problem, pass) for what TMA supports of these problems. Returns how many those are.
+template <class Visit>
+int for_tma(std::vector<Conv2d::Problem> problems, const Visit& visit) {
+  int supported = 0;
+  for (Conv2d::Problem& problem : problems) {
+    problem.type = DType::bfloat16;
+    for (const auto pass : {Conv2d::Pass::forward, Conv2d::Pass::backward_input}) {
+      if (!tma_supports(problem, pass)) continue;
+      ++supported;
+      visit(problem, pass);
     }
-    return supported;
   }
-  static void expect_convolves(const std::vector<Conv2d::Problem>& problems, int least) {
-    const int supported = for_supported(problems, [](const Conv2d::Problem& problem, Pass pass) {
-      Exec exec;
-      support::KernelCheck<Conv2d> samples(exec, problem);
-      const auto kernel = make_with_tile(exec, problem, pass, GetParam(), Target(), Loads::by_tma);
-      expect_right(exec, samples, *kernel, pass, problem.describe());
-    });
-    EXPECT_GE(supported, least);
-  }
-};
+  return supported;
+}
+
+void expect_tma_convolves(const std::vector<Conv2d::Problem>& problems, TileSize tile, int least) {
+  const int supported = for_tma(problems, [&](const Conv2d::Problem& problem, Conv2d::Pass pass) {
+    Exec exec;
+    support::KernelCheck<Conv2d> samples(exec, problem);
+    const auto kernel = make_with_tile(exec, problem, pass, tile, Target(), Loads::by_tma);
+    expect_right(exec, samples, *kernel, pass, problem.describe());
+  });
+  EXPECT_GE(supported, least);
+}
+
+class ByTma : public testing::TestWithParam<TileSize> {};
 
 TEST_P(ByTma, convolves) {
   std::vector<Conv2d::Problem> problems = problems_for_tiles();
@@ -170,24 +169,18 @@ TEST_P(ByTma, convolves) {
   problems.push_back({.n = 2, .h = 9, .w = 5, .c = 72, .k = 16, .r = 2, .s = 3, .stride = 3});  // forward only
   problems.push_back({.n = 2, .h = 5, .w = 4, .c = 8, .k = 8, .r = 3, .s = 4, .padding = 4});   // padding above the window
   problems.push_back({.n = 130, .h = 1, .w = 1, .c = 64, .k = 64, .r = 1, .s = 1});             // an image per row
-  expect_convolves(problems, 17);
-}
-
-TEST_P(ByTma, is_right_for_edge_cases) {
-  std::vector<Conv2d::Problem> problems;
-  for (const auto& named : cases::edge_cases<Conv2d>()) problems.push_back(named.problem);
-  expect_convolves(problems, 4);
+  expect_tma_convolves(problems, GetParam(), 17);
 }
 
 /// Both kinds of loads feed the same products in the same order.
 TEST_P(ByTma, has_the_bits_of_loads_by_threads) {
-  const auto bits = [](const Conv2d::Problem& problem, Pass pass, Loads loads) {
+  const auto bits = [](const Conv2d::Problem& problem, Conv2d::Pass pass, Loads loads) {
     Exec exec;
     support::KernelCheck<Conv2d> samples(exec, problem);
     samples.run(exec, *make_with_tile(exec, problem, pass, GetParam(), Target(), loads), pass);
     return support::on_host(samples.outputs(pass).front().values);
   };
-  for_supported(problems_for_tiles(), [&](const Conv2d::Problem& problem, Pass pass) {
+  for_tma(problems_for_tiles(), [&](const Conv2d::Problem& problem, Conv2d::Pass pass) {
     EXPECT_EQ(bits(problem, pass, Loads::by_tma), bits(problem, pass, Loads::by_threads)) << problem.describe();
   });
 }
@@ -195,7 +188,13 @@ TEST_P(ByTma, has_the_bits_of_loads_by_threads) {
 INSTANTIATE_TEST_SUITE_P(conv2d, ByTma, testing::Values(TileSize::w64x64, TileSize::w128x64, TileSize::w128x128),
                          [](const auto& of) { return "size_" + std::to_string(static_cast<int>(of.param)); });
 
-TEST(ByTmaSupports, only_what_boxes_of_images_can_describe) {
+TEST(ConvolutionByTma, is_right_for_edge_cases) {
+  std::vector<Conv2d::Problem> problems;
+  for (const auto& named : cases::edge_cases<Conv2d>()) problems.push_back(named.problem);
+  expect_tma_convolves(problems, TileSize::w64x64, 4);
+}
+
+TEST(ConvolutionByTma, supports_what_boxes_of_images_can_describe) {
   using Pass = Conv2d::Pass;
   const Conv2d::Problem good{
       .n = 2, .h = 9, .w = 9, .c = 16, .k = 16, .r = 3, .s = 3, .stride = 2, .padding = 1, .type = DType::bfloat16};
