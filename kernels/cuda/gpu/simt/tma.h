@@ -17,7 +17,7 @@ inline namespace on_gpu {
 using Mbarrier = std::uint64_t;
 
 /// What TMA reads of a tensor and a box of it. It must be an argument of the kernel.
-struct alignas(64) TensorMap {
+struct alignas(128) TensorMap {
   std::uint64_t words[16];
 };
 
