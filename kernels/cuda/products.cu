@@ -184,16 +184,16 @@ ImageBox image_box(const GatherShape& shape, const GatherPhase& phase, const BFl
           .pixels = pixels};
 }
 
-TmaArgs tma_args(const GatherArgs<BFloat16>& product, int rows, int columns) {
+TmaArgs tma_args(Device device, const GatherArgs<BFloat16>& product, int rows, int columns) {
   const GatherShape& shape = product.shape;
   TmaArgs args{.product = product, .sources = {}, .w = {}};
   for (int i = 0; i < kMostTmaPhases; ++i) {
     if (has_products(product.phases[i]))
-      args.sources[i] = tensor_map(image_box(shape, product.phases[i], product.source, rows));
+      args.sources[i] = tensor_map(device, image_box(shape, product.phases[i], product.source, rows));
   }
   const std::int64_t taps = std::int64_t{shape.r} * shape.s;
-  args.w = tensor_map(shape.backward ? MatrixBox{product.w, {shape.out_c, taps, shape.c}, kBoxLine}
-                                     : MatrixBox{product.w, {shape.c, taps, shape.out_c}, columns});
+  args.w = tensor_map(device, shape.backward ? MatrixBox{product.w, {shape.out_c, taps, shape.c}, kBoxLine}
+                                             : MatrixBox{product.w, {shape.c, taps, shape.out_c}, columns});
   return args;
 }
 
@@ -224,6 +224,8 @@ GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool
     : problem_(problem), backward_(backward), loads_(loads) {
   require<KernelError>(loads == Loads::by_threads || (has_wgmma(exec.device()) && !std::is_same_v<T, float>),
                        "conv2d: TMA is used in bfloat16 on GPUs of compute capability 9.0 only");
+  require<KernelError>(loads == Loads::by_threads || fits_tma(problem, backward), "conv2d: TMA cannot copy the operands of {}",
+                       problem.describe());
   const bool wgmma = by_wgmma<T>(tile, exec, loads);
   const GatherShape shape = gather_shape(problem, backward, kChunk<T>, wgmma);
   const std::int64_t pixels = std::int64_t{shape.images} * shape.out_h * shape.out_w;
@@ -281,7 +283,7 @@ void GatherPlan<T>::run(Exec& exec, std::byte* workspace, const Operands& operan
       const Extent blocks{rows, columns, count * division_.splits};
       if constexpr (Tile::asynchronous) {
         if (loads_ == Loads::by_tma && vectors) {
-          launch_wgmma<TmaProduct<Tile>>(exec, blocks, tma_args(args, Tile::rows, Tile::columns));
+          launch_wgmma<TmaProduct<Tile>>(exec, blocks, tma_args(exec.device(), args, Tile::rows, Tile::columns));
           continue;
         }
       }

@@ -36,19 +36,20 @@ struct ImageBox {
   int n, h, w, c;        // c is a multiple of 8
   Corner lower, upper;
   int step;    // 1 .. 8
-  int pixels;  // 1 .. 256
+  int pixels;  // 1 .. 1024
 };
 
 /// Where a load begins: the first element of a MatrixBox in its tensor.
 struct MatrixPlace {
   int x, y, z;
 };
-/// The first base pixel of an ImageBox, its first channel, and the offset of all pixels, which is not negative.
+/// The first base pixel of an ImageBox, its first channel, and the offset of all pixels.
 struct ImagePlace {
   int c, w, h, n;
-  int offset_w, offset_h;
+  int offset_w, offset_h;  // 0 .. 255
 };
 
-inline constexpr int kLeastCorner = -128, kMostCorner = 127, kMostBoxStep = 8, kMostBoxLines = 256;
+inline constexpr int kLeastCorner = -128, kMostCorner = 127, kMostOffset = 255, kMostBoxStep = 8;
+inline constexpr int kMostBoxLines = 256, kMostBoxPixels = 1024;
 
 }  // namespace apam::kernels::cuda

@@ -3,8 +3,8 @@
 // same order, with addresses by all threads.
 //
 // The source is a box of images, one per phase: its base pixels are those that the phase's rows begin with, so that a tile's
-// rows are consecutive pixels of a box, over the ends of lines and images; the offset of a load is the tap. Weights are a matrix
-// of (K, taps, C).
+// rows are consecutive pixels of a box, over the ends of lines and images; the offset of a load is the tap. Weights are a
+// matrix of (K, taps, C).
 //
 // An mbarrier per stage tells when both operands have arrived. The barrier of the block in each step tells that all warps have
 // read the stage that is filled next.
@@ -32,15 +32,16 @@ struct TmaArgs {
 /// pixels from them.
 struct BaseLine {
   int lower, upper;  // corners, of an ImageBox
-  int offset;
+  int offset, most_offset;
 
   /// `extent`: of the source.
   static constexpr BaseLine of(const PhaseDimension& d, int extent) {
     const int offset = d.direction > 0 ? 0 : d.taps - 1, lower = d.source - offset;
-    return {lower, lower + d.source_step * (d.size - 1) - (extent - 1), offset};
+    return {lower, lower + d.source_step * (d.size - 1) - (extent - 1), offset, d.taps - 1};
   }
   constexpr bool fits() const {
-    return lower >= kLeastCorner && lower <= kMostCorner && upper >= kLeastCorner && upper <= kMostCorner;
+    return lower >= kLeastCorner && lower <= kMostCorner && upper >= kLeastCorner && upper <= kMostCorner &&
+           most_offset <= kMostOffset;
   }
 };
 
@@ -57,9 +58,9 @@ struct TmaProduct {
   static constexpr std::uint32_t shared_bytes = kStages * (kStageBytes + sizeof(Mbarrier));
 
   /// Issues the copies of one stage after another; used by one thread.
-  class Loads {
+  class Issuer {
    public:
-    DEVICE Loads(const Args& all, const BlockPart& part)
+    DEVICE Issuer(const Args& all, const BlockPart& part)
         : all_(all), phase_(all.product.phases[part.phase]), source_(all.sources[part.phase]), column_(part.first_column) {
       walk_ = Walk::begin(phase_, part.first_step);
       const BaseLine down = BaseLine::of(phase_.down, all.product.shape.h),
@@ -113,12 +114,12 @@ struct TmaProduct {
     if (steps > 0) {
       const auto stages = shared.array<Chunk<T>>(0, kStages * kStageChunks), weights = stages + Tile::rows * kRowChunks;
       const auto arrived = shared.array<Mbarrier>(kStages * kStageBytes, kStages);
-      const bool loads_here = thread() == 0;
-      Loads loads(all, part);
-      if (loads_here) {
+      const bool issues = thread() == 0;
+      Issuer issuer(all, part);
+      if (issues) {
         for (int stage = 0; stage < kStages; ++stage) mbarrier_init(arrived + stage, 1);
         fence_mbarrier_init();
-        for (int step = 0; step < kAhead && step < steps; ++step) loads.next(stages + step * kStageChunks, arrived + step);
+        for (int step = 0; step < kAhead && step < steps; ++step) issuer.next(stages + step * kStageChunks, arrived + step);
       }
       sync_block();  // all see the mbarriers
 
@@ -130,7 +131,7 @@ struct TmaProduct {
         sync_block();  // all have read the stage that is filled next
         tile.multiply(stages, weights, stage * kStageChunks, chunks(step));
         const int later = step + kAhead;
-        if (loads_here && later < steps) loads.next(stages + later % kStages * kStageChunks, arrived + later % kStages);
+        if (issues && later < steps) issuer.next(stages + later % kStages * kStageChunks, arrived + later % kStages);
       }
       tile.finish();
     }

@@ -57,11 +57,8 @@ bool Block::run(const std::vector<Stack>& stacks, Extent place) {
     ready_.push_back(static_cast<int>(i));
   }
   loads_.reset();
-  while (!stopped_ && (!ready_.empty() || (ended_ < launch_.threads && loads_.land(memory_)))) {
-    if (ready_.empty()) {
-      wake_at_mbarriers();
-      continue;
-    }
+  while (!stopped_ && (!ready_.empty() || land_a_load())) {
+    if (ready_.empty()) continue;
     running_ = next();
     running().fiber.resume();
   }
@@ -69,7 +66,7 @@ bool Block::run(const std::vector<Stack>& stacks, Extent place) {
     report_deadlock();
     stopped_ = true;
   }
-  if (!stopped_ && !loads_.idle()) memory_.find("a block ended before its loads did");
+  if (!stopped_ && loads_.in_flight() > 0) memory_.find("a block ended before its loads did");
   return !stopped_;
 }
 
@@ -93,6 +90,18 @@ int Block::next() {
   const int thread = last ? ready_.back() : ready_.front();
   last ? ready_.pop_back() : ready_.pop_front();
   return thread;
+}
+
+/// False if no thread waits for one.
+bool Block::land_a_load() {
+  const std::size_t count = loads_.in_flight();
+  if (count == 0 || ended_ == launch_.threads) return false;
+  std::size_t index = 0;
+  if (settings_.schedule == Schedule::random) index = random_() % count;
+  if (settings_.schedule == Schedule::hasty) index = count - 1;
+  loads_.land(memory_, index);
+  wake_at_mbarriers();
+  return true;
 }
 
 void Block::wait(const char* what, const Site& site) {

@@ -58,6 +58,8 @@ class Block {
   void load(SharedAddress to, Chunks chunks, SharedAddress barrier, const Site& site) {
     loads_.issue(memory_, running_, to, std::move(chunks), barrier, site);
   }
+  /// Issued in all runs.
+  std::int64_t loads() const { return loads_.issued(); }
 
  private:
   struct Copy {
@@ -87,6 +89,7 @@ class Block {
   int next();
   void wait(const char* what, const Site& site);
   void report_deadlock();
+  bool land_a_load();
   void wake_at_mbarriers();
 
   const Launch& launch_;

@@ -27,7 +27,10 @@ BlockLoads::Barrier& BlockLoads::at(SharedAddress barrier, const Site& site) {
 void BlockLoads::init(SharedMemory& memory, int thread, SharedAddress barrier, int arrivals, const Site& site) {
   const std::uint64_t words = 0;
   memory.write(thread, barrier, &words, kBarrierBytes, site);
-  barriers_[barrier.at] = {.arrivals = arrivals, .left = arrivals, .thread = thread};
+  const auto known = barriers_.find(barrier.at);
+  const auto number = static_cast<int>(known == barriers_.end() ? barriers_.size() : known->second.number);
+  if (number >= kMostMbarriers) throw Stop{fmt::format("more than {} mbarriers at {}", kMostMbarriers, name_of(site))};
+  barriers_[barrier.at] = {.arrivals = arrivals, .left = arrivals, .number = number, .thread = thread};
 }
 
 void BlockLoads::fence(int thread) {
@@ -54,7 +57,7 @@ bool BlockLoads::passes(SharedMemory& memory, int thread, SharedAddress barrier,
   memory.require_written(thread, barrier, kBarrierBytes, site);
   const Barrier& of = at(barrier, site);
   if (of.phase % 2 == parity) return false;
-  memory.see_loads(thread, of.seen);
+  memory.see_loads(thread, of.number, of.seen);
   return true;
 }
 
@@ -70,24 +73,24 @@ void BlockLoads::issue(SharedMemory& memory, int thread, SharedAddress to, Chunk
   }
   const auto bytes = static_cast<std::uint32_t>(chunks.size()) * kChunkBytes;
   const std::uint16_t number = memory.begin_copy(thread, to, bytes, site, kBoxAlignment);
+  ++issued_;
   loads_.push_back({to.at, barrier.at, std::move(chunks), number});
 }
 
-bool BlockLoads::land(SharedMemory& memory) {
-  if (loads_.empty()) return false;
-  const Load load = std::move(loads_.front());
-  loads_.pop_front();
-  const std::uint32_t time = memory.next_load();
+void BlockLoads::land(SharedMemory& memory, std::size_t index) {
+  const auto place = loads_.begin() + static_cast<std::ptrdiff_t>(index);
+  const Load load = std::move(*place);
+  loads_.erase(place);
   Barrier& barrier = barriers_.at(load.barrier);
-  barrier.copied = time;
+  ++barrier.copied;
   for (std::size_t i = 0; i < load.chunks.size(); ++i) {
     const auto line = static_cast<std::uint32_t>(i) / kLineChunks, chunk = static_cast<std::uint32_t>(i) % kLineChunks;
-    memory.land_load(load.to + (line * kLineChunks + (chunk ^ line % 8)) * kChunkBytes, load.chunks[i], kChunkBytes, load.site);
+    memory.land_load(load.to + (line * kLineChunks + (chunk ^ line % 8)) * kChunkBytes, load.chunks[i], kChunkBytes, load.site,
+                     barrier.number, barrier.copied);
   }
   barrier.bytes -= static_cast<std::int64_t>(load.chunks.size()) * kChunkBytes;
   if (barrier.left == 0 && barrier.bytes < 0) memory.find("more bytes arrived at an mbarrier than were announced");
   complete(barrier);
-  return true;
 }
 
 }  // namespace apam::kernels::cuda::emulator

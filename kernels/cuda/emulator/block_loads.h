@@ -1,4 +1,5 @@
 // Copies by TMA and the mbarriers of a block. A copy lands as late as possible: when no thread of the block can run before.
+// Which of several lands is the schedule's choice.
 #pragma once
 
 #include <cstdint>
@@ -23,17 +24,19 @@ class BlockLoads {
   bool passes(SharedMemory&, int thread, SharedAddress barrier, int parity, const Site&);
   void issue(SharedMemory&, int thread, SharedAddress to, Chunks, SharedAddress barrier, const Site&);
 
-  /// Lands the oldest copy. False if there is none.
-  bool land(SharedMemory&);
-  bool idle() const { return loads_.empty(); }
+  std::int64_t issued() const { return issued_; }
+  std::size_t in_flight() const { return loads_.size(); }
+  /// Lands copy `index`, 0 is the oldest in flight.
+  void land(SharedMemory&, std::size_t index);
 
  private:
   struct Barrier {
     int arrivals = 0, left = 0;          // of the current phase
     std::int64_t bytes = 0;              // announced, and not copied yet
     int phase = 0;                       // that is not complete
-    std::uint32_t copied = 0, seen = 0;  // times of the latest copies of this phase, and of phases that are complete
-    int thread = 0;                      // that initialised it
+    std::uint32_t copied = 0, seen = 0;  // copies that have landed, and of them those of phases that are complete
+    int number = 0;
+    int thread = 0;  // that initialised it
     bool fenced = false;
   };
   struct Load {
@@ -47,6 +50,7 @@ class BlockLoads {
 
   std::map<std::uint32_t, Barrier> barriers_;  // by address
   std::deque<Load> loads_;
+  std::int64_t issued_ = 0;
 };
 
 }  // namespace apam::kernels::cuda::emulator

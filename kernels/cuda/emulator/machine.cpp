@@ -30,6 +30,7 @@ Report Machine::run(const Launch& launch) {
     for (const Stack& stack : stacks_) stack.abandon();
     break;
   }
+  loads_ += block.loads();
   return report;
 }
 

@@ -32,10 +32,13 @@ class Machine {
 
   /// Runs a grid to its end, or until a block cannot continue.
   Report run(const Launch& launch);
+  /// Copies by TMA in all launches.
+  std::int64_t loads() const { return loads_; }
 
  private:
   std::vector<Stack> stacks_;
   SharedMemory memory_;
+  std::int64_t loads_ = 0;
 };
 
 }  // namespace apam::kernels::cuda::emulator

@@ -15,7 +15,10 @@ constexpr int kUnwritten = 0xFF;  // NaN in every floating-point type
 
 // In place of an access's thread:
 constexpr std::uint16_t kWholeWarp = 0x8000;  // or 32 * warp: the warp has waited for it, so all of its lanes are behind it
-constexpr std::uint16_t kByTma = 0xFFFF;
+constexpr std::uint16_t kByTma = 0xFF00;      // or the number of the copy's mbarrier
+static_assert(kMostMbarriers <= 0x100);
+
+bool is_by_tma(std::uint16_t thread) { return thread >= kByTma; }
 
 std::size_t warp_of(int thread) { return static_cast<std::size_t>(thread % kWholeWarp) / 32; }
 
@@ -40,8 +43,8 @@ void SharedMemory::reset(std::uint32_t bytes, int warps, Report* report, bool ch
   fences_.fill(0);
   warp_fences_.fill(0);
   block_fences_.fill(0);
-  load_time_ = 0;
-  loads_seen_.fill(0);
+  std::fill_n(loads_seen_.begin(), mbarriers_, std::array<std::uint32_t, kMostWarps * 32>{});
+  mbarriers_ = 0;
 }
 
 std::byte* SharedMemory::place(SharedAddress address, std::uint32_t bytes, const Site& site, std::uint32_t alignment) {
@@ -100,10 +103,12 @@ void SharedMemory::land_copy(int thread, SharedAddress to, const void* from, std
        fences_[static_cast<std::size_t>(thread)]);
 }
 
-void SharedMemory::land_load(std::uint32_t to, const std::byte* from, std::uint32_t bytes, std::uint16_t site) {
+void SharedMemory::land_load(std::uint32_t to, const std::byte* from, std::uint32_t bytes, std::uint16_t site, int mbarrier,
+                             std::uint32_t time) {
   std::byte* const destination = memory_.get() + to;
   from == nullptr ? std::memset(destination, 0, bytes) : std::memcpy(destination, from, bytes);
-  land(to, bytes, {load_time_, kByTma, site}, 0);
+  land(to, bytes, {time, static_cast<std::uint16_t>(kByTma | mbarrier), site}, 0);
+  mbarriers_ = std::max(mbarriers_, mbarrier + 1);
 }
 
 void SharedMemory::land(std::uint32_t to, std::uint32_t bytes, const Access& write, std::uint32_t fences) {
@@ -117,8 +122,8 @@ void SharedMemory::land(std::uint32_t to, std::uint32_t bytes, const Access& wri
   }
 }
 
-void SharedMemory::see_loads(int thread, std::uint32_t time) {
-  auto& seen = loads_seen_[static_cast<std::size_t>(thread)];
+void SharedMemory::see_loads(int thread, int mbarrier, std::uint32_t time) {
+  auto& seen = loads_seen_[static_cast<std::size_t>(mbarrier)][static_cast<std::size_t>(thread)];
   seen = std::max(seen, time);
 }
 
@@ -126,19 +131,26 @@ void SharedMemory::pass_block_barrier() {
   for (auto& time : time_) ++time;
   block_time_ = time_;
   warp_fences_ = block_fences_ = fences_;
-  loads_seen_.fill(*std::max_element(loads_seen_.begin(), loads_seen_.end()));
+  for (int i = 0; i < mbarriers_; ++i) {
+    auto& seen = loads_seen_[static_cast<std::size_t>(i)];
+    seen.fill(*std::max_element(seen.begin(), seen.end()));
+  }
 }
 
 void SharedMemory::pass_warp_barrier(int warp) {
   ++time_[static_cast<std::size_t>(warp)];
   const auto first = static_cast<std::size_t>(warp) * 32;
   std::copy_n(fences_.begin() + first, 32, warp_fences_.begin() + first);
-  const auto seen = loads_seen_.begin() + first;
-  std::fill_n(seen, 32, *std::max_element(seen, seen + 32));
+  for (int i = 0; i < mbarriers_; ++i) {
+    const auto seen = loads_seen_[static_cast<std::size_t>(i)].begin() + first;
+    std::fill_n(seen, 32, *std::max_element(seen, seen + 32));
+  }
 }
 
 bool SharedMemory::ordered(int thread, const Access& earlier) const {
-  if (earlier.thread == kByTma) return earlier.time <= loads_seen_[static_cast<std::size_t>(thread % kWholeWarp)];
+  if (is_by_tma(earlier.thread)) {
+    return earlier.time <= loads_seen_[earlier.thread - kByTma][static_cast<std::size_t>(thread % kWholeWarp)];
+  }
   if (earlier.thread == thread) return true;
   if (earlier.thread >= kWholeWarp && warp_of(earlier.thread) == warp_of(thread)) return true;
   const std::size_t theirs = warp_of(earlier.thread);
@@ -146,8 +158,8 @@ bool SharedMemory::ordered(int thread, const Access& earlier) const {
 }
 
 bool SharedMemory::ordered_for_warp(int thread, const Access& earlier) const {
-  if (earlier.thread != kByTma) return ordered(thread, earlier);
-  const auto first = loads_seen_.begin() + thread / 32 * 32;
+  if (!is_by_tma(earlier.thread)) return ordered(thread, earlier);
+  const auto first = loads_seen_[earlier.thread - kByTma].begin() + thread / 32 * 32;
   return earlier.time <= *std::min_element(first, first + 32);
 }
 

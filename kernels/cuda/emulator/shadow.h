@@ -27,6 +27,7 @@ namespace apam::kernels::cuda::emulator {
 
 inline constexpr std::uint32_t kMostShared = 227 << 10;  // bytes per block on Hopper
 inline constexpr int kMostWarps = 32;
+inline constexpr int kMostMbarriers = 32;  // that the emulator follows
 
 /// A position in shared memory: a pointer that knows the bounds of its array.
 struct SharedAddress {
@@ -61,12 +62,12 @@ class SharedMemory {
   std::uint16_t begin_copy(int thread, SharedAddress to, std::uint32_t bytes, const Site& site, std::uint32_t alignment);
   void land_copy(int thread, SharedAddress to, const void* from, std::uint32_t bytes, std::uint32_t valid, std::uint16_t site);
 
-  /// Copies by TMA have times: that of the next.
-  std::uint32_t next_load() { return ++load_time_; }
-  /// Bytes of the latest of them land; null: zeros.
-  void land_load(std::uint32_t to, const std::byte* from, std::uint32_t bytes, std::uint16_t site);
-  /// The thread has waited for all copies up to that of a time.
-  void see_loads(int thread, std::uint32_t time);
+  /// Bytes that a copy by TMA brings; null: zeros. Its mbarrier has a number below kMostMbarriers, and the copy a time among
+  /// those of the mbarrier, from 1 on.
+  void land_load(std::uint32_t to, const std::byte* from, std::uint32_t bytes, std::uint16_t site, int mbarrier,
+                 std::uint32_t time);
+  /// The thread has waited for all copies of an mbarrier up to a time.
+  void see_loads(int thread, int mbarrier, std::uint32_t time);
 
   /// The running thread's writes so far will be visible to wgmma, after a barrier.
   void fence_async_proxy(int thread) { ++fences_[static_cast<std::size_t>(thread)]; }
@@ -118,8 +119,8 @@ class SharedMemory {
   std::array<std::uint32_t, kMostWarps> time_{}, block_time_{};
   // fence_async_proxy() by thread: all, and those before the last barrier of its warp and of the block.
   std::array<std::uint32_t, kMostWarps * 32> fences_{}, warp_fences_{}, block_fences_{};
-  std::uint32_t load_time_ = 0;
-  std::array<std::uint32_t, kMostWarps * 32> loads_seen_{};  // by thread
+  std::array<std::array<std::uint32_t, kMostWarps * 32>, kMostMbarriers> loads_seen_{};  // by mbarrier and thread
+  int mbarriers_ = 0;                                                                    // that copies have landed at
   int warps_ = 0;
   std::uint32_t bytes_ = 0;
   Report* report_ = nullptr;

@@ -14,9 +14,7 @@ constexpr int kChunkBytes = 16, kChunkElements = 8;
 
 void require_data(const BFloat16* data, std::int64_t innermost) {
   require<DeviceError>(reinterpret_cast<std::uintptr_t>(data) % kChunkBytes == 0,
-                       "emulator: the data of a tensor map are not "
-                       "aligned to {} bytes",
-                       kChunkBytes);
+                       "emulator: the data of a tensor map are not aligned to {} bytes", kChunkBytes);
   require<DeviceError>(innermost > 0 && innermost % kChunkElements == 0,
                        "emulator: {} elements in the lines of a tensor map, expected a multiple of {}", innermost,
                        kChunkElements);
@@ -32,7 +30,7 @@ void require_between(std::string_view what, Value value, Value least, Value most
 
 inline namespace on_emulator {
 
-TensorMap tensor_map(const MatrixBox& box) {
+TensorMap tensor_map(Device, const MatrixBox& box) {
   constexpr std::int64_t kMostSize = std::int64_t{1} << 32U;
   require_data(box.data, box.sizes[0]);
   for (const std::int64_t size : box.sizes) require_between<std::int64_t>("a size", size, 1, kMostSize);
@@ -40,14 +38,14 @@ TensorMap tensor_map(const MatrixBox& box) {
   return {false, box, {}};
 }
 
-TensorMap tensor_map(const ImageBox& box) {
+TensorMap tensor_map(Device, const ImageBox& box) {
   require_data(box.data, box.c);
   for (const int size : {box.n, box.h, box.w}) require_between("a size", size, 1, 0x7FFFFFFF);
   for (const int corner : {box.lower.h, box.lower.w, box.upper.h, box.upper.w}) {
     require_between("a corner", corner, kLeastCorner, kMostCorner);
   }
   require_between("the step", box.step, 1, kMostBoxStep);
-  require_between("the number of pixels", box.pixels, 1, kMostBoxLines);
+  require_between("the number of pixels", box.pixels, 1, kMostBoxPixels);
   return {true, {}, box};
 }
 
@@ -72,7 +70,10 @@ Chunks chunks_of(const TensorMap& map, MatrixPlace at, const Site& site) {
 Chunks chunks_of(const TensorMap& map, ImagePlace at, const Site& site) {
   if (!map.of_images) throw Stop{fmt::format("the load at {} has a tensor map of a matrix", name_of(site))};
   const ImageBox& box = map.image;
-  if (at.offset_h < 0 || at.offset_w < 0) throw Stop{fmt::format("the load at {} has a negative offset", name_of(site))};
+  for (const int offset : {at.offset_h, at.offset_w}) {
+    if (offset >= 0 && offset <= kMostOffset) continue;
+    throw Stop{fmt::format("the load at {} has an offset of {}, expected 0 to {}", name_of(site), offset, kMostOffset)};
+  }
   Chunks chunks;
   int n = at.n, h = at.h, w = at.w;
   for (int pixel = 0; pixel < box.pixels; ++pixel) {

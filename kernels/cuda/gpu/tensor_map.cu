@@ -30,6 +30,9 @@ Function driver_function(const char* name) {
   return reinterpret_cast<Function>(found);
 }
 
+/// The driver encodes in the context of a device, which this creates.
+void select(Device device) { check(cudaSetDevice(device.index), "selecting the GPU"); }
+
 int driver_version() {
   int version = 0;
   check(cudaDriverGetVersion(&version), "asking for the version of the driver");
@@ -41,7 +44,8 @@ TensorMap encoded(CUresult result, const char* name, CUtensorMap map, std::uint6
   require<DeviceError>(result == CUDA_SUCCESS, "cuda: {}: error {}", name, static_cast<int>(result));
   TensorMap copy{};
   std::memcpy(&copy, &map, sizeof(copy));
-  // Drivers up to CUDA 13.1 set a bit that is wrong for tensors of less than 128 KiB; CUTLASS clears it, too.
+  // Drivers up to CUDA 13.1 set a bit that is wrong for tensors of less than 128 KiB; CUTLASS clears it on every GPU, too,
+  // although compute capability 9.0 may not use it.
   constexpr std::uint64_t kSmall = 128 << 10;
   static const bool fault = driver_version() <= 13010;
   if (fault && elements * sizeof(BFloat16) < kSmall) copy.words[1] &= ~(std::uint64_t{1} << 21);
@@ -50,7 +54,8 @@ TensorMap encoded(CUresult result, const char* name, CUtensorMap map, std::uint6
 
 }  // namespace
 
-TensorMap tensor_map(const MatrixBox& box) {
+TensorMap tensor_map(Device device, const MatrixBox& box) {
+  select(device);
   static const auto encode = driver_function<PFN_cuTensorMapEncodeTiled_v12000>("cuTensorMapEncodeTiled");
   const auto size = [&](int d) { return static_cast<cuuint64_t>(box.sizes[d]); };
   const cuuint64_t sizes[] = {size(0), size(1), size(2)};
@@ -63,7 +68,8 @@ TensorMap tensor_map(const MatrixBox& box) {
   return encoded(result, "cuTensorMapEncodeTiled", map, size(0) * size(1) * size(2));
 }
 
-TensorMap tensor_map(const ImageBox& box) {
+TensorMap tensor_map(Device device, const ImageBox& box) {
+  select(device);
   static const auto encode = driver_function<PFN_cuTensorMapEncodeIm2col_v12000>("cuTensorMapEncodeIm2col");
   const auto c = static_cast<cuuint64_t>(box.c), w = static_cast<cuuint64_t>(box.w), h = static_cast<cuuint64_t>(box.h),
              n = static_cast<cuuint64_t>(box.n);

@@ -71,7 +71,7 @@ TEST_F(Tma, copies_boxes_of_matrices) {
   const auto values = numbered(kX * kY * kZ);
   const Array<BFloat16> data(values);
   for (const int lines : {1, 33, 64, 128}) {
-    const TensorMap map = tensor_map(MatrixBox{data.data(), {kX, kY, kZ}, lines});
+    const TensorMap map = tensor_map(kDevice, MatrixBox{data.data(), {kX, kY, kZ}, lines});
     for (const MatrixPlace at : {MatrixPlace{0, 0, 0}, {64, 2, 30}, {8, 1, -5}, {128, 0, 0}, {0, 3, 0}, {-8, 0, 39}}) {
       std::vector<BFloat16> expected(static_cast<std::size_t>(lines) * kBoxLine);
       for (int i = 0; i < lines * kBoxLine; ++i) {
@@ -119,7 +119,8 @@ TEST_F(Tma, copies_pixels_of_images) {
       expected[i] = values[((n * kH + y) * kW + x) * kC + channel];
     }
     const ImagePlace at{c, bases[first].w, bases[first].h, bases[first].n, offset_w, offset_h};
-    const auto out = run<Load<ImagePlace>>(std::vector<BFloat16>(expected.size(), kNotWritten), tensor_map(box), at, pixels);
+    const auto out =
+        run<Load<ImagePlace>>(std::vector<BFloat16>(expected.size(), kNotWritten), tensor_map(kDevice, box), at, pixels);
     EXPECT_EQ(out, expected) << "step " << step << ", " << pixels << " pixels from " << first << ", channel " << c
                              << ", offsets " << offset_h << ' ' << offset_w;
   };
@@ -135,7 +136,7 @@ TEST_F(Tma, copies_pixels_of_images) {
   check({0, -1}, {0, 2}, 1, 128, 0, 0, 0, 1);  // more base pixels than pixels in a line
 }
 
-/// Boxes of four lines through three stages, two copies for each phase of an mbarrier; waits for phases in turn.
+/// Boxes of eight lines through three stages, two copies for each phase of an mbarrier; waits for phases in turn.
 struct Ring {
   struct Args {
     float* out;  // (rounds): the sum of the first elements of both copies
@@ -174,7 +175,7 @@ TEST_F(Tma, phases_of_mbarriers_follow_one_another) {
   constexpr int kRounds = 17;
   const auto values = numbered((kRounds + 8) * 64);
   const Array<BFloat16> data(values);
-  const TensorMap map = tensor_map(MatrixBox{data.data(), {64, 1, kRounds + 8}, 8});
+  const TensorMap map = tensor_map(kDevice, MatrixBox{data.data(), {64, 1, kRounds + 8}, 8});
   const auto out = run<Ring>(std::vector<float>(kRounds), map, kRounds);
   for (std::size_t round = 0; round < kRounds; ++round) {
     EXPECT_EQ(out[round], float(values[round * 64]) + float(values[(round + 1) * 64])) << round;

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/emulator/device.h"
 #include "kernels/cuda/tensor_box.h"
+#include "kernels/runtime/device.h"
 
 #include <simt/shared.h>
 
@@ -14,8 +15,8 @@ using Mbarrier = std::uint64_t;
 using emulator::TensorMap;
 
 /// Throw DeviceError for what the driver refuses.
-TensorMap tensor_map(const MatrixBox&);
-TensorMap tensor_map(const ImageBox&);
+TensorMap tensor_map(Device, const MatrixBox&);
+TensorMap tensor_map(Device, const ImageBox&);
 
 inline void mbarrier_init(Shared<Mbarrier> barrier, int arrivals, emulator::Site site = emulator::Site::current()) {
   emulator::current_block().init_mbarrier(barrier.address(), arrivals, site);

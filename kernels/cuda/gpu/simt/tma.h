@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/tensor_box.h"
+#include "kernels/runtime/device.h"
 
 #include <simt/shared.h>
 
@@ -22,8 +23,8 @@ struct alignas(128) TensorMap {
 };
 
 /// Throw DeviceError: what the driver refuses.
-TensorMap tensor_map(const MatrixBox&);
-TensorMap tensor_map(const ImageBox&);
+TensorMap tensor_map(Device, const MatrixBox&);
+TensorMap tensor_map(Device, const ImageBox&);
 
 /// By one thread. Others may use the barrier after fence_mbarrier_init() by this thread and a barrier of the block.
 DEVICE void mbarrier_init(Shared<Mbarrier> barrier, int arrivals) {
