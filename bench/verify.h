@@ -32,12 +32,7 @@ class Verifier {
     }
     auto& expected = expected_[pass];
     if (expected.empty()) expected = samples_.expected(pass);
-    std::unique_ptr<typename Op::Kernel> kernel;
-    try {
-      kernel = implementation.make(exec_, problem_, pass);
-    } catch (const KernelError& refusal) {  // a library or a device may refuse only now
-      return fmt::format("is refused: {}", refusal.what());
-    }
+    const auto kernel = implementation.make(exec_, problem_, pass);
     const std::string faults = support::verify<Op>(exec_, samples_, *kernel, pass, expected);
     return faults.empty() ? "" : fmt::format("is wrong: {}", faults.substr(0, faults.find('\n')));
   }

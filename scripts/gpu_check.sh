@@ -94,7 +94,18 @@ gpu_tests() {
   return "$code"
 }
 part_instructions() { gpu_tests kernels_cuda_gpu '-OnGpu/*:Tma.*:ConvolutionByTma.*'; }
-part_tma() { gpu_tests kernels_cuda_gpu 'Tma.*' && gpu_tests kernels_cuda_gpu 'ConvolutionByTma.*'; }
+# Neither of the two hides the other, whether it fails or hangs.
+part_tma() {
+  local filter code=0 one
+  for filter in 'Tma.*' 'ConvolutionByTma.*'; do
+    one=0
+    timeout --foreground -k 2 28 "$root/scripts/with_libraries.sh" "$(program kernels_cuda_gpu)" --gtest_filter="$filter" \
+      2>&1 | grep -vE --line-buffered '^(\[ RUN  |\[---|Running main|$)' || one=${PIPESTATUS[0]}
+    echo "$filter: exit code $one"
+    if (( one != 0 )); then code=$one; fi
+  done
+  return "$code"
+}
 
 # wait_for FOLDER NAME...: waits for background processes, whose ids are in `pids` and whose logs in FOLDER; prints their exit
 # codes, the logs of those that failed, and the times of tests of all. A failure outweighs a skip.
@@ -232,9 +243,9 @@ part_kernels() {
   if dry; then start kernels --net allcnn --op softmax_cross_entropy --batch 2 --rounds 1 --milliseconds 0; return; fi
   local code=0
   kernels conv2d --op conv2d --provider native cudnn || code=1
-  kernels conv2d_tma --op conv2d --pass forward backward_input --provider native tma cudnn || code=1
   kernels others --op optimizer_step softmax_cross_entropy --provider native || code=1
   kernels batch_norm --op batch_norm --pass forward_training backward --provider native cudnn || code=1
+  kernels conv2d_tma --op conv2d --pass forward backward_input --provider tma cudnn || code=1
   return "$code"
 }
 

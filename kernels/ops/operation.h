@@ -42,12 +42,13 @@ enum class Write : std::uint8_t { overwrite, add };
 /// One provider's implementation of `Op`.
 template <class Op>
 struct Implementation {
-  std::string_view provider;  ///< "native", "onednn", "cudnn", "reference"
+  std::string_view provider;  ///< "native", "tma", "onednn", "cudnn", "reference"
   DeviceKind device;
   bool (*supports)(const typename Op::Problem&, typename Op::Pass);
   /// Makes a kernel for one pass of a problem. Sets up descriptors, plans and workspace, for that pass only.
   std::unique_ptr<typename Op::Kernel> (*make)(Exec&, const typename Op::Problem&, typename Op::Pass);
-  /// Not a candidate of `auto` where another provider supports the problem: making kernels to compare them takes too long.
+  /// Not a candidate of `auto` where another provider supports the problem: making kernels to compare them takes too long, or
+  /// they were not measured yet.
   bool only_named = false;
 };
 
