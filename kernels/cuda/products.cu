@@ -223,7 +223,8 @@ GatherPlan<T>::GatherPlan(const Exec& exec, const Conv2d::Problem& problem, bool
                           TileSize tile, Loads loads)
     : problem_(problem), backward_(backward), loads_(loads) {
   require<KernelError>(loads == Loads::by_threads || (has_wgmma(exec.device()) && !std::is_same_v<T, float>),
-                       "conv2d: TMA is used in bfloat16 on GPUs of compute capability 9.0 only");
+                       "conv2d: TMA needs bfloat16 and a GPU of compute capability 9.0, which {} on {} is not",
+                       to_string(problem.type), to_string(exec.device()));
   require<KernelError>(loads == Loads::by_threads || fits_tma(problem, backward), "conv2d: TMA cannot copy the operands of {}",
                        problem.describe());
   const bool wgmma = by_wgmma<T>(tile, exec, loads);

@@ -6,24 +6,17 @@
 #include <vector>
 
 #include "kernels/cuda/elements.h"
-#include "tests/kernels/cuda/on_device.h"
+#include "tests/kernels/cuda/on_hopper.h"
 
 #include <simt/launch.h>
 #include <simt/macros.h>
 #include <simt/threads.h>
 #include <simt/tma.h>
-#include <simt/wgmma.h>
 
 namespace apam::kernels::cuda {
 namespace {
 
-class Tma : public OnDevice {
- protected:
-  void SetUp() override {
-    OnDevice::SetUp();
-    if (!IsSkipped() && !has_wgmma(kDevice)) GTEST_SKIP() << "not a GPU of compute capability 9.0";
-  }
-};
+class Tma : public OnHopper {};
 
 constexpr int kMostLines = 128;
 

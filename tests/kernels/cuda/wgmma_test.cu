@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/cuda/wgmma_tile.h"
-#include "tests/kernels/cuda/on_device.h"
+#include "tests/kernels/cuda/on_hopper.h"
 
 #include <simt/launch.h>
 #include <simt/macros.h>
@@ -14,13 +14,7 @@
 namespace apam::kernels::cuda {
 namespace {
 
-class Wgmma : public OnDevice {
- protected:
-  void SetUp() override {
-    OnDevice::SetUp();
-    if (!IsSkipped() && !has_wgmma(kDevice)) GTEST_SKIP() << "not a GPU of compute capability 9.0";
-  }
-};
+class Wgmma : public OnHopper {};
 
 constexpr int kDepth = 64;
 
