@@ -13,6 +13,7 @@
 #include "apam/exchange/mpi/first_arrivals.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/shared/followers.h"
+#include "apam/exchange/staged_worker.h"
 #include "apam/exchange/synchronous.h"
 #include "apam/exchange/worker.h"
 #include "kernels/runtime/start_thread.h"
@@ -96,21 +97,49 @@ struct AsyncRank {
   const Peers* peers;
 };
 
-void work(const AsyncRank& self) {
-  const auto& [rank, environment, options, control, peers] = self;
-  const int worker = rank.plan.budget.roles.worker_of(environment.rank());
-  const Span<float> second = rank.second ? rank.second->weights() : Span<float>();
+/// What a worker uses. Members are made in order.
+struct WorkerSide {
   std::unique_ptr<exchange::WorkerTransport> transport;
-  if (peers != nullptr) {
-    transport = make_worker_transport(*peers, rank.arena_of_worker().weights(), second);
-  } else {
-    const bool watches = environment.rank() != 0;  // the process of the master
-    transport = make_worker_transport(rank.shared.async->segment, worker, watches ? &rank.shared.async->others : nullptr);
-  }
+  std::optional<exchange::StagedWorker> staged;  // on a GPU
   std::optional<exchange::TracedWorker> traced;
-  if (rank.tracing) traced.emplace(*transport, rank.tracing->worker());
-  exchange::Worker(*rank.source, rank.second ? rank.second->outgoing() : Span<float>())
-      .run(traced ? *traced : *transport, control);
+
+  exchange::WorkerTransport& outermost() {
+    if (traced) return *traced;
+    return staged ? static_cast<exchange::WorkerTransport&>(*staged) : *transport;
+  }
+};
+
+/// Messages of a worker on a GPU.
+void stage(WorkerSide& side, Rank& rank, const Peers& peers) {
+  const Exec& exec = rank.exec_of_worker();
+  const exchange::HistoryLayout& layout = rank.plan.history;
+  const auto pinned = [&](std::size_t floats) { return Buffer(exec.device(), floats * sizeof(float), MemoryKind::pinned); };
+  rank.staged_weights = pinned(layout.weights);
+  rank.staged_contribution = pinned(layout.state());
+  side.transport = make_worker_transport(peers, rank.staged_weights.as<float>());
+  side.staged.emplace(*side.transport, exec.stream(), rank.staged_contribution.as<float>(), layout.weights);
+}
+
+void make_worker_side(WorkerSide& side, const AsyncRank& self) {
+  const auto& [rank, environment, options, control, peers] = self;
+  if (peers == nullptr) {
+    const bool watches = environment.rank() != 0;  // the process of the master
+    side.transport = make_worker_transport(rank.shared.async->segment, rank.plan.budget.roles.worker_of(environment.rank()),
+                                           watches ? &rank.shared.async->others : nullptr);
+  } else if (rank.exec_of_worker().device().kind == DeviceKind::cuda) {
+    stage(side, rank, *peers);
+  } else {
+    side.transport =
+        make_worker_transport(*peers, rank.arena_of_worker().weights(), rank.second ? rank.second->weights() : Span<float>());
+  }
+  if (rank.tracing) side.traced.emplace(side.outermost(), rank.tracing->worker());
+}
+
+void work(const AsyncRank& self) {
+  Rank& rank = self.rank;
+  WorkerSide side;
+  make_worker_side(side, self);
+  exchange::Worker(*rank.source, rank.second ? rank.second->outgoing() : Span<float>()).run(side.outermost(), self.control);
 }
 
 /// A master that does not order.
@@ -152,7 +181,8 @@ MasterSide make_master_side(Rank& rank, const Peers* peers) {
     side.followers = &transport->followers();
     side.transport = std::move(transport);
   } else {
-    side.transport = exchange::mpi::make_master_transport(*peers);
+    const bool on_gpu = rank.exec->device().kind == DeviceKind::cuda;
+    side.transport = exchange::mpi::make_master_transport(*peers, on_gpu ? &rank.exec->stream() : nullptr);
   }
   return side;
 }

@@ -40,7 +40,7 @@ RanksMemory share(const exchange::mpi::Environment& environment, const training:
 
 RanksMemory choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
                              training::RunPlan& plan) {
-  plan.transport = "mpi (host buffers)";
+  plan.transport = plan.exec.device.kind == DeviceKind::cuda ? "mpi (pinned host buffers)" : "mpi (host buffers)";
   if (options.transport == "mpi") return {};
   try {
     return share(environment, options, plan);

@@ -28,13 +28,15 @@ struct Shards {
 
 class MpiMasterTransport final : public SequencerTransport {
  public:
-  explicit MpiMasterTransport(const Peers& peers, std::optional<Shards> shards = {})
+  explicit MpiMasterTransport(const Peers& peers, const Stream* updates, std::optional<Shards> shards = {})
       : peers_(peers),
         sizes_(peers->sizes),
         worker_places_(WorkerMessages::places(peers)),
         requests_(worker_places_ + FollowerMessages::places(sizes_)),
         channel_(peers->communicator, requests_, peers->sends),
-        messages_(peers, requests_, channel_, [this](const GradientMessage& gradient) { arrivals_.put(gradient); }),
+        on_gpu_(updates != nullptr),
+        messages_(
+            peers, requests_, channel_, [this](const GradientMessage& gradient) { arrivals_.put(gradient); }, updates),
         thread_(requests_, {.start = [this](const MasterCommand& command) { start(command); },
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
@@ -52,7 +54,7 @@ class MpiMasterTransport final : public SequencerTransport {
   MpiMasterTransport& operator=(const MpiMasterTransport&) = delete;
 
   int workers() const override { return peers_->roles.workers; }
-  std::string_view name() const override { return "mpi (host buffers)"; }
+  std::string_view name() const override { return on_gpu_ ? "mpi (pinned host buffers)" : "mpi (host buffers)"; }
 
   std::span<const GradientMessage> poll(Duration timeout) override {
     arrivals_.take(arrived_, timeout);
@@ -63,8 +65,9 @@ class MpiMasterTransport final : public SequencerTransport {
     require_worker(worker);
     require<ExchangeError>(static_cast<bool>(version) == (reply.verdict == Verdict::proceed),
                            "mpi: a reply to worker {} {} weights", worker, version ? "to stop has" : "to proceed has no");
-    const std::size_t weights = version ? version.weights().host().size() : sizes_.weights;
+    const std::size_t weights = version ? version.weights().size() : sizes_.weights;
     require<ExchangeError>(weights == sizes_.weights, "mpi: {} weights for messages of {}", weights, sizes_.weights);
+    messages_.mark_updates(worker);
     thread_.put({worker, {.reply = reply}, version});
   }
 
@@ -122,6 +125,7 @@ class MpiMasterTransport final : public SequencerTransport {
   Channel channel_;
   Handoff<GradientMessage> arrivals_;
   std::vector<GradientMessage> arrived_;  // handed out by poll()
+  bool on_gpu_;
   WorkerMessages messages_;
   std::optional<FollowerMessages> followers_;  // of several masters
   ProgressThread<MasterCommand> thread_;       // last: it uses the others
@@ -129,14 +133,14 @@ class MpiMasterTransport final : public SequencerTransport {
 
 }  // namespace
 
-std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers) {
+std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers, const Stream* updates) {
   require<ExchangeError>(peers->sizes.masters == 1, "mpi: a transport of one master for {} masters", peers->sizes.masters);
-  return std::make_unique<MpiMasterTransport>(peers);
+  return std::make_unique<MpiMasterTransport>(peers, updates);
 }
 
 std::unique_ptr<SequencerTransport> make_sequencer_transport(const Peers& peers, const WeightHistory& history,
                                                              const engine::ParameterLayout& model) {
-  return std::make_unique<MpiMasterTransport>(peers, Shards{history, model});
+  return std::make_unique<MpiMasterTransport>(peers, nullptr, Shards{history, model});
 }
 
 }  // namespace apam::exchange::mpi

@@ -71,10 +71,12 @@ class Peers {
 
 /// Rank 0 makes the master's side, workers make a worker's side, the other masters follow. They and the results throw
 /// ExchangeError for a rank without that role, or if MPI fails; DeviceError for memory other than the CPU's, or if the system
-/// refuses a thread. A worker receives into `weights`, or into `weights` and `second` in turns: then a delivery stays while the
-/// next one arrives (keeps_weights()). Both must outlive its transport, after an error the process. The caller makes no MPI
-/// calls until the master's finish() has returned, or a worker has pulled a stop, or the transport is destroyed.
-std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers);
+/// refuses a thread. `updates`: the stream of a master on a GPU; versions and contributions are then memory of that GPU. It
+/// must outlive the result. A worker on a GPU stages its memory itself (staged_worker.h). A worker receives into `weights`, or
+/// into `weights` and `second` in turns: then a delivery stays while the next one arrives (keeps_weights()). Both must outlive
+/// its transport, after an error the process. The caller makes no MPI calls until the master's finish() has returned, or a
+/// worker has pulled a stop, or the transport is destroyed.
+std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers, const Stream* updates = nullptr);
 std::unique_ptr<WorkerTransport> make_worker_transport(const Peers& peers, Span<float> weights, Span<float> second = {});
 
 /// The transport of the sequencer of several masters.

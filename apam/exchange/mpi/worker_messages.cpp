@@ -13,7 +13,7 @@ std::size_t places_of_worker(std::span<const Part> parts) { return kFirstPartRec
 
 }  // namespace
 
-WorkerMessages::WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive)
+WorkerMessages::WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive, const Stream* updates)
     : sizes_(peers->sizes),
       roles_(peers->roles),
       range_(ranges_of(sizes_).at(static_cast<std::size_t>(peers->rank()))),
@@ -22,11 +22,18 @@ WorkerMessages::WorkerMessages(const Peers& peers, Requests& requests, Channel& 
       requests_(requests),
       channel_(channel),
       arrive_(std::move(arrive)),
+      updates_(updates),
       slots_(std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(roles_.workers))) {
+  if (updates_ != nullptr) copies_.emplace(updates_->device());
+  const bool rounds = sizes_.wire == Wire::bfloat16;
   for (Slot& slot : *slots_) {
-    slot.values = Buffer({}, sizes_.contribution * sizeof(float));
-    if (sizes_.wire == Wire::bfloat16) slot.rounded = Buffer({}, range_.weights * sizeof(BFloat16));
+    slot.values = Buffer(updates_ != nullptr ? updates_->device() : Device{}, sizes_.contribution * sizeof(float));
+    if (rounds) slot.rounded = Buffer({}, range_.weights * sizeof(BFloat16));
+    if (updates_ == nullptr) continue;
+    slot.staged = message_memory(sizes_.contribution * sizeof(float));
+    slot.updated.emplace(updates_->device());
   }
+  if (updates_ != nullptr && rounds) unrounded_ = message_memory(range_.weights * sizeof(float));
 }
 
 WorkerMessages::~WorkerMessages() {
@@ -38,8 +45,14 @@ std::size_t WorkerMessages::places(const Peers& peers) {
   return places_of_worker(parts_of(peers->sizes, peers->rank())) * static_cast<std::size_t>(peers->roles.workers);
 }
 
+void WorkerMessages::mark_updates(int worker) {
+  if (updates_ != nullptr) slot_of(worker).updated.value().record(*updates_);
+}
+
 void WorkerMessages::send(int worker, const Reply& reply, const VersionRef& version) {
   Slot& slot = slot_of(worker);
+  // Before copies of the next contribution to where the update reads this one, and before the copy of the version.
+  if (copies_) slot.updated.value().wait(*copies_);
   if (version) expect_gradient(worker);
   slot.reply = {.reply = reply};
   channel_.send(place(worker, kReplySend), bytes_of(slot.reply), {rank_of(worker), kToWorker, "MPI_Isend of a reply"});
@@ -56,25 +69,48 @@ void WorkerMessages::cancel(int worker, std::int64_t computed_at) {
 }
 
 std::span<const std::byte> WorkerMessages::outgoing(Slot& slot, const VersionRef& version) {
-  const auto weights = version.weights().host().subspan(range_.begin, range_.weights);
-  if (sizes_.wire == Wire::float32 || sizes_.masters > 1) slot.version = version;
-  if (sizes_.wire == Wire::float32) return std::as_bytes(weights);
-  if (!newest_rounded_ || newest_ != version.version()) {  // once for all workers of a pass
-    newest_rounded_ = unused_buffer();
-    newest_ = version.version();
-    round_values(weights, newest_rounded_->as<BFloat16>().host());
-  }
-  slot.rounded_version = newest_rounded_;
-  return {newest_rounded_->data(), newest_rounded_->size_bytes()};
+  const bool in_place = sizes_.wire == Wire::float32 && !copies_;
+  if (in_place || sizes_.masters > 1) slot.version = version;
+  if (in_place) return std::as_bytes(version.weights().host().subspan(range_.begin, range_.weights));
+  slot.version_copy = copy_of(version);
+  return {slot.version_copy->data(), slot.version_copy->size_bytes()};
 }
 
-// For a rounded version: one that no worker is being sent.
+// As it travels, once for all workers of a pass.
+std::shared_ptr<Buffer> WorkerMessages::copy_of(const VersionRef& version) {
+  if (newest_copy_ && newest_ == version.version()) return newest_copy_;
+  newest_copy_ = unused_buffer();
+  newest_ = version.version();
+  const ConstSpan<float> weights = version.weights().subspan(range_.begin, range_.weights);
+  if (sizes_.wire == Wire::bfloat16) {
+    round_values(host_values(weights), newest_copy_->as<BFloat16>().host());
+  } else {
+    copy(*copies_, weights, newest_copy_->as<float>());
+    copies_->synchronize();
+  }
+  return newest_copy_;
+}
+
+std::span<const float> WorkerMessages::host_values(ConstSpan<float> weights) {
+  if (!copies_) return weights.host();
+  copy(*copies_, weights, unrounded_.as<float>());
+  copies_->synchronize();
+  return unrounded_.as<float>().host();
+}
+
+// For a version: one that no worker is being sent.
 std::shared_ptr<Buffer> WorkerMessages::unused_buffer() {
-  newest_rounded_ = {};
-  for (const auto& one : rounded_versions_) {
+  newest_copy_ = {};
+  for (const auto& one : version_copies_) {
     if (one.use_count() == 1) return one;
   }
-  return rounded_versions_.emplace_back(std::make_shared<Buffer>(Device{}, range_.weights * sizeof(BFloat16)));
+  const std::size_t bytes = range_.weights * bytes_per_value(sizes_.wire);
+  return version_copies_.emplace_back(std::make_shared<Buffer>(message_memory(bytes)));
+}
+
+// Of a master on a GPU, memory that the GPU copies from and to.
+Buffer WorkerMessages::message_memory(std::size_t bytes) const {
+  return updates_ == nullptr ? Buffer({}, bytes) : Buffer(updates_->device(), bytes, MemoryKind::pinned);
 }
 
 void WorkerMessages::expect_gradient(int worker) {
@@ -95,8 +131,12 @@ std::span<BFloat16> WorkerMessages::rounded(const Slot& slot, const Part& part) 
 }
 
 std::span<std::byte> WorkerMessages::incoming(const Slot& slot, const Part& part) const {
-  if (rounds(part)) return std::as_writable_bytes(rounded(slot, part));
-  return std::as_writable_bytes(slot.values.as<float>().host().subspan(part.offset, part.count));
+  return rounds(part) ? std::as_writable_bytes(rounded(slot, part)) : std::as_writable_bytes(received(slot, part));
+}
+
+/// Where a part is in float32, on the host.
+std::span<float> WorkerMessages::received(const Slot& slot, const Part& part) const {
+  return (copies_ ? slot.staged : slot.values).as<float>().host().subspan(part.offset, part.count);
 }
 
 void WorkerMessages::complete(const Requests::Completed& one) {
@@ -111,7 +151,7 @@ void WorkerMessages::complete(const Requests::Completed& one) {
   } else if (which == kWeightsSend) {
     copied_bytes_ += static_cast<std::int64_t>(range_.weights * bytes_per_value(sizes_.wire));
     if (sizes_.masters == 1) slot.version = {};
-    slot.rounded_version = {};
+    slot.version_copy = {};
   }
   const bool sent = !requests_.active(place(worker, kReplySend)) && !requests_.active(place(worker, kWeightsSend));
   if (slot.expected && slot.missing == 0 && sent) hand_over(worker);
@@ -126,7 +166,9 @@ void WorkerMessages::take_part(int worker, const Part& part, int bytes) {
     return;
   }
   check_received(bytes, incoming(slot, part).size(), "a part of a gradient", rank_of(worker));
-  if (rounds(part)) widen_values(rounded(slot, part), slot.values.as<float>().host().subspan(part.offset, part.count));
+  const std::span<float> values = received(slot, part);
+  if (rounds(part)) widen_values(rounded(slot, part), values);
+  if (copies_) copy(*copies_, ConstSpan<float>(values), slot.values.as<float>().subspan(part.offset, part.count));
 }
 
 void WorkerMessages::hand_over(int worker) {
@@ -134,6 +176,7 @@ void WorkerMessages::hand_over(int worker) {
   slot.expected = false;
   // The worker has all ranges of the version: no master sends it any more, and its memory may be used again on all of them.
   slot.version = {};
+  if (copies_) copies_->synchronize();
   const bool cancelled = slot.header.cancelled != 0;
   require<ExchangeError>(cancelled || slot.empty == 0, "mpi: {} of {} parts of a gradient from rank {} have no values",
                          slot.empty, parts_.size(), rank_of(worker));

@@ -3,11 +3,15 @@
 // Each worker has a slot: a buffer for its contribution, the version of the weights on its way to it, and requests. A gradient
 // has arrived when its header and all its parts have, in any order, and the reply before it has been sent. Of several masters
 // each receives and sends its own range; memory of the others is never touched.
+//
+// A master on a GPU: MPI uses pinned host memory. Parts are copied to the GPU as they arrive, and a version to the host once,
+// for all workers that it is sent to. Then this thread waits for the update that makes it, and for the copy.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "apam/exchange/mpi/parts.h"
@@ -21,8 +25,9 @@ class WorkerMessages {
   /// Called with a gradient that has arrived. Its values are the receiver's until the reply to its worker.
   using Arrive = std::function<void(const GradientMessage&)>;
 
-  /// Of this rank, which is a master. Its requests begin at place 0 of `requests`.
-  WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive);
+  /// Of this rank, which is a master. Its requests begin at place 0 of `requests`. `updates`: of a master on a GPU, the stream
+  /// that contributions are read and versions are written on; it must outlive the messages.
+  WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive, const Stream* updates = nullptr);
   ~WorkerMessages();
   WorkerMessages(const WorkerMessages&) = delete;
   WorkerMessages& operator=(const WorkerMessages&) = delete;
@@ -30,6 +35,8 @@ class WorkerMessages {
   /// How many requests it has.
   static std::size_t places(const Peers& peers);
 
+  /// Before send(), in the thread that updates: what it has given to its stream comes before the messages of the reply.
+  void mark_updates(int worker);
   void send(int worker, const Reply& reply, const VersionRef& version);
   void cancel(int worker, std::int64_t computed_at);
   /// One of its places.
@@ -47,13 +54,15 @@ class WorkerMessages {
   struct Slot {
     GradientHeader header;
     ToWorker reply, cancellation;
-    Buffer values;                                  // (contribution)
-    Buffer rounded;                                 // (weights of the range) in bfloat16: the gradients as they come
-    VersionRef version;                             // in flight to the worker; of several masters, until its next gradient
-    std::shared_ptr<const Buffer> rounded_version;  // or this
-    bool expected = false;                          // a gradient
-    std::size_t missing = 0;                        // its messages that have not arrived
-    std::size_t empty = 0;                          // its parts that came without values
+    Buffer values;                               // (contribution)
+    Buffer staged;                               // (contribution), of a master on a GPU: as it comes
+    Buffer rounded;                              // (weights of the range) in bfloat16: the gradients as they come
+    VersionRef version;                          // in flight to the worker; of several masters, until its next gradient
+    std::shared_ptr<const Buffer> version_copy;  // or this
+    std::optional<apam::Event> updated;          // of a master on a GPU: mark_updates()
+    bool expected = false;                       // a gradient
+    std::size_t missing = 0;                     // its messages that have not arrived
+    std::size_t empty = 0;                       // its parts that came without values
   };
 
   Slot& slot_of(int worker) const { return (*slots_)[static_cast<std::size_t>(worker)]; }
@@ -61,10 +70,14 @@ class WorkerMessages {
   std::size_t place(int worker, std::size_t which) const { return places_ * static_cast<std::size_t>(worker) + which; }
   void expect_gradient(int worker);
   std::span<const std::byte> outgoing(Slot& slot, const VersionRef& version);
+  std::shared_ptr<Buffer> copy_of(const VersionRef& version);
+  std::span<const float> host_values(ConstSpan<float> weights);
   std::shared_ptr<Buffer> unused_buffer();
+  Buffer message_memory(std::size_t bytes) const;
   bool rounds(const Part& part) const { return sizes_.wire == Wire::bfloat16 && part.offset < sizes_.weights; }
   std::span<std::byte> incoming(const Slot& slot, const Part& part) const;
   std::span<BFloat16> rounded(const Slot& slot, const Part& part) const;
+  std::span<float> received(const Slot& slot, const Part& part) const;
   void take_part(int worker, const Part& part, int bytes);
   void hand_over(int worker);
 
@@ -76,10 +89,13 @@ class WorkerMessages {
   Requests& requests_;
   Channel& channel_;
   Arrive arrive_;
+  const Stream* updates_;
+  std::optional<Stream> copies_;  // of a master on a GPU
+  Buffer unrounded_;              // (weights) of such a master: a version that is being rounded
   std::unique_ptr<std::vector<Slot>> slots_;
-  std::vector<std::shared_ptr<Buffer>> rounded_versions_;  // in bfloat16, one per worker and one at most
-  std::shared_ptr<Buffer> newest_rounded_;                 // of the version sent last
-  std::int64_t newest_ = 0;                                // its number
+  std::vector<std::shared_ptr<Buffer>> version_copies_;  // as they travel, one per worker and one at most
+  std::shared_ptr<Buffer> newest_copy_;                  // of the version sent last
+  std::int64_t newest_ = 0;                              // its number
   std::atomic<std::int64_t> copied_bytes_ = 0;
 };
 

@@ -1,0 +1,158 @@
+// Training under mpiexec with ranks on a GPU, the guarded one, and on the CPU. The final state of the master must have the bits
+// of a repetition on the CPU in one process, which computes each gradient at the version that its worker has reported.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/mpi/wire.h"
+#include "apam/exchange/staged_worker.h"
+#include "apam/exchange/worker.h"
+#include "apam/training/net_gradient_source.h"
+#include "tests/exchange/mpi_world.h"
+#include "tests/kernels/cuda/guarded/guarded_gpu.h"
+#include "tests/kernels/cuda/guarded/small_net.h"
+
+namespace apam::training {
+namespace {
+
+using exchange::mpi::Wire;
+using exchange::test::workers;
+using exchange::test::world;
+using support::options_for;
+using support::SmallNet;
+
+constexpr int kUpdates = 14, kSnapshotEvery = 5;
+constexpr engine::OptimizerOptions kOptimizer{.learning_rate = 0.01};
+
+std::shared_ptr<const data::Batches> batches() {
+  static const auto made = std::make_shared<const data::Batches>(
+      support::small_data(),
+      data::BatchOptions{.batch = support::kRows, .augmentation = data::kStandardAugmentation, .seed = 3});
+  return made;
+}
+
+std::vector<float> host_values(ConstSpan<float> values) {
+  std::vector<float> host(values.size());
+  copy(values, Span<float>(std::span(host)));
+  return host;
+}
+
+class Recorder final : public exchange::Observer {
+ public:
+  void on_update(const exchange::UpdateRecord& record) override { records.push_back(record); }
+  void on_snapshot(const exchange::StateSnapshot& snapshot) override {
+    snapshots[snapshot.update] = host_values(snapshot.state);
+  }
+
+  std::vector<exchange::UpdateRecord> records;
+  std::map<std::int64_t, std::vector<float>> snapshots;  // by update
+};
+
+/// A net on a device with all that computes its gradients.
+struct Computer {
+  explicit Computer(std::string_view device) : exec(options_for(device, DType::float32)), arena(exec.device(), net.layout()) {
+    arena.initialize(7);
+    for (const int rows : {support::kRows, support::kRows - 2}) source.choose_kernels(rows);
+  }
+
+  SmallNet net;
+  Exec exec;
+  engine::ParameterArena arena;
+  NetGradientSource source{exec, net, arena, batches(), {.threads = 0}};
+};
+
+/// The state after each of the first updates, on the CPU. With values that travel in bfloat16, workers know rounded ones only.
+std::map<std::int64_t, std::vector<float>> repeat(const std::vector<exchange::UpdateRecord>& records, Wire wire) {
+  Computer worker("cpu");
+  Exec exec(options_for("cpu", DType::float32));
+  const engine::ParameterArena master(exec.device(), worker.net.layout());
+  master.initialize(7);
+  engine::Updater updater(exec, master, kOptimizer);
+  const auto travel = [wire](Span<float> values) {
+    if (wire == Wire::float32) return;
+    std::vector<BFloat16> rounded(values.size());
+    exchange::mpi::round_values(values.host(), rounded);
+    exchange::mpi::widen_values(rounded, values.host());
+  };
+  std::map<std::int64_t, std::vector<float>> states{{0, host_values(master.state())}};
+  for (const auto& record : records) {
+    copy(ConstSpan<float>(std::span(states.at(record.header.computed_at))), worker.arena.state());
+    travel(worker.arena.weights());
+    worker.source.compute({record.header.batch});
+    travel(worker.arena.gradients());
+    updater.apply(worker.arena.outgoing());
+    states[record.update] = host_values(master.state());
+  }
+  return states;
+}
+
+struct Ranks {
+  std::string master, worker;
+  Wire wire = Wire::float32;
+};
+void PrintTo(const Ranks& ranks, std::ostream* out) {
+  *out << ranks.master << ' ' << ranks.worker << (ranks.wire == Wire::bfloat16 ? " bfloat16" : "");
+}
+
+exchange::mpi::Peers peers_of(const engine::ParameterLayout& layout, Wire wire) {
+  const std::size_t weights = layout.weights_size();
+  return {world(), {.contribution = weights + layout.statistics_size(), .weights = weights, .part = weights / 5, .wire = wire}};
+}
+
+void run_worker(const Ranks& ranks, exchange::Control& control) {
+  Computer computer(ranks.worker);
+  const engine::ParameterLayout& layout = computer.net.layout();
+  const auto peers = peers_of(layout, ranks.wire);
+  const Stream& steps = computer.exec.stream();
+  if (ranks.worker == "cpu") {
+    const auto transport = make_worker_transport(peers, computer.arena.weights());
+    exchange::Worker(computer.source).run(*transport, control);
+    return;
+  }
+  const Buffer weights(steps.device(), computer.arena.weights().size_bytes(), MemoryKind::pinned);
+  const Buffer contribution(steps.device(), computer.arena.outgoing().size_bytes(), MemoryKind::pinned);
+  const auto transport = make_worker_transport(peers, weights.as<float>());
+  exchange::StagedWorker staged(*transport, steps, contribution.as<float>(), layout.weights_size(), layout.weights_size() / 3);
+  exchange::Worker(computer.source).run(staged, control);
+}
+
+void run_master(const Ranks& ranks, exchange::Control& control) {
+  const SmallNet net;
+  Exec exec(options_for(ranks.master, DType::float32));
+  const engine::ParameterArena arena(exec.device(), net.layout(), engine::ParameterArena::Contents::state);
+  arena.initialize(7);
+  engine::Updater updater(exec, arena, kOptimizer);
+  const std::size_t weights = net.layout().weights_size(), statistics = net.layout().statistics_size();
+  exchange::WeightHistory history(exec.device(), {weights, statistics, 1, exchange::HistoryLayout::slots_for(workers(), 1)});
+  history.publish_first(arena.state());
+  exchange::MasterState master(
+      updater, history, {.workers = workers(), .schedule = {.total_updates = kUpdates, .snapshot_every = kSnapshotEvery}});
+  Recorder recorder;
+  const bool on_gpu = exec.device().kind == DeviceKind::cuda;
+  const auto transport = make_master_transport(peers_of(net.layout(), ranks.wire), on_gpu ? &exec.stream() : nullptr);
+  exchange::run_master(master, *transport, control, recorder);
+
+  EXPECT_EQ(transport->name(), on_gpu ? "mpi (pinned host buffers)" : "mpi (host buffers)");
+  ASSERT_EQ(recorder.records.size(), kUpdates);
+  const auto states = repeat(recorder.records, ranks.wire);
+  ASSERT_EQ(recorder.snapshots.size(), 3U);
+  for (const auto& [update, state] : recorder.snapshots) EXPECT_EQ(state, states.at(update)) << "update " << update;
+  EXPECT_NE(states.at(kUpdates), states.at(kUpdates - 1));
+}
+
+class ExchangeOnGpu : public testing::TestWithParam<Ranks> {};
+
+TEST_P(ExchangeOnGpu, UsesTheVersionsThatItReports) {
+  exchange::NullControl control;
+  world().rank() == 0 ? run_master(GetParam(), control) : run_worker(GetParam(), control);
+}
+
+INSTANTIATE_TEST_SUITE_P(Messages, ExchangeOnGpu,
+                         testing::Values(Ranks{"cuda", "cuda"}, Ranks{"cpu", "cuda"}, Ranks{"cuda", "cpu"},
+                                         Ranks{"cuda", "cuda", Wire::bfloat16}, Ranks{"cpu", "cuda", Wire::bfloat16}));
+
+}  // namespace
+}  // namespace apam::training
