@@ -13,6 +13,7 @@
 #include "apam/exchange/mpi/first_arrivals.h"
 #include "apam/exchange/mpi/transports.h"
 #include "apam/exchange/shared/followers.h"
+#include "apam/exchange/staged_all_reduce.h"
 #include "apam/exchange/staged_worker.h"
 #include "apam/exchange/synchronous.h"
 #include "apam/exchange/worker.h"
@@ -63,13 +64,20 @@ training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& e
   const auto& shared = rank.shared.sync;
   const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
                                  : exchange::mpi::make_all_reduce(environment);
+  std::optional<exchange::StagedAllReduce> staged;
+  if (rank.exec->device().kind == DeviceKind::cuda) {
+    const Span<float> contribution = rank.arena->outgoing();
+    rank.staged_contribution = Buffer(contribution.device(), contribution.size_bytes(), MemoryKind::pinned);
+    staged.emplace(*all_reduce, rank.exec->stream(), contribution, rank.staged_contribution.as<float>());
+  }
+  exchange::AllReduce& sums = staged ? *staged : *all_reduce;
   std::optional<exchange::TracedAllReduce> traced;
-  if (rank.tracing) traced.emplace(*all_reduce, rank.tracing->exchange());
+  if (rank.tracing) traced.emplace(sums, rank.tracing->exchange());
   SynchronousEvents events(rank);
-  exchange::SynchronousTrainer trainer(traced ? *traced : *all_reduce, *rank.updater, *rank.source, rank.plan.schedule,
+  exchange::SynchronousTrainer trainer(traced ? *traced : sums, *rank.updater, *rank.source, rank.plan.schedule,
                                        events.target());
   const exchange::Ending ending = trainer.run(control);
-  return {std::string(all_reduce->name()), ending, trainer.divergence()};
+  return {std::string(sums.name()), ending, trainer.divergence()};
 }
 
 exchange::Order order_of(const TrainOptions& options) {
@@ -104,8 +112,8 @@ struct WorkerSide {
   std::optional<exchange::TracedWorker> traced;
 
   exchange::WorkerTransport& outermost() {
-    if (traced) return *traced;
-    return staged ? static_cast<exchange::WorkerTransport&>(*staged) : *transport;
+    exchange::WorkerTransport& untraced = staged ? *staged : *transport;
+    return traced ? *traced : untraced;
   }
 };
 

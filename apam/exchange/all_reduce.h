@@ -18,6 +18,9 @@ class AllReduce {
   virtual int ranks() const = 0;
   virtual std::string_view name() const = 0;  ///< for reports
 
+  /// Whether a rank should call start() for gradients during backward, as they become complete.
+  virtual bool sends_early() const { return true; }
+
   /// Starts the sum of `values` over the ranks; every rank gets the same bits. The memory is in use, and may be overwritten,
   /// until finish() returns, or after an error until the process ends.
   virtual void start(Span<float> values) = 0;

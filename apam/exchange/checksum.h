@@ -3,16 +3,20 @@
 
 #include <bit>
 #include <cstdint>
-#include <span>
+#include <vector>
 
+#include "apam/exchange/host_values.h"
 #include "kernels/runtime/fnv1a.h"
 
 namespace apam::exchange {
 
-/// FNV-1a over the bits of the values.
-inline std::uint64_t checksum(std::span<const float> values) {
+/// FNV-1a over the bits of the values, which may be on a GPU.
+inline std::uint64_t checksum(ConstSpan<float> values) {
   Fnv1a hash;
-  for (const float value : values) hash.add(std::bit_cast<std::uint32_t>(value));
+  const auto add = [&hash](const auto& host) {
+    for (const float value : host) hash.add(std::bit_cast<std::uint32_t>(value));
+  };
+  values.device().kind == DeviceKind::cpu ? add(values.host()) : add(host_values(values));
   return hash.value();
 }
 

@@ -4,8 +4,23 @@
 
 #include "apam/exchange/checksum.h"
 #include "apam/exchange/error.h"
+#include "apam/exchange/host_values.h"
 
 namespace apam::exchange {
+namespace {
+
+/// On the host: batch statistics are few.
+void multiply(Span<float> values, float factor) {
+  if (values.device().kind == DeviceKind::cpu) {
+    for (float& value : values.host()) value *= factor;
+    return;
+  }
+  std::vector<float> host = host_values(values);
+  for (float& value : host) value *= factor;
+  copy(ConstSpan<float>(std::span(host)), values);
+}
+
+}  // namespace
 
 SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, engine::Updater& updater, GradientSource& source,
                                        const Schedule& schedule, Observer& observer, std::size_t bucket_floats)
@@ -19,6 +34,7 @@ SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, engine::Updater& u
   require<InputError>(source.arena().weights().data() == updater.arena().weights().data(),
                       "sync: gradients and updates must use the same weights");
   require<InputError>(schedule.total_updates >= 1, "sync: at least one update is required, got {}", schedule.total_updates);
+  if (!all_reduce_.sends_early()) return;
   source_.on_gradient_ready([this](engine::ParameterId id) {
     buckets_.ready(id);
     while (const Bucket* bucket = buckets_.take()) start(*bucket);
@@ -88,7 +104,7 @@ void SynchronousTrainer::sum_headers(GradientHeader& header) {
   const Span<float> statistics = source_.arena().batch_statistics();
   if (!statistics.empty()) {
     const auto weight = static_cast<float>(static_cast<double>(header.rows) / sums[1]);
-    for (float& value : statistics.host()) value *= weight;
+    multiply(statistics, weight);
     all_reduce_.start(statistics);
   }
   header.loss_sum = sums[0];
@@ -99,7 +115,7 @@ void SynchronousTrainer::sum_headers(GradientHeader& header) {
 }
 
 void SynchronousTrainer::check_replicas(std::int64_t update) {
-  const auto sums = all_reduce_.gather(checksum(source_.arena().state().host()));
+  const auto sums = all_reduce_.gather(checksum(source_.arena().state()));
   for (std::size_t rank = 1; rank < sums.size(); ++rank) {
     require<ExchangeError>(sums[rank] == sums[0],
                            "sync: after update {} the model of rank {} has checksum {:016x}, rank 0 has {:016x}", update, rank,

@@ -67,6 +67,12 @@ void require_memory(const TrainOptions& options, Device device, const exchange::
                        options.max_delay, options.max_delay, history.state(), in_mib(bytes), in_mib(available.value_or(0)));
 }
 
+/// The ranks of a host take its GPUs in turn.
+Device gpu_of_rank(int rank_on_host) {
+  const int gpus = static_cast<int>(gpu_names().size());
+  return {DeviceKind::cuda, gpus > 0 ? rank_on_host % gpus : 0};
+}
+
 data::BatchOptions batch_options(const TrainOptions& options) {
   return {.split = data::Split::train,
           .batch = options.batch,
@@ -179,6 +185,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   RunPlan plan;
   plan.budget = budget;
   plan.exec = exec_options(options.machine, budget.threads);
+  if (options.machine.device == "cuda") plan.exec.device = gpu_of_rank(budget.rank_on_host);
   require<UsageError>(!options.prefetch_weights || plan.exec.device.kind == DeviceKind::cpu,
                       "--prefetch-weights: is for --device cpu, got {}", to_string(plan.exec.device));
   require<UsageError>(!options.colocate || plan.exec.device.kind == DeviceKind::cpu, "--colocate: is for --device cpu, got {}",

@@ -117,8 +117,8 @@ void add_machine(List& list, MachineOptions& machine, std::string threads, std::
   list.push_back({.name = "--device",
                   .field = &machine.device,
                   .group = group,
-                  .unit = "cpu|cuda",
-                  .help = "Where kernels run",
+                  .unit = "cpu|cuda[:INDEX]",
+                  .help = "Where kernels run; without an index the ranks of a host take its GPUs in turn",
                   .may_be_empty = true});
   list.push_back({.name = "--threads",
                   .field = &machine.threads,

@@ -36,6 +36,7 @@ ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exc
   ThreadBudget budget{.ranks = count, .roles = roles_of(options, count)};
   budget.threads_by_rank = exchange::threads_of_ranks(ranks, requested);
   for (const auto& each : ranks) budget.hosts.push_back(each.host);
+  budget.rank_on_host = static_cast<int>(std::count(budget.hosts.begin(), budget.hosts.begin() + rank, mine.host));
   int most = 1, here = 0;  // of the ranks that compute; their sum on this host
   for (std::size_t r = 0; r < ranks.size(); ++r) {
     if (!ranks[r].computes) continue;

@@ -20,6 +20,7 @@ struct ThreadBudget {
   int all_threads = 1;                  ///< once no other rank computes
   std::vector<int> threads_by_rank{1};
   std::vector<std::string> hosts{};  ///< by rank
+  int rank_on_host = 0;              ///< of this rank
 };
 
 /// The roles of `ranks` ranks that train as the options say.

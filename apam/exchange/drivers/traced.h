@@ -67,6 +67,7 @@ class TracedAllReduce final : public AllReduce {
   int rank() const override { return all_reduce_.rank(); }
   int ranks() const override { return all_reduce_.ranks(); }
   std::string_view name() const override { return all_reduce_.name(); }
+  bool sends_early() const override { return all_reduce_.sends_early(); }
   void start(Span<float> values) override { all_reduce_.start(values); }
   void progress() override { all_reduce_.progress(); }
   void finish() override;

@@ -7,8 +7,12 @@
 #include <vector>
 
 #include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/host_values.h"
+#include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/wire.h"
+#include "apam/exchange/staged_all_reduce.h"
 #include "apam/exchange/staged_worker.h"
+#include "apam/exchange/synchronous.h"
 #include "apam/exchange/worker.h"
 #include "apam/training/net_gradient_source.h"
 #include "tests/exchange/mpi_world.h"
@@ -18,6 +22,7 @@
 namespace apam::training {
 namespace {
 
+using exchange::host_values;
 using exchange::mpi::Wire;
 using exchange::test::workers;
 using exchange::test::world;
@@ -32,12 +37,6 @@ std::shared_ptr<const data::Batches> batches() {
       support::small_data(),
       data::BatchOptions{.batch = support::kRows, .augmentation = data::kStandardAugmentation, .seed = 3});
   return made;
-}
-
-std::vector<float> host_values(ConstSpan<float> values) {
-  std::vector<float> host(values.size());
-  copy(values, Span<float>(std::span(host)));
-  return host;
 }
 
 class Recorder final : public exchange::Observer {
@@ -153,6 +152,31 @@ TEST_P(ExchangeOnGpu, UsesTheVersionsThatItReports) {
 INSTANTIATE_TEST_SUITE_P(Messages, ExchangeOnGpu,
                          testing::Values(Ranks{"cuda", "cuda"}, Ranks{"cpu", "cuda"}, Ranks{"cuda", "cpu"},
                                          Ranks{"cuda", "cuda", Wire::bfloat16}, Ranks{"cpu", "cuda", Wire::bfloat16}));
+
+/// The states at snapshots of synchronous training on a device.
+std::map<std::int64_t, std::vector<float>> train_together(std::string_view device) {
+  Computer computer(device);
+  engine::Updater updater(computer.exec, computer.arena, kOptimizer);
+  const auto messages = exchange::mpi::make_all_reduce(world());
+  const Span<float> contribution = computer.arena.outgoing();
+  const Buffer staged(computer.exec.device(), contribution.size_bytes(), MemoryKind::pinned);
+  exchange::StagedAllReduce on_gpu(*messages, computer.exec.stream(), contribution, staged.as<float>());
+  exchange::AllReduce& all_reduce = device == "cpu" ? *messages : on_gpu;
+  Recorder recorder;
+  const exchange::Schedule schedule{.total_updates = kUpdates, .snapshot_every = kSnapshotEvery};
+  exchange::SynchronousTrainer trainer(all_reduce, updater, computer.source, schedule, recorder, 200);
+  exchange::NullControl control;
+  EXPECT_EQ(trainer.run(control).update, kUpdates);
+  return recorder.snapshots;
+}
+
+TEST(SynchronousOnGpu, MakesTheUpdatesOfTheSameKernelsOnTheCpu) {
+  const auto before = support::gpu_counts();
+  const auto on_gpu = train_together("cuda");
+  EXPECT_GT(support::gpu_counts().replays, before.replays);
+  EXPECT_EQ(on_gpu.size(), 3U);
+  EXPECT_EQ(on_gpu, train_together("cpu"));
+}
 
 }  // namespace
 }  // namespace apam::training

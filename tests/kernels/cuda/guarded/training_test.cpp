@@ -320,6 +320,23 @@ INSTANTIATE_TEST_SUITE_P(Nets, NodesOfAStep,
                          testing::Values(Limit{"resnet18", DType::float32, 146}, Limit{"resnet18", DType::bfloat16, 147},
                                          Limit{"allcnn", DType::bfloat16, 69}, Limit{"wrn28-5", DType::bfloat16, 203}));
 
+TEST(PlansOnGpu, GiveTheGpusOfAHostToItsRanksInTurn) {
+  TrainOptions options;
+  options.exchange = "async";
+  options.data.name = "synthetic";
+  const auto device = [&](std::string_view text, int rank_on_host) {
+    options.machine.device = text;
+    ThreadBudget budget{.ranks = 5, .roles = {.workers = 4}, .threads_by_rank = std::vector(5, 1)};
+    budget.rank_on_host = rank_on_host;
+    return to_string(make_run_plan(options, budget).exec.device);
+  };
+  EXPECT_EQ(device("cuda", 0), "cuda:0");
+  EXPECT_EQ(device("cuda", 1), "cuda:1");
+  EXPECT_EQ(device("cuda", 4), "cuda:0");
+  EXPECT_EQ(device("cuda:1", 4), "cuda:1");
+  EXPECT_EQ(device("cpu", 1), "cpu");
+}
+
 // A recorded step writes one contribution, whose address it has.
 TEST(PlansOnGpu, RefuseWorkersThatComputeAhead) {
   TrainOptions options;

@@ -1,0 +1,51 @@
+// The all-reduce of ranks on GPUs over one of host memory: values are copied to pinned memory behind the step, summed there, and
+// copied back before the update.
+#pragma once
+
+#include <vector>
+
+#include "apam/exchange/all_reduce.h"
+#include "kernels/runtime/buffer.h"
+
+namespace apam::exchange {
+
+class StagedAllReduce final : public AllReduce {
+ public:
+  /// Sums parts of `contribution`, memory of a GPU, in `staged` of the same size, which is pinned. `steps`: the stream that
+  /// computes contributions and applies updates. All must outlive the result; `staged`, after an error, the process. Throws
+  /// ExchangeError if the sizes differ.
+  StagedAllReduce(AllReduce& all_reduce, const Stream& steps, Span<float> contribution, Span<float> staged);
+
+  int rank() const override { return all_reduce_.rank(); }
+  int ranks() const override { return all_reduce_.ranks(); }
+  std::string_view name() const override { return "mpi (pinned host buffers)"; }
+
+  /// Backward reports no gradients: its steps are replayed as graphs.
+  bool sends_early() const override { return false; }
+  /// Throws ExchangeError for values outside the contribution.
+  void start(Span<float> values) override;
+  void progress() override;
+  /// Waits for the sums; they are copied to the GPU before later work of its stream.
+  void finish() override;
+
+  void sum(std::span<double> values) override { all_reduce_.sum(values); }
+  std::vector<std::uint64_t> gather(std::uint64_t value) override { return all_reduce_.gather(value); }
+  /// Of any memory, after all earlier work of its device.
+  void broadcast(Span<float> values) override;
+
+ private:
+  struct Part {
+    Span<float> values, staged;
+    apam::Event copied;
+  };
+  void start_sum();
+
+  AllReduce& all_reduce_;
+  const Stream& steps_;
+  Span<float> contribution_, staged_;
+  std::vector<Part> parts_;  // of this mini-batch and, with their events, of those before
+  std::size_t copying_ = 0;  // parts that are being copied, or have been
+  std::size_t summing_ = 0;  // of these, parts whose sums have started
+};
+
+}  // namespace apam::exchange
