@@ -105,6 +105,9 @@ struct AsyncRank {
   const Peers* peers;
 };
 
+/// Null on the CPU, where work is done when a call returns.
+const Stream* stream_of_gpu(const Exec& exec) { return exec.device().kind == DeviceKind::cuda ? &exec.stream() : nullptr; }
+
 /// What a worker uses. Members are made in order.
 struct WorkerSide {
   std::unique_ptr<exchange::WorkerTransport> transport;
@@ -132,8 +135,9 @@ void make_worker_side(WorkerSide& side, const AsyncRank& self) {
   const auto& [rank, environment, options, control, peers] = self;
   if (peers == nullptr) {
     const bool watches = environment.rank() != 0;  // the process of the master
-    side.transport = make_worker_transport(rank.shared.async->segment, rank.plan.budget.roles.worker_of(environment.rank()),
-                                           watches ? &rank.shared.async->others : nullptr);
+    side.transport =
+        make_worker_transport(rank.shared.async->segment, rank.plan.budget.roles.worker_of(environment.rank()),
+                              watches ? &rank.shared.async->others : nullptr, stream_of_gpu(rank.exec_of_worker()));
   } else if (rank.exec_of_worker().device().kind == DeviceKind::cuda) {
     stage(side, rank, *peers);
   } else {
@@ -161,12 +165,12 @@ void follow(const AsyncRank& self) {
     const exchange::FreeShard::Options shard{.ahead = options.prefetch_weights, .keep_going = options.keep_going};
     return exchange::mpi::follow_freely(*peers, *rank.updater, rank.plan.history, policy, shard, control);
   }
-  const auto& [memory, segment, sequencer, none] = *rank.shared.async;
+  const exchange::shared::Segment& segment = rank.shared.async->segment;
   const int master = environment.rank();
   const exchange::shared::SegmentMemory values(segment);
   const auto& range = rank.plan.shards.at(static_cast<std::size_t>(master));
   exchange::ShardFollower follower(*rank.updater, range, policy, values);
-  run_follower(segment, master, follower, control, &sequencer);
+  run_follower(segment, master, follower, control, &rank.shared.async->others);
 }
 
 /// What a master that orders uses. Members are made in order.
@@ -180,7 +184,7 @@ MasterSide make_master_side(Rank& rank, const Peers* peers) {
   MasterSide side;
   if (peers == nullptr) {
     const auto& shared = rank.shared.async;
-    side.transport = make_master_transport(shared->segment, &shared->others);
+    side.transport = make_master_transport(shared->segment, &shared->others, stream_of_gpu(*rank.exec));
     if (!rank.shard) return side;
     side.shared_followers = make_followers(shared->segment, rank.plan.net->layout(), &shared->followers);
     side.followers = side.shared_followers.get();
@@ -189,8 +193,7 @@ MasterSide make_master_side(Rank& rank, const Peers* peers) {
     side.followers = &transport->followers();
     side.transport = std::move(transport);
   } else {
-    const bool on_gpu = rank.exec->device().kind == DeviceKind::cuda;
-    side.transport = exchange::mpi::make_master_transport(*peers, on_gpu ? &rank.exec->stream() : nullptr);
+    side.transport = exchange::mpi::make_master_transport(*peers, stream_of_gpu(*rank.exec));
   }
   return side;
 }
@@ -255,9 +258,15 @@ training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& 
   if (!rank.shared.async) peers.emplace(environment, message_sizes(rank.plan, options));
   const AsyncRank self{rank, environment, options, control, peers ? &*peers : nullptr};
   if (rank.updater && rank.source) return order_or_follow_and_work(self);
-  if (rank.output) return order(self);
-  rank.updater ? follow(self) : work(self);
-  return {};
+  training::ExchangeResult result;
+  if (rank.output) {
+    result = order(self);
+  } else {
+    rank.updater ? follow(self) : work(self);
+  }
+  // Ranks meet after this: no rank releases memory of its GPU that another one has mapped.
+  if (rank.shared.async) rank.shared.async->mapped.clear();
+  return result;
 }
 
 }  // namespace

@@ -103,13 +103,15 @@ void make_arena_of_master(Rank& rank, const Environment& environment) {
 
 /// The memory of the model for gradients. With shared memory contributions are written there. An asynchronous worker then has
 /// no memory of its own: it computes on published versions, and in its first steps, which choose kernels, on what is there
-/// before the first.
+/// before the first. On a GPU it has weights, to which it copies versions: recorded steps have their address.
 void make_arena_of_worker(Rank& rank, const Environment& environment, bool prefetches) {
   using Contents = engine::ParameterArena::Contents;
   const auto& [async, sync, backup] = rank.shared;
   const engine::ParameterLayout& layout = rank.plan.net->layout();
   const Device device = rank.exec->device();
-  const Contents contents = async ? Contents::none : sync || backup ? Contents::state : Contents::state_and_outgoing;
+  const bool on_gpu = device.kind == DeviceKind::cuda;
+  Contents contents = Contents::state_and_outgoing;
+  if (async || sync || backup) contents = async && !on_gpu ? Contents::none : Contents::state;
   engine::ParameterArena& arena =
       rank.worker_exec ? rank.worker_arena.emplace(device, layout, contents) : rank.arena.emplace(device, layout, contents);
   if (prefetches) rank.second.emplace(device, layout, contents);
@@ -117,7 +119,7 @@ void make_arena_of_worker(Rank& rank, const Environment& environment, bool prefe
   if (backup) arena.use_outgoing(backup->group.contribution(environment.rank()));
   if (!async) return;
   arena.use_outgoing(async->segment.contribution(rank.plan.budget.roles.worker_of(environment.rank())));
-  arena.read_weights_from(async->segment.weights(0));
+  if (!on_gpu) arena.read_weights_from(async->segment.weights(0));
 }
 
 /// In how many shares the ranks divide a mini-batch.

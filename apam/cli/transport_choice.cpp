@@ -1,5 +1,7 @@
 #include "apam/cli/transport_choice.h"
 
+#include <algorithm>
+
 #include "apam/exchange/mpi/all_gather_strings.h"
 
 namespace apam::cli {
@@ -7,15 +9,19 @@ namespace {
 
 using exchange::shared::NotShared;
 
+bool is_cpu(std::string_view device) { return device == to_string(Device{}); }
+
 RanksMemory share(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
                   training::RunPlan& plan) {
   require<NotShared>(options.master_order == "sequenced", "--master-order {} is for messages", options.master_order);
   const auto gather = [&](std::string_view text) { return all_gather_strings(environment, text); };
   const auto devices = gather(to_string(plan.exec.device));
-  for (std::size_t rank = 0; rank < devices.size(); ++rank) {
-    require<NotShared>(devices[rank] == to_string(Device{}), "rank {}: computes on {}, shared memory is for {}", rank,
-                       devices[rank], to_string(Device{}));
+  const bool on_gpus = options.exchange == "async" && std::ranges::none_of(devices, is_cpu);
+  for (std::size_t rank = 0; rank < devices.size() && !on_gpus; ++rank) {
+    require<NotShared>(is_cpu(devices[rank]), "rank {}: computes on {}, shared memory is for {}", rank, devices[rank],
+                       options.exchange == "async" ? "ranks that are all on cpu or all on GPUs" : "ranks on cpu");
   }
+  plan.transport = on_gpus ? "shared memory of GPUs (CUDA IPC)" : "shared memory";
   RanksMemory memory;
   if (options.sync_backup > 0) {
     const int first = environment.ranks() - static_cast<int>(options.sync_backup);
@@ -28,11 +34,11 @@ RanksMemory share(const exchange::mpi::Environment& environment, const training:
     plan.shared_bytes = layout.bytes();
   } else {
     const exchange::Roles& roles = plan.budget.roles;
-    const exchange::shared::SegmentLayout layout{roles.workers, plan.history, roles.masters};
-    memory.async = exchange::shared::share_memory(environment.rank(), layout, roles.colocated, gather);
-    plan.shared_bytes = layout.bytes();
+    const exchange::shared::SegmentLayout layout{roles.workers, plan.history, roles.masters, on_gpus};
+    memory.async = on_gpus ? exchange::shared::share_memory_of_gpus(environment.rank(), layout, plan.exec.device, gather)
+                           : exchange::shared::share_memory(environment.rank(), layout, roles.colocated, gather);
+    plan.shared_bytes = layout.bytes() + layout.gpu_bytes();
   }
-  plan.transport = "shared memory";
   return memory;
 }
 
@@ -40,15 +46,16 @@ RanksMemory share(const exchange::mpi::Environment& environment, const training:
 
 RanksMemory choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
                              training::RunPlan& plan) {
-  plan.transport = plan.exec.device.kind == DeviceKind::cuda ? "mpi (pinned host buffers)" : "mpi (host buffers)";
-  if (options.transport == "mpi") return {};
-  try {
-    return share(environment, options, plan);
-  } catch (const NotShared& reason) {
-    if (options.transport == "shared") throw;
-    plan.no_shared_memory = reason.what();
-    return {};
+  if (options.transport != "mpi") {
+    try {
+      return share(environment, options, plan);
+    } catch (const NotShared& reason) {
+      if (options.transport == "shared") throw;
+      plan.no_shared_memory = reason.what();
+    }
   }
+  plan.transport = plan.exec.device.kind == DeviceKind::cuda ? "mpi (pinned host buffers)" : "mpi (host buffers)";
+  return {};
 }
 
 }  // namespace apam::cli

@@ -34,6 +34,19 @@ void Buffer::Release::operator()(std::byte* data) const noexcept {
   runtime.release(data, device.index);
 }
 
+std::string export_memory(const Buffer& buffer) {
+  return device_runtime(buffer.device().kind).export_memory(buffer.data(), buffer.size_bytes(), buffer.device().index);
+}
+
+ImportedMemory::ImportedMemory(Device device, const std::string& name, std::size_t bytes)
+    : data_(static_cast<std::byte*>(device_runtime(device.kind).import_memory(name, device.index)), Release{device}),
+      bytes_(bytes),
+      device_(device) {}
+
+void ImportedMemory::Release::operator()(std::byte* data) const noexcept {
+  device_runtime(device.kind).release_imported(data, device.index);
+}
+
 std::uint64_t Buffer::allocations() { return allocation_count; }
 
 namespace {

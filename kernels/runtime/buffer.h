@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "kernels/runtime/device_runtime.h"
 #include "kernels/runtime/span.h"
@@ -41,6 +42,32 @@ class Buffer {
   std::unique_ptr<std::byte, Release> data_{nullptr, Release{}};
   std::size_t bytes_ = 0;
   Device device_{};
+};
+
+/// A name of a buffer on a GPU, with which another process of this host can map it. Throws DeviceError if the system has none.
+std::string export_memory(const Buffer& buffer);
+
+/// Memory of a GPU that another process has exported, mapped for a GPU of this process: the same or another one. The owner must
+/// not release it before. Move-only.
+class ImportedMemory {
+ public:
+  /// Throws DeviceError if the system refuses, for example between GPUs without access to each other.
+  ImportedMemory(Device device, const std::string& name, std::size_t bytes);
+
+  /// All of it.
+  template <class T>
+  Span<T> as() const {
+    return {reinterpret_cast<T*>(data_.get()), bytes_ / sizeof(T), device_};
+  }
+
+ private:
+  struct Release {
+    Device device;
+    void operator()(std::byte* data) const noexcept;
+  };
+  std::unique_ptr<std::byte, Release> data_;
+  std::size_t bytes_;
+  Device device_;
 };
 
 /// Copies bytes between or within devices, after all earlier work of the device; blocks until the copy is complete.

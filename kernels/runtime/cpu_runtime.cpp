@@ -28,6 +28,10 @@ class CpuRuntime final : public DeviceRuntime {
   void* allocate_pinned(std::size_t bytes, int index) override { return allocate(bytes, index); }
   void release_pinned(void* data, int index) noexcept override { release(data, index); }
 
+  std::string export_memory(void*, std::size_t, int /*index*/) override { refuse_names(); }
+  void* import_memory(const std::string&, int /*index*/) override { refuse_names(); }
+  void release_imported(void*, int /*index*/) noexcept override {}
+
   NativeHandle make_stream(int /*index*/) override { return nullptr; }
   void destroy_stream(NativeHandle, int /*index*/) noexcept override {}
   void synchronize_stream(NativeHandle, int /*index*/) override {}
@@ -58,6 +62,7 @@ class CpuRuntime final : public DeviceRuntime {
   std::size_t graph_nodes(NativeHandle) const override { return 0; }
 
  private:
+  [[noreturn]] static void refuse_names() { fail<DeviceError>("memory: that of the CPU has no name for other processes"); }
   [[noreturn]] static void refuse_graphs() { fail<DeviceError>("graph: the CPU has none"); }
 };
 

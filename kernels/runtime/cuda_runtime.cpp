@@ -3,8 +3,10 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "kernels/runtime/device_runtime.h"
@@ -18,6 +20,25 @@ void check(cudaError_t status, fmt::format_string<Args...> operation, Args&&... 
   if (status == cudaSuccess) return;
   cudaGetLastError();  // clear the error: the next call must not report it again
   fail<DeviceError>("cuda: {}: {}", fmt::format(operation, std::forward<Args>(args)...), cudaGetErrorString(status));
+}
+
+std::string to_hex(std::span<const std::byte> bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned>(byte));
+  return text;
+}
+
+void from_hex(std::string_view text, std::span<std::byte> bytes) {
+  require<DeviceError>(text.size() == 2 * bytes.size(), "cuda: a name of memory with {} characters, expected {}", text.size(),
+                       2 * bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const std::string_view digits = text.substr(2 * i, 2);
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value, 16);
+    require<DeviceError>(error == std::errc{} && end == digits.end(), "cuda: a name of memory with '{}', expected digits",
+                         digits);
+    bytes[i] = static_cast<std::byte>(value);
+  }
 }
 
 /// Sets the calling thread's current GPU for a scope.
@@ -60,6 +81,25 @@ class CudaRuntime final : public DeviceRuntime {
     return data;
   }
   void release_pinned(void* data, int index) noexcept override { report(cudaFreeHost(data), "releasing pinned memory", index); }
+
+  std::string export_memory(void* data, std::size_t bytes, int index) override {
+    const Current current(index);
+    cudaIpcMemHandle_t handle{};
+    check(cudaIpcGetMemHandle(&handle, data), "naming {} bytes on GPU {} for other processes", bytes, index);
+    return to_hex(std::as_bytes(std::span(&handle, 1)));
+  }
+  void* import_memory(const std::string& name, int index) override {
+    const Current current(index);
+    cudaIpcMemHandle_t handle{};
+    from_hex(name, std::as_writable_bytes(std::span(&handle, 1)));
+    void* data = nullptr;
+    check(cudaIpcOpenMemHandle(&data, handle, cudaIpcMemLazyEnablePeerAccess), "mapping memory of another process for GPU {}",
+          index);
+    return data;
+  }
+  void release_imported(void* data, int index) noexcept override {
+    report(cudaIpcCloseMemHandle(data), "releasing memory of another process", index);
+  }
 
   NativeHandle make_stream(int index) override {
     const Current current(index);

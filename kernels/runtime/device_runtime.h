@@ -33,6 +33,12 @@ class DeviceRuntime {
   virtual void* allocate_pinned(std::size_t bytes, int index) = 0;
   virtual void release_pinned(void* data, int index) noexcept = 0;
 
+  /// A name of a block of memory, for other processes of this host. Throws DeviceError if the device has none.
+  virtual std::string export_memory(void* data, std::size_t bytes, int index) = 0;
+  /// Maps a block that another process has exported, possibly of another device of the same kind. Throws DeviceError.
+  virtual void* import_memory(const std::string& name, int index) = 0;
+  virtual void release_imported(void* data, int index) noexcept = 0;
+
   virtual NativeHandle make_stream(int index) = 0;
   virtual void destroy_stream(NativeHandle stream, int index) noexcept = 0;
   /// Waits for all work on the stream; null: the device's default stream. Throws what a kernel has failed with.

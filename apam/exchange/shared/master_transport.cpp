@@ -12,13 +12,18 @@ using Clock = std::chrono::steady_clock;
 
 class SharedMasterTransport final : public MasterTransport {
  public:
-  SharedMasterTransport(const Segment& segment, const ProcessWatch* processes)
-      : segment_(segment), processes_(processes), workers_(static_cast<std::size_t>(segment.layout().workers)) {
+  SharedMasterTransport(const Segment& segment, const ProcessWatch* processes, const Stream* updates)
+      : segment_(segment),
+        processes_(processes),
+        updates_(updates),
+        workers_(static_cast<std::size_t>(segment.layout().workers)) {
     arrived_.reserve(workers_.size());
   }
 
   int workers() const override { return segment_.layout().workers; }
-  std::string_view name() const override { return "shared memory"; }
+  std::string_view name() const override {
+    return segment_.layout().on_gpus ? "shared memory of GPUs (CUDA IPC)" : "shared memory";
+  }
 
   std::span<const GradientMessage> poll(Duration timeout) override {
     const auto end = Clock::now() + timeout;
@@ -41,6 +46,7 @@ class SharedMasterTransport final : public MasterTransport {
                            state.replied + 1, worker, state.taken);
     require<ExchangeError>((reply.verdict == Verdict::stop) == !version, "shared memory: a {} to worker {} {} weights",
                            version ? "stop" : "reply", worker, version ? "with" : "without");
+    if (updates_ != nullptr) updates_->synchronize();
     box.reply = reply;
     box.version_slot = version ? version.slot() : -1;
     state.version = version;
@@ -111,6 +117,7 @@ class SharedMasterTransport final : public MasterTransport {
 
   Segment segment_;
   const ProcessWatch* processes_;
+  const Stream* updates_;
   std::vector<Worker> workers_;
   std::vector<GradientMessage> arrived_;
   std::vector<std::uint32_t> tickets_;  // of arrived_
@@ -120,8 +127,9 @@ class SharedMasterTransport final : public MasterTransport {
 
 }  // namespace
 
-std::unique_ptr<MasterTransport> make_master_transport(const Segment& segment, const ProcessWatch* processes) {
-  return std::make_unique<SharedMasterTransport>(segment, processes);
+std::unique_ptr<MasterTransport> make_master_transport(const Segment& segment, const ProcessWatch* processes,
+                                                       const Stream* updates) {
+  return std::make_unique<SharedMasterTransport>(segment, processes, updates);
 }
 
 }  // namespace apam::exchange::shared

@@ -86,6 +86,25 @@ ProcessWatch watch(SharedMemory& memory, std::span<const std::int64_t> processes
   return *std::move(others);
 }
 
+/// What rank `rank` writes to both ends of its memory.
+std::vector<float> mark_of(int rank) { return std::vector<float>(16, static_cast<float>(rank) + 0.5F); }
+
+void mark(Span<float> memory, int rank) {
+  const std::vector<float> mine = mark_of(rank);
+  copy(ConstSpan<float>(std::span(mine)), memory.subspan(0, mine.size()));
+  copy(ConstSpan<float>(std::span(mine)), memory.subspan(memory.size() - mine.size(), mine.size()));
+}
+
+void require_mark(ConstSpan<float> memory, int rank) {
+  const std::vector<float> expected = mark_of(rank);
+  std::vector<float> seen(expected.size());
+  for (const std::size_t offset : {std::size_t{0}, memory.size() - seen.size()}) {
+    copy(memory.subspan(offset, seen.size()), Span<float>(std::span(seen)));
+    require<ExchangeError>(seen == expected, "memory of the GPU of rank {} has {} at float {}, expected {}", rank, seen[0],
+                           offset, expected[0]);
+  }
+}
+
 }  // namespace
 
 SharedRank share_memory(int rank, const SegmentLayout& layout, bool colocated, const GatherTexts& gather) {
@@ -99,6 +118,34 @@ SharedRank share_memory(int rank, const SegmentLayout& layout, bool colocated, c
     if (!roles.is_master(rank)) memory.make_read_only(layout.versions_offset(), layout.versions_bytes());
   });
   return {std::move(memory), *segment, std::move(others), *std::move(followers)};
+}
+
+SharedRank share_memory_of_gpus(int rank, const SegmentLayout& layout, Device device, const GatherTexts& gather) {
+  SharedRank shared = share_memory(rank, layout, false, gather);
+  const std::size_t versions = layout.history.bytes(), contribution = layout.history.state() * sizeof(float);
+  const std::vector<std::string> names = gather_results(gather, [&] {
+    shared.written = Buffer(device, rank == 0 ? versions : contribution);
+    mark(shared.written.as<float>(), rank);
+    return export_memory(shared.written);
+  });
+  gather_results(gather, [&]() -> std::string {
+    const std::size_t first = rank == 0 ? 1 : 0, end = rank == 0 ? names.size() : 1;
+    for (std::size_t other = first; other < end; ++other) {
+      shared.mapped.emplace_back(device, names[other], rank == 0 ? contribution : versions);
+      require_mark(shared.mapped.back().as<float>(), static_cast<int>(other));
+    }
+    return {};
+  });
+  GpuValues values{shared.written.as<float>(), std::vector<Span<float>>(static_cast<std::size_t>(layout.workers))};
+  if (rank == 0) {
+    for (std::size_t worker = 0; worker < shared.mapped.size(); ++worker) {
+      values.contributions[worker] = shared.mapped[worker].as<float>();
+    }
+  } else {
+    values.contributions[static_cast<std::size_t>(rank - 1)] = std::exchange(values.versions, shared.mapped[0].as<float>());
+  }
+  shared.segment.use(std::move(values));
+  return shared;
 }
 
 SharedPeer share_memory(int rank, const GroupLayout& layout, const GatherTexts& gather) {

@@ -10,6 +10,7 @@
 #include "apam/exchange/shared/all_reduce.h"
 #include "apam/exchange/shared/first_arrivals.h"
 #include "apam/exchange/shared/transports.h"
+#include "kernels/runtime/buffer.h"
 #include "kernels/runtime/shared_memory.h"
 
 namespace apam::exchange::shared {
@@ -29,11 +30,19 @@ struct SharedRank {
   Segment segment;
   ProcessWatch others;     ///< rank 0: of the workers, by worker; others: of rank 0
   ProcessWatch followers;  ///< rank 0: of the other masters, in order; others: of none
+
+  // With values on GPUs:
+  Buffer written{};                      ///< on the GPU of this rank: versions of rank 0, contribution of others
+  std::vector<ImportedMemory> mapped{};  ///< of rank 0: contributions, by worker; of others: versions
 };
 
 /// Collective. `colocated`: as in roles.h. Versions are read-only for ranks that are only workers. If a rank is on another host
 /// or the system of a rank refuses, all ranks throw the same NotShared.
 SharedRank share_memory(int rank, const SegmentLayout& layout, bool colocated, const GatherTexts& gather);
+
+/// The same for ranks on GPUs, this one on `device`, with layout.on_gpus, one master and no colocated ranks. Every rank checks
+/// that it sees what the others have written to memory of their GPUs; if not, all ranks throw NotShared.
+SharedRank share_memory_of_gpus(int rank, const SegmentLayout& layout, Device device, const GatherTexts& gather);
 
 /// What a rank of synchronous training needs for its all-reduce.
 struct SharedPeer {

@@ -22,7 +22,9 @@ std::size_t mailbox_bytes(int workers) { return whole_pages(static_cast<std::siz
 /// The log, then a page per follower.
 std::size_t shard_bytes(int masters) { return masters > 1 ? static_cast<std::size_t>(masters) * kPage : 0; }
 
-std::size_t contribution_bytes(const HistoryLayout& history) { return whole_pages(history.state() * sizeof(float)); }
+std::size_t contribution_bytes(const SegmentLayout& layout) {
+  return layout.on_gpus ? 0 : whole_pages(layout.history.state() * sizeof(float));
+}
 
 }  // namespace
 
@@ -34,18 +36,22 @@ std::size_t SegmentLayout::bytes() const {
                       "shared memory: {} weights and {} statistics, expected multiples of {}", history.weights,
                       history.statistics, kFloatsPerLine);
   const std::size_t before = versions_offset() + whole_pages(history.bytes());
-  const std::size_t each = contribution_bytes(history);
+  const std::size_t each = contribution_bytes(*this);
   require<DeviceError>(each <= (std::numeric_limits<std::size_t>::max() / 2 - before) / static_cast<std::size_t>(workers),
                        "shared memory: {} contributions of {} bytes are larger than any memory", workers, each);
   return contribution_offset(workers);
 }
 
+std::size_t SegmentLayout::gpu_bytes() const {
+  return on_gpus ? history.bytes() + static_cast<std::size_t>(workers) * history.state() * sizeof(float) : 0;
+}
+
 std::size_t SegmentLayout::versions_offset() const { return kPage + mailbox_bytes(workers) + shard_bytes(masters); }
 
-std::size_t SegmentLayout::versions_bytes() const { return whole_pages(history.bytes()); }
+std::size_t SegmentLayout::versions_bytes() const { return on_gpus ? 0 : whole_pages(history.bytes()); }
 
 std::size_t SegmentLayout::contribution_offset(int worker) const {
-  return versions_offset() + versions_bytes() + static_cast<std::size_t>(worker) * contribution_bytes(history);
+  return versions_offset() + versions_bytes() + static_cast<std::size_t>(worker) * contribution_bytes(*this);
 }
 
 Segment::Segment(std::span<std::byte> memory, const SegmentLayout& layout)
@@ -89,6 +95,14 @@ Segment Segment::open(std::span<std::byte> memory, const SegmentLayout& layout) 
   return segment;
 }
 
+void Segment::use(GpuValues values) {
+  require<InputError>(layout_.on_gpus && values.versions.size_bytes() == layout_.history.bytes() &&
+                          values.contributions.size() == static_cast<std::size_t>(layout_.workers),
+                      "shared memory: {} bytes of versions and {} contributions on GPUs, expected {} and {}",
+                      values.versions.size_bytes(), values.contributions.size(), layout_.history.bytes(), layout_.workers);
+  gpu_values_ = std::move(values);
+}
+
 Mailbox& Segment::mailbox(int worker) const {
   require<ExchangeError>(worker >= 0 && worker < layout_.workers, "shared memory: worker {} of {}", worker, layout_.workers);
   return *reinterpret_cast<Mailbox*>(memory_ + kPage + static_cast<std::size_t>(worker) * sizeof(Mailbox));
@@ -107,6 +121,7 @@ ShardPage& Segment::shard_page(int master) const {
 }
 
 Span<float> Segment::versions() const {
+  if (layout_.on_gpus) return gpu_values_.versions;
   return {reinterpret_cast<float*>(memory_ + layout_.versions_offset()), layout_.history.bytes() / sizeof(float)};
 }
 
@@ -119,6 +134,7 @@ ConstSpan<float> Segment::weights(int slot) const {
 Span<float> Segment::contribution(int worker) const {
   require<ExchangeError>(worker >= 0 && worker < layout_.workers, "shared memory: the contribution of worker {} of {}", worker,
                          layout_.workers);
+  if (layout_.on_gpus) return gpu_values_.contributions.at(static_cast<std::size_t>(worker));
   return {reinterpret_cast<float*>(memory_ + layout_.contribution_offset(worker)), layout_.history.state()};
 }
 

@@ -10,6 +10,9 @@
 //   shards = M * 4096, 0 for one master
 //   pages(b) = b rounded up to 4096      state = weights + statistics, in floats      slots = HistoryLayout::slots_for()
 //
+// Of ranks on GPUs, versions and contributions are memory of the GPUs (GpuValues), each allocated by the rank that writes it
+// and mapped by those that read it.
+//
 // A mailbox belongs to its worker from a reply to the next gradient, and otherwise to the master. Ownership passes with a
 // sequence number that is written last (release) and read first (acquire), so that what it announces is complete: a worker that
 // ends in the middle of a step leaves a number that has not changed. Nothing else is shared, and there is no lock.
@@ -22,6 +25,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "apam/exchange/shards/pass.h"
 #include "apam/exchange/shared/closing.h"
@@ -36,10 +40,14 @@ struct SegmentLayout {
   int workers = 0;
   HistoryLayout history{};  ///< weights and statistics are multiples of 16, as those of a ParameterLayout
   int masters = 1;          ///< the sequencer and its followers
+  bool on_gpus = false;     ///< versions and contributions, which are then not in the segment
 
   /// Throws InputError without workers or masters or for sizes that are no multiple of 16, DeviceError if the result does not
   /// fit.
   std::size_t bytes() const;
+
+  /// With on_gpus: of versions and contributions, on all GPUs together.
+  std::size_t gpu_bytes() const;
 
   std::size_t versions_offset() const;
   std::size_t versions_bytes() const;  ///< whole pages
@@ -84,6 +92,12 @@ struct Control {
   alignas(64) Closing closing;
 };
 
+/// Where versions and contributions are, if they are memory of GPUs, as this rank sees them.
+struct GpuValues {
+  Span<float> versions;                    ///< (slots, state)
+  std::vector<Span<float>> contributions;  ///< (state), by worker; empty for those that this rank does not touch
+};
+
 /// A view; the memory is the caller's.
 class Segment {
  public:
@@ -91,6 +105,9 @@ class Segment {
   static Segment create(std::span<std::byte> memory, const SegmentLayout& layout);
   /// Over memory that create() has prepared. Throws ExchangeError if it was for another layout.
   static Segment open(std::span<std::byte> memory, const SegmentLayout& layout);
+
+  /// With layout.on_gpus, before the first use of versions and contributions. Throws InputError for other sizes.
+  void use(GpuValues values);
 
   const SegmentLayout& layout() const { return layout_; }
   Control& control() const { return *control_; }
@@ -110,6 +127,7 @@ class Segment {
   Segment(std::span<std::byte> memory, const SegmentLayout& layout);
 
   SegmentLayout layout_;
+  GpuValues gpu_values_;
   std::byte* memory_;
   Control* control_;
 };

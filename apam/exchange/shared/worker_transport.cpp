@@ -7,8 +7,8 @@ namespace {
 
 class SharedWorkerTransport final : public WorkerTransport {
  public:
-  SharedWorkerTransport(const Segment& segment, int worker, const ProcessWatch* master)
-      : segment_(segment), worker_(worker), box_(segment.mailbox(worker)), master_(master) {}
+  SharedWorkerTransport(const Segment& segment, int worker, const ProcessWatch* master, const Stream* steps)
+      : segment_(segment), worker_(worker), box_(segment.mailbox(worker)), master_(master), steps_(steps) {}
 
   void push(const GradientHeader& header, ConstSpan<float> values) override {
     require<ExchangeError>(pushed_ + 1 == pulled_, "shared memory: worker {} pushes gradient {} after {} replies", worker_,
@@ -21,6 +21,7 @@ class SharedWorkerTransport final : public WorkerTransport {
       copy(values, contribution);
       box_.copied_bytes.fetch_add(static_cast<std::int64_t>(values.size_bytes()), std::memory_order_relaxed);
     }
+    if (steps_ != nullptr) steps_->synchronize();
     box_.header = header;
     box_.ticket = segment_.control().tickets.fetch_add(1, std::memory_order_relaxed);
     box_.pushed.store(++pushed_, std::memory_order_release);
@@ -55,13 +56,15 @@ class SharedWorkerTransport final : public WorkerTransport {
   int worker_;
   Mailbox& box_;
   const ProcessWatch* master_;
+  const Stream* steps_;
   std::uint32_t pushed_ = 0, pulled_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<WorkerTransport> make_worker_transport(const Segment& segment, int worker, const ProcessWatch* master) {
-  return std::make_unique<SharedWorkerTransport>(segment, worker, master);
+std::unique_ptr<WorkerTransport> make_worker_transport(const Segment& segment, int worker, const ProcessWatch* master,
+                                                       const Stream* steps) {
+  return std::make_unique<SharedWorkerTransport>(segment, worker, master, steps);
 }
 
 }  // namespace apam::exchange::shared

@@ -3,13 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/host_values.h"
+#include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/wire.h"
+#include "apam/exchange/shared/ranks.h"
 #include "apam/exchange/staged_all_reduce.h"
 #include "apam/exchange/staged_worker.h"
 #include "apam/exchange/synchronous.h"
@@ -18,6 +21,7 @@
 #include "tests/exchange/mpi_world.h"
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
 #include "tests/kernels/cuda/guarded/small_net.h"
+#include "tests/support/throws.h"
 
 namespace apam::training {
 namespace {
@@ -50,10 +54,12 @@ class Recorder final : public exchange::Observer {
   std::map<std::int64_t, std::vector<float>> snapshots;  // by update
 };
 
-/// A net on a device with all that computes its gradients.
+/// A net on a device with all that computes its gradients, to `outgoing` if that is not empty.
 struct Computer {
-  explicit Computer(std::string_view device) : exec(options_for(device, DType::float32)), arena(exec.device(), net.layout()) {
+  explicit Computer(std::string_view device, Span<float> outgoing = {})
+      : exec(options_for(device, DType::float32)), arena(exec.device(), net.layout()) {
     arena.initialize(7);
+    if (!outgoing.empty()) arena.use_outgoing(outgoing);
     for (const int rows : {support::kRows, support::kRows - 2}) source.choose_kernels(rows);
   }
 
@@ -89,7 +95,7 @@ std::map<std::int64_t, std::vector<float>> repeat(const std::vector<exchange::Up
 }
 
 struct Ranks {
-  std::string master, worker;
+  std::string master, worker;  // devices
   Wire wire = Wire::float32;
 };
 void PrintTo(const Ranks& ranks, std::ostream* out) {
@@ -101,7 +107,8 @@ exchange::mpi::Peers peers_of(const engine::ParameterLayout& layout, Wire wire) 
   return {world(), {.contribution = weights + layout.statistics_size(), .weights = weights, .part = weights / 5, .wire = wire}};
 }
 
-void run_worker(const Ranks& ranks, exchange::Control& control) {
+void run_worker(const Ranks& ranks) {
+  exchange::NullControl control;
   Computer computer(ranks.worker);
   const engine::ParameterLayout& layout = computer.net.layout();
   const auto peers = peers_of(layout, ranks.wire);
@@ -118,40 +125,88 @@ void run_worker(const Ranks& ranks, exchange::Control& control) {
   exchange::Worker(computer.source).run(staged, control);
 }
 
-void run_master(const Ranks& ranks, exchange::Control& control) {
-  const SmallNet net;
-  Exec exec(options_for(ranks.master, DType::float32));
-  const engine::ParameterArena arena(exec.device(), net.layout(), engine::ParameterArena::Contents::state);
-  arena.initialize(7);
-  engine::Updater updater(exec, arena, kOptimizer);
-  const std::size_t weights = net.layout().weights_size(), statistics = net.layout().statistics_size();
-  exchange::WeightHistory history(exec.device(), {weights, statistics, 1, exchange::HistoryLayout::slots_for(workers(), 1)});
-  history.publish_first(arena.state());
-  exchange::MasterState master(
-      updater, history, {.workers = workers(), .schedule = {.total_updates = kUpdates, .snapshot_every = kSnapshotEvery}});
-  Recorder recorder;
-  const bool on_gpu = exec.device().kind == DeviceKind::cuda;
-  const auto transport = make_master_transport(peers_of(net.layout(), ranks.wire), on_gpu ? &exec.stream() : nullptr);
-  exchange::run_master(master, *transport, control, recorder);
+exchange::HistoryLayout history_layout(const engine::ParameterLayout& layout) {
+  return {layout.weights_size(), layout.statistics_size(), 1, exchange::HistoryLayout::slots_for(workers(), 1)};
+}
 
+/// A master of the small net, without a transport.
+struct Master {
+  explicit Master(std::string_view device, Span<float> versions = {})
+      : exec(options_for(device, DType::float32)), arena(exec.device(), net.layout(), engine::ParameterArena::Contents::state) {
+    arena.initialize(7);
+    const exchange::HistoryLayout layout = history_layout(net.layout());
+    versions.empty() ? history.emplace(exec.device(), layout) : history.emplace(versions, layout);
+    history->publish_first(arena.state());
+  }
+
+  /// Trains, and expects the states of the repetition.
+  void run(exchange::MasterTransport& transport, Wire wire) {
+    Recorder recorder;
+    exchange::NullControl control;
+    exchange::MasterState state(
+        updater, *history, {.workers = workers(), .schedule = {.total_updates = kUpdates, .snapshot_every = kSnapshotEvery}});
+    exchange::run_master(state, transport, control, recorder);
+    ASSERT_EQ(recorder.records.size(), kUpdates);
+    const auto states = repeat(recorder.records, wire);
+    ASSERT_EQ(recorder.snapshots.size(), 3U);
+    for (const auto& [update, values] : recorder.snapshots) EXPECT_EQ(values, states.at(update)) << "update " << update;
+    EXPECT_NE(states.at(kUpdates), states.at(kUpdates - 1));
+  }
+
+  SmallNet net;
+  Exec exec;
+  engine::ParameterArena arena;
+  engine::Updater updater{exec, arena, kOptimizer};
+  std::optional<exchange::WeightHistory> history;
+};
+
+void run_master(const Ranks& ranks) {
+  Master master(ranks.master);
+  const bool on_gpu = ranks.master == "cuda";
+  const auto peers = peers_of(master.net.layout(), ranks.wire);
+  const auto transport = make_master_transport(peers, on_gpu ? &master.exec.stream() : nullptr);
   EXPECT_EQ(transport->name(), on_gpu ? "mpi (pinned host buffers)" : "mpi (host buffers)");
-  ASSERT_EQ(recorder.records.size(), kUpdates);
-  const auto states = repeat(recorder.records, ranks.wire);
-  ASSERT_EQ(recorder.snapshots.size(), 3U);
-  for (const auto& [update, state] : recorder.snapshots) EXPECT_EQ(state, states.at(update)) << "update " << update;
-  EXPECT_NE(states.at(kUpdates), states.at(kUpdates - 1));
+  master.run(*transport, ranks.wire);
 }
 
 class ExchangeOnGpu : public testing::TestWithParam<Ranks> {};
 
-TEST_P(ExchangeOnGpu, UsesTheVersionsThatItReports) {
-  exchange::NullControl control;
-  world().rank() == 0 ? run_master(GetParam(), control) : run_worker(GetParam(), control);
-}
+TEST_P(ExchangeOnGpu, UsesTheVersionsThatItReports) { world().rank() == 0 ? run_master(GetParam()) : run_worker(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(Messages, ExchangeOnGpu,
                          testing::Values(Ranks{"cuda", "cuda"}, Ranks{"cpu", "cuda"}, Ranks{"cuda", "cpu"},
                                          Ranks{"cuda", "cuda", Wire::bfloat16}, Ranks{"cpu", "cuda", Wire::bfloat16}));
+
+TEST(MemoryOfGpus, IsReadInPlaceByOtherProcesses) {
+  const auto gather = [](std::string_view text) { return exchange::mpi::all_gather_strings(world(), text); };
+  const exchange::shared::SegmentLayout layout{workers(), history_layout(SmallNet().layout()), 1, true};
+  const Device gpu{DeviceKind::cuda, world().rank() % 2};
+  auto shared = exchange::shared::share_memory_of_gpus(world().rank(), layout, gpu, gather);
+  if (world().rank() == 0) {
+    Master master(to_string(gpu), shared.segment.versions());
+    const auto transport = make_master_transport(shared.segment, &shared.others, &master.exec.stream());
+    EXPECT_EQ(transport->name(), "shared memory of GPUs (CUDA IPC)");
+    master.run(*transport, Wire::float32);
+    EXPECT_EQ(transport->copied_bytes(), 0);
+  } else {
+    const int worker = world().rank() - 1;
+    Computer computer(to_string(gpu), shared.segment.contribution(worker));
+    const auto transport = make_worker_transport(shared.segment, worker, &shared.others, &computer.exec.stream());
+    exchange::NullControl control;
+    exchange::Worker(computer.source).run(*transport, control);
+  }
+  shared.mapped.clear();
+  gather("");
+}
+
+TEST(MemoryOfGpus, IsNotSharedIfARankCannotExportIt) {
+  const auto gather = [](std::string_view text) { return exchange::mpi::all_gather_strings(world(), text); };
+  const exchange::shared::SegmentLayout layout{workers(), history_layout(SmallNet().layout()), 1, true};
+  const Device device = world().rank() == 1 ? Device{} : Device{DeviceKind::cuda};
+  EXPECT_TRUE(support::throws<exchange::shared::NotShared>({"rank 1: memory: that of the CPU has no name"}, [&] {
+    exchange::shared::share_memory_of_gpus(world().rank(), layout, device, gather);
+  }));
+}
 
 /// The states at snapshots of synchronous training on a device.
 std::map<std::int64_t, std::vector<float>> train_together(std::string_view device) {

@@ -1,8 +1,12 @@
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <deque>
@@ -23,13 +27,45 @@ using kernels::cuda::emulator::KernelHost;
 using kernels::cuda::emulator::Machine;
 using Work = std::function<void()>;
 
-/// Address space of which nothing is accessible, except while it is open.
+/// Address space of which nothing is accessible, except while it is open. Other processes can map its blocks.
 class GuardedMemory {
  public:
-  GuardedMemory() {
-    base_ = static_cast<std::byte*>(::mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  GuardedMemory() : file_(::memfd_create("guarded GPU", MFD_CLOEXEC)) {
+    require<DeviceError>(file_ >= 0 && ::ftruncate(file_, kBytes) == 0, "guarded GPU: no file of {} bytes", kBytes);
+    base_ = static_cast<std::byte*>(::mmap(nullptr, kBytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, file_, 0));
     require<DeviceError>(base_ != MAP_FAILED, "guarded GPU: {} bytes of address space are not available", kBytes);
     free_[0] = kBytes;
+  }
+
+  /// "process file offset bytes"
+  std::string name(const void* data) const {
+    const auto block = used_.find(static_cast<std::size_t>(static_cast<const std::byte*>(data) - base_));
+    require<DeviceError>(block != used_.end(), "guarded GPU: the name of memory that is no block, there are {}", used_.size());
+    return fmt::format("{} {} {} {}", ::getpid(), file_, block->first, block->second);
+  }
+  void* map(const std::string& name) {
+    std::array<std::size_t, 4> numbers{};
+    const char* next = name.data();
+    for (std::size_t& number : numbers) {
+      const auto [end, error] = std::from_chars(next, name.data() + name.size(), number);
+      require<DeviceError>(error == std::errc{}, "guarded GPU: '{}' is no name of memory", name);
+      next = end < name.data() + name.size() ? end + 1 : end;
+    }
+    const auto [process, file, offset, bytes] = numbers;
+    require<DeviceError>(process != static_cast<std::size_t>(::getpid()), "guarded GPU: process {} maps its own memory",
+                         process);
+    const int opened = ::open(fmt::format("/proc/{}/fd/{}", process, file).c_str(), O_RDWR | O_CLOEXEC);
+    void* const data = ::mmap(nullptr, bytes, PROT_NONE, MAP_SHARED, opened, static_cast<off_t>(offset));
+    ::close(opened);
+    require<DeviceError>(data != MAP_FAILED, "guarded GPU: {} bytes of process {} cannot be mapped", bytes, process);
+    mapped_[static_cast<std::byte*>(data)] = bytes;
+    if (open_ > 0) protect(PROT_READ | PROT_WRITE);
+    return data;
+  }
+  void unmap(void* data) {
+    const auto block = mapped_.find(static_cast<std::byte*>(data));
+    ::munmap(block->first, block->second);
+    mapped_.erase(block);
   }
 
   std::byte* take(std::size_t wanted) {
@@ -51,7 +87,11 @@ class GuardedMemory {
     free_.insert(*block);
     used_.erase(block);
   }
-  bool contains(const void* data) const { return data >= base_ && data < base_ + kBytes; }
+  bool contains(const void* data) const {
+    const auto inside = [data](const std::byte* first, std::size_t bytes) { return data >= first && data < first + bytes; };
+    return inside(base_, kBytes) ||
+           std::ranges::any_of(mapped_, [&](const auto& block) { return inside(block.first, block.second); });
+  }
 
   /// Runs work that may access the memory.
   void with_access(const Work& work) {
@@ -73,11 +113,14 @@ class GuardedMemory {
   }
   void protect(int access) const {
     if (end_ > 0) ::mprotect(base_, end_, access);
+    for (const auto& [first, bytes] : mapped_) ::mprotect(first, bytes, access);
   }
 
+  int file_;
   std::byte* base_ = nullptr;
   std::size_t end_ = 0;  // of the part that was ever used
   std::map<std::size_t, std::size_t> free_, used_;
+  std::map<std::byte*, std::size_t> mapped_;  // blocks of other processes
   int open_ = 0;
 };
 
@@ -122,6 +165,20 @@ class GuardedGpu final : public DeviceRuntime, public KernelHost {
     finish_everything();
     pinned_.erase(static_cast<std::byte*>(data));
     cpu_runtime().release(data, 0);
+  }
+
+  std::string export_memory(void* data, std::size_t, int) override {
+    const std::lock_guard lock(mutex_);
+    return memory_.name(data);
+  }
+  void* import_memory(const std::string& name, int) override {
+    const std::lock_guard lock(mutex_);
+    return memory_.map(name);
+  }
+  void release_imported(void* data, int) noexcept override {
+    const std::lock_guard lock(mutex_);
+    finish_everything();
+    memory_.unmap(data);
   }
 
   NativeHandle make_stream(int) override {
