@@ -18,6 +18,7 @@
 #include "apam/exchange/synchronous.h"
 #include "apam/exchange/worker.h"
 #include "apam/training/net_gradient_source.h"
+#include "kernels/runtime/shared_memory.h"
 #include "tests/exchange/mpi_world.h"
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
 #include "tests/kernels/cuda/guarded/small_net.h"
@@ -197,6 +198,47 @@ TEST(MemoryOfGpus, IsReadInPlaceByOtherProcesses) {
   }
   shared.mapped.clear();
   gather("");
+}
+
+/// The first value in memory of the GPU, as a stream sees it that nothing orders behind the others.
+float seen(ConstSpan<float> values) {
+  const ConstSpan<float> value = values.subspan(0, 1);
+  const Stream other(value.device());
+  const Buffer pinned(value.device(), sizeof(float), MemoryKind::pinned);
+  copy(other, value, pinned.as<float>());
+  other.synchronize();
+  return pinned.as<float>().host()[0];
+}
+
+// Both sides in one process. The work is a copy that the stream has not begun when the host announces its result.
+TEST(MemoryOfGpus, IsAnnouncedOnlyAfterTheWorkOfTheStream) {
+  const Device gpu{DeviceKind::cuda};
+  const exchange::shared::SegmentLayout layout{1, {16, 0, 1, 4}, 1, true};
+  const SharedMemory memory = SharedMemory::anonymous("test", layout.bytes());
+  auto segment = exchange::shared::Segment::create({memory.data(), memory.size_bytes()}, layout);
+  const Buffer versions(gpu, layout.history.bytes()), contribution(gpu, layout.history.state() * sizeof(float));
+  zero(versions.as<float>());
+  zero(contribution.as<float>());
+  segment.use({versions.as<float>(), {contribution.as<float>()}});
+  exchange::WeightHistory history(segment.versions(), layout.history);
+  const Stream updates(gpu), steps(gpu);
+  const auto master = make_master_transport(segment, nullptr, &updates);
+  const auto worker = make_worker_transport(segment, 0, nullptr, &steps);
+  const Buffer result(gpu, layout.history.state() * sizeof(float), MemoryKind::pinned);
+  std::ranges::fill(result.as<float>().host(), 3.0F);
+
+  exchange::WritableVersion version = history.begin_next();
+  copy(updates, result.as<float>(), version.state());
+  history.publish(std::move(version));
+  EXPECT_EQ(seen(history.current().weights()), 0.0F);
+  master->send(0, {.lease_count = 1, .leases = {0}}, history.current());
+  EXPECT_EQ(seen(worker->pull().weights), 3.0F);
+
+  copy(steps, result.as<float>(), contribution.as<float>());
+  EXPECT_EQ(seen(contribution.as<float>()), 0.0F);
+  worker->push({.batch = 0}, contribution.as<float>());
+  ASSERT_EQ(master->poll({}).size(), 1U);
+  EXPECT_EQ(seen(contribution.as<float>()), 3.0F);
 }
 
 TEST(MemoryOfGpus, IsNotSharedIfARankCannotExportIt) {

@@ -1,0 +1,56 @@
+"""Training with ranks on GPUs, on a guarded one whose kernels are left out: how ranks meet, not what they compute.
+
+tests/kernels/cuda/guarded compares the bits."""
+
+import os
+import subprocess
+import unittest
+
+from support import MPIEXEC, PROGRAM, TRAIN, UPDATES, ProgramTest, Run, call, replace
+
+IPC = "shared memory of GPUs (CUDA IPC)"
+PINNED = "mpi (pinned host buffers)"
+OPTIONS = replace(TRAIN, ["--device", "cuda", "--net", "resnet18"])
+
+
+class RanksOnGpus(ProgramTest):
+    def train(self, name, *more, ranks):
+        process = call(*replace(OPTIONS, more), "--out", self.folder / name, ranks=ranks)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        run = Run(self.folder / name)
+        self.assertEqual((run.summary["updates"], run.summary["ranks"]), (UPDATES, ranks))
+        return run
+
+    def test_share_memory_of_gpus(self):
+        run = self.train("a", "--exchange", "async", ranks=3)
+        self.assertEqual((run.config["transport"], run.summary["transport"]), (IPC, IPC))
+        self.assertEqual(run.config["device"], "cuda:0")
+        self.assertEqual(run.summary["copied_bytes"], 0)
+
+    def test_exchange_messages(self):
+        run = self.train("m", "--exchange", "async", "--transport", "mpi", "--trace", self.folder / "trace.json", ranks=3)
+        self.assertEqual((run.config["transport"], run.summary["transport"]), (PINNED, PINNED))
+        self.assertGreater(run.summary["copied_bytes"], 0)
+        self.assertGreater((self.folder / "trace.json").stat().st_size, 0)
+
+    def test_sum_gradients(self):
+        run = self.train("s", "--exchange", "sync", ranks=2)
+        self.assertEqual((run.config["transport"], run.summary["transport"]), (PINNED, PINNED))
+
+    def test_share_no_memory_with_ranks_on_cpus(self):
+        command = [MPIEXEC]
+        for device in ("cpu", "cuda"):
+            options = replace(OPTIONS, ["--device", device, "--exchange", "async", "--transport", "shared"])
+            command += ["-n", "1", PROGRAM, *options, ":"]
+        process = subprocess.run(command[:-1], capture_output=True, text=True, timeout=240)
+        rule = "rank 1: computes on cuda:1, shared memory is for ranks that are all on cpu or all on GPUs"
+        self.assert_refused(process, f"--transport shared: {rule}", 1)
+
+    def test_cannot_share_memory_to_sum(self):
+        process = call(*OPTIONS, "--exchange", "sync", "--transport", "shared", ranks=2)
+        self.assert_refused(process, "--transport shared: rank 0: computes on cuda:0, shared memory is for ranks on cpu", 1)
+
+
+if __name__ == "__main__":
+    os.environ["GUARDED_GPU_WITHOUT_KERNELS"] = "1"
+    unittest.main()
