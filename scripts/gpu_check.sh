@@ -18,10 +18,10 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-parts=(machine instructions edge_cases net_cases tma cudnn training steps determinism kernels pytorch pytorch_compiled)
+parts=(machine instructions edge_cases net_cases tma cudnn training steps determinism exchange kernels pytorch pytorch_compiled)
 together=(instructions edge_cases net_cases tma cudnn)  # tests, whose time does not matter
 declare -A limits=([machine]=30 [instructions]=75 [edge_cases]=75 [net_cases]=75 [tma]=60 [cudnn]=75 [training]=60 [steps]=90 [determinism]=20
-  [kernels]=75 [pytorch]=45 [pytorch_compiled]=180)
+  [exchange]=60 [kernels]=75 [pytorch]=45 [pytorch_compiled]=180)
 cudnn_processes=12 cudnn_seconds=65
 largest_result=1M  # of what trainings write; weights are larger
 summary_keys=(weights_sha256 test_accuracy images_per_second)
@@ -176,6 +176,32 @@ part_determinism() {
   a="$(grep weights_sha256 "$out/results/first/summary.json")"
   b="$(grep weights_sha256 "$out/results/second/summary.json")"
   [[ -n $a && $a == "$b" ]] || { echo "the weights differ: $a, $b"; return 1; }
+}
+
+# ranks NUMBER NAME ARGUMENT...: trains with several ranks, on the GPUs in turn.
+ranks() {
+  local name="$2" launcher="$root/bin/mpiexec.hydra" device=cuda key
+  [[ -x $launcher ]] || launcher="$(mpich_launcher)" || return
+  if dry; then device=cpu; fi
+  "$root/scripts/with_libraries.sh" "$launcher" -n "$1" "$(program apam)" train --data cifar10 --device "$device" \
+    --out "$out/results/$name" --overwrite --kernel-cache "$out/cache" "${@:3}" </dev/null || return
+  for key in transport "${summary_keys[@]}"; do echo "$name: $key $(value "$out/results/$name/summary.json" "$key")"; done
+}
+part_exchange() {
+  local arguments=(--net resnet18 --batch 80 --max-updates 31 --precision bf16 --kernels native) name code=0 expected seen
+  if dry; then arguments=(--net allcnn --batch 10 --max-updates 1 --kernels native --threads 1); fi
+  train alone "${arguments[@]}" || return
+  ranks 2 one_ipc "${arguments[@]}" --exchange async --transport shared || code=1
+  ranks 2 one_mpi "${arguments[@]}" --exchange async --transport mpi || code=1
+  expected="$(value "$out/results/alone/summary.json" weights_sha256)"
+  for name in one_ipc one_mpi; do
+    seen="$(value "$out/results/$name/summary.json" weights_sha256)"
+    [[ -n $seen && $seen == "$expected" ]] || { echo "$name: weights $seen, expected $expected"; code=1; }
+  done
+  ranks 3 two_ipc "${arguments[@]}" --exchange async --transport shared || code=1
+  ranks 3 two_mpi "${arguments[@]}" --exchange async --transport mpi || code=1
+  ranks 2 two_synchronous "${arguments[@]}" --exchange sync || code=1
+  return "$code"
 }
 
 # step NET BATCH CLASSES PRECISION

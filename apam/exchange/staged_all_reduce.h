@@ -1,5 +1,5 @@
-// The all-reduce of ranks on GPUs over one of host memory: values are copied to pinned memory behind the step, summed there, and
-// copied back before the update.
+// The all-reduce of ranks on GPUs over one of host memory: values are copied to pinned memory behind the step, summed there,
+// and copied back before the update.
 #pragma once
 
 #include <vector>

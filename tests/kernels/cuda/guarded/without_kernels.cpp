@@ -1,5 +1,5 @@
-// Lets the program leave its kernels out: with GUARDED_GPU_WITHOUT_KERNELS in the environment it does all that it does around them
-// on a GPU, in a moment.
+// Lets the program leave its kernels out: with GUARDED_GPU_WITHOUT_KERNELS in the environment it does all that it does around
+// them on a GPU, in a moment.
 #include <cstdlib>
 #include <optional>
 
