@@ -258,15 +258,9 @@ training::ExchangeResult exchange_asynchronously(Rank& rank, const Environment& 
   if (!rank.shared.async) peers.emplace(environment, message_sizes(rank.plan, options));
   const AsyncRank self{rank, environment, options, control, peers ? &*peers : nullptr};
   if (rank.updater && rank.source) return order_or_follow_and_work(self);
-  training::ExchangeResult result;
-  if (rank.output) {
-    result = order(self);
-  } else {
-    rank.updater ? follow(self) : work(self);
-  }
-  // Ranks meet after this: no rank releases memory of its GPU that another one has mapped.
-  if (rank.shared.async) rank.shared.async->mapped.clear();
-  return result;
+  if (rank.output) return order(self);
+  rank.updater ? follow(self) : work(self);
+  return {};
 }
 
 }  // namespace

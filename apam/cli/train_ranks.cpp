@@ -378,6 +378,8 @@ int train_ranks(const TrainOptions& options, const CommandLine& command, const I
       if (ended.some_left) exchange::mpi::leave_job(ended.code);
       status = ended.code;
     }
+    // finish() is a barrier: no rank releases memory of its GPU that another one has mapped.
+    if (rank.shared.async) rank.shared.async->mapped.clear();
     return environment.finish(status);
   } catch (const std::exception& error) {
     end_job_after(error, environment);

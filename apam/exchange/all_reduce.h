@@ -25,6 +25,12 @@ class AllReduce {
   /// until finish() returns, or after an error until the process ends.
   virtual void start(Span<float> values) = 0;
 
+  /// The same for factor * values.
+  virtual void start_scaled(Span<float> values, float factor) {
+    for (float& value : values.host()) value *= factor;
+    start(values);
+  }
+
   /// Makes progress on started sums, without waiting.
   virtual void progress() = 0;
 

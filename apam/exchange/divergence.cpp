@@ -16,7 +16,10 @@ bool DivergenceWatch::ends_before(const GradientHeader& header, int worker, std:
 
 bool DivergenceWatch::ends_after(int worker, engine::Updater::Examine examine, const std::optional<ShardFinding>& elsewhere) {
   const int previous = std::exchange(worker_, worker);
-  if (first_) return !keep_going_;
+  if (first_) {  // nothing is examined any more, but a state that is shown must be complete
+    if (examine == engine::Updater::Examine::all) updater_.synchronize();
+    return !keep_going_;
+  }
   std::optional<ShardFinding> found = elsewhere;
   if (const auto here = updater_.non_finite(examine)) found = ShardFinding{*here};
   if (!found) return false;

@@ -1,5 +1,6 @@
-// The all-reduce of ranks on GPUs over one of host memory: values are copied to pinned memory behind the step, summed there,
-// and copied back before the update.
+// The all-reduce of ranks on GPUs over one of host memory: values are copied to pinned memory behind the step, summed there, and
+// copied back before the update. Sums start in sum() and finish(), in the order of start(): collectives of MPI need the same order
+// on all ranks, so it must not depend on which copies are complete.
 #pragma once
 
 #include <vector>
@@ -23,22 +24,25 @@ class StagedAllReduce final : public AllReduce {
   /// Backward reports no gradients: its steps are replayed as graphs.
   bool sends_early() const override { return false; }
   /// Throws ExchangeError for values outside the contribution.
-  void start(Span<float> values) override;
-  void progress() override;
+  void start(Span<float> values) override { start_scaled(values, 1.0F); }
+  /// Scales on the host.
+  void start_scaled(Span<float> values, float factor) override;
+  void progress() override { all_reduce_.progress(); }
   /// Waits for the sums; they are copied to the GPU before later work of its stream.
   void finish() override;
 
-  void sum(std::span<double> values) override { all_reduce_.sum(values); }
+  void sum(std::span<double> values) override;
   std::vector<std::uint64_t> gather(std::uint64_t value) override { return all_reduce_.gather(value); }
-  /// Of any memory, after all earlier work of its device.
+  /// After all earlier work of the device. Throws ExchangeError for more values than a contribution has.
   void broadcast(Span<float> values) override;
 
  private:
   struct Part {
     Span<float> values, staged;
+    float factor = 1;
     apam::Event copied;
   };
-  void start_sum();
+  void start_sums();
 
   AllReduce& all_reduce_;
   const Stream& steps_;

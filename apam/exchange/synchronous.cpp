@@ -4,24 +4,8 @@
 
 #include "apam/exchange/checksum.h"
 #include "apam/exchange/error.h"
-#include "apam/exchange/host_values.h"
 
 namespace apam::exchange {
-namespace {
-
-/// On the host: batch statistics are few.
-void multiply(Span<float> values, float factor) {
-  if (values.device().kind == DeviceKind::cpu) {
-    for (float& value : values.host()) value *= factor;
-    return;
-  }
-  std::vector<float> host = host_values(values);
-  for (float& value : host) value *= factor;
-  copy(ConstSpan<float>(std::span(host)), values);
-}
-
-}  // namespace
-
 SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, engine::Updater& updater, GradientSource& source,
                                        const Schedule& schedule, Observer& observer, std::size_t bucket_floats)
     : all_reduce_(all_reduce),
@@ -104,8 +88,7 @@ void SynchronousTrainer::sum_headers(GradientHeader& header) {
   const Span<float> statistics = source_.arena().batch_statistics();
   if (!statistics.empty()) {
     const auto weight = static_cast<float>(static_cast<double>(header.rows) / sums[1]);
-    multiply(statistics, weight);
-    all_reduce_.start(statistics);
+    all_reduce_.start_scaled(statistics, weight);
   }
   header.loss_sum = sums[0];
   header.rows = static_cast<std::int32_t>(sums[1]);

@@ -56,7 +56,11 @@ Fields program_and_options(const TrainOptions& options) {
 Fields data_and_model(const RunPlan& plan) {
   const data::Dataset& dataset = plan.train->dataset();
   const data::DatasetInfo& info = dataset.info();
+  // Replicas must have the same bits after the same updates, and ranks sum in the same order.
+  const bool replicas = plan.budget.roles.masters == 0;
+  const bool on_gpu = plan.exec.device.kind == DeviceKind::cuda;
   return {
+      {"the kind of device of synchronous training", !replicas ? "any" : on_gpu ? "cuda" : "cpu"},
       {"the data set", info.name},
       {"its training images", fmt::format("{}", info.train_images)},
       {"its test images", fmt::format("{}", info.test_images)},

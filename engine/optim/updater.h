@@ -59,6 +59,8 @@ class Updater {
   double rate() const { return rate(version()); }              ///< learning rate of the last update
   double rate(std::int64_t update) const { return options().rate(update); }
   int threads() const { return exec_.threads(); }
+  /// Waits for all updates.
+  void synchronize() const { exec_.synchronize(); }
   const ParameterArena& arena() const { return arena_; }
   const OptimizerOptions& options() const { return optimizer_.options(); }
 

@@ -82,7 +82,7 @@ Calls::Calls(Exec& exec, const DecisionKey& key, std::vector<Step> steps)
       steps_(std::move(steps)),
       early_(static_cast<std::size_t>(std::find_if(steps_.begin(), steps_.end(), is_late) - steps_.begin())),
       plans_(steps_.size()) {
-  const OnGpu on_gpu(exec);
+  select_gpu(exec);
   std::string& recorded = exec.plans()[plan_key("cudnn", key.to_text())];
   if (!follow(recorded)) choose_all(exec, exec.selection().choice(key.op, key.pass).provider == "auto");
   recorded = to_text(std::span(plans_).first(early_));
@@ -124,7 +124,7 @@ void Calls::choose_all(Exec& exec, bool timed) {
 
 void Calls::prepare(Exec& exec, std::size_t step) {
   if (plans_.at(step)) return;
-  const OnGpu on_gpu(exec);
+  select_gpu(exec);
   const std::string& what = steps_[step].graph->what();
   exec.require_not_frozen(fmt::format("{} was not called before", what));
   require<KernelError>(!is_recorded(exec), "{}: the first call must not be recorded", what);
@@ -135,7 +135,7 @@ void Calls::prepare(Exec& exec, std::size_t step) {
 
 void Calls::run(Exec& exec, std::size_t step, std::span<const Binding> bindings) {
   prepare(exec, step);
-  const OnGpu on_gpu(exec);
+  select_gpu(exec);
   cudnn::run(exec, *plans_[step], bindings, exec.workspace(workspace_));
 }
 

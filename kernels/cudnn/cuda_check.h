@@ -14,19 +14,7 @@ inline void check_cuda(cudaError_t status, std::string_view operation) {
   fail<DeviceError>("cudnn: {}: {}", operation, cudaGetErrorString(status));
 }
 
-/// Sets the calling thread's current GPU to that of an Exec, for a scope.
-class OnGpu {
- public:
-  explicit OnGpu(const Exec& exec) {
-    check_cuda(cudaGetDevice(&before_), "querying the current GPU");
-    check_cuda(cudaSetDevice(exec.device().index), "selecting a GPU");
-  }
-  ~OnGpu() { cudaSetDevice(before_); }  // cannot fail: it was current before
-  OnGpu(const OnGpu&) = delete;
-  OnGpu& operator=(const OnGpu&) = delete;
-
- private:
-  int before_ = 0;
-};
+/// Sets the calling thread's current GPU to that of an Exec, as kernels/runtime does.
+inline void select_gpu(const Exec& exec) { check_cuda(cudaSetDevice(exec.device().index), "selecting a GPU"); }
 
 }  // namespace apam::kernels::cudnn

@@ -49,7 +49,7 @@ void launch_add(const Exec& exec, In values, Out to) {
 
 void add_to(const Exec& exec, In values, Out to) {
   if (to.empty()) return;
-  const OnGpu on_gpu(exec);
+  select_gpu(exec);
   require<ShapeError>(values.size() == to.size(), "cudnn: {} values are added to {}", values.size(), to.size());
   if (to.type() == DType::float32) {
     launch_add<float, float>(exec, values, to);
@@ -62,7 +62,7 @@ void add_to(const Exec& exec, In values, Out to) {
 }
 
 void show_overflow(const Exec& exec, const CheckedChannels& checked, Span<float> inv_std, Out y) {
-  const OnGpu on_gpu(exec);
+  select_gpu(exec);
   const auto channels = static_cast<unsigned>(checked.variance.size());
   const std::size_t rows = y.size() / channels;
   const auto launch = [&]<class To>(To* values) {

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string_view>
 
@@ -41,20 +42,9 @@ void from_hex(std::string_view text, std::span<std::byte> bytes) {
   }
 }
 
-/// Sets the calling thread's current GPU for a scope.
-class Current {
- public:
-  explicit Current(int index) {
-    check(cudaGetDevice(&before_), "querying the current GPU");
-    check(cudaSetDevice(index), "selecting GPU {}", index);
-  }
-  ~Current() { cudaSetDevice(before_); }  // cannot fail: it was current before
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
-
- private:
-  int before_ = 0;
-};
+/// Every function that depends on the thread's current GPU selects it first. None selects the former one again: that would make
+/// each process allocate a context on GPU 0.
+void select(int index) { check(cudaSetDevice(index), "selecting GPU {}", index); }
 
 class CudaRuntime final : public DeviceRuntime {
  public:
@@ -65,7 +55,7 @@ class CudaRuntime final : public DeviceRuntime {
   }
 
   void* allocate(std::size_t bytes, int index) override {
-    const Current current(index);
+    select(index);
     void* data = nullptr;
     check(cudaMalloc(&data, std::max<std::size_t>(bytes, 1)), "allocating {} bytes on GPU {}", bytes, index);
     return data;
@@ -74,7 +64,7 @@ class CudaRuntime final : public DeviceRuntime {
     report(cudaFree(data), "releasing memory", index);  // finds the GPU by the address
   }
   void* allocate_pinned(std::size_t bytes, int index) override {
-    const Current current(index);
+    select(index);
     void* data = nullptr;
     check(cudaHostAlloc(&data, std::max<std::size_t>(bytes, 1), cudaHostAllocPortable),
           "allocating {} bytes of pinned memory for GPU {}", bytes, index);
@@ -83,13 +73,13 @@ class CudaRuntime final : public DeviceRuntime {
   void release_pinned(void* data, int index) noexcept override { report(cudaFreeHost(data), "releasing pinned memory", index); }
 
   std::string export_memory(void* data, std::size_t bytes, int index) override {
-    const Current current(index);
+    select(index);
     cudaIpcMemHandle_t handle{};
     check(cudaIpcGetMemHandle(&handle, data), "naming {} bytes on GPU {} for other processes", bytes, index);
     return to_hex(std::as_bytes(std::span(&handle, 1)));
   }
   void* import_memory(const std::string& name, int index) override {
-    const Current current(index);
+    select(index);
     cudaIpcMemHandle_t handle{};
     from_hex(name, std::as_writable_bytes(std::span(&handle, 1)));
     void* data = nullptr;
@@ -98,11 +88,12 @@ class CudaRuntime final : public DeviceRuntime {
     return data;
   }
   void release_imported(void* data, int index) noexcept override {
+    report(cudaSetDevice(index), "selecting the GPU to release memory of another process", index);  // the one that opened it
     report(cudaIpcCloseMemHandle(data), "releasing memory of another process", index);
   }
 
   NativeHandle make_stream(int index) override {
-    const Current current(index);
+    select(index);
     cudaStream_t stream = nullptr;
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream on GPU {}", index);
     return stream;
@@ -111,27 +102,28 @@ class CudaRuntime final : public DeviceRuntime {
     report(cudaStreamDestroy(native_stream(stream)), "destroying a stream", index);
   }
   void synchronize_stream(NativeHandle stream, int index) override {
-    const Current current(index);
+    select(index);
     check(cudaStreamSynchronize(native_stream(stream)), "waiting for a stream of GPU {}", index);
   }
 
   void synchronize(int index) override {
-    const Current current(index);
+    const std::lock_guard lock(recording_);
+    select(index);
     check(cudaDeviceSynchronize(), "waiting for GPU {}", index);
   }
 
   void copy(NativeHandle stream, void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) override {
-    const Current current(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index);
+    select(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index);
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, native_stream(stream)), "copying {} bytes from {} to {}", bytes,
           to_string(from_device), to_string(to_device));
   }
   void zero(NativeHandle stream, void* data, int index, std::size_t bytes) override {
-    const Current current(index);
+    select(index);
     check(cudaMemsetAsync(data, 0, bytes, native_stream(stream)), "clearing {} bytes on GPU {}", bytes, index);
   }
 
   NativeHandle make_event(int index) override {
-    const Current current(index);
+    select(index);
     cudaEvent_t event = nullptr;
     check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event on GPU {}", index);
     return event;
@@ -140,11 +132,11 @@ class CudaRuntime final : public DeviceRuntime {
     report(cudaEventDestroy(native_event(event)), "destroying an event", index);
   }
   void record_event(NativeHandle event, NativeHandle stream, int index) override {
-    const Current current(index);
+    select(index);
     check(cudaEventRecord(native_event(event), native_stream(stream)), "recording an event on GPU {}", index);
   }
   void wait_event(NativeHandle stream, NativeHandle event, int index) override {
-    const Current current(index);
+    select(index);
     check(cudaStreamWaitEvent(native_stream(stream), native_event(event), 0), "ordering a stream of GPU {} by an event", index);
   }
   bool event_done(NativeHandle event, int index) override {
@@ -158,7 +150,7 @@ class CudaRuntime final : public DeviceRuntime {
   }
 
   double time(NativeHandle stream, int index, const std::function<void()>& work) override {
-    const Current current(index);
+    select(index);
     const TimingEvent begin, end;
     begin.record(native_stream(stream));
     work();
@@ -171,7 +163,8 @@ class CudaRuntime final : public DeviceRuntime {
 
   bool has_graphs() const override { return true; }
   NativeHandle record_graph(NativeHandle stream, int index, const std::function<void()>& work) override {
-    const Current current(index);
+    const std::lock_guard lock(recording_);
+    select(index);
     const cudaStream_t native = native_stream(stream);
     // Thread-local: other threads may allocate meanwhile.
     check(cudaStreamBeginCapture(native, cudaStreamCaptureModeThreadLocal), "beginning to record a graph on GPU {}", index);
@@ -196,13 +189,15 @@ class CudaRuntime final : public DeviceRuntime {
     report(cudaGraphExecDestroy(owner->native), "destroying a graph", index);
   }
   void replay_graph(NativeHandle graph, NativeHandle stream, int index) override {
-    const Current current(index);
+    select(index);
     check(cudaGraphLaunch(static_cast<RecordedGraph*>(graph)->native, native_stream(stream)), "starting a graph on GPU {}",
           index);
   }
   std::size_t graph_nodes(NativeHandle graph) const override { return static_cast<RecordedGraph*>(graph)->nodes; }
 
  private:
+  std::recursive_mutex recording_;  // CUDA forbids waiting for a GPU while any thread records on it
+
   struct RecordedGraph {
     cudaGraphExec_t native = nullptr;
     std::size_t nodes = 0;

@@ -69,6 +69,7 @@ class TracedAllReduce final : public AllReduce {
   std::string_view name() const override { return all_reduce_.name(); }
   bool sends_early() const override { return all_reduce_.sends_early(); }
   void start(Span<float> values) override { all_reduce_.start(values); }
+  void start_scaled(Span<float> values, float factor) override { all_reduce_.start_scaled(values, factor); }
   void progress() override { all_reduce_.progress(); }
   void finish() override;
   ConstSpan<float> sums(Span<float> values) const override { return all_reduce_.sums(values); }

@@ -4,8 +4,11 @@
 //   compensated  g + C g g (w_now - w_base)      the batch statistics stay as they are
 //   mean         (1 / k) sum of k contributions  the batch statistics too
 //
-// Element by element, so the result does not depend on the number of threads. For host memory.
+// Element by element, so the result does not depend on the number of threads. Computed on the host: of a master on a GPU all
+// operands are copied there, and the result back.
 #pragma once
+
+#include <array>
 
 #include "kernels/runtime/buffer.h"
 
@@ -14,7 +17,8 @@ namespace apam::exchange {
 class ChangedGradient {
  public:
   /// `weights`: floats of a gradient, the first of the `size` floats of a contribution.
-  ChangedGradient(std::size_t weights, std::size_t size, int threads);
+  /// `device`: of contributions, weights and results.
+  ChangedGradient(Device device, std::size_t weights, std::size_t size, int threads);
 
   ConstSpan<float> scaled(ConstSpan<float> contribution, float factor);
   ConstSpan<float> compensated(ConstSpan<float> contribution, float factor, ConstSpan<float> now, ConstSpan<float> base);
@@ -25,9 +29,14 @@ class ChangedGradient {
   ConstSpan<float> take_mean();
 
  private:
+  std::span<const float> on_host(ConstSpan<float> values, std::size_t place);
+  ConstSpan<float> result();
+
   std::size_t weights_;
   int threads_;
-  Buffer memory_;  // (size)
+  Buffer memory_;                   // (size)
+  Buffer on_gpu_;                   // (size), of a master on a GPU: the result
+  std::array<Buffer, 3> operands_;  // of such a master: copies
   std::int64_t added_ = 0;
 };
 

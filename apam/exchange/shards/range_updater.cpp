@@ -11,7 +11,7 @@ RangeUpdater::RangeUpdater(engine::Updater& updater, const ShardRange& range, co
                       "shard: an updater of {} weights and {} statistics for a range of {} and {}", layout.weights_size(),
                       layout.statistics_size(), range.weights, range.statistics);
   if (policy.changes_gradients() || policy.averages()) {
-    changed_.emplace(range.weights, range.size(), updater.threads());
+    changed_.emplace(updater.arena().device(), range.weights, range.size(), updater.threads());
   }
 }
 

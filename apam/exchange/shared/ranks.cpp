@@ -6,6 +6,7 @@
 
 #include "apam/exchange/roles.h"
 #include "kernels/runtime/host_name.h"
+#include "kernels/runtime/pages.h"
 
 namespace apam::exchange::shared {
 namespace {
@@ -86,6 +87,9 @@ ProcessWatch watch(SharedMemory& memory, std::span<const std::int64_t> processes
   return *std::move(others);
 }
 
+/// CUDA exports whole blocks of this size: smaller ones could have neighbours.
+constexpr std::size_t kExported = kHugePage;
+
 /// What rank `rank` writes to both ends of its memory.
 std::vector<float> mark_of(int rank) { return std::vector<float>(16, static_cast<float>(rank) + 0.5F); }
 
@@ -123,26 +127,37 @@ SharedRank share_memory(int rank, const SegmentLayout& layout, bool colocated, c
 SharedRank share_memory_of_gpus(int rank, const SegmentLayout& layout, Device device, const GatherTexts& gather) {
   SharedRank shared = share_memory(rank, layout, false, gather);
   const std::size_t versions = layout.history.bytes(), contribution = layout.history.state() * sizeof(float);
+  const bool is_master = rank == 0;
+  const std::size_t own = is_master ? versions : contribution, others = is_master ? contribution : versions;
   const std::vector<std::string> names = gather_results(gather, [&] {
-    shared.written = Buffer(device, rank == 0 ? versions : contribution);
+    shared.written = Buffer(device, round_up(own, kExported));
     mark(shared.written.as<float>(), rank);
     return export_memory(shared.written);
   });
-  gather_results(gather, [&]() -> std::string {
-    const std::size_t first = rank == 0 ? 1 : 0, end = rank == 0 ? names.size() : 1;
-    for (std::size_t other = first; other < end; ++other) {
-      shared.mapped.emplace_back(device, names[other], rank == 0 ? contribution : versions);
-      require_mark(shared.mapped.back().as<float>(), static_cast<int>(other));
-    }
-    return {};
-  });
-  GpuValues values{shared.written.as<float>(), std::vector<Span<float>>(static_cast<std::size_t>(layout.workers))};
-  if (rank == 0) {
-    for (std::size_t worker = 0; worker < shared.mapped.size(); ++worker) {
-      values.contributions[worker] = shared.mapped[worker].as<float>();
-    }
+  try {
+    gather_results(gather, [&]() -> std::string {
+      const std::size_t first = is_master ? 1 : 0, end = is_master ? names.size() : 1;
+      for (std::size_t other = first; other < end; ++other) {
+        shared.mapped.emplace_back(device, names[other], round_up(others, kExported));
+        require_mark(shared.mapped.back().as<float>(), static_cast<int>(other));
+      }
+      return {};
+    });
+  } catch (const NotShared&) {
+    shared.mapped.clear();
+    gather({});  // before any rank releases its memory
+    throw;
+  }
+  GpuValues values;
+  values.contributions.resize(static_cast<std::size_t>(layout.workers));
+  const Span<float> written = shared.written.as<float>().subspan(0, own / sizeof(float));
+  const auto seen = [&](std::size_t i) { return shared.mapped[i].as<float>().subspan(0, others / sizeof(float)); };
+  if (is_master) {
+    values.versions = written;
+    for (std::size_t worker = 0; worker < shared.mapped.size(); ++worker) values.contributions[worker] = seen(worker);
   } else {
-    values.contributions[static_cast<std::size_t>(rank - 1)] = std::exchange(values.versions, shared.mapped[0].as<float>());
+    values.versions = seen(0);
+    values.contributions[static_cast<std::size_t>(rank - 1)] = written;
   }
   shared.segment.use(std::move(values));
   return shared;

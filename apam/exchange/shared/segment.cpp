@@ -35,7 +35,7 @@ std::size_t SegmentLayout::bytes() const {
   require<InputError>(history.weights % kFloatsPerLine == 0 && history.statistics % kFloatsPerLine == 0,
                       "shared memory: {} weights and {} statistics, expected multiples of {}", history.weights,
                       history.statistics, kFloatsPerLine);
-  const std::size_t before = versions_offset() + whole_pages(history.bytes());
+  const std::size_t before = versions_offset() + versions_bytes();
   const std::size_t each = contribution_bytes(*this);
   require<DeviceError>(each <= (std::numeric_limits<std::size_t>::max() / 2 - before) / static_cast<std::size_t>(workers),
                        "shared memory: {} contributions of {} bytes are larger than any memory", workers, each);
