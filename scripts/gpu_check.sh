@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks apam on a GPU with one command, in less than six minutes: facts about the machine, the tests of instructions, kernels
-# and cuDNN, a training on the bundled sample, training steps next to PyTorch's, and kernels.
+# and cuDNN, trainings on the bundled sample by one and by several processes, training steps next to PyTorch's, and kernels.
 #
 #   scripts/gpu_check.sh [--dry-run] [--only PART]... [--out DIR] [--limit SECONDS] [--list]
 #
@@ -188,6 +188,7 @@ ranks() {
   for key in transport "${summary_keys[@]}"; do echo "$name: $key $(value "$out/results/$name/summary.json" "$key")"; done
 }
 part_exchange() {
+  echo "GPUs: $(nvidia-smi --list-gpus 2>/dev/null | wc -l)"  # with one, all ranks share it
   local arguments=(--net resnet18 --batch 80 --max-updates 31 --precision bf16 --kernels native) name code=0 expected seen
   if dry; then arguments=(--net allcnn --batch 10 --max-updates 1 --kernels native --threads 1); fi
   train alone "${arguments[@]}" || return

@@ -21,7 +21,7 @@ RanksMemory share(const exchange::mpi::Environment& environment, const training:
     require<NotShared>(is_cpu(devices[rank]), "rank {}: computes on {}, shared memory is for {}", rank, devices[rank],
                        options.exchange == "async" ? "ranks that are all on cpu or all on GPUs" : "ranks on cpu");
   }
-  plan.transport = on_gpus ? "shared memory of GPUs (CUDA IPC)" : "shared memory";
+  plan.transport = on_gpus ? exchange::kMemoryOfGpus : "shared memory";
   RanksMemory memory;
   if (options.sync_backup > 0) {
     const int first = environment.ranks() - static_cast<int>(options.sync_backup);
@@ -54,7 +54,7 @@ RanksMemory choose_transport(const exchange::mpi::Environment& environment, cons
       plan.no_shared_memory = reason.what();
     }
   }
-  plan.transport = plan.exec.device.kind == DeviceKind::cuda ? "mpi (pinned host buffers)" : "mpi (host buffers)";
+  plan.transport = plan.exec.device.kind == DeviceKind::cuda ? exchange::kPinnedMessages : "mpi (host buffers)";
   return {};
 }
 

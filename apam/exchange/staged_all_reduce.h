@@ -1,11 +1,12 @@
-// The all-reduce of ranks on GPUs over one of host memory: values are copied to pinned memory behind the step, summed there, and
-// copied back before the update. Sums start in sum() and finish(), in the order of start(): collectives of MPI need the same order
-// on all ranks, so it must not depend on which copies are complete.
+// The all-reduce of ranks on GPUs over one of host memory: values are copied to pinned memory behind the step, summed there,
+// and copied back before the update. Sums start in sum() and finish(), in the order of start(): collectives of MPI need the
+// same order on all ranks, so it must not depend on which copies are complete.
 #pragma once
 
 #include <vector>
 
 #include "apam/exchange/all_reduce.h"
+#include "apam/exchange/transport.h"
 #include "kernels/runtime/buffer.h"
 
 namespace apam::exchange {
@@ -19,7 +20,7 @@ class StagedAllReduce final : public AllReduce {
 
   int rank() const override { return all_reduce_.rank(); }
   int ranks() const override { return all_reduce_.ranks(); }
-  std::string_view name() const override { return "mpi (pinned host buffers)"; }
+  std::string_view name() const override { return kPinnedMessages; }
 
   /// Backward reports no gradients: its steps are replayed as graphs.
   bool sends_early() const override { return false; }

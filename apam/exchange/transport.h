@@ -31,6 +31,10 @@ namespace apam::exchange {
 
 using Duration = std::chrono::nanoseconds;
 
+/// Names of transports for ranks on GPUs.
+inline constexpr std::string_view kPinnedMessages = "mpi (pinned host buffers)",
+                                  kMemoryOfGpus = "shared memory of GPUs (CUDA IPC)";
+
 /// Precedes a gradient. Plain data, sent as bytes.
 struct GradientHeader {
   std::int64_t computed_at = 0;  ///< version of the weights it was computed on

@@ -37,14 +37,21 @@ class RanksOnGpus(ProgramTest):
         run = self.train("s", "--exchange", "sync", ranks=2)
         self.assertEqual((run.config["transport"], run.summary["transport"]), (PINNED, PINNED))
 
-    def test_share_no_memory_with_ranks_on_cpus(self):
+    def call_on_both(self, *more):
+        """A rank on the CPU and a rank on a GPU."""
         command = [MPIEXEC]
         for device in ("cpu", "cuda"):
-            options = replace(OPTIONS, ["--device", device, "--exchange", "async", "--transport", "shared"])
-            command += ["-n", "1", PROGRAM, *options, ":"]
-        process = subprocess.run(command[:-1], capture_output=True, text=True, timeout=240)
+            command += ["-n", "1", PROGRAM, *replace(OPTIONS, ["--device", device, *more]), ":"]
+        return subprocess.run(command[:-1], capture_output=True, text=True, timeout=240)
+
+    def test_share_no_memory_with_ranks_on_cpus(self):
+        process = self.call_on_both("--exchange", "async", "--transport", "shared")
         rule = "rank 1: computes on cuda:1, shared memory is for ranks that are all on cpu or all on GPUs"
         self.assert_refused(process, f"--transport shared: {rule}", 1)
+
+    def test_make_no_replicas_of_ranks_on_cpus(self):
+        process = self.call_on_both("--exchange", "sync", "--transport", "mpi")
+        self.assert_refused(process, "the kind of device of synchronous training", 2)
 
     def test_cannot_share_memory_to_sum(self):
         process = call(*OPTIONS, "--exchange", "sync", "--transport", "shared", ranks=2)

@@ -54,7 +54,7 @@ class MpiMasterTransport final : public SequencerTransport {
   MpiMasterTransport& operator=(const MpiMasterTransport&) = delete;
 
   int workers() const override { return peers_->roles.workers; }
-  std::string_view name() const override { return on_gpu_ ? "mpi (pinned host buffers)" : "mpi (host buffers)"; }
+  std::string_view name() const override { return on_gpu_ ? kPinnedMessages : "mpi (host buffers)"; }
 
   std::span<const GradientMessage> poll(Duration timeout) override {
     arrivals_.take(arrived_, timeout);

@@ -19,10 +19,10 @@
 // In each rank one thread makes all MPI calls between the construction of the transport and its end: MPI moves large messages
 // only inside its calls, so contributions arrive and weights leave while the master applies an update. It and the thread that
 // computes hand work to each other (handoff.h) and never wait for each other's work. A worker's parts leave while it computes.
-// A rank that is a master and a worker has both transports, each with a thread of its own; no tag is of both.
-// All sends and receives are non-blocking, and their memory is that of the caller: the version of the weights, the contribution
-// of a worker, and the weights of a worker; in bfloat16 buffers of the transport. A thread that waits sleeps, or polls with
-// back-off (backoff.h).
+// The thread of a master on a GPU waits for updates whose versions it copies (worker_messages.h). A rank that is a master and a
+// worker has both transports, each with a thread of its own; no tag is of both. All sends and receives are non-blocking, and
+// their memory is that of the caller: the version of the weights, the contribution of a worker, and the weights of a worker; in
+// bfloat16, and of a master on a GPU, buffers of the transport. A thread that waits sleeps, or polls with back-off (backoff.h).
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// The messages between a master and the workers. All of it runs in the progress thread. Only for this folder.
+// The messages between a master and the workers. All but mark_updates() runs in the progress thread. Only for this folder.
 //
 // Each worker has a slot: a buffer for its contribution, the version of the weights on its way to it, and requests. A gradient
 // has arrived when its header and all its parts have, in any order, and the reply before it has been sent. Of several masters
@@ -35,7 +35,8 @@ class WorkerMessages {
   /// How many requests it has.
   static std::size_t places(const Peers& peers);
 
-  /// Before send(), in the thread that updates: what it has given to its stream comes before the messages of the reply.
+  /// In the thread that updates, before the command to send(): what it has given to its stream comes before the messages of the
+  /// reply. No other thread uses the mark then: replies to a worker and its gradients alternate.
   void mark_updates(int worker);
   void send(int worker, const Reply& reply, const VersionRef& version);
   void cancel(int worker, std::int64_t computed_at);

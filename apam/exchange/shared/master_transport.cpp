@@ -21,9 +21,7 @@ class SharedMasterTransport final : public MasterTransport {
   }
 
   int workers() const override { return segment_.layout().workers; }
-  std::string_view name() const override {
-    return segment_.layout().on_gpus ? "shared memory of GPUs (CUDA IPC)" : "shared memory";
-  }
+  std::string_view name() const override { return segment_.layout().on_gpus ? kMemoryOfGpus : "shared memory"; }
 
   std::span<const GradientMessage> poll(Duration timeout) override {
     const auto end = Clock::now() + timeout;

@@ -12,6 +12,8 @@
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/wire.h"
+#include "apam/exchange/policies/changed_gradient.h"
+#include "apam/exchange/policies/policy.h"
 #include "apam/exchange/shared/ranks.h"
 #include "apam/exchange/staged_all_reduce.h"
 #include "apam/exchange/staged_worker.h"
@@ -98,9 +100,10 @@ std::map<std::int64_t, std::vector<float>> repeat(const std::vector<exchange::Up
 struct Ranks {
   std::string master, worker;  // devices
   Wire wire = Wire::float32;
+  const char* policy = "none";
 };
 void PrintTo(const Ranks& ranks, std::ostream* out) {
-  *out << ranks.master << ' ' << ranks.worker << (ranks.wire == Wire::bfloat16 ? " bfloat16" : "");
+  *out << ranks.master << ' ' << ranks.worker << (ranks.wire == Wire::bfloat16 ? " bfloat16 " : " ") << ranks.policy;
 }
 
 exchange::mpi::Peers peers_of(const engine::ParameterLayout& layout, Wire wire) {
@@ -141,11 +144,14 @@ struct Master {
   }
 
   /// Trains, and expects the states of the repetition.
-  void run(exchange::MasterTransport& transport, Wire wire) {
+  void run(exchange::MasterTransport& transport, Wire wire, std::string_view policy_name = "none") {
     Recorder recorder;
     exchange::NullControl control;
-    exchange::MasterState state(
-        updater, *history, {.workers = workers(), .schedule = {.total_updates = kUpdates, .snapshot_every = kSnapshotEvery}});
+    exchange::PolicyOptions options{.name = std::string(policy_name)};
+    if (policy_name == "ringmaster") options.bound = 1;
+    const auto policy = exchange::make_policy(options);
+    const exchange::Schedule schedule{.total_updates = kUpdates, .snapshot_every = kSnapshotEvery};
+    exchange::MasterState state(updater, *history, {.workers = workers(), .schedule = schedule, .policy = policy.get()});
     exchange::run_master(state, transport, control, recorder);
     ASSERT_EQ(recorder.records.size(), kUpdates);
     const auto states = repeat(recorder.records, wire);
@@ -167,7 +173,7 @@ void run_master(const Ranks& ranks) {
   const auto peers = peers_of(master.net.layout(), ranks.wire);
   const auto transport = make_master_transport(peers, on_gpu ? &master.exec.stream() : nullptr);
   EXPECT_EQ(transport->name(), on_gpu ? "mpi (pinned host buffers)" : "mpi (host buffers)");
-  master.run(*transport, ranks.wire);
+  master.run(*transport, ranks.wire, ranks.policy);
 }
 
 class ExchangeOnGpu : public testing::TestWithParam<Ranks> {};
@@ -176,6 +182,8 @@ TEST_P(ExchangeOnGpu, UsesTheVersionsThatItReports) { world().rank() == 0 ? run_
 
 INSTANTIATE_TEST_SUITE_P(Messages, ExchangeOnGpu,
                          testing::Values(Ranks{"cuda", "cuda"}, Ranks{"cpu", "cuda"}, Ranks{"cuda", "cpu"},
+                                         // Refuses and cancels.
+                                         Ranks{"cuda", "cuda", Wire::float32, "ringmaster"},
                                          Ranks{"cuda", "cuda", Wire::bfloat16}, Ranks{"cpu", "cuda", Wire::bfloat16}));
 
 TEST(MemoryOfGpus, IsReadInPlaceByOtherProcesses) {
@@ -247,6 +255,46 @@ TEST(MemoryOfGpus, IsNotSharedIfARankCannotExportIt) {
   const Device device = world().rank() == 1 ? Device{} : Device{DeviceKind::cuda};
   EXPECT_TRUE(support::throws<exchange::shared::NotShared>({"rank 1: memory: that of the CPU has no name"}, [&] {
     exchange::shared::share_memory_of_gpus(world().rank(), layout, device, gather);
+  }));
+}
+
+TEST(ChangedGradientOnGpu, HasTheBitsOfOneOnTheCpu) {
+  constexpr std::size_t kWeights = 21, kSize = 26;
+  const auto results = [](Device device) {
+    std::vector<Buffer> operands;
+    for (int i = 0; i < 3; ++i) {
+      std::vector<float> values(kSize);
+      for (std::size_t j = 0; j < kSize; ++j) values[j] = 0.37F * static_cast<float>(j) - static_cast<float>(i * i);
+      operands.emplace_back(device, kSize * sizeof(float));
+      copy(ConstSpan<float>(std::span(values)), operands.back().as<float>());
+    }
+    const auto operand = [&](std::size_t i) -> ConstSpan<float> { return operands[i].as<float>(); };
+    exchange::ChangedGradient changed(device, kWeights, kSize, 1);
+    std::vector<std::vector<float>> all;
+    const auto keep = [&](ConstSpan<float> result) {
+      EXPECT_EQ(result.device(), device);
+      all.push_back(host_values(result));
+    };
+    keep(changed.scaled(operand(0), 0.3F));
+    keep(changed.compensated(operand(0), 0.1F, operand(1), operand(2)));
+    for (std::size_t i = 0; i < operands.size(); ++i) changed.add(operand(i));
+    keep(changed.take_mean());
+    return all;
+  };
+  EXPECT_EQ(results({DeviceKind::cuda}), results({}));
+}
+
+// A worker's memory cannot be mapped by the master, while that worker has mapped the master's.
+TEST(MemoryOfGpus, IsNotSharedIfARankCannotMapIt) {
+  int texts = 0;
+  const auto gather = [&](std::string_view text) {
+    auto all = exchange::mpi::all_gather_strings(world(), text);
+    if (all.back().find(' ') != std::string::npos && ++texts == 1) all.back() = "+0 0 0 0";  // its name
+    return all;
+  };
+  const exchange::shared::SegmentLayout layout{workers(), history_layout(SmallNet().layout()), 1, true};
+  EXPECT_TRUE(support::throws<exchange::shared::NotShared>({"rank 0: guarded GPU", "of process 0 cannot be mapped"}, [&] {
+    exchange::shared::share_memory_of_gpus(world().rank(), layout, {DeviceKind::cuda}, gather);
   }));
 }
 
