@@ -60,7 +60,9 @@ Fields data_and_model(const RunPlan& plan) {
   const bool replicas = plan.budget.roles.masters == 0;
   const bool on_gpu = plan.exec.device.kind == DeviceKind::cuda;
   return {
-      {"the kind of device of synchronous training", !replicas ? "any" : on_gpu ? "cuda" : "cpu"},
+      {"the kind of device of synchronous training", !replicas ? "any"
+                                                     : on_gpu  ? "cuda"
+                                                               : "cpu"},
       {"the data set", info.name},
       {"its training images", fmt::format("{}", info.train_images)},
       {"its test images", fmt::format("{}", info.test_images)},
