@@ -16,9 +16,10 @@ class StagedWorker final : public WorkerTransport {
  public:
   static constexpr std::size_t kChunkFloats = std::size_t{1} << 20U;  ///< 4 MiB, as a message of mpi/
 
-  /// `transport` delivers weights in host memory, pinned for speed, and is given contributions of `contribution` floats, of
-  /// which the first `gradients` are offered early, in `staged` of the same size, which is pinned. `steps`: the stream of the
-  /// worker's Exec. All must outlive the result; `staged`, after an error, the process. Throws ExchangeError for other sizes.
+  /// `transport` delivers weights in host memory, pinned for speed. It is given contributions in `staged`, which has their size
+  /// and is pinned, and is offered their first `gradients` floats early. `steps`: the stream of the worker's Exec. All must
+  /// outlive the result; `staged`, after an error, the process. Throws ExchangeError for more gradients than that, or chunks
+  /// without floats.
   StagedWorker(WorkerTransport& transport, const Stream& steps, Span<float> staged, std::size_t gradients,
                std::size_t chunk = kChunkFloats);
 

@@ -41,6 +41,12 @@ std::string hash_of(const engine::ParameterLayout& layout) {
   return fmt::format("{:016x}", hash.value());
 }
 
+/// Replicas must have the same bits after the same updates, and ranks sum in the same order.
+std::string device_of_replicas(const RunPlan& plan) {
+  if (plan.budget.roles.masters > 0) return "any";
+  return plan.exec.device.kind == DeviceKind::cuda ? "cuda" : "cpu";
+}
+
 }  // namespace
 
 Fields program_and_options(const TrainOptions& options) {
@@ -56,13 +62,8 @@ Fields program_and_options(const TrainOptions& options) {
 Fields data_and_model(const RunPlan& plan) {
   const data::Dataset& dataset = plan.train->dataset();
   const data::DatasetInfo& info = dataset.info();
-  // Replicas must have the same bits after the same updates, and ranks sum in the same order.
-  const bool replicas = plan.budget.roles.masters == 0;
-  const bool on_gpu = plan.exec.device.kind == DeviceKind::cuda;
   return {
-      {"the kind of device of synchronous training", !replicas ? "any"
-                                                     : on_gpu  ? "cuda"
-                                                               : "cpu"},
+      {"the kind of device of synchronous training", device_of_replicas(plan)},
       {"the data set", info.name},
       {"its training images", fmt::format("{}", info.train_images)},
       {"its test images", fmt::format("{}", info.test_images)},

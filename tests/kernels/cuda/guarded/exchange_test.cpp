@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apam/exchange/drivers/loop.h"
+#include "apam/exchange/error.h"
 #include "apam/exchange/host_values.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/mpi/all_reduce.h"
@@ -186,9 +187,12 @@ INSTANTIATE_TEST_SUITE_P(Messages, ExchangeOnGpu,
                                          Ranks{"cuda", "cuda", Wire::float32, "ringmaster"},
                                          Ranks{"cuda", "cuda", Wire::bfloat16}, Ranks{"cpu", "cuda", Wire::bfloat16}));
 
+std::vector<std::string> gather(std::string_view text) { return exchange::mpi::all_gather_strings(world(), text); }
+
+exchange::shared::SegmentLayout layout_on_gpus() { return {workers(), history_layout(SmallNet().layout()), 1, true}; }
+
 TEST(MemoryOfGpus, IsReadInPlaceByOtherProcesses) {
-  const auto gather = [](std::string_view text) { return exchange::mpi::all_gather_strings(world(), text); };
-  const exchange::shared::SegmentLayout layout{workers(), history_layout(SmallNet().layout()), 1, true};
+  const exchange::shared::SegmentLayout layout = layout_on_gpus();
   const Device gpu{DeviceKind::cuda, world().rank() % 2};
   auto shared = exchange::shared::share_memory_of_gpus(world().rank(), layout, gpu, gather);
   if (world().rank() == 0) {
@@ -250,12 +254,74 @@ TEST(MemoryOfGpus, IsAnnouncedOnlyAfterTheWorkOfTheStream) {
 }
 
 TEST(MemoryOfGpus, IsNotSharedIfARankCannotExportIt) {
-  const auto gather = [](std::string_view text) { return exchange::mpi::all_gather_strings(world(), text); };
-  const exchange::shared::SegmentLayout layout{workers(), history_layout(SmallNet().layout()), 1, true};
+  const exchange::shared::SegmentLayout layout = layout_on_gpus();
   const Device device = world().rank() == 1 ? Device{} : Device{DeviceKind::cuda};
   EXPECT_TRUE(support::throws<exchange::shared::NotShared>({"rank 1: memory: that of the CPU has no name"}, [&] {
     exchange::shared::share_memory_of_gpus(world().rank(), layout, device, gather);
   }));
+}
+
+/// Keeps what it is given, as it is at that moment.
+class KeepingTransport final : public exchange::WorkerTransport {
+ public:
+  void offer(ConstSpan<float> values, std::size_t from) override {
+    if (from < kGradients)
+      offers.emplace_back(values.host().begin() + static_cast<std::ptrdiff_t>(from), values.host().begin() + kGradients);
+  }
+  void push(const exchange::GradientHeader& header, ConstSpan<float> values) override {
+    cancelled = header.cancelled != 0;
+    pushed.assign(values.host().begin(), values.host().end());
+  }
+  exchange::Delivery pull() override { return {}; }
+
+  static constexpr std::size_t kGradients = 5;
+  std::vector<std::vector<float>> offers;  // the gradients that were complete
+  std::vector<float> pushed;
+  bool cancelled = false;
+};
+
+TEST(StagedWorkerOnGpu, OffersWhatHasBeenCopiedAndPushesNothingIfCancelled) {
+  const Device gpu{DeviceKind::cuda};
+  const Stream steps(gpu);
+  const std::vector<float> values{1, 2, 3, 4, 5, 6, 7};
+  const Buffer contribution(gpu, values.size() * sizeof(float)), staged(gpu, values.size() * sizeof(float), MemoryKind::pinned);
+  copy(steps, ConstSpan<float>(std::span(values)), contribution.as<float>());
+  KeepingTransport transport;
+  exchange::StagedWorker worker(transport, steps, staged.as<float>(), KeepingTransport::kGradients, 2);
+  worker.push({}, contribution.as<float>());
+  EXPECT_EQ(transport.offers, (std::vector<std::vector<float>>{{4, 5}, {2, 3, 4, 5}, {1, 2, 3, 4, 5}}));
+  EXPECT_EQ(transport.pushed, values);
+  worker.push({.cancelled = 1}, {});
+  EXPECT_EQ(transport.offers.size(), 3U);
+  EXPECT_TRUE(transport.pushed.empty());
+  EXPECT_TRUE(transport.cancelled);
+}
+
+TEST(StagedWorkerOnGpu, RefusesOtherSizes) {
+  const Device gpu{DeviceKind::cuda};
+  const Stream steps(gpu);
+  const Buffer contribution(gpu, 3 * sizeof(float)), staged(gpu, 7 * sizeof(float), MemoryKind::pinned);
+  KeepingTransport transport;
+  EXPECT_TRUE(support::throws<exchange::ExchangeError>(
+      {"8 gradients", "7 floats"}, [&] { exchange::StagedWorker(transport, steps, staged.as<float>(), 8); }));
+  exchange::StagedWorker worker(transport, steps, staged.as<float>(), 5);
+  EXPECT_TRUE(
+      support::throws<exchange::ExchangeError>({"3 floats", "expected 7"}, [&] { worker.push({}, contribution.as<float>()); }));
+}
+
+TEST(StagedAllReduceOnGpu, RefusesOtherMemory) {
+  const Device gpu{DeviceKind::cuda};
+  const Stream steps(gpu);
+  const Buffer contribution(gpu, 32 * sizeof(float)), other(gpu, 64 * sizeof(float));
+  const Buffer staged(gpu, 32 * sizeof(float), MemoryKind::pinned);
+  const auto messages = exchange::mpi::make_all_reduce(world());
+  EXPECT_TRUE(support::throws<exchange::ExchangeError>({"64 floats", "of 32"}, [&] {
+    exchange::StagedAllReduce(*messages, steps, contribution.as<float>(), other.as<float>());
+  }));
+  exchange::StagedAllReduce all_reduce(*messages, steps, contribution.as<float>(), staged.as<float>());
+  EXPECT_TRUE(support::throws<exchange::ExchangeError>({"64 floats", "of 32"}, [&] { all_reduce.start(other.as<float>()); }));
+  EXPECT_TRUE(
+      support::throws<exchange::ExchangeError>({"64 floats", "at most 32"}, [&] { all_reduce.broadcast(other.as<float>()); }));
 }
 
 TEST(ChangedGradientOnGpu, HasTheBitsOfOneOnTheCpu) {
@@ -287,14 +353,14 @@ TEST(ChangedGradientOnGpu, HasTheBitsOfOneOnTheCpu) {
 // A worker's memory cannot be mapped by the master, while that worker has mapped the master's.
 TEST(MemoryOfGpus, IsNotSharedIfARankCannotMapIt) {
   int texts = 0;
-  const auto gather = [&](std::string_view text) {
-    auto all = exchange::mpi::all_gather_strings(world(), text);
+  const auto with_a_wrong_name = [&](std::string_view text) {
+    auto all = gather(text);
     if (all.back().find(' ') != std::string::npos && ++texts == 1) all.back() = "+0 0 0 0";  // its name
     return all;
   };
-  const exchange::shared::SegmentLayout layout{workers(), history_layout(SmallNet().layout()), 1, true};
+  const exchange::shared::SegmentLayout layout = layout_on_gpus();
   EXPECT_TRUE(support::throws<exchange::shared::NotShared>({"rank 0: guarded GPU", "of process 0 cannot be mapped"}, [&] {
-    exchange::shared::share_memory_of_gpus(world().rank(), layout, {DeviceKind::cuda}, gather);
+    exchange::shared::share_memory_of_gpus(world().rank(), layout, {DeviceKind::cuda}, with_a_wrong_name);
   }));
 }
 
