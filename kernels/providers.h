@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "kernels/ops/all.h"
 
@@ -29,7 +30,9 @@ Tables tables();
 }
 namespace cpu {
 Tables tables();
-const std::string& amx_absence();  // kernels/cpu/amx/amx_support.h
+/// Name of default_isa(), kernels/cpu/isa.h.
+std::string_view instruction_set();
+const std::string& amx_absence();  // kernels/cpu/bf16/amx_support.h
 }  // namespace cpu
 namespace reference {
 Tables tables();

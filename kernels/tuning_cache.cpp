@@ -66,8 +66,7 @@ TuningCache::TuningCache(const std::filesystem::path& folder, CachePatience pati
     : patience_(std::move(patience)) {
   if (!patience_.report) patience_.report = [](const std::string& line) { std::cerr << line << std::endl; };
   if (folder.empty()) return;
-  const char* isa = std::getenv("APAM_ISA");
-  file_ = folder / fmt::format("kernels-{}-{}{}{}.json", kFingerprint, plain(cpu_model()), plain(isa == nullptr ? "" : isa),
+  file_ = folder / fmt::format("kernels-{}-{}-{}{}.json", kFingerprint, plain(cpu_model()), plain(std::string(cpu::instruction_set())),
                                plain(platform));
 }
 

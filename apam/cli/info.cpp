@@ -67,6 +67,7 @@ Json describe_build(const training::InfoOptions& options, int threads) {
   json["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
   json["threads"] = threads;
   json["instruction_sets"] = instruction_sets();
+  json["instruction_set"] = kernels::cpu::instruction_set();
   json["amx"] = kernels::amx_status();
   json["onednn"] = training::kOneDnnVersion.empty() ? Json() : Json(training::kOneDnnVersion);
   json["cuda"] = training::kCudaVersion.empty() ? Json() : Json(training::kCudaVersion);

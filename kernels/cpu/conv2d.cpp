@@ -1,14 +1,17 @@
 // Convolution: the method for each problem and pass. Direct products support every problem. Winograd is used for 3x3 filters
-// with stride 1 or 2 if there are enough channels and tiles for its transforms to pay. In bfloat16: the tile unit if the
-// instruction set has one, else Winograd, whose transforms read and write bfloat16, or a direct product on converted operands.
+// with stride 1 or 2 if there are enough channels and tiles for its transforms to pay. In bfloat16: products of bfloat16 where
+// the instruction set has them and they are faster, else Winograd, whose transforms read and write bfloat16, or a direct
+// product on converted operands.
 #include <algorithm>
 #include <variant>
 
-#include "kernels/cpu/amx/amx_product.h"
-#include "kernels/cpu/amx/amx_weight.h"
+#include "kernels/cpu/bf16/bf16_product.h"
+#include "kernels/cpu/bf16/bf16_weight.h"
+#include "kernels/cpu/bf16/windows.h"
 #include "kernels/cpu/conv2d_direct.h"
 #include "kernels/cpu/converted.h"
 #include "kernels/cpu/elements.h"
+#include "kernels/cpu/integers.h"
 #include "kernels/cpu/make.h"
 #include "kernels/cpu/narrow_weight.h"
 #include "kernels/cpu/winograd_product.h"
@@ -50,6 +53,26 @@ Weight float_weight(Exec& exec, const Conv2d::Problem& problem, const Isa& isa) 
   if (winograd_pays(problem, grid)) return WinogradWeight<float>(exec, grid, isa);
   if (NarrowWeight::supports(problem, isa)) return NarrowWeight(exec, problem, isa);
   return WeightProduct(exec, backward_weight_shape(problem), isa);
+}
+
+/// How many times fewer products Winograd needs than the direct method.
+double winograd_saving(const Conv2d::Problem& problem, const TileGrid& grid) {
+  const auto direct = std::int64_t{problem.r} * problem.s * problem.n * problem.out_h() * problem.out_w();
+  return static_cast<double>(direct) / static_cast<double>(grid.count() * grid.scheme().points());
+}
+
+/// Whether products of bfloat16 are faster than the float32 kernels.
+bool bf16_products_pay(const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
+  constexpr int kWindowCost = 20;  // columns of float32 products that take as long as packing a window
+  if (isa.tiles == nullptr) return false;
+  const int rate = isa.tiles->rate;
+  const TileGrid grid = grid_of(problem, pass);
+  if (winograd_pays(problem, grid) && winograd_saving(problem, grid) >= rate) return false;
+  const bool windows = packs_windows(problem);
+  if (pass == Conv2d::Pass::backward_weight) return !windows || !NarrowWeight::supports(problem, isa);
+  if (pass == Conv2d::Pass::forward && windows) return problem.k * (rate - 1) >= kWindowCost * rate;
+  const int depth = pass == Conv2d::Pass::forward ? problem.c : problem.k;  // the last block of it is padded
+  return depth * rate >= round_up(depth, kTileDepth);
 }
 
 /// One call of a method, or of the one in a variant.
@@ -121,10 +144,10 @@ std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem,
     return make_kernel<float>(
         pass, [&] { return float_product(exec, problem, pass, isa); }, [&] { return float_weight(exec, problem, isa); });
   }
-  if (isa.tiles != nullptr) {
+  if (bf16_products_pay(problem, pass, isa)) {
     return make_kernel<BFloat16>(
-        pass, [&] { return AmxProduct(exec, problem, pass, *isa.tiles); },
-        [&] { return AmxWeight(exec, problem, *isa.tiles); });
+        pass, [&] { return Bf16Product(exec, problem, pass, *isa.tiles); },
+        [&] { return Bf16Weight(exec, problem, *isa.tiles); });
   }
   const TileGrid grid = grid_of(problem, pass);
   if (!winograd_pays(problem, grid)) return make_converted(exec, problem, pass, isa);

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "kernels/cpu/amx/amx_support.h"
+#include "kernels/cpu/bf16/amx_support.h"
 #include "kernels/cpu/integers.h"
 #include "kernels/runtime/error.h"
 
@@ -12,7 +12,7 @@ namespace apam::kernels::cpu {
 
 const Isa& find_isa(std::string_view name) {
   std::string known;
-  for (const Isa* isa : available_isas()) {
+  for (const Isa* isa : all_isas()) {
     if (isa->name == name) return *isa;
     known += (known.empty() ? "" : ", ") + std::string(isa->name);
   }
@@ -37,7 +37,7 @@ const Isa& amx_isa() {
 const Isa& default_isa() {
   static const Isa& chosen = [&]() -> const Isa& {
     const char* wanted = std::getenv("APAM_ISA");
-    if (wanted == nullptr) return *available_isas().back();
+    if (wanted == nullptr) return best_isa();
     return std::string_view(wanted) == "amx" ? amx_isa() : find_isa(wanted);
   }();
   return chosen;

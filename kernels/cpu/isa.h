@@ -5,7 +5,7 @@
 //   vector/*.h                            the kernels, templates on the vector type
 //   vector/build_*.cpp                    one per instruction set, compiled with its flags: instantiates the kernels and
 //                                         exports them as one table of function pointers (struct Isa)
-//   amx/                                  convolution in bfloat16 on a tile unit, as a second table (struct TileKernels16)
+//   bf16/                                 convolution in products of bfloat16, as a second table (struct TileKernels16)
 //   all other files in this folder        shapes, threads and workspace; they call the kernels through the table
 //
 // No weak symbols. An inline function that is compiled in build_avx512.cpp may contain AVX-512 instructions. If it were a weak
@@ -27,14 +27,20 @@
 
 namespace apam::kernels::cpu {
 
-/// The instruction sets of this build that the processor supports, best last. The first is always "portable".
+/// The vector instruction sets of this build that the processor supports, best last. The first is always "portable".
 std::span<const Isa* const> available_isas();
 
-/// The available instruction set of that name. Throws InputError if there is none.
+/// These, then, if the processor has AVX512-BF16, "avx512_bf16": "avx512" with products of bfloat16.
+std::span<const Isa* const> all_isas();
+
+/// The fastest of all_isas().
+const Isa& best_isa();
+
+/// The one of all_isas() with that name. Throws InputError if there is none.
 const Isa& find_isa(std::string_view name);
 
-/// The best available instruction set, or the one named by the environment variable APAM_ISA. "amx": the best one together with
-/// the tile unit, only on request. Fixed at the first call. Throws InputError as find_isa() does.
+/// The best instruction set, or the one named by the environment variable APAM_ISA. "amx": the best vector set with AMX, only
+/// on request. Fixed at the first call. Throws InputError as find_isa() does.
 const Isa& default_isa();
 
 /// The register tile with the fewest cycles per row for a product with `columns` columns. Model: one vector multiply-add and

@@ -11,4 +11,8 @@ std::span<const Isa* const> available_isas() {
   return available;
 }
 
+std::span<const Isa* const> all_isas() { return available_isas(); }
+
+const Isa& best_isa() { return portable_isa(); }
+
 }  // namespace apam::kernels::cpu

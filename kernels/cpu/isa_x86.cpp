@@ -1,10 +1,24 @@
 // Instruction sets of x86-64. __builtin_cpu_supports also checks that the operating system saves the vector registers.
 #include <vector>
 
+#include "kernels/cpu/bf16/builds.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/vector/builds.h"
 
 namespace apam::kernels::cpu {
+namespace {
+
+const Isa& avx512_bf16_isa() {
+  static const Isa isa = [] {
+    Isa with_products = avx512_isa();
+    with_products.name = "avx512_bf16";
+    with_products.tiles = &dot_tiles();
+    return with_products;
+  }();
+  return isa;
+}
+
+}  // namespace
 
 std::span<const Isa* const> available_isas() {
   static const std::vector<const Isa*> available = [] {
@@ -16,6 +30,23 @@ std::span<const Isa* const> available_isas() {
     return isas;
   }();
   return available;
+}
+
+std::span<const Isa* const> all_isas() {
+  static const std::vector<const Isa*> all = [] {
+    const auto available = available_isas();
+    std::vector<const Isa*> isas(available.begin(), available.end());
+    const bool bf16 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bf16");
+    if (isas.back() == &avx512_isa() && bf16) isas.push_back(&avx512_bf16_isa());
+    return isas;
+  }();
+  return all;
+}
+
+/// Intel's processors compute products of bfloat16 in vectors at half the rate of float32, AMD's at twice that rate.
+const Isa& best_isa() {
+  __builtin_cpu_init();
+  return __builtin_cpu_is("amd") ? *all_isas().back() : *available_isas().back();
 }
 
 }  // namespace apam::kernels::cpu

@@ -22,6 +22,8 @@ Table<Op> table() {
 
 }  // namespace
 
+std::string_view instruction_set() { return default_isa().name; }
+
 Tables tables() {
   return make_tables([]<class Op>() { return table<Op>(); });
 }

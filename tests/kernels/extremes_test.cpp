@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/make.h"
 #include "tests/cases/cases.h"
+#include "tests/kernels/cpu/each_isa.h"
 #include "tests/support/operation_types.h"
 
 namespace apam::kernels {
@@ -33,7 +34,7 @@ void for_all_kernels(Exec& exec, support::KernelCheck<Op>& samples, const typena
     try_one(std::string(implementation.provider), [&] { samples.run(exec, *kernel, pass); });
   }
   if constexpr (cpu::Offered<Op>) {
-    for (const cpu::Isa* isa : cpu::available_isas()) {
+    for (const cpu::Isa* isa : cpu::isas_for(problem)) {
       const auto kernel = cpu::make(exec, problem, pass, *isa);
       try_one(isa->name, [&] { samples.run(exec, *kernel, pass); });
     }

@@ -12,6 +12,7 @@
 #include "kernels/cpu/make.h"
 #include "kernels/ops/kernel.h"
 #include "kernels/runtime/philox.h"
+#include "tests/kernels/cpu/each_isa.h"
 #include "tests/support/verify.h"
 
 namespace apam::kernels {
@@ -89,7 +90,7 @@ void check(std::uint64_t number) {
           << "problem " << number << ": " << problem.describe() << ", " << Conv2d::pass_names[index]
           << (write == Write::add ? ", added" : "") << ", " << who << " on " << exec.threads() << " threads";
     };
-    for (const cpu::Isa* isa : cpu::available_isas()) verify(isa->name, *cpu::make(exec, problem, pass, *isa));
+    for (const cpu::Isa* isa : cpu::isas_for(problem)) verify(isa->name, *cpu::make(exec, problem, pass, *isa));
     for (const auto& implementation : implementations<Conv2d>()) {
       const bool other = implementation.provider != "native" && implementation.provider != "reference";
       if (implementation.device != DeviceKind::cpu || !other || !implementation.supports(problem, pass)) continue;

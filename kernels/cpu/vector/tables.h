@@ -263,7 +263,7 @@ struct TileKernels16;
 
 /// Everything that is compiled once per instruction set.
 struct Isa {
-  const char* name;       ///< "portable", "avx2", "avx512"
+  const char* name;       ///< "portable", "avx2", "avx512", "avx512_bf16", "amx"
   int width;              ///< floats in a vector
   bool streams;           ///< whether it has non-temporal stores
   void (*store_fence)();  ///< makes non-temporal stores visible to other threads
@@ -274,7 +274,7 @@ struct Isa {
   WinogradFilterKernels winograd_filters[kTilings];
   /// to (columns, to_stride) = the matrix transposed.
   void (*transpose)(const Matrix&, float* to, std::int64_t to_stride);
-  /// Convolution in bfloat16 on a tile unit, see amx/tables.h; null: without.
+  /// Convolution in products of bfloat16, see bf16/tables.h; null: without.
   const TileKernels16* tiles = nullptr;
 };
 

@@ -7,6 +7,7 @@
 #include "kernels/cpu/make.h"
 #include "kernels/cpu/streaming.h"
 #include "tests/cases/cases.h"
+#include "tests/kernels/cpu/each_isa.h"
 #include "tests/support/kernel_check.h"
 #include "tests/support/operation_types.h"
 #include "tests/support/verify.h"
@@ -114,7 +115,7 @@ void check(const cases::Case<Op>& named, std::uint64_t seed) {
     const auto pass = static_cast<typename Op::Pass>(index);
     samples.prepare(pass);
     const auto expected = samples.expected(pass);
-    for (const Isa* isa : available_isas()) {
+    for (const Isa* isa : isas_for(problem)) {
       SCOPED_TRACE(
           fmt::format("{} {} {} on {}, seed {}", named.name, problem.describe(), Op::pass_names[index], isa->name, seed));
       const Values one = run<Op>(samples, problem, pass, *isa, 1);
@@ -172,7 +173,7 @@ void check_streamed(const std::vector<cases::Case<Op>>& named_cases) {
       const auto pass = static_cast<typename Op::Pass>(index);
       samples.prepare(pass);
       const auto expected = samples.expected(pass);
-      for (const Isa* isa : available_isas()) {
+      for (const Isa* isa : isas_for(problem)) {
         SCOPED_TRACE(fmt::format("{} {} {} on {}", named.name, problem.describe(), Op::pass_names[index], isa->name));
         const auto kernel = make(exec, problem, pass, *isa);
         EXPECT_EQ(support::verify(exec, samples, *kernel, pass, expected, Write::overwrite), "");

@@ -1,9 +1,9 @@
-#include "kernels/cpu/amx/amx_product.h"
+#include "kernels/cpu/bf16/bf16_product.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cpu/amx/windows.h"
+#include "kernels/cpu/bf16/windows.h"
 #include "kernels/cpu/conv2d_direct.h"
 #include "kernels/cpu/dynamic_loop.h"
 #include "kernels/cpu/integers.h"
@@ -54,7 +54,7 @@ GatherShape shape_of(const Conv2d::Problem& problem, Conv2d::Pass pass, bool win
 
 }  // namespace
 
-AmxProduct::AmxProduct(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const TileKernels16& kernels)
+Bf16Product::Bf16Product(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const TileKernels16& kernels)
     : problem_(problem),
       kernels_(kernels),
       windows_(pass == Conv2d::Pass::forward && packs_windows(problem)),
@@ -85,7 +85,7 @@ AmxProduct::AmxProduct(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass 
 }
 
 /// Blocks of images and bands of lines: as large as the L2 cache allows, unless that leaves too few items for the threads.
-void AmxProduct::plan_blocks(int threads) {
+void Bf16Product::plan_blocks(int threads) {
   const TileMapping mapping = best_mapping(shape_);
   const auto bytes_of = [&](std::int64_t lines) {
     return PackedPixels(shape_, mapping, static_cast<int>(lines)).unit_slots() * kTileStride * blocks_depth_;
@@ -113,7 +113,7 @@ void AmxProduct::plan_blocks(int threads) {
   plane_ = ((block_units_ * pixels_.unit_slots() + kTileRows) | 1) * kTileDepth;
 }
 
-void AmxProduct::plan_phases() {
+void Bf16Product::plan_phases() {
   for (const Phase& phase : shape_.phases) {
     const auto taps = static_cast<std::int64_t>(phase.taps.size());
     const std::int64_t block_bytes = 2 * taps * kTileBytes;
@@ -128,7 +128,7 @@ void AmxProduct::plan_phases() {
   }
 }
 
-void AmxProduct::plan_tiles() {
+void Bf16Product::plan_tiles() {
   const std::int64_t full = block_units_ * pixels_.mapping().lanes;
   const std::int64_t last = images_in(blocks_ - 1);
   for (const std::int64_t images : {std::min<std::int64_t>(full, shape_.images), last}) {
@@ -147,7 +147,7 @@ void AmxProduct::plan_tiles() {
   }
 }
 
-int AmxProduct::step_list(int phase, const std::vector<int>& taps) {
+int Bf16Product::step_list(int phase, const std::vector<int>& taps) {
   const auto same = [&](const StepList& list) { return list.phase == phase && list.taps == taps; };
   const auto found = std::find_if(step_lists_.begin(), step_lists_.end(), same);
   if (found != step_lists_.end()) return static_cast<int>(found - step_lists_.begin());
@@ -162,7 +162,7 @@ int AmxProduct::step_list(int phase, const std::vector<int>& taps) {
   return static_cast<int>(step_lists_.size()) - 1;
 }
 
-void AmxProduct::plan_items(int threads) {
+void Bf16Product::plan_items(int threads) {
   const std::int64_t wanted = threads == 1 ? 1 : kItemsPerThread * threads;
   const std::int64_t groups = ceil_div(panels_, 2);
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(wanted, blocks_ * bands_), 1, groups);
@@ -173,21 +173,21 @@ void AmxProduct::plan_items(int threads) {
   }
 }
 
-std::int64_t AmxProduct::images_in(std::int64_t block) const {
+std::int64_t Bf16Product::images_in(std::int64_t block) const {
   const std::int64_t full = block_units_ * pixels_.mapping().lanes;
   return std::min(full, shape_.images - block * full);
 }
 
-Range AmxProduct::lines_of(std::int64_t band) const { return split(grid_h_, band, bands_); }
+Range Bf16Product::lines_of(std::int64_t band) const { return split(grid_h_, band, bands_); }
 
-const AmxProduct::BandTiles& AmxProduct::tiles_of(const Item& item, std::size_t phase) const {
+const Bf16Product::BandTiles& Bf16Product::tiles_of(const Item& item, std::size_t phase) const {
   const std::int64_t variant = item.block == blocks_ - 1 ? 1 : 0;
   return tiles_[static_cast<std::size_t>(variant * bands_ + item.band) * phases_.size() + phase];
 }
 
-int AmxProduct::panels_in(std::int64_t group) const { return static_cast<int>(std::min<std::int64_t>(2, panels_ - 2 * group)); }
+int Bf16Product::panels_in(std::int64_t group) const { return static_cast<int>(std::min<std::int64_t>(2, panels_ - 2 * group)); }
 
-void AmxProduct::run(Exec& exec, const BFloat16* x, const float* w, bool accumulate, BFloat16* y) const {
+void Bf16Product::run(Exec& exec, const BFloat16* x, const float* w, bool accumulate, BFloat16* y) const {
   const Operands operands{bits_of(x), bits_of(y), accumulate, exec.workspace(workspace_.bytes())};
   if (zeros_first_ && !accumulate) {
     parallel_for(exec.threads(), shape_.images * shape_.out_image, kPointwiseGrain, [&](std::int64_t begin, std::int64_t end) {
@@ -204,7 +204,7 @@ void AmxProduct::run(Exec& exec, const BFloat16* x, const float* w, bool accumul
 
 /// Threads share panels of filters, or, if filters are rotated, taps and blocks of 32 filters: weights are then read in the
 /// order of memory.
-void AmxProduct::pack_weights(Exec& exec, const float* w, std::byte* workspace) const {
+void Bf16Product::pack_weights(Exec& exec, const float* w, std::byte* workspace) const {
   const std::int64_t columns = rotated_ ? blocks_depth_ : panels_;
   const auto rows = static_cast<std::int64_t>(rotated_ ? taps_.size() : phases_.size());
   parallel_for(exec.threads(), rows * columns, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -223,7 +223,7 @@ void AmxProduct::pack_weights(Exec& exec, const float* w, std::byte* workspace) 
   });
 }
 
-void AmxProduct::pack_tile(const WeightTile& tile, const float* w, std::byte* workspace) const {
+void Bf16Product::pack_tile(const WeightTile& tile, const float* w, std::byte* workspace) const {
   const PhasePlan& plan = phases_[tile.phase];
   const std::int64_t group = tile.panel / 2, step = std::int64_t{tile.block} * plan.taps + tile.tap;
   const std::int64_t depth = std::int64_t{blocks_depth_} * plan.taps;
@@ -239,7 +239,7 @@ void AmxProduct::pack_tile(const WeightTile& tile, const float* w, std::byte* wo
   }
 }
 
-void AmxProduct::run_item(const Item& item, const Item* next, const Operands& operands, int thread) const {
+void Bf16Product::run_item(const Item& item, const Item* next, const Operands& operands, int thread) const {
   Ahead ahead = plan_ahead(item, next, operands.x);
   kernels_.configure();
   pack_block(item, operands, thread);
@@ -252,7 +252,7 @@ void AmxProduct::run_item(const Item& item, const Item* next, const Operands& op
 }
 
 /// The input of the next item, shared among the blocks of this one.
-Ahead AmxProduct::plan_ahead(const Item& item, const Item* next, const Bits16* x) const {
+Ahead Bf16Product::plan_ahead(const Item& item, const Item* next, const Bits16* x) const {
   if (next == nullptr || (next->block == item.block && next->band == item.band)) return {};
   if (static_cast<int>(pixels_.planes().size()) < shape_.in.step * shape_.in.step) return {};  // most pixels are not read
   std::int64_t products = 0;
@@ -277,7 +277,7 @@ Ahead AmxProduct::plan_ahead(const Item& item, const Item* next, const Bits16* x
   return ahead;
 }
 
-void AmxProduct::pack_block(const Item& item, const Operands& operands, int thread) const {
+void Bf16Product::pack_block(const Item& item, const Operands& operands, int thread) const {
   Bits16* packed = packed_[thread].in(operands.workspace);
   Bits16* windows = window_lines_[thread].in(operands.workspace);
   const int lanes = pixels_.mapping().lanes;
@@ -297,7 +297,7 @@ void AmxProduct::pack_block(const Item& item, const Operands& operands, int thre
 }
 
 /// One line of a plane, in one lane; zero outside the image.
-void AmxProduct::pack_line(const Bits16* image, std::int64_t line, const PackedPixels::Plane& plane, Bits16* to,
+void Bf16Product::pack_line(const Bits16* image, std::int64_t line, const PackedPixels::Plane& plane, Bits16* to,
                            Bits16* windows) const {
   const PixelMap& in = shape_.in;
   const Range all = pixels_.columns();
@@ -322,7 +322,7 @@ void AmxProduct::pack_line(const Bits16* image, std::int64_t line, const PackedP
   pack({inside.end, all.end}, nullptr);
 }
 
-void AmxProduct::multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands, Ahead& ahead,
+void Bf16Product::multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands, Ahead& ahead,
                                 int thread) const {
   const PhasePlan& plan = phases_[phase];
   const BandTiles& tiles = tiles_of(item, phase);

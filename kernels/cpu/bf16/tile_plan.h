@@ -17,7 +17,7 @@
 #include <map>
 #include <vector>
 
-#include "kernels/cpu/amx/tables.h"
+#include "kernels/cpu/bf16/tables.h"
 #include "kernels/cpu/gather_product.h"
 
 namespace apam::kernels::cpu {

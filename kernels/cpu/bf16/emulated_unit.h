@@ -1,10 +1,10 @@
-// The tile unit in plain C++, bit for bit as in tile_unit.h; the unnamed namespace is intentional, see isa.h.
+// The tiles of amx_unit.h in plain C++, bit for bit as in tile_unit.h; the unnamed namespace is intentional, see isa.h.
 //
 // A product of two bfloat16 is exact in float32, so that a multiplication and an addition round like a fused one. Exceptions
 // are products that overflow or are denormal.
 #pragma once
 
-#include "kernels/cpu/amx/tile_unit.h"
+#include "kernels/cpu/bf16/tile_unit.h"
 
 namespace apam::kernels::cpu {
 namespace {
@@ -12,6 +12,7 @@ namespace {
 class EmulatedUnit {
  public:
   static constexpr const char* name = "emulated";
+  static constexpr int rate = 16;  // chosen as AMX
   static void configure() {}
   static void release() {}
 

@@ -1,9 +1,9 @@
-#include "kernels/cpu/amx/amx_weight.h"
+#include "kernels/cpu/bf16/bf16_weight.h"
 
 #include <algorithm>
 #include <array>
 
-#include "kernels/cpu/amx/windows.h"
+#include "kernels/cpu/bf16/windows.h"
 #include "kernels/cpu/dynamic_loop.h"
 #include "kernels/cpu/integers.h"
 
@@ -48,7 +48,7 @@ int best_lanes(const Conv2d::Problem& shape) {
 
 }  // namespace
 
-AmxWeight::AmxWeight(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& kernels)
+Bf16Weight::Bf16Weight(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& kernels)
     : problem_(problem),
       kernels_(kernels),
       windows_(packs_windows(problem)),
@@ -76,7 +76,7 @@ AmxWeight::AmxWeight(Exec& exec, const Conv2d::Problem& problem, const TileKerne
   exec.reserve_workspace(workspace_.bytes());
 }
 
-void AmxWeight::run(Exec& exec, const BFloat16* x, const BFloat16* dy, bool accumulate, float* dw) const {
+void Bf16Weight::run(Exec& exec, const BFloat16* x, const BFloat16* dy, bool accumulate, float* dw) const {
   const Operands operands{bits_of(x), bits_of(dy), dw, accumulate, exec.workspace(workspace_.bytes())};
   dynamic_loop(exec.threads(), static_cast<std::int64_t>(items_.size()),
                [&](std::int64_t item, int thread) { run_item(items_[item], operands, thread); });
@@ -88,12 +88,12 @@ void AmxWeight::run(Exec& exec, const BFloat16* x, const BFloat16* dy, bool accu
 }
 
 /// The sums of an item's first panel.
-float* AmxWeight::sums_of(const Item& item, const Operands& operands, int thread) const {
+float* Bf16Weight::sums_of(const Item& item, const Operands& operands, int thread) const {
   if (chunks_ == 1) return sums_[thread].in(operands.workspace);
   return sums_[item.chunk].in(operands.workspace) + item.panels.begin * shape_.r * shape_.s * c_panels_ * kTileSums;
 }
 
-void AmxWeight::run_item(const Item& item, const Operands& operands, int thread) const {
+void Bf16Weight::run_item(const Item& item, const Operands& operands, int thread) const {
   kernels_.configure();
   for (std::int64_t band = item.bands.begin; band < item.bands.end; ++band) {
     pack_x(bands_[band], operands, thread);
@@ -104,7 +104,7 @@ void AmxWeight::run_item(const Item& item, const Operands& operands, int thread)
   if (chunks_ == 1) write_filters(item.panels, sums_of(item, operands, thread), 1, operands);
 }
 
-void AmxWeight::pack_x(const Band& band, const Operands& operands, int thread) const {
+void Bf16Weight::pack_x(const Band& band, const Operands& operands, int thread) const {
   const Range lines = input_lines(shape_, band.lines);
   const std::int64_t image_size = std::int64_t{problem_.h} * problem_.w * problem_.c;
   for (std::int64_t unit = 0; unit < band.units; ++unit) {
@@ -123,7 +123,7 @@ void AmxWeight::pack_x(const Band& band, const Operands& operands, int thread) c
 }
 
 /// All planes of a line, of two images; zero outside the images.
-void AmxWeight::pack_x_line(const Bits16* even, const Bits16* odd, std::int64_t line, Bits16* to, Bits16* windows) const {
+void Bf16Weight::pack_x_line(const Bits16* even, const Bits16* odd, std::int64_t line, Bits16* to, Bits16* windows) const {
   std::array<const Bits16*, 2> from{even, odd};
   for (const Bits16*& image : from) {
     if (image == nullptr) continue;
@@ -152,7 +152,7 @@ void AmxWeight::pack_x_line(const Bits16* even, const Bits16* odd, std::int64_t 
   }
 }
 
-void AmxWeight::pack_dy(const Band& band, Range panels, const Operands& operands, int thread) const {
+void Bf16Weight::pack_dy(const Band& band, Range panels, const Operands& operands, int thread) const {
   Bits16* pairs = dy_line_[thread].in(operands.workspace);  // (panels, line blocks, tile of B)
   Bits16* packed = dy_[thread].in(operands.workspace);
   const int p = shape_.out_h(), q = shape_.out_w();
@@ -180,7 +180,7 @@ void AmxWeight::pack_dy(const Band& band, Range panels, const Operands& operands
   }
 }
 
-void AmxWeight::multiply_band(const Item& item, std::int64_t band, const Operands& operands, int thread) const {
+void Bf16Weight::multiply_band(const Item& item, std::int64_t band, const Operands& operands, int thread) const {
   const Steps& steps = steps_[bands_[band].steps];
   const auto rows = static_cast<std::int64_t>(steps.rows.size());
   const std::int64_t panels = item.panels.end - item.panels.begin, sums_row = shape_.s * c_panels_ * kTileSums;
@@ -216,12 +216,12 @@ void AmxWeight::multiply_band(const Item& item, std::int64_t band, const Operand
   }
 }
 
-std::int64_t AmxWeight::images_in(const Band& band) const {
+std::int64_t Bf16Weight::images_in(const Band& band) const {
   return std::min<std::int64_t>(shape_.n - band.first_unit * lanes_, band.units * lanes_);
 }
 
 /// The lines of x that a band reads.
-Ahead AmxWeight::x_ahead(const Band& next, const Bits16* x) const {
+Ahead Bf16Weight::x_ahead(const Band& next, const Bits16* x) const {
   if (shape_.r < shape_.stride || shape_.s < shape_.stride) return {};  // most pixels are not read
   const std::int64_t line = std::int64_t{problem_.w} * problem_.c, image = problem_.h * line;
   const Range lines = input_lines(problem_, next.lines);
@@ -232,7 +232,7 @@ Ahead AmxWeight::x_ahead(const Band& next, const Bits16* x) const {
 }
 
 /// The lines of dy of a band: all channels, or those of a slice if the band is of whole images.
-Ahead AmxWeight::dy_ahead(const Band& next, Range panels, const Bits16* dy) const {
+Ahead Bf16Weight::dy_ahead(const Band& next, Range panels, const Bits16* dy) const {
   const std::int64_t line = std::int64_t{shape_.out_w()} * shape_.k, image = shape_.out_h() * line;
   const std::int64_t first = next.first_unit * lanes_ * image + next.lines.begin * line,
                      count = next.lines.end - next.lines.begin;
@@ -247,7 +247,7 @@ Ahead AmxWeight::dy_ahead(const Band& next, Range panels, const Bits16* dy) cons
 }
 
 /// dw (+)= the sums of the chunks, added in order.
-void AmxWeight::write_filters(Range panels, const float* sums, std::int64_t chunks, const Operands& operands) const {
+void Bf16Weight::write_filters(Range panels, const float* sums, std::int64_t chunks, const Operands& operands) const {
   const std::int64_t taps = std::int64_t{shape_.r} * shape_.s;
   const std::int64_t chunk = k_panels_ * taps * c_panels_ * kTileSums;
   const std::int64_t last = std::min<std::int64_t>(shape_.k, panels.end * kTileRows);

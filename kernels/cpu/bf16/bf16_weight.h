@@ -21,7 +21,7 @@
 
 #include <vector>
 
-#include "kernels/cpu/amx/tables.h"
+#include "kernels/cpu/bf16/tables.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/runtime/dtype.h"
 #include "kernels/runtime/parallel.h"
@@ -29,12 +29,12 @@
 
 namespace apam::kernels::cpu {
 
-class AmxWeight {
+class Bf16Weight {
  public:
-  AmxWeight(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& kernels);
+  Bf16Weight(Exec& exec, const Conv2d::Problem& problem, const TileKernels16& kernels);
 
-  AmxWeight(const AmxWeight&) = delete;  // steps point into the object
-  AmxWeight& operator=(const AmxWeight&) = delete;
+  Bf16Weight(const Bf16Weight&) = delete;  // steps point into the object
+  Bf16Weight& operator=(const Bf16Weight&) = delete;
 
   /// x (N, H, W, C), dy (N, P, Q, K), dw (K, R, S, C).
   void run(Exec& exec, const BFloat16* x, const BFloat16* dy, bool accumulate, float* dw) const;

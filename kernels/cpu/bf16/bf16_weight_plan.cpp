@@ -1,8 +1,8 @@
-// The division of AmxWeight's work: planes and columns of packed x, filter slices, bands of lines, steps of sub-bands, items.
+// The division of Bf16Weight's work: planes and columns of packed x, filter slices, bands of lines, steps of sub-bands, items.
 #include <algorithm>
 
-#include "kernels/cpu/amx/amx_weight.h"
-#include "kernels/cpu/amx/windows.h"
+#include "kernels/cpu/bf16/bf16_weight.h"
+#include "kernels/cpu/bf16/windows.h"
 #include "kernels/cpu/dynamic_loop.h"
 #include "kernels/cpu/integers.h"
 
@@ -21,7 +21,7 @@ constexpr std::int64_t kWidePanels = 4;  // of filters per item: with fewer, pac
 }  // namespace
 
 /// Planes, packed columns and the filter slices: all that does not depend on bands.
-void AmxWeight::plan_columns() {
+void Bf16Weight::plan_columns() {
   columns_ = {floor_div(-shape_.padding, shape_.stride),
               std::int64_t{line_blocks_} * pixels_ + floor_div(shape_.s - 1 - shape_.padding, shape_.stride)};
   for (int s = 0; s < shape_.s; ++s) {
@@ -34,7 +34,7 @@ void AmxWeight::plan_columns() {
 }
 
 /// Bands of whole images, or of lines if images are large; then the steps of each kind of band, and the columns of B.
-void AmxWeight::plan_bands() {
+void Bf16Weight::plan_bands() {
   const int lines = shape_.out_h();
   const std::int64_t line_bytes =
       static_cast<std::int64_t>(planes_.size()) * (columns_.end - columns_.begin) * lanes_ / 2 * kTileStride;
@@ -79,7 +79,7 @@ void AmxWeight::plan_bands() {
 }
 
 /// The first pair of images of a pixel in packed x; `line` counts from the band's first input line.
-std::int64_t AmxWeight::slot(std::int64_t unit, std::int64_t line, std::int64_t plane, std::int64_t column) const {
+std::int64_t Bf16Weight::slot(std::int64_t unit, std::int64_t line, std::int64_t plane, std::int64_t column) const {
   const std::int64_t width = columns_.end - columns_.begin;
   const auto planes = static_cast<std::int64_t>(planes_.size());
   return (((unit * packed_lines_ + line) * planes + plane) * width + column - columns_.begin) * (lanes_ / 2);
@@ -87,7 +87,7 @@ std::int64_t AmxWeight::slot(std::int64_t unit, std::int64_t line, std::int64_t 
 
 /// Two panels of the operands for a part of the output lines of all units in a band. With stride 1, filter rows share most of
 /// x's lines; else only one filter row is in the cache.
-std::int64_t AmxWeight::sub_band_bytes(Range part, Range lines) const {
+std::int64_t Bf16Weight::sub_band_bytes(Range part, Range lines) const {
   const std::int64_t count = lines.end - lines.begin, line_slots = slot(0, 1, 0, 0) - slot(0, 0, 0, 0);
   std::int64_t x_lines = 0;
   for (std::int64_t at = part.begin; at < part.end;) {
@@ -100,7 +100,7 @@ std::int64_t AmxWeight::sub_band_bytes(Range part, Range lines) const {
 }
 
 /// Splits the band into equal sub-bands that fit into the L1 cache.
-int AmxWeight::plan_steps(std::int64_t units, Range lines) {
+int Bf16Weight::plan_steps(std::int64_t units, Range lines) {
   const std::int64_t count = lines.end - lines.begin, all = units * count;
   std::int64_t parts = 1;
   while (parts < all && sub_band_bytes(split(all, 0, parts), lines) > kSubBandBytes) ++parts;
@@ -131,7 +131,7 @@ int AmxWeight::plan_steps(std::int64_t units, Range lines) {
   return static_cast<int>(steps_.size()) - 1;
 }
 
-void AmxWeight::plan_items(int threads) {
+void Bf16Weight::plan_items(int threads) {
   const std::int64_t wanted = threads == 1 ? 1 : kItemsPerThread * threads;
   const auto bands = static_cast<std::int64_t>(bands_.size());
   const std::int64_t sum_bytes = k_panels_ * shape_.r * shape_.s * c_panels_ * kTileBytes;

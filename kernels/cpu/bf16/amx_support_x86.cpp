@@ -5,8 +5,8 @@
 
 #include <cerrno>
 
-#include "kernels/cpu/amx/amx_support.h"
-#include "kernels/cpu/amx/builds.h"
+#include "kernels/cpu/bf16/amx_support.h"
+#include "kernels/cpu/bf16/builds.h"
 #include "kernels/runtime/error.h"
 
 namespace apam::kernels::cpu {

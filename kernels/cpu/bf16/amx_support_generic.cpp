@@ -1,5 +1,5 @@
 // Processors other than x86-64: no AMX.
-#include "kernels/cpu/amx/amx_support.h"
+#include "kernels/cpu/bf16/amx_support.h"
 
 namespace apam::kernels::cpu {
 

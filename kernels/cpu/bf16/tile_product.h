@@ -1,42 +1,10 @@
-// Products on a tile unit (tile_unit.h): register blocks of 2 x 2 tiles of C, or 4 x 1 for a last odd panel.
-//
-// Four accumulators hide the latency of the products (52 cycles, one product per 16), and a block of 2 x 2 loads one tile per
-// product: 8 cycles from the L1 cache, but about 30 from L2. Callers therefore keep one operand in L1.
+// Products of many tiles on a unit of tile_unit.h, in blocks of 2 x 2 tiles of C, or 4 x 1 for a last odd panel.
 #pragma once
 
-#include "kernels/cpu/amx/tables.h"
+#include "kernels/cpu/bf16/tables.h"
 
 namespace apam::kernels::cpu {
 namespace {
-
-/// Where a block of rows x columns tiles of C is in memory.
-template <int kColumns>
-struct SumTiles {
-  float* column[kColumns];  // first row
-  std::int64_t row;         // from row to row
-
-  float* tile(int index) const { return column[index % kColumns] + index / kColumns * row; }
-};
-
-template <class Unit, int kTile, int kTiles, int kColumns>
-inline void load_sums(Unit& unit, const SumTiles<kColumns>& sums, bool first) {
-  if constexpr (kTile < kTiles) {
-    if (first) {
-      unit.template zero<kTile>();
-    } else {
-      unit.template load<kTile>(sums.tile(kTile), kTileStride);
-    }
-    load_sums<Unit, kTile + 1, kTiles>(unit, sums, first);
-  }
-}
-
-template <class Unit, int kTile, int kTiles, int kColumns>
-inline void store_sums(Unit& unit, const SumTiles<kColumns>& sums) {
-  if constexpr (kTile < kTiles) {
-    unit.template store<kTile>(sums.tile(kTile), kTileStride);
-    store_sums<Unit, kTile + 1, kTiles>(unit, sums);
-  }
-}
 
 inline void prefetch(Ahead& ahead) {
   for (std::int64_t i = 0; i < ahead.share && ahead.row < ahead.rows; ++i) {
@@ -45,36 +13,6 @@ inline void prefetch(Ahead& ahead) {
     ahead.line = 0;
     ++ahead.row;
   }
-}
-
-/// Tiles 0 to 3: C, row by row; 4, 5: A; 6, 7: B.
-template <class Unit, int kRows, int kColumns>
-inline void multiply_block(Unit& unit, const Bits16* const* a, const Bits16* const* b, int b_scale, const TileSteps& steps,
-                           const SumTiles<kColumns>& sums, bool first) {
-  static_assert(kRows * kColumns <= 4 && kColumns <= 2 && kRows != 3);
-  load_sums<Unit, 0, kRows * kColumns>(unit, sums, first);
-  for (int i = 0; i < steps.count; ++i) {
-    const std::int64_t at_a = steps.at[i].a, at_b = std::int64_t{steps.at[i].b} * b_scale;
-    unit.template load<4>(a[0] + at_a, kTileStride);
-    unit.template load<6>(b[0] + at_b, kTileStride);
-    unit.template multiply<0, 4, 6>();
-    if constexpr (kColumns == 2) {
-      unit.template load<7>(b[1] + at_b, kTileStride);
-      unit.template multiply<1, 4, 7>();
-    }
-    if constexpr (kRows >= 2) {
-      unit.template load<5>(a[1] + at_a, kTileStride);
-      unit.template multiply<kColumns, 5, 6>();
-      if constexpr (kColumns == 2) unit.template multiply<3, 5, 7>();
-    }
-    if constexpr (kRows == 4) {
-      unit.template load<4>(a[2] + at_a, kTileStride);
-      unit.template multiply<2, 4, 6>();
-      unit.template load<5>(a[3] + at_a, kTileStride);
-      unit.template multiply<3, 5, 6>();
-    }
-  }
-  store_sums<Unit, 0, kRows * kColumns>(unit, sums);
 }
 
 /// Unit::round for up to 16 elements.
@@ -121,17 +59,16 @@ inline void prefetch_rows(const RowProduct& product, const RowTile* tiles) {
 template <class Unit, int kRows, int kColumns>
 inline int row_blocks(Unit& unit, const RowProduct& product, int tile) {
   const bool whole = product.first && product.last;
-  const Bits16* b[kColumns];
-  for (int j = 0; j < kColumns; ++j) b[j] = product.b + j * kTileBits;
+  BlockOperands<kRows, kColumns> in{{}, {}, kColumns * kTileBits};
+  for (int j = 0; j < kColumns; ++j) in.b[j] = product.b + j * kTileBits;
   for (; tile + kRows <= product.count; tile += kRows) {
     prefetch(*product.ahead);
     if (product.last) prefetch_rows<kRows>(product, product.tiles + tile);
-    const Bits16* a[kRows];
-    for (int i = 0; i < kRows; ++i) a[i] = product.a + product.tiles[tile + i].a;
+    for (int i = 0; i < kRows; ++i) in.a[i] = product.a + product.tiles[tile + i].a;
     float* at = product.sums + (whole ? 0 : std::int64_t{tile} * kColumns * kTileSums);
     SumTiles<kColumns> sums{{}, kColumns * kTileSums};
     for (int j = 0; j < kColumns; ++j) sums.column[j] = at + j * kTileSums;
-    multiply_block<Unit, kRows, kColumns>(unit, a, b, kColumns * kTileBits, product.steps, sums, product.first);
+    unit.template multiply_block<kRows, kColumns>(in, product.steps, sums, product.first);
     if (!product.last) continue;
     for (int i = 0; i < kRows; ++i) {
       write_rows<Unit, kColumns>(product, product.tiles[tile + i], at + std::int64_t{i} * kColumns * kTileSums);
@@ -158,16 +95,15 @@ inline void outer_block(Unit& unit, const OuterProduct& product, int panel, int 
   prefetch(*product.ahead_a);
   prefetch(*product.ahead_b);
   if (steps.count == 0 && !product.first) return;
-  const Bits16* a[kRows];
-  for (int i = 0; i < kRows; ++i) a[i] = product.a + (panel + i) * product.a_panel;
-  const Bits16* b[kColumns];
+  BlockOperands<kRows, kColumns> in{{}, {}, 1};
+  for (int i = 0; i < kRows; ++i) in.a[i] = product.a + (panel + i) * product.a_panel;
   SumTiles<kColumns> sums{{}, product.sums_panel};
   for (int j = 0; j < kColumns; ++j) {
-    b[j] = product.b + product.b_starts[column + j];
+    in.b[j] = product.b + product.b_starts[column + j];
     sums.column[j] =
         product.sums + panel * product.sums_panel + filter_row * product.sums_row + product.sum_columns[column + j];
   }
-  multiply_block<Unit, kRows, kColumns>(unit, a, b, 1, steps, sums, product.first);
+  unit.template multiply_block<kRows, kColumns>(in, steps, sums, product.first);
 }
 
 template <class Unit, int kRows>

@@ -1,8 +1,8 @@
-// The table of kernels on a tile unit, see tile_unit.h. Plain data and function pointers only, because files compiled for an
+// The table of kernels on products of tiles, see tile_unit.h. Plain data and function pointers only, because files compiled for an
 // instruction set include this header.
 #pragma once
 
-#include "kernels/cpu/amx/tile_unit.h"
+#include "kernels/cpu/bf16/tile_unit.h"
 
 namespace apam::kernels::cpu {
 
@@ -13,6 +13,22 @@ struct TileStep {
 struct TileSteps {
   const TileStep* at;
   int count;
+};
+
+/// A block of products: kRows tiles of A and kColumns tiles of B, with their steps. Steps count `b_scale` elements of b.
+template <int kRows, int kColumns>
+struct BlockOperands {
+  const Bits16* a[kRows];
+  const Bits16* b[kColumns];
+  int b_scale;
+};
+/// Where the sums of a block of products are in memory: contiguous tiles.
+template <int kColumns>
+struct SumTiles {
+  float* column[kColumns];  // of the first row of tiles
+  std::int64_t row;         // from row to row
+
+  float* tile(int index) const { return column[index % kColumns] + index / kColumns * row; }
 };
 
 /// Memory that a later call reads: `rows` rows of `lines` cache lines each. Every block of a product prefetches the next
@@ -84,7 +100,8 @@ struct FilterTile {
 };
 
 struct TileKernels16 {
-  const char* name;  ///< "amx", "emulated"
+  const char* name;  ///< "amx", "avx512_bf16", "emulated"
+  int rate;          ///< multiply-adds per cycle, relative to those of float32 vectors of the same processor
   void (*configure)();
   void (*release)();
   void (*row_product)(const RowProduct&);

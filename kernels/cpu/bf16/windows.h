@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cpu/amx/tile_unit.h"
+#include "kernels/cpu/bf16/tile_unit.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/runtime/dtype.h"
 #include "kernels/runtime/parallel.h"

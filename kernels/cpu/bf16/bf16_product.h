@@ -13,18 +13,18 @@
 
 #include <vector>
 
-#include "kernels/cpu/amx/tables.h"
-#include "kernels/cpu/amx/tile_plan.h"
+#include "kernels/cpu/bf16/tables.h"
+#include "kernels/cpu/bf16/tile_plan.h"
 #include "kernels/ops/conv2d.h"
 #include "kernels/runtime/dtype.h"
 #include "kernels/runtime/workspace_plan.h"
 
 namespace apam::kernels::cpu {
 
-class AmxProduct {
+class Bf16Product {
  public:
   /// `pass` is forward or backward_input.
-  AmxProduct(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const TileKernels16& kernels);
+  Bf16Product(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const TileKernels16& kernels);
 
   /// Forward: x (N, H, W, C), y (N, P, Q, K). Backward: x is dy (N, P, Q, K), y is dx (N, H, W, C). w (K, R, S, C). With
   /// `accumulate`, the float32 sum is added to y's old value before it is rounded.

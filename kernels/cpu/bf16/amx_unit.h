@@ -1,5 +1,5 @@
-// The tile unit of the processor: AMX-TILE and AMX-BF16, and AVX512-BF16 to round. Included only by build_amx.cpp; the unnamed
-// namespace is intentional, see isa.h.
+// The tiles of the processor: AMX-TILE and AMX-BF16. Included only by build_amx.cpp; the unnamed namespace is intentional, see
+// isa.h.
 //
 // Inline assembly instead of intrinsics for tiles: GCC's are macros that accept literal tile numbers only, and that do not tell
 // the compiler which memory they access.
@@ -7,13 +7,14 @@
 
 #include <immintrin.h>
 
-#include "kernels/cpu/amx/tile_unit.h"
+#include "kernels/cpu/bf16/round_avx512.h"
 
 namespace apam::kernels::cpu {
 namespace {
 
-struct AmxUnit {
+struct AmxUnit : RoundAvx512 {
   static constexpr const char* name = "amx";
+  static constexpr int rate = 16;
 
   /// All eight tiles: 16 rows of 64 bytes.
   static void configure() {
@@ -44,16 +45,6 @@ struct AmxUnit {
   template <int C, int A, int B>
   static void multiply() {
     __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(C), "i"(A), "i"(B));
-  }
-
-  static void round(const float* from, bool accumulate, Bits16* to) {
-    auto* at = reinterpret_cast<__m256i*>(to);
-    __m512 sum = _mm512_loadu_ps(from);
-    if (accumulate) {
-      const __m512i old = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(at)), 16);
-      sum = _mm512_add_ps(_mm512_castsi512_ps(old), sum);
-    }
-    _mm256_storeu_si256(at, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sum)));
   }
 };
 

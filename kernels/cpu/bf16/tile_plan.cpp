@@ -1,4 +1,4 @@
-#include "kernels/cpu/amx/tile_plan.h"
+#include "kernels/cpu/bf16/tile_plan.h"
 
 #include <algorithm>
 #include <array>

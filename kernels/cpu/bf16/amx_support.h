@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "kernels/cpu/amx/tables.h"
+#include "kernels/cpu/bf16/tables.h"
 
 namespace apam::kernels::cpu {
 

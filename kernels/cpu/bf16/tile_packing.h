@@ -1,7 +1,7 @@
 // Packing of the operands of tile products, see tables.h. Loops over 16 or 32 elements, which compilers vectorise.
 #pragma once
 
-#include "kernels/cpu/amx/tile_product.h"
+#include "kernels/cpu/bf16/tile_product.h"
 
 namespace apam::kernels::cpu {
 namespace {

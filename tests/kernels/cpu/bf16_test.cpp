@@ -1,5 +1,5 @@
-// Convolution in bfloat16 on a tile unit: the emulated one everywhere, and the processor's if it has AMX. Results are compared
-// with the naive loops in double on the same rounded operands.
+// Convolution in products of bfloat16: on emulated tiles everywhere, and with the instructions that the processor has. Results
+// are compared with the naive loops in double on the same rounded operands.
 //
 // Tolerance: the one of sums in float32 (tests/support/tolerance.h); rounding to bfloat16 adds half a unit in the last place,
 // at most 2^-8 of the result.
@@ -15,10 +15,10 @@
 #include <new>
 #include <vector>
 
-#include "kernels/cpu/amx/amx_product.h"
-#include "kernels/cpu/amx/amx_support.h"
-#include "kernels/cpu/amx/amx_weight.h"
-#include "kernels/cpu/amx/builds.h"
+#include "kernels/cpu/bf16/bf16_product.h"
+#include "kernels/cpu/bf16/amx_support.h"
+#include "kernels/cpu/bf16/bf16_weight.h"
+#include "kernels/cpu/bf16/builds.h"
 #include "kernels/cpu/make.h"
 #include "kernels/reference/conv2d.h"
 #include "kernels/runtime/exec.h"
@@ -168,12 +168,12 @@ std::vector<float> run(const Problem& problem, Pass pass, const Operands& operan
   Fenced<BFloat16> x(operands.x, how.fence), dy(operands.dy, how.fence);
   Fenced<float> w(operands.w, how.fence);
   if (pass == Pass::backward_weight) {
-    const AmxWeight weight(exec, problem, how.kernels);
+    const Bf16Weight weight(exec, problem, how.kernels);
     spoil_workspace(exec);
     return run_on<float>(how, problem.w_size(), before,
                          [&](bool add, float* dw) { weight.run(exec, x.data(), dy.data(), add, dw); });
   }
-  const AmxProduct product(exec, problem, pass, how.kernels);
+  const Bf16Product product(exec, problem, pass, how.kernels);
   spoil_workspace(exec);
   const bool forward = pass == Pass::forward;
   return run_on<BFloat16>(how, forward ? problem.y_size() : problem.x_size(), before, [&](bool add, BFloat16* out) {
@@ -254,22 +254,35 @@ std::vector<Problem> large_problems() {
           square(40, 32, 16, 16),          square(36, 2, 512, 256), square(1, 6, 608, 16, 1, 1, 0)};
 }
 
-/// Why the processor's unit is not tested.
-std::string why_not() { return amx_absence().empty() ? "only with APAM_ISA=amx" : amx_absence(); }
+/// The kernels on a unit, or why they are not tested.
+struct Unit {
+  std::string name;
+  const TileKernels16* kernels;
+  std::string absence;
+};
+void PrintTo(const Unit& unit, std::ostream* out) { *out << unit.name; }
 
-class AmxConvolution : public testing::TestWithParam<const TileKernels16*> {
+Unit amx_unit() {
+  const TileKernels16* tiles = default_isa().tiles;
+  const bool used = tiles != nullptr && std::string_view(tiles->name) == "amx";
+  return {"amx", used ? tiles : nullptr, amx_absence().empty() ? "only with APAM_ISA=amx" : amx_absence()};
+}
+Unit dot_unit() { return {"avx512_bf16", all_isas().back()->tiles, "the processor has no AVX512-BF16"}; }
+
+class Bf16Convolution : public testing::TestWithParam<Unit> {
  protected:
   void SetUp() override {
-    if (GetParam() == nullptr) GTEST_SKIP() << why_not();
+    if (GetParam().kernels == nullptr) GTEST_SKIP() << GetParam().absence;
   }
+  static const TileKernels16& kernels() { return *GetParam().kernels; }
 };
 
-TEST_P(AmxConvolution, is_right_and_the_same_on_any_number_of_threads) {
-  for (const Problem& problem : problems()) check(problem, *GetParam());
+TEST_P(Bf16Convolution, is_right_and_the_same_on_any_number_of_threads) {
+  for (const Problem& problem : problems()) check(problem, kernels());
 }
 
-TEST_P(AmxConvolution, is_right_in_several_bands_chunks_and_slices) {
-  for (const Problem& problem : large_problems()) check(problem, *GetParam());
+TEST_P(Bf16Convolution, is_right_in_several_bands_chunks_and_slices) {
+  for (const Problem& problem : large_problems()) check(problem, kernels());
 }
 
 /// Changes one element of an operand to NaN. Only outputs in its reach may change, and those that the naive loops make NaN are.
@@ -292,42 +305,42 @@ void check_reach(const Problem& problem, Pass pass, const TileKernels16& kernels
   EXPECT_TRUE(any);
 }
 
-TEST_P(AmxConvolution, keeps_nan_in_its_image_filter_or_channel) {
+TEST_P(Bf16Convolution, keeps_nan_in_its_image_filter_or_channel) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const Problem& problem : {square(5, 6, 35, 18), square(20, 4, 33, 20), square(3, 16, 16, 16), square(4, 9, 3, 20, 3, 2),
                                  square(18, 8, 20, 20, 3, 2)}) {
     const std::size_t x_image = problem.x_size() / problem.n, y_image = problem.y_size() / problem.n;
     const std::size_t filter = problem.w_size() / problem.k, c = problem.c, k = problem.k;
     check_reach(
-        problem, Pass::forward, *GetParam(), [&](Operands& o) { o.x[x_image * 2 + 5 * c] = BFloat16(nan); },
+        problem, Pass::forward, kernels(), [&](Operands& o) { o.x[x_image * 2 + 5 * c] = BFloat16(nan); },
         [&](std::size_t e) { return e / y_image == 2; });
     check_reach(
-        problem, Pass::forward, *GetParam(), [&](Operands& o) { o.w[filter * 3 + 1] = nan; },
+        problem, Pass::forward, kernels(), [&](Operands& o) { o.w[filter * 3 + 1] = nan; },
         [&](std::size_t e) { return e % k == 3; });
     check_reach(
-        problem, Pass::backward_input, *GetParam(), [&](Operands& o) { o.dy[y_image * 2 + k + 1] = BFloat16(nan); },
+        problem, Pass::backward_input, kernels(), [&](Operands& o) { o.dy[y_image * 2 + k + 1] = BFloat16(nan); },
         [&](std::size_t e) { return e / x_image == 2; });
     check_reach(
-        problem, Pass::backward_input, *GetParam(), [&](Operands& o) { o.w[filter * 3 + 4 * c + 1] = nan; },
+        problem, Pass::backward_input, kernels(), [&](Operands& o) { o.w[filter * 3 + 4 * c + 1] = nan; },
         [&](std::size_t e) { return e % c == 1; });
     check_reach(
-        problem, Pass::backward_weight, *GetParam(),
+        problem, Pass::backward_weight, kernels(),
         [&](Operands& o) { o.x[x_image + (problem.w + 1) * c + 2] = BFloat16(nan); },
         [&](std::size_t e) { return e % c == 2; });
     check_reach(
-        problem, Pass::backward_weight, *GetParam(), [&](Operands& o) { o.dy[y_image + k + 7] = BFloat16(nan); },
+        problem, Pass::backward_weight, kernels(), [&](Operands& o) { o.dy[y_image + k + 7] = BFloat16(nan); },
         [&](std::size_t e) { return e / filter == 7; });
   }
 }
 
 /// Denormal operands are zero, huge ones overflow to infinity, halves round to even.
-TEST_P(AmxConvolution, rounds_like_bfloat16) {
+TEST_P(Bf16Convolution, rounds_like_bfloat16) {
   const Problem problem = square(1, 1, 2, 1, 1, 1, 0);
   Operands operands(problem);
   const auto forward = [&](float x0, float w0, float x1, float w1) {
     operands.x = {BFloat16(x0), BFloat16(x1)};
     operands.w = {w0, w1};
-    return run(problem, Pass::forward, operands, {*GetParam()})[0];
+    return run(problem, Pass::forward, operands, {kernels()})[0];
   };
   EXPECT_EQ(forward(0x1p-130F, 0x1p100F, 0, 0), 0.0F);
   EXPECT_EQ(forward(0, 0, 0x1p100F, 0x1p-130F), 0.0F);
@@ -339,14 +352,13 @@ TEST_P(AmxConvolution, rounds_like_bfloat16) {
   EXPECT_EQ(forward(1, 1 + 0x1p-8F, 0, 0), 1.0F);        // the weight is rounded
 }
 
-INSTANTIATE_TEST_SUITE_P(emulated, AmxConvolution, testing::Values(&emulated_tiles()),
-                         [](const auto&) { return std::string("unit"); });
-INSTANTIATE_TEST_SUITE_P(processor, AmxConvolution, testing::Values(default_isa().tiles),
-                         [](const auto&) { return std::string("unit"); });
+INSTANTIATE_TEST_SUITE_P(on, Bf16Convolution,
+                         testing::Values(Unit{"emulated", &emulated_tiles(), ""}, dot_unit(), amx_unit()),
+                         [](const auto& unit) { return unit.param.name; });
 
 TEST(AmxUnit, rounds_like_the_emulated_one) {
-  const TileKernels16* amx = default_isa().tiles;
-  if (amx == nullptr) GTEST_SKIP() << why_not();
+  const auto [name, amx, absence] = amx_unit();
+  if (amx == nullptr) GTEST_SKIP() << absence;
   for (const Problem& problem : problems()) {
     const Operands operands(problem);
     for (const Pass pass : kPasses) {
@@ -356,7 +368,30 @@ TEST(AmxUnit, rounds_like_the_emulated_one) {
   }
 }
 
-TEST(AmxKernels, compute_every_edge_case_on_an_emulated_unit) {
+/// Two depth blocks, the second partial, in panels of all sizes.
+TEST(DotUnit, adds_the_odd_element_of_a_pair_first) {
+  const auto [name, dot, absence] = dot_unit();
+  if (dot == nullptr) GTEST_SKIP() << absence;
+  for (const int columns : {16, 32, 40, 56}) {
+    const Problem problem = square(1, 6, 51, columns, 1, 1, 0);
+    const Operands operands(problem);
+    std::vector<float> expected;
+    for (int row = 0; row < problem.h * problem.w; ++row) {
+      for (int k = 0; k < columns; ++k) {
+        const auto x = [&](int c) { return c < problem.c ? float{operands.x[row * problem.c + c]} : 0.0F; };
+        const auto w = [&](int c) { return c < problem.c ? float{BFloat16(operands.w[k * problem.c + c])} : 0.0F; };
+        float sum = 0;
+        for (int pair = 0; pair < 32; ++pair) {
+          for (const int c : {2 * pair + 1, 2 * pair}) sum = std::fma(x(c), w(c), sum);
+        }
+        expected.push_back(BFloat16(sum));
+      }
+    }
+    expect_same_bits(expected, run(problem, Pass::forward, operands, {*dot}));
+  }
+}
+
+TEST(Bf16Kernels, compute_every_edge_case_on_an_emulated_unit) {
   static const Isa isa = [] {
     Isa with_tiles = default_isa();
     with_tiles.tiles = &emulated_tiles();
