@@ -63,7 +63,7 @@ double winograd_saving(const Conv2d::Problem& problem, const TileGrid& grid) {
 
 /// Whether products of bfloat16 are faster than the float32 kernels.
 bool bf16_products_pay(const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
-  constexpr int kWindowCost = 20;  // columns of float32 products that take as long as packing a window
+  constexpr int kWindowCost = 8;  // columns of float32 products that take as long as packing a window
   if (isa.tiles == nullptr) return false;
   const int rate = isa.tiles->rate;
   const TileGrid grid = grid_of(problem, pass);

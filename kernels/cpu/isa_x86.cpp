@@ -36,7 +36,8 @@ std::span<const Isa* const> all_isas() {
   static const std::vector<const Isa*> all = [] {
     const auto available = available_isas();
     std::vector<const Isa*> isas(available.begin(), available.end());
-    const bool bf16 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bf16");
+    const bool bf16 =
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bf16");
     if (isas.back() == &avx512_isa() && bf16) isas.push_back(&avx512_bf16_isa());
     return isas;
   }();

@@ -185,7 +185,9 @@ const Bf16Product::BandTiles& Bf16Product::tiles_of(const Item& item, std::size_
   return tiles_[static_cast<std::size_t>(variant * bands_ + item.band) * phases_.size() + phase];
 }
 
-int Bf16Product::panels_in(std::int64_t group) const { return static_cast<int>(std::min<std::int64_t>(2, panels_ - 2 * group)); }
+int Bf16Product::panels_in(std::int64_t group) const {
+  return static_cast<int>(std::min<std::int64_t>(2, panels_ - 2 * group));
+}
 
 void Bf16Product::run(Exec& exec, const BFloat16* x, const float* w, bool accumulate, BFloat16* y) const {
   const Operands operands{bits_of(x), bits_of(y), accumulate, exec.workspace(workspace_.bytes())};
@@ -298,7 +300,7 @@ void Bf16Product::pack_block(const Item& item, const Operands& operands, int thr
 
 /// One line of a plane, in one lane; zero outside the image.
 void Bf16Product::pack_line(const Bits16* image, std::int64_t line, const PackedPixels::Plane& plane, Bits16* to,
-                           Bits16* windows) const {
+                            Bits16* windows) const {
   const PixelMap& in = shape_.in;
   const Range all = pixels_.columns();
   const std::int64_t i = line * in.step + plane.row;
@@ -322,8 +324,8 @@ void Bf16Product::pack_line(const Bits16* image, std::int64_t line, const Packed
   pack({inside.end, all.end}, nullptr);
 }
 
-void Bf16Product::multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands, Ahead& ahead,
-                                int thread) const {
+void Bf16Product::multiply_group(const Item& item, std::size_t phase, std::int64_t group, const Operands& operands,
+                                 Ahead& ahead, int thread) const {
   const PhasePlan& plan = phases_[phase];
   const BandTiles& tiles = tiles_of(item, phase);
   const std::int64_t column = group * 2 * kTileColumns;

@@ -1,5 +1,5 @@
-// The table of kernels on products of tiles, see tile_unit.h. Plain data and function pointers only, because files compiled for an
-// instruction set include this header.
+// The table of kernels on products of tiles, see tile_unit.h. Plain data and function pointers only, because files compiled for
+// an instruction set include this header.
 #pragma once
 
 #include "kernels/cpu/bf16/tile_unit.h"

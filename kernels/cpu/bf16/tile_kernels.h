@@ -9,9 +9,8 @@ namespace {
 
 template <class Unit>
 constexpr TileKernels16 tile_table() {
-  return {Unit::name,          Unit::rate,  Unit::configure, Unit::release,   row_product<Unit>,
-          outer_product<Unit>, pack_pixels, pair_pixels,     transpose_pairs, pack_filters<Unit>,
-          pack_rotated<Unit>};
+  return {Unit::name,  Unit::rate,  Unit::configure, Unit::release,      row_product<Unit>, outer_product<Unit>,
+          pack_pixels, pair_pixels, transpose_pairs, pack_filters<Unit>, pack_rotated<Unit>};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Packing of the operands of tile products, see tables.h. Loops over 16 or 32 elements, which compilers vectorise.
 #pragma once
 
+#include "kernels/cpu/bf16/short_copy.h"
 #include "kernels/cpu/bf16/tile_product.h"
 
 namespace apam::kernels::cpu {
@@ -22,7 +23,7 @@ inline void pack_pixels(const PixelRow& row, const Bits16* from, const PackedRow
     for (int c = 0; c < whole; c += kBlockChannels, to += packed.plane) __builtin_memcpy(to, at + c, kBytes);
     if (rest == 0) continue;
     __builtin_memset(to, 0, kBytes);
-    for (int c = 0; c < rest; ++c) to[c] = at[whole + c];
+    short_copy(at + whole, rest, to);
   }
 }
 

@@ -11,9 +11,9 @@
 //   static round(from, add, to)    to (16) bfloat16 = from (16) float32, or old value + from, rounded
 // An object of the unit lives during one call of a kernel.
 //
-// amx_unit.h has eight tiles as registers, and one instruction per product; emulated_unit.h is the same in plain C++; both become
-// units in tile_block.h. Their arithmetic, per element of C and product, with denormal operands and results taken as zero of
-// the same sign:
+// amx_unit.h has eight tiles as registers, and one instruction per product; emulated_unit.h is the same in plain C++; both
+// become units in tile_block.h. Their arithmetic, per element of C and product, with denormal operands and results taken as
+// zero of the same sign:
 //   even = odd = 0
 //   for p in 0 .. 15: even += a[2p] * b[p][0], odd += a[2p + 1] * b[p][1]   (fused: rounded once)
 //   c += (even + odd)

@@ -15,8 +15,8 @@
 #include <new>
 #include <vector>
 
-#include "kernels/cpu/bf16/bf16_product.h"
 #include "kernels/cpu/bf16/amx_support.h"
+#include "kernels/cpu/bf16/bf16_product.h"
 #include "kernels/cpu/bf16/bf16_weight.h"
 #include "kernels/cpu/bf16/builds.h"
 #include "kernels/cpu/make.h"
@@ -242,6 +242,10 @@ std::vector<Problem> problems() {
           square(3, 6, 192, 10, 1, 1, 0),  //
           square(2, 12, 5, 7, 5, 1, 2),    //
           square(2, 10, 17, 20, 4, 3, 1),  // stride 3
+          square(2, 9, 1, 16, 3, 2, 1),    // lines of windows of 3, 5 and 10 elements
+          square(3, 8, 1, 18, 5, 1, 2),    //
+          square(2, 11, 5, 20, 2, 3, 1),   //
+          {.n = 3, .h = 4, .w = 2, .c = 3, .k = 20, .r = 3, .s = 5, .padding = 2},  // no window is inside the image
           {.n = 3, .h = 5, .w = 11, .c = 16, .k = 20, .r = 1, .s = 3, .padding = 1},
           {.n = 1, .h = 3, .w = 40, .c = 24, .k = 16, .r = 3, .s = 2, .padding = 1},
           {.n = 2, .h = 1, .w = 1, .c = 1, .k = 1, .r = 1, .s = 1, .stride = 2, .padding = 1},
@@ -324,8 +328,7 @@ TEST_P(Bf16Convolution, keeps_nan_in_its_image_filter_or_channel) {
         problem, Pass::backward_input, kernels(), [&](Operands& o) { o.w[filter * 3 + 4 * c + 1] = nan; },
         [&](std::size_t e) { return e % c == 1; });
     check_reach(
-        problem, Pass::backward_weight, kernels(),
-        [&](Operands& o) { o.x[x_image + (problem.w + 1) * c + 2] = BFloat16(nan); },
+        problem, Pass::backward_weight, kernels(), [&](Operands& o) { o.x[x_image + (problem.w + 1) * c + 2] = BFloat16(nan); },
         [&](std::size_t e) { return e % c == 2; });
     check_reach(
         problem, Pass::backward_weight, kernels(), [&](Operands& o) { o.dy[y_image + k + 7] = BFloat16(nan); },
@@ -352,8 +355,7 @@ TEST_P(Bf16Convolution, rounds_like_bfloat16) {
   EXPECT_EQ(forward(1, 1 + 0x1p-8F, 0, 0), 1.0F);        // the weight is rounded
 }
 
-INSTANTIATE_TEST_SUITE_P(on, Bf16Convolution,
-                         testing::Values(Unit{"emulated", &emulated_tiles(), ""}, dot_unit(), amx_unit()),
+INSTANTIATE_TEST_SUITE_P(on, Bf16Convolution, testing::Values(Unit{"emulated", &emulated_tiles(), ""}, dot_unit(), amx_unit()),
                          [](const auto& unit) { return unit.param.name; });
 
 TEST(AmxUnit, rounds_like_the_emulated_one) {
