@@ -66,8 +66,8 @@ TuningCache::TuningCache(const std::filesystem::path& folder, CachePatience pati
     : patience_(std::move(patience)) {
   if (!patience_.report) patience_.report = [](const std::string& line) { std::cerr << line << std::endl; };
   if (folder.empty()) return;
-  file_ = folder / fmt::format("kernels-{}-{}-{}{}.json", kFingerprint, plain(cpu_model()), plain(std::string(cpu::instruction_set())),
-                               plain(platform));
+  file_ = folder / fmt::format("kernels-{}-{}-{}{}.json", kFingerprint, plain(cpu_model()),
+                               plain(std::string(cpu::instruction_set())), plain(platform));
 }
 
 std::optional<KernelDecision> TuningCache::find(const std::string& key) const {

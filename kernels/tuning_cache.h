@@ -23,8 +23,8 @@ struct CachePatience {
 };
 
 /// The file in `folder` for this build and machine: sources and flags of the kernels, compiler, libraries, CPU model and
-/// instruction set, since timings of other kernels do not apply. An empty folder stores nothing. A folder that is not writable, a full
-/// disk and a wait that ends without the lock are reported once; after that, nothing is stored.
+/// instruction set, since timings of other kernels do not apply. An empty folder stores nothing. A folder that is not writable,
+/// a full disk and a wait that ends without the lock are reported once; after that, nothing is stored.
 class TuningCache {
  public:
   /// Holds the lock of the file; held() is false if there is no lock.

@@ -8,7 +8,8 @@ The allowed directions are those of docs/architecture.md:
 
     kernels/runtime <- kernels/ops <- kernels/PROVIDER           providers do not include each other
     kernels <- engine <- {nets, data, apam/exchange}             these three do not include each other
-    apam/exchange <- {apam/exchange/local, apam/exchange/mpi, apam/exchange/shared}    nor do these three
+    apam/exchange <- {apam/exchange/local, apam/exchange/mpi, apam/exchange/nccl, apam/exchange/shared}    nor do these four
+    kernels/runtime <- kernels/nccl <- apam/exchange/nccl
     apam/exchange <- apam/exchange/drivers <- apam/exchange/local
     all of them <- apam/training <- apam/cli                     only tests of apam/cli and the program include apam/cli
 
@@ -24,14 +25,17 @@ TOP = ("kernels", "engine", "nets", "data", "apam", "tests", "bench")
 PROVIDERS = ("reference", "cpu", "onednn", "cudnn", "cuda")
 
 RUNTIME, OPS = "kernels/runtime/", "kernels/ops/"
-EXCHANGE = ("apam/exchange/", "apam/exchange/drivers/", "apam/exchange/local/", "apam/exchange/mpi/", "apam/exchange/shared/")
-BELOW_TRAINING = ("kernels/", "kernels/providers.h", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
+EXCHANGE = (
+    "apam/exchange/", "apam/exchange/drivers/", "apam/exchange/local/", "apam/exchange/mpi/", "apam/exchange/nccl/", "apam/exchange/shared/"
+)
+BELOW_TRAINING = ("kernels/", "kernels/nccl/", "kernels/providers.h", OPS, RUNTIME, "engine/", "nets/", "data/", *EXCHANGE)
 
 # Room -> other rooms that it may include. A file belongs to the first room that is a prefix of its path.
 ROOMS = {
     RUNTIME: (),
     OPS: (RUNTIME,),
     **{f"kernels/{provider}/": (RUNTIME, OPS, "kernels/providers.h", "kernels/comparison.h") for provider in PROVIDERS},
+    "kernels/nccl/": (RUNTIME,),
     "kernels/comparison.h": (RUNTIME,),
     "kernels/providers.h": (RUNTIME, OPS),
     "kernels/": (RUNTIME, OPS, "kernels/providers.h", "kernels/comparison.h"),
@@ -42,6 +46,7 @@ ROOMS = {
     "apam/exchange/local/": ("apam/exchange/", "apam/exchange/drivers/", "engine/", RUNTIME),
     "apam/exchange/shared/": ("apam/exchange/", "engine/", RUNTIME),
     "apam/exchange/mpi/": ("apam/exchange/", "engine/", RUNTIME),
+    "apam/exchange/nccl/": ("apam/exchange/", "kernels/nccl/", RUNTIME),
     "apam/exchange/": ("engine/", RUNTIME),
     "apam/training/": BELOW_TRAINING,
     "apam/cli/": ("apam/training/", *BELOW_TRAINING),
@@ -52,7 +57,7 @@ ROOMS |= {"tests/cli/": ALL, "tests/program/": ALL, "tests/": NOT_CLI, "bench/":
 
 # Header -> folders that may include it.
 VENDORS = [
-    (r"(cuda|cuda_.*|driver_types|cublas.*)\.h|cuda/.*|cooperative_groups.*", ("kernels/runtime/", "kernels/cuda/", "kernels/cudnn/")),
+    (r"(cuda|cuda_.*|driver_types|cublas.*)\.h|cuda/.*|cooperative_groups.*", ("kernels/runtime/", "kernels/cuda/", "kernels/cudnn/", "kernels/nccl/")),
     (r"cudnn.*", ("kernels/cudnn/",)),
     (r"(oneapi/)?dnnl.*|oneapi/.*", ("kernels/onednn/",)),
     (r"omp\.h", ("kernels/runtime/",)),
@@ -60,7 +65,7 @@ VENDORS = [
     (r"mpi\.h", ("apam/exchange/mpi/", "bench/exchange/")),
     (r"stb/.*", ("data/",)),
     (r"zlib\.h", ("data/", "tests/data/", "tests/fuzz/")),
-    (r"nccl\.h", ("apam/exchange/nccl/",)),
+    (r"nccl\.h", ("kernels/nccl/", "tests/kernels/nccl/")),
     (r"simt/.*", ("kernels/cuda/", "tests/kernels/cuda/")),  # one of two folders, by the include path
     (r"CLI/.*", ("apam/cli/", "bench/", "tests/cli/", "tests/program/")),
 ]

@@ -187,21 +187,35 @@ ranks() {
     --out "$out/results/$name" --overwrite --kernel-cache "$out/cache" "${@:3}" </dev/null || return
   for key in transport "${summary_keys[@]}"; do echo "$name: $key $(value "$out/results/$name/summary.json" "$key")"; done
 }
+# same_weights RUN OTHER
+same_weights() {
+  local seen expected
+  seen="$(value "$out/results/$1/summary.json" weights_sha256)"
+  expected="$(value "$out/results/$2/summary.json" weights_sha256)"
+  [[ -n $seen && $seen == "$expected" ]] || { echo "$1: weights $seen, $2 has $expected"; return 1; }
+}
 part_exchange() {
-  echo "GPUs: $(nvidia-smi --list-gpus 2>/dev/null | wc -l)"  # with one, all ranks share it
-  local arguments=(--net resnet18 --batch 80 --max-updates 31 --precision bf16 --kernels native) name code=0 expected seen
+  local gpus
+  gpus="$(nvidia-smi --list-gpus 2>/dev/null | wc -l)"
+  echo "GPUs: $gpus"  # with one, all ranks share it
+  local arguments=(--net resnet18 --batch 80 --max-updates 31 --precision bf16 --kernels native) name code=0
   if dry; then arguments=(--net allcnn --batch 10 --max-updates 1 --kernels native --threads 1); fi
   train alone "${arguments[@]}" || return
   ranks 2 one_ipc "${arguments[@]}" --exchange async --transport shared || code=1
   ranks 2 one_mpi "${arguments[@]}" --exchange async --transport mpi || code=1
-  expected="$(value "$out/results/alone/summary.json" weights_sha256)"
-  for name in one_ipc one_mpi; do
-    seen="$(value "$out/results/$name/summary.json" weights_sha256)"
-    [[ -n $seen && $seen == "$expected" ]] || { echo "$name: weights $seen, expected $expected"; code=1; }
-  done
+  for name in one_ipc one_mpi; do same_weights "$name" alone || code=1; done
   ranks 3 two_ipc "${arguments[@]}" --exchange async --transport shared || code=1
   ranks 3 two_mpi "${arguments[@]}" --exchange async --transport mpi || code=1
   ranks 2 two_synchronous "${arguments[@]}" --exchange sync || code=1
+  if dry; then return "$code"; fi
+  # NCCL takes one rank per GPU. A rank by itself makes the updates of local training, two those of two by messages.
+  arguments+=(--exchange sync --transport nccl)
+  ranks 1 one_nccl "${arguments[@]}" || code=1
+  same_weights one_nccl alone || code=1
+  if (( gpus > 1 )); then
+    ranks 2 two_nccl "${arguments[@]}" || code=1
+    same_weights two_nccl two_synchronous || code=1
+  fi
   return "$code"
 }
 

@@ -4,7 +4,7 @@
 #   scripts/with_libraries.sh PROGRAM [ARGUMENT...]
 #   scripts/with_libraries.sh --list             prints the folders, one per line, in the order of the search
 #
-# PROGRAM without a slash is one of the bundle's bin/ or on PATH. cuDNN and cuBLAS are looked for in the CUDA toolkit
+# PROGRAM without a slash is one of the bundle's bin/ or on PATH. cuDNN, NCCL and cuBLAS are looked for in the CUDA toolkit
 # ($CUDA_HOME, /usr/local/cuda) and in the packages of the Python that `python3` is (nvidia/*/lib, which PyTorch installs).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -12,6 +12,7 @@
 #include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/first_arrivals.h"
 #include "apam/exchange/mpi/transports.h"
+#include "apam/exchange/nccl/all_reduce.h"
 #include "apam/exchange/shared/followers.h"
 #include "apam/exchange/staged_all_reduce.h"
 #include "apam/exchange/staged_worker.h"
@@ -64,13 +65,17 @@ training::ExchangeResult exchange_synchronously(Rank& rank, const Environment& e
   const auto& shared = rank.shared.sync;
   const auto all_reduce = shared ? make_all_reduce(shared->group, environment.rank(), &shared->others)
                                  : exchange::mpi::make_all_reduce(environment);
+  std::optional<exchange::nccl::AllReduce> of_gpus;
   std::optional<exchange::StagedAllReduce> staged;
-  if (rank.exec->device().kind == DeviceKind::cuda) {
+  if (rank.shared.gpus) {
+    of_gpus.emplace(*all_reduce, *rank.shared.gpus, rank.exec->stream());
+  } else if (rank.exec->device().kind == DeviceKind::cuda) {
     const Span<float> contribution = rank.arena->outgoing();
     rank.staged_contribution = Buffer(contribution.device(), contribution.size_bytes(), MemoryKind::pinned);
     staged.emplace(*all_reduce, rank.exec->stream(), contribution, rank.staged_contribution.as<float>());
   }
-  exchange::AllReduce& sums = staged ? *staged : *all_reduce;
+  exchange::AllReduce& on_host_or_staged = staged ? *staged : *all_reduce;
+  exchange::AllReduce& sums = of_gpus ? *of_gpus : on_host_or_staged;
   std::optional<exchange::TracedAllReduce> traced;
   if (rank.tracing) traced.emplace(sums, rank.tracing->exchange());
   SynchronousEvents events(rank);

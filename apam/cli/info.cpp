@@ -13,6 +13,7 @@
 #include "apam/training/net_gradient_source.h"
 #include "apam/training/version.h"
 #include "engine/optim/updater.h"
+#include "kernels/nccl/gpu_group.h"
 #include "kernels/ops/kernel.h"
 #include "kernels/providers.h"
 #include "kernels/runtime/cores.h"
@@ -72,6 +73,7 @@ Json describe_build(const training::InfoOptions& options, int threads) {
   json["onednn"] = training::kOneDnnVersion.empty() ? Json() : Json(training::kOneDnnVersion);
   json["cuda"] = training::kCudaVersion.empty() ? Json() : Json(training::kCudaVersion);
   json["cudnn"] = kernels::cudnn::status();
+  json["nccl"] = kernels::nccl::status();
   json["gpus"] = gpu_names();
   json["mpi"] = exchange::mpi::library_version();
   json["mpi_launcher"] = exchange::mpi::launcher();

@@ -24,7 +24,7 @@ struct Rank {
   std::optional<Exec> exec;
   std::optional<Exec> worker_exec;  // of a master that is a worker too
   std::optional<Tracing> tracing;
-  RanksMemory shared;
+  SharedByRanks shared;
   Buffer staged_weights, staged_contribution;          // pinned: of a rank on a GPU that exchanges messages
   std::optional<engine::ParameterArena> second;        // workers with --prefetch-weights: other weights and contribution
   std::optional<engine::ParameterArena> arena;         // all ranks but followers

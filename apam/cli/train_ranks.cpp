@@ -106,7 +106,7 @@ void make_arena_of_master(Rank& rank, const Environment& environment) {
 /// before the first. On a GPU it has weights, to which it copies versions: recorded steps have their address.
 void make_arena_of_worker(Rank& rank, const Environment& environment, bool prefetches) {
   using Contents = engine::ParameterArena::Contents;
-  const auto& [async, sync, backup] = rank.shared;
+  const auto& [async, sync, backup, gpus] = rank.shared;
   const engine::ParameterLayout& layout = rank.plan.net->layout();
   const Device device = rank.exec->device();
   const bool on_gpu = device.kind == DeviceKind::cuda;
@@ -286,8 +286,8 @@ int agree_on_transport(Rank& rank, const Environment& environment, const TrainOp
                 << ", which is shared memory here, where a reply takes no time; use --transport mpi" << std::endl;
     }
     return 2;
-  } catch (const exchange::shared::NotShared& error) {  // the same on all ranks
-    if (environment.rank() == 0) std::cerr << "apam: --transport shared: " << error.what() << std::endl;
+  } catch (const NoTransport& error) {  // the same on all ranks
+    if (environment.rank() == 0) std::cerr << "apam: --transport " << options.transport << ": " << error.what() << std::endl;
     return 1;
   }
 }
@@ -380,6 +380,7 @@ int train_ranks(const TrainOptions& options, const CommandLine& command, const I
     }
     // finish() is a barrier: no rank releases memory of its GPU that another one has mapped.
     if (rank.shared.async) rank.shared.async->mapped.clear();
+    rank.shared.gpus.reset();
     return environment.finish(status);
   } catch (const std::exception& error) {
     end_job_after(error, environment);

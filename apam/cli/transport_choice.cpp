@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apam/exchange/mpi/all_gather_strings.h"
+#include "apam/exchange/nccl/all_reduce.h"
 
 namespace apam::cli {
 namespace {
@@ -11,8 +12,8 @@ using exchange::shared::NotShared;
 
 bool is_cpu(std::string_view device) { return device == to_string(Device{}); }
 
-RanksMemory share(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
-                  training::RunPlan& plan) {
+SharedByRanks share(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
+                    training::RunPlan& plan) {
   require<NotShared>(options.master_order == "sequenced", "--master-order {} is for messages", options.master_order);
   const auto gather = [&](std::string_view text) { return all_gather_strings(environment, text); };
   const auto devices = gather(to_string(plan.exec.device));
@@ -22,7 +23,7 @@ RanksMemory share(const exchange::mpi::Environment& environment, const training:
                        options.exchange == "async" ? "ranks that are all on cpu or all on GPUs" : "ranks on cpu");
   }
   plan.transport = on_gpus ? exchange::kMemoryOfGpus : "shared memory";
-  RanksMemory memory;
+  SharedByRanks memory;
   if (options.sync_backup > 0) {
     const int first = environment.ranks() - static_cast<int>(options.sync_backup);
     const exchange::shared::BackupLayout layout{environment.ranks(), first, plan.history.state(), plan.history.weights};
@@ -42,15 +43,33 @@ RanksMemory share(const exchange::mpi::Environment& environment, const training:
   return memory;
 }
 
+std::unique_ptr<kernels::nccl::GpuGroup> join_gpus(const exchange::mpi::Environment& environment, training::RunPlan& plan) {
+  const Device gpu = plan.exec.device;
+  const auto gather = [&](std::string_view text) { return all_gather_strings(environment, text); };
+  // Asked for before any rank joins: one that does so waits for the others.
+  const auto absences = gather(gpu.kind == DeviceKind::cuda ? kernels::nccl::absence() : "computes on cpu, NCCL is for GPUs");
+  for (std::size_t rank = 0; rank < absences.size(); ++rank) {
+    require<NoTransport>(absences[rank].empty(), "rank {}: {}", rank, absences[rank]);
+  }
+  plan.transport = exchange::nccl::AllReduce::kName;
+  const std::string name = gather(environment.rank() == 0 ? kernels::nccl::new_group() : "").front();
+  return kernels::nccl::join_group(name, environment.rank(), environment.ranks(), gpu);
+}
+
 }  // namespace
 
-RanksMemory choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
-                             training::RunPlan& plan) {
+SharedByRanks choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
+                               training::RunPlan& plan) {
+  if (options.transport == "nccl") {
+    SharedByRanks shared;
+    shared.gpus = join_gpus(environment, plan);
+    return shared;
+  }
   if (options.transport != "mpi") {
     try {
       return share(environment, options, plan);
     } catch (const NotShared& reason) {
-      if (options.transport == "shared") throw;
+      if (options.transport == "shared") throw NoTransport(reason.what());
       plan.no_shared_memory = reason.what();
     }
   }

@@ -1,4 +1,5 @@
-// The contract between synchronous training and the code that sums its gradients: MPI, threads of one process, later NCCL.
+// The contract between synchronous training and the code that sums its gradients: MPI, shared
+// memory, threads of one process, NCCL.
 // Every rank makes the same calls in the same order, with spans of the same sizes.
 #pragma once
 

@@ -129,6 +129,9 @@ void check_exchange(const TrainOptions& options) {
   const bool async = options.exchange == "async";
   require<UsageError>(options.exchange != "local" || options.transport == "auto",
                       "--transport {}: is for --exchange async and sync, got local", options.transport);
+  require<UsageError>(options.transport != "nccl" || (options.exchange == "sync" && options.sync_backup == 0),
+                      "--transport nccl: is for --exchange sync without --sync-backup, got {} with --sync-backup {}",
+                      options.exchange, options.sync_backup);
   require<UsageError>(options.wire == "float32" || (async && options.transport == "mpi"),
                       "--wire {}: is for --exchange async with --transport mpi, got {} with {}", options.wire, options.exchange,
                       options.transport);

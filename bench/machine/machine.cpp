@@ -35,7 +35,9 @@ std::vector<FmaRate> fma_rates(int threads) {
   std::vector<FmaRate> rates;
   const auto available = kernels::cpu::available_isas();
   const auto in_use = std::find(available.begin(), available.end(), &kernels::cpu::default_isa());
-  const auto end = in_use == available.end() ? in_use : in_use + 1;  // sets with products of bfloat16 are not in the list and have the best one
+  const auto end = in_use == available.end()
+                       ? in_use
+                       : in_use + 1;  // sets with products of bfloat16 are not in the list and have the best one
   for (const FmaLoop& loop : fma_loops()) {
     if (std::none_of(available.begin(), end, [&](auto* isa) { return isa->name == loop.isa; })) continue;
     const double seconds = shortest(kCalls, [&] {

@@ -1,9 +1,8 @@
 // cuDNN 9, loaded at run time, so that a program built with it also starts on a machine without it. The headers are those of
 // the build; only functions of the graph API are used, none of them deprecated.
 //
-// Where it is looked for: $APAM_CUDNN, a file or a folder with libcudnn.so.9, and then nowhere else; else where the dynamic
-// linker finds libcudnn.so.9 (LD_LIBRARY_PATH, rpath, ldconfig); else where the build found it. The copy of a PyTorch wheel,
-// site-packages/nvidia/cudnn/lib, will do.
+// Where it is looked for (kernels/runtime/loaded_library.h): $APAM_CUDNN, libcudnn.so.9, or where the build found it. The copy
+// of a PyTorch wheel, site-packages/nvidia/cudnn/lib, will do.
 #pragma once
 
 #include <cudnn.h>

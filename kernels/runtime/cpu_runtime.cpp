@@ -36,6 +36,7 @@ class CpuRuntime final : public DeviceRuntime {
   void destroy_stream(NativeHandle, int /*index*/) noexcept override {}
   void synchronize_stream(NativeHandle, int /*index*/) override {}
   void synchronize(int /*index*/) override {}
+  void select(int /*index*/) override {}
 
   void copy(NativeHandle, void* to, Device, const void* from, Device, std::size_t bytes) override {
     std::memcpy(to, from, bytes);

@@ -106,6 +106,8 @@ class CudaRuntime final : public DeviceRuntime {
     check(cudaStreamSynchronize(native_stream(stream)), "waiting for a stream of GPU {}", index);
   }
 
+  void select(int index) override { apam::select(index); }
+
   void synchronize(int index) override {
     const std::lock_guard lock(recording_);
     select(index);

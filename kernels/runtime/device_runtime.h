@@ -47,6 +47,9 @@ class DeviceRuntime {
   /// Waits for all work on all streams.
   virtual void synchronize(int index) = 0;
 
+  /// Makes the device the calling thread's own, as vendors' libraries expect.
+  virtual void select(int index) = 0;
+
   /// In order with the other work of the stream. Host memory that is not pinned may be reused when the call returns.
   virtual void copy(NativeHandle stream, void* to, Device to_device, const void* from, Device from_device,
                     std::size_t bytes) = 0;

@@ -10,7 +10,7 @@ from support import MPIEXEC, PROGRAM, TRAIN, UPDATES, ProgramTest, Run, call, re
 
 IPC = "shared memory of GPUs (CUDA IPC)"
 PINNED = "mpi (pinned host buffers)"
-OPTIONS = replace(TRAIN, ["--device", "cuda", "--net", "resnet18"])
+OPTIONS = replace(TRAIN, ["--device", "cuda", "--net", "allcnn"])
 
 
 class RanksOnGpus(ProgramTest):
@@ -28,7 +28,8 @@ class RanksOnGpus(ProgramTest):
         self.assertEqual(run.summary["copied_bytes"], 0)
 
     def test_exchange_messages(self):
-        run = self.train("m", "--exchange", "async", "--transport", "mpi", "--trace", self.folder / "trace.json", ranks=3)
+        several_parts = ["--net", "resnet18", "--exchange", "async", "--transport", "mpi"]
+        run = self.train("m", *several_parts, "--trace", self.folder / "trace.json", ranks=3)
         self.assertEqual((run.config["transport"], run.summary["transport"]), (PINNED, PINNED))
         self.assertGreater(run.summary["copied_bytes"], 0)
         self.assertGreater((self.folder / "trace.json").stat().st_size, 0)
@@ -36,6 +37,21 @@ class RanksOnGpus(ProgramTest):
     def test_sum_gradients(self):
         run = self.train("s", "--exchange", "sync", ranks=2)
         self.assertEqual((run.config["transport"], run.summary["transport"]), (PINNED, PINNED))
+
+    def test_sum_gradients_by_nccl(self):
+        run = self.train("n", "--exchange", "sync", "--transport", "nccl", "--trace", self.folder / "nccl.json", ranks=2)
+        self.assertEqual((run.config["transport"], run.summary["transport"]), ("nccl", "nccl"))
+
+    def test_name_the_rank_that_has_no_nccl(self):
+        command = [MPIEXEC, "-n", "1", PROGRAM, *OPTIONS, "--exchange", "sync", "--transport", "nccl", ":", "-n", "1"]
+        command += ["env", "GUARDED_NCCL_ABSENT=1", *command[3 : command.index(":")]]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        self.assert_refused(process, "--transport nccl: rank 1: not found: by request", 1)
+
+    def test_end_when_nccl_fails(self):
+        process = call(*OPTIONS, "--exchange", "sync", "--transport", "nccl", ranks=2, environment={"GUARDED_NCCL_FAILS": "1"})
+        self.assertNotEqual(process.returncode, 0)
+        self.assertIn("nccl: earlier work on the guarded GPU: failed", process.stderr)
 
     def call_on_both(self, *more):
         """A rank on the CPU and a rank on a GPU."""
@@ -52,6 +68,14 @@ class RanksOnGpus(ProgramTest):
     def test_make_no_replicas_of_ranks_on_cpus(self):
         process = self.call_on_both("--exchange", "sync", "--transport", "mpi")
         self.assert_refused(process, "the kind of device of synchronous training", 2)
+
+    def test_sum_by_nccl_only_all_gradients_of_ranks_on_gpus(self):
+        process = self.call_on_both("--exchange", "sync", "--transport", "nccl")
+        self.assert_refused(process, "the kind of device of synchronous training", 2)
+        process = call(*replace(OPTIONS, ["--device", "cpu", "--exchange", "sync", "--transport", "nccl"]), ranks=2)
+        self.assert_refused(process, "--transport nccl: rank 0: computes on cpu, NCCL is for GPUs", 1)
+        process = call(*OPTIONS, "--exchange", "async", "--transport", "nccl", ranks=2)
+        self.assert_refused(process, "--transport nccl: is for --exchange sync without --sync-backup, got async", 2)
 
     def test_cannot_share_memory_to_sum(self):
         process = call(*OPTIONS, "--exchange", "sync", "--transport", "shared", ranks=2)

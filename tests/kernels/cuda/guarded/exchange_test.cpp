@@ -10,68 +10,24 @@
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/error.h"
 #include "apam/exchange/host_values.h"
-#include "apam/exchange/mpi/all_gather_strings.h"
-#include "apam/exchange/mpi/all_reduce.h"
 #include "apam/exchange/mpi/wire.h"
 #include "apam/exchange/policies/changed_gradient.h"
 #include "apam/exchange/policies/policy.h"
 #include "apam/exchange/shared/ranks.h"
-#include "apam/exchange/staged_all_reduce.h"
 #include "apam/exchange/staged_worker.h"
-#include "apam/exchange/synchronous.h"
 #include "apam/exchange/worker.h"
-#include "apam/training/net_gradient_source.h"
 #include "kernels/runtime/shared_memory.h"
-#include "tests/exchange/mpi_world.h"
+#include "tests/kernels/cuda/guarded/computer.h"
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
-#include "tests/kernels/cuda/guarded/small_net.h"
 #include "tests/support/throws.h"
 
-namespace apam::training {
+namespace apam::support {
 namespace {
 
 using exchange::host_values;
 using exchange::mpi::Wire;
 using exchange::test::workers;
 using exchange::test::world;
-using support::options_for;
-using support::SmallNet;
-
-constexpr int kUpdates = 14, kSnapshotEvery = 5;
-constexpr engine::OptimizerOptions kOptimizer{.learning_rate = 0.01};
-
-std::shared_ptr<const data::Batches> batches() {
-  static const auto made = std::make_shared<const data::Batches>(
-      support::small_data(),
-      data::BatchOptions{.batch = support::kRows, .augmentation = data::kStandardAugmentation, .seed = 3});
-  return made;
-}
-
-class Recorder final : public exchange::Observer {
- public:
-  void on_update(const exchange::UpdateRecord& record) override { records.push_back(record); }
-  void on_snapshot(const exchange::StateSnapshot& snapshot) override {
-    snapshots[snapshot.update] = host_values(snapshot.state);
-  }
-
-  std::vector<exchange::UpdateRecord> records;
-  std::map<std::int64_t, std::vector<float>> snapshots;  // by update
-};
-
-/// A net on a device with all that computes its gradients, to `outgoing` if that is not empty.
-struct Computer {
-  explicit Computer(std::string_view device, Span<float> outgoing = {})
-      : exec(options_for(device, DType::float32)), arena(exec.device(), net.layout()) {
-    arena.initialize(7);
-    if (!outgoing.empty()) arena.use_outgoing(outgoing);
-    for (const int rows : {support::kRows, support::kRows - 2}) source.choose_kernels(rows);
-  }
-
-  SmallNet net;
-  Exec exec;
-  engine::ParameterArena arena;
-  NetGradientSource source{exec, net, arena, batches(), {.threads = 0}};
-};
 
 /// The state after each of the first updates, on the CPU. With values that travel in bfloat16, workers know rounded ones only.
 std::map<std::int64_t, std::vector<float>> repeat(const std::vector<exchange::UpdateRecord>& records, Wire wire) {
@@ -187,8 +143,6 @@ INSTANTIATE_TEST_SUITE_P(Messages, ExchangeOnGpu,
                                          Ranks{"cuda", "cuda", Wire::float32, "ringmaster"},
                                          Ranks{"cuda", "cuda", Wire::bfloat16}, Ranks{"cpu", "cuda", Wire::bfloat16}));
 
-std::vector<std::string> gather(std::string_view text) { return exchange::mpi::all_gather_strings(world(), text); }
-
 exchange::shared::SegmentLayout layout_on_gpus() { return {workers(), history_layout(SmallNet().layout()), 1, true}; }
 
 TEST(MemoryOfGpus, IsReadInPlaceByOtherProcesses) {
@@ -256,7 +210,7 @@ TEST(MemoryOfGpus, IsAnnouncedOnlyAfterTheWorkOfTheStream) {
 TEST(MemoryOfGpus, IsNotSharedIfARankCannotExportIt) {
   const exchange::shared::SegmentLayout layout = layout_on_gpus();
   const Device device = world().rank() == 1 ? Device{} : Device{DeviceKind::cuda};
-  EXPECT_TRUE(support::throws<exchange::shared::NotShared>({"rank 1: memory: that of the CPU has no name"}, [&] {
+  EXPECT_TRUE(throws<exchange::shared::NotShared>({"rank 1: memory: that of the CPU has no name"}, [&] {
     exchange::shared::share_memory_of_gpus(world().rank(), layout, device, gather);
   }));
 }
@@ -302,26 +256,10 @@ TEST(StagedWorkerOnGpu, RefusesOtherSizes) {
   const Stream steps(gpu);
   const Buffer contribution(gpu, 3 * sizeof(float)), staged(gpu, 7 * sizeof(float), MemoryKind::pinned);
   KeepingTransport transport;
-  EXPECT_TRUE(support::throws<exchange::ExchangeError>(
-      {"8 gradients", "7 floats"}, [&] { exchange::StagedWorker(transport, steps, staged.as<float>(), 8); }));
+  EXPECT_TRUE(throws<exchange::ExchangeError>({"8 gradients", "7 floats"},
+                                              [&] { exchange::StagedWorker(transport, steps, staged.as<float>(), 8); }));
   exchange::StagedWorker worker(transport, steps, staged.as<float>(), 5);
-  EXPECT_TRUE(
-      support::throws<exchange::ExchangeError>({"3 floats", "expected 7"}, [&] { worker.push({}, contribution.as<float>()); }));
-}
-
-TEST(StagedAllReduceOnGpu, RefusesOtherMemory) {
-  const Device gpu{DeviceKind::cuda};
-  const Stream steps(gpu);
-  const Buffer contribution(gpu, 32 * sizeof(float)), other(gpu, 64 * sizeof(float));
-  const Buffer staged(gpu, 32 * sizeof(float), MemoryKind::pinned);
-  const auto messages = exchange::mpi::make_all_reduce(world());
-  EXPECT_TRUE(support::throws<exchange::ExchangeError>({"64 floats", "of 32"}, [&] {
-    exchange::StagedAllReduce(*messages, steps, contribution.as<float>(), other.as<float>());
-  }));
-  exchange::StagedAllReduce all_reduce(*messages, steps, contribution.as<float>(), staged.as<float>());
-  EXPECT_TRUE(support::throws<exchange::ExchangeError>({"64 floats", "of 32"}, [&] { all_reduce.start(other.as<float>()); }));
-  EXPECT_TRUE(
-      support::throws<exchange::ExchangeError>({"64 floats", "at most 32"}, [&] { all_reduce.broadcast(other.as<float>()); }));
+  EXPECT_TRUE(throws<exchange::ExchangeError>({"3 floats", "expected 7"}, [&] { worker.push({}, contribution.as<float>()); }));
 }
 
 TEST(ChangedGradientOnGpu, HasTheBitsOfOneOnTheCpu) {
@@ -359,35 +297,10 @@ TEST(MemoryOfGpus, IsNotSharedIfARankCannotMapIt) {
     return all;
   };
   const exchange::shared::SegmentLayout layout = layout_on_gpus();
-  EXPECT_TRUE(support::throws<exchange::shared::NotShared>({"rank 0: guarded GPU", "of process 0 cannot be mapped"}, [&] {
+  EXPECT_TRUE(throws<exchange::shared::NotShared>({"rank 0: guarded GPU", "of process 0 cannot be mapped"}, [&] {
     exchange::shared::share_memory_of_gpus(world().rank(), layout, {DeviceKind::cuda}, with_a_wrong_name);
   }));
 }
 
-/// The states at snapshots of synchronous training on a device.
-std::map<std::int64_t, std::vector<float>> train_together(std::string_view device) {
-  Computer computer(device);
-  engine::Updater updater(computer.exec, computer.arena, kOptimizer);
-  const auto messages = exchange::mpi::make_all_reduce(world());
-  const Span<float> contribution = computer.arena.outgoing();
-  const Buffer staged(computer.exec.device(), contribution.size_bytes(), MemoryKind::pinned);
-  exchange::StagedAllReduce on_gpu(*messages, computer.exec.stream(), contribution, staged.as<float>());
-  exchange::AllReduce& all_reduce = device == "cpu" ? *messages : on_gpu;
-  Recorder recorder;
-  const exchange::Schedule schedule{.total_updates = kUpdates, .snapshot_every = kSnapshotEvery};
-  exchange::SynchronousTrainer trainer(all_reduce, updater, computer.source, schedule, recorder, 200);
-  exchange::NullControl control;
-  EXPECT_EQ(trainer.run(control).update, kUpdates);
-  return recorder.snapshots;
-}
-
-TEST(SynchronousOnGpu, MakesTheUpdatesOfTheSameKernelsOnTheCpu) {
-  const auto before = support::gpu_counts();
-  const auto on_gpu = train_together("cuda");
-  EXPECT_GT(support::gpu_counts().replays, before.replays);
-  EXPECT_EQ(on_gpu.size(), 3U);
-  EXPECT_EQ(on_gpu, train_together("cpu"));
-}
-
 }  // namespace
-}  // namespace apam::training
+}  // namespace apam::support

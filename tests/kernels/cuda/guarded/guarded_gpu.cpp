@@ -204,6 +204,8 @@ class GuardedGpu final : public DeviceRuntime, public KernelHost {
     finish_everything();
   }
 
+  void select(int) override {}
+
   void copy(NativeHandle native, void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) override {
     const std::lock_guard lock(mutex_);
     LateStream& stream = *stream_of(native);
@@ -288,6 +290,12 @@ class GuardedGpu final : public DeviceRuntime, public KernelHost {
     return (*static_cast<std::shared_ptr<Recorded>*>(graph))->size();
   }
 
+  void give_work(NativeHandle stream, Work work) {
+    const std::lock_guard lock(mutex_);
+    ++counts_.copies;
+    give(*stream_of(stream), {std::move(work)});
+  }
+
   void launch(NativeHandle stream, std::function<void(Machine&)> kernel) override {
     const std::lock_guard lock(mutex_);
     give(*stream_of(stream), {[this, kernel = std::move(kernel)] { kernel(machine_); }, true});
@@ -366,6 +374,7 @@ GuardedGpu& gpu() {
 }  // namespace
 
 GpuCounts gpu_counts() { return gpu().counts(); }
+void give_work(const Stream& stream, std::function<void()> work) { gpu().give_work(stream.native(), std::move(work)); }
 WithoutKernels::WithoutKernels() { gpu().leave_kernels_out(true); }
 WithoutKernels::~WithoutKernels() { gpu().leave_kernels_out(false); }
 

@@ -9,8 +9,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
-#include "kernels/runtime/device_runtime.h"
+#include "kernels/runtime/stream.h"
 
 namespace apam::support {
 
@@ -22,6 +23,9 @@ struct GpuCounts {
   std::int64_t waits = 0;    ///< of the host, for a stream or an event; blocking copies included
 };
 GpuCounts gpu_counts();
+
+/// Gives work to the stream that may access the GPU's memory. It counts as a copy.
+void give_work(const Stream& stream, std::function<void()> work);
 
 /// While it lives, kernels are counted, but not run: their outputs keep what they were.
 class WithoutKernels {
