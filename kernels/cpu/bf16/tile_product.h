@@ -7,12 +7,15 @@ namespace apam::kernels::cpu {
 namespace {
 
 inline void prefetch(Ahead& ahead) {
-  for (std::int64_t i = 0; i < ahead.share && ahead.row < ahead.rows; ++i) {
-    __builtin_prefetch(ahead.at + ahead.row * ahead.stride + ahead.line * kTileDepth, 0, 2);
-    if (++ahead.line < ahead.lines) continue;
-    ahead.line = 0;
-    ++ahead.row;
+  std::int64_t row = ahead.row, line = ahead.line;
+  for (std::int64_t i = 0; i < ahead.share && row < ahead.rows; ++i) {
+    __builtin_prefetch(ahead.at + row * ahead.stride + line * kTileDepth, 0, 2);
+    if (++line < ahead.lines) continue;
+    line = 0;
+    ++row;
   }
+  ahead.row = row;
+  ahead.line = line;
 }
 
 /// Unit::round for up to 16 elements.
@@ -28,19 +31,29 @@ inline void round_part(const float* from, int count, bool accumulate, Bits16* to
   for (int j = 0; j < count; ++j) to[j] = rounded[j];
 }
 
+/// All columns of the rows that are written.
+template <class Unit, int kColumns, bool kAccumulate>
+inline void write_whole_rows(Bits16* y, const RowTile& tile, const float* sums) {
+  for (int i = 0; i < kTileRows; ++i, sums += kTileColumns) {
+    if (tile.out[i] == RowTile::kDiscarded) continue;
+    Bits16* row = y + tile.out[i];
+    for (int j = 0; j < kColumns; ++j) Unit::round(sums + j * kTileSums, kAccumulate, row + j * kTileColumns);
+  }
+}
+
 template <class Unit, int kColumns>
 inline void write_rows(const RowProduct& product, const RowTile& tile, const float* sums) {
+  const bool accumulate = product.accumulate;
+  if (product.columns == kColumns * kTileColumns) {
+    if (accumulate) return write_whole_rows<Unit, kColumns, true>(product.y, tile, sums);
+    return write_whole_rows<Unit, kColumns, false>(product.y, tile, sums);
+  }
   for (int i = 0; i < kTileRows; ++i) {
     if (tile.out[i] == RowTile::kDiscarded) continue;
-    Bits16* y = product.y + tile.out[i];
-    for (int j = 0; j < kColumns; ++j, y += kTileColumns) {
-      const float* row = sums + j * kTileSums + i * kTileColumns;
+    for (int j = 0; j < kColumns; ++j) {
       const int columns = product.columns - j * kTileColumns;
-      if (columns >= kTileColumns) {
-        Unit::round(row, product.accumulate, y);
-      } else {
-        round_part<Unit>(row, columns, product.accumulate, y);
-      }
+      round_part<Unit>(sums + j * kTileSums + i * kTileColumns, columns < kTileColumns ? columns : kTileColumns, accumulate,
+                       product.y + tile.out[i] + j * kTileColumns);
     }
   }
 }
