@@ -1,4 +1,4 @@
-// Forward and backward-input of convolution in bfloat16 on a tile unit:
+// Forward and backward-input of convolution in bfloat16 by products of tiles:
 //   y[row, j] (+)= sum over taps t, channels l of x[pixel(row, t), l] * w_t[l, j]
 // with float32 sums that are rounded once. The shape is the one of gather_product.h; tile_plan.h maps rows to tiles.
 //
@@ -54,7 +54,7 @@ class Bf16Product {
   struct BandTiles {
     std::vector<RowTile> tiles;
     std::vector<Run> runs;
-    std::int64_t blocks;  // of the tile unit's products, per group and chunk
+    std::int64_t blocks;  // of products, per group and chunk
   };
   struct PhaseTap {
     int phase, tap;

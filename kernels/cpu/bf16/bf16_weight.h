@@ -1,4 +1,4 @@
-// Weight gradient of convolution in bfloat16 on a tile unit:
+// Weight gradient of convolution in bfloat16 by products of tiles:
 //   dw[k, r, s, c] (+)= sum over images n and output pixels (p, q) of
 //                       dy[n, p, q, k] * x[n, p * stride + r - padding, q * stride + s - padding, c]
 // The sum runs over pixels, so that both operands are packed: B needs pairs of x's pixels interleaved, A a transpose of dy. A

@@ -1,4 +1,4 @@
-// The kernels on the emulated tile unit, for tests on processors without AMX; see isa.h.
+// The kernels on emulated tiles, for tests on processors without AMX; see isa.h.
 #include "kernels/cpu/bf16/builds.h"
 #include "kernels/cpu/bf16/emulated_unit.h"
 #include "kernels/cpu/bf16/tile_block.h"

@@ -1,6 +1,6 @@
 // How the output pixels of a convolution are mapped to the 16 rows of a tile, and where their input is packed.
 //
-// A row of the tile unit's A is a block of 32 channels of one input pixel. Packed block by block, pixels are "slots" of 64
+// A row of A's tile is a block of 32 channels of one input pixel. Packed block by block, pixels are "slots" of 64
 // bytes in an order in which the input of 16 rows is contiguous at every tap, so that a tile is one piece of 1 KiB:
 //   slot = ((unit * planes + plane) * lines + line) * width + column) * lanes + lane
 // A unit is `lanes` images (1, 2, 4, 8 or 16); a tile has 16 / lanes adjacent pixels of a line in each. With stride 2 the
