@@ -4,6 +4,7 @@
 
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/nccl/all_reduce.h"
+#include "kernels/runtime/host_name.h"
 
 namespace apam::cli {
 namespace {
@@ -50,6 +51,12 @@ std::unique_ptr<kernels::nccl::GpuGroup> join_gpus(const exchange::mpi::Environm
   const auto absences = gather(gpu.kind == DeviceKind::cuda ? kernels::nccl::absence() : "computes on cpu, NCCL is for GPUs");
   for (std::size_t rank = 0; rank < absences.size(); ++rank) {
     require<NoTransport>(absences[rank].empty(), "rank {}: {}", rank, absences[rank]);
+  }
+  const auto gpus = gather(fmt::format("{} of {}", device_runtime(gpu.kind).identity(gpu.index), host_name()));
+  for (std::size_t rank = 0; rank < gpus.size(); ++rank) {
+    const auto first = static_cast<std::size_t>(std::ranges::find(gpus, gpus[rank]) - gpus.begin());
+    require<NoTransport>(first == rank, "ranks {} and {} are both on GPU {}, NCCL takes one rank per GPU", first, rank,
+                         gpus[rank]);
   }
   plan.transport = exchange::nccl::AllReduce::kName;
   const std::string name = gather(environment.rank() == 0 ? kernels::nccl::new_group() : "").front();

@@ -1,6 +1,5 @@
-// The contract between synchronous training and the code that sums its gradients: MPI, shared
-// memory, threads of one process, NCCL.
-// Every rank makes the same calls in the same order, with spans of the same sizes.
+// The contract between synchronous training and the code that sums its gradients: MPI, shared memory, threads of one process,
+// NCCL. Every rank makes the same calls in the same order, with spans of the same sizes.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +34,7 @@ class AllReduce {
   /// Makes progress on started sums, without waiting.
   virtual void progress() = 0;
 
-  /// Waits until all started sums are done. Waiting uses almost no processor time.
+  /// Waits until all started sums are done, or, on a GPU, lets later work of its stream wait. Uses almost no processor time.
   virtual void finish() = 0;
 
   /// Where the sums of `values`, or of the parts of them that were started, are after finish() and until the next start(): in
@@ -48,7 +47,7 @@ class AllReduce {
   /// All-gather: the number of each rank, by rank. Blocks.
   virtual std::vector<std::uint64_t> gather(std::uint64_t value) = 0;
 
-  /// Copies the values of rank 0 to all ranks. Blocks.
+  /// Copies the values of rank 0 to all ranks. Blocks, or, on a GPU, is in order with its stream.
   virtual void broadcast(Span<float> values) = 0;
 };
 

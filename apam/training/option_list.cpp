@@ -238,9 +238,8 @@ List describe(TrainOptions& options) {
        .group = "Exchange",
        .help =
            "async, sync: shared: gradients and weights stay in memory that all ranks of one host share; mpi: messages; auto: "
-           "shared if all ranks are on one host and compute on the CPU, or, async, all on GPUs, else mpi; nccl: sync of ranks "
-           "on GPUs, "
-           "one of each",
+           "shared if all ranks are on one host and compute on the CPU, or, async, all on GPUs, else mpi; nccl: "
+           "sync, one rank per GPU",
        .choices = {"auto", "shared", "mpi", "nccl"}}));
   list.push_back(agreed({.name = "--wire",
                          .field = &options.wire,

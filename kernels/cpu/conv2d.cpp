@@ -61,20 +61,6 @@ double winograd_saving(const Conv2d::Problem& problem, const TileGrid& grid) {
   return static_cast<double>(direct) / static_cast<double>(grid.count() * grid.scheme().points());
 }
 
-/// Whether products of bfloat16 are faster than the float32 kernels.
-bool bf16_products_pay(const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
-  constexpr int kWindowCost = 8;  // columns of float32 products that take as long as packing a window
-  if (isa.tiles == nullptr) return false;
-  const int rate = isa.tiles->rate;
-  const TileGrid grid = grid_of(problem, pass);
-  if (winograd_pays(problem, grid) && winograd_saving(problem, grid) >= rate) return false;
-  const bool windows = packs_windows(problem);
-  if (pass == Conv2d::Pass::backward_weight) return !windows || !NarrowWeight::supports(problem, isa);
-  if (pass == Conv2d::Pass::forward && windows) return problem.k * (rate - 1) >= kWindowCost * rate;
-  const int depth = pass == Conv2d::Pass::forward ? problem.c : problem.k;  // the last block of it is padded
-  return depth * rate >= round_up(depth, kTileDepth);
-}
-
 /// One call of a method, or of the one in a variant.
 template <class Method, class... Args>
 void run_method(const Method& method, Args&&... args) {
@@ -139,16 +125,31 @@ std::unique_ptr<Conv2d::Kernel> make_kernel(Conv2d::Pass pass, const ProductOf& 
 
 }  // namespace
 
+bool bf16_products_pay(const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
+  constexpr int kWindowCost = 8;  // columns of float32 products that take as long as packing a window
+  if (isa.tiles == nullptr) return false;
+  const int rate = isa.tiles->rate;
+  const TileGrid grid = grid_of(problem, pass);
+  if (winograd_pays(problem, grid) && winograd_saving(problem, grid) >= rate) return false;
+  const bool windows = packs_windows(problem);
+  if (pass == Conv2d::Pass::backward_weight) return !windows || !NarrowWeight::supports(problem, isa);
+  if (pass == Conv2d::Pass::forward && windows) return problem.k * (rate - 1) >= kWindowCost * rate;
+  const int depth = pass == Conv2d::Pass::forward ? problem.c : problem.k;  // the last block of it is padded
+  return depth * rate >= round_up(depth, kTileDepth);
+}
+
+std::unique_ptr<Conv2d::Kernel> make_bf16_products(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass,
+                                                   const TileKernels16& tiles) {
+  return make_kernel<BFloat16>(
+      pass, [&] { return Bf16Product(exec, problem, pass, tiles); }, [&] { return Bf16Weight(exec, problem, tiles); });
+}
+
 std::unique_ptr<Conv2d::Kernel> make(Exec& exec, const Conv2d::Problem& problem, Conv2d::Pass pass, const Isa& isa) {
   if (problem.type == DType::float32) {
     return make_kernel<float>(
         pass, [&] { return float_product(exec, problem, pass, isa); }, [&] { return float_weight(exec, problem, isa); });
   }
-  if (bf16_products_pay(problem, pass, isa)) {
-    return make_kernel<BFloat16>(
-        pass, [&] { return Bf16Product(exec, problem, pass, *isa.tiles); },
-        [&] { return Bf16Weight(exec, problem, *isa.tiles); });
-  }
+  if (bf16_products_pay(problem, pass, isa)) return make_bf16_products(exec, problem, pass, *isa.tiles);
   const TileGrid grid = grid_of(problem, pass);
   if (!winograd_pays(problem, grid)) return make_converted(exec, problem, pass, isa);
   return make_kernel<Bits16>(

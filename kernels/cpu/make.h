@@ -21,6 +21,11 @@ std::unique_ptr<Convert::Kernel> make(Exec&, const Convert::Problem&, Convert::P
 std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&, OptimizerStep::Pass, const Isa&);
 std::unique_ptr<RunningAverage::Kernel> make(Exec&, const RunningAverage::Problem&, RunningAverage::Pass, const Isa&);
 
+/// Whether make() computes a convolution in bfloat16 in products of the instruction set, which are then the fastest.
+bool bf16_products_pay(const Conv2d::Problem&, Conv2d::Pass, const Isa&);
+/// That kernel, for any problem.
+std::unique_ptr<Conv2d::Kernel> make_bf16_products(Exec&, const Conv2d::Problem&, Conv2d::Pass, const TileKernels16&);
+
 /// Whether this folder has kernels for `Op`: an overload of make().
 template <class Op>
 concept Offered = requires(Exec& exec, const typename Op::Problem& problem, typename Op::Pass pass, const Isa& isa) {

@@ -3,7 +3,6 @@
 #include <nccl.h>
 
 #include <algorithm>
-#include <exception>
 #include <map>
 
 #include "kernels/nccl/built_with.h"
@@ -84,8 +83,7 @@ class NcclGroup final : public GpuGroup {
   }
   /// After an error the work of the other ranks may never come: then it is given up.
   ~NcclGroup() override {
-    const ncclResult_t status =
-        failed_ || std::uncaught_exceptions() > 0 ? library().comm_abort(comm_) : library().comm_destroy(comm_);
+    const ncclResult_t status = failed_ ? library().comm_abort(comm_) : library().comm_destroy(comm_);
     if (status != ncclSuccess) fmt::print(stderr, "nccl: leaving a group: {}\n", library().get_error_string(status));
   }
   NcclGroup(const NcclGroup&) = delete;
@@ -121,12 +119,10 @@ class NcclGroup final : public GpuGroup {
 
   /// NCCL keeps an operation per factor. There are few: shares of mini-batches have one or two sizes.
   ncclRedOp_t scaled_sum(float factor) {
-    const auto [entry, added] = scaled_sums_.try_emplace(factor, ncclSum);
-    if (added) {
-      expect(library().make_scaled_sum(&entry->second, &factor, ncclFloat32, ncclScalarHostImmediate, comm_),
-             "making a scaled sum of", 1);
-    }
-    return entry->second;
+    if (const auto found = scaled_sums_.find(factor); found != scaled_sums_.end()) return found->second;
+    ncclRedOp_t made = ncclSum;
+    expect(library().make_scaled_sum(&made, &factor, ncclFloat32, ncclScalarHostImmediate, comm_), "making a scaled sum of", 1);
+    return scaled_sums_[factor] = made;
   }
 
   Device gpu_;

@@ -36,6 +36,7 @@ class CpuRuntime final : public DeviceRuntime {
   void destroy_stream(NativeHandle, int /*index*/) noexcept override {}
   void synchronize_stream(NativeHandle, int /*index*/) override {}
   void synchronize(int /*index*/) override {}
+  std::string identity(int /*index*/) override { return "cpu"; }
   void select(int /*index*/) override {}
 
   void copy(NativeHandle, void* to, Device, const void* from, Device, std::size_t bytes) override {

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdio>
 #include <memory>
@@ -106,6 +107,12 @@ class CudaRuntime final : public DeviceRuntime {
     check(cudaStreamSynchronize(native_stream(stream)), "waiting for a stream of GPU {}", index);
   }
 
+  std::string identity(int index) override {
+    std::array<char, 32> address{};  // "0000:1a:00.0"
+    check(cudaDeviceGetPCIBusId(address.data(), static_cast<int>(address.size()), index), "asking for the address of GPU {}",
+          index);
+    return address.data();
+  }
   void select(int index) override { apam::select(index); }
 
   void synchronize(int index) override {

@@ -42,14 +42,22 @@ class RanksOnGpus(ProgramTest):
         run = self.train("n", "--exchange", "sync", "--transport", "nccl", "--trace", self.folder / "nccl.json", ranks=2)
         self.assertEqual((run.config["transport"], run.summary["transport"]), ("nccl", "nccl"))
 
+    def call_with(self, variable):
+        """Two ranks that sum by NCCL; rank 1 has the variable."""
+        rank = [PROGRAM, *OPTIONS, "--exchange", "sync", "--transport", "nccl"]
+        command = [MPIEXEC, "-n", "1", *rank, ":", "-n", "1", "env", variable, *rank]
+        return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+    def test_name_ranks_that_share_a_gpu(self):
+        process = call(*OPTIONS, "--exchange", "sync", "--transport", "nccl", ranks=3)
+        self.assert_refused(process, "--transport nccl: ranks 0 and 2 are both on GPU guarded 0 of ", 1)
+
     def test_name_the_rank_that_has_no_nccl(self):
-        command = [MPIEXEC, "-n", "1", PROGRAM, *OPTIONS, "--exchange", "sync", "--transport", "nccl", ":", "-n", "1"]
-        command += ["env", "GUARDED_NCCL_ABSENT=1", *command[3 : command.index(":")]]
-        process = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        process = self.call_with("GUARDED_NCCL_ABSENT=1")
         self.assert_refused(process, "--transport nccl: rank 1: not found: by request", 1)
 
     def test_end_when_nccl_fails(self):
-        process = call(*OPTIONS, "--exchange", "sync", "--transport", "nccl", ranks=2, environment={"GUARDED_NCCL_FAILS": "1"})
+        process = self.call_with("GUARDED_NCCL_FAILS=1")
         self.assertNotEqual(process.returncode, 0)
         self.assertIn("nccl: earlier work on the guarded GPU: failed", process.stderr)
 

@@ -27,8 +27,6 @@ template <int kColumns>
 struct SumTiles {
   float* column[kColumns];  // of the first row of tiles
   std::int64_t row;         // from row to row
-
-  float* tile(int index) const { return column[index % kColumns] + index / kColumns * row; }
 };
 
 /// Memory that a later call reads: `rows` rows of `lines` cache lines each. Every block of a product prefetches the next

@@ -9,6 +9,11 @@
 namespace apam::kernels::cpu {
 namespace {
 
+template <int kColumns>
+float* tile_of(const SumTiles<kColumns>& sums, int index) {
+  return sums.column[index % kColumns] + index / kColumns * sums.row;
+}
+
 /// A unit of tile_unit.h on `Tiles`, which has all of a unit but multiply_block(), and eight tiles with these members; T, C, A
 /// and B are tile numbers, strides are in bytes:
 ///   zero<T>()
@@ -56,7 +61,7 @@ class TileBlock : public Tiles {
       if (first) {
         this->template zero<kTile>();
       } else {
-        this->template load<kTile>(sums.tile(kTile), kTileStride);
+        this->template load<kTile>(tile_of(sums, kTile), kTileStride);
       }
       load_sums<kTile + 1, kTiles>(sums, first);
     }
@@ -65,7 +70,7 @@ class TileBlock : public Tiles {
   template <int kTile, int kTiles, int kColumns>
   void store_sums(const SumTiles<kColumns>& sums) {
     if constexpr (kTile < kTiles) {
-      this->template store<kTile>(sums.tile(kTile), kTileStride);
+      this->template store<kTile>(tile_of(sums, kTile), kTileStride);
       store_sums<kTile + 1, kTiles>(sums);
     }
   }

@@ -394,18 +394,13 @@ TEST(DotUnit, adds_the_odd_element_of_a_pair_first) {
 }
 
 TEST(Bf16Kernels, compute_every_edge_case_on_an_emulated_unit) {
-  static const Isa isa = [] {
-    Isa with_tiles = default_isa();
-    with_tiles.tiles = &emulated_tiles();
-    return with_tiles;
-  }();
   for (const auto& named : cases::edge_cases<Conv2d>()) {
     Conv2d::Problem problem = named.problem;
     problem.type = DType::bfloat16;
     Exec exec({.threads = 2});
     support::KernelCheck<Conv2d> samples(exec, problem);
     for (const Pass pass : kPasses) {
-      const auto kernel = make(exec, problem, pass, isa);
+      const auto kernel = make_bf16_products(exec, problem, pass, emulated_tiles());
       const auto expected = samples.expected(pass);
       for (const Write write : {Write::overwrite, Write::add}) {
         EXPECT_EQ(support::verify(exec, samples, *kernel, pass, expected, write), "")
@@ -413,6 +408,36 @@ TEST(Bf16Kernels, compute_every_edge_case_on_an_emulated_unit) {
       }
     }
   }
+}
+
+/// Products at twice the rate of float32, and at 16 times.
+TEST(Bf16Kernels, are_used_where_they_are_faster) {
+  TileKernels16 twice = emulated_tiles(), many = twice;
+  twice.rate = 2;
+  many.rate = 16;
+  const auto used = [](const Problem& problem, const TileKernels16& tiles) {
+    Isa isa = *available_isas().back();
+    isa.tiles = &tiles;
+    std::string passes;
+    for (const Pass pass : kPasses) passes += bf16_products_pay(problem, pass, isa) ? 'p' : '-';
+    return passes;
+  };
+  // Forward, backward_input, backward_weight.
+  EXPECT_EQ(used(square(80, 32, 64, 64), twice), "---");  // Winograd saves more
+  EXPECT_EQ(used(square(80, 32, 64, 64), many), "ppp");
+  EXPECT_EQ(used(square(80, 8, 64, 64, 3, 1, 0), twice), "---");
+  EXPECT_EQ(used(square(80, 32, 64, 128, 3, 2), twice), "ppp");  // Winograd saves less
+  EXPECT_EQ(used(square(80, 32, 64, 128, 1, 2, 0), twice), "ppp");
+  EXPECT_EQ(used(square(80, 32, 16, 80, 1, 1, 0), twice), "ppp");  // half of a depth block is padding
+  EXPECT_EQ(used(square(80, 32, 15, 80, 1, 1, 0), twice), "-pp");
+  EXPECT_EQ(used(square(80, 6, 192, 10, 1, 1, 0), twice), "p-p");
+  EXPECT_EQ(used(square(80, 6, 192, 10, 1, 1, 0), many), "ppp");
+  EXPECT_EQ(used(square(80, 32, 3, 64), twice), "pp-");  // windows; the weight gradient of small filters
+  EXPECT_EQ(used(square(80, 32, 3, 16), twice), "pp-");
+  EXPECT_EQ(used(square(80, 32, 3, 15), twice), "--p");
+  Isa without = *available_isas().back();
+  without.tiles = nullptr;
+  EXPECT_FALSE(bf16_products_pay(square(80, 32, 64, 128, 3, 2), Pass::forward, without));
 }
 
 TEST(AmxSupport, says_why_amx_is_absent) {

@@ -92,6 +92,10 @@ TEST_F(NcclGroup, SaysWhatFailsAndGivesItsWorkUp) {
                  [&](GpuGroup& group) { group.check(); });
   join()->check();
   EXPECT_EQ(calls(), "ncclCommGetAsyncError \nncclCommDestroy \n");
+
+  const auto group = join();
+  fail_in("ncclRedOpCreatePreMulSum");
+  for (int i = 0; i < 2; ++i) EXPECT_THROW(group->sum(stream, values, 0.5F), DeviceError);  // never an unscaled sum
 }
 
 TEST_F(NcclGroup, IsNotJoinedAfterAFailure) {
@@ -109,6 +113,11 @@ TEST_F(NcclGroup, NamesTheLibrary) {
   EXPECT_EQ(absence(), "");
   EXPECT_TRUE(status().starts_with("2.")) << status();
   EXPECT_TRUE(status().ends_with(std::getenv("APAM_NCCL"))) << status();
+}
+
+/// Run with FAKE_NCCL_VERSION.
+TEST(NcclTooOld, IsAbsent) {
+  EXPECT_NE(absence().find("is NCCL 2.13.4, 2.14 or newer is required"), std::string::npos) << absence();
 }
 
 /// Run with APAM_NCCL naming a file that is not there.

@@ -204,6 +204,7 @@ class GuardedGpu final : public DeviceRuntime, public KernelHost {
     finish_everything();
   }
 
+  std::string identity(int index) override { return fmt::format("guarded {}", index); }
   void select(int) override {}
 
   void copy(NativeHandle native, void* to, Device to_device, const void* from, Device from_device, std::size_t bytes) override {
