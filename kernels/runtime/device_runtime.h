@@ -47,7 +47,7 @@ class DeviceRuntime {
   /// Waits for all work on all streams.
   virtual void synchronize(int index) = 0;
 
-  /// Names the hardware, the same in all processes of a host, whatever index they know it by.
+  /// Names the hardware, the same in all processes of a host, regardless of the index that each has for it.
   virtual std::string identity(int index) = 0;
 
   /// Makes the device the calling thread's own, as vendors' libraries expect.

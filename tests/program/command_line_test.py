@@ -72,7 +72,6 @@ MISTAKES = [
     (["train", "--transport", "shared"], "--transport shared: is for --exchange async and sync, got local"),
     (["train", "--transport", "pigeon"], "--transport: expected one of auto, shared, mpi, nccl, got 'pigeon'"),
     (["train", "--transport", "nccl"], "--transport nccl: is for --exchange async and sync, got local"),
-    (["train", "--transport", "nccl", "--exchange", "async"], "--transport nccl: is for --exchange sync without --sync-backup, got async"),
     (["train", "--wire", "bf16"], "--wire bf16: is for --exchange async with --transport mpi, got local with auto"),
     (["train", "--wire", "fp8"], "--wire: expected one of float32, bf16, got 'fp8'"),
     (["train", "--master-threads", "2"], "--master-threads 2: is for --exchange async, got local"),

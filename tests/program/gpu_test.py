@@ -77,13 +77,17 @@ class RanksOnGpus(ProgramTest):
         process = self.call_on_both("--exchange", "sync", "--transport", "mpi")
         self.assert_refused(process, "the kind of device of synchronous training", 2)
 
-    def test_sum_by_nccl_only_all_gradients_of_ranks_on_gpus(self):
+    def test_sum_by_nccl_only_on_gpus(self):
         process = self.call_on_both("--exchange", "sync", "--transport", "nccl")
         self.assert_refused(process, "the kind of device of synchronous training", 2)
         process = call(*replace(OPTIONS, ["--device", "cpu", "--exchange", "sync", "--transport", "nccl"]), ranks=2)
         self.assert_refused(process, "--transport nccl: rank 0: computes on cpu, NCCL is for GPUs", 1)
         process = call(*OPTIONS, "--exchange", "async", "--transport", "nccl", ranks=2)
         self.assert_refused(process, "--transport nccl: is for --exchange sync without --sync-backup, got async", 2)
+
+    def test_sum_by_nccl_only_all_gradients(self):
+        process = call(*OPTIONS, "--exchange", "sync", "--sync-backup", "1", "--transport", "nccl", ranks=2)
+        self.assert_refused(process, "--transport nccl: is for --exchange sync without --sync-backup, got sync with --sync-backup 1", 2)
 
     def test_cannot_share_memory_to_sum(self):
         process = call(*OPTIONS, "--exchange", "sync", "--transport", "shared", ranks=2)
