@@ -41,17 +41,11 @@ const LoadedLibrary<Library>& loaded() {
 
 }  // namespace
 
-const Library& library() {
-  require<DeviceError>(loaded().functions.has_value(), "cudnn: {}", loaded().absence);
-  return *loaded().functions;
-}
+const Library& library() { return loaded().get("cudnn"); }
 
-const std::string& absence() {
-  static const std::string none;
-  return loaded().functions ? none : loaded().absence;
-}
+const std::string& absence() { return loaded().absence; }
 
-std::string status() { return loaded().functions ? fmt::format("{}, {}", library().version, library().path) : absence(); }
+std::string status() { return loaded().status(); }
 
 void check(cudnnStatus_t status, const std::string& what) {
   if (status == CUDNN_STATUS_SUCCESS) return;

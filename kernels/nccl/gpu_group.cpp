@@ -59,10 +59,7 @@ const LoadedLibrary<Library>& loaded() {
   return result;
 }
 
-const Library& library() {
-  require<DeviceError>(loaded().functions.has_value(), "nccl: {}", loaded().absence);
-  return *loaded().functions;
-}
+const Library& library() { return loaded().get("nccl"); }
 
 /// "nccl: WHAT: unhandled system error: reason"
 void check_call(ncclResult_t status, ncclComm_t comm, const std::string& what) {
@@ -147,11 +144,8 @@ std::unique_ptr<GpuGroup> join_group(const std::string& name, int rank, int rank
   return std::make_unique<NcclGroup>(id, rank, ranks, gpu);
 }
 
-const std::string& absence() {
-  static const std::string none;
-  return loaded().functions ? none : loaded().absence;
-}
+const std::string& absence() { return loaded().absence; }
 
-std::string status() { return loaded().functions ? fmt::format("{}, {}", library().version, library().path) : absence(); }
+std::string status() { return loaded().status(); }
 
 }  // namespace apam::kernels::nccl

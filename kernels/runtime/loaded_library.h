@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,11 +37,19 @@ class OpenLibrary {
   void* handle_;
 };
 
-/// The functions of a library, or the reason why there are none.
+/// The functions of a library, or the reason why there are none. Functions has the library's `version` and `path`.
 template <class Functions>
 struct LoadedLibrary {
   std::optional<Functions> functions;
-  std::string absence;  ///< "not found: ..."
+  std::string absence;  ///< "not found: ..."; empty if there are functions
+
+  /// Throws DeviceError with the absence: "cudnn: not found: ...".
+  const Functions& get(std::string_view name) const {
+    require<DeviceError>(functions.has_value(), "{}: {}", name, absence);
+    return *functions;
+  }
+  /// "9.19.0, PATH", or the absence.
+  std::string status() const { return functions ? fmt::format("{}, {}", functions->version, functions->path) : absence; }
 };
 
 /// functions_of(OpenLibrary) of the first place where there is a library for which it does not throw DeviceError.
@@ -50,6 +59,7 @@ LoadedLibrary<Functions> load_library(const std::vector<std::string>& places, co
   for (const std::string& place : places) {
     try {
       loaded.functions = functions_of(OpenLibrary(place));
+      loaded.absence.clear();
       return loaded;
     } catch (const DeviceError& error) {
       loaded.absence += fmt::format("{}{}", loaded.absence.empty() ? "not found: " : "; ", error.what());

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "tests/support/temporary_folder.h"
 #include "tests/support/throws.h"
@@ -15,9 +17,10 @@ constexpr const char* kVariable = "APAM_TEST_LIBRARY";
 
 struct Functions {
   double (*cosine)(double);
+  std::string version, path;
 };
 Functions functions_of(const OpenLibrary& library) {
-  Functions functions{};
+  Functions functions{nullptr, "7", library.path()};
   library.find(functions.cosine, "cos");
   return functions;
 }
@@ -36,7 +39,9 @@ TEST(LoadedLibrary, IsLookedForWhereTheVariableSaysAndNowhereElse) {
 TEST(LoadedLibrary, IsTheFirstThatIsThereAndHasTheFunctions) {
   const auto loaded = load_library<Functions>({"/no/such/library", "libm.so.6"}, functions_of);
   ASSERT_TRUE(loaded.functions);
-  EXPECT_EQ(loaded.functions->cosine(0), 1.0);
+  EXPECT_EQ(loaded.get("test").cosine(0), 1.0);
+  EXPECT_EQ(loaded.absence, "");
+  EXPECT_EQ(loaded.status(), "7, libm.so.6");
 }
 
 TEST(LoadedLibrary, NamesEachReasonOfItsAbsence) {
@@ -46,6 +51,8 @@ TEST(LoadedLibrary, NamesEachReasonOfItsAbsence) {
     return functions;
   });
   EXPECT_FALSE(loaded.functions);
+  EXPECT_EQ(loaded.status(), loaded.absence);
+  EXPECT_TRUE(support::throws<DeviceError>({"test: not found"}, [&] { loaded.get("test"); }));
   EXPECT_TRUE(
       support::has_words(loaded.absence, {"not found", "/no/such/library", "libm.so.6 has no function no_such_function"}));
 }

@@ -43,6 +43,12 @@ class Cores(ProgramTest):
         self.assertEqual((one["cpus"], one["cores"]), (str(CPUS[-1]), 1))
         self.assertRegex(run("info").stdout, r"(?m)^cpu_quota +(none|[0-9.]+)$")
 
+    def test_compute_with_the_instruction_set_that_was_asked_for(self):
+        self.assertEqual(self.info({"APAM_ISA": "portable"})["instruction_set"], "portable")
+        process = run("info", environment={"APAM_ISA": "abacus"})
+        self.assertEqual(process.returncode, 1)
+        self.assertRegex(process.stderr, "APAM_ISA: instruction set 'abacus' is not available; available: portable")
+
     def test_are_those_that_openmp_binds_threads_to(self):
         every = " ".join(map(str, CPUS))
         for variables in ({"OMP_PROC_BIND": "true"}, {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"},

@@ -7,15 +7,12 @@ namespace apam::kernels::cpu {
 namespace {
 
 inline void prefetch(Ahead& ahead) {
-  std::int64_t row = ahead.row, line = ahead.line;
-  for (std::int64_t i = 0; i < ahead.share && row < ahead.rows; ++i) {
-    __builtin_prefetch(ahead.at + row * ahead.stride + line * kTileDepth, 0, 2);
-    if (++line < ahead.lines) continue;
-    line = 0;
-    ++row;
+  for (std::int64_t i = 0; i < ahead.share && ahead.row < ahead.rows; ++i) {
+    __builtin_prefetch(ahead.at + ahead.row * ahead.stride + ahead.line * kTileDepth, 0, 2);
+    if (++ahead.line < ahead.lines) continue;
+    ahead.line = 0;
+    ++ahead.row;
   }
-  ahead.row = row;
-  ahead.line = line;
 }
 
 /// Unit::round for up to 16 elements.

@@ -137,7 +137,7 @@ void check_all(const std::vector<cases::Case<Op>>& all, std::initializer_list<st
 }
 
 TYPED_TEST(EachIsa, is_right_and_the_same_on_any_number_of_threads) {
-  check_all<TypeParam>(cases::edge_cases<TypeParam>(), {0});
+  check_all<TypeParam>(cases::in_each_type(cases::edge_cases<TypeParam>()), {0});
 }
 
 TYPED_TEST(EachIsa, is_right_and_the_same_for_large_problems) { check_all<TypeParam>(large_cases<TypeParam>(), {0}); }

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <numeric>
+#include <memory>
+#include <string>
+#include <tuple>
 
 #include "kernels/runtime/buffer.h"
 #include "tests/kernels/nccl/fake_nccl.h"
