@@ -51,7 +51,7 @@ std::string holder_of(int lock) {
 
 std::string amx_status() {
   const std::string& absence = cpu::amx_absence();
-  return absence.empty() ? "available with APAM_ISA=amx" : absence;
+  return absence.empty() ? "available" : absence;
 }
 
 std::string cpu_model() {

@@ -69,7 +69,7 @@ class TuningCache {
 /// The processor's name by the operating system: "AMD EPYC".
 std::string cpu_model();
 
-/// "available with APAM_ISA=amx", or why there is no AMX: "the processor has no AMX".
+/// "available", or why there is no AMX: "the processor has no AMX".
 std::string amx_status();
 
 }  // namespace apam::kernels

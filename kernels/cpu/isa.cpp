@@ -16,29 +16,14 @@ const Isa& find_isa(std::string_view name) {
     if (isa->name == name) return *isa;
     known += (known.empty() ? "" : ", ") + std::string(isa->name);
   }
+  if (name == "amx") fail<InputError>("APAM_ISA: instruction set 'amx' is not available: {}", amx_absence());
   fail<InputError>("APAM_ISA: instruction set '{}' is not available; available: {}", name, known);
 }
-
-namespace {
-
-const Isa& amx_isa() {
-  static const Isa isa = [] {
-    Isa with_tiles = *available_isas().back();
-    with_tiles.name = "amx";
-    with_tiles.tiles = available_amx_tiles();
-    require<InputError>(with_tiles.tiles != nullptr, "APAM_ISA: instruction set 'amx' is not available: {}", amx_absence());
-    return with_tiles;
-  }();
-  return isa;
-}
-
-}  // namespace
 
 const Isa& default_isa() {
   static const Isa& chosen = [&]() -> const Isa& {
     const char* wanted = std::getenv("APAM_ISA");
-    if (wanted == nullptr) return best_isa();
-    return std::string_view(wanted) == "amx" ? amx_isa() : find_isa(wanted);
+    return wanted == nullptr ? best_isa() : find_isa(wanted);
   }();
   return chosen;
 }

@@ -30,7 +30,8 @@ namespace apam::kernels::cpu {
 /// The vector instruction sets of this build that the processor supports, best last. The first is always "portable".
 std::span<const Isa* const> available_isas();
 
-/// These, then, if the processor has AVX512-BF16, "avx512_bf16": "avx512" with products of bfloat16.
+/// These, then "avx512" with products of bfloat16: "avx512_bf16" if the processor has AVX512-BF16, "amx" if it has AMX and
+/// Linux permits it (kernels/cpu/bf16/amx_support.h).
 std::span<const Isa* const> all_isas();
 
 /// The fastest of all_isas().
@@ -39,8 +40,8 @@ const Isa& best_isa();
 /// The one of all_isas() with that name. Throws InputError if there is none.
 const Isa& find_isa(std::string_view name);
 
-/// The best instruction set, or the one named by the environment variable APAM_ISA. "amx": the best vector set with AMX, only
-/// on request. Fixed at the first call. Throws InputError as find_isa() does.
+/// The best instruction set, or the one named by the environment variable APAM_ISA. Fixed at the first call. Throws InputError
+/// as find_isa() does.
 const Isa& default_isa();
 
 /// The register tile with the fewest cycles per row for a product with `columns` columns. Model: one vector multiply-add and

@@ -1,6 +1,7 @@
 // Instruction sets of x86-64. __builtin_cpu_supports also checks that the operating system saves the vector registers.
 #include <vector>
 
+#include "kernels/cpu/bf16/amx_support.h"
 #include "kernels/cpu/bf16/builds.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/vector/builds.h"
@@ -8,13 +9,11 @@
 namespace apam::kernels::cpu {
 namespace {
 
-const Isa& avx512_bf16_isa() {
-  static const Isa isa = [] {
-    Isa with_products = avx512_isa();
-    with_products.name = "avx512_bf16";
-    with_products.tiles = &dot_tiles();
-    return with_products;
-  }();
+/// AVX-512 with products of bfloat16, named as its unit.
+Isa with_products(const TileKernels16& tiles) {
+  Isa isa = avx512_isa();
+  isa.name = tiles.name;
+  isa.tiles = &tiles;
   return isa;
 }
 
@@ -34,11 +33,17 @@ std::span<const Isa* const> available_isas() {
 
 std::span<const Isa* const> all_isas() {
   static const std::vector<const Isa*> all = [] {
+    static const Isa avx512_bf16 = with_products(dot_tiles());
     const auto available = available_isas();
     std::vector<const Isa*> isas(available.begin(), available.end());
     const bool bf16 =
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bf16");
-    if (isas.back() == &avx512_isa() && bf16) isas.push_back(&avx512_bf16_isa());
+    if (isas.back() != &avx512_isa() || !bf16) return isas;
+    isas.push_back(&avx512_bf16);
+    if (const TileKernels16* tiles = available_amx_tiles()) {
+      static const Isa amx = with_products(*tiles);
+      isas.push_back(&amx);
+    }
     return isas;
   }();
   return all;
@@ -48,7 +53,8 @@ std::span<const Isa* const> all_isas() {
 /// Xeon with AMX).
 const Isa& best_isa() {
   __builtin_cpu_init();
-  return __builtin_cpu_is("amd") ? *all_isas().back() : *available_isas().back();
+  const bool products = available_amx_tiles() != nullptr || __builtin_cpu_is("amd");
+  return products ? *all_isas().back() : *available_isas().back();
 }
 
 }  // namespace apam::kernels::cpu

@@ -2,13 +2,15 @@
 """The program and the machine: cores, masks, OpenMP variables, and a system that starts no more threads."""
 
 import math
+import pathlib
+import re
 import resource
 
 from support import *
 
 CPUS = sorted(os.sched_getaffinity(0))
-# Variables that bind or limit threads. Unset, except by tests.
-PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
+# Variables that bind or limit threads, or choose kernels. Unset, except by tests.
+PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_", "APAM_ISA"))}
 
 
 def run(*arguments, environment=None, ranks=None, before=None):
@@ -42,6 +44,20 @@ class Cores(ProgramTest):
         one = self.info(before=lambda: os.sched_setaffinity(0, CPUS[-1:]))
         self.assertEqual((one["cpus"], one["cores"]), (str(CPUS[-1]), 1))
         self.assertRegex(run("info").stdout, r"(?m)^cpu_quota +(none|[0-9.]+)$")
+
+    def test_compute_with_the_best_instruction_set(self):
+        processor = dict(re.findall(r"(?m)^(\w+)\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text()))
+        flags = set(processor.get("flags", "").split())
+        info = self.info()
+        amx = {"amx_tile", "amx_bf16"} <= flags
+        self.assertEqual(info["amx"], "available" if amx else "the processor has no AMX")
+        bf16 = {"avx512f", "avx512bw", "avx512vl", "avx512_bf16"} <= flags
+        self.assertEqual(info["instruction_set"],
+                         "amx" if amx
+                         else "avx512_bf16" if bf16 and processor["vendor_id"] == "AuthenticAMD"
+                         else "avx512" if "avx512f" in flags
+                         else "avx2" if {"avx2", "fma"} <= flags
+                         else "portable")
 
     def test_compute_with_the_instruction_set_that_was_asked_for(self):
         self.assertEqual(self.info({"APAM_ISA": "portable"})["instruction_set"], "portable")
