@@ -6,7 +6,7 @@ find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(ZLIB REQUIRED)
-find_package(MPICH 3.2 REQUIRED)
+find_package(MPICH 4.0 REQUIRED)
 find_path(STB_INCLUDE_DIR stb/stb_image.h REQUIRED DOC "Folder that has stb/stb_image.h")
 
 # apam_optional(NAME arguments...): calls find_package as APAM_<NAME> = AUTO | ON | OFF requires; sets APAM_WITH_<NAME>.

@@ -62,7 +62,7 @@ VENDORS = [
     (r"(oneapi/)?dnnl.*|oneapi/.*", ("kernels/onednn/",)),
     (r"omp\.h", ("kernels/runtime/",)),
     (r".*intrin\.h", ("kernels/",)),
-    (r"mpi\.h", ("apam/exchange/mpi/", "bench/exchange/")),
+    (r"mpi\.h", ("apam/exchange/mpi/", "bench/exchange/", "tests/kernels/cuda/guarded/")),
     (r"stb/.*", ("data/",)),
     (r"zlib\.h", ("data/", "tests/data/", "tests/fuzz/")),
     (r"nccl\.h", ("kernels/nccl/", "tests/kernels/nccl/")),

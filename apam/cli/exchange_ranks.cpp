@@ -126,8 +126,12 @@ struct WorkerSide {
 };
 
 /// Messages of a worker on a GPU.
-void stage(WorkerSide& side, Rank& rank, const Peers& peers) {
+void make_messages_of_gpu(WorkerSide& side, Rank& rank, const Peers& peers) {
   const Exec& exec = rank.exec_of_worker();
+  if (rank.plan.device_buffers) {
+    side.transport = make_worker_transport(peers, rank.arena_of_worker().weights(), {}, &exec.stream());
+    return;
+  }
   const exchange::HistoryLayout& layout = rank.plan.history;
   const auto pinned = [&](std::size_t floats) { return Buffer(exec.device(), floats * sizeof(float), MemoryKind::pinned); };
   rank.staged_weights = pinned(layout.weights);
@@ -144,7 +148,7 @@ void make_worker_side(WorkerSide& side, const AsyncRank& self) {
         make_worker_transport(rank.shared.async->segment, rank.plan.budget.roles.worker_of(environment.rank()),
                               watches ? &rank.shared.async->others : nullptr, stream_of_gpu(rank.exec_of_worker()));
   } else if (rank.exec_of_worker().device().kind == DeviceKind::cuda) {
-    stage(side, rank, *peers);
+    make_messages_of_gpu(side, rank, *peers);
   } else {
     side.transport =
         make_worker_transport(*peers, rank.arena_of_worker().weights(), rank.second ? rank.second->weights() : Span<float>());
@@ -198,7 +202,9 @@ MasterSide make_master_side(Rank& rank, const Peers* peers) {
     side.followers = &transport->followers();
     side.transport = std::move(transport);
   } else {
-    side.transport = exchange::mpi::make_master_transport(*peers, stream_of_gpu(*rank.exec));
+    using exchange::mpi::DeviceBuffers;
+    const auto buffers = rank.plan.device_buffers ? DeviceBuffers::direct : DeviceBuffers::staged;
+    side.transport = exchange::mpi::make_master_transport(*peers, stream_of_gpu(*rank.exec), buffers);
   }
   return side;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apam/exchange/mpi/all_gather_strings.h"
+#include "apam/exchange/mpi/device_buffers.h"
 #include "apam/exchange/nccl/all_reduce.h"
 #include "kernels/runtime/host_name.h"
 
@@ -63,6 +64,15 @@ std::unique_ptr<kernels::nccl::GpuGroup> join_gpus(const exchange::mpi::Environm
   return kernels::nccl::join_group(name, environment.rank(), environment.ranks(), gpu);
 }
 
+/// Whether messages of asynchronous ranks on GPUs are in memory of the GPU.
+void choose_device_buffers(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
+                           training::RunPlan& plan) {
+  if (std::ranges::all_of(all_gather_strings(environment, to_string(plan.exec.device)), is_cpu)) return;
+  plan.no_device_buffers = options.wire == "float32" ? exchange::mpi::absence_of_device_buffers(environment, plan.exec.device)
+                                                     : "--wire bf16 rounds values in host memory";
+  plan.device_buffers = plan.no_device_buffers.empty();
+}
+
 }  // namespace
 
 SharedByRanks choose_transport(const exchange::mpi::Environment& environment, const training::TrainOptions& options,
@@ -80,7 +90,9 @@ SharedByRanks choose_transport(const exchange::mpi::Environment& environment, co
       plan.no_shared_memory = reason.what();
     }
   }
-  plan.transport = plan.exec.device.kind == DeviceKind::cuda ? exchange::kPinnedMessages : "mpi (host buffers)";
+  if (options.exchange == "async") choose_device_buffers(environment, options, plan);
+  const auto of_gpu = plan.device_buffers ? exchange::kDeviceMessages : exchange::kPinnedMessages;
+  plan.transport = plan.exec.device.kind == DeviceKind::cuda ? of_gpu : exchange::kHostMessages;
   return {};
 }
 

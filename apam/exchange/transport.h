@@ -31,9 +31,9 @@ namespace apam::exchange {
 
 using Duration = std::chrono::nanoseconds;
 
-/// Names of transports for ranks on GPUs.
-inline constexpr std::string_view kPinnedMessages = "mpi (pinned host buffers)",
-                                  kMemoryOfGpus = "shared memory of GPUs (CUDA IPC)";
+/// Names of transports.
+inline constexpr std::string_view kHostMessages = "mpi (host buffers)", kPinnedMessages = "mpi (pinned host buffers)",
+                                  kDeviceMessages = "mpi (device buffers)", kMemoryOfGpus = "shared memory of GPUs (CUDA IPC)";
 
 /// Precedes a gradient. Plain data, sent as bytes.
 struct GradientHeader {

@@ -48,8 +48,8 @@ bool Worker::accept(const Delivery& delivery) {
   const engine::ParameterArena& arena = source_.arena();
   if (arena.device().kind == DeviceKind::cpu) {
     arena.read_weights_from(delivery.weights);
-  } else if (delivery.weights.data() != arena.weights().data()) {
-    copy(delivery.weights, arena.weights());
+  } else {
+    if (delivery.weights.data() != arena.weights().data()) copy(delivery.weights, arena.weights());
     arena.rounded().outdate();
   }
   return true;

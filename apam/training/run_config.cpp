@@ -74,6 +74,7 @@ std::string describe_transport(const TrainOptions& options, const RunPlan& plan)
                         in_mib(plan.prefetch_bytes()));
   }
   if (!plan.no_shared_memory.empty()) text += fmt::format("; no shared memory: {}", plan.no_shared_memory);
+  if (!plan.no_device_buffers.empty()) text += fmt::format("; no device buffers: {}", plan.no_device_buffers);
   return text;
 }
 
@@ -111,6 +112,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
 
   if (!plan.transport.empty()) config["transport"] = plan.transport;
   config["no_shared_memory"] = plan.no_shared_memory.empty() ? Json() : Json(json_text(plan.no_shared_memory));
+  config["no_device_buffers"] = plan.no_device_buffers.empty() ? Json() : Json(json_text(plan.no_device_buffers));
   config["shared_memory_bytes"] = plan.shared_bytes;
   config["weight_history_bytes"] = plan.history_bytes();
   config["parameters"] = plan.net->layout().parameter_count();

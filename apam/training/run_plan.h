@@ -42,6 +42,8 @@ struct RunPlan {
   Epochs epochs;
   std::string transport;              ///< between ranks: "shared memory", "mpi (host buffers)"
   std::string no_shared_memory;       ///< why --transport auto chose messages
+  bool device_buffers = false;        ///< messages of ranks on GPUs are in memory of the GPU
+  std::string no_device_buffers;      ///< why not, if ranks on GPUs exchange messages asynchronously
   std::size_t shared_bytes = 0;       ///< memory of the transport "shared memory"
   ExecOptions exec;                   ///< with budget.threads
   std::vector<std::string> warnings;  ///< about the data, one line each

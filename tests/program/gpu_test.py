@@ -5,12 +5,19 @@ tests/kernels/cuda/guarded compares the bits."""
 import os
 import subprocess
 import unittest
+import unittest.mock
 
 from support import MPIEXEC, PROGRAM, TRAIN, UPDATES, ProgramTest, Run, call, replace
 
 IPC = "shared memory of GPUs (CUDA IPC)"
 PINNED = "mpi (pinned host buffers)"
+DIRECT = "mpi (device buffers)"
 OPTIONS = replace(TRAIN, ["--device", "cuda", "--net", "allcnn"])
+
+
+def mpi_that(takes):
+    """While it is entered: an MPI that takes memory of GPUs, or claims to."""
+    return unittest.mock.patch.dict(os.environ, {"APAM_GUARDED_MPI": takes})
 
 
 class RanksOnGpus(ProgramTest):
@@ -32,7 +39,23 @@ class RanksOnGpus(ProgramTest):
         run = self.train("m", *several_parts, "--trace", self.folder / "trace.json", ranks=3)
         self.assertEqual((run.config["transport"], run.summary["transport"]), (PINNED, PINNED))
         self.assertGreater(run.summary["copied_bytes"], 0)
+        self.assertEqual(run.config["no_device_buffers"], "rank 0: MPI takes no memory of GPUs")
         self.assertGreater((self.folder / "trace.json").stat().st_size, 0)
+
+    def test_exchange_messages_from_memory_of_gpus(self):
+        with mpi_that("all_memory"):
+            run = self.train("d", "--exchange", "async", "--transport", "mpi", ranks=3)
+            self.assertEqual((run.config["transport"], run.summary["transport"]), (DIRECT, DIRECT))
+            self.assertIsNone(run.config["no_device_buffers"])
+            run = self.train("r", "--exchange", "async", "--transport", "mpi", "--wire", "bf16", ranks=2)
+            self.assertEqual(run.config["transport"], PINNED)
+            self.assertEqual(run.config["no_device_buffers"], "--wire bf16 rounds values in host memory")
+
+    def test_exchange_no_messages_that_are_lost(self):
+        with mpi_that("claims_to_take"):
+            run = self.train("c", "--exchange", "async", "--transport", "mpi", ranks=2)
+        self.assertEqual(run.config["transport"], PINNED)
+        self.assertRegex(run.config["no_device_buffers"], r"^rank 0: MPI delivers 0 for \d+ from rank 1, at float 0 of 16384$")
 
     def test_sum_gradients(self):
         run = self.train("s", "--exchange", "sync", ranks=2)

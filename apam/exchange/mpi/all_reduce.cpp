@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "apam/exchange/mpi/check.h"
+#include "apam/exchange/transport.h"
 
 namespace apam::exchange::mpi {
 namespace {
@@ -27,7 +28,7 @@ class HostAllReduce final : public AllReduce {
 
   int rank() const override { return communicator_.rank(); }
   int ranks() const override { return communicator_.ranks(); }
-  std::string_view name() const override { return "mpi (host buffers)"; }
+  std::string_view name() const override { return kHostMessages; }
 
   void start(Span<float> values) override {
     const auto host = values.host();

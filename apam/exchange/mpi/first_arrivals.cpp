@@ -53,7 +53,7 @@ class MpiFirstArrivals final : public FirstArrivals {
   int rank() const override { return communicator_.rank(); }
   int ranks() const override { return communicator_.ranks(); }
   int first() const override { return sizes_.first; }
-  std::string_view name() const override { return "mpi (host buffers)"; }
+  std::string_view name() const override { return kHostMessages; }
 
   void broadcast(Span<float> values) override {
     const auto host = values.host();

@@ -28,15 +28,17 @@ struct Shards {
 
 class MpiMasterTransport final : public SequencerTransport {
  public:
-  explicit MpiMasterTransport(const Peers& peers, const Stream* updates, std::optional<Shards> shards = {})
+  MpiMasterTransport(const Peers& peers, const Stream* updates, DeviceBuffers buffers, std::optional<Shards> shards = {})
       : peers_(peers),
         sizes_(peers->sizes),
         worker_places_(WorkerMessages::places(peers)),
         requests_(worker_places_ + FollowerMessages::places(sizes_)),
         channel_(peers->communicator, requests_, peers->sends),
-        on_gpu_(updates != nullptr),
+        name_(updates == nullptr                 ? kHostMessages
+              : buffers == DeviceBuffers::staged ? kPinnedMessages
+                                                 : kDeviceMessages),
         messages_(
-            peers, requests_, channel_, [this](const GradientMessage& gradient) { arrivals_.put(gradient); }, updates),
+            peers, requests_, channel_, [this](const GradientMessage& gradient) { arrivals_.put(gradient); }, updates, buffers),
         thread_(requests_, {.start = [this](const MasterCommand& command) { start(command); },
                             .complete = [this](const Requests::Completed& one) { complete(one); },
                             .waiting = [this] { return waiting(); },
@@ -54,7 +56,7 @@ class MpiMasterTransport final : public SequencerTransport {
   MpiMasterTransport& operator=(const MpiMasterTransport&) = delete;
 
   int workers() const override { return peers_->roles.workers; }
-  std::string_view name() const override { return on_gpu_ ? kPinnedMessages : "mpi (host buffers)"; }
+  std::string_view name() const override { return name_; }
 
   std::span<const GradientMessage> poll(Duration timeout) override {
     arrivals_.take(arrived_, timeout);
@@ -125,7 +127,7 @@ class MpiMasterTransport final : public SequencerTransport {
   Channel channel_;
   Handoff<GradientMessage> arrivals_;
   std::vector<GradientMessage> arrived_;  // handed out by poll()
-  bool on_gpu_;
+  std::string_view name_;
   WorkerMessages messages_;
   std::optional<FollowerMessages> followers_;  // of several masters
   ProgressThread<MasterCommand> thread_;       // last: it uses the others
@@ -133,14 +135,14 @@ class MpiMasterTransport final : public SequencerTransport {
 
 }  // namespace
 
-std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers, const Stream* updates) {
+std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers, const Stream* updates, DeviceBuffers buffers) {
   require<ExchangeError>(peers->sizes.masters == 1, "mpi: a transport of one master for {} masters", peers->sizes.masters);
-  return std::make_unique<MpiMasterTransport>(peers, updates);
+  return std::make_unique<MpiMasterTransport>(peers, updates, buffers);
 }
 
 std::unique_ptr<SequencerTransport> make_sequencer_transport(const Peers& peers, const WeightHistory& history,
                                                              const engine::ParameterLayout& model) {
-  return std::make_unique<MpiMasterTransport>(peers, nullptr, Shards{history, model});
+  return std::make_unique<MpiMasterTransport>(peers, nullptr, DeviceBuffers::staged, Shards{history, model});
 }
 
 }  // namespace apam::exchange::mpi

@@ -77,6 +77,13 @@ class Channel {
   Sends sends_;
 };
 
+/// Values as bytes, for MPI only: they may be memory of a GPU.
+template <class T>
+auto bytes_of_any_memory(Span<T> values) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const std::byte, std::byte>;
+  return std::span<Byte>(reinterpret_cast<Byte*>(values.data()), values.size_bytes());
+}
+
 /// One object as bytes.
 template <class T>
 std::span<const std::byte> bytes_of(const T& object) {

@@ -1,4 +1,4 @@
-// The exchange over MPI, from and to host buffers, between masters and workers (roles.h).
+// The exchange over MPI between masters and workers (roles.h), from and to host memory, or memory of GPUs.
 //
 //   tag 1  worker -> master   GradientHeader, after the parts of its contribution
 //   tag 2  worker -> master   contribution, in parts (parts.h); parts without values if cancelled
@@ -19,10 +19,11 @@
 // In each rank one thread makes all MPI calls between the construction of the transport and its end: MPI moves large messages
 // only inside its calls, so contributions arrive and weights leave while the master applies an update. It and the thread that
 // computes hand work to each other (handoff.h) and never wait for each other's work. A worker's parts leave while it computes.
-// The thread of a master on a GPU waits for updates whose versions it copies (worker_messages.h). A rank that is a master and a
+// The thread of a master on a GPU waits for updates whose versions it sends (worker_messages.h). A rank that is a master and a
 // worker has both transports, each with a thread of its own; no tag is of both. All sends and receives are non-blocking, and
-// their memory is that of the caller: the version of the weights, the contribution of a worker, and the weights of a worker; in
-// bfloat16, and of a master on a GPU, buffers of the transport. A thread that waits sleeps, or polls with back-off (backoff.h).
+// their memory is that of the caller: the version of the weights, the contribution of a worker, and the weights of a worker. Of
+// ranks on GPUs that is memory of the GPU, if MPI takes it (device_buffers.h). In bfloat16, and of a master on a GPU whose
+// memory MPI does not take, it is buffers of the transport. A thread that waits sleeps, or polls with back-off (backoff.h).
 #pragma once
 
 #include <memory>
@@ -50,6 +51,10 @@ struct MessageSizes {
   bool colocated = false;  ///< the masters' ranks are workers too
 };
 
+/// Memory of a GPU that is sent or received: copied by way of pinned host memory, or handed to MPI. MPI must take it then
+/// (device_buffers.h), and values travel in float32.
+enum class DeviceBuffers : std::uint8_t { staged, direct };
+
 /// How messages are sent. A synchronous send ends only once its receive has begun: a test that the exchange does not rely on
 /// MPI's buffers.
 enum class Sends : std::uint8_t { standard, synchronous };
@@ -71,13 +76,16 @@ class Peers {
 
 /// Rank 0 makes the master's side, workers make a worker's side, the other masters follow. They and the results throw
 /// ExchangeError for a rank without that role, or if MPI fails; DeviceError for memory other than the CPU's, or if the system
-/// refuses a thread. `updates`: the stream of a master on a GPU; versions and contributions are then memory of that GPU. It
-/// must outlive the result. A worker on a GPU stages its memory itself (staged_worker.h). A worker receives into `weights`, or
-/// into `weights` and `second` in turns: then a delivery stays while the next one arrives (keeps_weights()). Both must outlive
-/// its transport, after an error the process. The caller makes no MPI calls until the master's finish() has returned, or a
-/// worker has pulled a stop, or the transport is destroyed.
-std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers, const Stream* updates = nullptr);
-std::unique_ptr<WorkerTransport> make_worker_transport(const Peers& peers, Span<float> weights, Span<float> second = {});
+/// refuses a thread. `updates`: the stream of a master on a GPU; versions and contributions are then memory of that GPU. A
+/// worker receives into `weights`, or into `weights` and `second` in turns: then a delivery stays while the next one arrives
+/// (keeps_weights()). Both must outlive its transport, after an error the process. `steps`: the stream of a worker whose
+/// weights and contributions are memory of its GPU, which MPI must take; push() waits for it. Without, a worker on a GPU stages
+/// its memory itself (staged_worker.h). Streams must outlive the result. The caller makes no MPI calls until the master's
+/// finish() has returned, or a worker has pulled a stop, or the transport is destroyed.
+std::unique_ptr<MasterTransport> make_master_transport(const Peers& peers, const Stream* updates = nullptr,
+                                                       DeviceBuffers buffers = DeviceBuffers::staged);
+std::unique_ptr<WorkerTransport> make_worker_transport(const Peers& peers, Span<float> weights, Span<float> second = {},
+                                                       const Stream* steps = nullptr);
 
 /// The transport of the sequencer of several masters.
 class SequencerTransport : public MasterTransport {

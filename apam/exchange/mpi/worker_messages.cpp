@@ -13,7 +13,8 @@ std::size_t places_of_worker(std::span<const Part> parts) { return kFirstPartRec
 
 }  // namespace
 
-WorkerMessages::WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive, const Stream* updates)
+WorkerMessages::WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive, const Stream* updates,
+                               DeviceBuffers buffers)
     : sizes_(peers->sizes),
       roles_(peers->roles),
       range_(ranges_of(sizes_).at(static_cast<std::size_t>(peers->rank()))),
@@ -24,16 +25,17 @@ WorkerMessages::WorkerMessages(const Peers& peers, Requests& requests, Channel& 
       arrive_(std::move(arrive)),
       updates_(updates),
       slots_(std::make_unique<std::vector<Slot>>(static_cast<std::size_t>(roles_.workers))) {
-  if (updates_ != nullptr) copies_.emplace(updates_->device());
-  const bool rounds = sizes_.wire == Wire::bfloat16;
+  const bool rounds = sizes_.wire == Wire::bfloat16, direct = buffers == DeviceBuffers::direct;
+  require<ExchangeError>(!direct || !rounds, "mpi: values are rounded in host memory, got messages of {} {} in bfloat16",
+                         sizes_.weights, "weights in memory of a GPU");
+  if (updates_ != nullptr && !direct) copies_.emplace(updates_->device());
   for (Slot& slot : *slots_) {
     slot.values = Buffer(updates_ != nullptr ? updates_->device() : Device{}, sizes_.contribution * sizeof(float));
     if (rounds) slot.rounded = Buffer({}, range_.weights * sizeof(BFloat16));
-    if (updates_ == nullptr) continue;
-    slot.staged = message_memory(sizes_.contribution * sizeof(float));
-    slot.updated.emplace(updates_->device());
+    if (copies_) slot.staged = message_memory(sizes_.contribution * sizeof(float));
+    if (updates_ != nullptr) slot.updated.emplace(updates_->device());
   }
-  if (updates_ != nullptr && rounds) unrounded_ = message_memory(range_.weights * sizeof(float));
+  if (copies_ && rounds) unrounded_ = message_memory(range_.weights * sizeof(float));
 }
 
 WorkerMessages::~WorkerMessages() {
@@ -51,8 +53,12 @@ void WorkerMessages::mark_updates(int worker) {
 
 void WorkerMessages::send(int worker, const Reply& reply, const VersionRef& version) {
   Slot& slot = slot_of(worker);
-  // Before copies of the next contribution to where the update reads this one, and before the copy of the version.
-  if (copies_) slot.updated.value().wait(*copies_);
+  // Before the next contribution comes to where the update reads this one, and before the version is read.
+  if (copies_) {
+    slot.updated.value().wait(*copies_);
+  } else if (updates_ != nullptr) {
+    slot.updated.value().synchronize();
+  }
   if (version) expect_gradient(worker);
   slot.reply = {.reply = reply};
   channel_.send(place(worker, kReplySend), bytes_of(slot.reply), {rank_of(worker), kToWorker, "MPI_Isend of a reply"});
@@ -71,7 +77,7 @@ void WorkerMessages::cancel(int worker, std::int64_t computed_at) {
 std::span<const std::byte> WorkerMessages::outgoing(Slot& slot, const VersionRef& version) {
   const bool in_place = sizes_.wire == Wire::float32 && !copies_;
   if (in_place || sizes_.masters > 1) slot.version = version;
-  if (in_place) return std::as_bytes(version.weights().host().subspan(range_.begin, range_.weights));
+  if (in_place) return bytes_of_any_memory(version.weights().subspan(range_.begin, range_.weights));
   slot.version_copy = copy_of(version);
   return {slot.version_copy->data(), slot.version_copy->size_bytes()};
 }
@@ -108,7 +114,7 @@ std::shared_ptr<Buffer> WorkerMessages::unused_buffer() {
   return version_copies_.emplace_back(std::make_shared<Buffer>(message_memory(bytes)));
 }
 
-// Of a master on a GPU, memory that the GPU copies from and to.
+// Of a master on a GPU, memory that it copies from and to.
 Buffer WorkerMessages::message_memory(std::size_t bytes) const {
   return updates_ == nullptr ? Buffer({}, bytes) : Buffer(updates_->device(), bytes, MemoryKind::pinned);
 }
@@ -131,12 +137,12 @@ std::span<BFloat16> WorkerMessages::rounded(const Slot& slot, const Part& part) 
 }
 
 std::span<std::byte> WorkerMessages::incoming(const Slot& slot, const Part& part) const {
-  return rounds(part) ? std::as_writable_bytes(rounded(slot, part)) : std::as_writable_bytes(received(slot, part));
+  return rounds(part) ? std::as_writable_bytes(rounded(slot, part)) : bytes_of_any_memory(received(slot, part));
 }
 
-/// Where a part is in float32, on the host.
-std::span<float> WorkerMessages::received(const Slot& slot, const Part& part) const {
-  return (copies_ ? slot.staged : slot.values).as<float>().host().subspan(part.offset, part.count);
+/// Where a part comes to in float32.
+Span<float> WorkerMessages::received(const Slot& slot, const Part& part) const {
+  return (copies_ ? slot.staged : slot.values).as<float>().subspan(part.offset, part.count);
 }
 
 void WorkerMessages::complete(const Requests::Completed& one) {
@@ -166,9 +172,9 @@ void WorkerMessages::take_part(int worker, const Part& part, int bytes) {
     return;
   }
   check_received(bytes, incoming(slot, part).size(), "a part of a gradient", rank_of(worker));
-  const std::span<float> values = received(slot, part);
-  if (rounds(part)) widen_values(rounded(slot, part), values);
-  if (copies_) copy(*copies_, ConstSpan<float>(values), slot.values.as<float>().subspan(part.offset, part.count));
+  const Span<float> values = received(slot, part);
+  if (rounds(part)) widen_values(rounded(slot, part), values.host());
+  if (copies_) copy(*copies_, values, slot.values.as<float>().subspan(part.offset, part.count));
 }
 
 void WorkerMessages::hand_over(int worker) {

@@ -4,8 +4,9 @@
 // has arrived when its header and all its parts have, in any order, and the reply before it has been sent. Of several masters
 // each receives and sends its own range; memory of the others is never touched.
 //
-// A master on a GPU: MPI uses pinned host memory. Parts are copied to the GPU as they arrive, and a version to the host once,
-// for all workers that it is sent to. Then this thread waits for the update that makes it, and for the copy.
+// A master on a GPU whose memory MPI does not take: MPI uses pinned host memory. Parts are copied to the GPU as they arrive,
+// and a version to the host once, for all workers that it is sent to. This thread waits for the update that makes it, and for
+// the copy. With DeviceBuffers::direct, MPI uses the memory of contributions and versions; this thread waits for the update.
 #pragma once
 
 #include <atomic>
@@ -26,8 +27,10 @@ class WorkerMessages {
   using Arrive = std::function<void(const GradientMessage&)>;
 
   /// Of this rank, which is a master. Its requests begin at place 0 of `requests`. `updates`: of a master on a GPU, the stream
-  /// that contributions are read and versions are written on; it must outlive the messages.
-  WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive, const Stream* updates = nullptr);
+  /// that contributions are read and versions are written on; it must outlive the messages. Throws ExchangeError for
+  /// DeviceBuffers::direct with values in bfloat16.
+  WorkerMessages(const Peers& peers, Requests& requests, Channel& channel, Arrive arrive, const Stream* updates = nullptr,
+                 DeviceBuffers buffers = DeviceBuffers::staged);
   ~WorkerMessages();
   WorkerMessages(const WorkerMessages&) = delete;
   WorkerMessages& operator=(const WorkerMessages&) = delete;
@@ -56,7 +59,7 @@ class WorkerMessages {
     GradientHeader header;
     ToWorker reply, cancellation;
     Buffer values;                               // (contribution)
-    Buffer staged;                               // (contribution), of a master on a GPU: as it comes
+    Buffer staged;                               // (contribution), if it is copied to a GPU: as it comes
     Buffer rounded;                              // (weights of the range) in bfloat16: the gradients as they come
     VersionRef version;                          // in flight to the worker; of several masters, until its next gradient
     std::shared_ptr<const Buffer> version_copy;  // or this
@@ -78,7 +81,7 @@ class WorkerMessages {
   bool rounds(const Part& part) const { return sizes_.wire == Wire::bfloat16 && part.offset < sizes_.weights; }
   std::span<std::byte> incoming(const Slot& slot, const Part& part) const;
   std::span<BFloat16> rounded(const Slot& slot, const Part& part) const;
-  std::span<float> received(const Slot& slot, const Part& part) const;
+  Span<float> received(const Slot& slot, const Part& part) const;
   void take_part(int worker, const Part& part, int bytes);
   void hand_over(int worker);
 
@@ -91,7 +94,7 @@ class WorkerMessages {
   Channel& channel_;
   Arrive arrive_;
   const Stream* updates_;
-  std::optional<Stream> copies_;  // of a master on a GPU
+  std::optional<Stream> copies_;  // of a master on a GPU, from and to host memory
   Buffer unrounded_;              // (weights) of such a master: a version that is being rounded
   std::unique_ptr<std::vector<Slot>> slots_;
   std::vector<std::shared_ptr<Buffer>> version_copies_;  // as they travel, one per worker and one at most

@@ -37,7 +37,7 @@ struct Headers {
 
 /// Receive the first reply, or send the contribution up to a part, and the header after the last one.
 struct WorkerCommand {
-  std::span<const float> values{};
+  ConstSpan<float> values{};
   std::size_t parts = 0;          // complete
   std::int64_t computed_at = -1;  // version of the weights
   std::optional<GradientHeader> header{};
@@ -45,7 +45,7 @@ struct WorkerCommand {
 
 class MpiWorkerTransport final : public WorkerTransport {
  public:
-  MpiWorkerTransport(const Peers& peers, Span<float> weights, Span<float> second)
+  MpiWorkerTransport(const Peers& peers, Span<float> weights, Span<float> second, const Stream* steps)
       : peers_(peers),
         sizes_(peers->sizes),
         ranges_(ranges_of(sizes_)),
@@ -53,6 +53,7 @@ class MpiWorkerTransport final : public WorkerTransport {
         weights_(weights),
         other_weights_(second.empty() ? weights : second),
         keeps_weights_(!second.empty()),
+        steps_(steps),
         requests_(kMasterMessages * ranges_.size() + parts_.size()),
         channel_(peers->communicator, requests_, peers->sends),
         headers_(std::make_unique<Headers>(
@@ -67,9 +68,13 @@ class MpiWorkerTransport final : public WorkerTransport {
     require<ExchangeError>(peers->roles.is_worker(peers->rank()), "mpi: rank {} cannot be a worker, with {} masters",
                            peers->rank(), sizes_.masters);
     for (const Span<float> room : {weights_, other_weights_}) {
-      require<ExchangeError>(room.host().size() == sizes_.weights, "mpi: room for {} weights for messages of {}", room.size(),
+      require<ExchangeError>(room.size() == sizes_.weights, "mpi: room for {} weights for messages of {}", room.size(),
                              sizes_.weights);
+      require_place(room, "room for weights");
     }
+    require<ExchangeError>(steps_ == nullptr || sizes_.wire == Wire::float32,
+                           "mpi: values are rounded in host memory, got {} weights in bfloat16 on {}", sizes_.weights,
+                           to_string(place()));
     if (sizes_.wire == Wire::bfloat16) {
       headers_->gradients = Buffer({}, sizes_.weights * sizeof(BFloat16));
       headers_->weights = Buffer({}, sizes_.weights * sizeof(BFloat16));
@@ -86,7 +91,8 @@ class MpiWorkerTransport final : public WorkerTransport {
   MpiWorkerTransport& operator=(const MpiWorkerTransport&) = delete;
 
   bool keeps_weights() const override { return keeps_weights_; }
-  bool sends_early() const override { return true; }
+  /// Backward reports no gradients to a worker on a GPU: its steps are replayed as graphs.
+  bool sends_early() const override { return steps_ == nullptr; }
 
   void offer(ConstSpan<float> values, std::size_t from) override {
     const std::size_t complete = complete_parts(parts_, sizes_, from);
@@ -96,6 +102,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   }
 
   void push(const GradientHeader& header, ConstSpan<float> values) override {
+    if (steps_ != nullptr) steps_->synchronize();
     thread_.put({require_contribution(values, header.cancelled != 0), parts_.size(), header.computed_at, header});
     offered_ = 0;
   }
@@ -112,11 +119,17 @@ class MpiWorkerTransport final : public WorkerTransport {
   }
 
  private:
-  std::span<const float> require_contribution(ConstSpan<float> values, bool cancelled) const {
-    const auto host = values.host();
-    require<ExchangeError>(host.size() == (cancelled ? 0 : sizes_.contribution),
-                           "mpi: a contribution of {} floats for messages of {}", host.size(), sizes_.contribution);
-    return host;
+  /// Where MPI reads and writes values.
+  Device place() const { return steps_ != nullptr ? steps_->device() : Device{}; }
+  void require_place(ConstSpan<float> values, std::string_view what) const {
+    require<DeviceError>(values.device() == place(), "mpi: {} on {}, expected {}", what, to_string(values.device()),
+                         to_string(place()));
+  }
+  ConstSpan<float> require_contribution(ConstSpan<float> values, bool cancelled) const {
+    require<ExchangeError>(values.size() == (cancelled ? 0 : sizes_.contribution),
+                           "mpi: a contribution of {} floats for messages of {}", values.size(), sizes_.contribution);
+    if (!cancelled) require_place(values, "a contribution");
+    return values;
   }
 
   // What follows runs in the progress thread.
@@ -178,11 +191,11 @@ class MpiWorkerTransport final : public WorkerTransport {
     }
   }
 
-  std::span<const std::byte> outgoing(std::span<const float> values, const Part& part) {
-    const auto exact = values.subspan(part.offset, part.count);
-    if (sizes_.wire == Wire::float32 || part.offset >= sizes_.weights) return std::as_bytes(exact);
+  std::span<const std::byte> outgoing(ConstSpan<float> values, const Part& part) {
+    const ConstSpan<float> exact = values.subspan(part.offset, part.count);
+    if (sizes_.wire == Wire::float32 || part.offset >= sizes_.weights) return bytes_of_any_memory(exact);
     const auto rounded = headers_->gradients.as<BFloat16>().host().subspan(part.offset, part.count);
-    round_values(exact, rounded);
+    round_values(exact.host(), rounded);
     return std::as_bytes(rounded);
   }
 
@@ -193,7 +206,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   }
   std::span<std::byte> incoming(const ShardRange& range) const {
     if (sizes_.wire == Wire::bfloat16) return std::as_writable_bytes(rounded(range));
-    return std::as_writable_bytes(arriving().host().subspan(range.begin, range.weights));
+    return bytes_of_any_memory(arriving().subspan(range.begin, range.weights));
   }
 
   void receive_next(std::size_t master) {
@@ -289,6 +302,7 @@ class MpiWorkerTransport final : public WorkerTransport {
   std::vector<Part> parts_;
   Span<float> weights_, other_weights_;  // the same, unless weights are kept
   bool keeps_weights_;
+  const Stream* steps_;  // of a worker whose values are memory of its GPU
   Requests requests_;
   Channel channel_;
   std::unique_ptr<Headers> headers_;
@@ -316,8 +330,9 @@ class MpiWorkerTransport final : public WorkerTransport {
 
 }  // namespace
 
-std::unique_ptr<WorkerTransport> make_worker_transport(const Peers& peers, Span<float> weights, Span<float> second) {
-  return std::make_unique<MpiWorkerTransport>(peers, weights, second);
+std::unique_ptr<WorkerTransport> make_worker_transport(const Peers& peers, Span<float> weights, Span<float> second,
+                                                       const Stream* steps) {
+  return std::make_unique<MpiWorkerTransport>(peers, weights, second, steps);
 }
 
 }  // namespace apam::exchange::mpi

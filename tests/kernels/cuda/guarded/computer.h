@@ -39,8 +39,8 @@ class Recorder final : public exchange::Observer {
 
 /// A net on a device with all that computes its gradients, to `outgoing` if that is not empty.
 struct Computer {
-  explicit Computer(std::string_view device, Span<float> outgoing = {})
-      : exec(options_for(device, DType::float32)), arena(exec.device(), net.layout()) {
+  explicit Computer(std::string_view device, Span<float> outgoing = {}, DType activations = DType::float32)
+      : exec(options_for(device, activations)), arena(exec.device(), net.layout()) {
     arena.initialize(7);
     if (!outgoing.empty()) arena.use_outgoing(outgoing);
     for (const int rows : {kRows, kRows - 2}) source.choose_kernels(rows);

@@ -19,19 +19,22 @@
 #include "kernels/runtime/shared_memory.h"
 #include "tests/kernels/cuda/guarded/computer.h"
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
+#include "tests/kernels/cuda/guarded/guarded_mpi.h"
 #include "tests/support/throws.h"
 
 namespace apam::support {
 namespace {
 
 using exchange::host_values;
+using exchange::mpi::DeviceBuffers;
 using exchange::mpi::Wire;
 using exchange::test::workers;
 using exchange::test::world;
 
 /// The state after each of the first updates, on the CPU. With values that travel in bfloat16, workers know rounded ones only.
-std::map<std::int64_t, std::vector<float>> repeat(const std::vector<exchange::UpdateRecord>& records, Wire wire) {
-  Computer worker("cpu");
+std::map<std::int64_t, std::vector<float>> repeat(const std::vector<exchange::UpdateRecord>& records, Wire wire,
+                                                  DType activations) {
+  Computer worker("cpu", {}, activations);
   Exec exec(options_for("cpu", DType::float32));
   const engine::ParameterArena master(exec.device(), worker.net.layout());
   master.initialize(7);
@@ -58,9 +61,14 @@ struct Ranks {
   std::string master, worker;  // devices
   Wire wire = Wire::float32;
   const char* policy = "none";
+  DeviceBuffers buffers = DeviceBuffers::staged;
+  DType activations = DType::float32;
+
+  bool direct() const { return buffers == DeviceBuffers::direct; }
 };
 void PrintTo(const Ranks& ranks, std::ostream* out) {
-  *out << ranks.master << ' ' << ranks.worker << (ranks.wire == Wire::bfloat16 ? " bfloat16 " : " ") << ranks.policy;
+  *out << ranks.master << ' ' << ranks.worker << (ranks.wire == Wire::bfloat16 ? " bfloat16 " : " ") << ranks.policy
+       << (ranks.direct() ? " direct " : " ") << to_string(ranks.activations);
 }
 
 exchange::mpi::Peers peers_of(const engine::ParameterLayout& layout, Wire wire) {
@@ -70,12 +78,17 @@ exchange::mpi::Peers peers_of(const engine::ParameterLayout& layout, Wire wire) 
 
 void run_worker(const Ranks& ranks) {
   exchange::NullControl control;
-  Computer computer(ranks.worker);
+  Computer computer(ranks.worker, {}, ranks.activations);
   const engine::ParameterLayout& layout = computer.net.layout();
   const auto peers = peers_of(layout, ranks.wire);
   const Stream& steps = computer.exec.stream();
   if (ranks.worker == "cpu") {
     const auto transport = make_worker_transport(peers, computer.arena.weights());
+    exchange::Worker(computer.source).run(*transport, control);
+    return;
+  }
+  if (ranks.direct()) {
+    const auto transport = make_worker_transport(peers, computer.arena.weights(), {}, &steps);
     exchange::Worker(computer.source).run(*transport, control);
     return;
   }
@@ -101,7 +114,8 @@ struct Master {
   }
 
   /// Trains, and expects the states of the repetition.
-  void run(exchange::MasterTransport& transport, Wire wire, std::string_view policy_name = "none") {
+  void run(exchange::MasterTransport& transport, Wire wire, std::string_view policy_name = "none",
+           DType activations = DType::float32) {
     Recorder recorder;
     exchange::NullControl control;
     exchange::PolicyOptions options{.name = std::string(policy_name)};
@@ -111,7 +125,7 @@ struct Master {
     exchange::MasterState state(updater, *history, {.workers = workers(), .schedule = schedule, .policy = policy.get()});
     exchange::run_master(state, transport, control, recorder);
     ASSERT_EQ(recorder.records.size(), kUpdates);
-    const auto states = repeat(recorder.records, wire);
+    const auto states = repeat(recorder.records, wire, activations);
     ASSERT_EQ(recorder.snapshots.size(), 3U);
     for (const auto& [update, values] : recorder.snapshots) EXPECT_EQ(values, states.at(update)) << "update " << update;
     EXPECT_NE(states.at(kUpdates), states.at(kUpdates - 1));
@@ -128,20 +142,32 @@ void run_master(const Ranks& ranks) {
   Master master(ranks.master);
   const bool on_gpu = ranks.master == "cuda";
   const auto peers = peers_of(master.net.layout(), ranks.wire);
-  const auto transport = make_master_transport(peers, on_gpu ? &master.exec.stream() : nullptr);
-  EXPECT_EQ(transport->name(), on_gpu ? "mpi (pinned host buffers)" : "mpi (host buffers)");
-  master.run(*transport, ranks.wire, ranks.policy);
+  const auto transport = make_master_transport(peers, on_gpu ? &master.exec.stream() : nullptr, ranks.buffers);
+  const std::string_view of_gpu = ranks.direct() ? "mpi (device buffers)" : "mpi (pinned host buffers)";
+  EXPECT_EQ(transport->name(), on_gpu ? of_gpu : "mpi (host buffers)");
+  master.run(*transport, ranks.wire, ranks.policy, ranks.activations);
 }
 
 class ExchangeOnGpu : public testing::TestWithParam<Ranks> {};
 
-TEST_P(ExchangeOnGpu, UsesTheVersionsThatItReports) { world().rank() == 0 ? run_master(GetParam()) : run_worker(GetParam()); }
+TEST_P(ExchangeOnGpu, UsesTheVersionsThatItReports) {
+  let_mpi_take(GetParam().direct() ? MpiTakes::all_memory : MpiTakes::host_memory);
+  world().rank() == 0 ? run_master(GetParam()) : run_worker(GetParam());
+  let_mpi_take(MpiTakes::host_memory);
+}
 
 INSTANTIATE_TEST_SUITE_P(Messages, ExchangeOnGpu,
                          testing::Values(Ranks{"cuda", "cuda"}, Ranks{"cpu", "cuda"}, Ranks{"cuda", "cpu"},
                                          // Refuses and cancels.
                                          Ranks{"cuda", "cuda", Wire::float32, "ringmaster"},
                                          Ranks{"cuda", "cuda", Wire::bfloat16}, Ranks{"cpu", "cuda", Wire::bfloat16}));
+
+Ranks direct(const char* master, const char* worker, const char* policy = "none", DType activations = DType::float32) {
+  return {master, worker, Wire::float32, policy, DeviceBuffers::direct, activations};
+}
+INSTANTIATE_TEST_SUITE_P(FromMemoryOfGpus, ExchangeOnGpu,
+                         testing::Values(direct("cuda", "cuda", "ringmaster", DType::bfloat16), direct("cpu", "cuda"),
+                                         direct("cuda", "cpu")));
 
 exchange::shared::SegmentLayout layout_on_gpus() { return {workers(), history_layout(SmallNet().layout()), 1, true}; }
 

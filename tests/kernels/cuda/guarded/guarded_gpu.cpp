@@ -33,7 +33,10 @@ class GuardedMemory {
   GuardedMemory() : file_(::memfd_create("guarded GPU", MFD_CLOEXEC)) {
     require<DeviceError>(file_ >= 0 && ::ftruncate(file_, kBytes) == 0, "guarded GPU: no file of {} bytes", kBytes);
     base_ = static_cast<std::byte*>(::mmap(nullptr, kBytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, file_, 0));
-    require<DeviceError>(base_ != MAP_FAILED, "guarded GPU: {} bytes of address space are not available", kBytes);
+    accessible_ =
+        static_cast<std::byte*>(::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file_, 0));
+    require<DeviceError>(base_ != MAP_FAILED && accessible_ != MAP_FAILED,
+                         "guarded GPU: {} bytes of address space are not available", 2 * kBytes);
     free_[0] = kBytes;
   }
 
@@ -84,6 +87,9 @@ class GuardedMemory {
   }
   void give_back(void* data) {
     const auto block = used_.find(static_cast<std::size_t>(static_cast<std::byte*>(data) - base_));
+    // Zero again, and not in memory.
+    ::fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(block->first),
+                static_cast<off_t>(block->second));
     free_.insert(*block);
     used_.erase(block);
   }
@@ -91,6 +97,11 @@ class GuardedMemory {
     const auto inside = [data](const std::byte* first, std::size_t bytes) { return data >= first && data < first + bytes; };
     return inside(base_, kBytes) ||
            std::ranges::any_of(mapped_, [&](const auto& block) { return inside(block.first, block.second); });
+  }
+
+  void* accessible(const void* data) const {
+    const auto* address = static_cast<const std::byte*>(data);
+    return address >= base_ && address < base_ + kBytes ? accessible_ + (address - base_) : const_cast<void*>(data);
   }
 
   /// Runs work that may access the memory.
@@ -117,7 +128,7 @@ class GuardedMemory {
   }
 
   int file_;
-  std::byte* base_ = nullptr;
+  std::byte *base_ = nullptr, *accessible_ = nullptr;
   std::size_t end_ = 0;  // of the part that was ever used
   std::map<std::size_t, std::size_t> free_, used_;
   std::map<std::byte*, std::size_t> mapped_;  // blocks of other processes
@@ -302,6 +313,8 @@ class GuardedGpu final : public DeviceRuntime, public KernelHost {
     give(*stream_of(stream), {[this, kernel = std::move(kernel)] { kernel(machine_); }, true});
   }
 
+  void* accessible(const void* data) const { return memory_.accessible(data); }
+
   GpuCounts counts() const {
     const std::lock_guard lock(mutex_);
     return counts_;
@@ -376,6 +389,7 @@ GuardedGpu& gpu() {
 
 GpuCounts gpu_counts() { return gpu().counts(); }
 void give_work(const Stream& stream, std::function<void()> work) { gpu().give_work(stream.native(), std::move(work)); }
+void* accessible(const void* data) { return gpu().accessible(data); }
 WithoutKernels::WithoutKernels() { gpu().leave_kernels_out(true); }
 WithoutKernels::~WithoutKernels() { gpu().leave_kernels_out(false); }
 

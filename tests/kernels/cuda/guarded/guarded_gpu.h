@@ -27,6 +27,10 @@ GpuCounts gpu_counts();
 /// Gives work to the stream that may access the GPU's memory. It counts as a copy.
 void give_work(const Stream& stream, std::function<void()> work);
 
+/// The same memory where the host may access it at any time; other memory as it is. For a stand-in of hardware that reads and
+/// writes memory of the GPU.
+void* accessible(const void* data);
+
 /// While it lives, kernels are counted, but not run: their outputs keep what they were.
 class WithoutKernels {
  public:
