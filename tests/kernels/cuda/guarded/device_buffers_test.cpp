@@ -1,7 +1,10 @@
 // Whether MPI takes memory of the guarded GPU, under mpiexec.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "apam/exchange/error.h"
+#include "apam/exchange/host_values.h"
 #include "apam/exchange/mpi/device_buffers.h"
 #include "apam/exchange/mpi/transports.h"
 #include "kernels/runtime/buffer.h"
@@ -39,6 +42,47 @@ TEST(DeviceBuffers, AreAbsentIfValuesDoNotArrive) {
   const std::string reason = absence(world().rank() == 1 ? MpiTakes::claims_to_take : MpiTakes::all_memory, kGpu);
   EXPECT_TRUE(reason.starts_with("rank 1: MPI delivers 0 for ")) << reason;
   EXPECT_TRUE(reason.ends_with(" from rank 0, at float 0 of 16384")) << reason;
+}
+
+// The work is a copy that the stream has not begun when the message is handed over.
+TEST(DeviceBuffers, LeaveAfterTheWorkOfTheStream) {
+  constexpr std::size_t kWeights = 16;
+  let_mpi_take(MpiTakes::all_memory);
+  const exchange::mpi::Peers peers(world(), {.contribution = kWeights, .weights = kWeights});
+  const Stream stream(kGpu);
+  const Buffer result(kGpu, kWeights * sizeof(float), MemoryKind::pinned);
+  std::ranges::fill(result.as<float>().host(), 3.0F);
+  if (world().rank() == 0) {
+    const int workers = world().ranks() - 1;
+    exchange::WeightHistory history(kGpu, {kWeights, 0, 1, exchange::HistoryLayout::slots_for(workers, 1)});
+    const Buffer zeros(kGpu, kWeights * sizeof(float));
+    zero(zeros.as<float>());
+    history.publish_first(zeros.as<float>());
+    const auto transport = make_master_transport(peers, &stream, exchange::mpi::DeviceBuffers::direct);
+    exchange::WritableVersion version = history.begin_next();
+    copy(stream, result.as<float>(), version.state());
+    history.publish(std::move(version));
+    for (int worker = 0; worker < workers; ++worker) {
+      transport->send(worker, {.lease_count = 1, .leases = {worker}, .version = 1}, history.current());
+    }
+    for (int arrived = 0; arrived < workers;) {
+      for (const exchange::GradientMessage& message : transport->poll(std::chrono::seconds(1))) {
+        EXPECT_EQ(exchange::host_values(message.values), std::vector<float>(kWeights, 3.0F));
+        transport->send(message.worker, {.verdict = exchange::Verdict::stop, .version = 1}, {});
+        ++arrived;
+      }
+    }
+    transport->finish();
+  } else {
+    const Buffer weights(kGpu, kWeights * sizeof(float)), contribution(kGpu, kWeights * sizeof(float));
+    zero(contribution.as<float>());
+    const auto transport = make_worker_transport(peers, weights.as<float>(), {}, &stream);
+    EXPECT_EQ(exchange::host_values(transport->pull().weights), std::vector<float>(kWeights, 3.0F));
+    copy(stream, result.as<float>(), contribution.as<float>());
+    transport->push({.batch = 0, .rows = 1}, contribution.as<float>());
+    EXPECT_EQ(transport->pull().reply.verdict, exchange::Verdict::stop);
+  }
+  let_mpi_take(MpiTakes::host_memory);
 }
 
 TEST(DeviceBuffers, AreRefusedIfTheyCannotBeUsed) {
