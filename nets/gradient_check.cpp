@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/runtime/atomic_file.h"
 #include "nets/safetensors.h"
 #include "nets/weight_file.h"
 
@@ -64,7 +65,9 @@ Batch read_batch(const std::filesystem::path& path, int classes) {
 
 }  // namespace
 
-GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFiles& files) {
+GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFiles& files,
+                                  const std::function<void(const GradientSummary&)>& computed) {
+  AtomicFile::check(files.out);
   const engine::ParameterArena arena(exec.device(), net.layout(), engine::ParameterArena::Contents::state_and_outgoing);
   load_weights(files.weights, arena);
   const Batch batch = read_batch(files.batch, net.classes());
@@ -72,9 +75,10 @@ GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFile
   step.load(std::span(batch.images), std::span(batch.labels), 1.0F / static_cast<float>(batch.rows));
   const engine::BatchScore score = step.score(step.compute_gradients());
   exec.synchronize();
-  const double loss = score.mean_loss();
-  save_gradients(files.out, arena, static_cast<float>(loss));
-  return {loss, score.top1, score.rows};
+  const GradientSummary summary{score.mean_loss(), score.top1, score.rows};
+  if (computed) computed(summary);
+  save_gradients(files.out, arena, static_cast<float>(summary.loss));
+  return summary;
 }
 
 }  // namespace apam::nets

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 #include "kernels/runtime/exec.h"
 #include "nets/net.h"
@@ -21,7 +22,9 @@ struct GradientSummary {
 };
 
 /// Runs `net` forward and backward in training mode (batch norm by the batch) with the mean cross-entropy as loss.
-/// Throws InputError for a file that is malformed or does not match the net.
-GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFiles& files);
+/// Throws InputError for a file that is malformed or does not match the net, and, before it computes, if `out` cannot be
+/// written. `computed` receives the result before `out` is written.
+GradientSummary compute_gradients(Exec& exec, const Net& net, const GradientFiles& files,
+                                  const std::function<void(const GradientSummary&)>& computed = {});
 
 }  // namespace apam::nets

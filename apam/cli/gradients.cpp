@@ -12,11 +12,11 @@ int gradients(const training::GradientsOptions& options) {
   const int threads = options.machine.threads > 0 ? options.machine.threads : available_cores();
   Exec exec(exec_options(options.machine, threads));
   const auto net = training::checking_usage([&] { return nets::make_net(options.net.name, options.net.classes.value_or(10)); });
-  const nets::GradientSummary summary =
-      nets::compute_gradients(exec, *net, {.weights = options.weights, .batch = options.batch, .out = options.out});
-  std::cout << fmt::format("loss {:.6f}  {} of {} images right  gradients in {}", summary.loss, summary.top1, summary.rows,
-                           options.out)
-            << std::endl;
+  const auto print = [](const nets::GradientSummary& summary) {
+    std::cout << fmt::format("loss {:.6f}  {} of {} images right", summary.loss, summary.top1, summary.rows) << std::endl;
+  };
+  nets::compute_gradients(exec, *net, {.weights = options.weights, .batch = options.batch, .out = options.out}, print);
+  std::cout << "gradients in " << options.out << std::endl;
   return 0;
 }
 

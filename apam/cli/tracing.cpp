@@ -31,7 +31,7 @@ Tracing::Tracing(const training::TrainOptions& options, int rank, int ranks)
   result_.name = name_of(options, rank, roles);
   if (roles.colocated && roles.is_master(rank)) worker_.emplace("worker", training::trace_capacity(ranks));
   if (rank != 0) return;
-  const AtomicFile probe(path_);
+  AtomicFile::check(path_);
   evaluation_.emplace("evaluation", training::trace_capacity(ranks));
 }
 

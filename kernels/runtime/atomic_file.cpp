@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -147,6 +148,17 @@ void AtomicFile::commit() {
   }
   file_.close();
   if (!partial_.empty()) sync_folder_of(target_, path_);
+}
+
+void AtomicFile::check(const fs::path& path) {
+  const Target target = find_target(path);
+  if (!target.in_place) {
+    const AtomicFile probe(path);
+  } else if (!target.open.is_open()) {
+    const bool writable = ::access(target.path.c_str(), W_OK) == 0;
+    const int reason = errno;
+    require<InputError>(writable, "write: {} cannot be opened: {}", path.string(), reason_of(reason));
+  }
 }
 
 bool AtomicFile::is_leftover(std::string_view name) { return name.starts_with(kPrefix) && name.ends_with(kSuffix); }

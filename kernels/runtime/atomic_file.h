@@ -34,6 +34,9 @@ class AtomicFile {
   /// follow the umask. Throws InputError; an old file is then unchanged, unless flushing the folder is all that failed.
   void commit();
 
+  /// Throws like the constructor and leaves nothing behind, for use before long work. Devices and FIFOs are not opened.
+  static void check(const std::filesystem::path& path);
+
   /// Whether `name` is that of a temporary file, left behind by a writer that was killed.
   static bool is_leftover(std::string_view name);
 

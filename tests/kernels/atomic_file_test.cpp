@@ -214,6 +214,19 @@ TEST(AtomicFile, ErrorsNameOperationPathAndReason) {
   expect_error(error_of([&] { write_file(at("") + long_name, ""); }), at("") + long_name, "File name too long");
 }
 
+TEST(AtomicFile, CheckFindsErrorsInAdvanceAndLeavesNothing) {
+  const TemporaryFolder folder;
+  const auto at = [&](const char* name) { return (folder.path() / name).string(); };
+  ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
+  AtomicFile::check(at("new"));
+  AtomicFile::check(at("fifo"));  // does not wait for a reader
+  AtomicFile::check("/dev/full");
+  AtomicFile::check("/dev/stderr");
+  expect_error(error_of([&] { AtomicFile::check(at("none/file")); }), at("none/file"), "No such file or directory");
+  expect_error(error_of([&] { AtomicFile::check(folder.path()); }), folder.path(), "folder, expected a file");
+  EXPECT_EQ(names_in(folder.path()), Names{"fifo"});
+}
+
 TEST(AtomicFile, AFullDiskKeepsTheOldFile) {
   const support::SmallDisk disk;
   if (!disk.mounted()) GTEST_SKIP() << "a small disk cannot be mounted here: " << disk.reason();

@@ -62,9 +62,29 @@ class StandardOutput(ProgramTest):
         piped = subprocess.run(scoring, stdout=subprocess.PIPE, text=True)
         self.assertEqual(piped.returncode, 0)
         for text in ((self.folder / "out").read_text(), piped.stdout):
-            scores, end = json.JSONDecoder().raw_decode(text)
-            self.assertEqual(scores["net"], "allcnn")
-            self.assertRegex(text[end:], r"^\ntest accuracy .*\n$")
+            line, scores = text.split("\n", 1)
+            self.assertRegex(line, "^test accuracy ")
+            self.assertEqual(json.loads(scores)["net"], "allcnn")
+
+    def test_results_are_not_lost_with_their_file(self):
+        model = self.train("a", "--max-updates", "1").path / "model.safetensors"
+        (self.folder / "full").symlink_to("/dev/full")  # found when it is written
+        batch = self.folder / "batch"
+        tensors = {"input": ("F32", [1, 3, 32, 32], bytes(4 * 3 * 32 * 32)), "target": ("I64", [1], bytes(8))}
+        header, data = {}, b""
+        for name, (dtype, shape, values) in tensors.items():
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+            data += values
+        text = json.dumps(header).encode()
+        batch.write_bytes(len(text).to_bytes(8, "little") + text + data)
+        for command, result in ((["eval", "--weights", model, *DATA, *MACHINE, "--json"], r"^test accuracy .*\n$"),
+                                (["gradients", "--weights", model, "--batch", batch, *MACHINE, "--out"], r"^loss .* of 1 images right\n$")):
+            process = call(command[0], "--net", "allcnn", *command[1:], self.folder / "full")
+            self.assertEqual((process.returncode, len(complaints(process))), (1, 1), process.stderr)
+            self.assertRegex(process.stdout, result)
+            # A mistake that can be found before the work is.
+            self.assert_refused(call(command[0], "--net", "allcnn", *command[1:], self.folder / "none" / "out"), "cannot be created", 1)
+        self.assertEqual({p.name for p in self.folder.iterdir()}, {"a", "full", "batch"})
 
     def test_devices_and_links_are_not_replaced(self):
         model = self.train("a", "--max-updates", "1").path / "model.safetensors"
@@ -225,7 +245,7 @@ class Ranks(ProgramTest):
         single = call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", self.folder / "single.json")
         for _ in range(3):
             process = call("eval", "--net", "allcnn", "--weights", model, *DATA, *MACHINE, "--json", out, ranks=3)
-            self.assertEqual((process.returncode, process.stderr), (0, ""))
+            self.assertEqual((process.returncode, process.stderr), (0, single.stderr))
             self.assertEqual(process.stdout.count("test accuracy"), 1)
             self.assertEqual(process.stdout.split(" (")[0], single.stdout.split(" (")[0])
             self.assertEqual(json.loads(out.read_text())["state_sha256"], json.loads((self.folder / "single.json").read_text())["state_sha256"])

@@ -123,6 +123,24 @@ class Evaluation(ProgramTest):
         self.assertEqual(scores["test_accuracy"], run.summary["test_accuracy"])
         self.assertEqual(scores["test_top5"], run.summary["test_top5"])
 
+    def test_eval_names_its_data_and_warns_if_they_are_others(self):
+        run = self.train("a", "--max-updates", "1")
+        evaluate = ["eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *MACHINE]
+        process = call(*evaluate, *DATA)
+        self.assertIn("synthetic: 8 training and 6 test images of 32x32x3 in 10 classes, from ", process.stderr)
+        self.assertEqual(complaints(process), [])
+        trained = f"apam: warning: eval: {run.path / 'config.json'}: trained on synthetic, 8 training and 6 test images from "
+        for data, source in ((["--data", "cifar10"], "cifar10: 2500 training and 500 test images"),
+                             (replace(DATA, ["--test-images", "7"]), "synthetic: 8 training and 7 test images")):
+            process = call(*evaluate, *data)
+            self.assertEqual(process.returncode, 0, process.stderr)
+            self.assertIn(source, process.stderr)
+            (warning,) = complaints(process)
+            self.assertTrue(warning.startswith(trained) and warning.endswith("; evaluated on other data"), warning)
+        for other in ("{", "[]", '{"data": 5}', ""):
+            (run.path / "config.json").write_text(other)
+            self.assertEqual(complaints(call(*evaluate, *DATA)), [])
+
     def test_a_split_that_does_not_exist(self):
         run = self.train("a", "--max-updates", "1")
         self.assert_refused(call(*replace(TRAIN, ["--eval-split", "valid"]), cwd=self.folder), "--eval-split valid: synthetic has", 2)
