@@ -81,16 +81,22 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   return training::exit_code(ending);
 }
 
+int refuse_several(const exchange::mpi::Launched& launched, const CommandLine& command) {
+  const std::string mistake =
+      fmt::format("--exchange local: trains in one process, but {} were started; use async or sync", launched.processes);
+  if (launched.by_pmi) return refuse_on_all_ranks(command, 2, mistake);
+  if (launched.first_to_know) std::cerr << "apam: " << mistake << std::endl;
+  return 2;
+}
+
 }  // namespace
 
 int train(const training::TrainOptions& options, const CommandLine& command) {
   const Interruption interruption;  // before MPI and OpenMP start threads
   try {
     if (options.exchange != "local") return train_ranks(options, command, interruption);
-    const auto size = exchange::mpi::process_environment("PMI_SIZE");
-    if (size && *size != "1") {
-      return refuse_on_all_ranks(
-          command, 2, fmt::format("--exchange local: trains in one process, but {} were started; use async or sync", *size));
+    if (const auto launched = exchange::mpi::several_processes(exchange::mpi::process_environment)) {
+      return refuse_several(*launched, command);
     }
     return train_local(options, command, interruption);
   } catch (const Interrupted& interrupted) {

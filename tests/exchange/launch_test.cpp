@@ -45,6 +45,25 @@ TEST(Launch, ReadsTheRankWithoutMpi) {
   EXPECT_EQ(launch_rank(lookup_in({{"PMIX_RANK", "2"}})), 2);
 }
 
+std::string several(const Variables& variables) {
+  const auto found = several_processes(lookup_in(variables));
+  if (!found) return "no";
+  return found->processes + (found->by_pmi ? ", pmi" : "") + (found->first_to_know ? ", first" : "");
+}
+
+TEST(Launch, CountsProcessesWithoutMpi) {
+  EXPECT_EQ(several({}), "no");
+  EXPECT_EQ(several({{"PMI_SIZE", "1"}, {"PMI_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), "no");
+  EXPECT_EQ(several({{"PMI_SIZE", "3"}, {"PMI_RANK", "0"}}), "3, pmi, first");
+  EXPECT_EQ(several({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "0"}, {"PMIX_RANK", "0"}}), "3, first");
+  EXPECT_EQ(several({{"OMPI_COMM_WORLD_SIZE", "3"}, {"OMPI_COMM_WORLD_RANK", "1"}}), "3");
+  EXPECT_EQ(several({{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_PROCID", "3"}}), "4");
+  EXPECT_EQ(several({{"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "0"}}), "no") << "a batch script";
+  EXPECT_EQ(several({{"PMIX_RANK", "0"}}), "no") << "may be the only rank";
+  EXPECT_EQ(several({{"PMIX_RANK", "1"}}), "several, first");
+  EXPECT_EQ(several({{"PMIX_RANK", "2"}}), "several");
+}
+
 TEST(Launch, SlurmWithoutItsPmi) {
   const auto found = fault({{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "0"}}, 1);
   ASSERT_TRUE(found);

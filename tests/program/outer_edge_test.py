@@ -265,6 +265,17 @@ class Ranks(ProgramTest):
                 self.assertEqual((process.returncode, process.stdout, process.stderr), (0, "", ""), variables)
         self.assertNotEqual(call("info", environment={"PMI_SIZE": "3", "PMI_RANK": "0"}).stdout, "")
 
+    def test_local_training_is_not_started_several_times_by_any_launcher(self):
+        one = [*ONE, "--out", self.folder / "a"]
+        for variables, count in (({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}, "2"),
+                                 ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, "2"), ({"PMIX_RANK": "1"}, "several")):
+            self.assert_refused(call(*one, environment=variables), f"trains in one process, but {count} were started", 2)
+        silent = call(*one, environment={"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"})
+        self.assertEqual((silent.returncode, silent.stdout, silent.stderr), (2, "", ""))
+        self.assertEqual(list(self.folder.iterdir()), [])
+        alone = call(*one, environment={"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"})
+        self.assertEqual(alone.returncode, 0, alone.stderr)
+
 
 class Surroundings(ProgramTest):
     def on_a_terminal(self, **variables):

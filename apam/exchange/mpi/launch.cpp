@@ -64,6 +64,15 @@ int launch_rank(const Lookup& lookup) {
   return launch ? launch->rank : 0;
 }
 
+std::optional<Launched> several_processes(const Lookup& lookup) {
+  const auto launch = read_launch(lookup);
+  if (!launch || launch->processes.value_or(launch->rank + 1) <= 1) return {};
+  const bool counted = launch->processes.has_value();
+  return Launched{.processes = counted ? fmt::format("{}", *launch->processes) : "several",
+                  .by_pmi = number(lookup, "PMI_SIZE").has_value(),
+                  .first_to_know = launch->rank == (counted ? 0 : 1)};
+}
+
 std::optional<LaunchFault> launch_fault(const Lookup& lookup, int world_size, std::string_view launcher,
                                         std::span<const std::string> command) {
   const auto launch = read_launch(lookup);

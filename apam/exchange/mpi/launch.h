@@ -19,6 +19,16 @@ std::optional<std::string> process_environment(std::string_view name);
 /// The rank of this process according to its launcher; 0 without a launcher.
 int launch_rank(const Lookup& lookup);
 
+/// Several processes of one launch.
+struct Launched {
+  std::string processes;      ///< "3", or "several" if only the rank is known
+  bool by_pmi = false;        ///< as the launcher of MPICH does: the processes are ranks of one MPI world
+  bool first_to_know = true;  ///< false: another process of the launch knows the same, and can report it
+};
+
+/// Nothing for a single process.
+std::optional<Launched> several_processes(const Lookup& lookup);
+
 struct LaunchFault {
   std::string message;  ///< one line, with the command to use
   bool reports = true;  ///< false: another process of the same launch reports the fault
