@@ -16,7 +16,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRAIN = ["--net", "resnet18", "--data", "cifar10", "--batch", "40", "--lr", "1e-3", "--kernels", "native", "--threads", "1", "--bn",
-         "recalibrate", "--bn-images", "1000", "--test-images", "2000"]
+         "recalibrate", "--bn-images", "1000"]
 
 
 def policy(name, bound=None, factor=None):

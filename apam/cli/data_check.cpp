@@ -82,7 +82,7 @@ void print_check(const Json& json) {
 }  // namespace
 
 int data_check(const training::DataCheckOptions& options) {
-  const data::OpenedSource opened = data::open_source(dataset_options(options.data));
+  const data::OpenedSource opened = training::open_whole_source(options.data);
   if (opened.packed) opened.packed->verify_pixels();
   const auto parts = data::statistics_of(*opened.source);
   const auto differences = data::differences_from_official(options.data.name, parts);

@@ -11,8 +11,8 @@ int data_export(const training::DataExportOptions& options) {
   const Interruption interruption;
   try {
     training::DataOptions from = options.data;
-    from.train_images = options.train_images.value_or(from.train_images);  // synthetic
-    from.test_images = options.test_images.value_or(from.test_images);
+    from.train_images = options.train_images;  // synthetic
+    from.test_images = options.test_images;
     const data::OpenedSource opened = data::open_source(dataset_options(from));
     const auto remarks = data::export_images(*opened.source, options.out,
                                              {.format = options.format,

@@ -14,7 +14,7 @@ namespace apam::cli {
 int data_pack(const training::DataPackOptions& options) {
   const Interruption interruption;
   try {
-    const data::OpenedSource opened = data::open_source(dataset_options(options.data));
+    const data::OpenedSource opened = training::open_whole_source(options.data);
     {
       PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
       data::pack(*opened.source, options.out,

@@ -1,8 +1,10 @@
 #include "apam/training/factories.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "apam/training/usage_error.h"
+#include "data/first_images.h"
 #include "kernels/ops/kernel.h"
 #include "kernels/runtime/parallel.h"
 
@@ -49,9 +51,18 @@ data::DatasetOptions dataset_options(const DataOptions& options) {
                               .train_split = options.train_split,
                               .label_order = options.label_order.value_or(""),
                               .cache = cache.empty() ? cache : cache / "data"};
-  wanted.synthetic.train_images = options.train_images;
-  wanted.synthetic.test_images = options.test_images;
+  wanted.synthetic.train_images = options.train_images.value_or(wanted.synthetic.train_images);
+  wanted.synthetic.test_images = options.test_images.value_or(wanted.synthetic.test_images);
   return wanted;
+}
+
+data::OpenedSource open_whole_source(const DataOptions& options) {
+  const bool computed = options.name == "synthetic";
+  require<UsageError>(computed || !options.train_images, "--train-images {}: is for --data synthetic, got {}",
+                      options.train_images.value_or(0), options.name);
+  require<UsageError>(computed || !options.test_images, "--test-images {}: is for --data synthetic, got {}",
+                      options.test_images.value_or(0), options.name);
+  return data::open_source(dataset_options(options));
 }
 
 std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const NetOptions& net,
@@ -59,7 +70,13 @@ std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const
   data::DatasetOptions wanted = dataset_options(options);
   wanted.progress = observer;
   wanted.synthetic.classes = net.classes.value_or(wanted.synthetic.classes);
-  return data::open_dataset(wanted);
+  auto dataset = data::open_dataset(wanted);
+  const data::DatasetInfo& info = dataset->info();
+  const std::int64_t train = options.train_images.value_or(1), test = options.test_images.value_or(1);
+  require<UsageError>(train <= info.train_images, "--train-images {}: {} has {} training images", train, info.name,
+                      info.train_images);
+  require<UsageError>(test <= info.test_images, "--test-images {}: {} has {} test images", test, info.name, info.test_images);
+  return data::first_images(std::move(dataset), options.train_images, options.test_images);
 }
 
 std::unique_ptr<nets::Net> make_net(const NetOptions& options, const data::Dataset& dataset) {

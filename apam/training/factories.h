@@ -28,7 +28,12 @@ using PackObserver = std::function<void(const data::PackProgress&)>;
 /// timings' default place.
 data::DatasetOptions dataset_options(const DataOptions& options);
 
-/// Opens the data set; the first use of a folder packs it. Throws InputError for files that are missing or malformed.
+/// The same files, whole, to be read once (data/dataset.h). Throws UsageError for --train-images and --test-images of any data
+/// but synthetic.
+data::OpenedSource open_whole_source(const DataOptions& options);
+
+/// Opens the data set; the first use of a folder packs it. Throws InputError for files that are missing or malformed,
+/// UsageError for more images than there are.
 std::shared_ptr<const data::Dataset> open_data(const DataOptions& options, const NetOptions& net,
                                                const PackObserver& observer = {});
 

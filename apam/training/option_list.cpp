@@ -1,11 +1,15 @@
 #include "apam/training/option_list.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "apam/exchange/artificial_delay.h"
 #include "apam/exchange/policies/policy.h"
 #include "apam/training/shared_options.h"
 #include "data/export.h"
+#include "engine/optim/optimizer.h"
 
 namespace apam::training {
 
@@ -21,9 +25,18 @@ void add_optimizer(List& list, TrainOptions& options) {
                          .help = "Update rule",
                          .choices = {"amsgrad", "adam", "sgd"}}));
   list.push_back(agreed(number_option("--lr", options.learning_rate, group, "Learning rate")));
-  list.push_back(agreed(number_option("--beta1", options.beta1, group, "Decay of the mean of gradients")));
-  list.push_back(agreed(number_option("--beta2", options.beta2, group, "Decay of the mean of squared gradients")));
-  list.push_back(agreed(number_option("--eps", options.eps, group, "Added to the root in the denominator")));
+  const engine::OptimizerOptions defaults;
+  const auto of_moments = [&](std::string name, std::optional<double>& field, double otherwise, std::string help) {
+    list.push_back(agreed({.name = std::move(name),
+                           .field = &field,
+                           .group = group,
+                           .unit = "F",
+                           .help = std::move(help),
+                           .otherwise = fmt::format("{}; not of sgd", otherwise)}));
+  };
+  of_moments("--beta1", options.beta1, defaults.beta1, "Decay of the mean of gradients");
+  of_moments("--beta2", options.beta2, defaults.beta2, "Decay of the mean of squared gradients");
+  of_moments("--eps", options.eps, defaults.eps, "Added to the root in the denominator");
   list.push_back(agreed(number_option("--weight-decay", options.weight_decay, group, "L2 penalty, added to gradients")));
 }
 
@@ -169,8 +182,8 @@ void add_evaluation(List& list, TrainOptions& options) {
                   .field = &options.eval_threads,
                   .group = group,
                   .unit = "N",
-                  .help = "Threads",
-                  .otherwise = "local: --threads; async, sync: 1 next to the workers",
+                  .help = "async, sync: threads",
+                  .otherwise = "1 next to the workers",
                   .least = 1,
                   .most = kMostThreads});
 }
@@ -342,7 +355,7 @@ List describe(InfoOptions& options) {
 List describe(DataPackOptions& options) {
   List list;
   add_data_source(list, options.data);
-  add_synthetic(list, options.data);
+  add_image_counts(list, options.data, true);
   list.push_back({.name = "--out",
                   .field = &options.out,
                   .group = "Output",
@@ -355,7 +368,7 @@ List describe(DataPackOptions& options) {
 List describe(DataCheckOptions& options) {
   List list;
   add_data_source(list, options.data);
-  add_synthetic(list, options.data);
+  add_image_counts(list, options.data, true);
   list.push_back({.name = "--any-size",
                   .field = &options.any_size,
                   .group = "Data",
@@ -368,18 +381,8 @@ List describe(DataExportOptions& options) {
   const auto formats = data::export_formats();
   List list;
   add_data_source(list, options.data);
-  const auto first = [&](std::string name, std::optional<std::int64_t>& images, std::string help) {
-    list.push_back({.name = std::move(name),
-                    .field = &images,
-                    .group = "Data",
-                    .unit = "N",
-                    .help = std::move(help),
-                    .otherwise = "all",
-                    .least = 1,
-                    .most = kMostImages});
-  };
-  first("--train-images", options.train_images, "Export the first N training images");
-  first("--test-images", options.test_images, "Export the first N test images");
+  list.push_back(count_option("--train-images", options.train_images, "Export the first N training images", "all"));
+  list.push_back(count_option("--test-images", options.test_images, "Export the first N test images", "all"));
   list.push_back({.name = "--format",
                   .field = &options.format,
                   .group = "Output",

@@ -12,7 +12,7 @@ struct DataOptions {
   std::string root;
   std::string train_split = "train";
   std::optional<std::string> label_order{};
-  std::int64_t train_images = 5000, test_images = 1000;  // synthetic
+  std::optional<std::int64_t> train_images{}, test_images{};  // the first ones; nothing: all, of synthetic data its default
 };
 
 struct MachineOptions {
@@ -46,7 +46,8 @@ struct TrainOptions {
   int master_threads = 0;  // 0: chosen by thread_budget.h
 
   std::string optimizer = "amsgrad";
-  double learning_rate = 1e-4, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
+  double learning_rate = 1e-4, weight_decay = 0.0;
+  std::optional<double> beta1, beta2, eps;  // not of sgd; nothing: as in engine::OptimizerOptions
   std::string lr_schedule = "constant";
   std::optional<std::int64_t> lr_step_epochs;  // only of the schedule "step"
   std::optional<double> lr_step_factor;        // 0.1 unless given

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <ctime>
 #include <limits>
+#include <utility>
 
 #include "apam/exchange/artificial_delay.h"
 #include "apam/exchange/local/direct.h"
@@ -18,16 +19,23 @@ namespace apam::training {
 namespace {
 
 engine::OptimizerOptions optimizer_options(const TrainOptions& options) {
+  for (const auto& [name, value] : {std::pair("--beta1", options.beta1), {"--beta2", options.beta2}, {"--eps", options.eps}}) {
+    require<UsageError>(!value || options.optimizer != "sgd", "{} {}: is for --optimizer amsgrad and adam, got sgd", name,
+                        value.value_or(0));
+  }
+  const engine::OptimizerOptions defaults;
   return {.rule = engine::parse_rule(options.optimizer),
           .learning_rate = options.learning_rate,
-          .beta1 = options.beta1,
-          .beta2 = options.beta2,
-          .eps = options.eps,
+          .beta1 = options.beta1.value_or(defaults.beta1),
+          .beta2 = options.beta2.value_or(defaults.beta2),
+          .eps = options.eps.value_or(defaults.eps),
           .weight_decay = options.weight_decay};
 }
 
 /// --lr-schedule, for a run of `total` updates.
 engine::RateSchedule rate_schedule(const TrainOptions& options, std::int64_t per_epoch, std::int64_t total) {
+  require<UsageError>(options.warmup_updates <= total, "--warmup-updates {}: the run has {} updates, expected at most as many",
+                      options.warmup_updates, total);
   engine::RateSchedule schedule{
       .decay = engine::parse_decay(options.lr_schedule), .warmup_updates = options.warmup_updates, .total_updates = total};
   const bool steps = schedule.decay == engine::RateSchedule::Decay::step;
@@ -142,6 +150,8 @@ void check_exchange(const TrainOptions& options) {
   const bool backup = options.sync_backup > 0;
   require<UsageError>(!backup || options.exchange == "sync", "--sync-backup {}: is for --exchange sync, got {}",
                       options.sync_backup, options.exchange);
+  require<UsageError>(options.exchange != "local" || options.eval_threads == 0,
+                      "--eval-threads {}: is for --exchange async and sync, got local", options.eval_threads);
   require<UsageError>(async || options.master_threads == 0, "--master-threads {}: is for --exchange async, got {}",
                       options.master_threads, options.exchange);
   require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
@@ -170,9 +180,15 @@ void plan_calibration(RunPlan& plan, const TrainOptions& options, const std::sha
           .split = data::Split::train, .batch = options.batch, .augmentation = data::kNoAugmentation, .seed = options.seed});
 }
 
-/// Backup ranks: an update needs a rank, and every gradient an image.
-void check_backup(const TrainOptions& options, int ranks, const data::Batches& batches) {
-  if (options.sync_backup == 0) return;
+/// Synchronous ranks: every rank needs an image of a whole batch. Backup ranks: an update needs a rank, and every gradient an
+/// image of any batch.
+void check_shares(const TrainOptions& options, int ranks, const data::Batches& batches) {
+  if (options.exchange != "sync") return;
+  if (options.sync_backup == 0) {
+    require<UsageError>(options.batch >= ranks,
+                        "--batch {}: --exchange sync divides it among {} ranks, expected one image each", options.batch, ranks);
+    return;
+  }
   require<UsageError>(options.sync_backup < ranks, "--sync-backup {}: of {} ranks, expected at most {}", options.sync_backup,
                       ranks, ranks - 1);
   const std::int64_t gradients = ranks - options.sync_backup;
@@ -210,7 +226,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);
   plan.train = std::make_shared<const data::Batches>(dataset, batches);
-  check_backup(options, budget.ranks, *plan.train);
+  check_shares(options, budget.ranks, *plan.train);
   if (options.sync_backup > 0) plan.gradients_per_update = budget.ranks - options.sync_backup;
   plan.evaluation = evaluation_batches(dataset, options.eval_split, options.eval_batch);
   plan_calibration(plan, options, dataset);

@@ -1,5 +1,8 @@
 #include "apam/training/shared_options.h"
 
+#include <fmt/format.h>
+
+#include <string_view>
 #include <utility>
 
 #include "data/dataset.h"
@@ -96,10 +99,26 @@ void add_data_source(List& list, DataOptions& data) {
                          .choices = {"devkit", "wnid"}}));
 }
 
-void add_synthetic(List& list, DataOptions& data) {
-  const std::string group = "Data";
-  list.push_back(agreed(images_option("--train-images", data.train_images, group, "Training images (synthetic)", "N")));
-  list.push_back(agreed(images_option("--test-images", data.test_images, group, "Test images (synthetic)", "N")));
+Option count_option(std::string name, std::optional<std::int64_t>& images, std::string help, std::string otherwise) {
+  return {.name = std::move(name),
+          .field = &images,
+          .group = "Data",
+          .unit = "N",
+          .help = std::move(help),
+          .otherwise = std::move(otherwise),
+          .least = 1,
+          .most = kMostImages};
+}
+
+void add_image_counts(List& list, DataOptions& data, bool of_synthetic) {
+  const data::SyntheticOptions synthetic;
+  const auto add = [&](std::string name, std::optional<std::int64_t>& images, std::string_view kind, std::int64_t computed) {
+    std::string help = fmt::format("Number of {} images{}", kind, of_synthetic ? " (synthetic)" : ": the first N");
+    std::string otherwise = fmt::format("synthetic: {}{}", computed, of_synthetic ? "" : "; others: all");
+    list.push_back(agreed(count_option(std::move(name), images, std::move(help), std::move(otherwise))));
+  };
+  add("--train-images", data.train_images, "training", synthetic.train_images);
+  add("--test-images", data.test_images, "test", synthetic.test_images);
 }
 
 void add_data(List& list, DataOptions& data) {
@@ -109,7 +128,7 @@ void add_data(List& list, DataOptions& data) {
                          .group = "Data",
                          .help = "Parts of the data set that are the training images",
                          .choices = {"train", "train+valid"}}));
-  add_synthetic(list, data);
+  add_image_counts(list, data, false);
 }
 
 void add_machine(List& list, MachineOptions& machine, std::string threads, std::string threads_otherwise) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ inline constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::m
 Option net_option(NetOptions& net);
 Option classes_option(NetOptions& net, std::string otherwise);
 Option images_option(std::string name, std::int64_t& images, std::string group, std::string help, std::string unit = "IMAGES");
+Option count_option(std::string name, std::optional<std::int64_t>& images, std::string help, std::string otherwise);
 Option number_option(std::string name, double& number, std::string group, std::string help);
 Option eval_split_option(std::string& split, std::string group);
 Option file_option(std::string name, std::string& path, std::string group, std::string help);
@@ -26,7 +28,8 @@ Option agreed(Option option);
 Option required(Option option);
 /// Which data set, and where it is.
 void add_data_source(List& list, DataOptions& data);
-void add_synthetic(List& list, DataOptions& data);
+/// --train-images and --test-images; `of_synthetic`: the command has them for computed images only.
+void add_image_counts(List& list, DataOptions& data, bool of_synthetic);
 void add_data(List& list, DataOptions& data);
 void add_machine(List& list, MachineOptions& machine, std::string threads, std::string threads_otherwise);
 

@@ -34,7 +34,7 @@ class BackupRanks(ProgramTest):
         self.assertEqual(values % 4096, 0)
         self.assertGreaterEqual(values, 4 * run.config["parameters"])
         self.assertLess(values, 4 * run.config["parameters"] + 2 * 4096)
-        self.assertIsNone(self.train("b", "--exchange", "sync", ranks=3).summary["dropped"])
+        self.assertIsNone(self.train("b", "--exchange", "sync", ranks=2).summary["dropped"])
 
     def test_messages(self):
         options = ["--exchange", "sync", "--sync-backup", "1", "--transport", "mpi", "--epochs", "3", "--log-every", "5"]

@@ -63,6 +63,13 @@ class DataCommands(ProgramTest):
         self.assertEqual(run.config["data_sha256"], checks["packed"]["content_sha256"])
         self.assertEqual(run.config["class_names"], checks["packed"]["class_names"])
 
+    def test_the_first_images_are_those_of_an_export(self):
+        whole = self.run_on("whole", SAMPLE, "--train-images", "60", "--test-images", "40")
+        self.assertEqual((whole.config["train_images"], whole.config["test_images"]), (60, 40))
+        exported = self.run_on("exported", self.forms["cifar-binary"])
+        self.assertEqual(whole.sha256(), exported.sha256())
+        self.assertEqual(whole.summary["test_loss"], exported.summary["test_loss"])
+
     def test_exported_binary_files_are_the_original(self):
         out = self.folder / "out"
         process = call("data", "export", "--format", "cifar-binary", "--out", out)
