@@ -32,6 +32,9 @@ namespace cpu {
 Tables tables();
 /// Name of default_isa(), kernels/cpu/isa.h.
 std::string_view instruction_set();
+/// Whether its element-wise kernels, such as optimizer steps, round like those of other instruction sets with fused
+/// multiply-add.
+bool has_fused_multiply_add();
 const std::string& amx_absence();  // kernels/cpu/bf16/amx_support.h
 }  // namespace cpu
 namespace reference {

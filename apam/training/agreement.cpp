@@ -8,10 +8,14 @@
 
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
+#include "kernels/providers.h"
 #include "kernels/runtime/fnv1a.h"
 
 namespace apam::training {
 namespace {
+
+// Of a field in to_text().
+constexpr std::size_t kName = 0, kValue = 1, kDetail = 2;
 
 std::string text_of(const Option& option) {
   const auto text = [](const auto* field) -> std::string {
@@ -47,15 +51,29 @@ std::string device_of_replicas(const RunPlan& plan) {
   return plan.exec.device.kind == DeviceKind::cuda ? "cuda" : "cpu";
 }
 
+/// Optimizer steps round once or twice per multiply-add.
+AgreedField multiply_adds_of_replicas(const RunPlan& plan) {
+  AgreedField field{.name = "fused multiply-add in synchronous training", .value = "any"};
+  if (device_of_replicas(plan) != "cpu") return field;
+  field.value = kernels::cpu::has_fused_multiply_add() ? "it" : "none";
+  field.detail = kernels::cpu::instruction_set();
+  return field;
+}
+
+/// "VALUE (DETAIL)"
+std::string shown(const std::string& value, const std::string& detail) {
+  return detail.empty() ? value : fmt::format("{} ({})", value, detail);
+}
+
 }  // namespace
 
 Fields program_and_options(const TrainOptions& options) {
   Fields fields{{"version", std::string(kVersion)}, {"commit", std::string(kCommit)}};
   TrainOptions copy = options;
   for (const Option& option : describe(copy)) {
-    if (option.same_on_all_ranks) fields.emplace_back(option.name, text_of(option));
+    if (option.same_on_all_ranks) fields.push_back({option.name, text_of(option)});
   }
-  fields.emplace_back("precision", "float32");
+  fields.push_back({"precision", "float32"});
   return fields;
 }
 
@@ -64,6 +82,7 @@ Fields data_and_model(const RunPlan& plan) {
   const data::DatasetInfo& info = dataset.info();
   return {
       {"the kind of device of synchronous training", device_of_replicas(plan)},
+      multiply_adds_of_replicas(plan),
       {"the data set", info.name},
       {"its training images", fmt::format("{}", info.train_images)},
       {"its test images", fmt::format("{}", info.test_images)},
@@ -78,21 +97,26 @@ Fields data_and_model(const RunPlan& plan) {
 }
 
 std::string to_text(const Fields& fields) {
-  return nlohmann::json(fields).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  nlohmann::json list = nlohmann::json::array();
+  for (const AgreedField& field : fields) list.push_back({field.name, field.value, field.detail});
+  return list.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 std::optional<std::string> first_disagreement(std::span<const std::string> texts) {
   if (texts.empty()) return std::nullopt;
-  const auto first = nlohmann::json::parse(texts[0]).get<Fields>();
-  std::vector<Fields> all;
-  for (const std::string& text : texts) all.push_back(nlohmann::json::parse(text).get<Fields>());
-  for (std::size_t field = 0; field < first.size(); ++field) {
+  std::vector<nlohmann::json> all;
+  for (const std::string& text : texts) all.push_back(nlohmann::json::parse(text));
+  const auto text_at = [&](std::size_t rank, std::size_t field, std::size_t part) -> std::string {
+    return all[rank][field].at(part).get<std::string>();
+  };
+  for (std::size_t field = 0; field < all[0].size(); ++field) {
     for (std::size_t rank = 1; rank < all.size(); ++rank) {
       // Another version may have fewer fields. Then the version differs, which is the first field.
-      const std::string theirs = field < all[rank].size() ? all[rank][field].second : "nothing";
-      if (theirs == first[field].second) continue;
-      return fmt::format("ranks disagree on {}: rank 0 has {}, rank {} has {}", first[field].first, first[field].second, rank,
-                         theirs);
+      const bool missing = field >= all[rank].size();
+      if (!missing && text_at(rank, field, kValue) == text_at(0, field, kValue)) continue;
+      return fmt::format("ranks disagree on {}: rank 0 has {}, rank {} has {}", text_at(0, field, kName),
+                         shown(text_at(0, field, kValue), text_at(0, field, kDetail)), rank,
+                         missing ? "nothing" : shown(text_at(rank, field, kValue), text_at(rank, field, kDetail)));
     }
   }
   return std::nullopt;

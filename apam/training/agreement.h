@@ -5,7 +5,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "apam/training/options.h"
@@ -13,13 +12,19 @@
 
 namespace apam::training {
 
-/// Name and value, in the order in which differences are reported.
-using Fields = std::vector<std::pair<std::string, std::string>>;
+/// Values are compared. The detail is only shown.
+struct AgreedField {
+  std::string name, value;
+  std::string detail{};
+};
+
+/// In the order in which differences are reported.
+using Fields = std::vector<AgreedField>;
 
 /// The program and the options that all ranks must share (option_list.h). Compared before any file is opened.
 Fields program_and_options(const TrainOptions& options);
 
-/// Identity of the data set (names, counts, hash of the labels) and layout of the model.
+/// Rounding of the updates, identity of the data set (names, counts, hash of the labels) and layout of the model.
 Fields data_and_model(const RunPlan& plan);
 
 /// For transfer between ranks.

@@ -24,6 +24,8 @@ Table<Op> table() {
 
 std::string_view instruction_set() { return default_isa().name; }
 
+bool has_fused_multiply_add() { return default_isa().fused; }
+
 Tables tables() {
   return make_tables([]<class Op>() { return table<Op>(); });
 }

@@ -125,6 +125,20 @@ class Agreement(Early):
         ranks = [replace(TRAIN, ["--exchange", "sync", "--seed", seed]) for seed in (5, 5, 5, 6)]
         self.assert_refused(self.both(*ranks), "ranks disagree on --seed: rank 0 has 5, rank 3 has 6", 2)
 
+    def test_replicas_that_would_round_differently_are_an_error(self):
+        options = replace(TRAIN, ["--exchange", "sync", "--out", self.folder / "a"])
+        rank = lambda isa: ["-n", "1", "env", f"APAM_ISA={isa}", PROGRAM, *map(str, options)]
+        sets = json.loads(call("info", "--json").stdout)["instruction_sets"]
+        if "avx2" not in sets:
+            self.skipTest("one instruction set")
+        train = lambda *isas: subprocess.run([MPIEXEC, *rank(isas[0]), ":", *rank(isas[1])], capture_output=True, text=True, timeout=120)
+        self.assert_refused(train("avx2", "portable"), "ranks disagree on fused multiply-add in synchronous training: rank 0 has it "
+                            "(avx2), rank 1 has none (portable)", 2)
+        self.assertFalse((self.folder / "a").exists())
+        if "avx512" in sets:
+            process = train("avx2", "avx512")
+            self.assertEqual(process.returncode, 0, process.stderr)
+
     def test_exchanges_do_not_mix(self):
         for mine, theirs in (("async", "sync"), ("sync", "async")):
             process = self.both(*(replace(TRAIN, ["--exchange", e, "--out", self.folder / "a"]) for e in (mine, theirs)))

@@ -20,6 +20,7 @@ template <class V>
 constexpr Isa isa_table() {
   return with_winograd_filters<V>({V::name,
                                    V::width,
+                                   V::fused,
                                    V::streams,
                                    V::store_fence,
                                    activation_kernels<V, float>(),

@@ -13,6 +13,7 @@ namespace {
 struct Avx2 {
   static constexpr const char* name = "avx2";
   static constexpr int width = 8;
+  static constexpr bool fused = true;
   static constexpr bool streams = true;
   using Tiles = TileShapes<TileShape<6, 2>, TileShape<12, 1>>;
   static constexpr int window_vectors = 2;

@@ -13,6 +13,7 @@ namespace {
 struct Avx512 {
   static constexpr const char* name = "avx512";
   static constexpr int width = 16;
+  static constexpr bool fused = true;
   static constexpr bool streams = true;
   using Tiles = TileShapes<TileShape<6, 4>, TileShape<5, 5>, TileShape<8, 3>, TileShape<12, 2>, TileShape<16, 1>>;
   static constexpr int window_vectors = 3;

@@ -12,6 +12,7 @@ namespace {
 struct Portable {
   static constexpr const char* name = "portable";
   static constexpr int width = 4;
+  static constexpr bool fused = false;    // fma rounds twice
   static constexpr bool streams = false;  // no non-temporal stores
   using Tiles = TileShapes<TileShape<4, 2>, TileShape<8, 1>>;
   static constexpr int window_vectors = 2;

@@ -265,6 +265,7 @@ struct TileKernels16;
 struct Isa {
   const char* name;       ///< "portable", "avx2", "avx512", "avx512_bf16", "amx"
   int width;              ///< floats in a vector
+  bool fused;             ///< whether fma rounds once
   bool streams;           ///< whether it has non-temporal stores
   void (*store_fence)();  ///< makes non-temporal stores visible to other threads
   ActivationKernels<float> float32;

@@ -47,9 +47,7 @@ std::vector<float> normals(std::uint64_t stream, std::int64_t count) {
 class Vectors : public testing::TestWithParam<const Isa*> {
  protected:
   /// a * b + c with the rounding of this instruction set: once with fused multiply-add, twice without.
-  float fma(float a, float b, float c) const {
-    return std::string_view(isa().name) == "portable" ? a * b + c : std::fma(a, b, c);
-  }
+  float fma(float a, float b, float c) const { return isa().fused ? std::fma(a, b, c) : a * b + c; }
   static const Isa& isa() { return *GetParam(); }
   /// Runs body(count) for every length, so that each kind of vector is used.
   template <class Body>
