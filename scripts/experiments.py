@@ -6,7 +6,7 @@ RUN.log next to them; pictures are in OUT/SCALE/EXPERIMENT, and the page is OUT/
 
 A run is finished if its summary.json says so and its config.json has the same command; finished runs are skipped. Other runs
 start from the beginning. Runs that this machine cannot do are skipped with a reason. A failure does not stop the other runs.
-Exit codes: 0; 1: something failed; 2: invalid command line; 130 or 143: interrupted.
+Exit codes: 0, also if every run was skipped; 1: something failed; 2: invalid command line; 130 or 143: interrupted.
 """
 
 import argparse
@@ -318,6 +318,8 @@ def main(arguments):
     failures = draw_pictures(chosen, arguments.out / arguments.scale)
     write_page(arguments, jobs, machine, failures)
 
+    if all(job.state == "skipped" for job in chosen):
+        print(f"run_all: nothing was run: all {len(chosen)} runs were skipped")
     for state in ("skipped", "failed"):
         for job in chosen:
             if job.state == state:

@@ -20,6 +20,7 @@ import pathlib
 import sys
 
 import experiment_list
+import printing
 from plots import text
 from plots.runs import Run
 
@@ -91,10 +92,12 @@ def main():
             figure.savefig(path, dpi=150)
             print(f"wrote {path}")
     except OSError as error:
+        if error.filename is None:  # of standard output
+            raise
         sys.exit(f"plot: {error.filename}: {error.strerror}")
     except ValueError as error:
         sys.exit(f"plot: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    printing.exit_after("plot", main)

@@ -14,6 +14,8 @@ import statistics
 import subprocess
 import sys
 
+import printing
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRAIN = ["--net", "resnet18", "--data", "cifar10", "--batch", "40", "--lr", "1e-3", "--kernels", "native", "--threads", "1", "--bn",
          "recalibrate", "--bn-images", "1000"]
@@ -75,26 +77,36 @@ def slug(title):
     return title.replace(" ", "-").replace(",", "")
 
 
+def positive(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got '{text}'")
+    return int(text)
+
+
 def main():
     arguments = sys.argv[1:]
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--updates", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--updates", type=positive, default=200)
+    parser.add_argument("--workers", type=positive, default=8)
+    parser.add_argument("--seeds", type=positive, default=3)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs" / "policies")
     parser.add_argument("--table", action="store_true", help="print the table of finished runs")
     options = parser.parse_args(arguments[:split])
+    out = options.out.resolve()  # training starts in another folder
     table = rows(options.workers)
     for seed in range(0 if options.table else options.seeds):
         for title, ranks, more in table:
-            folder = options.out / f"{slug(title)}-seed{seed}"
+            folder = out / f"{slug(title)}-seed{seed}"
             if finished(folder, options.updates) is None:
                 train(folder, ranks, [*TRAIN, "--max-updates", str(options.updates), "--eval-every", str(options.updates), "--seed",
                                       str(seed), *more, *arguments[split + 1:]])
-                print(f"{folder.name}: {finished(folder, options.updates)['test_accuracy']:.4f}", file=sys.stderr, flush=True)
-    print_table(options.out, [title for title, _, _ in table], options.updates)
+                summary = finished(folder, options.updates)
+                if summary is None:
+                    sys.exit(f"policy_accuracy.py: {folder}: fewer updates than {options.updates}")
+                print(f"{folder.name}: {summary['test_accuracy']:.4f}", file=sys.stderr, flush=True)
+    print_table(out, [title for title, _, _ in table], options.updates)
 
 
 if __name__ == "__main__":
-    main()
+    printing.exit_after("policy_accuracy.py", main)

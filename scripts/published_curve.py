@@ -14,6 +14,7 @@ spread of the compute times only:
 import argparse
 
 import experiment_list
+import printing
 import simulated_curves
 
 WORKERS = (5, 10, 20)
@@ -64,4 +65,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    printing.exit_after("published_curve", main)

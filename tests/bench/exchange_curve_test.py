@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -181,6 +182,19 @@ class PublishedCurve(unittest.TestCase):
             self.assertTrue(0.96 * law <= simulated <= 1.04 * bound, (law, simulated, bound))
         for simulated, bound in zip(rows["simulated, constant"], rows["bound"]):
             self.assertTrue(0.99 * bound <= simulated <= 1.000001 * bound, (simulated, bound))
+
+    def test_a_table_that_cannot_be_written_is_one_line(self):
+        command = [sys.executable, str(ROOT / "scripts" / "published_curve.py"), "--spread", "0.5"]
+        with tempfile.TemporaryDirectory() as folder:  # simulates nothing
+            stand_in = pathlib.Path(folder) / "program.py"
+            stand_in.write_text("import sys, runpy\nsys.path.insert(0, sys.argv[1])\nimport simulated_curves\n"
+                                "simulated_curves.rates = lambda options: [1.0 for _ in options]\n"
+                                "sys.argv = sys.argv[2:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n")
+            with open("/dev/full", "w") as full:
+                process = subprocess.run([sys.executable, str(stand_in), str(ROOT / "scripts"), *command[1:]], stdout=full,
+                                         stderr=subprocess.PIPE, text=True)
+        self.assertEqual((process.returncode, process.stderr),
+                         (1, "published_curve: standard output cannot be written: No space left on device\n"))
 
     def test_published_hours_are_those_of_the_experiments(self):
         rows = dict(published_curve.published())

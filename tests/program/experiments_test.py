@@ -253,10 +253,12 @@ class Experiments(ProgramTest):
         process = self.run_all("--scale", "small", "--only", "cinic10-gpu")
         self.assertEqual(self.calls(), [])
         self.assertEqual(process.stdout.count("skipped: no GPU"), 4)
+        self.assertIn("\nrun_all: nothing was run: all 4 runs were skipped\n", process.stdout)
         self.set_machine(cores=4, gpus=["made-up GPU"])
         process = self.run_all("--scale", "small", "--only", "cinic10-gpu")
         self.assertEqual(self.calls(), ["async-1", "async-2"])
         self.assertEqual(process.stdout.count("skipped: 6 ranks, but 4 cores"), 1)
+        self.assertNotIn("nothing was run", process.stdout)
 
     def test_missing_data(self):
         process = self.run_all("--scale", "small", "--only", "cinic10", sets={"cinic10": self.folder / "nowhere"})

@@ -44,6 +44,12 @@ class Curves(PlotTest):
             self.assertEqual((self.folder / name).read_bytes()[: len(magic)], magic)
         self.assertIn("two", (self.folder / "b.svg").read_text())  # the legend, as a comment next to its glyphs
 
+    def test_text_that_cannot_be_written_is_one_line(self):
+        text = [sys.executable, PLOT, "text", self.made_up("one")]
+        for redirection, reason in ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")):
+            process = subprocess.run(["sh", "-c", f'"$@" {redirection}', "sh", *map(str, text)], stderr=subprocess.PIPE, text=True)
+            self.assertEqual((process.returncode, process.stderr), (1, f"plot: standard output cannot be written: {reason}\n"))
+
     def test_names_of_runs_are_literal(self):
         # matplotlib would read the first as a formula, the third as an invalid one, and hide the second.
         names = ["$x_1$ {", "_hidden", r"a$\frac{b$", r"back\$lash", "$", "{0}"]
