@@ -123,8 +123,9 @@ int run_program(const CommandLine& command_line) {
     return reports_for_launch() ? program.exit(requested) : 0;
   } catch (const CLI::ParseError& error) {
     // Other ranks may have another command line and wait for this one.
-    if (trains_on_several_ranks(command_line)) return cli::refuse_on_all_ranks(command_line, 2, first_line(error.what()));
-    return report(error.what(), 2);
+    const std::string mistake = cli::describe_mistake(program, error);
+    if (trains_on_several_ranks(command_line)) return cli::refuse_on_all_ranks(command_line, 2, mistake);
+    return report(mistake, 2);
   }
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;

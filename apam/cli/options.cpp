@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <type_traits>
 #include <variant>
@@ -104,6 +105,21 @@ void add_options(CLI::App& app, const std::vector<Option>& options) {
     added->group(option.group)->required(option.required);
     if (!option.needs.empty()) added->needs(app.get_option(option.needs));
   }
+}
+
+std::string describe_mistake(const CLI::App& program, const CLI::ParseError& error) {
+  const std::string text = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {  // its text has them in reverse order
+    const auto extras = program.remaining(true);
+    return fmt::format("The following argument{} not expected: {}", extras.size() == 1 ? " was" : "s were",
+                       fmt::join(extras, " "));
+  }
+  constexpr std::string_view kRepeated = ": At Most 1 required but received ";
+  if (const auto at = text.find(kRepeated); at != std::string::npos) {
+    const std::string times = text.substr(at + kRepeated.size());
+    return fmt::format("{} is given {}", text.substr(0, at), times == "2" ? "twice" : times + " times");
+  }
+  return text.substr(0, text.find('\n'));
 }
 
 }  // namespace apam::cli

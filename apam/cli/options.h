@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 #include <vector>
 
 #include "apam/training/option_list.h"
@@ -10,5 +11,8 @@ namespace apam::cli {
 
 /// Adds the options of a command. Parsing sets their fields.
 void add_options(CLI::App& app, const std::vector<training::Option>& options);
+
+/// One line for the user about an invalid command line. `program`: the one that was parsed.
+std::string describe_mistake(const CLI::App& program, const CLI::ParseError& error);
 
 }  // namespace apam::cli

@@ -41,7 +41,10 @@ MISTAKES = [
     (["train", "--lr", "1e38"], "the learning rates of all steps must be normal float32 numbers, 1.18e-38 to 3.4e+38, got "
                                 "3.16e+36 to 1e+39"),
     (["train", "--lr", "2e-38"], "the learning rates of all steps must be normal float32 numbers"),
-    (["train", "--lr", "1", "--lr", "2"], "--lr: At Most 1 required but received 2"),
+    (["train", "--lr", "1", "--lr", "2"], "--lr is given twice"),
+    (["train", "--lr", "1", "--lr", "2", "--lr", "2"], "--lr is given 3 times"),
+    (["train", "--lrr", "1"], "The following arguments were not expected: --lrr 1"),
+    (["data", "pack", "--out", "o", "a", "--bogus", "b"], "The following arguments were not expected: a --bogus b"),
     (["train", "--beta1", "1"], "beta1 must be in [0, 1), got 1"),
     (["train", "--beta1", "0.99999999"], "beta1 must be below 1 in float32, at most 0.99999994, got 0.99999999"),
     (["train", "--beta2", "0.99999999"], "beta2 must be below 1 in float32, at most 0.99999994, got 0.99999999"),
