@@ -16,6 +16,7 @@
 #include "apam/exchange/shared/ranks.h"
 #include "apam/exchange/synchronous.h"
 #include "apam/training/version.h"
+#include "bench/exchange/program.h"
 #include "kernels/median.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/buffer.h"
@@ -97,16 +98,9 @@ int run(const Environment& environment, const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Times the all-reduce of synchronous training");
-  app.add_option("--floats", options.floats, "Size of a contribution")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--rounds", options.rounds, "Rounds")->capture_default_str()->check(CLI::PositiveNumber);
+  CLI::App app("Times the all-reduce of synchronous training", "all_reduce");
+  app.add_option("--floats", options.floats, "Size of a contribution")->capture_default_str()->check(bench::number(1, 1e11));
+  app.add_option("--rounds", options.rounds, "Rounds")->capture_default_str()->check(bench::number(1, 1e6));
   app.add_option("--json", options.json, "Also write the result to this file");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    const Environment environment(argc, argv);
-    return run(environment, options);
-  } catch (const std::exception& error) {
-    std::cerr << "bench/all_reduce: " << error.what() << std::endl;
-    exchange::mpi::end_job(1);
-  }
+  return bench::run_ranks(app, argc, argv, [&](const Environment& environment) { return run(environment, options); });
 }

@@ -20,6 +20,7 @@
 
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/training/version.h"
+#include "bench/exchange/program.h"
 #include "bench/exchange/run.h"
 #include "kernels/median.h"
 #include "kernels/runtime/atomic_file.h"
@@ -88,13 +89,13 @@ class BareUpdates {
 void check(const ExchangeResult& result, const std::string& mode, const ExchangeSettings& settings, int workers) {
   std::int64_t updates = 0;
   for (std::size_t k = 0; k < result.passes.size(); ++k) updates += static_cast<std::int64_t>(k + 1) * result.passes[k];
-  require<Error>(updates == settings.updates, "exchange {}: {} updates, expected {}", mode, updates, settings.updates);
+  require<Error>(updates == settings.updates, "{}: {} updates, expected {}", mode, updates, settings.updates);
   // With one gradient in flight per worker, the sum of tau + 1 telescopes: its mean is at most the number of workers, or twice
   // as much if they prefetch weights.
   const int most = mode == "prefetched" ? 2 * workers : workers;
-  require<Error>(result.mean_staleness + 1 <= most, "exchange {}: mean staleness {}, expected at most {}", mode,
-                 result.mean_staleness, most - 1);
-  require<Error>((result.copied_bytes == 0) == (mode == "shared"), "exchange {}: {} bytes copied", mode, result.copied_bytes);
+  require<Error>(result.mean_staleness + 1 <= most, "{}: mean staleness {}, expected at most {}", mode, result.mean_staleness,
+                 most - 1);
+  require<Error>((result.copied_bytes == 0) == (mode == "shared"), "{}: {} bytes copied", mode, result.copied_bytes);
 }
 
 Json describe(const ExchangeResult& result, const PassSeconds& bare) {
@@ -202,13 +203,13 @@ Json measure(const Environment& environment, const Options& options) {
 
 int run(const Environment& environment, const Options& options) {
   const int masters = options.settings.masters;
-  require<InputError>(environment.ranks() > masters, "needs {} and a worker, got {} ranks, start it by {} -n {}",
-                      masters == 1 ? "a master" : fmt::format("{} masters", masters), environment.ranks(),
-                      exchange::mpi::launcher(), masters + 2);
+  require<Mistake>(environment.ranks() > masters, "needs {} and a worker, got {} ranks, start it by {} -n {}",
+                   masters == 1 ? "a master" : fmt::format("{} masters", masters), environment.ranks(),
+                   exchange::mpi::launcher(), masters + 2);
   for (const std::string& mode : options.modes) {
-    require<InputError>(masters == 1 || mode != "serial", "--masters {}: the mode serial has 1 master", masters);
-    require<InputError>(!options.settings.free || (masters > 1 && mode != "shared"),
-                        "--free: is for several masters that exchange messages, got {} and the mode {}", masters, mode);
+    require<Mistake>(masters == 1 || mode != "serial", "--masters {}: the mode serial has 1 master", masters);
+    require<Mistake>(!options.settings.free || (masters > 1 && mode != "shared"),
+                     "--free: is for several masters that exchange messages, got {} and the mode {}", masters, mode);
   }
   const Json modes = measure(environment, options);
   if (environment.rank() != 0) return 0;
@@ -246,25 +247,18 @@ int run(const Environment& environment, const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Emulates asynchronous training, to measure its exchange: workers sleep in place of computing.");
-  app.add_option("--parameters", options.settings.parameters, "Parameters of the model")->check(CLI::Range(16, 1 << 30));
-  app.add_option("--compute-ms", options.settings.compute_ms, "Time of a gradient")->check(CLI::NonNegativeNumber);
-  app.add_option("--updates", options.settings.updates, "Updates per round and mode")->check(CLI::PositiveNumber);
+  CLI::App app("Emulates asynchronous training, to measure its exchange: workers sleep in place of computing.", "exchange");
+  app.add_option("--parameters", options.settings.parameters, "Parameters of the model")->check(number(16, 1 << 30));
+  app.add_option("--compute-ms", options.settings.compute_ms, "Time of a gradient")->check(number(0, 1e6));
+  app.add_option("--updates", options.settings.updates, "Updates per round and mode")->check(number(1, 1e12));
   app.add_option("--mode", options.modes, "serial, pipelined, prefetched, shared")
       ->check(CLI::IsMember({"serial", "pipelined", "prefetched", "shared"}));
-  app.add_option("--master-threads", options.settings.master_threads, "Threads of an update")->check(CLI::Range(1, 1024));
+  app.add_option("--master-threads", options.settings.master_threads, "Threads of an update")->check(number(1, 1024));
   app.add_option("--wire", options.settings.wire, "Type of values in pipelined messages: float32, bf16")
       ->check(CLI::IsMember({"float32", "bf16"}));
-  app.add_option("--masters", options.settings.masters, "Masters, not of the mode serial")->check(CLI::Range(1, 1024));
+  app.add_option("--masters", options.settings.masters, "Masters, not of the mode serial")->check(number(1, 1024));
   app.add_flag("--free", options.settings.free, "Each master orders by itself, in messages");
-  app.add_option("--rounds", options.rounds, "Rounds of all modes")->check(CLI::PositiveNumber);
+  app.add_option("--rounds", options.rounds, "Rounds of all modes")->check(number(1, 1e6));
   app.add_option("--json", options.json, "Also write the results to this file");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    const Environment environment(argc, argv);
-    return run(environment, options);
-  } catch (const std::exception& error) {
-    std::cerr << "exchange: " << error.what() << std::endl;
-    exchange::mpi::end_job(1);
-  }
+  return run_ranks(app, argc, argv, [&](const Environment& environment) { return run(environment, options); });
 }

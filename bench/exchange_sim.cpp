@@ -17,6 +17,7 @@
 #include <set>
 
 #include "apam/exchange/drivers/simulator.h"
+#include "bench/program.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/error.h"
 
@@ -173,9 +174,13 @@ Json simulate_one(const Json& json) {
 void run(const std::string& path, const std::string& results) {
   std::ifstream file(path);
   require<InputError>(static_cast<bool>(file), "simulation: {} cannot be read", path);
-  const Json json = Json::parse(file);
-  Json list = Json::array();
-  for (const Json& one : json.is_array() ? json : Json::array({json})) list.push_back(simulate_one(one));
+  Json json, list = Json::array();
+  try {
+    json = Json::parse(file);
+    for (const Json& one : json.is_array() ? json : Json::array({json})) list.push_back(simulate_one(one));
+  } catch (const Json::exception& error) {  // no JSON, or a value of another type
+    fail<InputError>("simulation: {}: {}", path, error.what());
+  }
   const std::string text = (json.is_array() ? list : list[0]).dump(2) + "\n";
   if (results.empty()) {
     std::cout << text;
@@ -192,11 +197,8 @@ int main(int argc, char** argv) {
   std::string path, results;
   app.add_option("OPTIONS", path, "JSON file, see bench/exchange_sim.cpp")->required();
   app.add_option("--json", results, "Write the results here, not to standard output");
-  CLI11_PARSE(app, argc, argv);
-  try {
+  return apam::bench::run_program(app, argc, argv, [&] {
     apam::bench::run(path, results);
-  } catch (const std::exception& error) {
-    std::cerr << "exchange_sim: " << error.what() << std::endl;
-    return 1;
-  }
+    return 0;
+  });
 }

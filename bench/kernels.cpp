@@ -12,10 +12,14 @@
 #include <algorithm>
 #include <iostream>
 #include <limits>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "bench/alternate_timing.h"
 #include "bench/kernel_report.h"
 #include "bench/machine/machine.h"
+#include "bench/program.h"
 #include "bench/verify.h"
 #include "kernels/comparison.h"
 #include "kernels/median.h"
@@ -229,8 +233,8 @@ int run(const Options& options) {
   const auto listed = [](const auto& names) {
     return names.empty() ? std::string("all") : fmt::format("{}", fmt::join(names, " "));
   };
-  require<InputError>(!rows.empty(), "kernels: no problem of net {} has op {} with pass {}", listed(options.nets),
-                      listed(options.ops), listed(options.passes));
+  require<InputError>(!rows.empty(), "no problem of net {} has op {} with pass {}", listed(options.nets), listed(options.ops),
+                      listed(options.passes));
   std::cout << bench::summary(rows);
   const int slower = options.no_auto ? 0 : check_auto(rows);
   if (!options.json.empty()) {
@@ -244,6 +248,15 @@ int run(const Options& options) {
     return std::any_of(row.times.begin(), row.times.end(), [](const auto& time) { return !time.objection.empty(); });
   });
   return refused || (options.check_auto && slower > 0) ? 1 : 0;
+}
+
+/// Of this build.
+std::set<std::string> provider_names() {
+  std::set<std::string> names;
+  for_each_operation([&]<class Op>() {
+    for (const auto& implementation : implementations<Op>()) names.emplace(implementation.provider);
+  });
+  return names;
 }
 
 std::vector<std::string> operation_names() {
@@ -262,38 +275,33 @@ int main(int argc, char** argv) {
   app.add_option("--net", options.nets, "One or more of allcnn, resnet18, wrn28-5 [all]")->check(CLI::IsMember(nets));
   app.add_option("--op", options.ops, "One or more operations, e.g. conv2d [all]")->check(CLI::IsMember(operation_names()));
   app.add_option("--pass", options.passes, "One or more passes, e.g. backward_weight [all]");
-  app.add_option("--provider", options.providers, "native, tma, onednn or cudnn [all]");
+  app.add_option("--provider", options.providers, "One or more providers of this build, e.g. native [all]")
+      ->check(CLI::IsMember(provider_names()));
   std::string device = "cpu";
   app.add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();
-  app.add_option("--threads", options.threads, "[all cores]")->check(CLI::Range(1, 4096));
-  app.add_option("--batch", options.batch, "Batch size [that of each net's training]")->check(CLI::Range(1, 1 << 16));
+  app.add_option("--threads", options.threads, "[all cores]")->check(bench::number(1, 1024));
+  app.add_option("--batch", options.batch, "Batch size [that of each net's training]")->check(bench::number(1, 1 << 16));
   app.add_option("--precision", options.precision, "Type of activations: float32 or bf16")
       ->capture_default_str()
       ->check(CLI::IsMember({"float32", "bf16"}));
   app.add_option("--gradients", options.gradients, "One or more numbers of gradients that an optimizer step applies at once")
       ->capture_default_str()
-      ->check(CLI::Range(1, OptimizerStep::kMostGradients));
+      ->check(bench::number(1, OptimizerStep::kMostGradients));
   app.add_option("--rounds", options.rounds.min_rounds, "Minimum number of rounds")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000));
+      ->check(bench::number(1, 1000));
   app.add_option("--milliseconds", options.rounds.min_milliseconds, "Minimum total time per provider, in milliseconds")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1e6));
+      ->check(bench::number(0, 1e6));
   app.add_flag("--reference", options.with_reference, "Also time the naive loops (slow)");
   app.add_flag("--no-auto", options.no_auto, "Do not ask which provider auto chooses");
   app.add_flag("--check-auto", options.check_auto, "Exit code 1 if a choice of auto is slower than onednn")
       ->excludes("--no-auto");
   app.add_option("--kernel-cache", options.kernel_cache, "Folder of kernel timings for auto [none: always time again]");
   app.add_option("--json", options.json, "Also write the results to this file");
-  try {
-    app.parse(argc, argv);
+  return bench::run_program(app, argc, argv, [&] {
     if (options.nets.empty()) options.nets = nets;
     options.device = parse_device(device);
     return run(options);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  } catch (const std::exception& error) {
-    std::cerr << "kernels: " << error.what() << '\n';
-    return 1;
-  }
+  });
 }

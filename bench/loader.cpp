@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "apam/training/factories.h"
+#include "bench/program.h"
 #include "data/loader.h"
 #include "kernels/median.h"
 #include "kernels/runtime/atomic_file.h"
@@ -74,19 +75,13 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Times the preparation of training batches");
+  CLI::App app("Times the preparation of training batches", "loader");
   app.add_option("--data", options.data.name, "The data set")->capture_default_str();
   app.add_option("--data-root", options.data.root, "Folder of the data files, or a packed file");
-  app.add_option("--batch", options.batch, "Images per batch")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--threads", options.threads, "Loader threads")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--rounds", options.rounds, "Rounds")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--seconds", options.seconds, "Seconds per round")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch", options.batch, "Images per batch")->capture_default_str()->check(bench::number(1, 1 << 20));
+  app.add_option("--threads", options.threads, "Loader threads")->capture_default_str()->check(bench::number(0, 1024));
+  app.add_option("--rounds", options.rounds, "Rounds")->capture_default_str()->check(bench::number(1, 1e6));
+  app.add_option("--seconds", options.seconds, "Seconds per round")->capture_default_str()->check(bench::number(1e-3, 3600));
   app.add_option("--json", options.json, "Also write the result to this file");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    return run(options);
-  } catch (const std::exception& error) {
-    std::cerr << "bench/loader: " << error.what() << std::endl;
-    return 1;
-  }
+  return bench::run_program(app, argc, argv, [&] { return run(options); });
 }

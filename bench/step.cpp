@@ -17,6 +17,7 @@
 #include "apam/training/factories.h"
 #include "bench/machine/machine.h"
 #include "bench/profile.h"
+#include "bench/program.h"
 #include "engine/step.h"
 #include "kernels/median.h"
 #include "kernels/ops/conv2d.h"
@@ -190,9 +191,6 @@ int run(const Options& options) {
   const auto net = nets::make_net(options.net, options.classes);
   const Measured measured = measure(options, *net, exec);
   const auto json = describe(options, *net, exec, measured);
-  if (!options.json.empty()) {
-    write_file(options.json, json.dump(2) + "\n");
-  }
   const auto gflops = json["gflops"].get<double>();
   const bool gpu = exec.device().kind == DeviceKind::cuda;
   std::cout << fmt::format(
@@ -202,7 +200,8 @@ int run(const Options& options) {
       measured.median(), gpu ? 3 : 1, measured.milliseconds.front(), gpu ? 3 : 1, measured.milliseconds.back(), gpu ? 3 : 1,
       gflops, gpu ? "" : fmt::format(" ({:.2f} of the FMA peak)", gflops / measured.fma_peak),
       json["memory_mib"]["resident_peak"].get<double>());
-  std::cout << bench::in_words(measured.breakdown);
+  std::cout << bench::in_words(measured.breakdown) << std::flush;
+  if (!options.json.empty()) write_file(options.json, json.dump(2) + "\n");
   return 0;
 }
 
@@ -212,16 +211,16 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app("step: times training steps (forward, backward, AMSGrad) on random images", "step");
   app.add_option("--net", options.net, "allcnn, resnet18 or wrn28-5")->capture_default_str();
-  app.add_option("--classes", options.classes, "Number of classes")->capture_default_str()->check(CLI::Range(1, 1 << 20));
-  app.add_option("--batch", options.batch, "Batch size")->capture_default_str()->check(CLI::Range(1, 1 << 16));
-  app.add_option("--steps", options.steps, "Timed steps")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  app.add_option("--classes", options.classes, "Number of classes")->capture_default_str()->check(bench::number(1, 1 << 20));
+  app.add_option("--batch", options.batch, "Batch size")->capture_default_str()->check(bench::number(1, 1 << 16));
+  app.add_option("--steps", options.steps, "Timed steps")->capture_default_str()->check(bench::number(1, 1 << 20));
   app.add_option("--warm-up", options.warm_up, "Warm-up steps, not timed")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 20));
+      ->check(bench::number(0, 1 << 20));
   app.add_option("--profile", options.profiled, "Additional steps for the breakdown by operation")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 20));
-  app.add_option("--threads", options.machine.threads, "[all cores]")->check(CLI::Range(1, 4096));
+      ->check(bench::number(0, 1 << 20));
+  app.add_option("--threads", options.machine.threads, "[all cores]")->check(bench::number(1, 1024));
   app.add_option("--precision", options.machine.precision, "Type of activations: float32 or bf16")
       ->capture_default_str()
       ->check(CLI::IsMember({"float32", "bf16"}));
@@ -229,13 +228,5 @@ int main(int argc, char** argv) {
   app.add_option("--device", options.machine.device, "cpu, cuda or cuda:INDEX")->capture_default_str();
   app.add_option("--kernel-cache", options.machine.kernel_cache, "Folder of kernel timings; '' disables it");
   app.add_option("--json", options.json, "Also write the result to this file");
-  try {
-    app.parse(argc, argv);
-    return run(options);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  } catch (const std::exception& error) {
-    std::cerr << "step: " << error.what() << '\n';
-    return 1;
-  }
+  return bench::run_program(app, argc, argv, [&] { return run(options); });
 }

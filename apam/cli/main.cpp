@@ -13,11 +13,11 @@
 #include "apam/cli/commands.h"
 #include "apam/cli/failure.h"
 #include "apam/cli/options.h"
-#include "apam/cli/standard_output.h"
 #include "apam/cli/train_ranks.h"
 #include "apam/exchange/mpi/launch.h"
 #include "apam/training/usage_error.h"
 #include "apam/training/version.h"
+#include "kernels/runtime/standard_output.h"
 
 namespace {
 
@@ -138,7 +138,7 @@ int run_program(const CommandLine& command_line) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  cli::StandardOutput output;
+  StandardOutput output;
   const int code = reporting("apam", [&] { return run_program(CommandLine(argv, argv + argc)); });
   const auto close = [&] {
     output.close();

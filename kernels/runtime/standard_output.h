@@ -4,7 +4,7 @@
 #include <array>
 #include <streambuf>
 
-namespace apam::cli {
+namespace apam {
 
 /// While it exists, std::cout writes to file descriptor 1 through it. A closed pipe is an error like a full disk: SIGPIPE is
 /// ignored, so that training continues.
@@ -29,4 +29,4 @@ class StandardOutput : private std::streambuf {
   int reason_ = 0;  // errno of the first failure
 };
 
-}  // namespace apam::cli
+}  // namespace apam

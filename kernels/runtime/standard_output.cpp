@@ -1,4 +1,4 @@
-#include "apam/cli/standard_output.h"
+#include "kernels/runtime/standard_output.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 #include "kernels/runtime/error.h"
 #include "kernels/runtime/write_all.h"
 
-namespace apam::cli {
+namespace apam {
 namespace {
 
 /// Relies on open() taking the lowest free number.
@@ -51,4 +51,4 @@ void StandardOutput::close() {
   require<InputError>(reason_ == 0, "standard output cannot be written: {}", reason_of(reason_));
 }
 
-}  // namespace apam::cli
+}  // namespace apam
