@@ -2,7 +2,8 @@
 // batch norm. Nine blocks relu(bn(conv 3x3)):
 //   3->96, 96->96, 96->96 stride 2, 96->192, 192->192, 192->192 stride 2, 192->192 padding 0, 192->192, 192->classes
 // (32x32 -> 16x16 -> 8x8 -> 6x6), then the mean over 6x6, times 0.125. 1,681,268 parameters for 10 classes.
-// The batch norms have no running statistics: evaluation uses batch statistics too.
+// The batch norms have no running statistics: evaluation uses batch statistics too, so scores depend on the size of its batches
+// and on the order of the images.
 #pragma once
 
 #include <vector>

@@ -162,7 +162,7 @@ void add_evaluation(List& list, TrainOptions& options) {
                          .unit = "UPDATES",
                          .help = "Updates between evaluations; 0: one epoch. The last update is always "
                                  "evaluated"}));
-  list.push_back(images_option("--eval-batch", options.eval_batch, group, "Images per batch"));
+  list.push_back(images_option("--eval-batch", options.eval_batch, group, "Images per batch; allcnn's scores depend on it"));
   list.push_back(
       agreed({.name = "--bn",
               .field = &options.bn,
@@ -174,7 +174,7 @@ void add_evaluation(List& list, TrainOptions& options) {
                          .field = &options.bn_images,
                          .group = group,
                          .unit = "IMAGES",
-                         .help = "Training images to recalibrate on, in batches of --batch that are whole, at least one",
+                         .help = "Training images to recalibrate on; uses whole batches of --batch images, at least one",
                          .otherwise = "recalibrate: 10000, or all if there are fewer",
                          .least = 1,
                          .most = kMostImages}));
@@ -293,7 +293,7 @@ List describe(TrainOptions& options) {
               .group = "Exchange",
               .unit = "B",
               .help = "sync: backup ranks: the first N - B of N gradients make an update, later ones are dropped; each "
-                      "is of 1 / (N - B) of a batch; 0: all make it; on the CPU"}));
+                      "rank computes 1 / (N - B) of a batch; 0: all make it; on the CPU"}));
   list.push_back({.name = "--master-threads",
                   .field = &options.master_threads,
                   .group = "Exchange",
@@ -317,7 +317,7 @@ List describe(EvalOptions& options) {
             file_option("--weights", options.weights, "Network", "The model to evaluate")};
   add_data(list, options.data);
   list.push_back(eval_split_option(options.eval_split, "Data"));
-  list.push_back(images_option("--batch", options.batch, "Data", "Images per batch"));
+  list.push_back(images_option("--batch", options.batch, "Data", "Images per batch; allcnn's scores depend on it"));
   add_machine(list, options.machine, "Threads", "all cores");
   list.push_back({.name = "--json",
                   .field = &options.json,
