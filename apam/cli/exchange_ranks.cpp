@@ -221,6 +221,7 @@ training::ExchangeResult order(const AsyncRank& self) {
                                   .batches = rank.plan.batches,
                                   .followers = side.followers,
                                   .order = order_of(train),
+                                  .done = rank.saved ? rank.saved->batches : exchange::BatchProgress(),
                                   .ahead = train.prefetch_weights};
   std::optional<exchange::ControlOfMasters> of_masters;
   if (rank.shard) {

@@ -26,6 +26,7 @@ struct Rank {
   std::optional<Tracing> tracing;
   SharedByRanks shared;
   Buffer staged_weights, staged_contribution;          // pinned: of a rank on a GPU that exchanges messages
+  std::optional<training::Checkpoint> saved;           // rank 0: to be continued
   std::optional<engine::ParameterArena> second;        // workers with --prefetch-weights: other weights and contribution
   std::optional<engine::ParameterArena> arena;         // all ranks but followers
   std::optional<engine::ParameterArena> worker_arena;  // of a master that is a worker too

@@ -36,7 +36,8 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   using Contents = engine::ParameterArena::Contents;
   const engine::ParameterArena arena(exec.device(), plan.net->layout(),
                                      plan.delayed ? Contents::state : Contents::state_and_outgoing);
-  const std::int64_t batches_before = load_initial_weights(options, exec, arena);
+  const auto saved = training::find_checkpoint(options, plan);
+  const std::int64_t batches_before = load_state(options, exec, arena, saved);
   std::optional<exchange::WeightHistory> history;
   std::optional<engine::ParameterArena> delayed_model;  // the worker's, with older weights
   if (plan.delayed) {
@@ -45,7 +46,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   } else {
     history.emplace(arena.state(), plan.history);
   }
-  history->publish_first(arena.state());
+  saved ? saved->restore(*history) : history->publish_first(arena.state());
   check_interruption(interruption);
   std::optional<Tracing> tracing;
   if (!options.trace.empty()) tracing.emplace(options, 0, 1);
@@ -54,10 +55,15 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
                                                        tracing ? tracing->evaluation() : nullptr);
   };
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
-  training::RunOutput output(options, plan, command, progress, make_evaluator);
+  training::RunOutput output(options, plan, command, progress, make_evaluator, saved ? &*saved : nullptr);
   engine::Updater updater(exec, arena, plan.optimizer);
+  if (saved) saved->restore(updater);
+  output.watch(updater, batches_before);
   const exchange::ArtificialDelay delay(options.max_delay, options.seed);
-  exchange::MasterState master(updater, *history, {.schedule = plan.schedule, .delay = plan.delayed ? &delay : nullptr});
+  exchange::MasterState master(updater, *history,
+                               {.schedule = plan.schedule,
+                                .delay = plan.delayed ? &delay : nullptr,
+                                .done = saved ? saved->batches : exchange::BatchProgress()});
   training::NetGradientSource source(exec, *plan.net, delayed_model ? *delayed_model : arena, plan.train,
                                      {.threads = options.loader_threads});
 
@@ -68,6 +74,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
     source.record_on(tracing->exchange());
     traced.emplace(output.metrics(), tracing->exchange());
   }
+  if (saved) output.resume(*saved, arena.state());
   RunControl control(interruption);
   exchange::train_directly(master, source, control, traced ? static_cast<exchange::Observer&>(*traced) : output.metrics());
   if (plan.delayed) copy(exec, history->current().state(), arena.state());
@@ -78,7 +85,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   const std::string text = output.close(arena, {"none (one process)", ending, master.divergence(), master.leases(), 0},
                                         {training::report_process(exec.report())});
   if (!text.empty()) std::cout << text << std::endl;
-  return training::exit_code(ending);
+  return output.exit_code(ending);
 }
 
 int refuse_several(const exchange::mpi::Launched& launched, const CommandLine& command) {

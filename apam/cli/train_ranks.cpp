@@ -152,11 +152,15 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
     const data::LoaderOptions loader{.threads = options.loader_threads, .rows = (options.batch + parts - 1) / parts};
     rank.source.emplace(rank.exec_of_worker(), *plan.net, rank.arena_of_worker(), plan.train, loader);
   }
-  if (first) rank.batches_before = load_initial_weights(options, *rank.exec, *rank.arena);
+  if (first) {
+    rank.saved = find_checkpoint(options, plan);
+    rank.batches_before = load_state(options, *rank.exec, *rank.arena, rank.saved);
+    if (rank.saved) rank.saved->restore(*rank.updater);
+  }
   if (first && master) {
     rank.shared.async ? rank.history.emplace(rank.shared.async->segment.versions(), plan.history)
                       : rank.history.emplace(rank.exec->device(), plan.history);
-    rank.history->publish_first(rank.arena->state());
+    rank.saved ? rank.saved->restore(*rank.history) : rank.history->publish_first(rank.arena->state());
   }
 }
 
@@ -175,7 +179,10 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
     evaluator->collect();  // throws if its start failed
     return evaluator;
   };
-  rank.output = std::make_unique<training::RunOutput>(options, plan, command, rank.progress, make_evaluator);
+  rank.output = std::make_unique<training::RunOutput>(options, plan, command, rank.progress, make_evaluator,
+                                                      rank.saved ? &*rank.saved : nullptr);
+  rank.output->watch(*rank.updater, rank.batches_before);
+  if (rank.saved) rank.output->resume(*rank.saved, rank.arena->state());
 }
 
 /// An exit code and a text, for transfer between ranks.
@@ -337,14 +344,16 @@ Ended exchange_and_report(Rank& rank, const Environment& environment, const Trai
   const std::span<const int> departed = rank.output ? rank.output->metrics().departed_ranks() : std::span<const int>();
   const std::vector<int> gone(departed.begin(), departed.end());
   const auto reports = gather_strings(environment, training::report_process(std::move(kernels)).to_text(), gone);
-  const Ended mine{training::exit_code(result.ending), !gone.empty()};
+  Ended mine{training::exit_code(result.ending), !gone.empty()};
   if (rank.output) {
     std::vector<training::ProcessReport> processes;
     processes.reserve(reports.size());
     for (const std::string& report : reports) {
       processes.push_back(report.empty() ? training::ProcessReport{} : training::ProcessReport::from_text(report));
     }
+    const exchange::Ending ending = result.ending;
     const std::string text = rank.output->close(*rank.arena, std::move(result), std::move(processes));
+    mine.code = rank.output->exit_code(ending);
     if (!text.empty()) std::cout << text << std::endl;
   }
   if (rank.tracing) rank.tracing->write(environment, gone);

@@ -25,7 +25,7 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
       delay_(options.delay),
       policy_(policy_or_none(options.policy)),
       schedule_(options.schedule),
-      leases_(options.workers, batches_of(options), options.ahead ? 3 : 2),
+      leases_(options.workers, batches_of(options), options.ahead ? 3 : 2, options.done),
       ahead_(options.ahead),
       watch_(updater, options.schedule.keep_going),
       staleness_(options.workers),
@@ -37,14 +37,16 @@ MasterState::MasterState(engine::Updater& updater, WeightHistory& history, const
       active_(options.workers),
       present_(options.workers) {
   require<InputError>(schedule_.total_updates >= 1, "master: at least one update is required, got {}", schedule_.total_updates);
-  require<InputError>(updater.version() == 0, "master: the updater has made {} updates already", updater.version());
+  const std::int64_t done = policy_.updates_of(options.done.applied());
+  require<InputError>(updater.version() == done, "master: the updater has made {} updates, expected {}, of {} batches",
+                      updater.version(), done, options.done.applied());
   require<InputError>(delay_ == nullptr || options.workers == 1, "master: artificial delay is for 1 worker, got {}",
                       options.workers);
   const std::int64_t made = policy_.updates_of(leases_.total());
   require<InputError>(made == schedule_.total_updates, "master: {} batches make {} updates, expected {}", leases_.total(), made,
                       schedule_.total_updates);
   const std::int64_t first = history.current().version();
-  require<InputError>(first == 0, "master: the weight history is at version {}, expected 0", first);
+  require<InputError>(first == done, "master: the weight history is at version {}, expected {}", first, done);
   const bool whole = pass_.range().size() == history.layout().state();
   require<InputError>(whole == (followers_ == nullptr), "master: updates {} of {} floats of the state {} followers",
                       pass_.range().size(), history.layout().state(), whole ? "with" : "without");

@@ -103,6 +103,7 @@ struct MasterOptions {
   std::optional<ShardRange> range{};        ///< that `updater` updates; nothing: the whole state
   ShardFollowers* followers = nullptr;      ///< update the rest of the state; null: nothing is left
   Order order = Order::sequenced;           ///< of the followers
+  BatchProgress done{};                     ///< of a training that is continued at the version of updater and history
   bool ahead = false;                       ///< workers compute ahead (worker.h). With a policy that compensates the history
                                             ///< needs two versions per worker
 };
@@ -112,9 +113,9 @@ class MasterState {
   static constexpr int kMostTogether = PendingPass::kMost;
 
   /// All must outlive the master. The history has its first version. Throws InputError without workers or updates to make, for
-  /// an updater or a history that is not at version 0, for an updater of another size than its range, for a delay and more
-  /// than one worker, for batches that do not make that many updates, and for Order::free and a policy that does not apply
-  /// every gradient.
+  /// an updater and a history at different versions, or at another one than that of the batches done, for an updater of another
+  /// size than its range, for a delay and more than one worker, for batches that do not make that many updates, and for
+  /// Order::free and a policy that does not apply every gradient.
   MasterState(engine::Updater& updater, WeightHistory& history, const MasterOptions& options);
 
   /// Takes events that happened `at` seconds after the start, in order. The actions are valid until the next call, which
@@ -134,6 +135,10 @@ class MasterState {
   const std::optional<Divergence>& divergence() const { return watch_.first(); }
   const Staleness& staleness() const { return staleness_; }
   const LeaseCounts& leases() const { return leases_.counts(); }
+  /// What has been done at version(). Between two calls of on().
+  BatchProgress progress() const { return leases_.progress(); }
+  /// Null with several masters: then the optimizer's moments are not all here.
+  const WeightHistory* whole_history() const { return followers_ == nullptr ? &history_ : nullptr; }
 
  private:
   enum class Phase : std::uint8_t {

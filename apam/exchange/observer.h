@@ -2,8 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <vector>
 
+#include "apam/exchange/ending.h"
+#include "apam/exchange/leases.h"
 #include "apam/exchange/transport.h"
 
 namespace apam::exchange {
@@ -31,6 +35,15 @@ struct StateSnapshot {
   std::vector<std::int64_t> versions{};  ///< with Order::free: updates in the range of each master; else empty
 };
 
+/// Between two passes: nothing is being updated, and the optimizer's moments are those of this version.
+struct RestPoint {
+  std::int64_t update = 0;                   ///< the version
+  double at = 0;                             ///< seconds since training began
+  std::optional<Ending> ending{};            ///< the run has ended at this version
+  const WeightHistory* history = nullptr;    ///< its newest version is this one; null: the state is that of the updater's arena
+  std::function<BatchProgress()> batches{};  ///< during the call only
+};
+
 /// Called by the thread that applies updates, after the replies to the workers of those updates. Calls should be short.
 class Observer {
  public:
@@ -42,6 +55,10 @@ class Observer {
   /// After the updates that Schedule selects, following on_update. Keep snapshot.version to read the state elsewhere without a
   /// copy; one that has no version must be copied.
   virtual void on_snapshot(const StateSnapshot& snapshot) = 0;
+
+  /// After on_update() and on_snapshot() for the updates of a pass, or of several; and at the end of the run. Not with several
+  /// masters.
+  virtual void on_rest(const RestPoint& /*point*/) {}
 
   /// A worker has left, although it was not stopped; its leases are dealt again.
   virtual void on_departure(const Departure& /*departure*/, double /*at*/) {}

@@ -4,6 +4,19 @@
 
 namespace apam::exchange {
 
+void Staleness::resume(const Sums& sums) {
+  histogram_ = sums.histogram;
+  by_worker_.resize(std::max(by_worker_.size(), sums.by_worker.size()));
+  std::ranges::copy(sums.by_worker, by_worker_.begin());
+  lag_sum_ = sums.lag_sum;
+  most_lag_ = sums.most_lag;
+  updates_ = sum_ = 0;
+  for (std::size_t tau = 0; tau < histogram_.size(); ++tau) {
+    updates_ += histogram_[tau];
+    sum_ += static_cast<std::int64_t>(tau) * histogram_[tau];
+  }
+}
+
 void Staleness::record(int worker, std::int64_t tau, std::int64_t publish_lag) {
   const auto bin = static_cast<std::size_t>(tau);
   if (bin >= histogram_.size()) histogram_.resize(bin + 1);

@@ -16,6 +16,14 @@ class Staleness {
  public:
   explicit Staleness(int workers) : by_worker_(static_cast<std::size_t>(workers)) {}
 
+  /// What has been recorded so far, for a training that is continued, possibly by another number of workers.
+  struct Sums {
+    std::vector<std::int64_t> histogram, by_worker;
+    std::int64_t lag_sum = 0, most_lag = 0;
+  };
+  Sums sums() const { return {histogram_, by_worker_, lag_sum_, most_lag_}; }
+  void resume(const Sums& sums);
+
   void record(int worker, std::int64_t tau, std::int64_t publish_lag = 0);
 
   std::int64_t updates() const { return updates_; }

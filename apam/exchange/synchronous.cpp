@@ -29,10 +29,9 @@ SynchronousTrainer::SynchronousTrainer(AllReduce& all_reduce, engine::Updater& u
 SynchronousTrainer::~SynchronousTrainer() { source_.on_gradient_ready({}); }
 
 Ending SynchronousTrainer::run(Control& control) {
-  all_reduce_.broadcast(source_.arena().state());
-  source_.arena().rounded().outdate();
-  source_.prepare(share(0));
-  for (std::int64_t batch = 0; batch < schedule_.total_updates; ++batch) {
+  const std::int64_t first = resume_together();
+  source_.prepare(share(first));
+  for (std::int64_t batch = first; batch < schedule_.total_updates; ++batch) {
     if (batch + 1 < schedule_.total_updates) source_.prepare(share(batch + 1));
     const std::int32_t signal = control.stop_signal();
     GradientHeader header = contribute(batch, signal);
@@ -48,9 +47,30 @@ Ending SynchronousTrainer::run(Control& control) {
     using Examine = engine::Updater::Examine;
     if (watch_.ends_after(0, shown ? Examine::all : Examine::without_waiting)) return {Ending::Why::diverged, update};
     if (schedule_.snapshot_at(update)) observer_.on_snapshot({update, at, source_.arena().state()});
-    if (stops && update < schedule_.total_updates) return {Ending::Why::interrupted, update, header.signal};
+    const std::optional<Ending> ending = ending_at(update, header);
+    observer_.on_rest({update, at, ending, nullptr, [update] { return BatchProgress{.next = update}; }});
+    if (ending) return *ending;
   }
   return {.update = updater_.version()};
+}
+
+/// State, version and moments of rank 0. The number of the first batch.
+std::int64_t SynchronousTrainer::resume_together() {
+  const engine::ParameterArena& arena = source_.arena();
+  all_reduce_.broadcast(arena.state());
+  arena.rounded().outdate();
+  const auto version = static_cast<std::int64_t>(all_reduce_.gather(static_cast<std::uint64_t>(updater_.version())).front());
+  if (version == 0) return 0;
+  const Span<float> moments = updater_.moments();
+  const std::size_t weights = arena.weights().size();
+  for (std::size_t begin = 0; begin < moments.size(); begin += weights) all_reduce_.broadcast(moments.subspan(begin, weights));
+  updater_.resume(version);
+  return version;
+}
+
+std::optional<Ending> SynchronousTrainer::ending_at(std::int64_t update, const GradientHeader& header) const {
+  if (update == schedule_.total_updates) return Ending{.update = update};
+  return header.signal != 0 ? std::optional<Ending>({Ending::Why::interrupted, update, header.signal}) : std::nullopt;
 }
 
 // The signal of the first rank that got one.

@@ -30,14 +30,17 @@ class SynchronousTrainer {
   SynchronousTrainer(const SynchronousTrainer&) = delete;
   SynchronousTrainer& operator=(const SynchronousTrainer&) = delete;
 
-  /// Collective: broadcasts the state of rank 0 and makes all updates, with events on every rank. A signal to any rank, or
-  /// divergence (divergence.h), stops all ranks after the same update. Throws ExchangeError if replicas differ at a snapshot.
+  /// Collective: broadcasts the state of rank 0, its version and moments, and makes the updates that are left, with events on
+  /// every rank. A signal to any rank, or divergence (divergence.h), stops all ranks after the same update. Throws
+  /// ExchangeError if replicas differ at a snapshot.
   Ending run(Control& control);
 
   const std::optional<Divergence>& divergence() const { return watch_.first(); }
 
  private:
   BatchShare share(std::int64_t batch) const { return {batch, all_reduce_.rank(), all_reduce_.ranks()}; }
+  std::int64_t resume_together();
+  std::optional<Ending> ending_at(std::int64_t update, const GradientHeader& header) const;
   GradientHeader contribute(std::int64_t batch, std::int32_t signal);
   void start(const Bucket& bucket);
   void sum_headers(GradientHeader& header);

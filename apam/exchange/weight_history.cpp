@@ -146,10 +146,12 @@ void WeightHistory::publish(WritableVersion&& version) {
   retire(newest_);
 }
 
-void WeightHistory::publish_first(ConstSpan<float> state) {
+void WeightHistory::publish_first(ConstSpan<float> state, std::int64_t version) {
   WritableVersion first = begin_next();
-  require<ExchangeError>(first.version() == 0, "weight history: the first version is published after version {}",
-                         first.version() - 1);
+  require<ExchangeError>(first.version() == 0 && version >= 0,
+                         "weight history: version {} is published first, after version {}, expected 0 or more and none",
+                         version, first.version() - 1);
+  first.slot_->version = version;
   if (state.data() != first.state().data()) copy(state, first.state());
   publish(std::move(first));
 }

@@ -151,8 +151,9 @@ class WeightHistory {
   /// another history.
   void publish(WritableVersion&& version);
 
-  /// Publishes the first version: a copy of `state`, or `state` itself if it is the memory of the slot.
-  void publish_first(ConstSpan<float> state);
+  /// Publishes the first version: a copy of `state`, or `state` itself if it is the memory of the slot. Of a training that is
+  /// continued it may have another number than 0.
+  void publish_first(ConstSpan<float> state, std::int64_t version = 0);
 
   const HistoryLayout& layout() const { return layout_; }
   bool in_place() const { return layout_.slots == 1; }

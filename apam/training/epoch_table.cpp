@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "apam/training/saved_metrics.h"
+
 namespace apam::training {
 
 void EpochTable::add(const exchange::UpdateRecord& record, double seconds) {
@@ -32,6 +34,31 @@ void EpochTable::finish() {
   if (open_.sums.updates > 0) ended_.push_back(std::exchange(open_, {}));
   for (Row& row : ended_) row.awaits = false;
   write_complete();
+}
+
+Json EpochTable::state() const {
+  const auto row = [](const Row& each) {
+    return Json{{"update", each.update}, {"seconds", each.seconds}, {"lr", each.rate}, {"sums", saved::to_json(each.sums)}};
+  };
+  Json ended = Json::array();
+  for (const Row& each : ended_) ended.push_back(row(each));
+  return {{"has_header", has_header_}, {"open", row(open_)}, {"ended", ended}};
+}
+
+void EpochTable::resume(const Json& state, std::int64_t evaluated) {
+  const auto row = [](const Json& json) {
+    return Row{.update = json.at("update"),
+               .seconds = json.at("seconds"),
+               .rate = json.at("lr"),
+               .sums = saved::sums_from(json.at("sums"))};
+  };
+  has_header_ = state.at("has_header");
+  open_ = row(state.at("open"));
+  for (const Json& each : state.at("ended")) {
+    ended_.push_back(row(each));
+    ended_.back().awaits = ended_.back().update == evaluated;
+  }
+  announced_ = !ended_.empty() && ended_.back().awaits;
 }
 
 void EpochTable::write_complete() {

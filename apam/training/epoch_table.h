@@ -36,6 +36,10 @@ class EpochTable {
   /// After training: writes all rows. Evaluations that were abandoned stay empty.
   void finish();
 
+  /// For a checkpoint, and back: then an evaluation of update `evaluated` may still be added, of no earlier one.
+  Json state() const;
+  void resume(const Json& state, std::int64_t evaluated);
+
  private:
   struct Row {
     std::int64_t update = 0;

@@ -198,6 +198,17 @@ void add_output(List& list, TrainOptions& options) {
                   .otherwise = "runs/NET-DATA-EXCHANGE-TIME"});
   list.push_back(
       {.name = "--overwrite", .field = &options.overwrite, .group = group, .help = "Replace the run in that folder"});
+  list.push_back(agreed({.name = "--resume",
+                         .field = &options.resume,
+                         .group = group,
+                         .help = "Continue the run in --out from its checkpoint, with the same options; without one, begin",
+                         .needs = "--out"}));
+  list.push_back(agreed({.name = "--checkpoint-every",
+                         .field = &options.checkpoint_every,
+                         .group = group,
+                         .unit = "UPDATES",
+                         .help = "Updates between checkpoints for --resume, and one when a signal ends the run; 0: none",
+                         .otherwise = "every 10 minutes"}));
   list.push_back({.name = "--log-every",
                   .field = &options.log_every,
                   .group = group,

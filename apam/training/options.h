@@ -75,6 +75,8 @@ struct TrainOptions {
 
   std::string out;
   bool overwrite = false;
+  bool resume = false;
+  std::optional<std::int64_t> checkpoint_every;  // nothing: by time; 0: none
   std::int64_t log_every = 10;
   std::string trace;  // empty: none
 };

@@ -23,7 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of an older run. config.json is not listed: it is replaced in one step.
-constexpr std::array<std::string_view, 4> kOldFiles{"summary.json", "metrics.jsonl", "epochs.csv", "model.safetensors"};
+constexpr std::array<std::string_view, 5> kOldFiles{"summary.json", "metrics.jsonl", "epochs.csv", "model.safetensors",
+                                                    "checkpoint.safetensors"};
+constexpr std::array<const char*, 2> kGrowing{"metrics.jsonl", "epochs.csv"};
 
 /// Whether the folder is empty, apart from files that a killed writer left.
 bool holds_nothing(const fs::path& folder) {
@@ -71,8 +73,9 @@ RunFolder::RunFolder(fs::path path, Existing existing) : path_(std::move(path)) 
     require<InputError>(fs::is_directory(path_, ignored), "--out {}: is not a folder", path_.string());
   }
   lock_ = lock(path_);
-  require<InputError>(made_ || existing == Existing::replace || holds_nothing(path_),
-                      "--out {}: the folder is not empty; name another one, or replace the run with --overwrite",
+  require<InputError>(made_ || existing == Existing::replace || existing == Existing::resume || holds_nothing(path_),
+                      "--out {}: the folder is not empty; name another one, or continue the run with --resume, or "
+                      "replace it with --overwrite",
                       path_.string());
 }
 
@@ -90,11 +93,56 @@ void RunFolder::start() {
   if (std::exchange(started_, true)) return;
   if (config_) config_->commit();
   config_.reset();
-  for (const auto name : kOldFiles) {
-    std::error_code error;
-    fs::remove(path_ / name, error);
-    require<InputError>(!error, "{}: cannot be replaced: {}", (path_ / name).string(), error.message());
+  std::error_code error;
+  if (!resumed_) {
+    for (const auto name : kOldFiles) {
+      fs::remove(path_ / name, error);
+      require<InputError>(!error, "{}: cannot be replaced: {}", (path_ / name).string(), error.message());
+    }
+    return;
   }
+  fs::remove(path_ / "summary.json", error);
+  for (const auto& [name, size] : *resumed_) {
+    if (size > 0) fs::resize_file(path_ / name, static_cast<std::uintmax_t>(size), error);
+    if (size == 0) fs::remove(path_ / name, error);
+    require<InputError>(!error, "{}: cannot be cut to {} bytes: {}", (path_ / name).string(), size, error.message());
+  }
+}
+
+std::map<std::string, std::int64_t> RunFolder::sizes() const {
+  std::map<std::string, std::int64_t> sizes;
+  for (const char* const name : kGrowing) {
+    std::error_code error;
+    const auto size = fs::file_size(path_ / name, error);
+    sizes[name] = error ? 0 : static_cast<std::int64_t>(size);
+  }
+  return sizes;
+}
+
+void RunFolder::resume_at(const std::map<std::string, std::int64_t>& wanted) {
+  const auto present = sizes();
+  for (const auto& [name, size] : present) {
+    const auto of_checkpoint = wanted.find(name);
+    require<InputError>(of_checkpoint != wanted.end(), "{}: knows no size of {}", checkpoint().string(), name);
+    require<InputError>(size >= of_checkpoint->second, "{}: has {} bytes, expected at least the {} of the checkpoint",
+                        (path_ / name).string(), size, of_checkpoint->second);
+  }
+  resumed_ = wanted;
+}
+
+void RunFolder::reserve(std::size_t bytes) {
+  reserve_ = Descriptor(::open(path_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+  if (!reserve_.is_open()) return;
+  const int error = ::posix_fallocate(reserve_.get(), 0, static_cast<::off_t>(bytes));
+  require<InputError>(error != ENOSPC && error != EDQUOT && error != EFBIG,
+                      "--out {}: the {:.1f} MiB of the results are not available: {}", path_.string(),
+                      static_cast<double>(bytes) / (1024.0 * 1024.0), reason_of(error));
+  if (error != 0) reserve_.close();
+}
+
+void RunFolder::remove_checkpoint() const {
+  std::error_code ignored;  // it may not exist
+  fs::remove(checkpoint(), ignored);
 }
 
 void RunFolder::add_metrics(const Json& line) { append(metrics_, "metrics.jsonl", line.dump()); }

@@ -4,12 +4,14 @@
 //   epochs.csv         one row per epoch (epoch_table.h), written as it happens
 //   summary.json       results, written at the end
 //   model.safetensors  weights and running statistics, written at the end
+//   checkpoint.safetensors  while the run is not complete: what --resume needs (checkpoint.h)
 // A run locks its folder during set-up, but changes nothing there before start(): until then an older run stays complete, and a
 // failed set-up leaves no trace. Whole files are AtomicFiles, never visible half written.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -24,6 +26,7 @@ enum class Existing : std::uint8_t {
   refuse,     ///< use it only if it is empty
   replace,    ///< use it; replace the files above and nothing else
   next_free,  ///< use the first of NAME-2, NAME-3, ... that does not exist
+  resume,     ///< use it; resume_at() tells what stays
 };
 
 class RunFolder {
@@ -38,6 +41,25 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
+  std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+
+  /// Before start(), with Existing::resume: start() cuts the files that grow to these sizes, and keeps the model and the
+  /// checkpoint. Throws InputError if one of the files is smaller.
+  void resume_at(const std::map<std::string, std::int64_t>& sizes);
+
+  /// Of the files that grow, by name; 0 for one that does not exist.
+  std::map<std::string, std::int64_t> sizes() const;
+
+  /// Keeps disk space free for write_model(). Throws InputError if there is not enough. Nothing on file systems that cannot.
+  void reserve(std::size_t bytes);
+  /// Calls `write`, which writes so many bytes, when the reserved space is free.
+  template <class Write>
+  void use_reserve(const Write& write) {
+    reserve_.close();
+    write();
+  }
+  /// The run is complete.
+  void remove_checkpoint() const;
 
   /// Writes the configuration under a temporary name; start() renames it to config.json. Throws InputError if the write fails.
   void write_config(const Json& config);
@@ -61,7 +83,9 @@ class RunFolder {
   std::filesystem::path path_;
   bool made_ = false;  // by this run
   bool started_ = false;
-  Descriptor lock_;  // the folder itself
+  Descriptor lock_;                                             // the folder itself
+  Descriptor reserve_;                                          // a file without a name
+  std::optional<std::map<std::string, std::int64_t>> resumed_;  // sizes
   std::optional<AtomicFile> config_;
   Descriptor metrics_, epochs_;
 };

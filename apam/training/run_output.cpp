@@ -1,5 +1,6 @@
 #include "apam/training/run_output.h"
 
+#include <fstream>
 #include <utility>
 
 #include "apam/training/run_config.h"
@@ -7,14 +8,36 @@
 
 namespace apam::training {
 
+namespace {
+
+/// Beyond the model: its header, the summary and the last lines.
+constexpr std::size_t kOtherFiles = std::size_t{1} << 20U;
+
+/// The starts of a run that is continued: where each part ended, and when it had begun.
+Json starts_before(const std::filesystem::path& folder, const Checkpoint& saved) {
+  std::ifstream file(folder / "config.json");
+  const Json config = Json::parse(file, nullptr, false);
+  Json starts = Json::array();
+  if (!config.is_object()) return starts;
+  if (config.contains("resumed") && config["resumed"].is_array()) starts = config["resumed"];
+  starts.push_back({{"started", config.value("started", Json())}, {"until_update", saved.update}});
+  return starts;
+}
+
+}  // namespace
+
 RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std::vector<std::string>& command,
-                     Progress& progress, const MakeEvaluator& make_evaluator)
+                     Progress& progress, const MakeEvaluator& make_evaluator, const Checkpoint* saved)
     : options_(options),
       plan_(plan),
       folder_(output_folder(options), existing_folder(options)),
       progress_(progress),
       evaluator_(make_evaluator()) {
-  folder_.write_config(describe_config(options, plan, command));
+  Json config = describe_config(options, plan, command);
+  config["resumed"] = saved != nullptr ? starts_before(folder_.path(), *saved) : Json::array();
+  folder_.write_config(config);
+  const engine::ParameterLayout& layout = plan.net->layout();
+  folder_.reserve((layout.weights_size() + layout.statistics_size()) * sizeof(float) + kOtherFiles);
   const TrainingMetrics::Options metrics{.epochs = plan.epochs,
                                          .total_updates = plan.schedule.total_updates,
                                          .roles = plan.budget.roles,
@@ -23,6 +46,26 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));
+  if (saved != nullptr) {
+    progress_.note(fmt::format("continues at update {}, from {}", saved->update, folder_.checkpoint().string()));
+  }
+}
+
+void RunOutput::watch(const engine::Updater& updater, std::int64_t batches_before) {
+  if (plan_.budget.roles.masters > 1 || options_.sync_backup > 0) return;
+  Checkpoint first{.update = updater.version(), .batches_before = batches_before, .fields = training_fields(options_, plan_)};
+  checkpoints_ = std::make_unique<CheckpointWriter>(options_.checkpoint_every, std::move(first), updater, folder_, progress_);
+  metrics_->save_to(*checkpoints_);
+}
+
+void RunOutput::resume(const Checkpoint& saved, ConstSpan<float> state) {
+  folder_.resume_at(saved.files);
+  metrics_->resume(saved, state);
+}
+
+int RunOutput::exit_code(const exchange::Ending& ending) const {
+  const int code = training::exit_code(ending);
+  return code == 0 && (failed_ || !metrics_->failure().empty()) ? 1 : code;
 }
 
 bool RunOutput::has_result(const exchange::Ending& ending) const {
@@ -33,7 +76,8 @@ void RunOutput::save(const engine::ParameterArena& arena, std::int64_t batches_b
   if (!has_result(ending)) return;
   folder_.start();
   batches_before_ = batches_before;
-  nets::save_weights(folder_.model(), arena, batches_before + metrics_->summary().updates);
+  folder_.use_reserve([&] { nets::save_weights(folder_.model(), arena, batches_before + metrics_->summary().updates); });
+  if (ending.why == exchange::Ending::Why::complete) folder_.remove_checkpoint();
 }
 
 // The model is then the one that was evaluated.
@@ -58,7 +102,12 @@ std::string RunOutput::close(const engine::ParameterArena& arena, ExchangeResult
   if (const auto& divergence = summary.exchange.divergence) {
     progress_.note("apam: " + describe(*divergence, options_.keep_going));
   }
-  folder_.write_summary(describe_summary(summary, options_, plan_));
+  try {
+    folder_.write_summary(describe_summary(summary, options_, plan_));
+  } catch (const InputError& error) {
+    failed_ = true;
+    progress_.note(fmt::format("apam: {}", error.what()));
+  }
   return describe(summary, plan_, folder_.path());
 }
 

@@ -157,6 +157,12 @@ void check_exchange(const TrainOptions& options) {
   require<UsageError>(async || options.masters == 1, "--masters {}: is for --exchange async, got {}", options.masters,
                       options.exchange);
   require<UsageError>(async || !options.colocate, "--colocate: is for --exchange async, got {}", options.exchange);
+  const bool checkpoints = options.resume || options.checkpoint_every.value_or(0) > 0;
+  require<UsageError>(!checkpoints || (options.masters == 1 && !backup),
+                      "{}: is for one master, or sync without backup ranks, got --masters {} and --sync-backup {}",
+                      options.resume ? "--resume" : "--checkpoint-every", options.masters, options.sync_backup);
+  require<UsageError>(!options.resume || !options.overwrite, "--resume: continues the run in {}, which --overwrite replaces",
+                      options.out);
   const bool free = options.master_order == "free";
   require<UsageError>(!free || options.masters > 1, "--master-order free: is for --masters 2 or more, got {}", options.masters);
   require<UsageError>(!free || options.transport != "shared",
@@ -260,7 +266,7 @@ std::string output_folder(const TrainOptions& options) {
 
 Existing existing_folder(const TrainOptions& options) {
   if (options.out.empty()) return Existing::next_free;
-  return options.overwrite ? Existing::replace : Existing::refuse;
+  return options.overwrite || options.resume ? Existing::replace : Existing::refuse;
 }
 
 std::int64_t load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {

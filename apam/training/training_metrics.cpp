@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "apam/training/saved_metrics.h"
+
 namespace apam::training {
 
 TrainingMetrics::TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress)
@@ -14,11 +16,27 @@ TrainingMetrics::TrainingMetrics(const Options& options, Evaluator& evaluator, R
       last_epoch_(static_cast<std::size_t>(std::min(options.epochs.updates, options.total_updates))),
       epochs_(options.epochs, options.total_updates, folder) {}
 
+template <class Write>
+void TrainingMetrics::write_or_note(const Write& write) {
+  if (!failure_.empty()) return;
+  try {
+    write();
+  } catch (const InputError& error) {
+    failure_ = error.what();
+    progress_.note(fmt::format("apam: {}; training goes on, the run folder gets no more lines", failure_));
+  }
+}
+
+void TrainingMetrics::add_metrics(const Json& line) {
+  write_or_note([&] { folder_.add_metrics(line); });
+}
+
 void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   folder_.start();
   const double at = training_seconds(record.at);
   update_ = record.update;
   last_update_at_ = at;
+  last_rate_ = record.rate;
   staleness_.record(record.worker, record.staleness, record.publish_lag);
   last_epoch_[static_cast<std::size_t>(record.update) % last_epoch_.size()] = record.header;
   if (options_.roles.workers > 1) {
@@ -33,9 +51,9 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   if (record.update == workers && options_.total_updates > workers) steady_ = UpdateSums{.begin = at};
   if (record.update % options_.log_every == 0 || record.update % options_.epochs.updates == 0 ||
       record.update == options_.total_updates) {
-    log_updates(record, at);
+    end_line();
   }
-  epochs_.add(record, at);
+  write_or_note([&] { epochs_.add(record, at); });
   log_evaluations();
   if (progress_.due(at)) show(record.update, at);
 }
@@ -46,8 +64,9 @@ void TrainingMetrics::on_snapshot(const exchange::StateSnapshot& snapshot) {
   const auto need = update == options_.total_updates ? Evaluator::Need::required : Evaluator::Need::optional;
   if (evaluator_.submit({update, seconds, snapshot.state, snapshot.version, snapshot.versions}, need)) {
     epochs_.announce_evaluation();
+    submitted_ = update;
   } else {
-    folder_.add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
+    add_metrics({{"event", "evaluation left out"}, {"update", update}, {"epoch", epoch(update)}, {"seconds", seconds}});
     progress_.note(fmt::format("update {}: no evaluation, {} earlier ones are not finished (a larger --eval-every would help)",
                                update, BackgroundEvaluator::kQueueLimit));
   }
@@ -58,12 +77,12 @@ void TrainingMetrics::on_departure(const exchange::Departure& departure, double 
   const int rank = options_.roles.rank_of_worker(departure.worker);
   departed_ranks_.push_back(rank);
   if (update_ > 0) {  // before that nothing in the folder may change
-    folder_.add_metrics({{"event", "departure"},
-                         {"update", update_},
-                         {"epoch", epoch(update_)},
-                         {"seconds", training_seconds(at)},
-                         {"worker", departure.worker},
-                         {"why", json_text(departure.why)}});
+    add_metrics({{"event", "departure"},
+                 {"update", update_},
+                 {"epoch", epoch(update_)},
+                 {"seconds", training_seconds(at)},
+                 {"worker", departure.worker},
+                 {"why", json_text(departure.why)}});
   }
   progress_.note(
       fmt::format("apam: update {}: worker {} (rank {}) has left: {}", update_, departure.worker, rank, departure.why));
@@ -72,16 +91,19 @@ void TrainingMetrics::on_departure(const exchange::Departure& departure, double 
 void TrainingMetrics::finish() {
   evaluator_.finish();
   log_evaluations();
-  epochs_.finish();
+  if (line_.updates > 0) end_line();
+  write_or_note([&] { epochs_.finish(); });
   progress_.close();
 }
 
-void TrainingMetrics::log_updates(const exchange::UpdateRecord& record, double at) {
+/// A line for the updates since the one before.
+void TrainingMetrics::end_line() {
+  const double at = last_update_at_;
   Json line{{"event", "train"},
-            {"update", record.update},
-            {"epoch", epoch(record.update)},
+            {"update", update_},
+            {"epoch", epoch(update_)},
             {"seconds", at},
-            {"lr", record.rate},
+            {"lr", last_rate_},
             {"train_loss", line_.loss()},
             {"train_accuracy", line_.accuracy()},
             {"train_top5", line_.top5_accuracy()},
@@ -93,7 +115,7 @@ void TrainingMetrics::log_updates(const exchange::UpdateRecord& record, double a
     line["places"] = std::exchange(places_, {});
   }
   if (!ranks_.empty()) line["ranks"] = std::exchange(ranks_, {});
-  folder_.add_metrics(line);
+  add_metrics(line);
   line_ = UpdateSums{.begin = at};
 }
 
@@ -108,8 +130,9 @@ void TrainingMetrics::log_evaluations() {
               {"test_top5", evaluation.scores.top5},
               {"evaluation_seconds", evaluation.scores.seconds}};
     if (!evaluation.versions.empty()) line["versions"] = evaluation.versions;
-    folder_.add_metrics(line);
-    epochs_.add(evaluation);
+    add_metrics(line);
+    write_or_note([&] { epochs_.add(evaluation); });
+    evaluated_ = evaluation.update;
     if (evaluation.scores.finite()) last_evaluation_ = evaluation;
   }
 }
@@ -135,6 +158,54 @@ void TrainingMetrics::show(std::int64_t update, double at) {
   }
   progress_.show(status);
   recent_ = UpdateSums{.begin = at};
+}
+
+void TrainingMetrics::on_rest(const exchange::RestPoint& point) {
+  if (checkpoints_ == nullptr || !failure_.empty() || !checkpoints_->due(point)) return;
+  if (line_.updates > 0) end_line();
+  log_evaluations();
+  checkpoints_->write(point, state());
+}
+
+Json TrainingMetrics::state() const {
+  Json headers = Json::array();
+  for (const exchange::GradientHeader& header : last_epoch_) {
+    headers.push_back({saved::number(header.loss_sum), header.rows, header.top1, header.top5});
+  }
+  return {{"seconds", last_update_at_},
+          {"lr", last_rate_},
+          {"staleness", saved::to_json(staleness_.sums())},
+          {"steady", saved::to_json(steady_)},
+          {"last_epoch", headers},
+          {"last_evaluation", last_evaluation_ ? saved::to_json(*last_evaluation_) : Json()},
+          {"is_evaluated", submitted_ != update_ || evaluated_ == update_},
+          {"epochs", epochs_.state()}};
+}
+
+void TrainingMetrics::resume(const Checkpoint& checkpoint, ConstSpan<float> state) {
+  const Json& saved = checkpoint.metrics;
+  update_ = checkpoint.update;
+  bool evaluates = false;
+  try {
+    seconds_before_ = last_update_at_ = saved.at("seconds");
+    last_rate_ = saved.at("lr");
+    staleness_.resume(saved::staleness_from(saved.at("staleness")));
+    steady_ = saved::sums_from(saved.at("steady"));
+    const Json& headers = saved.at("last_epoch");
+    for (std::size_t i = 0; i < last_epoch_.size(); ++i) {
+      last_epoch_[i].loss_sum = saved::number_from(headers.at(i).at(0));
+      last_epoch_[i].rows = headers.at(i).at(1);
+      last_epoch_[i].top1 = headers.at(i).at(2);
+      last_epoch_[i].top5 = headers.at(i).at(3);
+    }
+    if (!saved.at("last_evaluation").is_null()) last_evaluation_ = saved::evaluation_from(saved.at("last_evaluation"));
+    evaluates = !saved.at("is_evaluated").get<bool>();
+    epochs_.resume(saved.at("epochs"), evaluates ? update_ : -1);
+  } catch (const Json::exception& error) {
+    fail<InputError>("checkpoint of update {}: its metrics: {}", update_, error.what());
+  }
+  line_ = recent_ = UpdateSums{.begin = seconds_before_};
+  if (evaluates) on_snapshot({.update = update_, .at = 0, .state = state});
 }
 
 RunSummary TrainingMetrics::summary() const {

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "apam/exchange/observer.h"
 #include "apam/exchange/roles.h"
 #include "apam/exchange/staleness.h"
+#include "apam/training/checkpoint_writer.h"
 #include "apam/training/epoch_table.h"
 #include "apam/training/epochs.h"
 #include "apam/training/evaluator.h"
@@ -29,12 +31,24 @@ class TrainingMetrics : public exchange::Observer {
     std::int64_t log_every = 10;  ///< updates per training line
     bool delayed = false;         ///< artificial delay: gradients of one worker are stale too
   };
-  /// All must outlive this. It has no clock: seconds are those of the events, minus the duration of inline evaluations.
+  /// All must outlive this, and what it is given later. It has no clock: seconds are those of the events, minus the duration of
+  /// inline evaluations.
   TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress);
 
   void on_update(const exchange::UpdateRecord& record) override;
   void on_snapshot(const exchange::StateSnapshot& snapshot) override;
+  void on_rest(const exchange::RestPoint& point) override;
   void on_departure(const exchange::Departure& departure, double at) override;
+
+  /// Before training: saves it from now on.
+  void save_to(CheckpointWriter& checkpoints) { checkpoints_ = &checkpoints; }
+  /// Before training: continues with the metrics of a checkpoint. Evaluates `state` if the checkpoint has no evaluation of it,
+  /// but should. Throws InputError for metrics that are malformed.
+  void resume(const Checkpoint& checkpoint, ConstSpan<float> state);
+
+  /// Why lines are missing in the run folder: "write: ...: No space left on device"; empty if none are. Training goes on, for
+  /// the weights are worth more.
+  const std::string& failure() const { return failure_; }
 
   /// The ranks of workers that have left, in order.
   std::span<const int> departed_ranks() const { return departed_ranks_; }
@@ -46,9 +60,14 @@ class TrainingMetrics : public exchange::Observer {
   RunSummary summary() const;
 
  private:
-  double training_seconds(double at) const { return at - evaluator_.seconds_blocked(); }
+  double training_seconds(double at) const { return seconds_before_ + at - evaluator_.seconds_blocked(); }
   double epoch(std::int64_t update) const { return options_.epochs.at(update); }
-  void log_updates(const exchange::UpdateRecord& record, double at);
+  void end_line();
+  Json state() const;
+  void add_metrics(const Json& line);
+  /// Calls `write`, unless a call has failed before.
+  template <class Write>
+  void write_or_note(const Write& write);
   void log_evaluations();
   void show(std::int64_t update, double at);
 
@@ -57,8 +76,13 @@ class TrainingMetrics : public exchange::Observer {
   RunFolder& folder_;
   Progress& progress_;
 
+  CheckpointWriter* checkpoints_ = nullptr;
+  std::string failure_;
+
+  double seconds_before_ = 0;  // of training, before it was continued
   std::int64_t update_ = 0;
-  double last_update_at_ = 0;
+  double last_update_at_ = 0, last_rate_ = 0;
+  std::int64_t submitted_ = -1, evaluated_ = -1;  // the latest update
   exchange::Staleness staleness_;
   UpdateSums line_;                                   // since the last training line
   UpdateSums recent_;                                 // since the last progress line

@@ -78,6 +78,11 @@ Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& op
   rates_ = Buffer(device, kMostGradients * sizeof(float));
 }
 
+void Optimizer::resume(std::int64_t steps) {
+  require<InputError>(steps >= 0, "optimizer: {} steps have been made, expected 0 or more", steps);
+  steps_ = steps;
+}
+
 void Optimizer::step(Exec& exec, ConstSpan<float> gradients, const Step::Results& weights) {
   step_each(exec, std::span(&gradients, 1), weights.w, weights);
 }

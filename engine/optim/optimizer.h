@@ -56,6 +56,11 @@ class Optimizer {
   void choose_kernel(Exec& exec, int gradients = 1) const;
 
   std::int64_t steps() const { return steps_; }
+  /// [ m | v | vh ], each (size): Adam has m and v, SGD none. Zero before the first step.
+  Span<float> moments() const { return moments_.as<float>(); }
+  /// Continues a training: `steps` have been made, and the caller has put their moments into moments(). Throws InputError for a
+  /// negative number.
+  void resume(std::int64_t steps);
   const OptimizerOptions& options() const { return options_; }
 
  private:
@@ -65,8 +70,8 @@ class Optimizer {
 
   OptimizerOptions options_;
   std::size_t size_;
-  Buffer moments_;  // [ m | v | vh ]; Adam has m and v, SGD none
-  Buffer rates_;    // (kMostGradients)
+  Buffer moments_;
+  Buffer rates_;  // (kMostGradients)
   std::int64_t steps_ = 0;
 };
 

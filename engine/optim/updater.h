@@ -56,7 +56,11 @@ class Updater {
   std::optional<NonFinite> non_finite(Examine examine = Examine::without_waiting);
 
   std::int64_t version() const { return optimizer_.steps(); }  ///< updates applied so far
-  double rate() const { return rate(version()); }              ///< learning rate of the last update
+  /// The optimizer's (optimizer.h). To be read or written between updates.
+  Span<float> moments() const { return optimizer_.moments(); }
+  /// Continues a training: `version` updates have been applied, and the caller has put their state and moments in place.
+  void resume(std::int64_t version) { optimizer_.resume(version); }
+  double rate() const { return rate(version()); }  ///< learning rate of the last update
   double rate(std::int64_t update) const { return options().rate(update); }
   int threads() const { return exec_.threads(); }
   /// Waits for all updates.

@@ -12,36 +12,6 @@ from support import *
 DIVERGES = ["--optimizer", "sgd", "--lr", "1e20"]
 
 
-def start(*arguments, ranks=None):
-    """Starts apam and returns the process, its output as text."""
-    command = [PROGRAM, *map(str, arguments)]
-    if ranks is not None:
-        command = [MPIEXEC, "-n", str(ranks), *command]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN))
-
-
-class Early(ProgramTest):
-    def wait_for(self, path, text, process):
-        deadline = time.monotonic() + 120
-        while not (path.exists() and text in path.read_text()):
-            self.assertLess(time.monotonic(), deadline)
-            self.assertIsNone(process.poll(), "ended before it was interrupted")
-            time.sleep(0.02)
-
-    def process_of_rank(self, rank):
-        """The process id of a rank of the job that writes below this test's folder, which is not that of a shell."""
-        for process in pathlib.Path("/proc").iterdir():
-            try:
-                command = (process / "cmdline").read_bytes()
-                mine = str(self.folder).encode() in command and command.startswith(str(PROGRAM).encode())
-                if mine and f"PMI_RANK={rank}".encode() in (process / "environ").read_bytes().split(b"\0"):
-                    return int(process.name)
-            except OSError:  # not a process, or gone
-                continue
-        self.fail(f"no process has rank {rank}")
-
-
 class Divergence(Early):
     def diverged(self, name, *options, ranks=None):
         base = replace(TRAIN, [*DIVERGES, "--eval-every", "1", "--out", self.folder / name])
@@ -294,11 +264,13 @@ class Errors(Early):
         for line in process.stderr:
             if line.startswith("apam: "):
                 break
+        self.assertRegex(line, r"metrics.jsonl: \d+ bytes cannot be written: .*; training goes on, the run folder gets no more lines")
+        process.send_signal(signal.SIGTERM)
         begin = time.monotonic()
-        process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=60)
         self.assertLess(time.monotonic() - begin, 1)
         self.assertNotEqual(process.returncode, 0)
-        self.assertIn("metrics.jsonl", line)
+        self.assertIn("model.safetensors", rest)
 
 
 if __name__ == "__main__":

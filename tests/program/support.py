@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -86,3 +88,33 @@ class ProgramTest(unittest.TestCase):
         self.assertIn(fragment, complaints(process)[0])
         self.assertEqual(process.returncode, status, process.stderr)
         self.assertEqual(process.stdout, "")
+
+
+def start(*arguments, ranks=None):
+    """Starts apam and returns the process, its output as text."""
+    command = [PROGRAM, *map(str, arguments)]
+    if ranks is not None:
+        command = [MPIEXEC, "-n", str(ranks), *command]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN))
+
+
+class Early(ProgramTest):
+    def wait_for(self, path, text, process):
+        deadline = time.monotonic() + 120
+        while not (path.exists() and text in path.read_text()):
+            self.assertLess(time.monotonic(), deadline)
+            self.assertIsNone(process.poll(), "ended before it was interrupted")
+            time.sleep(0.02)
+
+    def process_of_rank(self, rank):
+        """The process id of a rank of the job that writes below this test's folder, which is not that of a shell."""
+        for process in pathlib.Path("/proc").iterdir():
+            try:
+                command = (process / "cmdline").read_bytes()
+                mine = str(self.folder).encode() in command and command.startswith(str(PROGRAM).encode())
+                if mine and f"PMI_RANK={rank}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                    return int(process.name)
+            except OSError:  # not a process, or gone
+                continue
+        self.fail(f"no process has rank {rank}")

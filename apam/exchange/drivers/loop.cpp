@@ -11,6 +11,11 @@ namespace {
 // So often a master without gradients looks for a signal.
 constexpr Duration kPatience = std::chrono::milliseconds(100);
 
+void rest(const MasterState& state, double at, std::optional<Ending> ending, Observer& observer) {
+  const WeightHistory* const history = state.whole_history();
+  if (history != nullptr) observer.on_rest({state.version(), at, ending, history, [&] { return state.progress(); }});
+}
+
 }  // namespace
 
 void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer) {
@@ -25,13 +30,20 @@ void carry_out(std::span<const Action> actions, MasterTransport& transport, Obse
   }
 }
 
+void take(std::span<const Event> events, double at, MasterState& state, MasterTransport& transport, Observer& observer) {
+  const std::int64_t before = state.version();
+  carry_out(state.on(events, at), transport, observer);
+  if (state.version() != before) rest(state, at, {}, observer);
+}
+
+void tell_end(const MasterState& state, double at, Observer& observer) { rest(state, at, state.ending(), observer); }
+
 void run_master(MasterState& state, MasterTransport& transport, Control& control, Observer& observer) {
   require<ExchangeError>(transport.workers() == state.workers(), "master: a transport for {} workers, expected {}",
                          transport.workers(), state.workers());
-  const auto take = [&](std::span<const Event> events) { carry_out(state.on(events, control.now()), transport, observer); };
   std::vector<Event> events;
   for (int worker = 0; worker < state.workers(); ++worker) events.emplace_back(Joined{worker});
-  take(events);
+  take(events, control.now(), state, transport, observer);
   bool stops = false;
   while (!state.done()) {
     const auto arrived = transport.poll(kPatience);
@@ -48,10 +60,11 @@ void run_master(MasterState& state, MasterTransport& transport, Control& control
         for (const Departure& one : transport.departed()) events.emplace_back(Departed{one.worker, one.why});
       }
       if (events.empty()) events.emplace_back(Tick{});
-      take(events);
+      take(events, control.now(), state, transport, observer);
     } while (taken < arrived.size());
   }
   transport.finish();
+  tell_end(state, control.now(), observer);
 }
 
 }  // namespace apam::exchange

@@ -19,4 +19,10 @@ void run_master(MasterState& state, MasterTransport& transport, Control& control
 /// Sends replies and cancellations, then tells the observer.
 void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer);
 
+/// Hands events to the state, carries out its actions, and tells the observer after a pass that updates are at rest.
+void take(std::span<const Event> events, double at, MasterState& state, MasterTransport& transport, Observer& observer);
+
+/// Tells the observer that the run has ended.
+void tell_end(const MasterState& state, double at, Observer& observer);
+
 }  // namespace apam::exchange

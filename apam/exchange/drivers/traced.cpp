@@ -71,6 +71,11 @@ void TracedMaster::on_snapshot(const StateSnapshot& snapshot) {
   left_ = track_.last_end();
 }
 
+void TracedMaster::on_rest(const RestPoint& point) {
+  observer_.on_rest(point);
+  left_ = TraceTrack::now();
+}
+
 void TracedWorker::push(const GradientHeader& header, ConstSpan<float> values) {
   TraceScope scope(&track_, TraceKind::push);
   scope.event.version = header.computed_at;

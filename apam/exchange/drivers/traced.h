@@ -27,6 +27,7 @@ class TracedMaster final : public MasterTransport, public Observer {
 
   void on_update(const UpdateRecord& record) override;
   void on_snapshot(const StateSnapshot& snapshot) override;
+  void on_rest(const RestPoint& point) override;
   void on_departure(const Departure& departure, double at) override { observer_.on_departure(departure, at); }
 
  private:
@@ -90,6 +91,7 @@ class TracedObserver final : public Observer {
 
   void on_update(const UpdateRecord& record) override;
   void on_snapshot(const StateSnapshot& snapshot) override;
+  void on_rest(const RestPoint& point) override { observer_.on_rest(point); }
 
  private:
   Observer& observer_;

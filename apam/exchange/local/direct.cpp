@@ -33,13 +33,18 @@ void train_directly(MasterState& master, GradientSource& source, Control& contro
   require<InputError>(master.workers() == 1, "local training: the master waits for {} workers, expected 1", master.workers());
   Worker worker(source);
   DirectTransport transport;
-  const auto take = [&](const Event& event) { carry_out(master.on(event, control.now()), transport, observer); };
-  take(Joined{0});
+  const auto take_one = [&](const Event& event) { take({&event, 1}, control.now(), master, transport, observer); };
+  take_one(Joined{0});
   while (worker.accept(transport.latest())) {
-    if (const int signal = control.stop_signal(); signal != 0) return take(StopRequested{signal});
+    if (const int signal = control.stop_signal(); signal != 0) {
+      take_one(StopRequested{signal});
+      master.on(Departed{0, "the run has stopped"}, control.now());  // returns its leases
+      break;
+    }
     const auto [header, values] = worker.next();
-    take(GradientReady{{0, header, values}});
+    take_one(GradientReady{{0, header, values}});
   }
+  tell_end(master, control.now(), observer);
 }
 
 }  // namespace apam::exchange

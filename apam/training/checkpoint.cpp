@@ -1,0 +1,169 @@
+#include "apam/training/checkpoint.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "apam/training/usage_error.h"
+#include "nets/safetensors.h"
+
+namespace apam::training {
+namespace {
+
+constexpr std::string_view kStates = "states", kMoments = "moments", kMetadata = "apam", kFloat = "F32";
+
+// They do not change what is computed, or are of one run of the program.
+constexpr std::array<std::string_view, 6> kFree{"commit",  "--transport", "--keep-going",
+                                                "--trace", "--resume",    "--checkpoint-every"};
+
+Json to_json(const exchange::BatchProgress& batches) {
+  const exchange::LeaseCounts& counts = batches.counts;
+  return {{"next", batches.next},         {"open", batches.open},      {"granted", counts.granted},
+          {"applied", counts.applied},    {"refused", counts.refused}, {"cancelled", counts.cancelled},
+          {"abandoned", counts.abandoned}};
+}
+
+exchange::BatchProgress batches_from(const Json& json) {
+  return {.next = json.at("next"),
+          .open = json.at("open").get<std::vector<std::int64_t>>(),
+          .counts = {.granted = json.at("granted"),
+                     .applied = json.at("applied"),
+                     .refused = json.at("refused"),
+                     .cancelled = json.at("cancelled"),
+                     .abandoned = json.at("abandoned")}};
+}
+
+std::vector<float> floats_of(const nets::NamedTensor& tensor) {
+  std::vector<float> values(tensor.bytes.size() / sizeof(float));
+  std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+  return values;
+}
+
+const nets::NamedTensor& tensor_of(const nets::Safetensors& file, std::string_view name, std::size_t rank) {
+  const nets::NamedTensor* const found = file.find(name);
+  require<InputError>(found != nullptr, "{}: is no checkpoint: has no tensor {}", file.path().string(), name);
+  require<InputError>(found->dtype == kFloat && found->shape.size() == rank,
+                      "{}: tensor {} has dtype {} and {} dimensions, expected {} and {}", file.path().string(), name,
+                      found->dtype, found->shape.size(), kFloat, rank);
+  return *found;
+}
+
+void copy_to(std::span<const float> from, Span<float> to, std::string_view what) {
+  require<InputError>(from.size() == to.size(), "checkpoint: {} of {} floats, expected {}", what, from.size(), to.size());
+  copy(ConstSpan<float>(from), to);
+}
+
+}  // namespace
+
+Checkpoint Checkpoint::read(const std::filesystem::path& path) {
+  const nets::Safetensors file = nets::Safetensors::read(path);
+  const auto& states = tensor_of(file, kStates, 2);
+  const auto& moments = tensor_of(file, kMoments, 1);
+  const auto metadata = file.metadata().find(std::string(kMetadata));
+  require<InputError>(metadata != file.metadata().end(), "{}: is no checkpoint: has no metadata '{}'", path.string(),
+                      kMetadata);
+  Checkpoint checkpoint;
+  try {
+    const Json json = Json::parse(metadata->second);
+    checkpoint.update = json.at("update");
+    checkpoint.batches_before = json.at("batches_before");
+    checkpoint.batches = batches_from(json.at("batches"));
+    checkpoint.fields = json.at("fields").get<Fields>();
+    checkpoint.metrics = json.at("metrics");
+    checkpoint.files = json.at("files").get<std::map<std::string, std::int64_t>>();
+  } catch (const Json::exception& error) {
+    fail<InputError>("{}: metadata '{}': {}", path.string(), kMetadata, error.what());
+  }
+  const std::vector<float> all = floats_of(states);
+  const auto versions = static_cast<std::size_t>(states.shape[0]);
+  require<InputError>(versions >= 1 && std::cmp_less_equal(versions, checkpoint.update + 1),
+                      "{}: {} states up to version {}, expected 1 to {}", path.string(), versions, checkpoint.update,
+                      checkpoint.update + 1);
+  const std::size_t size = all.size() / versions;
+  for (std::size_t i = 0; i < versions; ++i) {
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(i * size);
+    checkpoint.states.emplace_back(first, first + static_cast<std::ptrdiff_t>(size));
+  }
+  checkpoint.moments = floats_of(moments);
+  return checkpoint;
+}
+
+void Checkpoint::write(const std::filesystem::path& path) const {
+  const Json json{{"update", update},
+                  {"batches_before", batches_before},
+                  {"batches", to_json(batches)},
+                  {"fields", fields},
+                  {"metrics", metrics},
+                  {"files", files}};
+  std::vector<float> all;
+  all.reserve(states.size() * states.front().size());
+  for (const auto& state : states) all.insert(all.end(), state.begin(), state.end());
+  const auto rows = static_cast<std::int64_t>(states.size()), columns = static_cast<std::int64_t>(states.front().size());
+  const std::vector<nets::NamedTensor> tensors{
+      {std::string(kStates), std::string(kFloat), {rows, columns}, std::as_bytes(std::span(all))},
+      {std::string(kMoments), std::string(kFloat), {std::ssize(moments)}, std::as_bytes(std::span(moments))}};
+  const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
+  nets::write_safetensors(path, tensors, {{std::string(kMetadata), text}});
+}
+
+void Checkpoint::restore(const engine::ParameterArena& arena) const {
+  copy_to(states.back(), arena.state(), "a state");
+  arena.rounded().outdate();
+}
+
+void Checkpoint::restore(engine::Updater& updater) const {
+  copy_to(moments, updater.moments(), "moments");
+  updater.resume(update);
+}
+
+void Checkpoint::restore(exchange::WeightHistory& history) const {
+  const std::size_t size = history.layout().state();
+  require<InputError>(states.front().size() == size, "checkpoint: states of {} floats, expected {}", states.front().size(),
+                      size);
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    const ConstSpan<float> state{std::span<const float>(states[i])};
+    if (i == 0) {
+      history.publish_first(state, update - std::ssize(states) + 1);
+    } else {
+      exchange::WritableVersion next = history.begin_next();
+      copy(state, next.state());
+      history.publish(std::move(next));
+    }
+  }
+}
+
+Fields training_fields(const TrainOptions& options, const RunPlan& plan) {
+  Fields all = program_and_options(options);
+  for (auto& field : data_and_model(plan)) all.push_back(std::move(field));
+  std::erase_if(all, [](const auto& field) { return std::ranges::find(kFree, field.first) != kFree.end(); });
+  return all;
+}
+
+std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const RunPlan& plan) {
+  if (!options.resume) return std::nullopt;
+  const std::filesystem::path folder = options.out, path = folder / Checkpoint::kFile;
+  if (!std::filesystem::exists(path)) {
+    require<InputError>(!std::filesystem::exists(folder / "summary.json"),
+                        "--resume: {} has a summary, but no checkpoint: the run is complete, or was made with "
+                        "--checkpoint-every 0; --overwrite would replace it",
+                        folder.string());
+    return std::nullopt;
+  }
+  Checkpoint saved = Checkpoint::read(path);
+  for (const auto& [name, value] : training_fields(options, plan)) {
+    const auto field = std::ranges::find(saved.fields, name, &Fields::value_type::first);
+    const std::string before = field != saved.fields.end() ? field->second : "nothing";
+    require<UsageError>(before == value, "--resume: {}: the checkpoint has {}, got {}", name, before, value);
+  }
+  return saved;
+}
+
+std::int64_t load_state(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena,
+                        const std::optional<Checkpoint>& saved) {
+  if (!saved) return load_initial_weights(options, exec, arena);
+  saved->restore(arena);
+  return saved->batches_before;
+}
+
+}  // namespace apam::training
