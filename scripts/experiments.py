@@ -4,9 +4,10 @@
 Started by scripts/run_all.sh, which builds apam first. Run folders are OUT/SCALE/EXPERIMENT/RUN, with the output of apam in
 RUN.log next to them; pictures are in OUT/SCALE/EXPERIMENT, and the page is OUT/index.html.
 
-A run is finished if its summary.json says so and its config.json has the same command; finished runs are skipped. Other runs
-start from the beginning. Runs that this machine cannot do are skipped with a reason. A failure does not stop the other runs.
-Exit codes: 0, also if every run was skipped; 1: something failed; 2: invalid command line; 130 or 143: interrupted.
+A run is finished if its summary.json says so and its config.json has the same command; finished runs are skipped. Others
+continue from their checkpoint, if it is of the same command, or start from the beginning. Runs that this machine cannot do are
+skipped with a reason. A failure does not stop the other runs. Exit codes: 0, also if every run was skipped; 1: something failed;
+2: invalid command line; 130 or 143: interrupted.
 """
 
 import argparse
@@ -145,12 +146,25 @@ def plan(arguments):
 
 
 def settings_of(command):
-    """The arguments of a command of apam, without the program, --out and --overwrite."""
+    """The arguments of a command of apam, without the program, --out, --overwrite and --resume."""
     settings = list(command[1:])
     if "--out" in settings:
         position = settings.index("--out")
         del settings[position:position + 2]
-    return [word for word in settings if word != "--overwrite"]
+    return [word for word in settings if word not in ("--overwrite", "--resume")]
+
+
+def has_same_command(job, config):
+    return settings_of(config.get("command", [])) == settings_of(job.command) and config.get("ranks") == job.run.ranks
+
+
+def how_to_start(job):
+    """The option for a run that is not finished and whose folder may exist."""
+    folder = ROOT / job.folder
+    if not folder.exists():
+        return []
+    continues = (folder / "checkpoint.safetensors").exists() and has_same_command(job, read_object(folder / "config.json") or {})
+    return ["--resume" if continues else "--overwrite"]
 
 
 def is_finished(job):
@@ -158,8 +172,7 @@ def is_finished(job):
     if not config or not summary or summary.get("interrupted") or summary.get("diverged"):
         return False
     complete = summary.get("updates") is not None and summary["updates"] == config.get("updates")
-    same = settings_of(config.get("command", [])) == settings_of(job.command) and config.get("ranks") == job.run.ranks
-    return complete and same
+    return complete and has_same_command(job, config)
 
 
 def obstacle(job, machine, oversubscribe):
@@ -193,7 +206,7 @@ def last_line(text):
 def run_job(job, interruption):
     folder = ROOT / job.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [*job.launcher, *job.command] + (["--overwrite"] if folder.exists() else [])
+    command = [*job.launcher, *job.command, *how_to_start(job)]
     start = time.monotonic()
     code = interruption.run(command, ROOT / job.log)
     if code == 0 and is_finished(job):

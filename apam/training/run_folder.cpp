@@ -96,6 +96,7 @@ void RunFolder::start() {
   std::error_code error;
   if (!resumed_) {
     for (const auto name : kOldFiles) {
+      if (keeps_model_ && path_ / name == model()) continue;
       fs::remove(path_ / name, error);
       require<InputError>(!error, "{}: cannot be replaced: {}", (path_ / name).string(), error.message());
     }
@@ -107,6 +108,11 @@ void RunFolder::start() {
     if (size == 0) fs::remove(path_ / name, error);
     require<InputError>(!error, "{}: cannot be cut to {} bytes: {}", (path_ / name).string(), size, error.message());
   }
+}
+
+void RunFolder::keep_model(const fs::path& file) {
+  std::error_code ignored;  // they need not exist
+  keeps_model_ = fs::equivalent(file, model(), ignored);
 }
 
 std::map<std::string, std::int64_t> RunFolder::sizes() const {

@@ -47,6 +47,10 @@ class RunFolder {
   /// checkpoint. Throws InputError if one of the files is smaller.
   void resume_at(const std::map<std::string, std::int64_t>& sizes);
 
+  /// Before start(): it keeps a model that is there until the new one replaces it, if that is `file`, which the run begins
+  /// with.
+  void keep_model(const std::filesystem::path& file);
+
   /// Of the files that grow, by name; 0 for one that does not exist.
   std::map<std::string, std::int64_t> sizes() const;
 
@@ -83,6 +87,7 @@ class RunFolder {
   std::filesystem::path path_;
   bool made_ = false;  // by this run
   bool started_ = false;
+  bool keeps_model_ = false;
   Descriptor lock_;                                             // the folder itself
   Descriptor reserve_;                                          // a file without a name
   std::optional<std::map<std::string, std::int64_t>> resumed_;  // sizes

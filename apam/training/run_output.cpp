@@ -36,6 +36,7 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
   Json config = describe_config(options, plan, command);
   config["resumed"] = saved != nullptr ? starts_before(folder_.path(), *saved) : Json::array();
   folder_.write_config(config);
+  if (!options.init.empty()) folder_.keep_model(options.init);
   const engine::ParameterLayout& layout = plan.net->layout();
   folder_.reserve((layout.weights_size() + layout.statistics_size()) * sizeof(float) + kOtherFiles);
   const TrainingMetrics::Options metrics{.epochs = plan.epochs,

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "apam/exchange/error.h"
+#include "kernels/runtime/philox.h"
 
 namespace apam::exchange {
 namespace {
@@ -125,9 +126,68 @@ TEST(Leases, ReturnedBatchesAreDealtAgain) {
   EXPECT_EQ(counts.granted, counts.ended() + 9) << "worker 0 holds nine";
 }
 
+/// What becomes of the oldest lease of a random worker.
+void step(Leases& leases, const Random& random, std::uint64_t number, bool keeps, std::multiset<std::int64_t>& applied,
+          std::vector<std::deque<std::int64_t>>& held) {
+  const auto worker = static_cast<int>(random.below(static_cast<std::uint32_t>(held.size()), 2 * number));
+  auto& mine = held[static_cast<std::size_t>(worker)];
+  if (mine.empty()) return;
+  const auto fate = random.below(8, 2 * number + 1);
+  if (fate == 0) {
+    leases.refuse(worker);
+  } else if (fate == 1 && keeps) {
+    leases.keep(worker);
+    if (leases.kept() < 2) {
+      mine.pop_front();
+      for (const auto batch : next(leases, worker)) mine.push_back(batch);
+      return;
+    }
+    leases.abandon_kept();
+  } else {
+    leases.apply(worker);
+    applied.insert(mine.front());
+  }
+  mine.pop_front();
+  for (const auto batch : next(leases, worker)) mine.push_back(batch);
+}
+
+// The fates of batches are random, and the trainings stop several times after a random number of steps.
+TEST(Leases, OfAContinuedTrainingAreThoseThatWereNotApplied) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const Random random(seed, Purpose::sample, 0);
+    const auto total = static_cast<std::int64_t>(random.below(40, 1));
+    std::multiset<std::int64_t> applied;
+    BatchProgress done;
+    for (std::uint64_t part = 0; part < 4; ++part) {
+      const Random steps(seed, Purpose::sample, part + 1);
+      const int workers = 1 + static_cast<int>(steps.below(4, 0));
+      Leases leases(workers, total, 2 + static_cast<int>(steps.below(2, 1)), done);
+      std::vector<std::deque<std::int64_t>> held(static_cast<std::size_t>(workers));
+      for (int worker = 0; worker < workers; ++worker) {
+        if (part < 3 && steps.below(3, 2) == 0 && worker > 0) continue;  // has not come yet
+        for (const auto batch : first(leases, worker)) held[static_cast<std::size_t>(worker)].push_back(batch);
+      }
+      const std::uint64_t count = part < 3 ? steps.below(20, 3) : 2000;
+      for (std::uint64_t i = 0; i < count; ++i) step(leases, steps, 10 + i, part < 3, applied, held);
+      leases.abandon_kept();
+      done = leases.progress();
+      EXPECT_EQ(done.applied(), static_cast<std::int64_t>(applied.size()));
+      for (const auto batch : done.open) EXPECT_EQ(applied.count(batch), 0U) << batch;
+      EXPECT_EQ(done.counts.granted, done.counts.ended());
+    }
+    EXPECT_TRUE(done.open.empty());
+    EXPECT_EQ(done.next, total);
+    for (std::int64_t batch = 0; batch < total; ++batch) EXPECT_EQ(applied.count(batch), 1U) << batch;
+  }
+}
+
 TEST(Leases, RefuseInvalidNumbers) {
   EXPECT_THROW(Leases(0, 1), InputError);
   EXPECT_THROW(Leases(1, -1), InputError);
+  EXPECT_THROW(Leases(1, 5, 2, {.next = 6}), InputError);
+  EXPECT_THROW(Leases(1, 5, 2, {.next = 3, .open = {3}}), InputError);
+  EXPECT_THROW(Leases(1, 5, 2, {.next = 3, .open = {1, 0}}), InputError);
+  EXPECT_THROW(Leases(1, 5, 2, {.next = 3, .open = {1, 1}}), InputError);
 }
 
 }  // namespace

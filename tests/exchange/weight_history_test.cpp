@@ -226,6 +226,20 @@ TEST(WeightHistory, InPlaceTheNextVersionIsWrittenOverTheNewest) {
   EXPECT_TRUE(history.in_place());
 }
 
+TEST(WeightHistory, OfAContinuedTrainingHasItsNumbers) {
+  const std::vector<float> state(kSize, 3.0F);
+  WeightHistory history(Device{}, layout(3, 4));
+  history.publish_first(std::span<const float>(state), 7);
+  publish_next(history);
+  EXPECT_EQ(history.current().version(), 8);
+  EXPECT_EQ(history.at(7).state().data()[0], 3.0F);
+  EXPECT_EQ(history.begin_next(2).version(), 10);
+  EXPECT_TRUE(
+      throws<ExchangeError>({"version 0", "after version 8"}, [&] { history.publish_first(std::span<const float>(state)); }));
+  WeightHistory other(Device{}, layout(1, 2));
+  EXPECT_TRUE(throws<ExchangeError>({"version -1"}, [&] { other.publish_first(std::span<const float>(state), -1); }));
+}
+
 TEST(WeightHistory, MemoryThatDoesNotFitIsAnErrorWithItsSize) {
   const std::size_t size = std::size_t{1} << 40;
   EXPECT_TRUE(throws<DeviceError>({"100000", "1099511627776"}, [&] { WeightHistory(Device{}, {size, 0, 100000, 100000}); }));

@@ -19,7 +19,7 @@ import json, os, pathlib, sys, time
 here = pathlib.Path(__file__).parent
 arguments = sys.argv[1:]
 def listed(name):
-    return (here / name).exists() and any(part in arguments[-1 - ("--overwrite" in arguments)]
+    return (here / name).exists() and any(part in arguments[-1 - (arguments[-1] in ("--overwrite", "--resume"))]
                                           for part in (here / name).read_text().split())
 if arguments[0] == "info":
     print((here / "machine.json").read_text())
@@ -51,6 +51,8 @@ for update in range(1, updates + 1):
 (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
 (out / "config.json").write_text(json.dumps(config))
 interrupted = listed("interrupting")
+if interrupted:
+    (out / "checkpoint.safetensors").touch()
 (out / "summary.json").write_text(json.dumps({
     "updates": updates, "epochs": 1.0, "interrupted": interrupted, "diverged": False, "test_accuracy": 0.4, "test_top5": 0.6,
     "train_accuracy": 0.5, "images_per_second": 10.0, "peak_memory_mib": [100.0] * ranks,
@@ -215,6 +217,18 @@ class Experiments(ProgramTest):
         self.change(folder / "delay-51" / "summary.json", "diverged", True)
         self.run_all(*arguments)
         self.assertEqual(self.calls(), names)
+
+    def test_interrupted_runs_are_continued(self):
+        (self.folder / "interrupting").write_text("delay-11\n")
+        arguments = ("--scale", "smoke", "--only", "delay")
+        self.run_all(*arguments, code=1)
+        folder = self.out / "smoke" / "delay" / "delay-11"
+        self.change(folder / "config.json", "ranks", 2)
+        for option in ("--overwrite", "--resume"):  # after a run with other ranks, and after one of the same command
+            (self.folder / "calls").unlink()
+            self.run_all(*arguments, code=1)
+            (call,) = map(json.loads, (self.folder / "calls").read_text().splitlines())
+            self.assertEqual(call[-3:], ["--out", str(folder), option])
 
     def change(self, path, key, value):
         content = json.loads(path.read_text())

@@ -15,6 +15,7 @@
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/error.h"
 #include "tests/support/small_disk.h"
+#include "tests/support/throws.h"
 
 namespace apam::training {
 namespace {
@@ -180,6 +181,49 @@ TEST_F(RunFolderTest, AFullDiskKeepsTheOldRunAndWholeLines) {
   EXPECT_TRUE(metrics.ends_with("\n"));
   EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), lines);
   EXPECT_GT(lines, 5);
+}
+
+TEST_F(RunFolderTest, ARunThatIsContinuedKeepsWhatItsCheckpointKnows) {
+  leave_a_run(folder_ / "a", Existing::refuse, 1);
+  const std::string metrics = read(folder_ / "a" / "metrics.jsonl");
+  {
+    RunFolder run(folder_ / "a", Existing::replace);
+    const auto sizes = run.sizes();
+    EXPECT_EQ(sizes.at("metrics.jsonl"), std::ssize(metrics));
+    EXPECT_TRUE(support::throws<InputError>({"knows no size of epochs.csv"}, [&] { run.resume_at({{"metrics.jsonl", 1}}); }));
+    EXPECT_TRUE(support::throws<InputError>({"epochs.csv: has", "1000000"}, [&] {
+      run.resume_at({{"metrics.jsonl", 1}, {"epochs.csv", 1'000'000}});
+    }));
+    run.resume_at({{"metrics.jsonl", 5}, {"epochs.csv", 0}});
+    run.start();
+  }
+  const Files left = files(folder_ / "a");
+  EXPECT_EQ(left.at("metrics.jsonl"), metrics.substr(0, 5));
+  EXPECT_EQ(left.count("epochs.csv"), 0U);
+  EXPECT_EQ(left.count("summary.json"), 0U);
+  EXPECT_EQ(left.count("model.safetensors"), 1U);
+}
+
+TEST_F(RunFolderTest, TheModelThatARunBeginsWithStays) {
+  for (const bool begins_with_it : {true, false}) {
+    leave_a_run(folder_ / "a", Existing::replace, 1);
+    RunFolder run(folder_ / "a", Existing::replace);
+    run.keep_model(begins_with_it ? folder_ / "a" / "." / "model.safetensors" : folder_ / "model.safetensors");
+    run.start();
+    EXPECT_EQ(files(folder_ / "a").count("model.safetensors"), begins_with_it ? 1U : 0U);
+    EXPECT_EQ(files(folder_ / "a").count("summary.json"), 0U);
+  }
+}
+
+TEST_F(RunFolderTest, SpaceForTheModelIsReserved) {
+  const support::SmallDisk disk;
+  if (!disk.mounted()) GTEST_SKIP() << "a small disk cannot be mounted here: " << disk.reason();
+  RunFolder run(disk.path(), Existing::refuse);
+  EXPECT_TRUE(support::throws<InputError>({"--out", "1.0 MiB", "No space left on device"}, [&] { run.reserve(1 << 20); }));
+  run.reserve(40'000);
+  EXPECT_THROW(write_file(run.model(), std::string(40'000, 'w')), InputError);
+  run.use_reserve([&] { write_file(run.model(), std::string(40'000, 'w')); });
+  EXPECT_EQ(read(run.model()).size(), 40'000U);
 }
 
 }  // namespace
