@@ -69,7 +69,7 @@ Checkpoint Checkpoint::read(const std::filesystem::path& path) {
     checkpoint.update = json.at("update");
     checkpoint.batches_before = json.at("batches_before");
     checkpoint.batches = batches_from(json.at("batches"));
-    checkpoint.fields = json.at("fields").get<Fields>();
+    checkpoint.fields = json.at("fields").get<TrainingFields>();
     checkpoint.metrics = json.at("metrics");
     checkpoint.files = json.at("files").get<std::map<std::string, std::int64_t>>();
   } catch (const Json::exception& error) {
@@ -133,10 +133,13 @@ void Checkpoint::restore(exchange::WeightHistory& history) const {
   }
 }
 
-Fields training_fields(const TrainOptions& options, const RunPlan& plan) {
-  Fields all = program_and_options(options);
-  for (auto& field : data_and_model(plan)) all.push_back(std::move(field));
-  std::erase_if(all, [](const auto& field) { return std::ranges::find(kFree, field.first) != kFree.end(); });
+TrainingFields training_fields(const TrainOptions& options, const RunPlan& plan) {
+  TrainingFields all;
+  for (const Fields& fields : {program_and_options(options), data_and_model(plan)}) {
+    for (const AgreedField& field : fields) {
+      if (std::ranges::find(kFree, field.name) == kFree.end()) all.emplace_back(field.name, field.value);
+    }
+  }
   return all;
 }
 
@@ -152,7 +155,7 @@ std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const Run
   }
   Checkpoint saved = Checkpoint::read(path);
   for (const auto& [name, value] : training_fields(options, plan)) {
-    const auto field = std::ranges::find(saved.fields, name, &Fields::value_type::first);
+    const auto field = std::ranges::find(saved.fields, name, &TrainingFields::value_type::first);
     const std::string before = field != saved.fields.end() ? field->second : "nothing";
     require<UsageError>(before == value, "--resume: {}: the checkpoint has {}, got {}", name, before, value);
   }

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "apam/exchange/leases.h"
@@ -24,13 +25,16 @@
 
 namespace apam::training {
 
+/// Names and values, in the order in which differences are reported.
+using TrainingFields = std::vector<std::pair<std::string, std::string>>;
+
 struct Checkpoint {
   static constexpr std::string_view kFile = "checkpoint.safetensors";
 
   std::int64_t update = 0;                      ///< version of the newest state
   std::int64_t batches_before = 0;              ///< batches in the running statistics from before the training
   exchange::BatchProgress batches{};            ///< of version `update`
-  Fields fields{};                              ///< what the training depends on: options, data, model
+  TrainingFields fields{};                      ///< what the training depends on: options, data, model
   Json metrics{};                               ///< of training_metrics.h
   std::map<std::string, std::int64_t> files{};  ///< sizes of the files that grow, by name
   std::vector<std::vector<float>> states{};
@@ -49,7 +53,7 @@ struct Checkpoint {
 };
 
 /// What a training depends on and may not change.
-Fields training_fields(const TrainOptions& options, const RunPlan& plan);
+TrainingFields training_fields(const TrainOptions& options, const RunPlan& plan);
 
 /// The checkpoint of the run in --out, with --resume; nothing if that run has none, so that it begins. Throws UsageError if it
 /// is of another training, InputError if it is malformed or the run is complete.

@@ -23,7 +23,7 @@ void TrainingMetrics::write_or_note(const Write& write) {
     write();
   } catch (const InputError& error) {
     failure_ = error.what();
-    progress_.note(fmt::format("apam: {}; training goes on, the run folder gets no more lines", failure_));
+    progress_.note(fmt::format("apam: {}; training continues, the run folder gets no more lines", failure_));
   }
 }
 

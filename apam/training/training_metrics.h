@@ -46,8 +46,8 @@ class TrainingMetrics : public exchange::Observer {
   /// but should. Throws InputError for metrics that are malformed.
   void resume(const Checkpoint& checkpoint, ConstSpan<float> state);
 
-  /// Why lines are missing in the run folder: "write: ...: No space left on device"; empty if none are. Training goes on, for
-  /// the weights are worth more.
+  /// Why lines are missing in the run folder: "write: ...: No space left on device"; empty if none are. Training continues,
+  /// for the weights are worth more.
   const std::string& failure() const { return failure_; }
 
   /// The ranks of workers that have left, in order.

@@ -264,7 +264,7 @@ class Errors(Early):
         for line in process.stderr:
             if line.startswith("apam: "):
                 break
-        self.assertRegex(line, r"metrics.jsonl: \d+ bytes cannot be written: .*; training goes on, the run folder gets no more lines")
+        self.assertRegex(line, r"metrics.jsonl: \d+ bytes cannot be written: .*; training continues, the run folder gets no more lines")
         process.send_signal(signal.SIGTERM)
         begin = time.monotonic()
         _, rest = process.communicate(timeout=60)
