@@ -72,7 +72,7 @@ class RanksOnGpus(ProgramTest):
         return subprocess.run(command, capture_output=True, text=True, timeout=240)
 
     def test_name_ranks_that_share_a_gpu(self):
-        process = call(*OPTIONS, "--exchange", "sync", "--transport", "nccl", ranks=3)
+        process = call(*replace(OPTIONS, ["--batch", "4"]), "--exchange", "sync", "--transport", "nccl", ranks=3)
         self.assert_refused(process, "--transport nccl: ranks 0 and 2 are both on GPU guarded 0 of ", 1)
 
     def test_name_the_rank_that_has_no_nccl(self):
