@@ -233,8 +233,9 @@ int run(const Options& options) {
   const auto listed = [](const auto& names) {
     return names.empty() ? std::string("all") : fmt::format("{}", fmt::join(names, " "));
   };
-  require<InputError>(!rows.empty(), "no problem of net {} has op {} with pass {}", listed(options.nets), listed(options.ops),
-                      listed(options.passes));
+  const bool timed = std::any_of(rows.begin(), rows.end(), [](const auto& row) { return !row.times.empty(); });
+  require<InputError>(timed, "no problem of net {} has op {} with pass {} by provider {}", listed(options.nets),
+                      listed(options.ops), listed(options.passes), listed(options.providers));
   std::cout << bench::summary(rows);
   const int slower = options.no_auto ? 0 : check_auto(rows);
   if (!options.json.empty()) {
@@ -250,9 +251,9 @@ int run(const Options& options) {
   return refused || (options.check_auto && slower > 0) ? 1 : 0;
 }
 
-/// Of this build.
+/// Those of this build, and those that it may lack: the same command line is for all builds.
 std::set<std::string> provider_names() {
-  std::set<std::string> names;
+  std::set<std::string> names{"cudnn", "onednn", "tma"};
   for_each_operation([&]<class Op>() {
     for (const auto& implementation : implementations<Op>()) names.emplace(implementation.provider);
   });
@@ -275,7 +276,8 @@ int main(int argc, char** argv) {
   app.add_option("--net", options.nets, "One or more of allcnn, resnet18, wrn28-5 [all]")->check(CLI::IsMember(nets));
   app.add_option("--op", options.ops, "One or more operations, e.g. conv2d [all]")->check(CLI::IsMember(operation_names()));
   app.add_option("--pass", options.passes, "One or more passes, e.g. backward_weight [all]");
-  app.add_option("--provider", options.providers, "One or more providers of this build, e.g. native [all]")
+  app.add_option("--provider", options.providers,
+                 "One or more of native, tma, onednn and cudnn, as far as the build has them [all]")
       ->check(CLI::IsMember(provider_names()));
   std::string device = "cpu";
   app.add_option("--device", device, "cpu, cuda or cuda:INDEX")->capture_default_str();

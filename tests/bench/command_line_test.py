@@ -61,6 +61,8 @@ class CommandLine(unittest.TestCase):
     def test_a_failure_has_the_name_of_the_program_once(self):
         process = call("kernels", "--net", "allcnn", "--op", "scale", "--pass", "sideways", "--threads", "1")
         self.assert_refused(process, "kernels", "no problem of net allcnn has op scale with pass sideways", 1)
+        process = call("kernels", "--net", "allcnn", "--op", "scale", "--provider", "tma", "--threads", "1", "--no-auto")
+        self.assert_refused(process, "kernels", "no problem of net allcnn has op scale with pass all by provider tma", 1)
 
     def test_malformed_simulations_are_named(self):
         with tempfile.TemporaryDirectory() as folder:
