@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 
+#include "kernels/runtime/host_values.h"
 #include "kernels/runtime/sha256.h"
 #include "nets/safetensors.h"
 
@@ -46,33 +47,6 @@ void for_each_element(const Shape& shape, Visit&& visit) {
     }
   }
 }
-
-std::vector<float> copied(ConstSpan<float> values) {
-  std::vector<float> host(values.size());
-  copy(values, Span<float>(host.data(), host.size()));
-  return host;
-}
-
-/// Values for host code: where they are, or copied from a GPU.
-class HostValues {
- public:
-  explicit HostValues(ConstSpan<float> values) {
-    if (values.device().kind == DeviceKind::cpu) {
-      values_ = values.host();
-    } else {
-      copy_ = copied(values);
-      values_ = copy_;
-    }
-  }
-  HostValues(const HostValues&) = delete;
-  HostValues& operator=(const HostValues&) = delete;
-
-  std::span<const float> at(std::size_t offset, std::size_t count) const { return values_.subspan(offset, count); }
-
- private:
-  std::vector<float> copy_;
-  std::span<const float> values_;
-};
 
 /// One parameter in file order. `flat` has all weights or all gradients. The result refers to `flat` or to `reordered`, which
 /// it overwrites.
@@ -211,7 +185,7 @@ void save_weights(const std::filesystem::path& path, const ParameterArena& arena
 LoadedWeights load_weights(const std::filesystem::path& path, const ParameterArena& arena) {
   const auto& layout = arena.layout();
   StateReader file(path);
-  auto state = copied(arena.state());  // the arena is unchanged after an error
+  auto state = host_values(arena.state());  // the arena is unchanged after an error
   for (const auto& parameter : layout.parameters()) {
     const auto bytes = file.take(parameter.name, kF32, file_shape(parameter.shape));
     for_each_element(parameter.shape,

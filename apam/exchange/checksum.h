@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "apam/exchange/host_values.h"
 #include "kernels/runtime/fnv1a.h"
+#include "kernels/runtime/host_values.h"
 
 namespace apam::exchange {
 

@@ -20,8 +20,9 @@ Leases::Leases(int workers, std::int64_t total, int first, BatchProgress done)
                       Reply::kMostLeases);
   const auto& open = done_.open;
   const bool ascending = std::ranges::adjacent_find(open, std::greater_equal<>()) == open.end();
-  require<InputError>(done_.next <= total && ascending && (open.empty() || (open.front() >= 0 && open.back() < done_.next)),
-                      "leases: {} batches below {} are open, of {}, expected ascending ones", open.size(), done_.next, total);
+  require<InputError>(
+      done_.next >= 0 && done_.next <= total && ascending && (open.empty() || (open.front() >= 0 && open.back() < done_.next)),
+      "leases: {} batches below {} are open, of {}, expected ascending ones", open.size(), done_.next, total);
   workers_.resize(static_cast<std::size_t>(workers));
 }
 

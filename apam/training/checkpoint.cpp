@@ -75,40 +75,37 @@ Checkpoint Checkpoint::read(const std::filesystem::path& path) {
   } catch (const Json::exception& error) {
     fail<InputError>("{}: metadata '{}': {}", path.string(), kMetadata, error.what());
   }
-  const std::vector<float> all = floats_of(states);
-  const auto versions = static_cast<std::size_t>(states.shape[0]);
-  require<InputError>(versions >= 1 && std::cmp_less_equal(versions, checkpoint.update + 1),
-                      "{}: {} states up to version {}, expected 1 to {}", path.string(), versions, checkpoint.update,
+  checkpoint.versions = states.shape[0];
+  require<InputError>(checkpoint.versions >= 1 && checkpoint.versions <= checkpoint.update + 1,
+                      "{}: {} states up to version {}, expected 1 to {}", path.string(), checkpoint.versions, checkpoint.update,
                       checkpoint.update + 1);
-  const std::size_t size = all.size() / versions;
-  for (std::size_t i = 0; i < versions; ++i) {
-    const auto first = all.begin() + static_cast<std::ptrdiff_t>(i * size);
-    checkpoint.states.emplace_back(first, first + static_cast<std::ptrdiff_t>(size));
-  }
+  checkpoint.states = floats_of(states);
   checkpoint.moments = floats_of(moments);
   return checkpoint;
 }
 
-void Checkpoint::write(const std::filesystem::path& path) const {
+void Checkpoint::write(const std::filesystem::path& path, const Arrays& arrays) const {
   const Json json{{"update", update},
                   {"batches_before", batches_before},
                   {"batches", to_json(batches)},
                   {"fields", fields},
                   {"metrics", metrics},
                   {"files", files}};
-  std::vector<float> all;
-  all.reserve(states.size() * states.front().size());
-  for (const auto& state : states) all.insert(all.end(), state.begin(), state.end());
-  const auto rows = static_cast<std::int64_t>(states.size()), columns = static_cast<std::int64_t>(states.front().size());
+  const std::int64_t size = std::ssize(arrays.states) / arrays.versions;
   const std::vector<nets::NamedTensor> tensors{
-      {std::string(kStates), std::string(kFloat), {rows, columns}, std::as_bytes(std::span(all))},
-      {std::string(kMoments), std::string(kFloat), {std::ssize(moments)}, std::as_bytes(std::span(moments))}};
+      {std::string(kStates), std::string(kFloat), {arrays.versions, size}, std::as_bytes(arrays.states)},
+      {std::string(kMoments), std::string(kFloat), {std::ssize(arrays.moments)}, std::as_bytes(arrays.moments)}};
   const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
   nets::write_safetensors(path, tensors, {{std::string(kMetadata), text}});
 }
 
+std::span<const float> Checkpoint::state(std::int64_t index) const {
+  const std::size_t size = states.size() / static_cast<std::size_t>(versions);
+  return std::span(states).subspan(static_cast<std::size_t>(index) * size, size);
+}
+
 void Checkpoint::restore(const engine::ParameterArena& arena) const {
-  copy_to(states.back(), arena.state(), "a state");
+  copy_to(state(versions - 1), arena.state(), "a state");
   arena.rounded().outdate();
 }
 
@@ -119,17 +116,12 @@ void Checkpoint::restore(engine::Updater& updater) const {
 
 void Checkpoint::restore(exchange::WeightHistory& history) const {
   const std::size_t size = history.layout().state();
-  require<InputError>(states.front().size() == size, "checkpoint: states of {} floats, expected {}", states.front().size(),
-                      size);
-  for (std::size_t i = 0; i < states.size(); ++i) {
-    const ConstSpan<float> state{std::span<const float>(states[i])};
-    if (i == 0) {
-      history.publish_first(state, update - std::ssize(states) + 1);
-    } else {
-      exchange::WritableVersion next = history.begin_next();
-      copy(state, next.state());
-      history.publish(std::move(next));
-    }
+  require<InputError>(state(0).size() == size, "checkpoint: states of {} floats, expected {}", state(0).size(), size);
+  history.publish_first(state(0), update - versions + 1);
+  for (std::int64_t i = 1; i < versions; ++i) {
+    exchange::WritableVersion next = history.begin_next();
+    copy(ConstSpan<float>(state(i)), next.state());
+    history.publish(std::move(next));
   }
 }
 

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,19 +38,30 @@ struct Checkpoint {
   TrainingFields fields{};                      ///< what the training depends on: options, data, model
   Json metrics{};                               ///< of training_metrics.h
   std::map<std::string, std::int64_t> files{};  ///< sizes of the files that grow, by name
-  std::vector<std::vector<float>> states{};
-  std::vector<float> moments{};
+
+  /// The arrays of the file.
+  struct Arrays {
+    std::int64_t versions = 1;
+    std::span<const float> states, moments;
+  };
+  /// Atomically. Throws InputError if the file cannot be written.
+  void write(const std::filesystem::path& path, const Arrays& arrays) const;
+
+  /// Of a file that was read.
+  std::int64_t versions = 0;
+  std::vector<float> states{}, moments{};
 
   /// Throws InputError for a file that is malformed.
   static Checkpoint read(const std::filesystem::path& path);
-  /// Atomically. Throws InputError if the file cannot be written.
-  void write(const std::filesystem::path& path) const;
 
   /// Copy state, moments and version. Throw InputError for a model or an optimizer of another size.
   void restore(const engine::ParameterArena& arena) const;
   void restore(engine::Updater& updater) const;
   /// Publishes all states. The history must be empty.
   void restore(exchange::WeightHistory& history) const;
+
+ private:
+  std::span<const float> state(std::int64_t index) const;
 };
 
 /// What a training depends on and may not change.

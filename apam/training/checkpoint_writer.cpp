@@ -1,11 +1,44 @@
 #include "apam/training/checkpoint_writer.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
+#include <vector>
 
-#include "apam/exchange/host_values.h"
+#include "kernels/runtime/host_values.h"
 
 namespace apam::training {
+
+namespace {
+
+/// The versions that a run keeps readable, one after another.
+class States {
+ public:
+  States(const exchange::RestPoint& point, const engine::Updater& updater) {
+    const std::int64_t window = point.history == nullptr ? 1 : point.history->layout().window;
+    if (window == 1) {
+      if (point.history != nullptr) newest_ = point.history->current();
+      one_.emplace(newest_ ? newest_.state() : ConstSpan<float>(updater.arena().state()));
+      return;
+    }
+    versions_ = std::min(window, point.update + 1);
+    for (std::int64_t version = point.update - versions_ + 1; version <= point.update; ++version) {
+      const std::vector<float> state = host_values(point.history->at(version).state());
+      several_.insert(several_.end(), state.begin(), state.end());
+    }
+  }
+
+  std::int64_t versions() const { return versions_; }
+  std::span<const float> values() const { return one_ ? one_->all() : several_; }
+
+ private:
+  exchange::VersionRef newest_;
+  std::int64_t versions_ = 1;
+  std::optional<HostValues> one_;
+  std::vector<float> several_;
+};
+
+}  // namespace
 
 CheckpointWriter::CheckpointWriter(std::optional<std::int64_t> every, Checkpoint first, const engine::Updater& updater,
                                    RunFolder& folder, Progress& progress)
@@ -23,24 +56,13 @@ void CheckpointWriter::write(const exchange::RestPoint& point, Json metrics) {
   next_.batches = point.batches();
   next_.metrics = std::move(metrics);
   next_.files = folder_.sizes();
-  next_.states.clear();
-  if (point.history == nullptr) {
-    next_.states.push_back(exchange::host_values(updater_.arena().state()));
-  } else {
-    const std::int64_t oldest = std::max<std::int64_t>(0, point.update - point.history->layout().window + 1);
-    const bool all = point.history->layout().window > 1;
-    for (std::int64_t version = all ? oldest : point.update; version <= point.update; ++version) {
-      next_.states.push_back(exchange::host_values(point.history->at(version).state()));
-    }
-  }
-  next_.moments = exchange::host_values(updater_.moments());
   try {
-    next_.write(folder_.checkpoint());
+    const States states(point, updater_);
+    const HostValues moments(updater_.moments());
+    next_.write(folder_.checkpoint(), {states.versions(), states.values(), moments.all()});
   } catch (const InputError& error) {
     progress_.note(fmt::format("apam: warning: no checkpoint of update {}: {}", point.update, error.what()));
   }
-  next_.states.clear();
-  next_.moments.clear();
   last_at_ = point.at;
 }
 

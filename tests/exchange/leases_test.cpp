@@ -185,6 +185,7 @@ TEST(Leases, RefuseInvalidNumbers) {
   EXPECT_THROW(Leases(0, 1), InputError);
   EXPECT_THROW(Leases(1, -1), InputError);
   EXPECT_THROW(Leases(1, 5, 2, {.next = 6}), InputError);
+  EXPECT_THROW(Leases(1, 5, 2, {.next = -1}), InputError);
   EXPECT_THROW(Leases(1, 5, 2, {.next = 3, .open = {3}}), InputError);
   EXPECT_THROW(Leases(1, 5, 2, {.next = 3, .open = {1, 0}}), InputError);
   EXPECT_THROW(Leases(1, 5, 2, {.next = 3, .open = {1, 1}}), InputError);

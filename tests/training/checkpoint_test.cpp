@@ -26,16 +26,20 @@ class CheckpointFile : public testing::Test {
     checkpoint.fields = {{"--seed", "1"}, {"the data set", "a name"}};
     checkpoint.metrics = {{"lr", 0.25}};
     checkpoint.files = {{"metrics.jsonl", 123}};
-    checkpoint.states = {{1, 2, 3}, {4, 5, 6}};
+    checkpoint.versions = 2;
+    checkpoint.states = {1, 2, 3, 4, 5, 6};
     checkpoint.moments = {7, 8, 9, 10};
     return checkpoint;
+  }
+  void write(const Checkpoint& checkpoint) const {
+    checkpoint.write(path(), {checkpoint.versions, checkpoint.states, checkpoint.moments});
   }
 
   support::TemporaryFolder folder_;
 };
 
 TEST_F(CheckpointFile, HasAllThatWasWritten) {
-  sample().write(path());
+  write(sample());
   const Checkpoint read = Checkpoint::read(path()), expected = sample();
   EXPECT_EQ(read.update, expected.update);
   EXPECT_EQ(read.batches_before, expected.batches_before);
@@ -46,6 +50,7 @@ TEST_F(CheckpointFile, HasAllThatWasWritten) {
   EXPECT_EQ(read.fields, expected.fields);
   EXPECT_EQ(read.metrics, expected.metrics);
   EXPECT_EQ(read.files, expected.files);
+  EXPECT_EQ(read.versions, expected.versions);
   EXPECT_EQ(read.states, expected.states);
   EXPECT_EQ(read.moments, expected.moments);
 }
@@ -64,25 +69,25 @@ TEST_F(CheckpointFile, IsRefusedIfItIsMalformed) {
   const auto read = [&] { Checkpoint::read(path()); };
   const std::vector<float> values(6);
   const std::span<const std::byte> bytes = std::as_bytes(std::span(values));
-  const auto write = [&](std::vector<nets::NamedTensor> tensors, const std::map<std::string, std::string>& metadata) {
+  const auto write_tensors = [&](std::vector<nets::NamedTensor> tensors, const std::map<std::string, std::string>& metadata) {
     nets::write_safetensors(path(), tensors, metadata);
   };
   const nets::NamedTensor states{"states", "F32", {2, 3}, bytes}, moments{"moments", "F32", {6}, bytes};
-  write({states}, {});
+  write_tensors({states}, {});
   EXPECT_TRUE(throws<InputError>({"is no checkpoint", "moments"}, read));
-  write({{"states", "F32", {6}, bytes}, moments}, {});
+  write_tensors({{"states", "F32", {6}, bytes}, moments}, {});
   EXPECT_TRUE(throws<InputError>({"tensor states", "1 dimensions", "F32 and 2"}, read));
-  write({{"states", "I32", {2, 3}, bytes}, moments}, {});
+  write_tensors({{"states", "I32", {2, 3}, bytes}, moments}, {});
   EXPECT_TRUE(throws<InputError>({"tensor states", "I32"}, read));
-  write({states, moments}, {});
+  write_tensors({states, moments}, {});
   EXPECT_TRUE(throws<InputError>({"is no checkpoint", "metadata 'apam'"}, read));
-  write({states, moments}, {{"apam", "{"}});
+  write_tensors({states, moments}, {{"apam", "{"}});
   EXPECT_TRUE(throws<InputError>({"checkpoint.safetensors: metadata 'apam'", "parse error"}, read));
-  write({states, moments}, {{"apam", R"({"update": 5})"}});
+  write_tensors({states, moments}, {{"apam", R"({"update": 5})"}});
   EXPECT_TRUE(throws<InputError>({"metadata 'apam'", "batches_before"}, read));
   Checkpoint first = sample();
   first.update = 0;
-  first.write(path());
+  write(first);
   EXPECT_TRUE(throws<InputError>({"2 states up to version 0", "1 to 1"}, read));
 }
 

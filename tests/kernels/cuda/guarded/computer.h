@@ -7,11 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "apam/exchange/host_values.h"
 #include "apam/exchange/mpi/all_gather_strings.h"
 #include "apam/exchange/observer.h"
 #include "apam/training/net_gradient_source.h"
 #include "engine/optim/updater.h"
+#include "kernels/runtime/host_values.h"
 #include "tests/exchange/mpi_world.h"
 #include "tests/kernels/cuda/guarded/small_net.h"
 
@@ -30,7 +30,7 @@ class Recorder final : public exchange::Observer {
  public:
   void on_update(const exchange::UpdateRecord& record) override { records.push_back(record); }
   void on_snapshot(const exchange::StateSnapshot& snapshot) override {
-    snapshots[snapshot.update] = exchange::host_values(snapshot.state);
+    snapshots[snapshot.update] = host_values(snapshot.state);
   }
 
   std::vector<exchange::UpdateRecord> records;

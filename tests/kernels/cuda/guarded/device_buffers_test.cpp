@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "apam/exchange/error.h"
-#include "apam/exchange/host_values.h"
 #include "apam/exchange/mpi/device_buffers.h"
 #include "apam/exchange/mpi/transports.h"
 #include "kernels/runtime/buffer.h"
+#include "kernels/runtime/host_values.h"
 #include "tests/exchange/mpi_world.h"
 #include "tests/kernels/cuda/guarded/guarded_mpi.h"
 #include "tests/support/throws.h"
@@ -67,7 +67,7 @@ TEST(DeviceBuffers, LeaveAfterTheWorkOfTheStream) {
     }
     for (int arrived = 0; arrived < workers;) {
       for (const exchange::GradientMessage& message : transport->poll(std::chrono::seconds(1))) {
-        EXPECT_EQ(exchange::host_values(message.values), std::vector<float>(kWeights, 3.0F));
+        EXPECT_EQ(host_values(message.values), std::vector<float>(kWeights, 3.0F));
         transport->send(message.worker, {.verdict = exchange::Verdict::stop, .version = 1}, {});
         ++arrived;
       }
@@ -77,7 +77,7 @@ TEST(DeviceBuffers, LeaveAfterTheWorkOfTheStream) {
     const Buffer weights(kGpu, kWeights * sizeof(float)), contribution(kGpu, kWeights * sizeof(float));
     zero(contribution.as<float>());
     const auto transport = make_worker_transport(peers, weights.as<float>(), {}, &stream);
-    EXPECT_EQ(exchange::host_values(transport->pull().weights), std::vector<float>(kWeights, 3.0F));
+    EXPECT_EQ(host_values(transport->pull().weights), std::vector<float>(kWeights, 3.0F));
     copy(stream, result.as<float>(), contribution.as<float>());
     transport->push({.batch = 0, .rows = 1}, contribution.as<float>());
     EXPECT_EQ(transport->pull().reply.verdict, exchange::Verdict::stop);

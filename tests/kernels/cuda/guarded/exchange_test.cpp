@@ -9,13 +9,13 @@
 
 #include "apam/exchange/drivers/loop.h"
 #include "apam/exchange/error.h"
-#include "apam/exchange/host_values.h"
 #include "apam/exchange/mpi/wire.h"
 #include "apam/exchange/policies/changed_gradient.h"
 #include "apam/exchange/policies/policy.h"
 #include "apam/exchange/shared/ranks.h"
 #include "apam/exchange/staged_worker.h"
 #include "apam/exchange/worker.h"
+#include "kernels/runtime/host_values.h"
 #include "kernels/runtime/shared_memory.h"
 #include "tests/kernels/cuda/guarded/computer.h"
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
@@ -25,7 +25,6 @@
 namespace apam::support {
 namespace {
 
-using exchange::host_values;
 using exchange::mpi::DeviceBuffers;
 using exchange::mpi::Wire;
 using exchange::test::workers;

@@ -19,7 +19,6 @@
 namespace apam::support {
 namespace {
 
-using exchange::host_values;
 using exchange::test::world;
 
 TEST(StagedAllReduceOnGpu, RefusesOtherMemory) {
