@@ -1,5 +1,5 @@
-// Training on a GPU, on the guarded one: any access of host code to memory of the device crashes, and any read of a result that
-// is not waited for gives an old value. Weights must be those of the same kernels on the CPU, bit for bit.
+// Steps and plans of trainings on a GPU, on the guarded one: any access of host code to memory of the device crashes, and any
+// read of a result that is not waited for gives an old value.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,16 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "apam/exchange/local/direct.h"
-#include "apam/training/evaluator.h"
 #include "apam/training/factories.h"
 #include "apam/training/net_gradient_source.h"
 #include "apam/training/run_plan.h"
 #include "apam/training/usage_error.h"
-#include "nets/weight_file.h"
 #include "tests/kernels/cuda/guarded/guarded_gpu.h"
 #include "tests/kernels/cuda/guarded/small_net.h"
-#include "tests/support/temporary_folder.h"
 #include "tests/support/throws.h"
 
 namespace apam::training {
@@ -30,85 +26,6 @@ using support::kSide;
 using support::options_for;
 using support::small_data;
 using support::SmallNet;
-
-/// The whole path of `apam train`: data, steps, master, evaluation after each epoch, divergence watch, weight file.
-struct Trained {
-  std::string weights, state;
-  std::vector<double> losses;  // of the evaluations
-  bool operator==(const Trained&) const = default;
-};
-
-class Evaluations : public exchange::Observer {
- public:
-  explicit Evaluations(Evaluator& evaluator) : evaluator_(evaluator) {}
-  void on_update(const exchange::UpdateRecord&) override {}
-  void on_snapshot(const exchange::StateSnapshot& snapshot) override {
-    EXPECT_TRUE(evaluator_.submit(snapshot, Evaluator::Need::required));
-  }
-
- private:
-  Evaluator& evaluator_;
-};
-
-enum class Evaluating : std::uint8_t { inline_, background };
-
-Trained train(std::string_view device, DType activations, Evaluating how) {
-  const SmallNet net;
-  const auto dataset = small_data();
-  const ExecOptions options = options_for(device, activations);
-  Exec exec(options);
-  const engine::ParameterArena arena(exec.device(), net.layout());
-  arena.initialize(7);
-  engine::Updater updater(exec, arena, {.learning_rate = 0.01});
-  const auto batches = std::make_shared<const data::Batches>(dataset, data::BatchOptions{.batch = kRows});
-  NetGradientSource source(exec, net, arena, batches, {.threads = 0});
-  std::unique_ptr<Evaluator> evaluator;
-  const auto test = evaluation_batches(dataset, "test", 4);
-  if (how == Evaluating::inline_) {
-    evaluator = std::make_unique<InlineEvaluator>(exec, net, test, [] { return false; });
-  } else {
-    evaluator = std::make_unique<BackgroundEvaluator>(BackgroundEvaluator::Options{.exec = options}, net, test);
-  }
-  Evaluations observer(*evaluator);
-  exchange::WeightHistory history(arena.state(), exchange::in_place(net.layout()));
-  history.publish_first(arena.state());
-  exchange::MasterState master(updater, history, {.schedule = {.total_updates = 9, .snapshot_every = 3}});
-  exchange::NullControl control;
-  exchange::train_directly(master, source, control, observer);
-  evaluator->finish();
-
-  Trained result;
-  for (const Evaluation& evaluation : evaluator->collect()) result.losses.push_back(evaluation.scores.loss);
-  EXPECT_EQ(result.losses.size(), 3U);
-  EXPECT_EQ(engine::non_finite_tensor(exec, net.layout(), arena.state()), std::nullopt);
-
-  // A file of the weights, read into another arena of the device.
-  const support::TemporaryFolder folder;
-  nets::save_weights(folder.path() / "weights.safetensors", arena, 9);
-  const engine::ParameterArena loaded(exec.device(), net.layout(), engine::ParameterArena::Contents::state);
-  nets::load_weights(folder.path() / "weights.safetensors", loaded);
-  result.weights = nets::sha256_of(arena).weights;
-  result.state = nets::sha256_of(loaded).state;
-  EXPECT_EQ(nets::sha256_of(loaded).weights, result.weights);
-  return result;
-}
-
-class TrainingOnGpu : public testing::TestWithParam<DType> {};
-
-TEST_P(TrainingOnGpu, GivesTheBitsOfTheSameKernelsOnTheCpu) {
-  const GpuCounts before = gpu_counts();
-  const Trained on_gpu = train("cuda", GetParam(), Evaluating::inline_);
-  EXPECT_GT(gpu_counts().kernels, before.kernels);
-  EXPECT_GT(gpu_counts().replays, before.replays);
-  EXPECT_EQ(on_gpu, train("cpu", GetParam(), Evaluating::inline_));
-}
-
-TEST_P(TrainingOnGpu, EvaluatesInTheBackground) {
-  EXPECT_EQ(train("cuda", GetParam(), Evaluating::background), train("cuda", GetParam(), Evaluating::inline_));
-}
-
-INSTANTIATE_TEST_SUITE_P(Types, TrainingOnGpu, testing::Values(DType::float32, DType::bfloat16),
-                         [](const auto& type) { return std::string(to_string(type.param)); });
 
 /// Steps without a data set or a master.
 class StepsOnGpu : public testing::Test {
