@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "apam/training/usage_error.h"
@@ -36,7 +35,7 @@ exchange::BatchProgress batches_from(const Json& json) {
 
 std::vector<float> floats_of(const nets::NamedTensor& tensor) {
   std::vector<float> values(tensor.bytes.size() / sizeof(float));
-  std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+  std::ranges::copy(tensor.bytes, std::as_writable_bytes(std::span(values)).begin());
   return values;
 }
 

@@ -55,6 +55,13 @@ TEST_F(CheckpointFile, HasAllThatWasWritten) {
   EXPECT_EQ(read.moments, expected.moments);
 }
 
+TEST_F(CheckpointFile, OfAnOptimizerWithoutMomentsHasNone) {
+  Checkpoint checkpoint = sample();
+  checkpoint.moments.clear();
+  write(checkpoint);
+  EXPECT_TRUE(Checkpoint::read(path()).moments.empty());
+}
+
 TEST_F(CheckpointFile, RestoresVersionsInAHistory) {
   exchange::WeightHistory history(Device{}, {2, 1, 2, 3});
   sample().restore(history);
