@@ -126,6 +126,10 @@ void multiply(Tile& c, const Tile& a, const Tile& b) {
   ++products;
 }
 
+std::uint8_t* at_address(std::int64_t address) {
+  return reinterpret_cast<std::uint8_t*>(address);  // NOLINT(performance-no-int-to-ptr): registers have numbers
+}
+
 /// A general register by its number in an instruction.
 std::int64_t register_of(const ucontext_t& context, int number) {
   constexpr int kOrder[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -179,7 +183,7 @@ bool decode(const std::uint8_t* at, const ucontext_t& context, Instruction& foun
 }
 
 bool execute(const Instruction& on) {
-  const auto memory = [&](int row) { return reinterpret_cast<std::uint8_t*>(on.base + row * on.stride); };
+  const auto memory = [&](int row) { return at_address(on.base + row * on.stride); };
   const bool registers = on.mode == 3, rows = !registers && on.rm == 4;
   if (on.opcode == 0x49 && on.prefix == Instruction::none && !registers && on.reg == 0) {
     tiles.configure(memory(0));
@@ -208,7 +212,7 @@ void handle(int signal, siginfo_t*, void* at) {
   auto& context = *static_cast<ucontext_t*>(at);
   auto& next = context.uc_mcontext.gregs[REG_RIP];
   Instruction instruction{};
-  if (decode(reinterpret_cast<const std::uint8_t*>(next), context, instruction) && execute(instruction)) {
+  if (decode(at_address(next), context, instruction) && execute(instruction)) {
     next = reinterpret_cast<std::intptr_t>(instruction.after);
   } else {
     ::signal(signal, SIG_DFL);  // the instruction raises the signal again
