@@ -123,7 +123,7 @@ int run_program(const CommandLine& command_line) {
     return reports_for_launch() ? program.exit(requested) : 0;
   } catch (const CLI::ParseError& error) {
     // Other ranks may have another command line and wait for this one.
-    const std::string mistake = cli::describe_mistake(program, error);
+    const std::string mistake = first_line(cli::describe_mistake(program, error));
     if (trains_on_several_ranks(command_line)) return cli::refuse_on_all_ranks(command_line, 2, mistake);
     return report(mistake, 2);
   }

@@ -119,7 +119,7 @@ std::string describe_mistake(const CLI::App& program, const CLI::ParseError& err
     const std::string times = text.substr(at + kRepeated.size());
     return fmt::format("{} is given {}", text.substr(0, at), times == "2" ? "twice" : times + " times");
   }
-  return text.substr(0, text.find('\n'));
+  return text;
 }
 
 }  // namespace apam::cli

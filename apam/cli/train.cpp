@@ -36,7 +36,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   using Contents = engine::ParameterArena::Contents;
   const engine::ParameterArena arena(exec.device(), plan.net->layout(),
                                      plan.delayed ? Contents::state : Contents::state_and_outgoing);
-  const auto saved = training::find_checkpoint(options, plan);
+  auto saved = training::find_checkpoint(options, plan);
   const std::int64_t batches_before = load_state(options, exec, arena, saved);
   std::optional<exchange::WeightHistory> history;
   std::optional<engine::ParameterArena> delayed_model;  // the worker's, with older weights
@@ -57,7 +57,10 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
   training::RunOutput output(options, plan, command, progress, make_evaluator, saved ? &*saved : nullptr);
   engine::Updater updater(exec, arena, plan.optimizer);
-  if (saved) saved->restore(updater);
+  if (saved) {
+    saved->restore(updater);
+    saved->drop_arrays();
+  }
   output.watch(updater, batches_before);
   const exchange::ArtificialDelay delay(options.max_delay, options.seed);
   exchange::MasterState master(updater, *history,

@@ -162,6 +162,7 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
                       : rank.history.emplace(rank.exec->device(), plan.history);
     rank.saved ? rank.saved->restore(*rank.history) : rank.history->publish_first(rank.arena->state());
   }
+  if (rank.saved) rank.saved->drop_arrays();
 }
 
 /// On rank 0, after the set-up of every rank has succeeded.

@@ -22,6 +22,7 @@
 #include "apam/exchange/weight_history.h"
 #include "apam/training/agreement.h"
 #include "apam/training/json_text.h"
+#include "apam/training/run_folder.h"
 #include "engine/optim/updater.h"
 
 namespace apam::training {
@@ -30,7 +31,7 @@ namespace apam::training {
 using TrainingFields = std::vector<std::pair<std::string, std::string>>;
 
 struct Checkpoint {
-  static constexpr std::string_view kFile = "checkpoint.safetensors";
+  static constexpr std::string_view kFile = RunFolder::kCheckpoint;
 
   std::int64_t update = 0;                      ///< version of the newest state
   std::int64_t batches_before = 0;              ///< batches in the running statistics from before the training
@@ -59,6 +60,11 @@ struct Checkpoint {
   void restore(engine::Updater& updater) const;
   /// Publishes all states. The history must be empty.
   void restore(exchange::WeightHistory& history) const;
+  /// Frees the arrays: they are as large as the model and its moments, and not needed once they are restored.
+  void drop_arrays() {
+    states = std::vector<float>();
+    moments = std::vector<float>();
+  }
 
  private:
   std::span<const float> state(std::int64_t index) const;

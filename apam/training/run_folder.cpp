@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 // Of an older run. config.json is not listed: it is replaced in one step.
 constexpr std::array<std::string_view, 5> kOldFiles{"summary.json", "metrics.jsonl", "epochs.csv", "model.safetensors",
-                                                    "checkpoint.safetensors"};
+                                                    RunFolder::kCheckpoint};
 constexpr std::array<const char*, 2> kGrowing{"metrics.jsonl", "epochs.csv"};
 
 /// Whether the folder is empty, apart from files that a killed writer left.

@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "apam/training/json_text.h"
 #include "kernels/runtime/atomic_file.h"
@@ -31,6 +32,8 @@ enum class Existing : std::uint8_t {
 
 class RunFolder {
  public:
+  static constexpr std::string_view kCheckpoint = "checkpoint.safetensors";
+
   /// Makes the folder or uses the existing one, and holds it until destruction: if two runs request the same name at the same
   /// time, one gets it. Throws InputError if `existing` forbids the folder, it cannot be made, or another run holds it.
   RunFolder(std::filesystem::path path, Existing existing);
@@ -41,7 +44,7 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
-  std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+  std::filesystem::path checkpoint() const { return path_ / kCheckpoint; }
 
   /// Before start(), with Existing::resume: start() cuts the files that grow to these sizes, and keeps the model and the
   /// checkpoint. Throws InputError if one of the files is smaller.

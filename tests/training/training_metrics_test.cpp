@@ -152,6 +152,73 @@ TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
 }
 
 // An evaluation without a finite loss does not replace the last one.
+/// An optimizer of three weights.
+struct SmallModel {
+  SmallModel() { layout.add("weight", {3}, engine::Initializer::constant(1)); }
+
+  engine::ParameterLayout layout;
+  Exec exec;
+  std::optional<engine::ParameterArena> arena;
+  std::optional<engine::Updater> updater;
+
+  engine::Updater& make() {
+    arena.emplace(exec.device(), layout, engine::ParameterArena::Contents::state);
+    arena->initialize(0);
+    return updater.emplace(exec, *arena, engine::OptimizerOptions{});
+  }
+};
+
+TEST_F(TrainingMetricsTest, ACheckpointIsDueByTimeOrUpdatesAndAtAnEarlyEnd) {
+  SmallModel model;
+  const engine::Updater& updater = model.make();
+  const auto due = [&](std::optional<std::int64_t> every, std::int64_t update, double at,
+                       std::optional<exchange::Ending> end = {}) {
+    return CheckpointWriter(every, {}, updater, *folder_, progress_).due({.update = update, .at = at, .ending = end});
+  };
+  using Why = exchange::Ending::Why;
+  EXPECT_FALSE(due({}, 5, 599));
+  EXPECT_TRUE(due({}, 5, 600));
+  EXPECT_FALSE(due(3, 2, 1e6));
+  EXPECT_TRUE(due(3, 4, 0)) << "a pass may make several updates";
+  EXPECT_FALSE(due(0, 5, 1e6));
+  for (const auto why : {Why::interrupted, Why::deserted}) EXPECT_TRUE(due(3, 1, 0, exchange::Ending{why, 1}));
+  for (const auto why : {Why::complete, Why::diverged}) EXPECT_FALSE(due(3, 1, 0, exchange::Ending{why, 1}));
+  EXPECT_FALSE(due(3, 0, 0, exchange::Ending{Why::interrupted, 0})) << "nothing has been done";
+  EXPECT_FALSE(due(0, 1, 0, exchange::Ending{Why::interrupted, 1}));
+}
+
+TEST_F(TrainingMetricsTest, AContinuedRunEvaluatesWhatHadNotBeenEvaluated) {
+  SmallModel model;
+  const engine::Updater& updater = model.make();
+  const TrainingMetrics::Options options{.epochs = {.updates = 2}, .total_updates = 4, .log_every = 10};
+  {
+    CheckpointWriter checkpoints(2, Checkpoint{}, updater, *folder_, progress_);
+    TrainingMetrics metrics(options, evaluations_, *folder_, progress_);
+    metrics.save_to(checkpoints);
+    for (const std::int64_t u : {1, 2}) metrics.on_update(update(u, 0, 0));
+    metrics.on_snapshot({.update = 2, .at = 4, .state = model.arena->state()});  // is not finished
+    metrics.on_rest({.update = 2, .at = 4, .batches = [] { return exchange::BatchProgress{.next = 2}; }});
+  }
+  const Checkpoint saved = Checkpoint::read(folder_->checkpoint());
+  EXPECT_EQ(saved.update, 2);
+  EXPECT_TRUE(lines("evaluation").empty());
+  OneAtATime again;
+  TrainingMetrics metrics(options, again, *folder_, progress_);
+  metrics.resume(saved, model.arena->state());
+  for (const std::int64_t u : {3, 4}) metrics.on_update(update(u, 0, 0));
+  metrics.finish();
+  ASSERT_EQ(lines("evaluation").size(), 1U);
+  EXPECT_EQ(lines("evaluation")[0]["update"], 2);
+  EXPECT_EQ(lines("evaluation")[0]["seconds"], 4.0);
+  EXPECT_EQ(metrics.summary().updates, 4);
+  EXPECT_EQ(metrics.summary().seconds, 4.0 + 8.0) << "those before and after";
+  EXPECT_EQ(metrics.summary().train_loss, 3.5) << "of the last epoch";
+  std::ifstream file(folder_->path() / "epochs.csv");
+  std::string row;
+  for (int i = 0; i < 2; ++i) std::getline(file, row);
+  EXPECT_EQ(row, "1,2,4,0.5,1.5,0.4,0.7,2,0.25,0.5,0,0");
+}
+
 TEST_F(TrainingMetricsTest, KeepsTheLastFiniteEvaluation) {
   TrainingMetrics metrics({.epochs = {4}, .total_updates = 3}, evaluations_, *folder_, progress_);
   evaluations_.finish();  // each evaluation is done at once
