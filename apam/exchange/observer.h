@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apam/exchange/ending.h"
+#include "apam/exchange/epochs.h"
 #include "apam/exchange/leases.h"
 #include "apam/exchange/transport.h"
 
@@ -73,11 +74,13 @@ class IgnoreEvents final : public Observer {
 /// How long to train, and when to take snapshots.
 struct Schedule {
   std::int64_t total_updates = 0;
-  std::int64_t snapshot_every = 0;  ///< at every multiple of it; 0: none. Always after the last update
-  bool keep_going = false;          ///< continue if the model diverges
+  std::int64_t snapshot_every = 0;          ///< at every multiple of it; 0: none. Always after the last update
+  bool keep_going = false;                  ///< continue if the model diverges
+  std::optional<Epochs> snapshot_epochs{};  ///< snapshots at the end of each; nothing: none
 
   bool snapshot_at(std::int64_t update) const {
-    return update == total_updates || (snapshot_every > 0 && update % snapshot_every == 0);
+    return update == total_updates || (snapshot_every > 0 && update % snapshot_every == 0) ||
+           (snapshot_epochs && snapshot_epochs->ends_at(update));
   }
 };
 

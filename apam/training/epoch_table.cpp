@@ -18,7 +18,7 @@ void EpochTable::add(const exchange::UpdateRecord& record, double seconds) {
   open_.seconds = seconds;
   open_.rate = record.rate;
   open_.sums.add(record);
-  if (record.update % epochs_.updates == 0 || record.update == total_updates_) ended_.push_back(std::exchange(open_, {}));
+  if (epochs_.ends_at(record.update) || record.update == total_updates_) ended_.push_back(std::exchange(open_, {}));
 }
 
 void EpochTable::add(const Evaluation& evaluation) {

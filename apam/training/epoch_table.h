@@ -13,7 +13,7 @@
 #include <deque>
 #include <optional>
 
-#include "apam/training/epochs.h"
+#include "apam/exchange/epochs.h"
 #include "apam/training/evaluator.h"
 #include "apam/training/run_folder.h"
 #include "apam/training/update_sums.h"
@@ -23,7 +23,7 @@ namespace apam::training {
 class EpochTable {
  public:
   /// The folder must outlive the table.
-  EpochTable(const Epochs& epochs, std::int64_t total_updates, RunFolder& folder)
+  EpochTable(const exchange::Epochs& epochs, std::int64_t total_updates, RunFolder& folder)
       : epochs_(epochs), total_updates_(total_updates), folder_(folder) {}
 
   /// An update, at `seconds` of training. Evaluations of the update before it can no longer be announced.
@@ -52,7 +52,7 @@ class EpochTable {
   void write(const Row& row);
   void write_complete();  // the first rows that await nothing
 
-  Epochs epochs_;
+  exchange::Epochs epochs_;
   std::int64_t total_updates_;
   RunFolder& folder_;
   Row open_;                // the epoch that is being trained

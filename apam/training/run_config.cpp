@@ -2,6 +2,7 @@
 
 #include <fmt/chrono.h>
 
+#include <cmath>
 #include <ctime>
 #include <type_traits>
 #include <variant>
@@ -40,6 +41,11 @@ Json texts(const std::vector<std::string>& values) {
   Json list = Json::array();
   for (const auto& value : values) list.push_back(json_text(value));
   return list;
+}
+
+/// 500, or 2.5: a whole number has no point.
+Json whole_or_fraction(double value) {
+  return value == std::floor(value) ? Json(static_cast<std::int64_t>(value)) : Json(value);
 }
 
 std::string start_time() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
@@ -107,7 +113,6 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["beta1"] = has_moments ? Json(plan.optimizer.beta1) : Json();
   config["beta2"] = has_moments ? Json(plan.optimizer.beta2) : Json();
   config["eps"] = has_moments ? Json(plan.optimizer.eps) : Json();
-  config["eval_every"] = plan.schedule.snapshot_every;
   config["bn_images"] = plan.calibration ? Json(plan.calibration_batches * options.batch) : Json();
   config["eval_threads"] = plan.budget.eval_threads;
   config["device"] = to_string(plan.exec.device);
@@ -125,7 +130,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["class_names"] = texts(data.class_names);
   config["warnings"] = plan.warnings;
   config["updates"] = plan.schedule.total_updates;
-  config["updates_per_epoch"] = plan.epochs.updates;
+  config["updates_per_epoch"] = whole_or_fraction(plan.epochs.updates_per_epoch());
   config["ranks"] = plan.budget.ranks;
   config["threads_by_rank"] = plan.budget.threads_by_rank;
   config["master_threads"] = plan.budget.master_threads;

@@ -33,7 +33,7 @@ engine::OptimizerOptions optimizer_options(const TrainOptions& options) {
 }
 
 /// --lr-schedule, for a run of `total` updates.
-engine::RateSchedule rate_schedule(const TrainOptions& options, std::int64_t per_epoch, std::int64_t total) {
+engine::RateSchedule rate_schedule(const TrainOptions& options, const exchange::Epochs& epochs, std::int64_t total) {
   require<UsageError>(options.warmup_updates <= total, "--warmup-updates {}: the run has {} updates, expected at most as many",
                       options.warmup_updates, total);
   engine::RateSchedule schedule{
@@ -43,10 +43,10 @@ engine::RateSchedule rate_schedule(const TrainOptions& options, std::int64_t per
                       steps ? "needs" : "has no");
   require<UsageError>(steps || !options.lr_step_factor, "--lr-schedule {}: has no --lr-step-factor", options.lr_schedule);
   if (steps) {
-    const std::int64_t epochs = *options.lr_step_epochs;
-    require<UsageError>(epochs <= std::numeric_limits<std::int64_t>::max() / per_epoch,
-                        "--lr-step-epochs {}: too many, at {} updates each", epochs, per_epoch);
-    schedule.step_updates = epochs * per_epoch;
+    const std::int64_t step = *options.lr_step_epochs;
+    require<UsageError>(step <= std::numeric_limits<std::int64_t>::max() / epochs.batches,
+                        "--lr-step-epochs {}: too many, at {} batches each", step, epochs.batches);
+    schedule.step_updates = epochs.updates_of(step);
     schedule.step_factor = options.lr_step_factor.value_or(0.1);
   }
   return schedule;
@@ -106,8 +106,7 @@ std::shared_ptr<const exchange::StalenessPolicy> make_staleness_policy(const Tra
   return none ? nullptr : std::move(made);
 }
 
-/// Batches, updates and snapshots. An epoch has `per_epoch` batches. The epochs of rates and evaluations are those after a
-/// synchronous warm-up.
+/// Batches, updates and snapshots. An epoch has `per_epoch` batches.
 void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_epoch) {
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
   const exchange::StalenessPolicy& policy = exchange::policy_or_none(plan.policy.get());
@@ -123,13 +122,14 @@ void plan_schedule(RunPlan& plan, const TrainOptions& options, std::int64_t per_
     plan.batches = only_limit ? limit : std::min(plan.batches, limit);
   }
   plan.schedule.total_updates = policy.updates_of(plan.batches);
-  const std::int64_t warmup = std::min(options.sync_warmup, plan.schedule.total_updates);
-  plan.epochs = {.updates = policy.updates_of(policy.batches_of(warmup) + per_epoch) - warmup,
-                 .warmup_updates = warmup,
-                 .warmup_weight = static_cast<double>(policy.gradients_per_update(1)) /
-                                  static_cast<double>(policy.gradients_per_update(most))};
+  plan.epochs = {.batches = per_epoch,
+                 .batches_per_update = policy.gradients_per_update(most),
+                 .warmup_updates = options.sync_warmup,
+                 .batches_per_warmup_update = policy.gradients_per_update(1),
+                 .all_batches = plan.batches};
   plan.schedule.keep_going = options.keep_going;
-  plan.schedule.snapshot_every = options.eval_every > 0 ? options.eval_every : plan.epochs.updates;
+  plan.schedule.snapshot_every = options.eval_every;
+  if (options.eval_every == 0) plan.schedule.snapshot_epochs = plan.epochs;
 }
 
 /// Options that only one exchange has.
@@ -242,7 +242,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
                       options.staleness_policy,
                       options.sync_warmup > 0 ? fmt::format(" with --sync-warmup {}", options.sync_warmup) : "");
   plan_schedule(plan, options, plan.train->per_epoch());
-  plan.optimizer.schedule = rate_schedule(options, plan.epochs.updates, plan.schedule.total_updates);
+  plan.optimizer.schedule = rate_schedule(options, plan.epochs, plan.schedule.total_updates);
   checking_usage([&] { const engine::Optimizer check(Device{}, 0, plan.optimizer); });
   // To compensate, the version of a gradient is kept; computed ahead, it is not the one that its worker was sent last.
   plan.versions_per_worker = options.prefetch_weights && plan.policy && plan.policy->compensation() != 0 ? 2 : 1;

@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "apam/exchange/epochs.h"
 #include "apam/exchange/mpi/first_arrivals.h"
 #include "apam/exchange/observer.h"
 #include "apam/exchange/policies/policy.h"
 #include "apam/exchange/shards/range.h"
 #include "apam/exchange/weight_history.h"
 #include "apam/training/calibration.h"
-#include "apam/training/epochs.h"
 #include "apam/training/factories.h"
 #include "apam/training/options.h"
 #include "apam/training/run_folder.h"
@@ -39,7 +39,7 @@ struct RunPlan {
   std::shared_ptr<const exchange::StalenessPolicy> policy;  ///< of asynchronous training; null: none
   std::int64_t batches = 0;                                 ///< mini-batches of the run
   std::int64_t gradients_per_update = 0;                    ///< with backup ranks; 0: none
-  Epochs epochs;
+  exchange::Epochs epochs;
   std::string transport;              ///< between ranks: "shared memory", "mpi (host buffers)"
   std::string no_shared_memory;       ///< why --transport auto chose messages
   bool device_buffers = false;        ///< messages of ranks on GPUs are in memory of the GPU

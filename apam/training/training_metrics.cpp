@@ -13,7 +13,7 @@ TrainingMetrics::TrainingMetrics(const Options& options, Evaluator& evaluator, R
       folder_(folder),
       progress_(progress),
       staleness_(options.roles.workers),
-      last_epoch_(static_cast<std::size_t>(std::min(options.epochs.updates, options.total_updates))),
+      last_epoch_(static_cast<std::size_t>(std::min(options.epochs.updates_of(1), options.total_updates))),
       epochs_(options.epochs, options.total_updates, folder) {}
 
 template <class Write>
@@ -49,7 +49,7 @@ void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
   steady_.add(record);
   const int workers = options_.roles.workers;
   if (record.update == workers && options_.total_updates > workers) steady_ = UpdateSums{.begin = at};
-  if (record.update % options_.log_every == 0 || record.update % options_.epochs.updates == 0 ||
+  if (record.update % options_.log_every == 0 || options_.epochs.ends_at(record.update) ||
       record.update == options_.total_updates) {
     end_line();
   }

@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "apam/exchange/epochs.h"
 #include "apam/exchange/observer.h"
 #include "apam/exchange/roles.h"
 #include "apam/exchange/staleness.h"
 #include "apam/training/checkpoint_writer.h"
 #include "apam/training/epoch_table.h"
-#include "apam/training/epochs.h"
 #include "apam/training/evaluator.h"
 #include "apam/training/progress.h"
 #include "apam/training/run_folder.h"
@@ -25,7 +25,7 @@ namespace apam::training {
 class TrainingMetrics : public exchange::Observer {
  public:
   struct Options {
-    Epochs epochs{};
+    exchange::Epochs epochs{};
     std::int64_t total_updates = 1;
     exchange::Roles roles{.masters = 0};
     std::int64_t log_every = 10;  ///< updates per training line
@@ -90,7 +90,7 @@ class TrainingMetrics : public exchange::Observer {
   std::vector<int> arrivals_;                         // workers of the updates since the last training line
   std::vector<int> places_;                           // of these updates in their passes
   std::vector<std::vector<int>> ranks_;               // of these updates, with backup ranks
-  std::vector<exchange::GradientHeader> last_epoch_;  // ring of the headers of the last epochs.updates
+  std::vector<exchange::GradientHeader> last_epoch_;  // ring of the headers of the updates of the last epoch
   std::vector<int> departed_ranks_;
   std::optional<Evaluation> last_evaluation_;
   EpochTable epochs_;

@@ -164,6 +164,23 @@ class Epochs(ProgramTest):
             self.assertEqual(row["staleness_mean"], 0)
         self.assertEqual(rows[2]["test_top5"], run.summary["test_top5"])
 
+    def test_of_a_fraction_of_an_update(self):
+        policy = ["--staleness-policy", "rennala", "--staleness-gradients", "3"]
+        run = self.train("a", "--exchange", "async", "--epochs", "3", "--eval-every", "0", "--log-every", "100", *policy, ranks=3)
+        self.assertEqual(UPDATES, 4)
+        self.assertEqual(run.config["updates_per_epoch"], 4 / 3)
+        rows = [(1.5, 2), (2.25, 3), (3, 4)]  # the updates that complete 4, 8 and 12 mini-batches
+        for event in ("train", "evaluation"):
+            self.assertEqual([(line["epoch"], line["update"]) for line in run.lines(event)], rows)
+        self.assertEqual([(row["epoch"], row["update"]) for row in epochs(run)], rows)
+        self.assertEqual(run.summary["epochs"], 3)
+
+    def test_of_a_synchronous_warm_up(self):
+        run = self.train("a", "--exchange", "async", "--epochs", "2", "--eval-every", "0", "--sync-warmup", "1", ranks=3)
+        # The first update has 2 mini-batches, the others 1.
+        self.assertEqual([(row["epoch"], row["update"]) for row in epochs(run)], [(1, 3), (2, 7)])
+        self.assertEqual(run.config["updates_per_epoch"], UPDATES)
+
     def test_rows_without_an_evaluation(self):
         rows = epochs(self.train("a", "--epochs", "3", "--eval-every", "8"))
         self.assertEqual([row["test_loss"] is None for row in rows], [True, False, False])

@@ -103,11 +103,13 @@ TEST_F(EpochTableTest, WritesNothingWithoutUpdates) {
   EXPECT_TRUE(lines().empty());
 }
 
-TEST(Epochs, UpdatesOfAWarmUpHaveMoreImages) {
-  const Epochs epochs{.updates = 4, .warmup_updates = 2, .warmup_weight = 3};
-  const std::vector<double> expected{0, 0.75, 1.5, 1.75, 2};
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(epochs.at(static_cast<std::int64_t>(i)), expected[i]) << i;
-  EXPECT_EQ(Epochs{4}.at(6), 1.5);
+TEST_F(EpochTableTest, EpochsOfAFractionOfAnUpdateEndAtTheUpdateThatReachesThem) {
+  EpochTable table({.batches = 5, .batches_per_update = 2, .all_batches = 15}, 8, run_);
+  for (std::int64_t u = 1; u <= 8; ++u) update(table, u);
+  table.finish();
+  std::vector<std::string> rows;
+  for (const std::string& line : lines()) rows.push_back(line.substr(0, line.find(',', line.find(',') + 1)));
+  EXPECT_EQ(rows, (std::vector<std::string>{"epoch,update", "1.2,3", "2,5", "3,8"}));
 }
 
 }  // namespace

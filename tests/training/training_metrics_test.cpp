@@ -190,7 +190,7 @@ TEST_F(TrainingMetricsTest, ACheckpointIsDueByTimeOrUpdatesAndAtAnEarlyEnd) {
 TEST_F(TrainingMetricsTest, AContinuedRunEvaluatesWhatHadNotBeenEvaluated) {
   SmallModel model;
   const engine::Updater& updater = model.make();
-  const TrainingMetrics::Options options{.epochs = {.updates = 2}, .total_updates = 4, .log_every = 10};
+  const TrainingMetrics::Options options{.epochs = {.batches = 2}, .total_updates = 4, .log_every = 10};
   {
     CheckpointWriter checkpoints(2, Checkpoint{}, updater, *folder_, progress_);
     TrainingMetrics metrics(options, evaluations_, *folder_, progress_);
