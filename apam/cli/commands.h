@@ -18,6 +18,10 @@ int train(const training::TrainOptions& options, const CommandLine& command);
 /// Evaluates a saved model on the images of --eval-split. 0; 3 if the loss is not finite.
 int eval(const training::EvalOptions& options);
 
+/// Repeats a recorded asynchronous run and compares its losses and its last state. 0; 1 if they differ; 128 + the signal that
+/// ended it early.
+int replay(const training::ReplayOptions& options);
+
 /// Gradients of one given mini-batch at given weights, from file to file.
 int gradients(const training::GradientsOptions& options);
 

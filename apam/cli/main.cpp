@@ -86,6 +86,7 @@ std::vector<std::string> arguments_of(const CommandLine& command_line) {
 int run_program(const CommandLine& command_line) {
   training::TrainOptions train_options;
   training::EvalOptions eval_options;
+  training::ReplayOptions replay_options;
   training::GradientsOptions gradients_options;
   training::InfoOptions info_options;
   training::DataPackOptions pack_options;
@@ -106,6 +107,8 @@ int run_program(const CommandLine& command_line) {
                   [&] { return cli::train(train_options, command_line); }),
       add_command(program, "eval", Ranks::first, "Evaluate a saved model on the test images", eval_options,
                   [&] { return cli::eval(eval_options); }),
+      add_command(program, "replay", Ranks::first, "Repeat a recorded asynchronous run in one process, and compare the bits",
+                  replay_options, [&] { return cli::replay(replay_options); }),
       add_command(program, "gradients", Ranks::first,
                   "Compute the gradients of one given batch at given weights, from file to file", gradients_options,
                   [&] { return cli::gradients(gradients_options); }),
@@ -132,7 +135,7 @@ int run_program(const CommandLine& command_line) {
     if (command.ranks == Ranks::first && !reports_for_launch()) return 0;
     return reporting(command.app->get_name(), command.run);
   }
-  return report("a command is needed: train, eval, gradients, info or data (see apam --help)", 2);
+  return report("a command is needed: train, eval, replay, gradients, info or data (see apam --help)", 2);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ namespace apam::cli {
 namespace {
 
 int train_local(const training::TrainOptions& options, const CommandLine& command, const Interruption& interruption) {
-  const std::array<exchange::RankCores, 1> this_rank{training::cores_of_this_rank(true)};
+  const std::array<exchange::RankCores, 1> this_rank{training::cores_of_this_rank(options, true)};
   training::RunPlan plan = [&] {
     PackProgressLine line(std::cerr, terminal_columns(STDERR_FILENO));
     return make_run_plan(options, make_thread_budget(options, this_rank, 0), [&](const data::PackProgress& packing) {

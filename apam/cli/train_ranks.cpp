@@ -58,7 +58,7 @@ bool updates(const Environment& environment, const TrainOptions& options) {
 
 /// By rank.
 std::vector<exchange::RankCores> cores_of_ranks(const Environment& environment, const TrainOptions& options) {
-  const exchange::RankCores mine = training::cores_of_this_rank(computes(environment, options));
+  const exchange::RankCores mine = training::cores_of_this_rank(options, computes(environment, options));
   std::vector<exchange::RankCores> ranks;
   for (const auto& text : all_gather_strings(environment, mine.to_text())) {
     ranks.push_back(exchange::RankCores::from_text(text));

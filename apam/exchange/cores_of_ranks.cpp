@@ -65,26 +65,30 @@ int left_for(std::span<const RankCores> ranks, const Host& host, std::size_t oth
 
 }  // namespace
 
-std::vector<int> threads_of_ranks(std::span<const RankCores> ranks, int requested) {
-  std::vector<int> threads(ranks.size(), std::max(1, requested));
+std::vector<int> threads_of_ranks(std::span<const RankCores> ranks) {
+  std::vector<int> threads(ranks.size(), 1);
   for (const auto& [name, host] : hosts_of(ranks)) {
-    if (requested <= 0) divide(ranks, host, threads);
+    divide(ranks, host, threads);
+    for (const std::size_t r : host.computing) {
+      if (ranks[r].requested > 0) threads[r] = ranks[r].requested;
+    }
     for (const std::size_t r : host.others) threads[r] = left_for(ranks, host, r, threads);
   }
   return threads;
 }
 
-// "w|0-3,8|2.5|16|host": computes (w) or not (-), CPUs, quota or nothing, thread limit, and the host, which may have any name.
+// "w|0-3,8|2.5|16|0|host": computes (w) or not (-), CPUs, quota or nothing, thread limit, threads requested, and the host,
+// which may have any name.
 std::string RankCores::to_text() const {
   const std::string quota = cores.quota ? fmt::format("{}", *cores.quota) : "";
-  return fmt::format("{}|{}|{}|{}|{}", computes ? 'w' : '-', cores.cpus.to_text(), quota, cores.limit, host);
+  return fmt::format("{}|{}|{}|{}|{}|{}", computes ? 'w' : '-', cores.cpus.to_text(), quota, cores.limit, requested, host);
 }
 
 RankCores RankCores::from_text(std::string_view text) {
   const std::string_view all = text;
   const auto field = [&] {
     const auto end = text.find('|');
-    require<InputError>(end != std::string_view::npos, "cores of a rank: '{}' has too few fields, expected 5", all);
+    require<InputError>(end != std::string_view::npos, "cores of a rank: '{}' has too few fields, expected 6", all);
     const std::string_view word = text.substr(0, end);
     text.remove_prefix(end + 1);
     return word;
@@ -102,10 +106,16 @@ RankCores RankCores::from_text(std::string_view text) {
                         "cores of a rank: '{}' has quota '{}', expected a number above 0", all, quota);
     rank.cores.quota = value;
   }
-  const std::string_view limit = field();
-  const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), rank.cores.limit);
-  require<InputError>(error == std::errc{} && end == limit.data() + limit.size() && rank.cores.limit > 0,
-                      "cores of a rank: '{}' has limit '{}', expected a whole number above 0", all, limit);
+  const auto number = [&](std::string_view what, int least) {
+    const std::string_view word = field();
+    int value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    require<InputError>(error == std::errc{} && end == word.data() + word.size() && value >= least,
+                        "cores of a rank: '{}' has {} '{}', expected a whole number from {} on", all, what, word, least);
+    return value;
+  };
+  rank.cores.limit = number("limit", 1);
+  rank.requested = number("threads", 0);
   rank.host = text;
   return rank;
 }

@@ -6,7 +6,7 @@
 // Ranks with the same mask divide it evenly, ranks that a launcher has bound to disjoint masks keep them whole, and ranks with
 // overlapping masks divide the overlap. If a quota is below the sum S of a host's threads, each gets
 // max(1, floor(threads(r) * ceil(quota) / S)); none gets more than its OpenMP limit. A rank that does not compute gets the rest
-// of its mask and of the quota, at least 1.
+// of its mask and of the quota, at least 1. A rank that computes may request another number than its part.
 #pragma once
 
 #include <optional>
@@ -19,11 +19,12 @@
 
 namespace apam::exchange {
 
-/// The cores that one rank sees.
+/// The cores that one rank sees, and its part in the division.
 struct RankCores {
   std::string host;
   Cores cores;
   bool computes = true;
+  int requested = 0;  ///< threads, if it computes; 0: what the division gives
 
   /// One line, for transfer between ranks.
   std::string to_text() const;
@@ -31,8 +32,7 @@ struct RankCores {
   static RankCores from_text(std::string_view text);
 };
 
-/// The threads of each rank, by rank; all at least 1. `requested` above 0: that many for each rank that computes. The quota of
-/// a host is the minimum over its ranks.
-std::vector<int> threads_of_ranks(std::span<const RankCores> ranks, int requested = 0);
+/// The threads of each rank, by rank; all at least 1. The quota of a host is the minimum over its ranks.
+std::vector<int> threads_of_ranks(std::span<const RankCores> ranks);
 
 }  // namespace apam::exchange

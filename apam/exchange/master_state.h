@@ -28,13 +28,13 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <variant>
 #include <vector>
 
 #include "apam/exchange/artificial_delay.h"
 #include "apam/exchange/divergence.h"
 #include "apam/exchange/ending.h"
+#include "apam/exchange/events.h"
 #include "apam/exchange/leases.h"
 #include "apam/exchange/observer.h"
 #include "apam/exchange/policies/policy.h"
@@ -44,22 +44,6 @@
 #include "engine/optim/updater.h"
 
 namespace apam::exchange {
-
-struct Joined {
-  int worker = 0;
-};
-struct GradientReady {
-  GradientMessage message;  ///< its values must stay valid until on() returns
-};
-struct Departed {
-  int worker = 0;
-  std::string why;
-};
-struct StopRequested {
-  int signal = 0;
-};
-struct Tick {};
-using Event = std::variant<Joined, GradientReady, Departed, StopRequested, Tick>;
 
 /// The reply to a worker.
 struct Send {
@@ -128,6 +112,8 @@ class MasterState {
   bool done() const { return active_ == 0; }
 
   int workers() const { return leases_.workers(); }
+  /// Updates of the whole run.
+  std::int64_t updates() const { return schedule_.total_updates; }
   /// Updates made.
   std::int64_t version() const { return updater_.version(); }
   /// `complete` unless the run ended early.

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "apam/exchange/ending.h"
 #include "apam/exchange/epochs.h"
+#include "apam/exchange/events.h"
 #include "apam/exchange/leases.h"
 #include "apam/exchange/transport.h"
 
@@ -49,6 +51,9 @@ struct RestPoint {
 class Observer {
  public:
   virtual ~Observer() = default;
+
+  /// Asynchronous training: before the master takes these events in one call.
+  virtual void on_events(std::span<const Event> /*events*/) {}
 
   /// After every update.
   virtual void on_update(const UpdateRecord& record) = 0;

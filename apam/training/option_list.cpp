@@ -31,6 +31,34 @@ List describe(EvalOptions& options) {
   return list;
 }
 
+List describe(ReplayOptions& options) {
+  return {file_option("--run", options.run, "Run", "Folder of the run, with config.json and order.jsonl"),
+          {.name = "--data-root",
+           .field = &options.data_root,
+           .group = "Run",
+           .unit = "PATH",
+           .help = "Where its data are now",
+           .otherwise = "where they were"},
+          {.name = "--init",
+           .field = &options.init,
+           .group = "Run",
+           .unit = "FILE",
+           .help = "Where its initial weights are now, if it had a file of them",
+           .otherwise = "where they were"},
+          {.name = "--update",
+           .field = &options.update,
+           .group = "Output",
+           .unit = "UPDATE",
+           .help = "Stop at this update, or at the end of its pass over the weights",
+           .otherwise = "the last one",
+           .least = 1},
+          {.name = "--weights",
+           .field = &options.weights,
+           .group = "Output",
+           .unit = "FILE",
+           .help = "Write the weights and running statistics after the last update that was made"}};
+}
+
 List describe(GradientsOptions& options) {
   List list{required(net_option(options.net)), classes_option(options.net, "10"),
             file_option("--weights", options.weights, "Network", "Weights"),

@@ -38,6 +38,7 @@ struct Option {
 /// All options of a command, in the order of the help. The fields point into `options`, which must outlive the list.
 std::vector<Option> describe(TrainOptions& options);
 std::vector<Option> describe(EvalOptions& options);
+std::vector<Option> describe(ReplayOptions& options);
 std::vector<Option> describe(GradientsOptions& options);
 std::vector<Option> describe(InfoOptions& options);
 std::vector<Option> describe(DataPackOptions& options);

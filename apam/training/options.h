@@ -91,6 +91,13 @@ struct EvalOptions {
   std::string json;
 };
 
+struct ReplayOptions {
+  std::string run;
+  std::optional<std::string> data_root, init;  // nothing: as the run has named them
+  std::optional<std::int64_t> update;          // nothing: the last one
+  std::string weights;
+};
+
 struct GradientsOptions {
   NetOptions net;
   MachineOptions machine;

@@ -12,6 +12,7 @@
 #include "apam/training/evaluator.h"
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
+#include "kernels/providers.h"
 #include "kernels/runtime/available_memory.h"
 #include "kernels/runtime/cores.h"
 #include "kernels/runtime/host_name.h"
@@ -136,6 +137,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["master_threads"] = plan.budget.master_threads;
   config["host"] = json_text(host_name());
   config["hosts"] = texts(plan.budget.hosts);
+  config["instruction_set"] = kernels::cpu::instruction_set();
   config["cpu"] = json_text(kernels::cpu_model());
   const Cores cores = process_cores();
   config["cores"] = cores.count();

@@ -23,9 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of an older run. config.json is not listed: it is replaced in one step.
-constexpr std::array<std::string_view, 5> kOldFiles{"summary.json", "metrics.jsonl", "epochs.csv", "model.safetensors",
-                                                    RunFolder::kCheckpoint};
-constexpr std::array<const char*, 2> kGrowing{"metrics.jsonl", "epochs.csv"};
+constexpr std::array<std::string_view, 6> kOldFiles{"summary.json",    "metrics.jsonl",     "epochs.csv",
+                                                    RunFolder::kOrder, "model.safetensors", RunFolder::kCheckpoint};
+constexpr std::array<const char*, 3> kGrowing{"metrics.jsonl", "epochs.csv", RunFolder::kOrder};
 
 /// Whether the folder is empty, apart from files that a killed writer left.
 bool holds_nothing(const fs::path& folder) {
@@ -154,6 +154,8 @@ void RunFolder::remove_checkpoint() const {
 void RunFolder::add_metrics(const Json& line) { append(metrics_, "metrics.jsonl", line.dump()); }
 
 void RunFolder::add_epoch(const std::string& line) { append(epochs_, "epochs.csv", line); }
+
+void RunFolder::add_order(const std::string& lines) { append(order_, kOrder, lines); }
 
 void RunFolder::append(Descriptor& file, const char* name, const std::string& line) {
   start();

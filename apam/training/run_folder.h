@@ -2,6 +2,7 @@
 //   config.json        the full configuration
 //   metrics.jsonl      one JSON object per line, written as it happens
 //   epochs.csv         one row per epoch (epoch_table.h), written as it happens
+//   order.jsonl        of asynchronous training: the order of its events (event_order.h)
 //   summary.json       results, written at the end
 //   model.safetensors  weights and running statistics, written at the end
 //   checkpoint.safetensors  while the run is not complete: what --resume needs (checkpoint.h)
@@ -33,6 +34,7 @@ enum class Existing : std::uint8_t {
 class RunFolder {
  public:
   static constexpr std::string_view kCheckpoint = "checkpoint.safetensors";
+  static constexpr const char* kOrder = "order.jsonl";
 
   /// Makes the folder or uses the existing one, and holds it until destruction: if two runs request the same name at the same
   /// time, one gets it. Throws InputError if `existing` forbids the folder, it cannot be made, or another run holds it.
@@ -81,6 +83,9 @@ class RunFolder {
   /// Appends a line to epochs.csv, in the same way.
   void add_epoch(const std::string& line);
 
+  /// Appends lines, without the end of the last one, to order.jsonl, in the same way.
+  void add_order(const std::string& lines);
+
   void write_summary(const Json& summary);
 
  private:
@@ -95,7 +100,7 @@ class RunFolder {
   Descriptor reserve_;                                          // a file without a name
   std::optional<std::map<std::string, std::int64_t>> resumed_;  // sizes
   std::optional<AtomicFile> config_;
-  Descriptor metrics_, epochs_;
+  Descriptor metrics_, epochs_, order_;
 };
 
 }  // namespace apam::training

@@ -20,7 +20,9 @@ Json starts_before(const std::filesystem::path& folder, const Checkpoint& saved)
   Json starts = Json::array();
   if (!config.is_object()) return starts;
   if (config.contains("resumed") && config["resumed"].is_array()) starts = config["resumed"];
-  starts.push_back({{"started", config.value("started", Json())}, {"until_update", saved.update}});
+  starts.push_back({{"started", config.value("started", Json())},
+                    {"until_update", saved.update},
+                    {"threads_by_rank", config.value("threads_by_rank", Json())}});
   return starts;
 }
 
@@ -43,7 +45,8 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
                                          .total_updates = plan.schedule.total_updates,
                                          .roles = plan.budget.roles,
                                          .log_every = options.log_every,
-                                         .delayed = plan.delayed};
+                                         .delayed = plan.delayed,
+                                         .records_order = options.exchange == "async" && options.master_order != "free"};
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));

@@ -27,14 +27,15 @@ exchange::Roles roles_of(const TrainOptions& options, int ranks) {
   return exchange::Roles::of(ranks, options.masters, options.colocate);
 }
 
-exchange::RankCores cores_of_this_rank(bool computes) { return {host_name(), process_cores(), computes}; }
+exchange::RankCores cores_of_this_rank(const TrainOptions& options, bool computes) {
+  return {host_name(), process_cores(), computes, options.machine.threads};
+}
 
 ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exchange::RankCores> ranks, int rank) {
-  const int requested = options.machine.threads;
   const int count = static_cast<int>(ranks.size());
   const exchange::RankCores& mine = ranks[static_cast<std::size_t>(rank)];
   ThreadBudget budget{.ranks = count, .roles = roles_of(options, count)};
-  budget.threads_by_rank = exchange::threads_of_ranks(ranks, requested);
+  budget.threads_by_rank = exchange::threads_of_ranks(ranks);
   for (const auto& each : ranks) budget.hosts.push_back(each.host);
   budget.rank_on_host = static_cast<int>(std::count(budget.hosts.begin(), budget.hosts.begin() + rank, mine.host));
   int most = 1, here = 0;  // of the ranks that compute; their sum on this host
@@ -47,7 +48,7 @@ ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exc
   budget.threads = mine.computes ? threads : most;
   budget.master_threads = options.master_threads > 0 ? options.master_threads : mine.computes ? 1 : threads;
   budget.eval_threads = options.exchange == "local" ? budget.threads : 1;
-  const int cores = mine.cores.count();
+  const int cores = mine.cores.count(), requested = mine.requested;
   budget.all_threads = requested > 0 ? std::max(requested, std::min(here, cores)) : std::max(cores, budget.eval_threads);
   if (options.eval_threads > 0) budget.eval_threads = budget.all_threads = options.eval_threads;
   return budget;

@@ -26,8 +26,8 @@ struct ThreadBudget {
 /// The roles of `ranks` ranks that train as the options say.
 exchange::Roles roles_of(const TrainOptions& options, int ranks);
 
-/// The cores of this process, for the other ranks (apam/exchange/cores_of_ranks.h).
-exchange::RankCores cores_of_this_rank(bool computes);
+/// The cores of this process and the threads requested, for the other ranks (apam/exchange/cores_of_ranks.h).
+exchange::RankCores cores_of_this_rank(const TrainOptions& options, bool computes);
 
 /// The budget as rank `rank` of `ranks` sees it.
 ThreadBudget make_thread_budget(const TrainOptions& options, std::span<const exchange::RankCores> ranks, int rank);

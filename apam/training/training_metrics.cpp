@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "apam/training/event_order.h"
 #include "apam/training/saved_metrics.h"
 
 namespace apam::training {
@@ -29,6 +30,20 @@ void TrainingMetrics::write_or_note(const Write& write) {
 
 void TrainingMetrics::add_metrics(const Json& line) {
   write_or_note([&] { folder_.add_metrics(line); });
+}
+
+void TrainingMetrics::on_events(std::span<const exchange::Event> events) {
+  if (!options_.records_order) return;
+  const exchange::RecordedCall call = exchange::recorded(events);
+  if (!call.empty()) order_.append(order_line(call)).append("\n");
+}
+
+/// Whole calls: with the lines of metrics.jsonl, and before a checkpoint.
+void TrainingMetrics::write_order() {
+  if (order_.empty()) return;
+  order_.pop_back();
+  write_or_note([&] { folder_.add_order(order_); });
+  order_.clear();
 }
 
 void TrainingMetrics::on_update(const exchange::UpdateRecord& record) {
@@ -92,6 +107,7 @@ void TrainingMetrics::finish() {
   evaluator_.finish();
   log_evaluations();
   if (line_.updates > 0) end_line();
+  if (update_ > 0) write_order();
   write_or_note([&] { epochs_.finish(); });
   progress_.close();
 }
@@ -117,6 +133,7 @@ void TrainingMetrics::end_line() {
   if (!ranks_.empty()) line["ranks"] = std::exchange(ranks_, {});
   add_metrics(line);
   line_ = UpdateSums{.begin = at};
+  write_order();
 }
 
 void TrainingMetrics::log_evaluations() {
@@ -163,6 +180,7 @@ void TrainingMetrics::show(std::int64_t update, double at) {
 void TrainingMetrics::on_rest(const exchange::RestPoint& point) {
   if (checkpoints_ == nullptr || !failure_.empty() || !checkpoints_->due(point)) return;
   if (line_.updates > 0) end_line();
+  write_order();
   log_evaluations();
   checkpoints_->write(point, state());
 }

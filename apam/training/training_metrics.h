@@ -30,11 +30,13 @@ class TrainingMetrics : public exchange::Observer {
     exchange::Roles roles{.masters = 0};
     std::int64_t log_every = 10;  ///< updates per training line
     bool delayed = false;         ///< artificial delay: gradients of one worker are stale too
+    bool records_order = false;   ///< writes order.jsonl
   };
   /// All must outlive this, and what it is given later. It has no clock: seconds are those of the events, minus the duration of
   /// inline evaluations.
   TrainingMetrics(const Options& options, Evaluator& evaluator, RunFolder& folder, Progress& progress);
 
+  void on_events(std::span<const exchange::Event> events) override;
   void on_update(const exchange::UpdateRecord& record) override;
   void on_snapshot(const exchange::StateSnapshot& snapshot) override;
   void on_rest(const exchange::RestPoint& point) override;
@@ -63,6 +65,7 @@ class TrainingMetrics : public exchange::Observer {
   double training_seconds(double at) const { return seconds_before_ + at - evaluator_.seconds_blocked(); }
   double epoch(std::int64_t update) const { return options_.epochs.at(update); }
   void end_line();
+  void write_order();
   Json state() const;
   void add_metrics(const Json& line);
   /// Calls `write`, unless a call has failed before.
@@ -87,6 +90,7 @@ class TrainingMetrics : public exchange::Observer {
   UpdateSums line_;                                   // since the last training line
   UpdateSums recent_;                                 // since the last progress line
   UpdateSums steady_;                                 // since the first update of each worker
+  std::string order_;                                 // lines that are not written yet
   std::vector<int> arrivals_;                         // workers of the updates since the last training line
   std::vector<int> places_;                           // of these updates in their passes
   std::vector<std::vector<int>> ranks_;               // of these updates, with backup ranks

@@ -37,7 +37,7 @@ TEST(Options, ConfigHasEveryOptionOfTrain) {
   TrainOptions options;
   options.data = {.name = "synthetic", .root = "", .train_images = 4, .test_images = 2};
   options.batch = 2;
-  const std::array this_rank{training::cores_of_this_rank(true)};
+  const std::array this_rank{training::cores_of_this_rank({}, true)};
   const auto plan = make_run_plan(options, make_thread_budget(options, this_rank, 0));
   const training::Json config = describe_config(options, plan, {"apam", "train"});
   const auto keys = keys_on_the_command_line();

@@ -17,7 +17,11 @@ RankCores master(std::string_view cpus, const std::string& host = "a", std::opti
   return rank(cpus, host, quota, false);
 }
 
-Threads threads(const std::vector<RankCores>& ranks, int requested = 0) { return threads_of_ranks(ranks, requested); }
+/// `requested`: by all ranks.
+Threads threads(std::vector<RankCores> ranks, int requested = 0) {
+  for (RankCores& each : ranks) each.requested = requested;
+  return threads_of_ranks(ranks);
+}
 
 TEST(ThreadsOfRanks, one_rank_has_its_whole_mask) {
   EXPECT_EQ(threads({rank("0-7")}), (Threads{8}));
@@ -87,6 +91,13 @@ TEST(ThreadsOfRanks, a_requested_number_is_kept) {
   EXPECT_EQ(threads({master("0-7"), rank("0-7"), rank("0-7")}, 16), (Threads{1, 16, 16}));
 }
 
+TEST(ThreadsOfRanks, ranks_may_request_different_numbers) {
+  std::vector<RankCores> ranks{master("0-7"), rank("0-7"), rank("0-7")};
+  ranks[0].requested = 5;  // without an effect: it does not compute
+  ranks[2].requested = 3;
+  EXPECT_EQ(threads_of_ranks(ranks), (Threads{1, 4, 3}));
+}
+
 TEST(ThreadsOfRanks, openmp_limits_each_rank) {
   std::vector<RankCores> ranks{master("0-7"), rank("0-7"), rank("0-7")};
   ranks[1].cores.limit = 2;
@@ -100,6 +111,7 @@ TEST(ThreadsOfRanks, an_unknown_mask_is_one_core) { EXPECT_EQ(threads({rank(""),
 TEST(RankCores, converts_to_text_and_back) {
   RankCores limited = rank("0-7");
   limited.cores.limit = 3;
+  limited.requested = 5;
   for (const RankCores& sent : {rank("0-3,8", "node-7.local"), master("", "a|b", 0.25), rank("0-4095", "", 1e-3), limited}) {
     const RankCores received = RankCores::from_text(sent.to_text());
     EXPECT_EQ(received.host, sent.host);
@@ -107,12 +119,13 @@ TEST(RankCores, converts_to_text_and_back) {
     EXPECT_EQ(received.cores.quota, sent.cores.quota);
     EXPECT_EQ(received.cores.limit, sent.cores.limit);
     EXPECT_EQ(received.computes, sent.computes);
+    EXPECT_EQ(received.requested, sent.requested);
   }
 }
 
 TEST(RankCores, other_text_is_refused) {
-  for (const char* text :
-       {"", "w|0|", "w|0||a", "x|0||1|a", "w|zero||1|a", "w|0|much|1|a", "w|0|-1|1|a", "w|0|1 |1|a", "w|0||0|a", "w|0|||a"}) {
+  for (const char* text : {"", "w|0|", "w|0||a", "w|0||1|a", "x|0||1|0|a", "w|zero||1|0|a", "w|0|much|1|0|a", "w|0|-1|1|0|a",
+                           "w|0|1 |1|0|a", "w|0||0|0|a", "w|0|||0|a", "w|0||1||a", "w|0||1|-1|a", "w|0||1|2 |a"}) {
     EXPECT_THROW(RankCores::from_text(text), InputError) << text;
   }
 }

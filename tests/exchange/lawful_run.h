@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "apam/exchange/drivers/replay.h"
 #include "apam/exchange/policies/policy.h"
 #include "tests/exchange/shards_support.h"
 
@@ -40,11 +41,54 @@ struct LawOptions {
   Between between = Between::wait;
 };
 
+/// Makes the updates of a recorded run again, by one master. Returns its last state.
+inline std::vector<float> replayed_state(Exec& exec, QuadraticSource& source, const LawOptions& options,
+                                         const std::vector<float>& first, const std::vector<RecordedCall>& calls,
+                                         const Ending& ending) {
+  struct Again final : ReplayedGradients {
+    explicit Again(QuadraticSource& of) : source(of) {}
+    GradientHeader compute(int /*worker*/, std::int64_t batch, ConstSpan<float> weights, Span<float> contribution) override {
+      source.arena().read_weights_from(weights);
+      const GradientHeader header = source.compute({batch});
+      copy(source.arena().outgoing(), contribution);
+      return header;
+    }
+    QuadraticSource& source;
+  };
+  const auto policy = make_policy(options.policy);
+  const engine::ParameterArena arena({}, quadratic_layout(options.model), engine::ParameterArena::Contents::state);
+  engine::Updater updater(exec, arena, amsgrad(0.05));
+  WeightHistory history(Device{}, {arena.layout().weights_size(), arena.layout().statistics_size(), 1,
+                                   HistoryLayout::slots_for(options.workers, 0, 2)});
+  history.publish_first(std::span(first));
+  const bool ahead = options.between == Between::compute_ahead;
+  MasterState master(updater, history,
+                     {.workers = options.workers,
+                      .schedule = {options.updates, options.snapshot_every},
+                      .policy = policy.get(),
+                      .ahead = ahead});
+  std::vector<Buffer> memory;
+  std::vector<Span<float>> contributions;
+  for (int i = 0; i < options.workers; ++i) {
+    contributions.push_back(memory.emplace_back(Device{}, first.size() * sizeof(float)).as<float>());
+  }
+  Again again(source);
+  IgnoreEvents observer;
+  ReplayedWorkers workers(options.workers, ahead, again, contributions);
+  EXPECT_EQ(calls.front(), (RecordedCall{{RecordedEvent::Kind::start, options.workers}}));
+  begin_replay(master, workers, observer, 0);
+  for (std::size_t i = 1; i < calls.size(); ++i) replay(calls[i], master, workers, observer, 0);
+  EXPECT_EQ(master.ending().why, ending.why);
+  EXPECT_EQ(master.ending().update, ending.update);
+  return values(history.current().state());
+}
+
 /// Drives a master and checks every law. Deliberately knows nothing of MasterState's insides.
 class LawfulRun {
  public:
   LawfulRun(Exec& exec, QuadraticSource& source, const LawOptions& options, std::function<bool()> at_once = {})
-      : options_(options),
+      : exec_(exec),
+        options_(options),
         policy_(make_policy(options.policy)),
         model_(exec, options.model, amsgrad(0.05), {options.workers, options.masters, policy_.get()}),
         single_(exec, options.model, amsgrad(0.05), {.workers = 1}),
@@ -120,6 +164,7 @@ class LawfulRun {
       EXPECT_EQ(counts.cancelled, given_up_);
     }
     EXPECT_EQ(master_.staleness().updates(), master_.version());
+    EXPECT_EQ(replayed_state(exec_, source_, options_, expected_.at(0), calls_, master_.ending()), state());
   }
 
  private:
@@ -127,6 +172,7 @@ class LawfulRun {
 
   void on(std::span<const Event> events) {
     const std::int64_t before = master_.version();
+    calls_.push_back(recorded(events));
     const auto actions = master_.on(events, 0);
     check_updates(before, actions);
     for (const Action& action : actions) {
@@ -200,6 +246,7 @@ class LawfulRun {
     return {header, values(source_.arena().outgoing())};
   }
 
+  Exec& exec_;
   LawOptions options_;
   std::unique_ptr<const StalenessPolicy> policy_;
   ShardedModel model_, single_;
@@ -209,6 +256,7 @@ class LawfulRun {
   std::vector<GradientMessage> arrived_;                 // of the current call
   std::map<std::int64_t, std::vector<float>> expected_;  // the state after every single update
   std::set<std::int64_t> applied_;
+  std::vector<RecordedCall> calls_;
   std::int64_t refused_ = 0, given_up_ = 0;
   bool over_ = false;
 };

@@ -2,11 +2,9 @@
 // workers that leave, signals, refusals. Time and waiting do not exist here: a schedule is a list of choices.
 //
 //   every call     the state is that of single updates, bit for bit; every reply carries a version that was published,
-//   unchanged;
-//                  no batch is applied twice; tau is exact, and within the bound
+//                  unchanged; no batch is applied twice; tau is exact, and within the bound
 //   at the end     every worker has been stopped or has left; granted = applied + refused + cancelled + abandoned; every batch
-//   is
-//                  applied exactly once unless the run ended early
+//                  is applied exactly once unless the run ended early; a replay of the events ends with the same bits
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -252,6 +252,7 @@ class Departures(Early):
                 (event,) = (m for m in run.metrics if m["event"] == "departure")
                 self.assertEqual(event["worker"], 1)
                 self.assertIn(f"{10 * UPDATES} updates", output)
+                self.assert_replays(run)
 
 
 class Errors(Early):

@@ -95,6 +95,7 @@ class Resume(Early):
                 self.assertEqual(leases["granted"], sum(leases.values()) - leases["granted"])
                 self.assertEqual(sum(run.summary["updates_by_worker"]), updates)
                 self.assertEqual(sum(len(line["workers"]) for line in run.lines("train")), updates)
+                self.assert_replays(run)
 
     def test_of_synchronous_ranks(self):
         whole = self.whole("whole", "--exchange", "sync", ranks=2)

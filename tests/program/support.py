@@ -12,7 +12,6 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("APAM_PROGRAM", str(ROOT / "build" / "apam"))
-REPLAY = os.environ.get("APAM_REPLAY", str(ROOT / "build" / "tests" / "program" / "replay"))
 MPIEXEC = os.environ.get("APAM_MPIEXEC", "mpiexec.mpich")
 
 # Eight training images: an epoch is four updates. The provider is named, so nothing is timed and all runs use the same kernels.
@@ -82,6 +81,14 @@ class ProgramTest(unittest.TestCase):
         process = call(*replace(TRAIN, more), "--out", self.folder / name, ranks=ranks)
         self.assertEqual(process.returncode, 0, process.stderr)
         return Run(self.folder / name)
+
+    def assert_replays(self, run):
+        """The order of events is all that a replay of an asynchronous run needs."""
+        process = call("replay", "--run", run.path)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertIn(f"{run.summary['updates']} updates replayed", process.stdout)
+        self.assertIn("the state of the run, bit for bit", process.stdout)
+        self.assertIn(run.summary["weights_sha256"], process.stdout)
 
     def assert_refused(self, process, fragment, status):
         self.assertEqual(len(complaints(process)), 1, process.stderr)

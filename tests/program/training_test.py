@@ -195,8 +195,7 @@ class Ranks(ProgramTest):
             arrivals = [worker for m in run.metrics if m["event"] == "train" for worker in m["workers"]]
             self.assertEqual(len(arrivals), 3 * UPDATES)
             self.assertEqual([arrivals.count(w) for w in (0, 1)], run.summary["updates_by_worker"])
-            replayed = subprocess.run([REPLAY, run.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
-            self.assertEqual(replayed.stdout.strip(), run.summary["state_sha256"], replayed.stderr)
+            self.assert_replays(run)
 
     def test_prefetched_weights(self):
         # Through messages; the result depends only on the order of arrival.
@@ -217,8 +216,7 @@ class Ranks(ProgramTest):
         leases = summary["leases"]
         self.assertEqual(leases["applied"], 3 * UPDATES)
         self.assertEqual(leases["granted"], sum(leases.values()) - leases["granted"])
-        replayed = subprocess.run([REPLAY, run.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
-        self.assertEqual(replayed.stdout.strip(), summary["state_sha256"], replayed.stderr)
+        self.assert_replays(run)
         # Two states of 42.7 MiB.
         self.assertRegex(process.stderr, r"transport: mpi \(host buffers\), weights are prefetched \(85\.\d MiB per worker: second weights")
 
@@ -240,6 +238,7 @@ class Ranks(ProgramTest):
             with self.subTest(policy):
                 run = self.train(policy, "--exchange", "async", "--epochs", "3", "--staleness-policy", policy, *more, ranks=3)
                 check(run)
+                self.assert_replays(run)
                 self.assertEqual(run.config["staleness_policy"], policy)
                 self.assertEqual(run.summary["staleness_policy"], policy)
                 leases = run.summary["leases"]
@@ -286,8 +285,7 @@ class Ranks(ProgramTest):
         self.assertEqual(sum(two.summary["updates_by_worker"]), 3 * UPDATES)
         self.assertEqual(len(two.summary["updates_by_worker"]), 2)
         self.assertEqual(two.summary["copied_bytes"], 0)
-        replayed = subprocess.run([REPLAY, two.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
-        self.assertEqual(replayed.stdout.strip(), two.summary["state_sha256"], replayed.stderr)
+        self.assert_replays(two)
         first, last = two.summary["shards"]
         self.assertEqual((first["begin"], first["end"]), (0, last["begin"]))
         self.assertGreater(last["end"], two.config["parameters"])  # running statistics too
@@ -308,8 +306,7 @@ class Ranks(ProgramTest):
         options = ["--net", "resnet18", *mpi, "--epochs", "3", "--eval-every", "5", "--prefetch-weights"]
         two = self.train("two", *options, "--masters", "2", ranks=4)
         self.assertEqual(len(two.summary["updates_by_worker"]), 2)
-        replayed = subprocess.run([REPLAY, two.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
-        self.assertEqual(replayed.stdout.strip(), two.summary["state_sha256"], replayed.stderr)
+        self.assert_replays(two)
 
     def test_masters_with_orders_of_their_own(self):
         # One worker has one order everywhere, and an evaluation then has one version of all ranges.
@@ -353,8 +350,7 @@ class Ranks(ProgramTest):
                 two = self.train(f"{masters}-{transport}", *options, ranks=2)
                 self.assertEqual(len(two.summary["updates_by_worker"]), 2)
                 self.assertEqual(two.summary["copied_bytes"] == 0, transport == "shared")
-                replayed = subprocess.run([REPLAY, two.path, *replace(TRAIN, options)[1:]], capture_output=True, text=True)
-                self.assertEqual(replayed.stdout.strip(), two.summary["state_sha256"], replayed.stderr)
+                self.assert_replays(two)
         free = ["--exchange", "async", "--colocate", "--masters", "2", "--master-order", "free"]
         three = self.train("three", *free, "--epochs", "3", ranks=3)
         self.assertEqual(sum(three.summary["updates_by_worker"]), 3 * UPDATES)

@@ -32,6 +32,7 @@ void carry_out(std::span<const Action> actions, MasterTransport& transport, Obse
 
 void take(std::span<const Event> events, double at, MasterState& state, MasterTransport& transport, Observer& observer) {
   const std::int64_t before = state.version();
+  observer.on_events(events);
   carry_out(state.on(events, at), transport, observer);
   if (state.version() != before) rest(state, at, {}, observer);
 }

@@ -25,6 +25,7 @@ class TracedMaster final : public MasterTransport, public Observer {
   void finish() override;
   std::int64_t copied_bytes() const override { return transport_.copied_bytes(); }
 
+  void on_events(std::span<const Event> events) override { observer_.on_events(events); }
   void on_update(const UpdateRecord& record) override;
   void on_snapshot(const StateSnapshot& snapshot) override;
   void on_rest(const RestPoint& point) override;

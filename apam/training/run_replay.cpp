@@ -1,0 +1,210 @@
+#include "apam/training/run_replay.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+
+#include "apam/training/kernel_choice.h"
+#include "apam/training/thread_budget.h"
+#include "kernels/runtime/dtype.h"
+
+namespace apam::training {
+namespace {
+
+using exchange::RecordedCall;
+using Kind = exchange::RecordedEvent::Kind;
+
+bool is_start(const RecordedCall& call) { return !call.empty() && call.front().kind == Kind::start; }
+
+/// The largest number of workers of any start.
+int most_workers(const std::vector<RecordedCall>& calls) {
+  int most = 0;
+  for (const RecordedCall& call : calls) {
+    if (is_start(call)) most = std::max(most, call.front().number);
+  }
+  return most;
+}
+
+/// As many as one call has gradients.
+std::size_t most_gradients(const std::vector<RecordedCall>& calls) {
+  std::ptrdiff_t most = 1;
+  for (const RecordedCall& call : calls)
+    most = std::max(most, std::ranges::count(call, Kind::gradient, &exchange::RecordedEvent::kind));
+  return static_cast<std::size_t>(most);
+}
+
+/// One master makes the updates of several.
+TrainOptions with_one_master(TrainOptions options) {
+  options.masters = 1;
+  options.colocate = false;
+  return options;
+}
+
+RunPlan plan_of(const TrainOptions& options, int workers, const PackObserver& observer) {
+  const std::array this_process{cores_of_this_rank(options, true)};
+  ThreadBudget budget = make_thread_budget(options, this_process, 0);
+  budget.roles.workers = workers;
+  return make_run_plan(options, budget, observer);
+}
+
+void require_same(const RecordedRun& run, const char* key, const Json& here) {
+  const Json recorded = run.config.value(key, Json());
+  require<InputError>(recorded == here, "replay: {}: {} is {}, the data found have {}", (run.folder / "config.json").string(),
+                      key, recorded.dump(), here.dump());
+}
+
+/// As a value that has travelled in bfloat16.
+void round_to_bfloat16(Span<float> values) {
+  for (float& value : values.host()) value = BFloat16(value);
+}
+
+}  // namespace
+
+RunReplay::Computer::Computer(const RunPlan& plan, const TrainOptions& options, int threads, const KernelDecisions& kernels)
+    : exec([&] {
+        ExecOptions of_threads = plan.exec;
+        of_threads.threads = threads;
+        return of_threads;
+      }()),
+      arena(exec.device(), plan.net->layout()),
+      source((exec.adopt(kernels), exec), *plan.net, arena, plan.train, {.threads = options.loader_threads}) {}
+
+RunReplay::RunReplay(const RecordedRun& run, Progress& progress, const PackObserver& observer)
+    : run_(run),
+      progress_(progress),
+      options_(with_one_master(run.options)),
+      threads_(run.threads()),
+      roles_(exchange::Roles::of(static_cast<int>(threads_.back().size()), run.options.masters, run.options.colocate)),
+      plan_(plan_of(options_, most_workers(run.calls), observer)) {
+  const data::DatasetInfo& data = plan_.train->dataset().info();
+  require_same(run, "train_images", data.train_images);
+  require_same(run, "data_sha256", data.content_sha256.empty() ? Json() : Json(data.content_sha256));
+  const bool cpu = plan_.exec.device.kind == DeviceKind::cpu;
+  require<InputError>(cpu || options_.wire == "float32",
+                      "replay: --wire {} of a run on GPUs cannot be replayed, expected float32", options_.wire);
+  const auto starts = static_cast<std::size_t>(std::ranges::count_if(run.calls, is_start));
+  require<InputError>(starts == threads_.size() && is_start(run.calls.front()),
+                      "{}: {} starts of {} in config.json, expected as many, and the first line to be one",
+                      (run.folder / "order.jsonl").string(), starts, threads_.size());
+  make_computers();
+  exec_.emplace(plan_.exec);
+  arena_.emplace(exec_->device(), plan_.net->layout(), engine::ParameterArena::Contents::state);
+  batches_before_ = load_initial_weights(options_, *exec_, *arena_);
+  updater_.emplace(*exec_, *arena_, plan_.optimizer);
+  const std::size_t state = arena_->state().size(), gradients = most_gradients(run.calls);
+  contributions_ = Buffer(exec_->device(), gradients * state * sizeof(float));
+  for (std::size_t i = 0; i < gradients; ++i) {
+    each_contribution_.push_back(contributions_.as<float>().subspan(i * state, state));
+  }
+}
+
+void RunReplay::make_computers() {
+  std::set<int> numbers;
+  for (const std::vector<int>& by_rank : threads_) {
+    for (std::size_t rank = 0; rank < by_rank.size(); ++rank) {
+      if (roles_.is_worker(static_cast<int>(rank))) numbers.insert(by_rank[rank]);
+    }
+  }
+  for (const int threads : numbers) {
+    auto& computer = computers_[threads] =
+        std::make_unique<Computer>(plan_, options_, threads, run_.kernels(plan_.exec.device, threads));
+    choose_kernels({.exec = computer->exec, .source = &computer->source, .rows = batch_sizes(*plan_.train, 0, 1)}, [] {});
+  }
+}
+
+void RunReplay::run(std::optional<std::int64_t> until, const std::function<bool()>& gives_up) {
+  for (const RecordedCall& call : run_.calls) {
+    if (difference_ || gives_up() || (until && update_ >= *until)) break;
+    if (is_start(call)) {
+      begin(call.front().number);
+    } else {
+      exchange::replay(call, *master_, *workers_, *this, now());
+    }
+    ending_ = master_->ending();
+  }
+  updater_->synchronize();
+  copy(history_->current().state(), arena_->state());
+  progress_.close();
+}
+
+/// The next master, with the updates of the one before.
+void RunReplay::begin(int workers) {
+  const auto ranks = static_cast<int>(threads_.at(starts_++).size());
+  const int expected = exchange::Roles::of(ranks, run_.options.masters, run_.options.colocate).workers;
+  require<InputError>(workers == expected, "replay: {} workers start in order.jsonl, expected {} of {} ranks in config.json",
+                      workers, expected, ranks);
+  require<InputError>(options_.sync_warmup == 0 || workers == plan_.budget.roles.workers,
+                      "replay: {} and {} workers at different starts, expected the same number with --sync-warmup", workers,
+                      plan_.budget.roles.workers);
+  const exchange::BatchProgress done = master_ ? master_->progress() : exchange::BatchProgress();
+  if (history_) copy(history_->current().state(), arena_->state());
+  workers_.reset();
+  master_.reset();
+  const auto& layout = plan_.net->layout();
+  history_.emplace(exec_->device(), exchange::HistoryLayout{layout.weights_size(), layout.statistics_size(), 1,
+                                                            exchange::HistoryLayout::slots_for(workers, 0, 2)});
+  history_->publish_first(arena_->state(), update_);
+  master_.emplace(*updater_, *history_,
+                  exchange::MasterOptions{.workers = workers,
+                                          .schedule = plan_.schedule,
+                                          .policy = plan_.policy.get(),
+                                          .batches = plan_.batches,
+                                          .done = done,
+                                          .ahead = options_.prefetch_weights});
+  workers_.emplace(workers, options_.prefetch_weights, static_cast<exchange::ReplayedGradients&>(*this), each_contribution_);
+  begin_replay(*master_, *workers_, *this, now());
+}
+
+exchange::GradientHeader RunReplay::compute(int worker, std::int64_t batch, ConstSpan<float> weights,
+                                            Span<float> contribution) {
+  const auto rank = static_cast<std::size_t>(roles_.rank_of_worker(worker));
+  Computer& computer = *computers_.at(threads_.at(starts_ - 1).at(rank));
+  const engine::ParameterArena& arena = computer.arena;
+  const bool rounds = options_.wire != "float32";
+  updater_->synchronize();
+  copy(weights, arena.weights());
+  if (rounds) round_to_bfloat16(arena.weights());
+  arena.rounded().outdate();
+  const exchange::GradientHeader header = computer.source.compute({batch});
+  computer.exec.synchronize();
+  copy(arena.outgoing(), contribution);
+  if (rounds) round_to_bfloat16(contribution.subspan(0, arena.weights().size()));  // batch statistics are exact
+  return header;
+}
+
+void RunReplay::on_update(const exchange::UpdateRecord& record) {
+  update_ = record.update;
+  const std::int64_t begin = update_ - line_.updates;
+  line_.add(record);
+  recent_.add(record);
+  if (lines_ < run_.losses.size() && run_.losses[lines_].update == update_) {
+    const double recorded = run_.losses[lines_].mean, here = line_.loss();
+    if (!difference_ && here != recorded && !(std::isnan(here) && std::isnan(recorded))) {
+      difference_ = {begin, update_, here, recorded};
+    }
+    ++lines_;
+    line_ = {};
+  }
+  if (progress_.due(now())) show();
+}
+
+void RunReplay::show() {
+  const double seconds = now();
+  const std::int64_t all = run_.summary.is_null() ? plan_.schedule.total_updates : run_.summary.value("updates", update_);
+  const double left = static_cast<double>(all - update_) / static_cast<double>(update_) * seconds;
+  progress_.show({.epoch = plan_.epochs.at(update_),
+                  .epochs = plan_.epochs.at(all),
+                  .update = update_,
+                  .updates = all,
+                  .seconds = seconds,
+                  .seconds_left = left,
+                  .images_per_second = recent_.images_per_second(seconds),
+                  .loss = recent_.loss(),
+                  .staleness_mean = recent_.staleness(),
+                  .staleness_max = recent_.staleness_max,
+                  .stale = roles_.workers > 1});
+  recent_ = UpdateSums{.begin = seconds};
+}
+
+}  // namespace apam::training
