@@ -22,7 +22,7 @@ namespace apam::data {
 
 enum class Split : std::uint8_t { train, valid, test };
 
-/// Parses "train" or "test"; nothing for any other text.
+/// Parses "train", "valid" or "test"; nothing for any other text.
 std::optional<Split> parse_split(std::string_view text);
 std::string_view to_string(Split split);
 

@@ -73,7 +73,6 @@ Fields program_and_options(const TrainOptions& options) {
   for (const Option& option : describe(copy)) {
     if (option.same_on_all_ranks) fields.push_back({option.name, text_of(option)});
   }
-  fields.push_back({"precision", "float32"});
   return fields;
 }
 

@@ -15,6 +15,7 @@
 #include "kernels/providers.h"
 #include "kernels/runtime/available_memory.h"
 #include "kernels/runtime/cores.h"
+#include "kernels/runtime/device_runtime.h"
 #include "kernels/runtime/host_name.h"
 #include "kernels/tuning_cache.h"
 
@@ -114,6 +115,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["beta1"] = has_moments ? Json(plan.optimizer.beta1) : Json();
   config["beta2"] = has_moments ? Json(plan.optimizer.beta2) : Json();
   config["eps"] = has_moments ? Json(plan.optimizer.eps) : Json();
+  if (options.lr_step_epochs) config["lr_step_factor"] = plan.optimizer.schedule.step_factor;
   config["bn_images"] = plan.calibration ? Json(plan.calibration_batches * options.batch) : Json();
   config["eval_threads"] = plan.budget.eval_threads;
   config["device"] = to_string(plan.exec.device);
@@ -137,13 +139,16 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["master_threads"] = plan.budget.master_threads;
   config["host"] = json_text(host_name());
   config["hosts"] = texts(plan.budget.hosts);
-  config["instruction_set"] = kernels::cpu::instruction_set();
   config["cpu"] = json_text(kernels::cpu_model());
   const Cores cores = process_cores();
   config["cores"] = cores.count();
   config["cpus"] = cores.cpus.to_text();
   config["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
-  config["onednn"] = kOneDnnVersion;
+  config["instruction_set"] = kernels::cpu::instruction_set();
+  config["amx"] = kernels::amx_status();
+  config["gpus"] = plan.exec.device.kind == DeviceKind::cuda ? gpu_names() : std::vector<std::string>();
+  config["onednn"] = kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion);
+  config["cuda"] = kCudaVersion.empty() ? Json() : Json(kCudaVersion);
   config["mpi"] = exchange::mpi::library_version();
   return config;
 }

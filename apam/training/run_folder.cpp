@@ -129,6 +129,7 @@ void RunFolder::resume_at(const std::map<std::string, std::int64_t>& wanted) {
   const auto present = sizes();
   for (const auto& [name, size] : present) {
     const auto of_checkpoint = wanted.find(name);
+    if (of_checkpoint == wanted.end() && size == 0) continue;
     require<InputError>(of_checkpoint != wanted.end(), "{}: knows no size of {}", checkpoint().string(), name);
     require<InputError>(size >= of_checkpoint->second, "{}: has {} bytes, expected at least the {} of the checkpoint",
                         (path_ / name).string(), size, of_checkpoint->second);

@@ -32,7 +32,7 @@ struct RunSummary {
   // From updates and evaluations (training_metrics.h).
   std::int64_t updates = 0;
   double seconds = 0;            ///< of training, without inline evaluation
-  double images_per_second = 0;  ///< after the first update of each worker, which is warm-up
+  double images_per_second = 0;  ///< after the first updates, one per worker, which are warm-up
   // Means over the last epoch, or over all updates if there were fewer.
   double train_loss = 0, train_accuracy = 0, train_top5 = 0;
   std::optional<Evaluation> last_evaluation;  ///< with a finite loss

@@ -57,8 +57,10 @@ class Run:
 
     @property
     def workers(self):
-        masters = self.config.get("masters", 1) if self.config else 1  # older runs had one
-        return self.setting("ranks") - (masters if self.exchange == "async" else 0)
+        """Ranks that compute gradients."""
+        if self.exchange != "async" or self.config.get("colocate"):
+            return self.setting("ranks")
+        return self.setting("ranks") - self.config.get("masters", 1)  # older runs had one
 
     @property
     def max_delay(self):

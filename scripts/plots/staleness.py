@@ -42,4 +42,6 @@ def draw(runs, experiment=None):
 def expected_mean(run):
     if run.max_delay:
         return (run.max_delay - 1) / 2
-    return run.workers - 1 if run.exchange == "async" else 0
+    if run.exchange != "async":
+        return 0
+    return 2 * run.workers - 1 if run.config.get("prefetch_weights") else run.workers - 1

@@ -45,6 +45,23 @@ TEST(Options, ConfigHasEveryOptionOfTrain) {
   for (const auto& key : keys) EXPECT_TRUE(config.contains(key)) << key;
 }
 
+TEST(Options, ConfigHasTheFactorInUse) {
+  TrainOptions options;
+  options.data = {.name = "synthetic", .root = "", .train_images = 4, .test_images = 2};
+  options.batch = 2;
+  const std::array this_rank{training::cores_of_this_rank({}, true)};
+  const auto factor = [&] {
+    const auto plan = make_run_plan(options, make_thread_budget(options, this_rank, 0));
+    return describe_config(options, plan, {"apam", "train"})["lr_step_factor"];
+  };
+  EXPECT_TRUE(factor().is_null());
+  options.lr_schedule = "step";
+  options.lr_step_epochs = 1;
+  EXPECT_EQ(factor(), 0.1);
+  options.lr_step_factor = 0.5;
+  EXPECT_EQ(factor(), 0.5);
+}
+
 TEST(Options, ParsedValuesReachConfig) {
   CLI::App app;
   TrainOptions options;

@@ -201,6 +201,13 @@ class Pictures(PlotTest):
         texts = self.drawn("staleness", [self.made_up_run("async", 3), self.made_up_run("local", 1, delay=3)])
         self.assertIn("mean 1.5, theory 1", " ".join(texts))
 
+    def test_staleness_of_workers_that_compute_ahead_or_are_masters_too(self):
+        for ranks, option, mean in ((4, "colocate", 3), (5, "prefetch_weights", 7)):
+            run = self.made_up_run("async", ranks)
+            config = json.loads((run / "config.json").read_text())
+            (run / "config.json").write_text(json.dumps({**config, option: True}))
+            self.assertIn(f"mean 1.5, theory {mean}", " ".join(self.drawn("staleness", [run])))
+
     def test_text(self):
         run = self.made_up_run(epochs=2)
         process = self.plot("text", run)

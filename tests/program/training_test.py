@@ -34,9 +34,10 @@ class Local(ProgramTest):
         self.assertEqual(run.config["lr"], 1e-3)
         info = json.loads(call("info", "--json").stdout)
         self.assertRegex(run.config["commit"], "^([0-9a-f]{7,}(-dirty)?|unknown)$")
-        for name in ("version", "commit", "compiler"):
+        for name in ("version", "commit", "compiler", "instruction_set", "amx", "onednn", "cuda"):
             self.assertEqual(run.config[name], info[name])
         self.assertEqual(run.config["build_type"], info["build"])
+        self.assertEqual(run.config["gpus"], [])  # computed on the CPU
 
         self.assertEqual([m["update"] for m in run.metrics if m["event"] == "train"], [1, 2, 3, 4])
         self.assertEqual(list(run.evaluations()), [2, 4])

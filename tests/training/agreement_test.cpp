@@ -22,6 +22,14 @@ TEST(Agreement, NamesTheFieldWithBothValuesAndRanks) {
   EXPECT_EQ(compare(first, second), "ranks disagree on --seed: rank 0 has 1, rank 1 has 2");
 }
 
+TEST(Agreement, ComparesTheProgramAndOptionsOnly) {
+  const Fields fields = program_and_options({});
+  ASSERT_GT(fields.size(), 2U);
+  EXPECT_EQ(fields[0].name, "version");
+  EXPECT_EQ(fields[1].name, "commit");
+  for (std::size_t i = 2; i < fields.size(); ++i) EXPECT_TRUE(fields[i].name.starts_with("--")) << fields[i].name;
+}
+
 TEST(Agreement, FindsTheFirstRankThatDiffers) {
   TrainOptions one, other;
   other.batch = 50;
