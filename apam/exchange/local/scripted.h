@@ -1,4 +1,4 @@
-// A transport whose order of arrival is data, for tests and replays.
+// A transport whose order of arrival is data, for tests.
 #pragma once
 
 #include <deque>
