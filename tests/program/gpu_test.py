@@ -33,6 +33,7 @@ class RanksOnGpus(ProgramTest):
         self.assertEqual((run.config["transport"], run.summary["transport"]), (IPC, IPC))
         self.assertEqual(run.config["device"], "cuda:0")
         self.assertEqual(run.summary["copied_bytes"], 0)
+        self.assert_replays(run)
 
     def test_exchange_messages(self):
         several_parts = ["--net", "resnet18", "--exchange", "async", "--transport", "mpi"]
