@@ -47,7 +47,7 @@ int replay_run(const training::ReplayOptions& options, const Interruption& inter
   if (options.init) run.options.init = *options.init;
   TerminalProgress progress(std::cerr, terminal_columns(STDERR_FILENO));
   std::optional<PackProgressLine> line(std::in_place, std::cerr, terminal_columns(STDERR_FILENO));
-  RunReplay replay(run, progress, [&](const data::PackProgress& packing) {
+  RunReplay replay(run, progress, options.jobs, [&](const data::PackProgress& packing) {
     check_interruption(interruption);
     line->show(packing);
   });

@@ -95,6 +95,7 @@ struct ReplayOptions {
   std::string run;
   std::optional<std::string> data_root, init;  // nothing: as the run has named them
   std::optional<std::int64_t> update;          // nothing: the last one
+  int jobs = 0;                                // 0: chosen by run_replay.h
   std::string weights;
 };
 

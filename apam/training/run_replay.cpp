@@ -26,14 +26,6 @@ int most_workers(const std::vector<RecordedCall>& calls) {
   return most;
 }
 
-/// As many as one call has gradients.
-std::size_t most_gradients(const std::vector<RecordedCall>& calls) {
-  std::ptrdiff_t most = 1;
-  for (const RecordedCall& call : calls)
-    most = std::max(most, std::ranges::count(call, Kind::gradient, &exchange::RecordedEvent::kind));
-  return static_cast<std::size_t>(most);
-}
-
 /// One master makes the updates of several.
 TrainOptions with_one_master(TrainOptions options) {
   options.masters = 1;
@@ -54,23 +46,9 @@ void require_same(const RecordedRun& run, const char* key, const Json& here) {
                       key, recorded.dump(), here.dump());
 }
 
-/// As a value that has travelled in bfloat16.
-void round_to_bfloat16(Span<float> values) {
-  for (float& value : values.host()) value = BFloat16(value);
-}
-
 }  // namespace
 
-RunReplay::Computer::Computer(const RunPlan& plan, const TrainOptions& options, int threads, const KernelDecisions& kernels)
-    : exec([&] {
-        ExecOptions of_threads = plan.exec;
-        of_threads.threads = threads;
-        return of_threads;
-      }()),
-      arena(exec.device(), plan.net->layout()),
-      source((exec.adopt(kernels), exec), *plan.net, arena, plan.train, {.threads = options.loader_threads}) {}
-
-RunReplay::RunReplay(const RecordedRun& run, Progress& progress, const PackObserver& observer)
+RunReplay::RunReplay(const RecordedRun& run, Progress& progress, int jobs, const PackObserver& observer)
     : run_(run),
       progress_(progress),
       options_(with_one_master(run.options)),
@@ -87,30 +65,18 @@ RunReplay::RunReplay(const RecordedRun& run, Progress& progress, const PackObser
   require<InputError>(starts == threads_.size() && is_start(run.calls.front()),
                       "{}: {} starts of {} in config.json, expected as many, and the first line to be one",
                       (run.folder / "order.jsonl").string(), starts, threads_.size());
-  make_computers();
   exec_.emplace(plan_.exec);
   arena_.emplace(exec_->device(), plan_.net->layout(), engine::ParameterArena::Contents::state);
   batches_before_ = load_initial_weights(options_, *exec_, *arena_);
   updater_.emplace(*exec_, *arena_, plan_.optimizer);
-  const std::size_t state = arena_->state().size(), gradients = most_gradients(run.calls);
-  contributions_ = Buffer(exec_->device(), gradients * state * sizeof(float));
-  for (std::size_t i = 0; i < gradients; ++i) {
-    each_contribution_.push_back(contributions_.as<float>().subspan(i * state, state));
-  }
+  pool_.emplace(plan_, run, threads_, jobs > 0 ? jobs : default_jobs());
 }
 
-void RunReplay::make_computers() {
-  std::set<int> numbers;
-  for (const std::vector<int>& by_rank : threads_) {
-    for (std::size_t rank = 0; rank < by_rank.size(); ++rank) {
-      if (roles_.is_worker(static_cast<int>(rank))) numbers.insert(by_rank[rank]);
-    }
-  }
-  for (const int threads : numbers) {
-    auto& computer = computers_[threads] =
-        std::make_unique<Computer>(plan_, options_, threads, run_.kernels(plan_.exec.device, threads));
-    choose_kernels({.exec = computer->exec, .source = &computer->source, .rows = batch_sizes(*plan_.train, 0, 1)}, [] {});
-  }
+int RunReplay::default_jobs() const {
+  if (plan_.exec.device.kind == DeviceKind::cuda) return 1;
+  int threads = 1;
+  for (const std::vector<int>& by_rank : threads_) threads = std::max(threads, std::ranges::max(by_rank));
+  return std::clamp(available_cores() / threads, 1, plan_.budget.roles.workers);
 }
 
 void RunReplay::run(std::optional<std::int64_t> until, const std::function<bool()>& gives_up) {
@@ -124,7 +90,7 @@ void RunReplay::run(std::optional<std::int64_t> until, const std::function<bool(
     ending_ = master_->ending();
   }
   updater_->synchronize();
-  copy(history_->current().state(), arena_->state());
+  if (history_) copy(history_->current().state(), arena_->state());
   progress_.close();
 }
 
@@ -141,6 +107,11 @@ void RunReplay::begin(int workers) {
   if (history_) copy(history_->current().state(), arena_->state());
   workers_.reset();
   master_.reset();
+  std::vector<int> threads;
+  for (int worker = 0; worker < workers; ++worker) {
+    threads.push_back(threads_[starts_ - 1].at(static_cast<std::size_t>(roles_.rank_of_worker(worker))));
+  }
+  pool_->start(std::move(threads), *updater_);
   const auto& layout = plan_.net->layout();
   history_.emplace(exec_->device(), exchange::HistoryLayout{layout.weights_size(), layout.statistics_size(), 1,
                                                             exchange::HistoryLayout::slots_for(workers, 0, 2)});
@@ -152,25 +123,8 @@ void RunReplay::begin(int workers) {
                                           .batches = plan_.batches,
                                           .done = done,
                                           .ahead = options_.prefetch_weights});
-  workers_.emplace(workers, options_.prefetch_weights, static_cast<exchange::ReplayedGradients&>(*this), each_contribution_);
+  workers_.emplace(workers, options_.prefetch_weights, *pool_);
   begin_replay(*master_, *workers_, *this, now());
-}
-
-exchange::GradientHeader RunReplay::compute(int worker, std::int64_t batch, ConstSpan<float> weights,
-                                            Span<float> contribution) {
-  const auto rank = static_cast<std::size_t>(roles_.rank_of_worker(worker));
-  Computer& computer = *computers_.at(threads_.at(starts_ - 1).at(rank));
-  const engine::ParameterArena& arena = computer.arena;
-  const bool rounds = options_.wire != "float32";
-  updater_->synchronize();
-  copy(weights, arena.weights());
-  if (rounds) round_to_bfloat16(arena.weights());
-  arena.rounded().outdate();
-  const exchange::GradientHeader header = computer.source.compute({batch});
-  computer.exec.synchronize();
-  copy(arena.outgoing(), contribution);
-  if (rounds) round_to_bfloat16(contribution.subspan(0, arena.weights().size()));  // batch statistics are exact
-  return header;
 }
 
 void RunReplay::on_update(const exchange::UpdateRecord& record) {

@@ -1,26 +1,23 @@
-// Repeats a recorded asynchronous run in one process, update by update, and compares it with the record. Each gradient is
-// computed by as many threads as its worker had, with the kernels of the run; so the bits are the same where the processor's
-// instructions are.
+// Repeats a recorded asynchronous run in one process, update by update, and compares it with the record. The bits are the same
+// where the processor's instructions are.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <memory>
 #include <optional>
 #include <vector>
 
-#include "apam/training/net_gradient_source.h"
 #include "apam/training/progress.h"
 #include "apam/training/recorded_run.h"
+#include "apam/training/replay_pool.h"
 #include "apam/training/run_plan.h"
 #include "apam/training/update_sums.h"
 
 namespace apam::training {
 
-class RunReplay final : private exchange::Observer, private exchange::ReplayedGradients {
+class RunReplay final : private exchange::Observer {
  public:
   /// A mean training loss that is not that of the record.
   struct Difference {
@@ -28,9 +25,9 @@ class RunReplay final : private exchange::Observer, private exchange::ReplayedGr
     double here = 0, recorded = 0;
   };
 
-  /// `run` and `progress` must outlive the replay. `observer`: see make_run_plan(). Throws like it, and InputError for data
-  /// other than the run's.
-  RunReplay(const RecordedRun& run, Progress& progress, const PackObserver& observer = {});
+  /// `run` and `progress` must outlive the replay. `jobs`: gradients at a time; 0: as many as there are cores for, on a GPU
+  /// one. `observer`: see make_run_plan(). Throws like it, and InputError for data other than the run's.
+  RunReplay(const RecordedRun& run, Progress& progress, int jobs, const PackObserver& observer = {});
 
   /// Makes the updates of the record, up to the first version at or after `until`, the first difference, or until gives_up() is
   /// true. Once only. Throws InputError for a record whose events cannot have happened.
@@ -45,20 +42,10 @@ class RunReplay final : private exchange::Observer, private exchange::ReplayedGr
   std::int64_t batches_tracked() const { return batches_before_ + update_; }
 
  private:
-  /// What computes gradients with one number of threads.
-  struct Computer {
-    Computer(const RunPlan& plan, const TrainOptions& options, int threads, const KernelDecisions& kernels);
-
-    Exec exec;
-    engine::ParameterArena arena;
-    NetGradientSource source;
-  };
-
-  exchange::GradientHeader compute(int worker, std::int64_t batch, ConstSpan<float> weights, Span<float> contribution) override;
   void on_update(const exchange::UpdateRecord& record) override;
   void on_snapshot(const exchange::StateSnapshot& /*snapshot*/) override {}
 
-  void make_computers();
+  int default_jobs() const;
   void begin(int workers);
   void show();
   double now() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
@@ -69,17 +56,15 @@ class RunReplay final : private exchange::Observer, private exchange::ReplayedGr
   std::vector<std::vector<int>> threads_;  // by start and rank
   exchange::Roles roles_;                  // of the run
   RunPlan plan_;
-  std::map<int, std::unique_ptr<Computer>> computers_;  // by threads
-  std::optional<Exec> exec_;                            // of the updates
+  std::optional<Exec> exec_;  // of the updates
   std::optional<engine::ParameterArena> arena_;
   std::optional<engine::Updater> updater_;
   std::int64_t batches_before_ = 0;
-  Buffer contributions_;
-  std::vector<Span<float>> each_contribution_;
 
-  // Of the current start. The workers refer to versions of the history.
+  // Of the current start. Pool and workers refer to versions of the history.
   std::size_t starts_ = 0;
   std::optional<exchange::WeightHistory> history_;
+  std::optional<ReplayPool> pool_;
   std::optional<exchange::MasterState> master_;
   std::optional<exchange::ReplayedWorkers> workers_;
 

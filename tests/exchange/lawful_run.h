@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 
@@ -41,20 +42,33 @@ struct LawOptions {
   Between between = Between::wait;
 };
 
+/// Computes when a gradient is taken.
+class RecomputedGradients final : public ReplayedGradients {
+ public:
+  explicit RecomputedGradients(QuadraticSource& source) : source_(source) {}
+  void begin(int worker, std::int64_t batch, const VersionRef& weights) override {
+    begun_[worker].emplace_back(batch, weights);
+  }
+  Gradient take(int worker) override {
+    const auto [batch, weights] = begun_[worker].front();
+    begun_[worker].pop_front();
+    source_.arena().read_weights_from(weights.weights());
+    const GradientHeader header = source_.compute({batch});
+    return {header, std::span<const float>(values_[worker] = values(source_.arena().outgoing()))};
+  }
+  void give_up(int worker) override { begun_[worker].pop_front(); }
+
+ private:
+  QuadraticSource& source_;
+  std::map<int, std::deque<std::pair<std::int64_t, VersionRef>>> begun_;
+  std::map<int, std::vector<float>> values_;
+};
+
 /// Makes the updates of a recorded run again, by one master. Returns its last state.
 inline std::vector<float> replayed_state(Exec& exec, QuadraticSource& source, const LawOptions& options,
                                          const std::vector<float>& first, const std::vector<RecordedCall>& calls,
                                          const Ending& ending) {
-  struct Again final : ReplayedGradients {
-    explicit Again(QuadraticSource& of) : source(of) {}
-    GradientHeader compute(int /*worker*/, std::int64_t batch, ConstSpan<float> weights, Span<float> contribution) override {
-      source.arena().read_weights_from(weights);
-      const GradientHeader header = source.compute({batch});
-      copy(source.arena().outgoing(), contribution);
-      return header;
-    }
-    QuadraticSource& source;
-  };
+  RecomputedGradients again(source);
   const auto policy = make_policy(options.policy);
   const engine::ParameterArena arena({}, quadratic_layout(options.model), engine::ParameterArena::Contents::state);
   engine::Updater updater(exec, arena, amsgrad(0.05));
@@ -67,14 +81,8 @@ inline std::vector<float> replayed_state(Exec& exec, QuadraticSource& source, co
                       .schedule = {options.updates, options.snapshot_every},
                       .policy = policy.get(),
                       .ahead = ahead});
-  std::vector<Buffer> memory;
-  std::vector<Span<float>> contributions;
-  for (int i = 0; i < options.workers; ++i) {
-    contributions.push_back(memory.emplace_back(Device{}, first.size() * sizeof(float)).as<float>());
-  }
-  Again again(source);
   IgnoreEvents observer;
-  ReplayedWorkers workers(options.workers, ahead, again, contributions);
+  ReplayedWorkers workers(options.workers, ahead, again);
   EXPECT_EQ(calls.front(), (RecordedCall{{RecordedEvent::Kind::start, options.workers}}));
   begin_replay(master, workers, observer, 0);
   for (std::size_t i = 1; i < calls.size(); ++i) replay(calls[i], master, workers, observer, 0);

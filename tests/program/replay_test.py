@@ -41,6 +41,15 @@ class Replay(Early):
         self.assertEqual(run.config["threads_by_rank"], [1, 1, 2])
         self.assert_replays(run)
 
+    def test_any_number_of_gradients_at_a_time(self):
+        policy = ["--staleness-policy", "ringmaster", "--staleness-bound", "2"]
+        for name, options in (("a", policy), ("ahead", ["--transport", "mpi", "--prefetch-weights"])):
+            run = self.train(name, *ASYNC, *options, ranks=4)
+            for jobs in (1, 2, 5):
+                process = self.replay(run, "--jobs", jobs)
+                self.assertEqual(process.returncode, 0, process.stderr)
+                self.assertIn("the state of the run, bit for bit", process.stdout)
+
     def test_stops_at_an_update(self):
         run = self.train("a", *ASYNC, ranks=3)
         model = self.folder / "w.safetensors"
@@ -143,13 +152,15 @@ class Replay(Early):
 
     def test_a_signal_ends_it(self):
         run = self.train("a", *replace(ASYNC, ["--epochs", "12"]), "--net", "resnet18", "--eval-every", "1000", ranks=3)
-        process = start("replay", "--run", run.path, "--weights", self.folder / "w.safetensors")
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
-        self.assertIn("interrupted by signal 15", errors)
-        self.assertFalse((self.folder / "w.safetensors").exists())
+        for seconds in (0, 0.5):
+            process = start("replay", "--run", run.path, "--jobs", "1", "--weights", self.folder / "w.safetensors")
+            self.wait_for(pathlib.Path(f"/proc/{process.pid}/status"), "SigBlk:\t0000000000004003", process)  # HUP, INT, TERM
+            time.sleep(seconds)
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+            self.assertIn("interrupted by signal 15", errors)
+            self.assertFalse((self.folder / "w.safetensors").exists())
 
 
 if __name__ == "__main__":

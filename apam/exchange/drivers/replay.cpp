@@ -30,11 +30,8 @@ RecordedCall recorded(std::span<const Event> events) {
   return call;
 }
 
-ReplayedWorkers::ReplayedWorkers(int workers, bool ahead, ReplayedGradients& gradients, std::vector<Span<float>> contributions)
-    : ahead_(ahead),
-      gradients_(gradients),
-      contributions_(std::move(contributions)),
-      workers_(static_cast<std::size_t>(workers)) {}
+ReplayedWorkers::ReplayedWorkers(int workers, bool ahead, ReplayedGradients& gradients)
+    : ahead_(ahead), gradients_(gradients), workers_(static_cast<std::size_t>(workers)) {}
 
 ReplayedWorkers::WorkerState& ReplayedWorkers::worker(int index, std::string_view what) {
   require<InputError>(index >= 0 && index < workers(), "replay: {} of worker {}, there are {}", what, index, workers());
@@ -43,20 +40,17 @@ ReplayedWorkers::WorkerState& ReplayedWorkers::worker(int index, std::string_vie
 
 std::span<const Event> ReplayedWorkers::events(const RecordedCall& call) {
   events_.clear();
-  std::size_t used = 0;
+  gradients_.release();
   for (const RecordedEvent& event : call) {
     switch (event.kind) {
       case Kind::start:
         fail<InputError>("replay: {} workers join a run that has begun", event.number);
       case Kind::gradient:
-        require<InputError>(used < contributions_.size(), "replay: more than {} gradients in one call", contributions_.size());
-        events_.emplace_back(GradientReady{gradient(event, contributions_[used++])});
-        break;
       case Kind::cancelled:
-        events_.emplace_back(GradientReady{gradient(event, {})});
+        events_.emplace_back(GradientReady{arrive(event)});
         break;
       case Kind::departed:
-        worker(event.number, "departure") = {};
+        end(event.number, worker(event.number, "departure"));
         events_.emplace_back(Departed{event.number, "left the recorded run"});
         break;
       case Kind::stop:
@@ -67,37 +61,47 @@ std::span<const Event> ReplayedWorkers::events(const RecordedCall& call) {
   return events_;
 }
 
-GradientMessage ReplayedWorkers::gradient(const RecordedEvent& event, Span<float> contribution) {
-  WorkerState& state = worker(event.number, "a gradient");
-  require<InputError>(state.works && !state.leases.empty(), "replay: a gradient of worker {}, which waits for a reply",
-                      event.number);
-  const VersionRef version = state.ahead ? std::exchange(state.ahead, {}) : state.version;
-  const std::int64_t batch = state.leases.front();
-  state.leases.pop_front();
-  state.works = false;
-  // It begins the next one before the reply to this one.
-  if (ahead_ && !state.leases.empty()) state.ahead = state.version;
-  GradientHeader header;
+GradientMessage ReplayedWorkers::arrive(const RecordedEvent& event) {
+  const int index = event.number;
+  WorkerState& state = worker(index, "a gradient");
+  require<InputError>(std::exchange(state.works, false), "replay: a gradient of worker {}, which waits for a reply", index);
+  const Begun begun = state.begun.front();
+  state.begun.pop_front();
+  GradientMessage message{.worker = index, .header = {}, .values = {}};
   if (event.kind == Kind::cancelled) {
-    header.cancelled = 1;
+    gradients_.give_up(index);
+    message.header.cancelled = 1;
   } else {
-    header = gradients_.compute(event.number, batch, version.weights(), contribution);
+    const auto [header, values] = gradients_.take(index);
+    message.header = header;
+    message.values = values;
   }
-  header.batch = batch;
-  header.computed_at = version.version();
-  header.signal = event.signal;
-  return {event.number, header, event.kind == Kind::cancelled ? ConstSpan<float>() : contribution};
+  message.header.batch = begun.batch;
+  message.header.computed_at = begun.computed_at;
+  message.header.signal = event.signal;
+  if (ahead_ && !state.leases.empty()) begin_next(index, state);  // before the reply
+  return message;
 }
 
 void ReplayedWorkers::send(int index, const Reply& reply, const VersionRef& version) {
   WorkerState& state = worker(index, "a reply");
-  if (reply.verdict == Verdict::stop) {
-    state = {};
-    return;
-  }
+  if (reply.verdict == Verdict::stop) return end(index, state);
   state.works = true;
   state.version = version;
   for (int i = 0; i < reply.lease_count; ++i) state.leases.push_back(reply.leases.at(static_cast<std::size_t>(i)));
+  if (state.begun.empty()) begin_next(index, state);
+}
+
+void ReplayedWorkers::begin_next(int index, WorkerState& state) {
+  state.begun.push_back({state.leases.front(), state.version.version()});
+  state.leases.pop_front();
+  gradients_.begin(index, state.begun.back().batch, state.version);
+}
+
+/// It computes nothing more.
+void ReplayedWorkers::end(int index, WorkerState& state) {
+  for (std::size_t i = 0; i < state.begun.size(); ++i) gradients_.give_up(index);
+  state = {};
 }
 
 void begin_replay(MasterState& master, ReplayedWorkers& workers, Observer& observer, double at) {

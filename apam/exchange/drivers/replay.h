@@ -40,24 +40,37 @@ using RecordedCall = std::vector<RecordedEvent>;
 /// What there is to record of the events of a call: nothing of a Tick, and one start of all that join.
 RecordedCall recorded(std::span<const Event> events);
 
-/// Computes the gradients of a replay.
+/// Computes the gradients of a replay: at once, later, or several at a time.
 class ReplayedGradients {
  public:
+  struct Gradient {
+    GradientHeader header;    ///< as of GradientSource::compute()
+    ConstSpan<float> values;  ///< [ gradients | batch statistics ], valid until release()
+  };
+
   virtual ~ReplayedGradients() = default;
 
-  /// Of a mini-batch at these weights, as `worker` has computed it. Returns a header as GradientSource::compute(), and writes
-  /// [ gradients | batch statistics ] to `contribution` (state).
-  virtual GradientHeader compute(int worker, std::int64_t batch, ConstSpan<float> weights, Span<float> contribution) = 0;
+  /// `worker` begins the gradient of a mini-batch at these weights. It has begun at most two that it has neither pushed nor
+  /// given up.
+  virtual void begin(int worker, std::int64_t batch, const VersionRef& weights) = 0;
+
+  /// The first of these. Waits until it is computed.
+  virtual Gradient take(int worker) = 0;
+
+  /// The first of these is not needed.
+  virtual void give_up(int worker) = 0;
+
+  /// What has been taken so far is no longer read.
+  virtual void release() {}
 };
 
 /// The workers of one master, seen from it.
 class ReplayedWorkers final : public MasterTransport {
  public:
-  /// `contributions`: (state) each, as many as a call may have gradients. `ahead`: workers compute ahead (worker.h).
-  ReplayedWorkers(int workers, bool ahead, ReplayedGradients& gradients, std::vector<Span<float>> contributions);
+  /// `ahead`: workers compute ahead (worker.h).
+  ReplayedWorkers(int workers, bool ahead, ReplayedGradients& gradients);
 
-  /// The events of a recorded call that is not a start. Computes its gradients; they are valid until the next call. Throws
-  /// InputError for an event that cannot follow on those before, or more gradients than contributions.
+  /// The events of a recorded call that is not a start. Throws InputError for an event that cannot follow on those before.
   std::span<const Event> events(const RecordedCall& call);
 
   int workers() const override { return static_cast<int>(workers_.size()); }
@@ -67,19 +80,23 @@ class ReplayedWorkers final : public MasterTransport {
   void finish() override {}
 
  private:
+  struct Begun {
+    std::int64_t batch = 0, computed_at = 0;
+  };
   struct WorkerState {
     bool works = false;  // has weights, and a gradient is expected
     std::deque<std::int64_t> leases{};
+    std::deque<Begun> begun{};
     VersionRef version{};  // the newest it has
-    VersionRef ahead{};    // of the gradient that is computed ahead, if one is
   };
 
   WorkerState& worker(int index, std::string_view what);
-  GradientMessage gradient(const RecordedEvent& event, Span<float> contribution);
+  void begin_next(int index, WorkerState& state);
+  void end(int index, WorkerState& state);
+  GradientMessage arrive(const RecordedEvent& event);
 
   bool ahead_;
   ReplayedGradients& gradients_;
-  std::vector<Span<float>> contributions_;
   std::vector<WorkerState> workers_;
   std::vector<Event> events_;
 };
