@@ -48,6 +48,8 @@ struct TrainOptions {
   std::string optimizer = "amsgrad";
   double learning_rate = 1e-4, weight_decay = 0.0;
   std::optional<double> beta1, beta2, eps;  // not of sgd; nothing: as in engine::OptimizerOptions
+  std::optional<double> momentum;           // only of sgd; nothing: 0
+  bool nesterov = false;                    // only with a momentum
   std::string lr_schedule = "constant";
   std::optional<std::int64_t> lr_step_epochs;  // only of the schedule "step"
   std::optional<double> lr_step_factor;        // 0.1 unless given

@@ -111,10 +111,11 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["data"] = data.name;
   config["train_images"] = data.train_images;
   config["test_images"] = data.test_images;
-  const bool has_moments = options.optimizer != "sgd";
-  config["beta1"] = has_moments ? Json(plan.optimizer.beta1) : Json();
-  config["beta2"] = has_moments ? Json(plan.optimizer.beta2) : Json();
-  config["eps"] = has_moments ? Json(plan.optimizer.eps) : Json();
+  const bool sgd = options.optimizer == "sgd";
+  config["beta1"] = sgd ? Json() : Json(plan.optimizer.beta1);
+  config["beta2"] = sgd ? Json() : Json(plan.optimizer.beta2);
+  config["eps"] = sgd ? Json() : Json(plan.optimizer.eps);
+  config["momentum"] = sgd ? Json(plan.optimizer.momentum) : Json();
   if (options.lr_step_epochs) config["lr_step_factor"] = plan.optimizer.schedule.step_factor;
   config["bn_images"] = plan.calibration ? Json(plan.calibration_batches * options.batch) : Json();
   config["eval_threads"] = plan.budget.eval_threads;

@@ -23,13 +23,21 @@ engine::OptimizerOptions optimizer_options(const TrainOptions& options) {
     require<UsageError>(!value || options.optimizer != "sgd", "{} {}: is for --optimizer amsgrad and adam, got sgd", name,
                         value.value_or(0));
   }
+  const bool sgd = options.optimizer == "sgd";
+  const double momentum = options.momentum.value_or(0);
+  require<UsageError>(sgd || !options.momentum, "--momentum {}: is for --optimizer sgd, got {}", momentum, options.optimizer);
+  require<UsageError>(sgd || !options.nesterov, "--nesterov: is for --optimizer sgd, got {}", options.optimizer);
+  require<UsageError>(momentum != 0 || !options.nesterov, "--nesterov: needs --momentum above 0, got {}", momentum);
+  using Rule = kernels::OptimizerStep::Rule;
+  const Rule with_momentum = options.nesterov ? Rule::nesterov : Rule::momentum;
   const engine::OptimizerOptions defaults;
-  return {.rule = engine::parse_rule(options.optimizer),
+  return {.rule = momentum != 0 ? with_momentum : engine::parse_rule(options.optimizer),
           .learning_rate = options.learning_rate,
           .beta1 = options.beta1.value_or(defaults.beta1),
           .beta2 = options.beta2.value_or(defaults.beta2),
           .eps = options.eps.value_or(defaults.eps),
-          .weight_decay = options.weight_decay};
+          .weight_decay = options.weight_decay,
+          .momentum = momentum};
 }
 
 /// --lr-schedule, for a run of `total` updates.

@@ -36,6 +36,16 @@ void add_optimizer(List& list, TrainOptions& options) {
   of_moments("--beta1", options.beta1, defaults.beta1, "Decay of the mean of gradients");
   of_moments("--beta2", options.beta2, defaults.beta2, "Decay of the mean of squared gradients");
   of_moments("--eps", options.eps, defaults.eps, "Added to the root in the denominator");
+  list.push_back(agreed({.name = "--momentum",
+                         .field = &options.momentum,
+                         .group = group,
+                         .unit = "F",
+                         .help = "Decay of the sum of gradients along which a step goes",
+                         .otherwise = "0; only of sgd"}));
+  list.push_back(agreed({.name = "--nesterov",
+                         .field = &options.nesterov,
+                         .group = group,
+                         .help = "Nesterov's momentum: a step goes along the gradient plus --momentum times that sum"}));
   list.push_back(agreed(number_option("--weight-decay", options.weight_decay, group, "L2 penalty, added to gradients")));
 }
 

@@ -1,5 +1,7 @@
 #include "engine/optim/optimizer.h"
 
+#include <fmt/ranges.h>
+
 #include <array>
 #include <cmath>
 #include <limits>
@@ -9,16 +11,13 @@ namespace apam::engine {
 using Step = kernels::OptimizerStep;
 
 Step::Rule parse_rule(std::string_view text) {
-  for (const auto rule : {Step::Rule::sgd, Step::Rule::adam, Step::Rule::amsgrad}) {
+  for (const auto rule : Step::rules) {
     if (to_string(rule) == text) return rule;
   }
-  fail<InputError>("optimizer: expected amsgrad, adam or sgd, got '{}'", text);
+  fail<InputError>("optimizer: expected one of {}, got '{}'", fmt::join(Step::rule_names, ", "), text);
 }
 
-std::string_view to_string(Step::Rule rule) {
-  constexpr std::array<std::string_view, 3> names{"sgd", "adam", "amsgrad"};
-  return names.at(static_cast<std::size_t>(rule));
-}
+std::string_view to_string(Step::Rule rule) { return Step::rule_names.at(static_cast<std::size_t>(rule)); }
 
 namespace {
 
@@ -34,12 +33,24 @@ void require_zero_or_float32(std::string_view what, double value) {
   if (value != 0) require_float32(what, value);
 }
 
-void require_beta(std::string_view name, double beta) {
-  require<InputError>(beta >= 0 && beta < 1, "optimizer: {} must be in [0, 1), got {}", name, beta);
-  require<InputError>(static_cast<float>(beta) < 1, "optimizer: {} must be below 1 in float32, at most {}, got {}", name,
-                      std::nextafter(1.0F, 0.0F), beta);
-  require_zero_or_float32(name, beta);
+/// Of a moment that decays.
+void require_decay(std::string_view name, double decay) {
+  require<InputError>(decay >= 0 && decay < 1, "optimizer: {} must be in [0, 1), got {}", name, decay);
+  require<InputError>(static_cast<float>(decay) < 1, "optimizer: {} must be below 1 in float32, at most {}, got {}", name,
+                      std::nextafter(1.0F, 0.0F), decay);
+  require_zero_or_float32(name, decay);
 }
+
+void require_momentum(Step::Rule rule, double momentum) {
+  require_decay("momentum", momentum);
+  require<InputError>(has_momentum(rule) || momentum == 0,
+                      "optimizer: momentum is for the rules momentum and nesterov, got {} for {}", momentum, to_string(rule));
+  require<InputError>(!has_momentum(rule) || momentum > 0, "optimizer: {} needs a momentum above 0, got {}", to_string(rule),
+                      momentum);
+}
+
+/// Whether the first steps are corrected for moments that begin with zero.
+bool corrects_bias(Step::Rule rule) { return rule == Step::Rule::adam || rule == Step::Rule::amsgrad; }
 
 void require_count(std::size_t gradients) {
   require<InputError>(gradients >= 1 && gradients <= Optimizer::kMostGradients,
@@ -49,7 +60,7 @@ void require_count(std::size_t gradients) {
 /// The rate of step t is rate(t), for adam and amsgrad times sqrt(1 - beta2^t) / (1 - beta1^t). Numerator and denominator both
 /// grow to 1 with t, so this factor is between sqrt(1 - beta2) and 1 / (1 - beta1). The schedule's is at most 1.
 void require_rates(const OptimizerOptions& options) {
-  const bool corrected = options.rule != Step::Rule::sgd;
+  const bool corrected = corrects_bias(options.rule);
   const double least = options.learning_rate * options.schedule.lower_bound();
   const double smallest = corrected ? least * std::sqrt(1 - options.beta2) : least;
   const double largest = corrected ? options.learning_rate / (1 - options.beta1) : options.learning_rate;
@@ -64,16 +75,16 @@ void require_rates(const OptimizerOptions& options) {
 Optimizer::Optimizer(Device device, std::size_t size, const OptimizerOptions& options) : options_(options), size_(size) {
   require<InputError>(options.learning_rate > 0, "optimizer: the learning rate must be above 0, got {}", options.learning_rate);
   require<InputError>(options.eps > 0, "optimizer: eps must be above 0, got {}", options.eps);
-  require_beta("beta1", options.beta1);
-  require_beta("beta2", options.beta2);
+  require_decay("beta1", options.beta1);
+  require_decay("beta2", options.beta2);
+  require_momentum(options.rule, options.momentum);
   require<InputError>(options.weight_decay >= 0, "optimizer: weight decay must not be negative, got {}", options.weight_decay);
   require_float32("the learning rate", options.learning_rate);
   require_float32("eps", options.eps);
   require_zero_or_float32("weight decay", options.weight_decay);
   options.schedule.check();
   require_rates(options);
-  const std::size_t vectors = options.rule == Step::Rule::sgd ? 0 : options.rule == Step::Rule::adam ? 2 : 3;
-  moments_ = Buffer(device, vectors * size * sizeof(float));
+  moments_ = Buffer(device, Step::moments_of(options.rule) * size * sizeof(float));
   zero(moments_.as<float>());
   rates_ = Buffer(device, kMostGradients * sizeof(float));
 }
@@ -110,7 +121,7 @@ void Optimizer::advance(Exec& exec, int steps, std::span<const double> factors) 
     const std::int64_t step = steps_ + static_cast<std::int64_t>(i) + 1;
     const auto t = static_cast<double>(step);
     double rate = options_.rate(step);
-    if (options_.rule != Step::Rule::sgd) {
+    if (corrects_bias(options_.rule)) {
       rate *= std::sqrt(1.0 - std::pow(options_.beta2, t)) / (1.0 - std::pow(options_.beta1, t));
     }
     if (!factors.empty() && factors[i] != 1) {
@@ -125,14 +136,15 @@ void Optimizer::advance(Exec& exec, int steps, std::span<const double> factors) 
 
 void Optimizer::apply(Exec& exec, std::span<const ConstSpan<float>> gradients, ConstSpan<float> from,
                       const Step::Results& to) const {
-  Step::Moments moments;
-  if (options_.rule != Step::Rule::sgd) {
-    moments.m = moments_.as<float>().subspan(0, size_);
-    moments.v = moments_.as<float>().subspan(size_, size_);
-    if (options_.rule == Step::Rule::amsgrad) moments.vh = moments_.as<float>().subspan(2 * size_, size_);
-  }
-  const Step::Scalars scalars{Step::Decay(options_.beta1), Step::Decay(options_.beta2), static_cast<float>(options_.eps),
-                              static_cast<float>(options_.weight_decay)};
+  const auto moment = [&](std::size_t index) {
+    return index < Step::moments_of(options_.rule) ? moments_.as<float>().subspan(index * size_, size_) : Span<float>();
+  };
+  const Step::Moments moments{.m = moment(0), .v = moment(1), .vh = moment(2)};
+  const Step::Scalars scalars{.beta1 = Step::Decay(options_.beta1),
+                              .beta2 = Step::Decay(options_.beta2),
+                              .eps = static_cast<float>(options_.eps),
+                              .weight_decay = static_cast<float>(options_.weight_decay),
+                              .momentum = static_cast<float>(options_.momentum)};
   const Step::Steps steps{.rates = rates_.as<float>().subspan(0, gradients.size()), .g = gradients, .from = from};
   kernels::kernel<Step>(exec, problem(static_cast<int>(gradients.size())), Step::Pass::update)
       ->update(exec, scalars, steps, to, moments);

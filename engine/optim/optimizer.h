@@ -1,4 +1,5 @@
-// SGD, Adam and AMSGrad over the flat weights: one fused pass per update. Formulas: kernels/ops/optimizer_step.h.
+// SGD (with momentum), Adam and AMSGrad over the flat weights: one fused pass per update. Formulas:
+// kernels/ops/optimizer_step.h.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +18,28 @@ struct OptimizerOptions {
   double learning_rate = 1e-4;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double weight_decay = 0.0;  ///< L2: weight_decay * weights is added to the gradient
+  double momentum = 0.0;      ///< of the rules momentum and nesterov, above 0; 0 for others
   RateSchedule schedule{};    ///< of the learning rate
 
   /// The learning rate of update `update` = 1, 2, ..., before the bias correction of adam and amsgrad.
   double rate(std::int64_t update) const { return learning_rate * schedule.factor(update); }
 };
 
-/// Parses "sgd", "adam" or "amsgrad". Throws InputError otherwise.
+/// Parses the name of a rule. Throws InputError otherwise.
 kernels::OptimizerStep::Rule parse_rule(std::string_view text);
 std::string_view to_string(kernels::OptimizerStep::Rule rule);
+
+/// Whether a rule is one of SGD with momentum.
+constexpr bool has_momentum(kernels::OptimizerStep::Rule rule) {
+  return rule == kernels::OptimizerStep::Rule::momentum || rule == kernels::OptimizerStep::Rule::nesterov;
+}
 
 /// Owns the moments of a flat weight vector.
 class Optimizer {
  public:
-  /// Throws InputError unless learning_rate > 0, eps > 0, both betas are in [0, 1), weight_decay >= 0 and the schedule is
-  /// valid. This must hold after rounding to float32 too, without denormal numbers, and the learning rate of every step must
-  /// be a normal number.
+  /// Throws InputError unless learning_rate > 0, eps > 0, both betas are in [0, 1), weight_decay >= 0, momentum is in (0, 1) if
+  /// the rule has it and else 0, and the schedule is valid. This must hold after rounding to float32 too, without denormal
+  /// numbers, and the learning rate of every step must be a normal number.
   Optimizer(Device device, std::size_t size, const OptimizerOptions& options);
 
   static constexpr int kMostGradients = kernels::OptimizerStep::kMostGradients;
@@ -56,7 +63,7 @@ class Optimizer {
   void choose_kernel(Exec& exec, int gradients = 1) const;
 
   std::int64_t steps() const { return steps_; }
-  /// [ m | v | vh ], each (size): Adam has m and v, SGD none. Zero before the first step.
+  /// [ m | v | vh ], each (size): Adam has m and v, SGD with momentum m, SGD without none. Zero before the first step.
   Span<float> moments() const { return moments_.as<float>(); }
   /// Continues a training: `steps` have been made, and the caller has put their moments into moments(). Throws InputError for a
   /// negative number.

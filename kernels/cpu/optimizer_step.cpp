@@ -1,4 +1,4 @@
-// sgd, adam and amsgrad, each one fused pass over the flat vectors, and the running average. One contiguous range per thread,
+// Optimizer steps, each rule one fused pass over the flat vectors, and the running average. One contiguous range per thread,
 // in pieces whose results are examined, and rounded to bfloat16 if that is wanted, while they are in the cache.
 #include <algorithm>
 #include <array>
@@ -45,7 +45,8 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
                         .one_minus_beta1 = scalars.beta1.taken,
                         .beta2 = scalars.beta2.kept,
                         .one_minus_beta2 = scalars.beta2.taken,
-                        .eps = scalars.eps};
+                        .eps = scalars.eps,
+                        .momentum = scalars.momentum};
     std::array<const float*, OptimizerStep::kMostGradients> g{};
     for (std::size_t k = 0; k < steps.g.size(); ++k) g.at(k) = steps.g[k].data();
     const GradientSteps in{problem_.gradients, steps.rates.data(), g.data(), steps.from.data()};
@@ -62,6 +63,10 @@ class OptimizerStepKernel final : public OptimizerStep::Kernel {
     switch (rule) {
       case OptimizerStep::Rule::sgd:
         return kernels.sgd;
+      case OptimizerStep::Rule::momentum:
+        return kernels.momentum;
+      case OptimizerStep::Rule::nesterov:
+        return kernels.nesterov;
       case OptimizerStep::Rule::adam:
         return kernels.adam;
       case OptimizerStep::Rule::amsgrad:

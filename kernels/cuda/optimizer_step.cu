@@ -1,8 +1,10 @@
 // Optimizer steps in one pass. Per element, with g' = g + weight_decay * w, or g without weight decay, for one gradient after
 // the other:
-//   sgd:      w -= rate * g'
-//   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
-//   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
+//   sgd:       w -= rate * g'
+//   momentum:  m = momentum * m + g';  w -= rate * m
+//   nesterov:  m as momentum;          w -= rate * (g' + momentum * m)
+//   adam:      m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
+//   amsgrad:   m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
 // A new m or v below FLT_MIN in magnitude is stored as zero. If v or vh has overflowed, w becomes NaN.
 // A thread computes four neighbours; without alignment to 16 bytes, one. Weights and moments stay in registers: with k
 // gradients, amsgrad moves 32 + 4k bytes per element, and 2 more for the copy of the weights in bfloat16. Only a thread that
@@ -39,6 +41,11 @@ DEVICE void update(Element& e, float g, float rate, const OptimizerStep::Scalars
     e.w -= rate * gradient;
     return;
   }
+  if constexpr (rule == Rule::momentum || rule == Rule::nesterov) {
+    e.m = flushed(s.momentum * e.m + gradient);
+    e.w -= rate * (rule == Rule::nesterov ? gradient + s.momentum * e.m : e.m);
+    return;
+  }
   e.m = flushed(s.beta1.kept * e.m + s.beta1.taken * gradient);
   e.v = flushed(s.beta2.kept * e.v + s.beta2.taken * gradient * gradient);
   float second = e.v;
@@ -53,7 +60,8 @@ DEVICE void update(Element& e, float g, float rate, const OptimizerStep::Scalars
 /// Up to `most` steps on packs of `count` elements.
 template <Rule rule, int count, int most>
 struct Update {
-  static constexpr bool has_moments = rule != Rule::sgd, has_largest = rule == Rule::amsgrad;
+  static constexpr std::size_t moments = OptimizerStep::moments_of(rule);
+  static constexpr bool has_first = moments > 0, has_second = moments > 1, has_largest = moments > 2;
 
   struct Args {
     OptimizerStep::Scalars scalars;
@@ -61,7 +69,7 @@ struct Update {
     const float* rates;        // (steps)
     const float* g[most];      // (steps), each (size)
     const float* from;         // (size)
-    float *w, *m, *v, *vh;     // (size); moments are null if the rule has none
+    float *w, *m, *v, *vh;     // (size); moments that the rule lacks are null
     BFloat16* rounded;         // (size), or null
     std::int64_t* non_finite;  // (1), or null
     std::int64_t size;
@@ -78,10 +86,8 @@ struct Update {
   template <int elements>
   DEVICE static void update_pack(const Args& args, std::int64_t first) {
     Pack<float, elements> w = load_pack<elements>(args.from + first), m{}, v{}, vh{};
-    if constexpr (has_moments) {
-      m = load_pack<elements>(args.m + first);
-      v = load_pack<elements>(args.v + first);
-    }
+    if constexpr (has_first) m = load_pack<elements>(args.m + first);
+    if constexpr (has_second) v = load_pack<elements>(args.v + first);
     if constexpr (has_largest) vh = load_pack<elements>(args.vh + first);
       // Unrolled, because an array of arguments with a variable index would be copied to local memory.
 #pragma unroll
@@ -100,10 +106,8 @@ struct Update {
       }
     }
     store_pack<elements>(args.w + first, w);
-    if constexpr (has_moments) {
-      store_pack<elements>(args.m + first, m);
-      store_pack<elements>(args.v + first, v);
-    }
+    if constexpr (has_first) store_pack<elements>(args.m + first, m);
+    if constexpr (has_second) store_pack<elements>(args.v + first, v);
     if constexpr (has_largest) store_pack<elements>(args.vh + first, vh);
     if (args.rounded != nullptr) {
       Pack<BFloat16, elements> rounded;
@@ -160,6 +164,10 @@ std::unique_ptr<OptimizerStep::Kernel> make(Exec&, const OptimizerStep::Problem&
   switch (problem.rule) {
     case Rule::sgd:
       return std::make_unique<UpdateKernel<Rule::sgd>>(problem.size);
+    case Rule::momentum:
+      return std::make_unique<UpdateKernel<Rule::momentum>>(problem.size);
+    case Rule::nesterov:
+      return std::make_unique<UpdateKernel<Rule::nesterov>>(problem.size);
     case Rule::adam:
       return std::make_unique<UpdateKernel<Rule::adam>>(problem.size);
     case Rule::amsgrad:

@@ -1,16 +1,19 @@
 // Optimizer steps over flat vectors, in one fused pass. Per element, in this order, for one gradient after the other:
 //   g' = g + weight_decay * w;  g without weight decay, for any w
-//   sgd:      w -= rate * g'
-//   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
-//   amsgrad:  m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
+//   sgd:       w -= rate * g'
+//   momentum:  m = momentum * m + g';  w -= rate * m
+//   nesterov:  m as momentum;          w -= rate * (g' + momentum * m)
+//   adam:      m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
+//   amsgrad:   m, v as adam;  vh = max(vh, v), NaN where v is;              w -= rate * m / (sqrt(vh) + eps)
 // A new m or v below FLT_MIN in magnitude is flushed to zero, also for w: without a gradient the moments decay forever, and
 // arithmetic on denormal numbers is slow. If v or vh has overflowed, w becomes NaN rather than stop moving.
-// `rate` is alpha * sqrt(1 - beta2^t) / (1 - beta1^t) for adam and amsgrad (Reddi, Kale, Kumar 2018; APAM, algorithm 1),
-// and alpha for sgd. It changes with every step, so it is read from memory: a captured step can be replayed. Elements are
-// independent: the result is the same for any number of threads. Several gradients in one pass give the same bits as one pass
-// per gradient, but move 32 + 4k in place of 36k bytes per element (amsgrad, k gradients): weights and moments stay in
-// registers. In the same pass the new weights can be rounded to bfloat16, for products that read them so, and examined for NaN
-// and infinities.
+// `rate` is alpha * sqrt(1 - beta2^t) / (1 - beta1^t) for adam and amsgrad (Reddi, Kale, Kumar 2018; APAM, algorithm 1), and
+// alpha for the others. It changes with every step, so it is read from memory: a captured step can be replayed. momentum and
+// nesterov are the rules of torch.optim.SGD without dampening (Sutskever, Martens, Dahl, Hinton 2013, with the rate outside m).
+// Elements are independent: the result is the same for any number of threads. Several gradients in one pass give the same bits
+// as one pass per gradient, but move 32 + 4k in place of 36k bytes per element (amsgrad, k gradients): weights and moments stay
+// in registers. In the same pass the new weights can be rounded to bfloat16, for products that read them so, and examined for
+// NaN and infinities.
 #pragma once
 
 #include <array>
@@ -27,7 +30,14 @@ struct OptimizerStep {
 
   static constexpr int kMostGradients = 8;
 
-  enum class Rule : std::uint8_t { sgd, adam, amsgrad };
+  enum class Rule : std::uint8_t { sgd, momentum, nesterov, adam, amsgrad };
+  static constexpr std::array<Rule, 5> rules{Rule::sgd, Rule::momentum, Rule::nesterov, Rule::adam, Rule::amsgrad};
+  static constexpr std::array<std::string_view, 5> rule_names{"sgd", "momentum", "nesterov", "adam", "amsgrad"};
+  /// The number of its moments: the first of m, v, vh.
+  static constexpr std::size_t moments_of(Rule rule) {
+    constexpr std::array<std::size_t, 5> kMoments{0, 1, 1, 2, 3};
+    return kMoments[static_cast<std::size_t>(rule)];
+  }
   struct Problem {
     std::int64_t size;
     Rule rule;
@@ -49,8 +59,9 @@ struct OptimizerStep {
     Decay beta1{0.9}, beta2{0.999};
     float eps = 1e-8F;
     float weight_decay = 0.0F;
+    float momentum = 0.0F;
   };
-  /// Moments of adam (m, v) and amsgrad (m, v, vh); empty if the rule has none.
+  /// Each (size); empty if the rule has none.
   struct Moments {
     Span<float> m, v, vh;
   };

@@ -1,7 +1,9 @@
 // One step, element by element, with g' = g + weight_decay * w, or g without weight decay:
-//   sgd:      w -= rate * g'
-//   adam:     m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
-//   amsgrad:  m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)
+//   sgd:       w -= rate * g'
+//   momentum:  m = momentum * m + g';  w -= rate * m
+//   nesterov:  m as momentum;          w -= rate * (g' + momentum * m)
+//   adam:      m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g' g';  w -= rate * m / (sqrt(v) + eps)
+//   amsgrad:   m, v as adam;  vh = max(vh, v);                              w -= rate * m / (sqrt(vh) + eps)
 // A new m or v below FLT_MIN is zero; w is NaN if v or vh exceeds float32.
 #pragma once
 
@@ -33,6 +35,13 @@ void optimizer_step(const OptimizerStep::Problem& p, const OptimizerStep::Scalar
     const double gradient = scalars.weight_decay == 0 ? g[e] : g[e] + double(scalars.weight_decay) * w[e];
     if (p.rule == OptimizerStep::Rule::sgd) {
       w[e] = static_cast<T>(w[e] - rate * gradient);
+      continue;
+    }
+    if (p.rule == OptimizerStep::Rule::momentum || p.rule == OptimizerStep::Rule::nesterov) {
+      const double momentum = scalars.momentum;
+      moments.m[e] = static_cast<T>(without_denormals(momentum * moments.m[e] + gradient));
+      const double m = moments.m[e];
+      w[e] = static_cast<T>(w[e] - rate * (p.rule == OptimizerStep::Rule::nesterov ? gradient + momentum * m : m));
       continue;
     }
     const double m = without_denormals(double(beta1.kept) * moments.m[e] + double(beta1.taken) * gradient);

@@ -14,16 +14,16 @@ struct Operands<OptimizerStep> {
   using Rule = OptimizerStep::Rule;
 
   Operands(Exec& exec, const OptimizerStep::Problem& p, std::uint64_t seed, std::unique_ptr<OperandMemory> memory)
-      : scalars{.weight_decay = seed % 2 == 0 ? 1e-3F : 0.0F},
+      : scalars{.weight_decay = seed % 2 == 0 ? 1e-3F : 0.0F, .momentum = 0.9F},
         problem(p),
         size(static_cast<std::size_t>(p.size)),
         store(exec, seed, std::move(memory)),
         from(store.normal(size, kWeight)),
         w(store.unwritten(size)),
         rates(store.unwritten(static_cast<std::size_t>(p.gradients))),
-        m(moment(p.rule != Rule::sgd)),
-        v(moment(p.rule != Rule::sgd)),
-        vh(moment(p.rule == Rule::amsgrad)),
+        m(moment(0)),
+        v(moment(1)),
+        vh(moment(2)),
         rounded(exec.device().kind == DeviceKind::cuda ? store.unwritten_of(DType::bfloat16, size) : Out()),
         place(exec.device()) {
     // Second moments are positive, and each of v and vh is the larger one somewhere.
@@ -32,7 +32,10 @@ struct Operands<OptimizerStep> {
     for (int k = 0; k < p.gradients; ++k) g.push_back(store.normal(size, kGradient));
   }
 
-  Span<float> moment(bool used) { return used ? store.normal(size, kGradient) : Span<float>(); }
+  /// The moment of this index, if the rule has it.
+  Span<float> moment(std::size_t index) {
+    return index < OptimizerStep::moments_of(problem.rule) ? store.normal(size, kGradient) : Span<float>();
+  }
 
   void run(Exec& exec, OptimizerStep::Kernel& kernel, Pass, Write) const {
     const std::vector<ConstSpan<float>> gradients(g.begin(), g.end());

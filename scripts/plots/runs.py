@@ -38,10 +38,12 @@ class Run:
 
     @property
     def title(self):
-        """E.g. "allcnn on cifar10, async, 3 ranks, batch 100, amsgrad, lr 0.001"; None without a complete config.json."""
+        """E.g. "allcnn on cifar10, async, 3 ranks, batch 100, amsgrad, lr 0.001", or "... sgd, momentum 0.9, lr 0.1"; None without a
+        complete config.json."""
         try:
             ranks = f", {self.config['ranks']} ranks" if self.config["ranks"] > 1 else ""
-            return "{net} on {data}, {exchange}{0}, batch {batch}, {optimizer}, lr {lr:g}".format(ranks, **self.config)
+            momentum = f", momentum {self.config['momentum']:g}" if self.config.get("momentum") else ""
+            return "{net} on {data}, {exchange}{0}, batch {batch}, {optimizer}{1}, lr {lr:g}".format(ranks, momentum, **self.config)
         except (ValueError, KeyError, TypeError):
             return None
 

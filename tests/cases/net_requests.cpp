@@ -77,9 +77,10 @@ NetRequests dry_run(const TrainedNet& trained) {
   });
   training.load(std::span(pixels), std::span(labels), 1.0F);
   training.compute_gradients();
-  for (const auto rule : {OptimizerStep::Rule::sgd, OptimizerStep::Rule::adam, OptimizerStep::Rule::amsgrad}) {
+  for (const auto rule : OptimizerStep::rules) {
     recorder.enter(Phase::update, std::string(engine::to_string(rule)));
-    engine::Optimizer(exec.device(), net->layout().weights_size(), {.rule = rule}).choose_kernel(exec);
+    const double momentum = engine::has_momentum(rule) ? 0.9 : 0.0;
+    engine::Optimizer(exec.device(), net->layout().weights_size(), {.rule = rule, .momentum = momentum}).choose_kernel(exec);
   }
   recorder.enter(Phase::update, "statistics");
   engine::update_running_statistics(exec, arena.batch_statistics(), arena.running_statistics());

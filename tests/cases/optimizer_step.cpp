@@ -20,11 +20,9 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
   std::vector<CheckedOutput> outputs(Pass) const {
     const int terms = 4 * problem.gradients;
     std::vector<CheckedOutput> all{{"w", w, terms, kWeight}};
-    if (problem.rule != Rule::sgd) {
-      all.push_back({"m", m, terms, kGradient, old_m});
-      all.push_back({"v", v, terms, 0, old_v});
-    }
-    if (problem.rule == Rule::amsgrad) all.push_back({"vh", vh, terms, 0, old_vh});
+    if (moments() > 0) all.push_back({"m", m, terms, kGradient, old_m});
+    if (moments() > 1) all.push_back({"v", v, terms, 0, old_v});
+    if (moments() > 2) all.push_back({"vh", vh, terms, 0, old_vh});
     if (!rounded.empty()) all.push_back({"rounded", rounded, terms, kWeight});
     return all;
   }
@@ -32,8 +30,9 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
   std::vector<CheckedInput> inputs(Pass) const {
     std::vector<CheckedInput> all{{"w", from}};
     for (const auto gradient : g) all.push_back({"g", gradient});
-    if (problem.rule != Rule::sgd) all.insert(all.end(), {{"m", old_m}, {"v", old_v}});
-    if (problem.rule == Rule::amsgrad) all.push_back({"vh", old_vh});
+    if (moments() > 0) all.push_back({"m", old_m});
+    if (moments() > 1) all.push_back({"v", old_v});
+    if (moments() > 2) all.push_back({"vh", old_vh});
     return all;
   }
 
@@ -43,20 +42,22 @@ struct support::KernelCheck<OptimizerStep>::Rules : Operands<OptimizerStep> {
       reference::optimizer_step<double>(problem, scalars, rate(k), doubles(g[k]).data(), all[0].data(),
                                         {all[1].data(), all[2].data(), all[3].data()});
     }
-    const std::size_t updated = outputs(Pass::update).size() - (rounded.empty() ? 0 : 1);
-    all.resize(updated);
+    all.resize(1 + moments());
     if (!rounded.empty()) all.push_back(all.front());
     return all;
   }
 
   double flops(Pass) const {
-    return (problem.rule == Rule::sgd ? 4.0 : 14.0) * double(problem.gradients) * double(problem.size);
+    constexpr std::array<double, OptimizerStep::rules.size()> kFlops{4, 6, 8, 14, 14};  // of a step of an element
+    return kFlops.at(static_cast<std::size_t>(problem.rule)) * double(problem.gradients) * double(problem.size);
   }
 
   double bytes(Pass) const {
-    const double updated = problem.rule == Rule::sgd ? 1 : problem.rule == Rule::adam ? 3 : 4;
+    const auto updated = static_cast<double>(1 + moments());
     return sizeof(float) * (problem.gradients + 2 * updated) * double(problem.size) + double(rounded.size_bytes());
   }
+
+  std::size_t moments() const { return OptimizerStep::moments_of(problem.rule); }
 
   Span<float> old_m, old_v, old_vh;  // the values before the first step
 };
@@ -65,17 +66,13 @@ template class support::KernelCheck<OptimizerStep>;
 
 template <>
 std::vector<cases::Case<OptimizerStep>> cases::edge_cases<OptimizerStep>() {
-  using Rule = OptimizerStep::Rule;
   std::vector<Case<OptimizerStep>> cases;
-  for (const auto length : kEdgeLengths) {
-    cases.push_back({fmt::format("edge/sgd_{}", length), {length, Rule::sgd}});
-    cases.push_back({fmt::format("edge/adam_{}", length), {length, Rule::adam}});
-    cases.push_back({fmt::format("edge/amsgrad_{}", length), {length, Rule::amsgrad}});
-  }
-  for (int k = 2; k <= OptimizerStep::kMostGradients; ++k) {
-    cases.push_back({fmt::format("edge/sgd_by_{}", k), {1037, Rule::sgd, k}});
-    cases.push_back({fmt::format("edge/adam_by_{}", k), {1037, Rule::adam, k}});
-    cases.push_back({fmt::format("edge/amsgrad_by_{}", k), {1037, Rule::amsgrad, k}});
+  for (const auto rule : OptimizerStep::rules) {
+    const auto name = OptimizerStep::rule_names.at(static_cast<std::size_t>(rule));
+    for (const auto length : kEdgeLengths) cases.push_back({fmt::format("edge/{}_{}", name, length), {length, rule}});
+    for (int k = 2; k <= OptimizerStep::kMostGradients; ++k) {
+      cases.push_back({fmt::format("edge/{}_by_{}", name, k), {1037, rule, k}});
+    }
   }
   return cases;
 }

@@ -54,7 +54,11 @@ class Trajectory {
   Bounded step(const Bounded& rate, float gradient, float weight) {
     Bounded g = exactly(gradient) + constant(Real(options_.weight_decay)) * exactly(weight);
     Bounded quotient = g;
-    if (options_.rule != Rule::sgd) {
+    if (has_momentum(options_.rule)) {
+      const Bounded momentum = constant(Real(options_.momentum));
+      m_ = momentum * m_ + g;
+      quotient = options_.rule == Rule::nesterov ? g + momentum * m_ : m_;
+    } else if (options_.rule != Rule::sgd) {
       m_ = constant(Real(options_.beta1)) * m_ + constant(1 - Real(options_.beta1)) * g;
       v_ = constant(Real(options_.beta2)) * v_ + constant(1 - Real(options_.beta2)) * g * g;
       vh_ = options_.rule == Rule::amsgrad ? larger(vh_, v_) : v_;
@@ -107,7 +111,7 @@ std::int64_t& step_count() {
 
 Bounded rate_of(const OptimizerOptions& options, std::int64_t t) {
   Real rate = Real(options.learning_rate);
-  if (options.rule != Rule::sgd) {
+  if (options.rule == Rule::adam || options.rule == Rule::amsgrad) {
     rate *= std::sqrt(1 - std::pow(Real(options.beta2), Real(t))) / (1 - std::pow(Real(options.beta1), Real(t)));
   }
   return {rate, kUnit * rate * (1 + 1e-3L)};  // rounded from double, whose own error is far below 1e-3 of that
@@ -139,6 +143,10 @@ void check(const OptimizerOptions& options) {
 }
 
 TEST(LongRun, sgd_follows_its_formula) { check({.rule = Rule::sgd, .learning_rate = 1e-2, .weight_decay = 1e-4}); }
+TEST(LongRun, momentum_follows_its_formula) {
+  check({.rule = Rule::momentum, .learning_rate = 1e-3, .weight_decay = 1e-4, .momentum = 0.9});
+}
+TEST(LongRun, nesterov_follows_its_formula) { check({.rule = Rule::nesterov, .learning_rate = 1e-3, .momentum = 0.9}); }
 TEST(LongRun, adam_follows_its_formula) { check({.rule = Rule::adam, .learning_rate = 1e-3}); }
 TEST(LongRun, adam_with_weight_decay_follows_its_formula) {
   check({.rule = Rule::adam, .learning_rate = 1e-4, .beta1 = 0.8, .beta2 = 0.99, .weight_decay = 5e-4});

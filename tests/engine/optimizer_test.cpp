@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -48,6 +49,88 @@ TEST(Optimizer, sgd_subtracts_the_scaled_gradient) {
 TEST(Optimizer, weight_decay_is_added_to_the_gradient) {
   Stepper stepper({.rule = Rule::sgd, .learning_rate = 0.5, .weight_decay = 0.25}, 4.0F);
   EXPECT_EQ(stepper.step(1.0F), 3.0F);  // 4 - 0.5 * (1 + 0.25 * 4)
+}
+
+// m = 2, then 1/2 * 2 - 1 = 0, then 1/2 * 0 + 4 = 4.
+TEST(Optimizer, momentum_adds_up_gradients) {
+  Stepper stepper({.rule = Rule::momentum, .learning_rate = 0.5, .momentum = 0.5}, 3.0F);
+  EXPECT_EQ(stepper.step(2.0F), 2.0F);
+  EXPECT_EQ(stepper.step(-1.0F), 2.0F);
+  EXPECT_EQ(stepper.step(4.0F), 0.0F);
+  EXPECT_EQ(stepper.steps(), 3);
+}
+
+// The same m; steps along g + m / 2: 3, -1, 6.
+TEST(Optimizer, nesterov_looks_ahead) {
+  Stepper stepper({.rule = Rule::nesterov, .learning_rate = 0.5, .momentum = 0.5}, 3.0F);
+  EXPECT_EQ(stepper.step(2.0F), 1.5F);
+  EXPECT_EQ(stepper.step(-1.0F), 2.0F);
+  EXPECT_EQ(stepper.step(4.0F), -1.0F);
+}
+
+// Gradients 1 + 1/4 * 4 = 2, then 0 + 1/4 * 2 = 1/2; m = 2, 3/2.
+TEST(Optimizer, weight_decay_is_added_before_momentum) {
+  Stepper stepper({.rule = Rule::momentum, .learning_rate = 1, .weight_decay = 0.25, .momentum = 0.5}, 4.0F);
+  EXPECT_EQ(stepper.step(1.0F), 2.0F);
+  EXPECT_EQ(stepper.step(0.0F), 0.5F);
+}
+
+TEST(Optimizer, the_rate_is_outside_of_momentum) {
+  OptimizerOptions options{.rule = Rule::momentum, .learning_rate = 1, .momentum = 0.5};
+  options.schedule.warmup_updates = 2;  // rates 1/2, 1
+  Stepper stepper(options, 3.0F);
+  EXPECT_EQ(stepper.step(2.0F), 2.0F);
+  EXPECT_EQ(stepper.step(0.0F), 1.0F);  // m = 1
+}
+
+TEST(Optimizer, has_the_moments_of_its_rule) {
+  const std::array<std::size_t, 5> moments{0, 1, 1, 2, 3};
+  for (const auto rule : kernels::OptimizerStep::rules) {
+    const Optimizer optimizer({}, kSize, {.rule = rule, .momentum = has_momentum(rule) ? 0.9 : 0.0});
+    EXPECT_EQ(optimizer.moments().size(), moments.at(static_cast<std::size_t>(rule)) * kSize) << to_string(rule);
+  }
+}
+
+/// Weights with moments, one by one, as in the documentation of torch.optim.SGD.
+struct PlainMomentum {
+  double rate, momentum, weight_decay;
+  bool nesterov;
+  std::vector<double> weights, buffer = std::vector<double>(weights.size());
+
+  void step(const std::vector<float>& gradients) {
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const double g = gradients[i] + weight_decay * weights[i];
+      buffer[i] = momentum * buffer[i] + g;
+      weights[i] -= rate * (nesterov ? g + momentum * buffer[i] : buffer[i]);
+    }
+  }
+};
+
+// 60 steps, more than 1 / (1 - momentum). A step has four multiply-adds on values below 4, and momentum adds up the errors of
+// about ten steps.
+TEST(Optimizer, momentum_follows_plain_code) {
+  for (const auto rule : {Rule::momentum, Rule::nesterov}) {
+    for (const auto kernels : {"reference", "native"}) {
+      const OptimizerOptions options{.rule = rule, .learning_rate = 0.01, .weight_decay = 1e-3, .momentum = 0.9};
+      Model model({}, kernels);
+      Optimizer optimizer({}, kSize, options);
+      std::vector<float> weights = normals(kSize, 0);
+      PlainMomentum plain{options.learning_rate,
+                          options.momentum,
+                          options.weight_decay,
+                          rule == Rule::nesterov,
+                          {weights.begin(), weights.end()}};
+      for (std::uint64_t t = 1; t <= 60; ++t) {
+        const auto g = normals(kSize, t);
+        optimizer.step(model.exec, ConstSpan<float>(g.data(), kSize), Span<float>(weights.data(), kSize));
+        plain.step(g);
+      }
+      for (std::size_t i = 0; i < kSize; ++i) {
+        EXPECT_NEAR(weights[i], plain.weights[i], 60 * 4 * kRounding) << to_string(rule) << ' ' << kernels;
+        EXPECT_NEAR(optimizer.moments().host()[i], plain.buffer[i], 10 * 4 * kRounding);
+      }
+    }
+  }
 }
 
 // beta1 = 1/2, beta2 = 3/4. First gradient 2: m = 1, v = 1, bias correction sqrt(1 - 3/4) / (1 - 1/2) = 1. Second gradient 0:
@@ -113,16 +196,24 @@ TEST(Optimizer, rejects_invalid_options) {
       {{.beta2 = 1 - 1e-8}, {"beta2", "1", "0.99999994", "0.99999999"}},
       {{.eps = 1e39}, {"eps", "1.18e-38", "3.4e+38", "1e+39"}},
       {{.weight_decay = 1e-40}, {"weight decay", "1.18e-38", "3.4e+38", "1e-40"}},
+      {{.momentum = 0.9}, {"momentum and nesterov", "0.9", "amsgrad"}},
+      {{.rule = Rule::sgd, .momentum = 0.9}, {"momentum and nesterov", "0.9", "sgd"}},
+      {{.rule = Rule::momentum}, {"momentum needs", "above 0", "0"}},
+      {{.rule = Rule::nesterov}, {"nesterov needs", "above 0", "0"}},
+      {{.rule = Rule::momentum, .momentum = 1}, {"momentum", "[0, 1)", "1"}},
+      {{.rule = Rule::nesterov, .momentum = -0.5}, {"momentum", "[0, 1)", "-0.5"}},
+      {{.rule = Rule::nesterov, .momentum = 1 - 1e-9}, {"momentum", "0.99999994", "0.999999999"}},
+      {{.rule = Rule::momentum, .momentum = 1e-40}, {"momentum", "1.18e-38", "3.4e+38", "1e-40"}},
       {{.learning_rate = 1e38}, {"learning rates", "1.18e-38", "3.4e+38", "3.16e+36", "1e+39"}},
   };
   for (const auto& [options, words] : cases) {
     EXPECT_TRUE(throws<InputError>(words, [&, o = options] { Optimizer({}, kSize, o); })) << words.front();
   }
   EXPECT_NO_THROW(Optimizer({}, kSize, {.rule = Rule::sgd, .learning_rate = 1e38, .beta1 = 0}));
+  EXPECT_NO_THROW(Optimizer({}, kSize, {.rule = Rule::nesterov, .learning_rate = 1e38, .momentum = 0.9}));
 }
 
-TEST(Optimizer, steps_at_once_use_the_rate_of_each_step) {
-  OptimizerOptions options{.learning_rate = 0.01};
+void expect_the_bits_of_single_steps(OptimizerOptions options) {
   options.schedule.warmup_updates = 5;
   Model model({}, "native");
   Optimizer singly({}, kSize, options), at_once({}, kSize, options);
@@ -138,6 +229,11 @@ TEST(Optimizer, steps_at_once_use_the_rate_of_each_step) {
   at_once.step_each(model.exec, spans, ConstSpan<float>(from.data(), kSize), Span<float>(to.data(), kSize));
   EXPECT_EQ(at_once.steps(), 6);
   EXPECT_EQ(one, to);
+}
+
+TEST(Optimizer, steps_at_once_use_the_rate_of_each_step) {
+  expect_the_bits_of_single_steps({.learning_rate = 0.01});
+  expect_the_bits_of_single_steps({.rule = Rule::nesterov, .learning_rate = 0.01, .momentum = 0.9});
 }
 
 TEST(Optimizer, rejects_a_wrong_number_of_gradients_at_once) {
@@ -165,8 +261,8 @@ TEST(Optimizer, rejects_vectors_of_another_size) {
 }
 
 TEST(Optimizer, rules_have_names) {
-  for (const auto rule : {Rule::sgd, Rule::adam, Rule::amsgrad}) EXPECT_EQ(parse_rule(to_string(rule)), rule);
-  EXPECT_TRUE(throws<InputError>({"amsgrad", "adam", "sgd", "adagrad"}, [] { parse_rule("adagrad"); }));
+  for (const auto rule : kernels::OptimizerStep::rules) EXPECT_EQ(parse_rule(to_string(rule)), rule);
+  EXPECT_TRUE(throws<InputError>({"sgd", "momentum", "nesterov", "adam", "amsgrad", "adagrad"}, [] { parse_rule("adagrad"); }));
 }
 
 TEST(RunningStatistics, move_by_a_tenth_towards_the_batch) {

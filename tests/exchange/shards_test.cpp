@@ -121,9 +121,10 @@ struct Result {
   LeaseCounts leases;
 };
 
-Result train(Exec& exec, int masters, const PolicyOptions& options, std::uint64_t seed) {
+Result train(Exec& exec, int masters, const PolicyOptions& options, std::uint64_t seed,
+             const engine::OptimizerOptions& optimizer) {
   const auto policy = make_policy(options);
-  ShardedModel model(exec, kShardedModel, amsgrad(0.01), {.workers = 3, .masters = masters, .policy = policy.get()});
+  ShardedModel model(exec, kShardedModel, optimizer, {.workers = 3, .masters = masters, .policy = policy.get()});
   std::uint64_t drawn = 0;
   model.at_once = [&] { return Random(seed, Purpose::sample, 4).below(2, drawn++) == 1; };
   RandomArrivals transport(model, kShardedModel, seed);
@@ -139,6 +140,27 @@ Result train(Exec& exec, int masters, const PolicyOptions& options, std::uint64_
   return result;
 }
 
+void expect_the_bits_of_one_master(const std::vector<PolicyOptions>& policies, const engine::OptimizerOptions& optimizer) {
+  for (const char* kernels : {"*=reference", "native"}) {
+    ExecOptions options;
+    options.kernels = KernelSelection::parse(kernels);
+    Exec exec(options);
+    for (std::uint64_t seed = 0; seed < policies.size(); ++seed) {
+      const auto& policy = policies[seed];
+      SCOPED_TRACE(fmt::format("{}, {}", kernels, policy.name));
+      const Result one = train(exec, 1, policy, seed, optimizer);
+      for (const int masters : {2, 3}) {
+        const Result several = train(exec, masters, policy, seed, optimizer);
+        EXPECT_EQ(several.state, one.state);
+        EXPECT_EQ(several.snapshots, one.snapshots);
+        EXPECT_EQ(several.passes, one.passes);
+        EXPECT_EQ(several.rates, one.rates);
+        EXPECT_EQ(several.leases.refused, one.leases.refused);
+      }
+    }
+  }
+}
+
 TEST(Shards, LeaveTheBitsOfOneMaster) {
   const std::vector<PolicyOptions> policies{
       {},
@@ -151,24 +173,13 @@ TEST(Shards, LeaveTheBitsOfOneMaster) {
       {.name = "cgad", .bound = 4, .factor = 0.1},
       {.name = "compensated", .factor = 0.5},
       {.name = "cgad", .bound = 4, .factor = 0.1, .warmup_updates = 9, .warmup_gradients = 3}};
-  for (const char* kernels : {"*=reference", "native"}) {
-    ExecOptions options;
-    options.kernels = KernelSelection::parse(kernels);
-    Exec exec(options);
-    for (std::uint64_t seed = 0; seed < policies.size(); ++seed) {
-      const auto& policy = policies[seed];
-      SCOPED_TRACE(fmt::format("{}, {}", kernels, policy.name));
-      const Result one = train(exec, 1, policy, seed);
-      for (const int masters : {2, 3}) {
-        const Result several = train(exec, masters, policy, seed);
-        EXPECT_EQ(several.state, one.state);
-        EXPECT_EQ(several.snapshots, one.snapshots);
-        EXPECT_EQ(several.passes, one.passes);
-        EXPECT_EQ(several.rates, one.rates);
-        EXPECT_EQ(several.leases.refused, one.leases.refused);
-      }
-    }
-  }
+  expect_the_bits_of_one_master(policies, amsgrad(0.01));
+}
+
+TEST(Shards, LeaveTheBitsOfOneMasterWithMomentum) {
+  const std::vector<PolicyOptions> policies{
+      {}, {.name = "bound", .bound = 1}, {.name = "scaled", .factor = 1.0}, {.name = "cgad", .bound = 4, .factor = 0.1}};
+  expect_the_bits_of_one_master(policies, momentum(0.01, 0.9, true));
 }
 
 TEST(Shards, ReportAValueOfAnyRangeThatIsNotFinite) {

@@ -53,6 +53,11 @@ engine::OptimizerOptions amsgrad(double learning_rate) {
   return {.rule = kernels::OptimizerStep::Rule::amsgrad, .learning_rate = learning_rate};
 }
 
+engine::OptimizerOptions momentum(double learning_rate, double momentum, bool nesterov) {
+  using Rule = kernels::OptimizerStep::Rule;
+  return {.rule = nesterov ? Rule::nesterov : Rule::momentum, .learning_rate = learning_rate, .momentum = momentum};
+}
+
 HistoryLayout history_layout(const QuadraticOptions& quadratic, int workers) {
   const auto layout = quadratic_layout(quadratic);
   return {layout.weights_size(), layout.statistics_size(), 1, HistoryLayout::slots_for(workers, 0)};

@@ -64,6 +64,8 @@ Exec plain_exec();
 
 engine::OptimizerOptions sgd(double learning_rate);
 engine::OptimizerOptions amsgrad(double learning_rate);
+/// SGD with momentum; `nesterov`: Nesterov's.
+engine::OptimizerOptions momentum(double learning_rate, double momentum, bool nesterov = false);
 
 std::vector<float> values(ConstSpan<float> span);
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "kernels/reference/batch_norm.h"
@@ -61,15 +62,24 @@ void expect_same_on_any_number_of_threads() {
 
 TEST(Contract, optimizer_steps_do_not_depend_on_threads) { expect_same_on_any_number_of_threads<OptimizerStep>(); }
 
+/// m, v, vh; those that the rule lacks are empty.
+std::array<Vector, 3> zero_moments(const OptimizerStep::Problem& problem) {
+  std::array<Vector, 3> moments;
+  for (std::size_t i = 0; i < OptimizerStep::moments_of(problem.rule); ++i) {
+    moments.at(i).resize(static_cast<std::size_t>(problem.size));
+  }
+  return moments;
+}
+
 /// Weights, then moments, after steps by `gradients`, `at_once` per call.
 std::vector<Vector> after_steps(const Implementation<OptimizerStep>& implementation, OptimizerStep::Problem problem,
                                 const std::vector<Vector>& gradients, int at_once, bool in_place) {
-  using Rule = OptimizerStep::Rule;
   Exec exec({.threads = 2});
   problem.gradients = at_once;
   const auto kernel = implementation.make(exec, problem, OptimizerStep::Pass::update);
   const auto size = static_cast<std::size_t>(problem.size);
-  Vector w = normals(size, 100), m(problem.rule == Rule::sgd ? 0 : size), v = m, vh(problem.rule == Rule::amsgrad ? size : 0);
+  Vector w = normals(size, 100);
+  auto [m, v, vh] = zero_moments(problem);
   for (std::size_t begin = 0; begin < gradients.size(); begin += static_cast<std::size_t>(at_once)) {
     std::vector<ConstSpan<float>> g;
     Vector rates;
@@ -79,7 +89,7 @@ std::vector<Vector> after_steps(const Implementation<OptimizerStep>& implementat
     }
     Vector next(size);
     Vector& to = in_place ? w : next;
-    kernel->update(exec, {.weight_decay = 1e-3F}, {.rates = in(rates), .g = g, .from = in(w)}, out(to),
+    kernel->update(exec, {.weight_decay = 1e-3F, .momentum = 0.9F}, {.rates = in(rates), .g = g, .from = in(w)}, out(to),
                    {out(m), out(v), out(vh)});
     if (!in_place) w = next;
   }
@@ -87,9 +97,8 @@ std::vector<Vector> after_steps(const Implementation<OptimizerStep>& implementat
 }
 
 TEST(Contract, several_gradients_in_one_pass_give_the_bits_of_single_steps) {
-  using Rule = OptimizerStep::Rule;
   constexpr std::int64_t kSize = 1037;
-  for (const auto rule : {Rule::sgd, Rule::adam, Rule::amsgrad}) {
+  for (const auto rule : OptimizerStep::rules) {
     for (int count = 1; count <= OptimizerStep::kMostGradients; ++count) {
       std::vector<Vector> gradients;
       for (int k = 0; k < count; ++k) gradients.push_back(normals(kSize, static_cast<std::uint64_t>(k)));
@@ -108,15 +117,15 @@ std::int64_t place_found(const Implementation<OptimizerStep>& implementation, co
                          const std::vector<std::size_t>& at, float value) {
   Exec exec({.threads = 3});
   const auto size = static_cast<std::size_t>(problem.size);
-  Vector g = normals(size, 1), w = normals(size, 2), m(problem.rule == OptimizerStep::Rule::sgd ? 0 : size), v = m;
-  Vector vh(problem.rule == OptimizerStep::Rule::amsgrad ? size : 0);
+  Vector g = normals(size, 1), w = normals(size, 2);
+  auto [m, v, vh] = zero_moments(problem);
   for (const std::size_t e : at) g[e] = value;
   std::vector<BFloat16> rounded(size);
   const Vector rates{1e-3F};
   const ConstSpan<float> gradient = in(g);
   std::int64_t place = kNone;
   implementation.make(exec, problem, OptimizerStep::Pass::update)
-      ->update(exec, {}, {.rates = in(rates), .g = std::span(&gradient, 1), .from = in(w)},
+      ->update(exec, {.momentum = 0.9F}, {.rates = in(rates), .g = std::span(&gradient, 1), .from = in(w)},
                {out(w), Span<BFloat16>(std::span(rounded)), FirstNonFinite(&place, 1)}, {out(m), out(v), out(vh)});
   for (std::size_t e = 0; e < size; ++e) {
     const bool same = std::isnan(w[e]) ? std::isnan(float(rounded[e])) : rounded[e].bits() == BFloat16(w[e]).bits();
@@ -126,17 +135,17 @@ std::int64_t place_found(const Implementation<OptimizerStep>& implementation, co
 }
 
 TEST(Contract, without_weight_decay_a_gradient_does_not_depend_on_the_weight) {
-  using Rule = OptimizerStep::Rule;
   constexpr float kInf = std::numeric_limits<float>::infinity();
-  for (const auto rule : {Rule::sgd, Rule::adam, Rule::amsgrad}) {
+  for (const auto rule : OptimizerStep::rules) {
     const OptimizerStep::Problem problem{100, rule};
     for_providers<OptimizerStep>(problem, OptimizerStep::Pass::update, [&](const auto& implementation) {
       Exec exec({.threads = 1});
       const Vector g = normals(100, 1), rates{1e-3F};
-      Vector w(100, kInf), m(rule == Rule::sgd ? 0 : 100), v = m, vh(rule == Rule::amsgrad ? 100 : 0);
+      Vector w(100, kInf);
+      auto [m, v, vh] = zero_moments(problem);
       const ConstSpan<float> gradient = in(g);
       implementation.make(exec, problem, OptimizerStep::Pass::update)
-          ->update(exec, {}, {.rates = in(rates), .g = std::span(&gradient, 1), .from = in(w)}, {out(w)},
+          ->update(exec, {.momentum = 0.9F}, {.rates = in(rates), .g = std::span(&gradient, 1), .from = in(w)}, {out(w)},
                    {out(m), out(v), out(vh)});
       EXPECT_EQ(w, Vector(100, kInf));
       for (const Vector& moment : {m, v, vh})
@@ -146,9 +155,8 @@ TEST(Contract, without_weight_decay_a_gradient_does_not_depend_on_the_weight) {
 }
 
 TEST(Contract, an_optimizer_step_rounds_its_weights_and_finds_the_first_that_is_not_finite) {
-  using Rule = OptimizerStep::Rule;
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
-  for (const auto rule : {Rule::sgd, Rule::adam, Rule::amsgrad}) {
+  for (const auto rule : OptimizerStep::rules) {
     for (const std::int64_t size : {1, 5, 1000, 20001}) {
       const OptimizerStep::Problem problem{size, rule};
       const auto last = static_cast<std::size_t>(size) - 1;

@@ -225,14 +225,33 @@ TEST(Reference, softmax_cross_entropy_values) {
 
 /// Scalars and moments without rounding errors: weight_decay turns the gradient 1.75 at w = 1 into 2.
 constexpr double kRate = 0.5;
-constexpr OptimizerStep::Scalars kScalars{
-    .beta1 = OptimizerStep::Decay(0.5), .beta2 = OptimizerStep::Decay(0.75), .eps = 1.0F, .weight_decay = 0.25F};
+constexpr OptimizerStep::Scalars kScalars{.beta1 = OptimizerStep::Decay(0.5),
+                                          .beta2 = OptimizerStep::Decay(0.75),
+                                          .eps = 1.0F,
+                                          .weight_decay = 0.25F,
+                                          .momentum = 0.75F};
 
 TEST(Reference, sgd_values) {
   const double g = 1.75;
   double w = 1;
   optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::sgd}, kScalars, kRate, &g, &w, {});
   EXPECT_EQ(w, 0.0);  // 1 - 0.5 * 2
+}
+
+TEST(Reference, momentum_values) {
+  const double g = 1.75;
+  double w = 1, m = 4;
+  optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::momentum}, kScalars, kRate, &g, &w, {&m, nullptr, nullptr});
+  EXPECT_EQ(m, 5.0);   // 0.75 * 4 + 2
+  EXPECT_EQ(w, -1.5);  // 1 - 0.5 * 5
+}
+
+TEST(Reference, nesterov_values) {
+  const double g = 1.75;
+  double w = 1, m = 4;
+  optimizer_step<double>({.size = 1, .rule = OptimizerStep::Rule::nesterov}, kScalars, kRate, &g, &w, {&m, nullptr, nullptr});
+  EXPECT_EQ(m, 5.0);
+  EXPECT_EQ(w, -1.875);  // 1 - 0.5 * (2 + 0.75 * 5)
 }
 
 TEST(Reference, adam_values) {

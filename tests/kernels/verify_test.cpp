@@ -141,7 +141,7 @@ std::vector<cases::Request<Op>> training_requests(const cases::TrainedNet& net, 
 TEST(Cases, have_the_parameters_of_the_nets) {
   for (const cases::TrainedNet& net : cases::trained_nets()) {
     const auto steps = cases::net_cases<OptimizerStep>(0, {std::string(net.name)});
-    ASSERT_EQ(steps.size(), 3U);
+    ASSERT_EQ(steps.size(), OptimizerStep::rules.size());
     const auto weights = nets::make_net(net.name, net.classes)->layout().weights_size();
     for (const auto& step : steps) EXPECT_EQ(step.problem.size, static_cast<std::int64_t>(weights)) << step.name;
   }

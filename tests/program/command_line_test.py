@@ -58,6 +58,18 @@ MISTAKES = [
     (["train", "--optimizer", "sgd", "--beta1", "0.5"], "--beta1 0.5: is for --optimizer amsgrad and adam, got sgd"),
     (["train", "--optimizer", "sgd", "--beta2", "0.5"], "--beta2 0.5: is for --optimizer amsgrad and adam, got sgd"),
     (["train", "--optimizer", "sgd", "--eps", "1e-8"], "--eps 1e-08: is for --optimizer amsgrad and adam, got sgd"),
+    (["train", "--momentum", "0.9"], "--momentum 0.9: is for --optimizer sgd, got amsgrad"),
+    (["train", "--optimizer", "adam", "--momentum", "0"], "--momentum 0: is for --optimizer sgd, got adam"),
+    (["train", "--nesterov"], "--nesterov: is for --optimizer sgd, got amsgrad"),
+    (["train", "--optimizer", "adam", "--nesterov"], "--nesterov: is for --optimizer sgd, got adam"),
+    (["train", "--optimizer", "sgd", "--nesterov"], "--nesterov: needs --momentum above 0, got 0"),
+    (["train", "--optimizer", "sgd", "--nesterov", "--momentum", "0"], "--nesterov: needs --momentum above 0, got 0"),
+    (["train", "--optimizer", "sgd", "--momentum", "1"], "momentum must be in [0, 1), got 1"),
+    (["train", "--optimizer", "sgd", "--momentum", "-0.9"], "momentum must be in [0, 1), got -0.9"),
+    (["train", "--optimizer", "sgd", "--momentum", "0.99999999"], "momentum must be below 1 in float32, at most 0.99999994, got 0.99999999"),
+    (["train", "--optimizer", "sgd", "--momentum", "1e-46", "--nesterov"], "momentum must be a normal float32 number, 1.18e-38 to 3.4e+38, got 1e-46"),
+    (["train", "--optimizer", "sgd", "--momentum", "inf"], "--momentum: expected a finite number, got 'inf'"),
+    (["train", "--optimizer", "momentum"], "--optimizer: expected one of amsgrad, adam, sgd, got 'momentum'"),
     (["train", "--weight-decay", "-1"], "weight decay must not be negative, got -1"),
     (["train", "--net", "vgg"], "--net: expected one of allcnn, resnet18, wrn28-5, got 'vgg'"),
     (["train", "--classes", "5"], "--classes 5: cifar10 has 10 classes"),
@@ -161,7 +173,7 @@ class CommandLine(ProgramTest):
         process = call("train", "--help")
         self.assertEqual(process.returncode, 0)
         for option in ("net", "classes", "data", "data-root", "exchange", "optimizer", "lr", "beta1", "beta2", "eps",
-                       "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device", "precision",
+                       "momentum", "nesterov", "weight-decay", "batch", "epochs", "max-updates", "eval-every", "seed", "threads", "kernels", "device", "precision",
                        "order", "augment", "init", "out", "overwrite", "max-delay", "lr-schedule", "lr-step-epochs",
                        "lr-step-factor", "warmup-updates", "eval-split", "sync-backup", "prefetch-weights", "bn", "bn-images"):
             self.assertRegex(process.stdout, rf"(?m)^  --{option}\b")

@@ -64,6 +64,15 @@ class Curves(PlotTest):
         self.assert_drawn(process, picture)
         self.assertIn(r"$\nothing{$", self.texts(picture))
 
+    def test_the_title_of_one_run_has_its_settings(self):
+        config = {"net": "allcnn", "data": "cifar10", "exchange": "sync", "ranks": 2, "batch": 100, "optimizer": "sgd", "lr": 0.1}
+        for momentum, text in (({}, "sgd"), ({"momentum": 0.0}, "sgd"), ({"momentum": 0.9}, "sgd, momentum 0.9")):
+            run = self.made_up(f"run{len(text)}{len(momentum)}")
+            (run / "config.json").write_text(json.dumps({**config, **momentum}))
+            picture = self.folder / "a.svg"
+            self.assert_drawn(self.plot(run, "--out", picture), picture)
+            self.assertIn(f"allcnn on cifar10, sync, 2 ranks, batch 100, {text}, lr 0.1", self.texts(picture))
+
     def test_names_that_are_not_text(self):
         folder = pathlib.Path(os.fsdecode(os.fsencode(self.folder) + b"/\xff"))
         self.made_up("one").rename(folder)

@@ -7,6 +7,7 @@ from support import *
 
 ALL = 24  # updates, six epochs
 LONG = replace(TRAIN, ["--max-updates", ALL, "--epochs", "6"])
+MOMENTUM = ["--optimizer", "sgd", "--lr", "1e-2", "--momentum", "0.9"]
 TIMES = re.compile(r'"(evaluation_)?seconds": ?[^,}]*|"images_per_second": ?[^,}]*')  # differ from run to run
 
 
@@ -60,7 +61,9 @@ class Resume(Early):
                                       ("killed", signal.SIGKILL, ["--checkpoint-every", "3"]),
                                       ("delayed", signal.SIGTERM, ["--max-delay", "5", "--optimizer", "adam"]),
                                       ("scheduled", signal.SIGKILL, ["--optimizer", "sgd", "--lr-schedule", "cosine",
-                                                                     "--checkpoint-every", "5", "--eval-every", "3"])):
+                                                                     "--checkpoint-every", "5", "--eval-every", "3"]),
+                                      ("momentum", signal.SIGKILL, [*MOMENTUM, "--checkpoint-every", "4"]),
+                                      ("delayed momentum", signal.SIGTERM, [*MOMENTUM, "--nesterov", "--max-delay", "3"])):
             with self.subTest(name):
                 self.stop(name, number, *options)
                 self.assert_same(self.resume(name, *options), self.whole(f"whole {name}", *options))
@@ -98,10 +101,10 @@ class Resume(Early):
                 self.assert_replays(run)
 
     def test_of_synchronous_ranks(self):
-        whole = self.whole("whole", "--exchange", "sync", ranks=2)
-        for transport in ("shared", "mpi"):
+        for transport, optimizer in (("shared", []), ("mpi", [*MOMENTUM, "--nesterov"])):
             with self.subTest(transport):
-                options = ["--exchange", "sync", "--transport", transport]
+                options = ["--exchange", "sync", "--transport", transport, *optimizer]
+                whole = self.whole(f"whole {transport}", *options, ranks=2)
                 self.stop(transport, signal.SIGTERM, *options, ranks=2)
                 # Evaluations in the background that had not ended are lost.
                 self.assert_same_training(self.resume(transport, *options, ranks=2), whole)
@@ -134,6 +137,12 @@ class Resume(Early):
             self.assert_refused(process, "--resume: is for one master, or sync without backup ranks", 2)
         self.assertEqual(before, {path.name: path.read_bytes() for path in folder.iterdir()})
         self.assert_refused(call(*LONG, "--resume"), "--resume requires --out", 2)
+
+    def test_is_refused_with_another_momentum(self):
+        self.stop("a", signal.SIGTERM, *MOMENTUM)
+        for option, more, had, wanted in (("--momentum", ["--momentum", "0.8"], "0.9", "0.8"), ("--nesterov", ["--nesterov"], "no", "yes")):
+            process = call(*replace(LONG, replace(MOMENTUM, more)), "--out", self.folder / "a", "--resume")
+            self.assert_refused(process, f"--resume: {option}: the checkpoint has {had}, got {wanted}", 2)
 
     def test_is_refused_for_a_complete_run(self):
         self.whole("a")

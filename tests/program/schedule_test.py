@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Artificial delay, schedules of the learning rate, the images of evaluations, and epochs.csv."""
+"""Artificial delay, schedules of the learning rate, momentum, the images of evaluations, and epochs.csv."""
 
 import csv
 import math
@@ -72,6 +72,22 @@ class Delay(ProgramTest):
         self.assertEqual(of_updates(more, "staleness_max")[0], 0)
         process = call(*replace(TRAIN, ["--optimizer", "sgd", "--lr", "1e30", "--max-delay", "3"]), "--out", self.folder / "c")
         self.assertEqual(process.returncode, 3, process.stderr)
+
+
+class Momentum(ProgramTest):
+    def test_sgd(self):
+        options = {"plain": [], "zero": ["--momentum", "0"], "heavy": ["--momentum", "0.9"],
+                   "nesterov": ["--momentum", "0.9", "--nesterov"], "less": ["--momentum", "0.8", "--nesterov"]}
+        sgd = ["--optimizer", "sgd", "--weight-decay", "5e-4"]
+        runs = {name: self.train(name, *sgd, *more) for name, more in options.items()}
+        self.assertEqual(runs["zero"].sha256(), runs["plain"].sha256())
+        self.assertEqual(len({run.sha256() for run in runs.values()}), 4)
+        settings = {name: tuple(run.config[key] for key in ("optimizer", "momentum", "nesterov", "beta1")) for name, run in runs.items()}
+        self.assertEqual(settings, {"plain": ("sgd", 0, False, None), "zero": ("sgd", 0, False, None), "heavy": ("sgd", 0.9, False, None),
+                                    "nesterov": ("sgd", 0.9, True, None), "less": ("sgd", 0.8, True, None)})
+        alone = self.train("async", *sgd, *options["nesterov"], "--exchange", "async", ranks=2)
+        self.assertEqual(alone.sha256(), runs["nesterov"].sha256())
+        self.assertIsNone(self.train("amsgrad").config["momentum"])
 
 
 class Rates(ProgramTest):

@@ -3,7 +3,8 @@
 
 gradients   for random weights and images, tensor by tensor; exchanged as files with PyTorch's names
 bf16        the error of all gradients of --precision bf16, at most a tenth above that of PyTorch's autocast
-training    a few updates from given weights: new weights and running statistics, loaded with load_state_dict(strict=True)
+training    a few updates from given weights, by SGD without and with momentum: new weights and running statistics, loaded with
+            load_state_dict(strict=True)
 evaluation  loss and accuracy on test images, with running statistics
 
 Rounding can change the sign of a ReLU's input near zero, which changes a gradient by far more than rounding does. To make this
@@ -35,6 +36,7 @@ AUTOCAST_BOUND = 1.1  # error of bf16, relative to autocast's. Of 8 images of Al
 GRADIENT_BOUND = 1e-4  # relative error of a tensor; float32 rounding gives about 1e-6
 TRAINING_BOUND = 1e-3  # relative to the change of a tensor by a few updates
 UPDATES = 3
+SGD = [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}]
 KERNELS = "native"  # for training and evaluation. A provider is named, since to time them all takes longer than the comparison
 MEAN = torch.tensor([0.4914, 0.4822, 0.4465], dtype=torch.float64).view(3, 1, 1)
 DEVIATION = torch.tensor([0.2023, 0.1994, 0.2010], dtype=torch.float64).view(3, 1, 1)
@@ -158,32 +160,38 @@ class Comparison:
     def training_and_evaluation(self):
         count = self.options.batch * UPDATES
         data, train, (test_images, _) = self.write_images(count)
-        for trial in range(TRIALS):
-            net, run, weights_error, statistics_error = self.training(trial, data, train)
-            print(f"        trial {trial}: weights {weights_error:.1e}, running statistics {statistics_error:.1e}", flush=True)
-            if max(weights_error, statistics_error) < TRAINING_BOUND:
-                break
-        self.check(weights_error < TRAINING_BOUND, f"weights after training: {weights_error:.1e} of their change")
-        self.check(statistics_error < TRAINING_BOUND, f"running statistics: {statistics_error:.1e} of their change")
+        for sgd in SGD:
+            for trial in range(TRIALS):
+                net, run, weights_error, statistics_error = self.training(trial, data, train, sgd)
+                print(f"        trial {trial}: weights {weights_error:.1e}, running statistics {statistics_error:.1e}", flush=True)
+                if max(weights_error, statistics_error) < TRAINING_BOUND:
+                    break
+            text = ", ".join(["SGD", *(f"{name} {value}" for name, value in sgd.items())])
+            self.check(weights_error < TRAINING_BOUND, f"weights after training, {text}: {weights_error:.1e} of their change")
+            self.check(statistics_error < TRAINING_BOUND, f"running statistics, {text}: {statistics_error:.1e} of their change")
         summary = json.loads((run / "summary.json").read_text())
         self.check(sha256(net) == summary["weights_sha256"], "weights_sha256 matches the parameters in PyTorch's order")
         self.evaluation(data, net, run / "model.safetensors", test_images)
 
-    def training(self, trial, data, train):
-        """Trains with both. Returns the net with the weights of `apam`, its run folder, and the two errors of state_errors()."""
+    def training(self, trial, data, train, sgd):
+        """Trains with both, by SGD with these arguments of PyTorch. Returns the net with the weights of `apam`, its run folder, and
+        the two errors of state_errors()."""
         batch, rate = self.options.batch, 0.05
         images, labels = train
         net = random_net(self.options.net, 10, trial)
         start = copy.deepcopy(net).double()
-        initial, run = self.folder / "initial", self.folder / f"run{trial}"
+        initial, run = self.folder / "initial", self.folder / "run"
+        options = []
+        for name, value in sgd.items():
+            options += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
         safetensors_file.write(initial, net.state_dict())
         self.apam("train", "--net", self.options.net, "--data", "cifar10", "--data-root", data, "--exchange", "local",
                   "--optimizer", "sgd", "--lr", rate, "--batch", batch, "--max-updates", UPDATES, "--order", "sequential",
-                  "--augment", "none", "--init", initial, "--out", run, "--kernels", KERNELS)
+                  "--augment", "none", "--init", initial, "--out", run, "--overwrite", "--kernels", KERNELS, *options)
         net.load_state_dict(safetensors_file.read(run / "model.safetensors"), strict=True)
 
         expected = copy.deepcopy(start).train()
-        optimizer = torch.optim.SGD(expected.parameters(), lr=rate)
+        optimizer = torch.optim.SGD(expected.parameters(), lr=rate, **sgd)
         for part, targets in zip(images.split(batch), labels.split(batch)):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(expected(part), targets).backward()

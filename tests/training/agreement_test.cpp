@@ -56,6 +56,8 @@ TEST(Agreement, ComparesEveryOptionThatChangesResults) {
       [](auto& o) { o.beta1 = 0.5; },
       [](auto& o) { o.beta2 = 0.5; },
       [](auto& o) { o.eps = 1e-7; },
+      [](auto& o) { o.momentum = 0.9; },
+      [](auto& o) { o.nesterov = true; },
       [](auto& o) { o.weight_decay = 1e-4; },
       [](auto& o) { o.lr_schedule = "cosine"; },
       [](auto& o) { o.lr_step_epochs = 1; },

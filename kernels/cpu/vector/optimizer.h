@@ -39,6 +39,32 @@ void sgd(const StepScalars& s, const GradientSteps& steps, const StepOutputs& ou
   by(s, steps, out, begin, end);
 }
 
+template <class V, bool decays, bool nesterov>
+void momentum_by(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
+                 std::int64_t end) {
+  const auto decay = V::set1(s.weight_decay), momentum = V::set1(s.momentum);
+  for_each_vector<V>(end - begin, [=](std::int64_t i, auto lanes) {
+    const std::int64_t e = begin + i;
+    auto weight = lanes.load(steps.from + e), first = lanes.load(out.m + e);
+    for (int k = 0; k < steps.count; ++k) {
+      const auto gradient = decayed<V, decays>(decay, lanes.load(steps.g[k] + e), weight);
+      first = V::flush_denormal(V::fma(momentum, first, gradient));
+      const auto direction = nesterov ? V::fma(momentum, first, gradient) : first;
+      weight = V::fma(V::set1(-steps.rates[k]), direction, weight);
+    }
+    lanes.store(out.m + e, first);
+    lanes.store(out.w + e, weight);
+  });
+}
+
+/// Shared by momentum and nesterov.
+template <class V, bool nesterov>
+void momentum_steps(const StepScalars& s, const GradientSteps& steps, const StepOutputs& out, std::int64_t begin,
+                    std::int64_t end) {
+  const auto by = s.weight_decay == 0 ? momentum_by<V, false, nesterov> : momentum_by<V, true, nesterov>;
+  by(s, steps, out, begin, end);
+}
+
 /// New moments and weights of one vector of elements; shared by adam and amsgrad.
 template <class V, bool decays>
 struct AdamStep {
@@ -137,7 +163,12 @@ void running_average(float momentum, const float* batch, float* running, std::in
 
 template <class V>
 constexpr OptimizerKernels optimizer_kernels() {
-  return {sgd<V>, adam_steps<V, false>, adam_steps<V, true>, running_average<V>};
+  return {.sgd = sgd<V>,
+          .momentum = momentum_steps<V, false>,
+          .nesterov = momentum_steps<V, true>,
+          .adam = adam_steps<V, false>,
+          .amsgrad = adam_steps<V, true>,
+          .running_average = running_average<V>};
 }
 
 }  // namespace apam::kernels::cpu

@@ -33,6 +33,7 @@ struct StepScalars {
   float beta1, one_minus_beta1;
   float beta2, one_minus_beta2;
   float eps;
+  float momentum;
 };
 
 /// OptimizerStep::Steps of kernels/ops/optimizer_step.h.
@@ -46,13 +47,13 @@ struct GradientSteps {
 /// Weights and moments after the steps; each (size).
 struct StepOutputs {
   float* w;
-  float *m, *v, *vh;  // null if the rule has none
+  float *m, *v, *vh;  // those that the rule lacks are null
 };
 
 /// Element-wise; optimizer steps on the elements begin .. end-1.
 struct OptimizerKernels {
   using Steps = void (*)(const StepScalars&, const GradientSteps&, const StepOutputs&, std::int64_t begin, std::int64_t end);
-  Steps sgd, adam, amsgrad;
+  Steps sgd, momentum, nesterov, adam, amsgrad;
   void (*running_average)(float momentum, const float* batch, float* running, std::int64_t count);
 };
 

@@ -24,11 +24,20 @@ constexpr std::int64_t kLongest = 70;  // several vectors of the widest instruct
 constexpr float kFence = -12345.0F;    // after every output; must not be overwritten
 
 constexpr float kRate = 0.01F;
-constexpr StepScalars kScalars{
-    .weight_decay = 0.001F, .beta1 = 0.9F, .one_minus_beta1 = 0.1F, .beta2 = 0.999F, .one_minus_beta2 = 0.001F, .eps = 1e-8F};
+constexpr StepScalars scalars_of(float weight_decay) {
+  return {.weight_decay = weight_decay,
+          .beta1 = 0.9F,
+          .one_minus_beta1 = 0.1F,
+          .beta2 = 0.999F,
+          .one_minus_beta2 = 0.001F,
+          .eps = 1e-8F,
+          .momentum = 0.9F};
+}
+constexpr StepScalars kScalars = scalars_of(0.001F), kPlain = scalars_of(0);
 
-constexpr StepScalars kPlain{
-    .weight_decay = 0.0F, .beta1 = 0.9F, .one_minus_beta1 = 0.1F, .beta2 = 0.999F, .one_minus_beta2 = 0.001F, .eps = 1e-8F};
+std::vector<OptimizerKernels::Steps> all_steps(const OptimizerKernels& kernels) {
+  return {kernels.sgd, kernels.momentum, kernels.nesterov, kernels.adam, kernels.amsgrad};
+}
 
 /// One step by one gradient, at kRate.
 void in_place(OptimizerKernels::Steps steps, const StepScalars& scalars, const std::vector<float>& g, const StepOutputs& out,
@@ -136,22 +145,29 @@ TEST_P(Vectors, optimizer_kernels_round_as_scalar_code) {
   for (auto& value : vh0) value *= value;
   for_each_length([&](std::int64_t count) {
     const StepScalars& s = count % 2 == 0 ? kScalars : kPlain;
-    auto sgd = w0, adam = w0, amsgrad = w0;
-    auto m1 = m0, v1 = v0, m2 = m0, v2 = v0, vh = vh0;
+    auto sgd = w0, momentum = w0, nesterov = w0, adam = w0, amsgrad = w0;
+    auto b1 = m0, b2 = m0, m1 = m0, v1 = v0, m2 = m0, v2 = v0, vh = vh0;
     in_place(isa().optimizer.sgd, s, g, {sgd.data(), nullptr, nullptr, nullptr}, count);
+    in_place(isa().optimizer.momentum, s, g, {momentum.data(), b1.data(), nullptr, nullptr}, count);
+    in_place(isa().optimizer.nesterov, s, g, {nesterov.data(), b2.data(), nullptr, nullptr}, count);
     in_place(isa().optimizer.adam, s, g, {adam.data(), m1.data(), v1.data(), nullptr}, count);
     in_place(isa().optimizer.amsgrad, s, g, {amsgrad.data(), m2.data(), v2.data(), vh.data()}, count);
     for (std::int64_t i = 0; i < kLongest; ++i) {
       if (i >= count) {
-        expect_same_bits(w0[i], sgd[i], i);
-        expect_same_bits(w0[i], amsgrad[i], i);
+        for (const auto* weights : {&sgd, &momentum, &nesterov, &adam, &amsgrad}) expect_same_bits(w0[i], (*weights)[i], i);
+        for (const auto* moment : {&b1, &b2, &m1, &m2}) expect_same_bits(m0[i], (*moment)[i], i);
         continue;
       }
       const float gradient = fma(s.weight_decay, w0[i], g[i]);
       const float m = fma(s.beta1, m0[i], s.one_minus_beta1 * gradient);
       const float v = fma(s.beta2, v0[i], s.one_minus_beta2 * gradient * gradient);
       const float largest = std::max(vh0[i], v);
+      const float b = fma(s.momentum, m0[i], gradient);
       expect_same_bits(fma(-kRate, gradient, w0[i]), sgd[i], i);
+      expect_same_bits(fma(-kRate, b, w0[i]), momentum[i], i);
+      expect_same_bits(fma(-kRate, fma(s.momentum, b, gradient), w0[i]), nesterov[i], i);
+      expect_same_bits(b, b1[i], i);
+      expect_same_bits(b, b2[i], i);
       expect_same_bits(fma(-kRate, m / (std::sqrt(v) + s.eps), w0[i]), adam[i], i);
       expect_same_bits(fma(-kRate, m / (std::sqrt(largest) + s.eps), w0[i]), amsgrad[i], i);
       expect_same_bits(m, m2[i], i);
@@ -166,7 +182,7 @@ TEST_P(Vectors, steps_at_once_round_as_single_steps) {
   std::vector<std::vector<float>> g;
   for (std::uint64_t k = 0; k < 8; ++k) g.push_back(normals(k, kSize));
   for (const StepScalars& scalars : {kScalars, kPlain})
-    for (const auto steps : {isa().optimizer.sgd, isa().optimizer.adam, isa().optimizer.amsgrad}) {
+    for (const auto steps : all_steps(isa().optimizer)) {
       for (int count = 1; count <= 8; ++count) {
         std::vector<float> w1 = normals(9, kSize), m1(kSize), v1 = m1, vh1 = m1, w2 = w1, m2 = m1, v2 = m1, vh2 = m1;
         std::vector<const float*> gradients;
@@ -225,13 +241,16 @@ TEST_P(Vectors, gate_is_open_at_nan) {
 TEST_P(Vectors, moments_without_gradient_decay_to_zero) {
   constexpr std::int64_t kCount = 45;
   std::vector<float> w1(kCount, 1.0F), m1(kCount), v1(kCount), w2 = w1, m2 = m1, v2 = v1, vh(kCount), g(kCount);
+  std::vector<float> w3 = w1, w4 = w1, b1(kCount), b2(kCount);
   const auto step = [&] {
+    in_place(isa().optimizer.momentum, kPlain, g, {w3.data(), b1.data(), nullptr, nullptr}, kCount);
+    in_place(isa().optimizer.nesterov, kPlain, g, {w4.data(), b2.data(), nullptr, nullptr}, kCount);
     in_place(isa().optimizer.adam, kPlain, g, {w1.data(), m1.data(), v1.data(), nullptr}, kCount);
     in_place(isa().optimizer.amsgrad, kPlain, g, {w2.data(), m2.data(), v2.data(), vh.data()}, kCount);
   };
   const auto denormals = [&] {
     std::int64_t found = 0;
-    for (const auto* moments : {&m1, &v1, &m2, &v2, &vh}) {
+    for (const auto* moments : {&m1, &v1, &m2, &v2, &vh, &b1, &b2}) {
       for (const float moment : *moments) found += std::fpclassify(moment) == FP_SUBNORMAL ? 1 : 0;
     }
     return found;
@@ -248,7 +267,7 @@ TEST_P(Vectors, moments_without_gradient_decay_to_zero) {
     step();
     ASSERT_EQ(denormals(), 0) << t;
   }
-  for (const auto* moments : {&m1, &v1, &m2, &v2}) EXPECT_EQ(*moments, std::vector<float>(kCount));
+  for (const auto* moments : {&m1, &v1, &m2, &v2, &b1, &b2}) EXPECT_EQ(*moments, std::vector<float>(kCount));
   EXPECT_GT(vh[0], 0.0F);
   std::feclearexcept(FE_ALL_EXCEPT);
   step();
