@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "apam/exchange/roles.h"
 #include "apam/training/event_order.h"
 #include "apam/training/option_list.h"
 #include "apam/training/run_folder.h"
@@ -102,11 +103,19 @@ RecordedRun RecordedRun::read(const fs::path& folder) {
   return run;
 }
 
-std::vector<std::vector<int>> RecordedRun::threads() const {
+std::vector<std::vector<int>> RecordedRun::threads_of_workers() const {
+  std::vector<std::vector<int>> all;
+  const auto add = [&](const Json& start) {
+    std::vector<int> threads = start.at("threads_by_rank");
+    const exchange::Roles roles = exchange::Roles::of(static_cast<int>(threads.size()), options.masters, options.colocate);
+    require<InputError>(roles.complete(), "{}: {} ranks with --masters {}, expected a worker",
+                        (folder / "config.json").string(), threads.size(), options.masters);
+    threads.erase(threads.begin(), threads.begin() + roles.first_worker());
+    all.push_back(std::move(threads));
+  };
   try {
-    std::vector<std::vector<int>> all;
-    for (const Json& start : config.at("resumed")) all.push_back(start.at("threads_by_rank"));
-    all.push_back(config.at("threads_by_rank"));
+    for (const Json& start : config.at("resumed")) add(start);
+    add(config);
     return all;
   } catch (const Json::exception& error) {
     fail<InputError>("{}: {}", (folder / "config.json").string(), error.what());

@@ -35,8 +35,8 @@ struct RecordedRun {
   /// run that was killed may be incomplete: it is left out.
   static RecordedRun read(const std::filesystem::path& folder);
 
-  /// By start: the threads of each rank.
-  std::vector<std::vector<int>> threads() const;
+  /// By start: the threads of each worker.
+  std::vector<std::vector<int>> threads_of_workers() const;
 
   /// Of `auto`: the providers in summary.json, for kernels of `threads` threads. Throws InputError if ranks differed.
   KernelDecisions kernels(Device device, int threads) const;

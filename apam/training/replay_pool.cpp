@@ -31,7 +31,7 @@ ReplayPool::Computer::Computer(const RunPlan& plan, const RecordedRun& run, int 
 ReplayPool::ReplayPool(const RunPlan& plan, const RecordedRun& run, const std::vector<std::vector<int>>& threads, int jobs)
     : rounds_(run.options.wire != "float32"), computers_(static_cast<std::size_t>(jobs)) {
   std::set<int> numbers;
-  for (const std::vector<int>& by_rank : threads) numbers.insert(by_rank.begin(), by_rank.end());
+  for (const std::vector<int>& of_workers : threads) numbers.insert(of_workers.begin(), of_workers.end());
   for (Computers& computers : computers_) {
     for (const int number : numbers) {
       auto& computer = computers[number] = std::make_unique<Computer>(plan, run, number);

@@ -17,13 +17,11 @@ using Kind = exchange::RecordedEvent::Kind;
 
 bool is_start(const RecordedCall& call) { return !call.empty() && call.front().kind == Kind::start; }
 
-/// The largest number of workers of any start.
-int most_workers(const std::vector<RecordedCall>& calls) {
-  int most = 0;
-  for (const RecordedCall& call : calls) {
-    if (is_start(call)) most = std::max(most, call.front().number);
-  }
-  return most;
+/// Of any start.
+int most_workers(const std::vector<std::vector<int>>& threads) {
+  std::size_t most = 0;
+  for (const std::vector<int>& of_workers : threads) most = std::max(most, of_workers.size());
+  return static_cast<int>(most);
 }
 
 /// One master makes the updates of several.
@@ -52,9 +50,8 @@ RunReplay::RunReplay(const RecordedRun& run, Progress& progress, int jobs, const
     : run_(run),
       progress_(progress),
       options_(with_one_master(run.options)),
-      threads_(run.threads()),
-      roles_(exchange::Roles::of(static_cast<int>(threads_.back().size()), run.options.masters, run.options.colocate)),
-      plan_(plan_of(options_, most_workers(run.calls), observer)) {
+      threads_(run.threads_of_workers()),
+      plan_(plan_of(options_, most_workers(threads_), observer)) {
   const data::DatasetInfo& data = plan_.train->dataset().info();
   require_same(run, "train_images", data.train_images);
   require_same(run, "data_sha256", data.content_sha256.empty() ? Json() : Json(data.content_sha256));
@@ -75,7 +72,7 @@ RunReplay::RunReplay(const RecordedRun& run, Progress& progress, int jobs, const
 int RunReplay::default_jobs() const {
   if (plan_.exec.device.kind == DeviceKind::cuda) return 1;
   int threads = 1;
-  for (const std::vector<int>& by_rank : threads_) threads = std::max(threads, std::ranges::max(by_rank));
+  for (const std::vector<int>& of_workers : threads_) threads = std::max(threads, std::ranges::max(of_workers));
   return std::clamp(available_cores() / threads, 1, plan_.budget.roles.workers);
 }
 
@@ -87,7 +84,6 @@ void RunReplay::run(std::optional<std::int64_t> until, const std::function<bool(
     } else {
       exchange::replay(call, *master_, *workers_, *this, now());
     }
-    ending_ = master_->ending();
   }
   updater_->synchronize();
   if (history_) copy(history_->current().state(), arena_->state());
@@ -96,10 +92,9 @@ void RunReplay::run(std::optional<std::int64_t> until, const std::function<bool(
 
 /// The next master, with the updates of the one before.
 void RunReplay::begin(int workers) {
-  const auto ranks = static_cast<int>(threads_.at(starts_++).size());
-  const int expected = exchange::Roles::of(ranks, run_.options.masters, run_.options.colocate).workers;
-  require<InputError>(workers == expected, "replay: {} workers start in order.jsonl, expected {} of {} ranks in config.json",
-                      workers, expected, ranks);
+  const std::vector<int>& threads = threads_.at(starts_++);
+  require<InputError>(std::ssize(threads) == workers, "replay: {} workers start in order.jsonl, config.json has ranks for {}",
+                      workers, threads.size());
   require<InputError>(options_.sync_warmup == 0 || workers == plan_.budget.roles.workers,
                       "replay: {} and {} workers at different starts, expected the same number with --sync-warmup", workers,
                       plan_.budget.roles.workers);
@@ -107,11 +102,7 @@ void RunReplay::begin(int workers) {
   if (history_) copy(history_->current().state(), arena_->state());
   workers_.reset();
   master_.reset();
-  std::vector<int> threads;
-  for (int worker = 0; worker < workers; ++worker) {
-    threads.push_back(threads_[starts_ - 1].at(static_cast<std::size_t>(roles_.rank_of_worker(worker))));
-  }
-  pool_->start(std::move(threads), *updater_);
+  pool_->start(threads, *updater_);
   const auto& layout = plan_.net->layout();
   history_.emplace(exec_->device(), exchange::HistoryLayout{layout.weights_size(), layout.statistics_size(), 1,
                                                             exchange::HistoryLayout::slots_for(workers, 0, 2)});
@@ -157,7 +148,7 @@ void RunReplay::show() {
                   .loss = recent_.loss(),
                   .staleness_mean = recent_.staleness(),
                   .staleness_max = recent_.staleness_max,
-                  .stale = roles_.workers > 1});
+                  .stale = plan_.budget.roles.workers > 1});
   recent_ = UpdateSums{.begin = seconds};
 }
 

@@ -35,7 +35,6 @@ class RunReplay final : private exchange::Observer {
 
   std::int64_t update() const { return update_; }
   const std::optional<Difference>& difference() const { return difference_; }
-  const exchange::Ending& ending() const { return ending_; }
   /// The state after run().
   const engine::ParameterArena& arena() const { return *arena_; }
   /// Mini-batches in the running statistics, for a file of weights.
@@ -53,8 +52,7 @@ class RunReplay final : private exchange::Observer {
   const RecordedRun& run_;
   Progress& progress_;
   TrainOptions options_;
-  std::vector<std::vector<int>> threads_;  // by start and rank
-  exchange::Roles roles_;                  // of the run
+  std::vector<std::vector<int>> threads_;  // by start and worker
   RunPlan plan_;
   std::optional<Exec> exec_;  // of the updates
   std::optional<engine::ParameterArena> arena_;
@@ -69,7 +67,6 @@ class RunReplay final : private exchange::Observer {
   std::optional<exchange::ReplayedWorkers> workers_;
 
   std::int64_t update_ = 0;
-  exchange::Ending ending_;
   UpdateSums line_, recent_;
   std::size_t lines_ = 0;  // of the record, compared
   std::optional<Difference> difference_;
