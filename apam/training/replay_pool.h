@@ -23,8 +23,7 @@ namespace apam::training {
 
 class ReplayPool final : public exchange::ReplayedGradients {
  public:
-  /// Plan and run must outlive the pool. `threads`: of each worker, by start. `jobs` >= 1: gradients at a
-  /// time.
+  /// Plan and run must outlive the pool. `threads`: of each worker, by start. `jobs` >= 1: gradients at a time.
   ReplayPool(const RunPlan& plan, const RecordedRun& run, const std::vector<std::vector<int>>& threads, int jobs);
   ~ReplayPool() override;
   ReplayPool(const ReplayPool&) = delete;

@@ -1,7 +1,6 @@
 // Repeats an asynchronous training whose events were recorded: the same master takes the same events, call by call, and the
-// gradients are computed again, one at a time. Workers, transports and waiting are left out: what a worker would compute
-// follows from the replies to it. So the memory of a replay does not grow with the number of workers, except for the versions
-// of the weights that they hold.
+// gradients are computed again. Workers, transports and their waiting are left out: what a worker computes follows from the
+// replies to it, and when it does so has no effect.
 //
 // A run that was interrupted and resumed is a sequence of masters. The next one continues with the updates of the one before,
 // and what its workers had not pushed is lost, as in the run.
