@@ -68,7 +68,6 @@ class RecomputedGradients final : public ReplayedGradients {
 inline std::vector<float> replayed_state(Exec& exec, QuadraticSource& source, const LawOptions& options,
                                          const std::vector<float>& first, const std::vector<RecordedCall>& calls,
                                          const Ending& ending) {
-  RecomputedGradients again(source);
   const auto policy = make_policy(options.policy);
   const engine::ParameterArena arena({}, quadratic_layout(options.model), engine::ParameterArena::Contents::state);
   engine::Updater updater(exec, arena, amsgrad(0.05));
@@ -82,6 +81,7 @@ inline std::vector<float> replayed_state(Exec& exec, QuadraticSource& source, co
                       .policy = policy.get(),
                       .ahead = ahead});
   IgnoreEvents observer;
+  RecomputedGradients again(source);  // refers to versions of the history, as the workers do
   ReplayedWorkers workers(options.workers, ahead, again);
   EXPECT_EQ(calls.front(), (RecordedCall{{RecordedEvent::Kind::start, options.workers}}));
   begin_replay(master, workers, observer, 0);
