@@ -154,7 +154,7 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
   }
   if (first) {
     rank.saved = find_checkpoint(options, plan);
-    rank.batches_before = load_state(options, *rank.exec, *rank.arena, rank.saved);
+    rank.plan.initial = load_state(options, *rank.exec, *rank.arena, rank.saved);
     if (rank.saved) rank.saved->restore(*rank.updater);
   }
   if (first && master) {
@@ -182,7 +182,7 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
   };
   rank.output = std::make_unique<training::RunOutput>(options, plan, command, rank.progress, make_evaluator,
                                                       rank.saved ? &*rank.saved : nullptr);
-  rank.output->watch(*rank.updater, rank.batches_before);
+  rank.output->watch(*rank.updater);
   if (rank.saved) rank.output->resume(*rank.saved, rank.arena->state());
 }
 
@@ -336,7 +336,7 @@ Ended exchange_and_report(Rank& rank, const Environment& environment, const Trai
   };
   if (rank.worker_exec) add(rank.worker_exec->report());
   if (rank.output) {
-    rank.output->save(*rank.arena, rank.batches_before, result.ending);
+    rank.output->save(*rank.arena, result.ending);
     if (result.ending.why == exchange::Ending::Why::interrupted) rank.output->evaluator().give_up();
     rank.output->metrics().finish();
     add(rank.output->evaluator().kernels());

@@ -122,6 +122,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["threads"] = plan.budget.threads;
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
+  config["init_sha256"] = plan.initial.sha256 ? Json(*plan.initial.sha256) : Json();
   if (!plan.transport.empty()) config["transport"] = plan.transport;
   config["no_shared_memory"] = plan.no_shared_memory.empty() ? Json() : Json(json_text(plan.no_shared_memory));
   config["no_device_buffers"] = plan.no_device_buffers.empty() ? Json() : Json(json_text(plan.no_device_buffers));

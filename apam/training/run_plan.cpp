@@ -269,12 +269,12 @@ Existing existing_folder(const TrainOptions& options) {
   return options.overwrite || options.resume ? Existing::replace : Existing::refuse;
 }
 
-std::int64_t load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {
+InitialWeights load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {
   arena.initialize(options.seed);
-  if (options.init.empty()) return 0;
+  if (options.init.empty()) return {};
   const auto loaded = nets::load_weights(options.init, arena);
   if (!options.keep_going) require_finite(exec, arena, options.init);
-  return loaded.batches_tracked.value_or(0);
+  return {loaded.batches_tracked.value_or(0), nets::sha256_of(arena).state};
 }
 
 }  // namespace apam::training

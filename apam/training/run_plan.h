@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,12 @@
 #include "nets/net.h"
 
 namespace apam::training {
+
+/// What a run begins with.
+struct InitialWeights {
+  std::int64_t batches_tracked = 0;   ///< batches that the running statistics average
+  std::optional<std::string> sha256;  ///< of the state in the file of --init (nets::StateDigests); nothing: no file
+};
 
 struct RunPlan {
   ThreadBudget budget;
@@ -47,6 +54,7 @@ struct RunPlan {
   std::size_t shared_bytes = 0;       ///< memory of the transport "shared memory"
   ExecOptions exec;                   ///< with budget.threads
   std::vector<std::string> warnings;  ///< about the data, one line each
+  InitialWeights initial;             ///< where the result is; of a run that is continued, those of its first part
 
   EvaluationImages evaluation_images() const { return {evaluation, calibration, calibration_batches}; }
 
@@ -71,8 +79,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
 std::string output_folder(const TrainOptions& options);
 Existing existing_folder(const TrainOptions& options);
 
-/// Initial weights, from the seed or from a file. Returns the number of batches that the running statistics average.
-/// Throws InputError for a file that does not fit the model or, without --keep-going, is not finite.
-std::int64_t load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena);
+/// Initial weights, from the seed or from a file. Throws InputError for a file that does not fit the model or, without
+/// --keep-going, is not finite.
+InitialWeights load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena);
 
 }  // namespace apam::training

@@ -48,10 +48,11 @@ RunPlan plan_of(const TrainOptions& options, int workers, const PackObserver& ob
   return make_run_plan(options, budget, observer);
 }
 
-void require_same(const RecordedRun& run, const char* key, const Json& here) {
+/// `where`: what has the value `here`.
+void require_same(const RecordedRun& run, const char* key, const Json& here, const std::string& where = "of the data found") {
   const Json recorded = run.config.value(key, Json());
-  require<InputError>(recorded == here, "replay: {}: {} is {}, the data found have {}", (run.folder / "config.json").string(),
-                      key, recorded.dump(), here.dump());
+  require<InputError>(recorded == here, "replay: {}: {} is {}, {} it is {}", (run.folder / "config.json").string(), key,
+                      recorded.dump(), where, here.dump());
 }
 
 /// As a value that has travelled in bfloat16.
@@ -90,7 +91,10 @@ RunReplay::RunReplay(const RecordedRun& run, Progress& progress, const PackObser
   make_computers();
   exec_.emplace(plan_.exec);
   arena_.emplace(exec_->device(), plan_.net->layout(), engine::ParameterArena::Contents::state);
-  batches_before_ = load_initial_weights(options_, *exec_, *arena_);
+  plan_.initial = load_initial_weights(options_, *exec_, *arena_);
+  if (const auto& digest = plan_.initial.sha256) {
+    require_same(run, "init_sha256", *digest, fmt::format("of --init {}", options_.init));
+  }
   updater_.emplace(*exec_, *arena_, plan_.optimizer);
   const std::size_t state = arena_->state().size(), gradients = most_gradients(run.calls);
   contributions_ = Buffer(exec_->device(), gradients * state * sizeof(float));

@@ -42,7 +42,7 @@ class RunReplay final : private exchange::Observer, private exchange::ReplayedGr
   /// The state after run().
   const engine::ParameterArena& arena() const { return *arena_; }
   /// Mini-batches in the running statistics, for a file of weights.
-  std::int64_t batches_tracked() const { return batches_before_ + update_; }
+  std::int64_t batches_tracked() const { return plan_.initial.batches_tracked + update_; }
 
  private:
   /// What computes gradients with one number of threads.
@@ -73,7 +73,6 @@ class RunReplay final : private exchange::Observer, private exchange::ReplayedGr
   std::optional<Exec> exec_;                            // of the updates
   std::optional<engine::ParameterArena> arena_;
   std::optional<engine::Updater> updater_;
-  std::int64_t batches_before_ = 0;
   Buffer contributions_;
   std::vector<Span<float>> each_contribution_;
 

@@ -142,6 +142,18 @@ class Replay(Early):
         self.assert_refused(call("replay", "--run", self.folder / "none"), "none/config.json: cannot be opened", 1)
         self.assert_refused(call("replay"), "--run", 2)
 
+    def test_of_other_initial_weights(self):
+        first, other = (self.train(name, "--net", "resnet18", "--seed", name, "--max-updates", "1") for name in ("1", "2"))
+        weights = [run.path / "model.safetensors" for run in (first, other)]
+        run = self.train("a", *ASYNC, "--net", "resnet18", "--init", weights[0], ranks=3)
+        digests = [each.summary["state_sha256"] for each in (first, other)]
+        self.assertEqual(run.config["init_sha256"], digests[0])
+        self.assert_replays(run)
+        words = f'config.json: init_sha256 is "{digests[0]}", of --init {weights[1]} it is "{digests[1]}"'
+        self.assert_refused(self.replay(run, "--init", weights[1]), words, 1)
+        weights[0].write_bytes(weights[1].read_bytes())
+        self.assert_refused(self.replay(run), words.replace(str(weights[1]), str(weights[0])), 1)
+
     def test_a_signal_ends_it(self):
         run = self.train("a", *replace(ASYNC, ["--epochs", "40"]), "--net", "resnet18", ranks=3)
         process = start("replay", "--run", run.path, "--weights", self.folder / "w.safetensors")

@@ -76,9 +76,11 @@ class Resume(Early):
                 self.assertEqual(run.summary["leases"]["applied"], ALL)
 
     def test_of_several_workers_applies_every_batch_once(self):
+        initial = self.train("initial", "--max-updates", "1")
         for name, options in (("plain", []), ("averages", ["--staleness-policy", "rennala", "--staleness-gradients", "3"])):
             with self.subTest(name):
-                more = ["--exchange", "async", "--epochs", "30", "--max-updates", "0", *options]
+                weights = ["--init", initial.path / "model.safetensors"]
+                more = ["--exchange", "async", "--epochs", "30", "--max-updates", "0", *weights, *options]
                 updates = 40 if options else 120
                 process = start(*replace(LONG, more), "--out", self.folder / name, ranks=3)
                 self.wait_for(self.folder / name / "metrics.jsonl", '"update":7,', process)
@@ -90,6 +92,7 @@ class Resume(Early):
                 self.assertEqual(process.returncode, 0, process.stderr)
                 self.assertEqual(self.begin(process), stopped.summary["updates"])
                 run = Run(self.folder / name)
+                self.assertEqual(run.config["init_sha256"], initial.summary["state_sha256"])
                 leases = run.summary["leases"]
                 self.assertEqual((run.summary["updates"], leases["applied"]), (updates, 120))
                 self.assertEqual(leases["granted"], sum(leases.values()) - leases["granted"])
