@@ -131,6 +131,10 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
   config["data_sha256"] = data.content_sha256.empty() ? Json() : Json(data.content_sha256);
+  config["train_labels_hash"] = plan.train_hashes.labels;
+  config["test_labels_hash"] = plan.test_hashes.labels;
+  config["train_pixels_hash"] = plan.train_hashes.pixels;
+  config["test_pixels_hash"] = plan.test_hashes.pixels;
   config["class_names"] = texts(data.class_names);
   config["warnings"] = plan.warnings;
   config["updates"] = plan.schedule.total_updates;

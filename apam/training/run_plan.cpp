@@ -228,6 +228,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   const auto dataset = open_data(options.data, options.net, observer);
   plan.net = make_net(options.net, *dataset);
   plan.warnings = data::sanity_warnings(*dataset);
+  plan.train_hashes = hashes_of(*dataset, data::Split::train);
+  plan.test_hashes = hashes_of(*dataset, data::Split::test);
   const data::DatasetInfo& info = dataset->info();
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);

@@ -36,6 +36,7 @@ struct RunPlan {
   std::shared_ptr<const data::Batches> train, evaluation;
   std::shared_ptr<const data::Batches> calibration;  ///< of batch norm, before evaluations; null: none
   std::int64_t calibration_batches = 0;
+  data::SplitHashes train_hashes, test_hashes;  ///< of the images
   std::unique_ptr<nets::Net> net;
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;

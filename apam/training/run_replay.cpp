@@ -81,6 +81,8 @@ RunReplay::RunReplay(const RecordedRun& run, Progress& progress, const PackObser
   const data::DatasetInfo& data = plan_.train->dataset().info();
   require_same(run, "train_images", data.train_images);
   require_same(run, "data_sha256", data.content_sha256.empty() ? Json() : Json(data.content_sha256));
+  require_same(run, "train_labels_hash", plan_.train_hashes.labels);
+  require_same(run, "train_pixels_hash", plan_.train_hashes.pixels);
   const bool cpu = plan_.exec.device.kind == DeviceKind::cpu;
   require<InputError>(cpu || options_.wire == "float32",
                       "replay: --wire {} of a run on GPUs cannot be replayed, expected float32", options_.wire);

@@ -122,14 +122,16 @@ class Agreement(Early):
         self.assert_refused(self.both([*good, "--bogus"], good), "not expected: --bogus", 2)
 
     def test_ranks_with_different_data_are_an_error(self):
-        record = lambda label: bytes([label]) + bytes(3072)
+        record = lambda label: bytes([label % 10]) + bytes([label // 10]) * 3072
         options = {}
-        for name, labels in (("here", [1, 2, 3, 4]), ("there", [1, 2, 4, 3])):
+        for name, labels in (("here", [1, 2, 3, 4]), ("there", [1, 2, 4, 3]), ("shaded", [1, 2, 13, 4])):
             (self.folder / name).mkdir()
             for file in ("data_batch_1.bin", "test_batch.bin"):
                 (self.folder / name / file).write_bytes(b"".join(map(record, labels)))
             options[name] = ["train", *MACHINE, "--data-root", self.folder / name, "--batch", "2", "--exchange", "async"]
-        self.assert_refused(self.both(options["here"], options["there"]), "ranks disagree on the hash of its training labels", 2)
+        for other, kind in (("there", "labels"), ("shaded", "images")):
+            refused = self.both(options["here"], options[other])
+            self.assert_refused(refused, f"ranks disagree on the hash of its training {kind}", 2)
 
 
 class Signals(Early):

@@ -133,6 +133,12 @@ class Replay(Early):
             lines[:] = [line.replace('"train_images": ', '"train_images": 1') for line in lines]
 
         self.assert_refused(self.changed(run, images, "config.json"), "", 1)
+        for key in ("train_labels_hash", "train_pixels_hash"):
+            def other_data(lines):
+                lines[:] = [line.replace(run.config[key], 16 * "0") for line in lines]
+
+            words = f'config.json: {key} is "0000000000000000", of the data found it is "{run.config[key]}"'
+            self.assert_refused(self.changed(run, other_data, "config.json"), words, 1)
         local = self.train("local")
         self.assert_refused(self.replay(local), "--exchange local with --master-order sequenced has no order of events to replay", 1)
         self.assertFalse((local.path / "order.jsonl").exists())
