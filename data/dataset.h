@@ -43,6 +43,7 @@ struct DatasetInfo {
   std::vector<std::string> class_names;  ///< one per class
   Normalisation normalisation;
   std::string content_sha256{};  ///< of a packed file (data/packed_header.h); empty: not known
+  std::string label_order{};     ///< in use, as in DatasetOptions; empty: the data set has only one
 
   int classes() const { return static_cast<int>(class_names.size()); }
   std::int64_t images(Split split) const {

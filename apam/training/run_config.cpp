@@ -109,6 +109,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   // Options whose value the plan has resolved.
   config["classes"] = plan.net->classes();
   config["data"] = data.name;
+  config["label_order"] = data.label_order.empty() ? Json() : Json(data.label_order);
   config["train_images"] = data.train_images;
   config["test_images"] = data.test_images;
   const bool has_moments = options.optimizer != "sgd";
