@@ -46,6 +46,7 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
                                          .roles = plan.budget.roles,
                                          .log_every = options.log_every,
                                          .delayed = plan.delayed,
+                                         .computes_ahead = options.prefetch_weights,
                                          .records_order = options.exchange == "async" && options.master_order != "free"};
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);

@@ -126,6 +126,10 @@ void TrainingMetrics::end_line() {
             {"images_per_second", line_.images_per_second(at)},
             {"staleness_mean", line_.staleness()},
             {"staleness_max", line_.staleness_max}};
+  if (options_.computes_ahead) {
+    line["publish_lag_mean"] = line_.publish_lag();
+    line["publish_lag_max"] = line_.lag_max;
+  }
   if (options_.roles.workers > 1) {
     line["workers"] = std::exchange(arrivals_, {});
     line["places"] = std::exchange(places_, {});
@@ -145,6 +149,7 @@ void TrainingMetrics::log_evaluations() {
               {"test_loss", evaluation.scores.loss},
               {"test_accuracy", evaluation.scores.accuracy},
               {"test_top5", evaluation.scores.top5},
+              {"images", evaluation.scores.images},
               {"evaluation_seconds", evaluation.scores.seconds}};
     if (!evaluation.versions.empty()) line["versions"] = evaluation.versions;
     add_metrics(line);

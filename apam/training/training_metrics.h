@@ -30,6 +30,7 @@ class TrainingMetrics : public exchange::Observer {
     exchange::Roles roles{.masters = 0};
     std::int64_t log_every = 10;  ///< updates per training line
     bool delayed = false;         ///< artificial delay: gradients of one worker are stale too
+    bool computes_ahead = false;  ///< lines have the publish lag
     bool records_order = false;   ///< writes order.jsonl
   };
   /// All must outlive this, and what it is given later. It has no clock: seconds are those of the events, minus the duration of
