@@ -163,7 +163,8 @@ class RunFolderDocs(Early):
             self.assertEqual([workers.count(i) for i, _ in enumerate(summary["updates_by_worker"])], summary["updates_by_worker"])
         if leases := summary["leases"]:
             self.assertEqual(2 * leases["granted"], sum(leases.values()))
-        if not summary["interrupted"] and not summary["diverged"]:
+        self.assertEqual(summary["interrupted"], summary["ending"] == "interrupted")
+        if summary["ending"] == "complete":
             self.assertEqual(updates, run.config["updates"])
             planned = {*range(run.config["eval_every"], updates, run.config["eval_every"]), updates}
             self.assertEqual(planned, {line["update"] for line in run.lines("evaluation") + run.lines("evaluation left out")})
@@ -207,6 +208,7 @@ class RunFolderDocs(Early):
         os.kill(self.process_of_rank(2), signal.SIGKILL)
         process.communicate(timeout=120)
         found.add_run(folder)
+        self.assertEqual(Run(folder).summary["ending"], "complete")
         self.check_relations(Run(folder))
 
     def run_other_commands(self, found):
