@@ -69,6 +69,7 @@ Checkpoint Checkpoint::read(const std::filesystem::path& path) {
     checkpoint.initial.batches_tracked = json.at("batches_before");
     if (const Json& digest = json.at("init_sha256"); !digest.is_null()) checkpoint.initial.sha256 = digest;
     checkpoint.batches = batches_from(json.at("batches"));
+    checkpoint.copied_bytes = json.at("copied_bytes");
     checkpoint.fields = json.at("fields").get<TrainingFields>();
     checkpoint.metrics = json.at("metrics");
     checkpoint.files = json.at("files").get<std::map<std::string, std::int64_t>>();
@@ -89,6 +90,7 @@ void Checkpoint::write(const std::filesystem::path& path, const Arrays& arrays) 
                   {"batches_before", initial.batches_tracked},
                   {"init_sha256", initial.sha256 ? Json(*initial.sha256) : Json()},
                   {"batches", to_json(batches)},
+                  {"copied_bytes", copied_bytes},
                   {"fields", fields},
                   {"metrics", metrics},
                   {"files", files}};

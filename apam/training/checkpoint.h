@@ -33,11 +33,12 @@ using TrainingFields = std::vector<std::pair<std::string, std::string>>;
 struct Checkpoint {
   static constexpr std::string_view kFile = RunFolder::kCheckpoint;
 
-  std::int64_t update = 0;                      ///< version of the newest state
-  InitialWeights initial{};                     ///< of the training
-  exchange::BatchProgress batches{};            ///< of version `update`
-  TrainingFields fields{};                      ///< what the training depends on: options, data, model
-  Json metrics{};                               ///< of training_metrics.h
+  std::int64_t update = 0;            ///< version of the newest state
+  InitialWeights initial{};           ///< of the training
+  exchange::BatchProgress batches{};  ///< of version `update`
+  std::int64_t copied_bytes = 0;      ///< by the transport, in all parts of the training; 0 too if it does not count them
+  TrainingFields fields{};            ///< what the training depends on: options, data, model
+  Json metrics{};                     ///< of training_metrics.h
   std::map<std::string, std::int64_t> files{};  ///< sizes of the files that grow, by name
 
   /// The arrays of the file.

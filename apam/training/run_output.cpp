@@ -52,13 +52,17 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));
   if (saved != nullptr) {
+    copied_before_ = saved->copied_bytes;
     progress_.note(fmt::format("continues at update {}, from {}", saved->update, folder_.checkpoint().string()));
   }
 }
 
 void RunOutput::watch(const engine::Updater& updater) {
   if (plan_.budget.roles.masters > 1 || options_.sync_backup > 0) return;
-  Checkpoint first{.update = updater.version(), .initial = plan_.initial, .fields = training_fields(options_, plan_)};
+  Checkpoint first{.update = updater.version(),
+                   .initial = plan_.initial,
+                   .copied_bytes = copied_before_,
+                   .fields = training_fields(options_, plan_)};
   checkpoints_ = std::make_unique<CheckpointWriter>(options_.checkpoint_every, std::move(first), updater, folder_, progress_);
   metrics_->save_to(*checkpoints_);
 }
@@ -102,6 +106,7 @@ std::string RunOutput::close(const engine::ParameterArena& arena, ExchangeResult
   RunSummary summary = metrics_->summary();
   save_calibrated(arena, summary);
   summary.exchange = std::move(result);
+  if (auto& bytes = summary.exchange.copied_bytes) *bytes += copied_before_;
   summary.sha256 = nets::sha256_of(arena);
   summary.processes = std::move(processes);
   if (const auto& divergence = summary.exchange.divergence) {

@@ -54,7 +54,8 @@ class RunOutput {
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<TrainingMetrics> metrics_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
-  bool failed_ = false;  // to write the summary
+  bool failed_ = false;             // to write the summary
+  std::int64_t copied_before_ = 0;  // bytes, by earlier parts of a run that is continued
 };
 
 }  // namespace apam::training

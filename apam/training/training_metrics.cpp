@@ -197,6 +197,7 @@ Json TrainingMetrics::state() const {
   }
   return {{"seconds", last_update_at_},
           {"lr", last_rate_},
+          {"departed", departed_before_ + std::ssize(departed_ranks_)},
           {"staleness", saved::to_json(staleness_.sums())},
           {"steady", saved::to_json(steady_)},
           {"last_epoch", headers},
@@ -212,6 +213,7 @@ void TrainingMetrics::resume(const Checkpoint& checkpoint, ConstSpan<float> stat
   try {
     seconds_before_ = last_update_at_ = saved.at("seconds");
     last_rate_ = saved.at("lr");
+    departed_before_ = saved.at("departed");
     staleness_.resume(saved::staleness_from(saved.at("staleness")));
     steady_ = saved::sums_from(saved.at("steady"));
     const Json& headers = saved.at("last_epoch");
@@ -236,7 +238,7 @@ RunSummary TrainingMetrics::summary() const {
                      .seconds = last_update_at_,
                      .images_per_second = steady_.images_per_second(last_update_at_),
                      .last_evaluation = last_evaluation_,
-                     .departed = static_cast<std::int64_t>(departed_ranks_.size()),
+                     .departed = departed_before_ + std::ssize(departed_ranks_),
                      .staleness = staleness_};
   UpdateSums last;
   for (const exchange::GradientHeader& header : last_epoch_) last.add({.header = header});

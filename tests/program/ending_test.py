@@ -235,8 +235,8 @@ class Departures(Early):
         """Kills worker 1 during an asynchronous run. Returns output and errors."""
         # The launcher ends all ranks once it sees a process die. It sees that of a shell, which outlives its killed rank.
         folder = self.folder / name
-        arguments = replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "10", "--eval-every", "100000",
-                                    *options, "--out", folder])
+        arguments = replace(replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "10", "--eval-every", "100000",
+                                            "--out", folder]), options)
         shell = f'"$@" || until [ -e {folder}/summary.json ]; do sleep 0.1; done'
         process = subprocess.Popen([MPIEXEC, "-n", str(ranks), "sh", "-c", shell, "sh", PROGRAM, *map(str, arguments)],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -258,6 +258,22 @@ class Departures(Early):
                 self.assertEqual(event["worker"], 1)
                 self.assertIn(f"{10 * UPDATES} updates", output)
                 self.assert_replays(run)
+
+
+    def test_a_run_whose_workers_have_all_left_can_be_continued(self):
+        more = ["--epochs", "1000000"]
+        _, errors = self.kill_the_last_rank("a", *more, ranks=2)
+        run = Run(self.folder / "a")
+        self.assertEqual((run.summary["ending"], run.summary["signal"]), ("deserted", None), errors)
+        self.assertFalse(run.summary["interrupted"] or run.summary["diverged"])
+        self.assertLess(run.summary["updates"], run.config["updates"])
+        process = start(*replace(run.config["command"][1:], ["--resume"]), ranks=2)
+        self.wait_for(run.path / "config.json", '"until_update"', process)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+        again = Run(self.folder / "a")
+        self.assertEqual((again.summary["ending"], again.summary["departed"]), ("interrupted", 1))
 
 
 class Errors(Early):

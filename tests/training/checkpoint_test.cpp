@@ -23,6 +23,7 @@ class CheckpointFile : public testing::Test {
   static Checkpoint sample() {
     Checkpoint checkpoint{.update = 5, .initial = {2, "the digest"}};
     checkpoint.batches = {.next = 9, .open = {4, 6, 7, 8}, .counts = {11, 5, 1, 2, 3}};
+    checkpoint.copied_bytes = 4567890123;
     checkpoint.fields = {{"--seed", "1"}, {"the data set", "a name"}};
     checkpoint.metrics = {{"lr", 0.25}};
     checkpoint.files = {{"metrics.jsonl", 123}};
@@ -48,6 +49,7 @@ TEST_F(CheckpointFile, HasAllThatWasWritten) {
   EXPECT_EQ(read.batches.open, expected.batches.open);
   EXPECT_EQ(read.batches.counts.granted, 11);
   EXPECT_EQ(read.batches.counts.ended(), expected.batches.counts.ended());
+  EXPECT_EQ(read.copied_bytes, expected.copied_bytes);
   EXPECT_EQ(read.fields, expected.fields);
   EXPECT_EQ(read.metrics, expected.metrics);
   EXPECT_EQ(read.files, expected.files);

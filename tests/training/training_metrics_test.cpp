@@ -239,6 +239,28 @@ TEST_F(TrainingMetricsTest, LinesOfARunThatComputesAheadHaveThePublishLag) {
   EXPECT_EQ(train[3]["publish_lag_max"], 1);
 }
 
+TEST_F(TrainingMetricsTest, AContinuedRunCountsWorkersThatLeftAndBytesOfBothParts) {
+  SmallModel model;
+  const engine::Updater& updater = model.make();
+  const TrainingMetrics::Options options{.epochs = {4}, .total_updates = 4, .roles = {.workers = 3}};
+  Checkpoint saved;
+  for (const std::int64_t u : {1, 2}) {
+    CheckpointWriter checkpoints(1, Checkpoint{.update = u - 1, .copied_bytes = saved.copied_bytes}, updater, *folder_,
+                                 progress_);
+    TrainingMetrics metrics(options, evaluations_, *folder_, progress_);
+    metrics.save_to(checkpoints);
+    if (u == 2) metrics.resume(saved, model.arena->state());
+    metrics.on_update(update(u, 0, 0));
+    metrics.on_departure({static_cast<int>(u), "its process has ended"}, 3);
+    metrics.on_rest(
+        {.update = u, .at = 4, .batches = [] { return exchange::BatchProgress(); }, .copied_bytes = [] { return 50; }});
+    saved = Checkpoint::read(folder_->checkpoint());
+    EXPECT_EQ(saved.copied_bytes, 50 * u);
+    EXPECT_EQ(metrics.summary().departed, u);
+    EXPECT_EQ(metrics.departed_ranks().size(), 1U) << "of this part";
+  }
+}
+
 TEST_F(TrainingMetricsTest, KeepsTheLastFiniteEvaluation) {
   TrainingMetrics metrics({.epochs = {4}, .total_updates = 3}, evaluations_, *folder_, progress_);
   evaluations_.finish();  // each evaluation is done at once
