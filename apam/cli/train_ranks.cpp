@@ -3,7 +3,6 @@
 #include "apam/cli/train_ranks.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <exception>
 #include <iostream>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "apam/cli/common_steps.h"
 #include "apam/cli/ended.h"
 #include "apam/cli/exchange_ranks.h"
 #include "apam/cli/failure.h"
@@ -25,7 +25,6 @@
 #include "apam/exchange/mpi/deadline.h"
 #include "apam/exchange/mpi/environment.h"
 #include "apam/exchange/mpi/gather_strings.h"
-#include "apam/training/agreement.h"
 #include "apam/training/kernel_choice.h"
 #include "apam/training/run_output.h"
 #include "apam/training/usage_error.h"
@@ -184,63 +183,6 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
                                                       rank.saved ? &*rank.saved : nullptr);
   rank.output->watch(*rank.updater);
   if (rank.saved) rank.output->resume(*rank.saved, rank.arena->state());
-}
-
-/// An exit code and a text, for transfer between ranks.
-struct CodeText {
-  int code = 0;
-  std::string text;
-};
-
-std::vector<CodeText> share(const Environment& environment, const CodeText& mine) {
-  std::vector<CodeText> all;
-  for (const std::string& line : all_gather_strings(environment, fmt::format("{} {}", mine.code, mine.text))) {
-    CodeText theirs{.code = 1, .text = line.substr(line.find(' ') + 1)};
-    std::from_chars(line.data(), line.data() + line.size(), theirs.code);
-    all.push_back(std::move(theirs));
-  }
-  return all;
-}
-
-/// Prints the first mistake, once. Returns its exit code on all ranks; 0 if there is none.
-int first_mistake(const Environment& environment, std::span<const CodeText> answers) {
-  for (std::size_t r = 0; r < answers.size(); ++r) {
-    if (answers[r].code == 0) continue;
-    const std::string where = r == 0 ? "" : fmt::format("rank {}: ", r);
-    if (environment.rank() == 0) std::cerr << "apam: " << where << answers[r].text << std::endl;
-    return answers[r].code;
-  }
-  return 0;
-}
-
-/// Runs a step of the set-up on all ranks. Prints the first mistake once. Returns its exit code on all ranks, or 0.
-template <class Step>
-int agree(const Environment& environment, const Interruption& interruption, Step&& step) {
-  CodeText mine;
-  try {
-    check_interruption(interruption);
-    step();
-  } catch (const training::UsageError& error) {
-    mine = {2, error.what()};
-  } catch (const Interrupted& interrupted) {
-    mine = {128 + interrupted.signal(), interrupted.what()};
-  } catch (const std::exception& error) {
-    mine = {1, describe_failure(error, "train")};
-  }
-  return first_mistake(environment, share(environment, mine));
-}
-
-/// Compares the fields of all ranks. Prints the first difference once; all ranks then return 2.
-int compare(const Environment& environment, const training::Fields& fields) {
-  const auto answers = share(environment, {0, training::to_text(fields)});
-  if (const int status = first_mistake(environment, answers); status != 0) return status;
-  std::vector<std::string> texts;
-  texts.reserve(answers.size());
-  for (const CodeText& answer : answers) texts.push_back(answer.text);
-  const auto difference = training::first_disagreement(texts);
-  if (!difference) return 0;
-  if (environment.rank() == 0) std::cerr << "apam: " << *difference << std::endl;
-  return 2;
 }
 
 /// Chooses the kernels of all ranks for their `work` (kernel_choice.h). Returns like agree().
