@@ -253,6 +253,7 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
   };
   if (const int status = agree(environment, interruption, own_part); status != 0) return status;
   if (const int status = compare(environment, seen); status != 0) return status;
+  rank.plan.machines = training::machines_from(all_gather_strings(environment, rank.plan.machines[0].to_text()));
   if (const int status = agree_on_transport(rank, environment, options); status != 0) return status;
   const auto model = [&] {
     if (!options.trace.empty()) rank.tracing.emplace(options, environment.rank(), environment.ranks());

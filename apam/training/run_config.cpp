@@ -12,6 +12,7 @@
 #include "apam/training/evaluator.h"
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
+#include "kernels/nccl/gpu_group.h"
 #include "kernels/providers.h"
 #include "kernels/runtime/available_memory.h"
 #include "kernels/runtime/cores.h"
@@ -42,6 +43,16 @@ Json to_json(const Option& option) {
 Json texts(const std::vector<std::string>& values) {
   Json list = Json::array();
   for (const auto& value : values) list.push_back(json_text(value));
+  return list;
+}
+
+/// A member of each rank's machine, by rank; null: it is empty.
+Json by_rank(const std::vector<Machine>& machines, std::string Machine::*member) {
+  Json list = Json::array();
+  for (const Machine& machine : machines) {
+    const std::string& text = machine.*member;
+    list.push_back(text.empty() ? Json() : Json(text));
+  }
   return list;
 }
 
@@ -145,6 +156,10 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["master_threads"] = plan.budget.master_threads;
   config["host"] = json_text(host_name());
   config["hosts"] = texts(plan.budget.hosts);
+  config["device_by_rank"] = by_rank(plan.machines, &Machine::device);
+  config["gpu_by_rank"] = by_rank(plan.machines, &Machine::gpu);
+  config["cpu_by_rank"] = by_rank(plan.machines, &Machine::cpu);
+  config["instruction_set_by_rank"] = by_rank(plan.machines, &Machine::instruction_set);
   config["cpu"] = json_text(kernels::cpu_model());
   const Cores cores = process_cores();
   config["cores"] = cores.count();
@@ -152,9 +167,12 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
   config["instruction_set"] = kernels::cpu::instruction_set();
   config["amx"] = kernels::amx_status();
-  config["gpus"] = plan.exec.device.kind == DeviceKind::cuda ? gpu_names() : std::vector<std::string>();
+  const bool on_gpu = plan.exec.device.kind == DeviceKind::cuda;
+  config["gpus"] = on_gpu ? gpu_names() : std::vector<std::string>();
   config["onednn"] = kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion);
   config["cuda"] = kCudaVersion.empty() ? Json() : Json(kCudaVersion);
+  config["cudnn"] = on_gpu ? Json(json_text(kernels::cudnn::status())) : Json();
+  config["nccl"] = plan.transport == "nccl" ? Json(json_text(kernels::nccl::status())) : Json();
   config["mpi"] = exchange::mpi::library_version();
   return config;
 }

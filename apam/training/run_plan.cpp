@@ -220,6 +220,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   require<UsageError>(options.masters == 1 || plan.exec.device.kind == DeviceKind::cpu,
                       "--masters {}: several masters are for --device cpu, got {}", options.masters,
                       to_string(plan.exec.device));
+  plan.machines = {this_machine(plan.exec.device)};
   const auto batches = checking_usage([&] {
     plan.optimizer = optimizer_options(options);
     const engine::Optimizer check(Device{}, 0, plan.optimizer);

@@ -15,6 +15,7 @@
 #include "apam/exchange/weight_history.h"
 #include "apam/training/calibration.h"
 #include "apam/training/factories.h"
+#include "apam/training/machine.h"
 #include "apam/training/options.h"
 #include "apam/training/run_folder.h"
 #include "apam/training/thread_budget.h"
@@ -54,6 +55,7 @@ struct RunPlan {
   std::string no_device_buffers;      ///< why not, if ranks on GPUs exchange messages asynchronously
   std::size_t shared_bytes = 0;       ///< memory of the transport "shared memory"
   ExecOptions exec;                   ///< with budget.threads
+  std::vector<Machine> machines;      ///< by rank; make_run_plan() knows this process only
   std::vector<std::string> warnings;  ///< about the data, one line each
   InitialWeights initial;             ///< where the result is; of a run that is continued, those of its first part
 

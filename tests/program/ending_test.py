@@ -110,6 +110,8 @@ class Agreement(Early):
         if "avx512" in sets:
             process = train("avx2", "avx512")
             self.assertEqual(process.returncode, 0, process.stderr)
+            config = Run(self.folder / "a").config
+            self.assertEqual((config["instruction_set_by_rank"], config["instruction_set"]), (["avx2", "avx512"], "avx2"))
 
     def test_exchanges_do_not_mix(self):
         for mine, theirs in (("async", "sync"), ("sync", "async")):

@@ -96,7 +96,7 @@ class Replay(Early):
         self.assertEqual(process.returncode, 1)
 
         def other_instructions(lines):
-            lines[:] = [line.replace('"instruction_set": "', '"instruction_set": "other ') for line in lines]
+            lines[:] = [line.replace('"instruction_set_by_rank": [', '"instruction_set_by_rank": ["other", ') for line in lines]
 
         exchanged_too = self.changed(run, other_instructions, "config.json")
         self.assertEqual(exchanged_too.returncode, 0, exchanged_too.stderr)
