@@ -130,7 +130,7 @@ void RunReplay::run(std::optional<std::int64_t> until, const std::function<bool(
     ending_ = master_->ending();
   }
   updater_->synchronize();
-  copy(history_->current().state(), arena_->state());
+  if (history_) copy(history_->current().state(), arena_->state());  // else nothing has begun
   progress_.close();
 }
 

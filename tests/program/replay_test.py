@@ -170,6 +170,16 @@ class Replay(Early):
         self.assertIn("interrupted by signal 15", errors)
         self.assertFalse((self.folder / "w.safetensors").exists())
 
+    def test_a_signal_before_the_first_update_ends_it(self):
+        run = self.train("a", *ASYNC, ranks=3)
+
+        def pending():
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        process = subprocess.run([PROGRAM, "replay", "--run", run.path], capture_output=True, text=True, timeout=60, preexec_fn=pending)
+        self.assert_refused(process, "interrupted by signal 15 after update 0", 128 + signal.SIGTERM)
+
 
 if __name__ == "__main__":
     unittest.main()
