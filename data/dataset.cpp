@@ -1,5 +1,7 @@
 #include "data/dataset.h"
 
+#include <algorithm>
+
 #include "kernels/runtime/error.h"
 #include "kernels/runtime/fnv1a.h"
 
@@ -39,15 +41,19 @@ std::int32_t Dataset::label(Split split, std::int64_t index) const {
   return read(split, index, scratch).label;
 }
 
-std::uint64_t hash_of_labels(const Dataset& dataset, Split split) {
-  constexpr std::int64_t kMaxLabels = std::int64_t{1} << 24;
+SplitHashes hashes_of(const Dataset& dataset, Split split) {
+  constexpr std::int64_t kMaxLabels = std::int64_t{1} << 24, kMaxImages = 256;
   const std::int64_t images = dataset.info().images(split);
-  const std::int64_t step = (images + kMaxLabels - 1) / kMaxLabels;
-  Fnv1a hash;
-  for (std::int64_t i = 0; i < images; i += step) {
-    hash.add_bytes(static_cast<std::uint32_t>(dataset.label(split, i)), sizeof(std::uint32_t));
+  const auto step = [&](std::int64_t most) { return std::max<std::int64_t>(1, (images + most - 1) / most); };
+  Fnv1a labels, pixels;
+  for (std::int64_t i = 0; i < images; i += step(kMaxLabels)) {
+    labels.add_bytes(static_cast<std::uint32_t>(dataset.label(split, i)), sizeof(std::uint32_t));
   }
-  return hash.value();
+  std::vector<std::uint8_t> scratch(dataset.info().shape.count());
+  for (std::int64_t i = 0; i < images; i += step(kMaxImages)) {
+    for (const std::uint8_t value : dataset.read(split, i, scratch).pixels) pixels.add(value);
+  }
+  return {fmt::format("{:016x}", labels.value()), fmt::format("{:016x}", pixels.value())};
 }
 
 }  // namespace apam::data

@@ -43,6 +43,7 @@ struct DatasetInfo {
   std::vector<std::string> class_names;  ///< one per class
   Normalisation normalisation;
   std::string content_sha256{};  ///< of a packed file (data/packed_header.h); empty: not known
+  std::string label_order{};     ///< in use, as in DatasetOptions; empty: the data set has only one
 
   int classes() const { return static_cast<int>(class_names.size()); }
   std::int64_t images(Split split) const {
@@ -76,9 +77,13 @@ class Dataset {
 /// One line: "cifar10: 2500 training and 500 test images of 32x32x3 in 10 classes, from DIR".
 std::string describe(const Dataset& dataset);
 
-/// A hash of the labels of a split, to check that processes train on the same images in the same order. Uses at most 2^24
-/// labels, evenly spaced.
-std::uint64_t hash_of_labels(const Dataset& dataset, Split split);
+/// Hashes (FNV-1a, in lower-case hex), to check that processes train on the same images in the same order.
+struct SplitHashes {
+  std::string labels;  ///< of at most 2^24 labels, evenly spaced
+  std::string pixels;  ///< of the pixels of at most 256 images, evenly spaced
+};
+/// Throws InputError if an image cannot be read.
+SplitHashes hashes_of(const Dataset& dataset, Split split);
 
 /// Options of computed images (data/synthetic.h).
 struct SyntheticOptions {

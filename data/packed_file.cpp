@@ -200,7 +200,8 @@ std::shared_ptr<const Dataset> packed_dataset(std::shared_ptr<const PackedFile> 
                    .shape = header.shape,
                    .class_names = header.class_names,
                    .normalisation = file->normalisation(),
-                   .content_sha256 = content_sha256(header)};
+                   .content_sha256 = content_sha256(header),
+                   .label_order = header.label_order};
   for (const std::string& name : train) add(Split::train, name, info.train_images);
   const bool joined = std::find(train.begin(), train.end(), "valid") != train.end();
   if (file->has_part("valid") && !joined) add(Split::valid, "valid", info.valid_images);

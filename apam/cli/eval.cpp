@@ -12,6 +12,7 @@
 #include "apam/training/evaluate.h"
 #include "apam/training/factories.h"
 #include "apam/training/json_text.h"
+#include "kernels/providers.h"
 #include "kernels/runtime/atomic_file.h"
 #include "kernels/runtime/cores.h"
 #include "nets/weight_file.h"
@@ -78,12 +79,25 @@ int eval(const training::EvalOptions& options) {
             << std::endl;
   if (!options.json.empty()) {
     const auto sha256 = nets::sha256_of(scorer.arena());
-    const Json json = {{"net", options.net.name},          {"weights", training::json_text(options.weights)},
-                       {"weights_sha256", sha256.weights}, {"state_sha256", sha256.state},
-                       {"data", options.data.name},        {"data_source", training::json_text(dataset->info().source)},
-                       {"eval_split", options.eval_split}, {"batch", options.batch},
-                       {"images", scores.images},          {"test_accuracy", scores.accuracy},
-                       {"test_top5", scores.top5},         {"test_loss", scores.loss},
+    const data::DatasetInfo& data = dataset->info();
+    const Json json = {{"net", options.net.name},
+                       {"weights", training::json_text(options.weights)},
+                       {"weights_sha256", sha256.weights},
+                       {"state_sha256", sha256.state},
+                       {"data", options.data.name},
+                       {"data_source", training::json_text(data.source)},
+                       {"label_order", data.label_order.empty() ? Json() : Json(data.label_order)},
+                       {"data_sha256", data.content_sha256.empty() ? Json() : Json(data.content_sha256)},
+                       {"eval_split", options.eval_split},
+                       {"batch", options.batch},
+                       {"device", to_string(exec.device())},
+                       {"threads", threads},
+                       {"precision", options.machine.precision},
+                       {"instruction_set", kernels::cpu::instruction_set()},
+                       {"images", scores.images},
+                       {"test_accuracy", scores.accuracy},
+                       {"test_top5", scores.top5},
+                       {"test_loss", scores.loss},
                        {"seconds", scores.seconds}};
     write_file(options.json, json.dump(2) + "\n");
   }

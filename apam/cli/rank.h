@@ -36,7 +36,6 @@ struct Rank {
   std::optional<exchange::WeightHistory> history;      // master 0 of asynchronous training
   TerminalProgress progress{std::cerr, terminal_columns(STDERR_FILENO)};
   std::unique_ptr<training::RunOutput> output;  // rank 0
-  std::int64_t batches_before = 0;              // rank 0
 
   /// For gradients, on ranks that compute some.
   Exec& exec_of_worker() { return worker_exec ? *worker_exec : *exec; }

@@ -37,7 +37,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   const engine::ParameterArena arena(exec.device(), plan.net->layout(),
                                      plan.delayed ? Contents::state : Contents::state_and_outgoing);
   auto saved = training::find_checkpoint(options, plan);
-  const std::int64_t batches_before = load_state(options, exec, arena, saved);
+  plan.initial = load_state(options, exec, arena, saved);
   std::optional<exchange::WeightHistory> history;
   std::optional<engine::ParameterArena> delayed_model;  // the worker's, with older weights
   if (plan.delayed) {
@@ -61,7 +61,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
     saved->restore(updater);
     saved->drop_arrays();
   }
-  output.watch(updater, batches_before);
+  output.watch(updater);
   const exchange::ArtificialDelay delay(options.max_delay, options.seed);
   exchange::MasterState master(updater, *history,
                                {.schedule = plan.schedule,
@@ -81,7 +81,7 @@ int train_local(const training::TrainOptions& options, const CommandLine& comman
   RunControl control(interruption);
   exchange::train_directly(master, source, control, traced ? static_cast<exchange::Observer&>(*traced) : output.metrics());
   if (plan.delayed) copy(exec, history->current().state(), arena.state());
-  output.save(arena, batches_before, master.ending());
+  output.save(arena, master.ending());
   output.metrics().finish();
   if (tracing) tracing->write();
   const exchange::Ending ending = with_late_signal(master.ending(), interruption);

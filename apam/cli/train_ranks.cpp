@@ -3,7 +3,6 @@
 #include "apam/cli/train_ranks.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <exception>
 #include <iostream>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "apam/cli/common_steps.h"
 #include "apam/cli/ended.h"
 #include "apam/cli/exchange_ranks.h"
 #include "apam/cli/failure.h"
@@ -25,7 +25,6 @@
 #include "apam/exchange/mpi/deadline.h"
 #include "apam/exchange/mpi/environment.h"
 #include "apam/exchange/mpi/gather_strings.h"
-#include "apam/training/agreement.h"
 #include "apam/training/kernel_choice.h"
 #include "apam/training/run_output.h"
 #include "apam/training/usage_error.h"
@@ -154,7 +153,7 @@ void make_model(Rank& rank, const Environment& environment, const TrainOptions& 
   }
   if (first) {
     rank.saved = find_checkpoint(options, plan);
-    rank.batches_before = load_state(options, *rank.exec, *rank.arena, rank.saved);
+    rank.plan.initial = load_state(options, *rank.exec, *rank.arena, rank.saved);
     if (rank.saved) rank.saved->restore(*rank.updater);
   }
   if (first && master) {
@@ -182,65 +181,8 @@ void open_output(Rank& rank, const TrainOptions& options, const CommandLine& com
   };
   rank.output = std::make_unique<training::RunOutput>(options, plan, command, rank.progress, make_evaluator,
                                                       rank.saved ? &*rank.saved : nullptr);
-  rank.output->watch(*rank.updater, rank.batches_before);
+  rank.output->watch(*rank.updater);
   if (rank.saved) rank.output->resume(*rank.saved, rank.arena->state());
-}
-
-/// An exit code and a text, for transfer between ranks.
-struct CodeText {
-  int code = 0;
-  std::string text;
-};
-
-std::vector<CodeText> share(const Environment& environment, const CodeText& mine) {
-  std::vector<CodeText> all;
-  for (const std::string& line : all_gather_strings(environment, fmt::format("{} {}", mine.code, mine.text))) {
-    CodeText theirs{.code = 1, .text = line.substr(line.find(' ') + 1)};
-    std::from_chars(line.data(), line.data() + line.size(), theirs.code);
-    all.push_back(std::move(theirs));
-  }
-  return all;
-}
-
-/// Prints the first mistake, once. Returns its exit code on all ranks; 0 if there is none.
-int first_mistake(const Environment& environment, std::span<const CodeText> answers) {
-  for (std::size_t r = 0; r < answers.size(); ++r) {
-    if (answers[r].code == 0) continue;
-    const std::string where = r == 0 ? "" : fmt::format("rank {}: ", r);
-    if (environment.rank() == 0) std::cerr << "apam: " << where << answers[r].text << std::endl;
-    return answers[r].code;
-  }
-  return 0;
-}
-
-/// Runs a step of the set-up on all ranks. Prints the first mistake once. Returns its exit code on all ranks, or 0.
-template <class Step>
-int agree(const Environment& environment, const Interruption& interruption, Step&& step) {
-  CodeText mine;
-  try {
-    check_interruption(interruption);
-    step();
-  } catch (const training::UsageError& error) {
-    mine = {2, error.what()};
-  } catch (const Interrupted& interrupted) {
-    mine = {128 + interrupted.signal(), interrupted.what()};
-  } catch (const std::exception& error) {
-    mine = {1, describe_failure(error, "train")};
-  }
-  return first_mistake(environment, share(environment, mine));
-}
-
-/// Compares the fields of all ranks. Prints the first difference once; all ranks then return 2.
-int compare(const Environment& environment, const training::Fields& fields) {
-  const auto answers = share(environment, {0, training::to_text(fields)});
-  if (const int status = first_mistake(environment, answers); status != 0) return status;
-  std::vector<std::string> texts;
-  texts.reserve(answers.size());
-  for (const CodeText& answer : answers) texts.push_back(answer.text);
-  const auto difference = training::first_disagreement(texts);
-  if (!difference) return 0;
-  if (environment.rank() == 0) std::cerr << "apam: " << *difference << std::endl;
-  return 2;
 }
 
 /// Chooses the kernels of all ranks for their `work` (kernel_choice.h). Returns like agree().
@@ -311,6 +253,7 @@ int set_up_all(Rank& rank, const Environment& environment, const TrainOptions& o
   };
   if (const int status = agree(environment, interruption, own_part); status != 0) return status;
   if (const int status = compare(environment, seen); status != 0) return status;
+  rank.plan.machines = training::machines_from(all_gather_strings(environment, rank.plan.machines[0].to_text()));
   if (const int status = agree_on_transport(rank, environment, options); status != 0) return status;
   const auto model = [&] {
     if (!options.trace.empty()) rank.tracing.emplace(options, environment.rank(), environment.ranks());
@@ -336,7 +279,7 @@ Ended exchange_and_report(Rank& rank, const Environment& environment, const Trai
   };
   if (rank.worker_exec) add(rank.worker_exec->report());
   if (rank.output) {
-    rank.output->save(*rank.arena, rank.batches_before, result.ending);
+    rank.output->save(*rank.arena, result.ending);
     if (result.ending.why == exchange::Ending::Why::interrupted) rank.output->evaluator().give_up();
     rank.output->metrics().finish();
     add(rank.output->evaluator().kernels());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace apam::exchange {
 
@@ -17,5 +18,19 @@ struct Ending {
   std::int64_t update = 0;  ///< updates applied when it ended
   int signal = 0;           ///< that stopped it
 };
+
+constexpr std::string_view to_string(Ending::Why why) {
+  switch (why) {
+    case Ending::Why::complete:
+      return "complete";
+    case Ending::Why::interrupted:
+      return "interrupted";
+    case Ending::Why::diverged:
+      return "diverged";
+    case Ending::Why::deserted:
+      return "deserted";
+  }
+  return "";
+}
 
 }  // namespace apam::exchange

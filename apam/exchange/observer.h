@@ -45,6 +45,7 @@ struct RestPoint {
   std::optional<Ending> ending{};            ///< the run has ended at this version
   const WeightHistory* history = nullptr;    ///< its newest version is this one; null: the state is that of the updater's arena
   std::function<BatchProgress()> batches{};  ///< during the call only
+  std::function<std::int64_t()> copied_bytes{};  ///< MasterTransport::copied_bytes(), during the call only; null: not counted
 };
 
 /// Called by the thread that applies updates, after the replies to the workers of those updates. Calls should be short.

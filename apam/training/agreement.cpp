@@ -77,8 +77,7 @@ Fields program_and_options(const TrainOptions& options) {
 }
 
 Fields data_and_model(const RunPlan& plan) {
-  const data::Dataset& dataset = plan.train->dataset();
-  const data::DatasetInfo& info = dataset.info();
+  const data::DatasetInfo& info = plan.train->dataset().info();
   return {
       {"the kind of device of synchronous training", device_of_replicas(plan)},
       multiply_adds_of_replicas(plan),
@@ -88,8 +87,10 @@ Fields data_and_model(const RunPlan& plan) {
       {"the SHA-256 of its content", info.content_sha256.empty() ? "none" : info.content_sha256},
       {"its image shape", data::to_string(info.shape)},
       {"its classes", fmt::format("{}", fmt::join(info.class_names, " "))},
-      {"the hash of its training labels", fmt::format("{:016x}", data::hash_of_labels(dataset, data::Split::train))},
-      {"the hash of its test labels", fmt::format("{:016x}", data::hash_of_labels(dataset, data::Split::test))},
+      {"the hash of its training labels", plan.train_hashes.labels},
+      {"the hash of its test labels", plan.test_hashes.labels},
+      {"the hash of its training images", plan.train_hashes.pixels},
+      {"the hash of its test images", plan.test_hashes.pixels},
       {"updates of the run", fmt::format("{}", plan.schedule.total_updates)},
       {"the layout of the model", hash_of(plan.net->layout())},
   };

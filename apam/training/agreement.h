@@ -24,7 +24,7 @@ using Fields = std::vector<AgreedField>;
 /// The program and the options that all ranks must share (option_list.h). Compared before any file is opened.
 Fields program_and_options(const TrainOptions& options);
 
-/// Rounding of the updates, identity of the data set (names, counts, hash of the labels) and layout of the model.
+/// Rounding of the updates, identity of the data set (names, counts, hashes of labels and pixels) and layout of the model.
 Fields data_and_model(const RunPlan& plan);
 
 /// For transfer between ranks.

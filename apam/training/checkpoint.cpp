@@ -66,8 +66,10 @@ Checkpoint Checkpoint::read(const std::filesystem::path& path) {
   try {
     const Json json = Json::parse(metadata->second);
     checkpoint.update = json.at("update");
-    checkpoint.batches_before = json.at("batches_before");
+    checkpoint.initial.batches_tracked = json.at("batches_before");
+    if (const Json& digest = json.at("init_sha256"); !digest.is_null()) checkpoint.initial.sha256 = digest;
     checkpoint.batches = batches_from(json.at("batches"));
+    checkpoint.copied_bytes = json.at("copied_bytes");
     checkpoint.fields = json.at("fields").get<TrainingFields>();
     checkpoint.metrics = json.at("metrics");
     checkpoint.files = json.at("files").get<std::map<std::string, std::int64_t>>();
@@ -85,8 +87,10 @@ Checkpoint Checkpoint::read(const std::filesystem::path& path) {
 
 void Checkpoint::write(const std::filesystem::path& path, const Arrays& arrays) const {
   const Json json{{"update", update},
-                  {"batches_before", batches_before},
+                  {"batches_before", initial.batches_tracked},
+                  {"init_sha256", initial.sha256 ? Json(*initial.sha256) : Json()},
                   {"batches", to_json(batches)},
+                  {"copied_bytes", copied_bytes},
                   {"fields", fields},
                   {"metrics", metrics},
                   {"files", files}};
@@ -153,11 +157,11 @@ std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const Run
   return saved;
 }
 
-std::int64_t load_state(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena,
-                        const std::optional<Checkpoint>& saved) {
+InitialWeights load_state(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena,
+                          const std::optional<Checkpoint>& saved) {
   if (!saved) return load_initial_weights(options, exec, arena);
   saved->restore(arena);
-  return saved->batches_before;
+  return saved->initial;
 }
 
 }  // namespace apam::training

@@ -33,11 +33,12 @@ using TrainingFields = std::vector<std::pair<std::string, std::string>>;
 struct Checkpoint {
   static constexpr std::string_view kFile = RunFolder::kCheckpoint;
 
-  std::int64_t update = 0;                      ///< version of the newest state
-  std::int64_t batches_before = 0;              ///< batches in the running statistics from before the training
-  exchange::BatchProgress batches{};            ///< of version `update`
-  TrainingFields fields{};                      ///< what the training depends on: options, data, model
-  Json metrics{};                               ///< of training_metrics.h
+  std::int64_t update = 0;            ///< version of the newest state
+  InitialWeights initial{};           ///< of the training
+  exchange::BatchProgress batches{};  ///< of version `update`
+  std::int64_t copied_bytes = 0;      ///< by the transport, in all parts of the training; 0 too if it does not count them
+  TrainingFields fields{};            ///< what the training depends on: options, data, model
+  Json metrics{};                     ///< of training_metrics.h
   std::map<std::string, std::int64_t> files{};  ///< sizes of the files that grow, by name
 
   /// The arrays of the file.
@@ -77,8 +78,9 @@ TrainingFields training_fields(const TrainOptions& options, const RunPlan& plan)
 /// is of another training, InputError if it is malformed or the run is complete.
 std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const RunPlan& plan);
 
-/// The state of the checkpoint, or else initial weights; otherwise as load_initial_weights().
-std::int64_t load_state(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena,
-                        const std::optional<Checkpoint>& saved);
+/// The state of the checkpoint, or else initial weights; otherwise as load_initial_weights(). Returns those of the first part
+/// of the training.
+InitialWeights load_state(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena,
+                          const std::optional<Checkpoint>& saved);
 
 }  // namespace apam::training

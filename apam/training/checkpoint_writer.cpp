@@ -42,7 +42,12 @@ class States {
 
 CheckpointWriter::CheckpointWriter(std::optional<std::int64_t> every, Checkpoint first, const engine::Updater& updater,
                                    RunFolder& folder, Progress& progress)
-    : every_(every), next_(std::move(first)), updater_(updater), folder_(folder), progress_(progress) {}
+    : every_(every),
+      next_(std::move(first)),
+      copied_before_(next_.copied_bytes),
+      updater_(updater),
+      folder_(folder),
+      progress_(progress) {}
 
 bool CheckpointWriter::due(const exchange::RestPoint& point) const {
   using Why = exchange::Ending::Why;
@@ -54,6 +59,7 @@ bool CheckpointWriter::due(const exchange::RestPoint& point) const {
 void CheckpointWriter::write(const exchange::RestPoint& point, Json metrics) {
   next_.update = point.update;
   next_.batches = point.batches();
+  next_.copied_bytes = copied_before_ + (point.copied_bytes ? point.copied_bytes() : 0);
   next_.metrics = std::move(metrics);
   next_.files = folder_.sizes();
   try {

@@ -15,7 +15,7 @@ class CheckpointWriter {
   static constexpr double kSeconds = 600;  ///< between two checkpoints, unless --checkpoint-every says otherwise
 
   /// `every`: updates, nothing: kSeconds, 0: never. `first`: what all checkpoints of the run have in common; its `update` is
-  /// the version that the run begins with. All must outlive this.
+  /// the version that the run begins with, its `copied_bytes` those before. All must outlive this.
   CheckpointWriter(std::optional<std::int64_t> every, Checkpoint first, const engine::Updater& updater, RunFolder& folder,
                    Progress& progress);
 
@@ -28,6 +28,7 @@ class CheckpointWriter {
  private:
   std::optional<std::int64_t> every_;
   Checkpoint next_;
+  std::int64_t copied_before_;
   const engine::Updater& updater_;
   RunFolder& folder_;
   Progress& progress_;

@@ -1,5 +1,6 @@
 #include "apam/training/recorded_run.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <type_traits>
@@ -143,15 +144,21 @@ KernelDecisions RecordedRun::kernels(Device device, int threads) const {
 
 std::vector<std::string> RecordedRun::differences() const {
   std::vector<std::string> lines;
-  const auto compare = [&](const char* key, const std::string& here) {
-    const Json value = config.value(key, Json());
-    const std::string there = value.is_string() ? value.get<std::string>() : value.dump();
-    if (there != here) lines.push_back(fmt::format("{}: the run had {}, this program has {}", key, there, here));
+  const auto text = [](const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); };
+  const auto compare = [&](const char* key, const Json& there, const Json& here) {
+    if (there != here) lines.push_back(fmt::format("{}: the run had {}, this program has {}", key, text(there), text(here)));
   };
-  compare("commit", std::string(kCommit));
-  compare("compiler", std::string(kCompiler));
-  compare("onednn", std::string(kOneDnnVersion));
-  compare("instruction_set", std::string(kernels::cpu::instruction_set()));
+  const auto value = [&](const char* key) { return config.value(key, Json()); };
+  compare("commit", value("commit"), kCommit);
+  compare("compiler", value("compiler"), kCompiler);
+  compare("onednn", value("onednn"), kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion));
+  if (const Json cudnn = value("cudnn"); !cudnn.is_null()) compare("cudnn", cudnn, kernels::cudnn::status());
+  const std::string_view instructions = kernels::cpu::instruction_set();
+  const Json by_rank = value("instruction_set_by_rank");
+  const auto other = std::ranges::find_if(by_rank, [&](const Json& theirs) { return theirs != instructions; });
+  if (other != by_rank.end()) {
+    compare(fmt::format("instruction_set_by_rank, rank {}", other - by_rank.begin()).c_str(), *other, instructions);
+  }
   return lines;
 }
 

@@ -12,6 +12,7 @@
 #include "apam/training/evaluator.h"
 #include "apam/training/option_list.h"
 #include "apam/training/version.h"
+#include "kernels/nccl/gpu_group.h"
 #include "kernels/providers.h"
 #include "kernels/runtime/available_memory.h"
 #include "kernels/runtime/cores.h"
@@ -42,6 +43,16 @@ Json to_json(const Option& option) {
 Json texts(const std::vector<std::string>& values) {
   Json list = Json::array();
   for (const auto& value : values) list.push_back(json_text(value));
+  return list;
+}
+
+/// A member of each rank's machine, by rank; null: it is empty.
+Json by_rank(const std::vector<Machine>& machines, std::string Machine::*member) {
+  Json list = Json::array();
+  for (const Machine& machine : machines) {
+    const std::string& text = machine.*member;
+    list.push_back(text.empty() ? Json() : Json(text));
+  }
   return list;
 }
 
@@ -109,6 +120,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   // Options whose value the plan has resolved.
   config["classes"] = plan.net->classes();
   config["data"] = data.name;
+  config["label_order"] = data.label_order.empty() ? Json() : Json(data.label_order);
   config["train_images"] = data.train_images;
   config["test_images"] = data.test_images;
   const bool sgd = options.optimizer == "sgd";
@@ -123,6 +135,7 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["threads"] = plan.budget.threads;
   config["kernel_cache"] = json_text(plan.exec.tuning_cache.string());
 
+  config["init_sha256"] = plan.initial.sha256 ? Json(*plan.initial.sha256) : Json();
   if (!plan.transport.empty()) config["transport"] = plan.transport;
   config["no_shared_memory"] = plan.no_shared_memory.empty() ? Json() : Json(json_text(plan.no_shared_memory));
   config["no_device_buffers"] = plan.no_device_buffers.empty() ? Json() : Json(json_text(plan.no_device_buffers));
@@ -131,6 +144,10 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["parameters"] = plan.net->layout().parameter_count();
   config["data_source"] = json_text(data.source);
   config["data_sha256"] = data.content_sha256.empty() ? Json() : Json(data.content_sha256);
+  config["train_labels_hash"] = plan.train_hashes.labels;
+  config["test_labels_hash"] = plan.test_hashes.labels;
+  config["train_pixels_hash"] = plan.train_hashes.pixels;
+  config["test_pixels_hash"] = plan.test_hashes.pixels;
   config["class_names"] = texts(data.class_names);
   config["warnings"] = plan.warnings;
   config["updates"] = plan.schedule.total_updates;
@@ -140,6 +157,10 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["master_threads"] = plan.budget.master_threads;
   config["host"] = json_text(host_name());
   config["hosts"] = texts(plan.budget.hosts);
+  config["device_by_rank"] = by_rank(plan.machines, &Machine::device);
+  config["gpu_by_rank"] = by_rank(plan.machines, &Machine::gpu);
+  config["cpu_by_rank"] = by_rank(plan.machines, &Machine::cpu);
+  config["instruction_set_by_rank"] = by_rank(plan.machines, &Machine::instruction_set);
   config["cpu"] = json_text(kernels::cpu_model());
   const Cores cores = process_cores();
   config["cores"] = cores.count();
@@ -147,9 +168,12 @@ Json describe_config(const TrainOptions& options, const RunPlan& plan, const std
   config["cpu_quota"] = cores.quota ? Json(*cores.quota) : Json();
   config["instruction_set"] = kernels::cpu::instruction_set();
   config["amx"] = kernels::amx_status();
-  config["gpus"] = plan.exec.device.kind == DeviceKind::cuda ? gpu_names() : std::vector<std::string>();
+  const bool on_gpu = plan.exec.device.kind == DeviceKind::cuda;
+  config["gpus"] = on_gpu ? gpu_names() : std::vector<std::string>();
   config["onednn"] = kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion);
   config["cuda"] = kCudaVersion.empty() ? Json() : Json(kCudaVersion);
+  config["cudnn"] = on_gpu ? Json(json_text(kernels::cudnn::status())) : Json();
+  config["nccl"] = plan.transport == "nccl" ? Json(json_text(kernels::nccl::status())) : Json();
   config["mpi"] = exchange::mpi::library_version();
   return config;
 }

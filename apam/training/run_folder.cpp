@@ -73,7 +73,7 @@ RunFolder::RunFolder(fs::path path, Existing existing) : path_(std::move(path)) 
     require<InputError>(fs::is_directory(path_, ignored), "--out {}: is not a folder", path_.string());
   }
   lock_ = lock(path_);
-  require<InputError>(made_ || existing == Existing::replace || existing == Existing::resume || holds_nothing(path_),
+  require<InputError>(made_ || existing == Existing::replace || holds_nothing(path_),
                       "--out {}: the folder is not empty; name another one, or continue the run with --resume, or "
                       "replace it with --overwrite",
                       path_.string());

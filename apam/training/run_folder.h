@@ -26,9 +26,8 @@ namespace apam::training {
 /// What to do with a folder that exists.
 enum class Existing : std::uint8_t {
   refuse,     ///< use it only if it is empty
-  replace,    ///< use it; replace the files above and nothing else
+  replace,    ///< use it; replace the files above and nothing else, unless resume_at() tells what stays
   next_free,  ///< use the first of NAME-2, NAME-3, ... that does not exist
-  resume,     ///< use it; resume_at() tells what stays
 };
 
 class RunFolder {
@@ -48,8 +47,8 @@ class RunFolder {
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
   std::filesystem::path checkpoint() const { return path_ / kCheckpoint; }
 
-  /// Before start(), with Existing::resume: start() cuts the files that grow to these sizes, and keeps the model and the
-  /// checkpoint. Throws InputError if one of the files is smaller.
+  /// Before start(), of a folder with a checkpoint: start() cuts the files that grow to these sizes, and keeps the model and
+  /// the checkpoint. Throws InputError if one of the files is smaller.
   void resume_at(const std::map<std::string, std::int64_t>& sizes);
 
   /// Before start(): it keeps a model that is there until the new one replaces it, if that is `file`, which the run begins

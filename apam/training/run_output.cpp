@@ -46,18 +46,23 @@ RunOutput::RunOutput(const TrainOptions& options, const RunPlan& plan, const std
                                          .roles = plan.budget.roles,
                                          .log_every = options.log_every,
                                          .delayed = plan.delayed,
+                                         .computes_ahead = options.prefetch_weights,
                                          .records_order = options.exchange == "async" && options.master_order != "free"};
   metrics_ = std::make_unique<TrainingMetrics>(metrics, *evaluator_, folder_, progress_);
   for (const auto& warning : plan.warnings) progress_.note("apam: warning: " + warning);
   progress_.note(describe_start(options, plan));
   if (saved != nullptr) {
+    copied_before_ = saved->copied_bytes;
     progress_.note(fmt::format("continues at update {}, from {}", saved->update, folder_.checkpoint().string()));
   }
 }
 
-void RunOutput::watch(const engine::Updater& updater, std::int64_t batches_before) {
+void RunOutput::watch(const engine::Updater& updater) {
   if (plan_.budget.roles.masters > 1 || options_.sync_backup > 0) return;
-  Checkpoint first{.update = updater.version(), .batches_before = batches_before, .fields = training_fields(options_, plan_)};
+  Checkpoint first{.update = updater.version(),
+                   .initial = plan_.initial,
+                   .copied_bytes = copied_before_,
+                   .fields = training_fields(options_, plan_)};
   checkpoints_ = std::make_unique<CheckpointWriter>(options_.checkpoint_every, std::move(first), updater, folder_, progress_);
   metrics_->save_to(*checkpoints_);
 }
@@ -76,11 +81,11 @@ bool RunOutput::has_result(const exchange::Ending& ending) const {
   return metrics_->summary().updates > 0 || ending.why != exchange::Ending::Why::interrupted;
 }
 
-void RunOutput::save(const engine::ParameterArena& arena, std::int64_t batches_before, const exchange::Ending& ending) {
+void RunOutput::save(const engine::ParameterArena& arena, const exchange::Ending& ending) {
   if (!has_result(ending)) return;
   folder_.start();
-  batches_before_ = batches_before;
-  folder_.use_reserve([&] { nets::save_weights(folder_.model(), arena, batches_before + metrics_->summary().updates); });
+  const std::int64_t batches = plan_.initial.batches_tracked + metrics_->summary().updates;
+  folder_.use_reserve([&] { nets::save_weights(folder_.model(), arena, batches); });
   if (ending.why == exchange::Ending::Why::complete) folder_.remove_checkpoint();
 }
 
@@ -89,7 +94,7 @@ void RunOutput::save_calibrated(const engine::ParameterArena& arena, const RunSu
   const Evaluation* const last = summary.final_evaluation();
   if (last == nullptr || last->scores.statistics.empty()) return;
   copy(ConstSpan<float>(std::span<const float>(last->scores.statistics)), arena.running_statistics());
-  nets::save_weights(folder_.model(), arena, batches_before_ + summary.updates);
+  nets::save_weights(folder_.model(), arena, plan_.initial.batches_tracked + summary.updates);
 }
 
 std::string RunOutput::close(const engine::ParameterArena& arena, ExchangeResult result, std::vector<ProcessReport> processes) {
@@ -101,6 +106,7 @@ std::string RunOutput::close(const engine::ParameterArena& arena, ExchangeResult
   RunSummary summary = metrics_->summary();
   save_calibrated(arena, summary);
   summary.exchange = std::move(result);
+  if (auto& bytes = summary.exchange.copied_bytes) *bytes += copied_before_;
   summary.sha256 = nets::sha256_of(arena);
   summary.processes = std::move(processes);
   if (const auto& divergence = summary.exchange.divergence) {

@@ -17,23 +17,23 @@ class RunOutput {
   using MakeEvaluator = std::function<std::unique_ptr<Evaluator>()>;
 
   /// Takes the run folder, or throws InputError; then makes the evaluator. Files of an older run stay until the first update.
-  /// `options`, `plan` and `progress` must outlive this. `command`: the program and its arguments. `saved`: the checkpoint that
-  /// is continued, or null. Throws InputError too if the disk has no space for the model.
+  /// `options`, `plan`, which has the initial weights, and `progress` must outlive this. `command`: the program and its
+  /// arguments. `saved`: the checkpoint that is continued, or null. Throws InputError too if the disk has no space for the
+  /// model.
   RunOutput(const TrainOptions& options, const RunPlan& plan, const std::vector<std::string>& command, Progress& progress,
             const MakeEvaluator& make_evaluator, const Checkpoint* saved = nullptr);
 
-  /// Before training: saves checkpoints of what `updater` trains, unless options or plan forbid it. `batches_before`: batches
-  /// in the running statistics from before this training.
-  void watch(const engine::Updater& updater, std::int64_t batches_before);
+  /// Before training: saves checkpoints of what `updater` trains, unless options or plan forbid it.
+  void watch(const engine::Updater& updater);
   /// Before training: continues with the metrics of the checkpoint, whose state is `state`.
   void resume(const Checkpoint& saved, ConstSpan<float> state);
 
   TrainingMetrics& metrics() { return *metrics_; }
   Evaluator& evaluator() { return *evaluator_; }
 
-  /// Writes the model. `batches_before`: as above. A complete run has no checkpoint any more. A run that was interrupted before
+  /// Writes the model. A complete run has no checkpoint any more. A run that was interrupted before
   /// its first update writes nothing, here and in close(): it leaves no folder, or an older run unchanged.
-  void save(const engine::ParameterArena& arena, std::int64_t batches_before, const exchange::Ending& ending);
+  void save(const engine::ParameterArena& arena, const exchange::Ending& ending);
 
   /// Writes the summary. With --bn recalibrate, if the final weights were evaluated, their statistics of batch norm first go to
   /// the arena and to the saved model. Returns the closing text, empty if there is no result. `processes`: by rank. If the
@@ -54,8 +54,8 @@ class RunOutput {
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<TrainingMetrics> metrics_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
-  bool failed_ = false;  // to write the summary
-  std::int64_t batches_before_ = 0;
+  bool failed_ = false;             // to write the summary
+  std::int64_t copied_before_ = 0;  // bytes, by earlier parts of a run that is continued
 };
 
 }  // namespace apam::training

@@ -228,6 +228,7 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   require<UsageError>(options.masters == 1 || plan.exec.device.kind == DeviceKind::cpu,
                       "--masters {}: several masters are for --device cpu, got {}", options.masters,
                       to_string(plan.exec.device));
+  plan.machines = {this_machine(plan.exec.device)};
   const auto batches = checking_usage([&] {
     plan.optimizer = optimizer_options(options);
     const engine::Optimizer check(Device{}, 0, plan.optimizer);
@@ -236,6 +237,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
   const auto dataset = open_data(options.data, options.net, observer);
   plan.net = make_net(options.net, *dataset);
   plan.warnings = data::sanity_warnings(*dataset);
+  plan.train_hashes = hashes_of(*dataset, data::Split::train);
+  plan.test_hashes = hashes_of(*dataset, data::Split::test);
   const data::DatasetInfo& info = dataset->info();
   require<UsageError>(options.batch <= info.train_images, "--batch {}: {} has {} training images", options.batch, info.name,
                       info.train_images);
@@ -277,12 +280,12 @@ Existing existing_folder(const TrainOptions& options) {
   return options.overwrite || options.resume ? Existing::replace : Existing::refuse;
 }
 
-std::int64_t load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {
+InitialWeights load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena) {
   arena.initialize(options.seed);
-  if (options.init.empty()) return 0;
+  if (options.init.empty()) return {};
   const auto loaded = nets::load_weights(options.init, arena);
   if (!options.keep_going) require_finite(exec, arena, options.init);
-  return loaded.batches_tracked.value_or(0);
+  return {loaded.batches_tracked.value_or(0), nets::sha256_of(arena).state};
 }
 
 }  // namespace apam::training

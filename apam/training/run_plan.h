@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "apam/exchange/weight_history.h"
 #include "apam/training/calibration.h"
 #include "apam/training/factories.h"
+#include "apam/training/machine.h"
 #include "apam/training/options.h"
 #include "apam/training/run_folder.h"
 #include "apam/training/thread_budget.h"
@@ -24,11 +26,18 @@
 
 namespace apam::training {
 
+/// What a run begins with.
+struct InitialWeights {
+  std::int64_t batches_tracked = 0;   ///< batches that the running statistics average
+  std::optional<std::string> sha256;  ///< of the state in the file of --init (nets::StateDigests); nothing: no file
+};
+
 struct RunPlan {
   ThreadBudget budget;
   std::shared_ptr<const data::Batches> train, evaluation;
   std::shared_ptr<const data::Batches> calibration;  ///< of batch norm, before evaluations; null: none
   std::int64_t calibration_batches = 0;
+  data::SplitHashes train_hashes, test_hashes;  ///< of the images
   std::unique_ptr<nets::Net> net;
   engine::OptimizerOptions optimizer;
   exchange::Schedule schedule;
@@ -46,7 +55,9 @@ struct RunPlan {
   std::string no_device_buffers;      ///< why not, if ranks on GPUs exchange messages asynchronously
   std::size_t shared_bytes = 0;       ///< memory of the transport "shared memory"
   ExecOptions exec;                   ///< with budget.threads
+  std::vector<Machine> machines;      ///< by rank; make_run_plan() knows this process only
   std::vector<std::string> warnings;  ///< about the data, one line each
+  InitialWeights initial;             ///< where the result is; of a run that is continued, those of its first part
 
   EvaluationImages evaluation_images() const { return {evaluation, calibration, calibration_batches}; }
 
@@ -71,8 +82,8 @@ RunPlan make_run_plan(const TrainOptions& options, const ThreadBudget& budget, c
 std::string output_folder(const TrainOptions& options);
 Existing existing_folder(const TrainOptions& options);
 
-/// Initial weights, from the seed or from a file. Returns the number of batches that the running statistics average.
-/// Throws InputError for a file that does not fit the model or, without --keep-going, is not finite.
-std::int64_t load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena);
+/// Initial weights, from the seed or from a file. Throws InputError for a file that does not fit the model or, without
+/// --keep-going, is not finite.
+InitialWeights load_initial_weights(const TrainOptions& options, Exec& exec, const engine::ParameterArena& arena);
 
 }  // namespace apam::training

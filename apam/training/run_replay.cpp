@@ -38,10 +38,11 @@ RunPlan plan_of(const TrainOptions& options, int workers, const PackObserver& ob
   return make_run_plan(options, budget, observer);
 }
 
-void require_same(const RecordedRun& run, const char* key, const Json& here) {
+/// `where`: what has the value `here`.
+void require_same(const RecordedRun& run, const char* key, const Json& here, const std::string& where = "of the data found") {
   const Json recorded = run.config.value(key, Json());
-  require<InputError>(recorded == here, "replay: {}: {} is {}, the data found have {}", (run.folder / "config.json").string(),
-                      key, recorded.dump(), here.dump());
+  require<InputError>(recorded == here, "replay: {}: {} is {}, {} it is {}", (run.folder / "config.json").string(), key,
+                      recorded.dump(), where, here.dump());
 }
 
 }  // namespace
@@ -55,6 +56,8 @@ RunReplay::RunReplay(const RecordedRun& run, Progress& progress, int jobs, const
   const data::DatasetInfo& data = plan_.train->dataset().info();
   require_same(run, "train_images", data.train_images);
   require_same(run, "data_sha256", data.content_sha256.empty() ? Json() : Json(data.content_sha256));
+  require_same(run, "train_labels_hash", plan_.train_hashes.labels);
+  require_same(run, "train_pixels_hash", plan_.train_hashes.pixels);
   const bool cpu = plan_.exec.device.kind == DeviceKind::cpu;
   require<InputError>(cpu || options_.wire == "float32",
                       "replay: --wire {} of a run on GPUs cannot be replayed, expected float32", options_.wire);
@@ -64,7 +67,10 @@ RunReplay::RunReplay(const RecordedRun& run, Progress& progress, int jobs, const
                       (run.folder / "order.jsonl").string(), starts, threads_.size());
   exec_.emplace(plan_.exec);
   arena_.emplace(exec_->device(), plan_.net->layout(), engine::ParameterArena::Contents::state);
-  batches_before_ = load_initial_weights(options_, *exec_, *arena_);
+  plan_.initial = load_initial_weights(options_, *exec_, *arena_);
+  if (const auto& digest = plan_.initial.sha256) {
+    require_same(run, "init_sha256", *digest, fmt::format("of --init {}", options_.init));
+  }
   updater_.emplace(*exec_, *arena_, plan_.optimizer);
   pool_.emplace(plan_, run, threads_, jobs > 0 ? jobs : default_jobs());
 }
@@ -86,7 +92,7 @@ void RunReplay::run(std::optional<std::int64_t> until, const std::function<bool(
     }
   }
   updater_->synchronize();
-  if (history_) copy(history_->current().state(), arena_->state());
+  if (history_) copy(history_->current().state(), arena_->state());  // else nothing has begun
   progress_.close();
 }
 

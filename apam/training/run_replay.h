@@ -38,7 +38,7 @@ class RunReplay final : private exchange::Observer {
   /// The state after run().
   const engine::ParameterArena& arena() const { return *arena_; }
   /// Mini-batches in the running statistics, for a file of weights.
-  std::int64_t batches_tracked() const { return batches_before_ + update_; }
+  std::int64_t batches_tracked() const { return plan_.initial.batches_tracked + update_; }
 
  private:
   void on_update(const exchange::UpdateRecord& record) override;
@@ -57,7 +57,6 @@ class RunReplay final : private exchange::Observer {
   std::optional<Exec> exec_;  // of the updates
   std::optional<engine::ParameterArena> arena_;
   std::optional<engine::Updater> updater_;
-  std::int64_t batches_before_ = 0;
 
   // Of the current start. Pool and workers refer to versions of the history.
   std::size_t starts_ = 0;

@@ -79,7 +79,10 @@ Json describe_summary(const RunSummary& summary, const TrainOptions& options, co
   json["updates_by_worker"] = staleness.by_worker();
   json["weights_sha256"] = summary.sha256.weights;
   json["state_sha256"] = summary.sha256.state;
-  json["interrupted"] = summary.exchange.ending.why == exchange::Ending::Why::interrupted;
+  const exchange::Ending& ending = summary.exchange.ending;
+  json["ending"] = to_string(ending.why);
+  json["interrupted"] = ending.why == exchange::Ending::Why::interrupted;
+  json["signal"] = json["interrupted"] ? Json(ending.signal) : Json();
   const auto& divergence = summary.exchange.divergence;
   json["diverged"] = divergence.has_value();
   json["divergence"] = nullptr;

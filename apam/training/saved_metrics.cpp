@@ -17,6 +17,8 @@ Json to_json(const UpdateSums& sums) {
           {"updates", sums.updates},
           {"staleness_sum", sums.staleness_sum},
           {"staleness_max", sums.staleness_max},
+          {"lag_sum", sums.lag_sum},
+          {"lag_max", sums.lag_max},
           {"begin", sums.begin}};
 }
 
@@ -29,6 +31,8 @@ UpdateSums sums_from(const Json& json) {
   sums.updates = json.at("updates");
   sums.staleness_sum = json.at("staleness_sum");
   sums.staleness_max = json.at("staleness_max");
+  sums.lag_sum = json.at("lag_sum");
+  sums.lag_max = json.at("lag_max");
   sums.begin = json.at("begin");
   return sums;
 }

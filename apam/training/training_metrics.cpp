@@ -126,6 +126,10 @@ void TrainingMetrics::end_line() {
             {"images_per_second", line_.images_per_second(at)},
             {"staleness_mean", line_.staleness()},
             {"staleness_max", line_.staleness_max}};
+  if (options_.computes_ahead) {
+    line["publish_lag_mean"] = line_.publish_lag();
+    line["publish_lag_max"] = line_.lag_max;
+  }
   if (options_.roles.workers > 1) {
     line["workers"] = std::exchange(arrivals_, {});
     line["places"] = std::exchange(places_, {});
@@ -145,6 +149,7 @@ void TrainingMetrics::log_evaluations() {
               {"test_loss", evaluation.scores.loss},
               {"test_accuracy", evaluation.scores.accuracy},
               {"test_top5", evaluation.scores.top5},
+              {"images", evaluation.scores.images},
               {"evaluation_seconds", evaluation.scores.seconds}};
     if (!evaluation.versions.empty()) line["versions"] = evaluation.versions;
     add_metrics(line);
@@ -192,6 +197,7 @@ Json TrainingMetrics::state() const {
   }
   return {{"seconds", last_update_at_},
           {"lr", last_rate_},
+          {"departed", departed_before_ + std::ssize(departed_ranks_)},
           {"staleness", saved::to_json(staleness_.sums())},
           {"steady", saved::to_json(steady_)},
           {"last_epoch", headers},
@@ -207,6 +213,7 @@ void TrainingMetrics::resume(const Checkpoint& checkpoint, ConstSpan<float> stat
   try {
     seconds_before_ = last_update_at_ = saved.at("seconds");
     last_rate_ = saved.at("lr");
+    departed_before_ = saved.at("departed");
     staleness_.resume(saved::staleness_from(saved.at("staleness")));
     steady_ = saved::sums_from(saved.at("steady"));
     const Json& headers = saved.at("last_epoch");
@@ -231,7 +238,7 @@ RunSummary TrainingMetrics::summary() const {
                      .seconds = last_update_at_,
                      .images_per_second = steady_.images_per_second(last_update_at_),
                      .last_evaluation = last_evaluation_,
-                     .departed = static_cast<std::int64_t>(departed_ranks_.size()),
+                     .departed = departed_before_ + std::ssize(departed_ranks_),
                      .staleness = staleness_};
   UpdateSums last;
   for (const exchange::GradientHeader& header : last_epoch_) last.add({.header = header});

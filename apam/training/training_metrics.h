@@ -30,6 +30,7 @@ class TrainingMetrics : public exchange::Observer {
     exchange::Roles roles{.masters = 0};
     std::int64_t log_every = 10;  ///< updates per training line
     bool delayed = false;         ///< artificial delay: gradients of one worker are stale too
+    bool computes_ahead = false;  ///< lines have the publish lag
     bool records_order = false;   ///< writes order.jsonl
   };
   /// All must outlive this, and what it is given later. It has no clock: seconds are those of the events, minus the duration of
@@ -82,7 +83,8 @@ class TrainingMetrics : public exchange::Observer {
   CheckpointWriter* checkpoints_ = nullptr;
   std::string failure_;
 
-  double seconds_before_ = 0;  // of training, before it was continued
+  double seconds_before_ = 0;         // of training, before it was continued
+  std::int64_t departed_before_ = 0;  // workers, then
   std::int64_t update_ = 0;
   double last_update_at_ = 0, last_rate_ = 0;
   std::int64_t submitted_ = -1, evaluated_ = -1;  // the latest update

@@ -62,6 +62,7 @@ TEST(Packed, HoldsEveryImageLabelAndFactOfItsSource) {
   file->verify_pixels();
 
   const auto dataset = packed_dataset(file, {"train"});
+  EXPECT_EQ(dataset->info().label_order, "devkit");
   EXPECT_EQ(dataset->info().train_images, 700);
   EXPECT_EQ(dataset->info().valid_images, 5);
   EXPECT_EQ(dataset->info().test_images, 30);

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/runtime/fnv1a.h"
 #include "tests/data/support.h"
 
 namespace apam::data {
@@ -27,6 +30,28 @@ TEST(Synthetic, DependsOnlyOnSeedSplitAndIndex) {
   auto reseeded = options;
   reseeded.seed = 10;
   EXPECT_NE(pixels(*one, Split::train, 1), pixels(*make_synthetic(reseeded), Split::train, 1));
+}
+
+TEST(Synthetic, HashesTellLabelsAndPixelsApart) {
+  const SyntheticOptions options{.shape = {2, 3, 1}, .classes = 4, .train_images = 600, .test_images = 8, .seed = 9};
+  const SplitHashes one = hashes_of(*make_synthetic(options), Split::train);
+  SyntheticOptions reseeded = options, relabelled = options;
+  reseeded.seed = 10;
+  relabelled.classes = 3;
+  EXPECT_EQ(hashes_of(*make_synthetic(options), Split::train).pixels, one.pixels);
+  EXPECT_EQ(hashes_of(*make_synthetic(reseeded), Split::train).labels, one.labels);
+  EXPECT_NE(hashes_of(*make_synthetic(reseeded), Split::train).pixels, one.pixels);
+  EXPECT_NE(hashes_of(*make_synthetic(relabelled), Split::train).labels, one.labels);
+  EXPECT_NE(hashes_of(*make_synthetic(options), Split::test).pixels, one.pixels);
+  Fnv1a labels;  // of all images
+  for (std::uint32_t i = 0; i < 600; ++i) labels.add_bytes(i % 4, 4);
+  EXPECT_EQ(one.labels, fmt::format("{:016x}", labels.value()));
+  const auto dataset = make_synthetic(options);
+  Fnv1a values;  // of every third image, for 256 at most
+  for (std::int64_t i = 0; i < 600; i += 3) {
+    for (const std::uint8_t value : pixels(*dataset, Split::train, i)) values.add(value);
+  }
+  EXPECT_EQ(one.pixels, fmt::format("{:016x}", values.value()));
 }
 
 TEST(Synthetic, HasTheRequestedShapeSizesAndBalancedClasses) {

@@ -52,6 +52,7 @@ class DataCommands(ProgramTest):
     def test_forms_of_imagenet32_train_to_the_same_weights(self):
         runs = [self.run_on(name, self.forms[name], data="imagenet32") for name in ("png-tree", "npz")]
         self.assertEqual(runs[0].sha256(), runs[1].sha256())
+        self.assertEqual([run.config["label_order"] for run in runs], ["wnid", "devkit"])  # which were not given
         self.assertEqual(runs[0].config["classes"], 1000)
         self.assertEqual(len(runs[0].config["class_names"]), 1000)
 

@@ -34,6 +34,7 @@ class Divergence(Early):
                 self.assertIn(f"diverged at update {where['update']} (worker {where['worker']}): {where['what']}", line)
                 self.assertRegex(where["what"], "the loss is -?(nan|inf)|is not finite")
                 self.assertTrue(run.summary["diverged"])
+                self.assertEqual((run.summary["ending"], run.summary["signal"]), ("diverged", None))
                 self.assertLess(run.summary["updates"], UPDATES)
                 self.assertIsNone(run.summary["test_accuracy"])
                 self.assertNotIn("test accuracy", process.stdout)
@@ -53,6 +54,7 @@ class Divergence(Early):
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertEqual(run.summary["updates"], UPDATES)
         self.assertTrue(run.summary["diverged"])
+        self.assertEqual(run.summary["ending"], "complete")
         self.assertEqual(len(complaints(process)), 1)
         self.assertIsNone(run.summary["test_loss"])
         self.assertNotIn("100.00 %", process.stdout)
@@ -108,6 +110,8 @@ class Agreement(Early):
         if "avx512" in sets:
             process = train("avx2", "avx512")
             self.assertEqual(process.returncode, 0, process.stderr)
+            config = Run(self.folder / "a").config
+            self.assertEqual((config["instruction_set_by_rank"], config["instruction_set"]), (["avx2", "avx512"], "avx2"))
 
     def test_exchanges_do_not_mix(self):
         for mine, theirs in (("async", "sync"), ("sync", "async")):
@@ -122,14 +126,16 @@ class Agreement(Early):
         self.assert_refused(self.both([*good, "--bogus"], good), "not expected: --bogus", 2)
 
     def test_ranks_with_different_data_are_an_error(self):
-        record = lambda label: bytes([label]) + bytes(3072)
+        record = lambda label: bytes([label % 10]) + bytes([label // 10]) * 3072
         options = {}
-        for name, labels in (("here", [1, 2, 3, 4]), ("there", [1, 2, 4, 3])):
+        for name, labels in (("here", [1, 2, 3, 4]), ("there", [1, 2, 4, 3]), ("shaded", [1, 2, 13, 4])):
             (self.folder / name).mkdir()
             for file in ("data_batch_1.bin", "test_batch.bin"):
                 (self.folder / name / file).write_bytes(b"".join(map(record, labels)))
             options[name] = ["train", *MACHINE, "--data-root", self.folder / name, "--batch", "2", "--exchange", "async"]
-        self.assert_refused(self.both(options["here"], options["there"]), "ranks disagree on the hash of its training labels", 2)
+        for other, kind in (("there", "labels"), ("shaded", "images")):
+            refused = self.both(options["here"], options[other])
+            self.assert_refused(refused, f"ranks disagree on the hash of its training {kind}", 2)
 
 
 class Signals(Early):
@@ -144,6 +150,7 @@ class Signals(Early):
         self.assertEqual(process.returncode, 128 + sent, errors)
         run = Run(self.folder / name)
         self.assertTrue(run.summary["interrupted"])
+        self.assertEqual((run.summary["ending"], run.summary["signal"]), ("interrupted", sent))
         self.assertFalse(run.summary["diverged"])
         self.assertGreater(run.summary["updates"], 0)
         evaluated = call("eval", "--net", "allcnn", "--weights", run.path / "model.safetensors", *DATA, *MACHINE)
@@ -230,8 +237,8 @@ class Departures(Early):
         """Kills worker 1 during an asynchronous run. Returns output and errors."""
         # The launcher ends all ranks once it sees a process die. It sees that of a shell, which outlives its killed rank.
         folder = self.folder / name
-        arguments = replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "10", "--eval-every", "100000",
-                                    *options, "--out", folder])
+        arguments = replace(replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "10", "--eval-every", "100000",
+                                            "--out", folder]), options)
         shell = f'"$@" || until [ -e {folder}/summary.json ]; do sleep 0.1; done'
         process = subprocess.Popen([MPIEXEC, "-n", str(ranks), "sh", "-c", shell, "sh", PROGRAM, *map(str, arguments)],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -253,6 +260,22 @@ class Departures(Early):
                 self.assertEqual(event["worker"], 1)
                 self.assertIn(f"{10 * UPDATES} updates", output)
                 self.assert_replays(run)
+
+
+    def test_a_run_whose_workers_have_all_left_can_be_continued(self):
+        more = ["--epochs", "1000000"]
+        _, errors = self.kill_the_last_rank("a", *more, ranks=2)
+        run = Run(self.folder / "a")
+        self.assertEqual((run.summary["ending"], run.summary["signal"]), ("deserted", None), errors)
+        self.assertFalse(run.summary["interrupted"] or run.summary["diverged"])
+        self.assertLess(run.summary["updates"], run.config["updates"])
+        process = start(*replace(run.config["command"][1:], ["--resume"]), ranks=2)
+        self.wait_for(run.path / "config.json", '"until_update"', process)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+        again = Run(self.folder / "a")
+        self.assertEqual((again.summary["ending"], again.summary["departed"]), ("interrupted", 1))
 
 
 class Errors(Early):

@@ -31,7 +31,9 @@ class RanksOnGpus(ProgramTest):
     def test_share_memory_of_gpus(self):
         run = self.train("a", "--exchange", "async", ranks=3)
         self.assertEqual((run.config["transport"], run.summary["transport"]), (IPC, IPC))
-        self.assertEqual(run.config["device"], "cuda:0")
+        self.assertEqual((run.config["device"], run.config["device_by_rank"][0]), ("cuda:0", "cuda:0"))
+        self.assertEqual([len(run.config[f"{name}_by_rank"]) for name in ("device", "gpu", "cpu", "instruction_set")], [3, 3, 3, 3])
+        self.assertNotIn(None, run.config["gpu_by_rank"])
         self.assertEqual(run.summary["copied_bytes"], 0)
         self.assert_replays(run)
 

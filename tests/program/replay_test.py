@@ -104,7 +104,7 @@ class Replay(Early):
         self.assertEqual(process.returncode, 1)
 
         def other_instructions(lines):
-            lines[:] = [line.replace('"instruction_set": "', '"instruction_set": "other ') for line in lines]
+            lines[:] = [line.replace('"instruction_set_by_rank": [', '"instruction_set_by_rank": ["other", ') for line in lines]
 
         exchanged_too = self.changed(run, other_instructions, "config.json")
         self.assertEqual(exchanged_too.returncode, 0, exchanged_too.stderr)
@@ -141,6 +141,12 @@ class Replay(Early):
             lines[:] = [line.replace('"train_images": ', '"train_images": 1') for line in lines]
 
         self.assert_refused(self.changed(run, images, "config.json"), "", 1)
+        for key in ("train_labels_hash", "train_pixels_hash"):
+            def other_data(lines):
+                lines[:] = [line.replace(run.config[key], 16 * "0") for line in lines]
+
+            words = f'config.json: {key} is "0000000000000000", of the data found it is "{run.config[key]}"'
+            self.assert_refused(self.changed(run, other_data, "config.json"), words, 1)
         local = self.train("local")
         self.assert_refused(self.replay(local), "--exchange local with --master-order sequenced has no order of events to replay", 1)
         self.assertFalse((local.path / "order.jsonl").exists())
@@ -149,6 +155,18 @@ class Replay(Early):
         self.assertFalse((free.path / "order.jsonl").exists())
         self.assert_refused(call("replay", "--run", self.folder / "none"), "none/config.json: cannot be opened", 1)
         self.assert_refused(call("replay"), "--run", 2)
+
+    def test_of_other_initial_weights(self):
+        first, other = (self.train(name, "--net", "resnet18", "--seed", name, "--max-updates", "1") for name in ("1", "2"))
+        weights = [run.path / "model.safetensors" for run in (first, other)]
+        run = self.train("a", *ASYNC, "--net", "resnet18", "--init", weights[0], ranks=3)
+        digests = [each.summary["state_sha256"] for each in (first, other)]
+        self.assertEqual(run.config["init_sha256"], digests[0])
+        self.assert_replays(run)
+        words = f'config.json: init_sha256 is "{digests[0]}", of --init {weights[1]} it is "{digests[1]}"'
+        self.assert_refused(self.replay(run, "--init", weights[1]), words, 1)
+        weights[0].write_bytes(weights[1].read_bytes())
+        self.assert_refused(self.replay(run), words.replace(str(weights[1]), str(weights[0])), 1)
 
     def test_a_signal_ends_it(self):
         run = self.train("a", *replace(ASYNC, ["--epochs", "12"]), "--net", "resnet18", "--eval-every", "1000", ranks=3)
@@ -161,6 +179,16 @@ class Replay(Early):
             self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
             self.assertIn("interrupted by signal 15", errors)
             self.assertFalse((self.folder / "w.safetensors").exists())
+
+    def test_a_signal_before_the_first_update_ends_it(self):
+        run = self.train("a", *ASYNC, ranks=3)
+
+        def pending():
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        process = subprocess.run([PROGRAM, "replay", "--run", run.path], capture_output=True, text=True, timeout=60, preexec_fn=pending)
+        self.assert_refused(process, "interrupted by signal 15 after update 0", 128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -148,10 +148,13 @@ class RunFolderDocs(Early):
         self.assertEqual(updates, sum(summary["staleness"]["histogram"]))
         self.assertEqual(updates, sum(summary["updates_by_worker"]))
         self.assertEqual((updates, summary["seconds"]), (train[-1]["update"], train[-1]["seconds"]))
-        self.assertEqual(summary["staleness"]["max"], max(line["staleness_max"] for line in train))
         lengths = [line["update"] - before for line, before in zip(train, [0, *(line["update"] for line in train)])]
-        stale = sum(length * line["staleness_mean"] for length, line in zip(lengths, train))
-        self.assertAlmostEqual(summary["staleness"]["mean"], stale / updates, places=9)
+        for name in ("staleness", "publish_lag"):
+            if f"{name}_mean" in train[0]:
+                total = sum(length * line[f"{name}_mean"] for length, line in zip(lengths, train))
+                self.assertAlmostEqual(summary[name]["mean"], total / updates, places=9)
+                self.assertEqual(summary[name]["max"], max(line[f"{name}_max"] for line in train))
+        self.assertEqual({line["images"] for line in run.lines("evaluation")} - {run.config["test_images"]}, set())
         for name in ("workers", "places", "ranks"):
             if any(name in line for line in train):
                 self.assertEqual([len(line[name]) for line in train], lengths)
@@ -160,7 +163,8 @@ class RunFolderDocs(Early):
             self.assertEqual([workers.count(i) for i, _ in enumerate(summary["updates_by_worker"])], summary["updates_by_worker"])
         if leases := summary["leases"]:
             self.assertEqual(2 * leases["granted"], sum(leases.values()))
-        if not summary["interrupted"] and not summary["diverged"]:
+        self.assertEqual(summary["interrupted"], summary["ending"] == "interrupted")
+        if summary["ending"] == "complete":
             self.assertEqual(updates, run.config["updates"])
             planned = {*range(run.config["eval_every"], updates, run.config["eval_every"]), updates}
             self.assertEqual(planned, {line["update"] for line in run.lines("evaluation") + run.lines("evaluation left out")})
@@ -204,6 +208,7 @@ class RunFolderDocs(Early):
         os.kill(self.process_of_rank(2), signal.SIGKILL)
         process.communicate(timeout=120)
         found.add_run(folder)
+        self.assertEqual(Run(folder).summary["ending"], "complete")
         self.check_relations(Run(folder))
 
     def run_other_commands(self, found):

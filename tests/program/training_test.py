@@ -69,6 +69,8 @@ class Local(ProgramTest):
         scores = json.loads((self.folder / "scores.json").read_text())
         for key in ("test_accuracy", "test_top5", "test_loss", "weights_sha256", "state_sha256"):
             self.assertEqual(scores[key], run.summary[key], key)
+        for key in ("label_order", "data_sha256", "data_source", "device", "threads", "precision", "instruction_set"):
+            self.assertEqual(scores[key], run.config[key], key)
         self.assertIn(f"test accuracy {100 * scores['test_accuracy']:.2f} %", process.stdout)
 
     def test_recalibrated_batch_norm(self):

@@ -21,8 +21,9 @@ class CheckpointFile : public testing::Test {
   std::filesystem::path path() const { return folder_.path() / Checkpoint::kFile; }
 
   static Checkpoint sample() {
-    Checkpoint checkpoint{.update = 5, .batches_before = 2};
+    Checkpoint checkpoint{.update = 5, .initial = {2, "the digest"}};
     checkpoint.batches = {.next = 9, .open = {4, 6, 7, 8}, .counts = {11, 5, 1, 2, 3}};
+    checkpoint.copied_bytes = 4567890123;
     checkpoint.fields = {{"--seed", "1"}, {"the data set", "a name"}};
     checkpoint.metrics = {{"lr", 0.25}};
     checkpoint.files = {{"metrics.jsonl", 123}};
@@ -42,11 +43,13 @@ TEST_F(CheckpointFile, HasAllThatWasWritten) {
   write(sample());
   const Checkpoint read = Checkpoint::read(path()), expected = sample();
   EXPECT_EQ(read.update, expected.update);
-  EXPECT_EQ(read.batches_before, expected.batches_before);
+  EXPECT_EQ(read.initial.batches_tracked, 2);
+  EXPECT_EQ(read.initial.sha256, "the digest");
   EXPECT_EQ(read.batches.next, expected.batches.next);
   EXPECT_EQ(read.batches.open, expected.batches.open);
   EXPECT_EQ(read.batches.counts.granted, 11);
   EXPECT_EQ(read.batches.counts.ended(), expected.batches.counts.ended());
+  EXPECT_EQ(read.copied_bytes, expected.copied_bytes);
   EXPECT_EQ(read.fields, expected.fields);
   EXPECT_EQ(read.metrics, expected.metrics);
   EXPECT_EQ(read.files, expected.files);
@@ -58,7 +61,9 @@ TEST_F(CheckpointFile, HasAllThatWasWritten) {
 TEST_F(CheckpointFile, OfAnOptimizerWithoutMomentsHasNone) {
   Checkpoint checkpoint = sample();
   checkpoint.moments.clear();
+  checkpoint.initial.sha256.reset();  // no --init
   write(checkpoint);
+  EXPECT_EQ(Checkpoint::read(path()).initial.sha256, std::nullopt);
   EXPECT_TRUE(Checkpoint::read(path()).moments.empty());
 }
 

@@ -10,6 +10,8 @@
 #include "apam/training/event_order.h"
 #include "apam/training/option_list.h"
 #include "apam/training/run_config.h"
+#include "apam/training/version.h"
+#include "kernels/providers.h"
 #include "tests/support/throws.h"
 
 namespace apam::training {
@@ -73,6 +75,22 @@ TEST(RecordedRun, OptionsComeBack) {
       EXPECT_TRUE(empty || value != describe_options({}).at(key)) << key << " was changed";
     }
   }
+}
+
+TEST(RecordedRun, DifferencesAreThoseThatMayChangeBits) {
+  const std::string here(kernels::cpu::instruction_set());
+  RecordedRun run{.folder = {}, .config = {}, .summary = {}, .options = {}, .calls = {}, .losses = {}};
+  run.config = {{"commit", kCommit},
+                {"compiler", kCompiler},
+                {"onednn", kOneDnnVersion.empty() ? Json() : Json(kOneDnnVersion)},
+                {"cudnn", nullptr},
+                {"instruction_set_by_rank", {here, here, here}}};
+  EXPECT_EQ(run.differences(), std::vector<std::string>());
+  run.config["instruction_set_by_rank"][1] = "another";
+  run.config["compiler"] = "cc 1";
+  EXPECT_EQ(run.differences(),
+            (std::vector<std::string>{fmt::format("compiler: the run had cc 1, this program has {}", kCompiler),
+                                      "instruction_set_by_rank, rank 1: the run had another, this program has " + here}));
 }
 
 TEST(RecordedRun, TheDeviceIsTheKind) {

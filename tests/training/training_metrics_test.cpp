@@ -127,6 +127,7 @@ TEST_F(TrainingMetricsTest, WritesLinesAndSumsUp) {
 
   ASSERT_EQ(lines("evaluation").size(), 2U);
   EXPECT_EQ(lines("evaluation")[0]["update"], 4);
+  EXPECT_EQ(lines("evaluation")[0]["images"], 4);
   EXPECT_EQ(lines("evaluation")[1]["update"], 10);  // the last is never skipped
   ASSERT_EQ(lines("evaluation left out").size(), 1U);
   EXPECT_EQ(lines("evaluation left out")[0]["update"], 8);
@@ -217,6 +218,47 @@ TEST_F(TrainingMetricsTest, AContinuedRunEvaluatesWhatHadNotBeenEvaluated) {
   std::string row;
   for (int i = 0; i < 2; ++i) std::getline(file, row);
   EXPECT_EQ(row, "1,2,4,0.5,1.5,0.4,0.7,2,0.25,0.5,0,0");
+}
+
+TEST_F(TrainingMetricsTest, LinesOfARunThatComputesAheadHaveThePublishLag) {
+  for (const bool ahead : {false, true}) {
+    TrainingMetrics metrics({.epochs = {4}, .total_updates = 4, .log_every = 3, .computes_ahead = ahead}, evaluations_,
+                            *folder_, progress_);
+    for (std::int64_t u = 1; u <= 4; ++u) {
+      exchange::UpdateRecord record = update(u, 0, 5);
+      record.publish_lag = u == 2 ? 4 : 1;
+      metrics.on_update(record);
+    }
+  }
+  const auto train = lines("train");
+  ASSERT_EQ(train.size(), 4U);
+  EXPECT_FALSE(train[0].contains("publish_lag_mean"));
+  EXPECT_EQ(train[2]["publish_lag_mean"], 2.0);
+  EXPECT_EQ(train[2]["publish_lag_max"], 4);
+  EXPECT_EQ(train[3]["publish_lag_mean"], 1.0);
+  EXPECT_EQ(train[3]["publish_lag_max"], 1);
+}
+
+TEST_F(TrainingMetricsTest, AContinuedRunCountsWorkersThatLeftAndBytesOfBothParts) {
+  SmallModel model;
+  const engine::Updater& updater = model.make();
+  const TrainingMetrics::Options options{.epochs = {4}, .total_updates = 4, .roles = {.workers = 3}};
+  Checkpoint saved;
+  for (const std::int64_t u : {1, 2}) {
+    CheckpointWriter checkpoints(1, Checkpoint{.update = u - 1, .copied_bytes = saved.copied_bytes}, updater, *folder_,
+                                 progress_);
+    TrainingMetrics metrics(options, evaluations_, *folder_, progress_);
+    metrics.save_to(checkpoints);
+    if (u == 2) metrics.resume(saved, model.arena->state());
+    metrics.on_update(update(u, 0, 0));
+    metrics.on_departure({static_cast<int>(u), "its process has ended"}, 3);
+    metrics.on_rest(
+        {.update = u, .at = 4, .batches = [] { return exchange::BatchProgress(); }, .copied_bytes = [] { return 50; }});
+    saved = Checkpoint::read(folder_->checkpoint());
+    EXPECT_EQ(saved.copied_bytes, 50 * u);
+    EXPECT_EQ(metrics.summary().departed, u);
+    EXPECT_EQ(metrics.departed_ranks().size(), 1U) << "of this part";
+  }
 }
 
 TEST_F(TrainingMetricsTest, KeepsTheLastFiniteEvaluation) {

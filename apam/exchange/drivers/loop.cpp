@@ -11,9 +11,16 @@ namespace {
 // So often a master without gradients looks for a signal.
 constexpr Duration kPatience = std::chrono::milliseconds(100);
 
-void rest(const MasterState& state, double at, std::optional<Ending> ending, Observer& observer) {
+void rest(const MasterState& state, double at, std::optional<Ending> ending, const MasterTransport& transport,
+          Observer& observer) {
   const WeightHistory* const history = state.whole_history();
-  if (history != nullptr) observer.on_rest({state.version(), at, ending, history, [&] { return state.progress(); }});
+  if (history == nullptr) return;
+  observer.on_rest({.update = state.version(),
+                    .at = at,
+                    .ending = ending,
+                    .history = history,
+                    .batches = [&] { return state.progress(); },
+                    .copied_bytes = [&] { return transport.copied_bytes(); }});
 }
 
 }  // namespace
@@ -34,10 +41,12 @@ void take(std::span<const Event> events, double at, MasterState& state, MasterTr
   const std::int64_t before = state.version();
   observer.on_events(events);
   carry_out(state.on(events, at), transport, observer);
-  if (state.version() != before) rest(state, at, {}, observer);
+  if (state.version() != before) rest(state, at, {}, transport, observer);
 }
 
-void tell_end(const MasterState& state, double at, Observer& observer) { rest(state, at, state.ending(), observer); }
+void tell_end(const MasterState& state, double at, const MasterTransport& transport, Observer& observer) {
+  rest(state, at, state.ending(), transport, observer);
+}
 
 void run_master(MasterState& state, MasterTransport& transport, Control& control, Observer& observer) {
   require<ExchangeError>(transport.workers() == state.workers(), "master: a transport for {} workers, expected {}",
@@ -65,7 +74,7 @@ void run_master(MasterState& state, MasterTransport& transport, Control& control
     } while (taken < arrived.size());
   }
   transport.finish();
-  tell_end(state, control.now(), observer);
+  tell_end(state, control.now(), transport, observer);
 }
 
 }  // namespace apam::exchange

@@ -23,6 +23,6 @@ void carry_out(std::span<const Action> actions, MasterTransport& transport, Obse
 void take(std::span<const Event> events, double at, MasterState& state, MasterTransport& transport, Observer& observer);
 
 /// Tells the observer that the run has ended.
-void tell_end(const MasterState& state, double at, Observer& observer);
+void tell_end(const MasterState& state, double at, const MasterTransport& transport, Observer& observer);
 
 }  // namespace apam::exchange

@@ -44,7 +44,7 @@ void train_directly(MasterState& master, GradientSource& source, Control& contro
     const auto [header, values] = worker.next();
     take_one(GradientReady{{0, header, values}});
   }
-  tell_end(master, control.now(), observer);
+  tell_end(master, control.now(), transport, observer);
 }
 
 }  // namespace apam::exchange
