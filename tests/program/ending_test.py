@@ -239,7 +239,8 @@ class Departures(Early):
         folder = self.folder / name
         arguments = replace(replace(TRAIN, ["--exchange", "async", "--transport", "shared", "--epochs", "10", "--eval-every", "100000",
                                             "--out", folder]), options)
-        shell = f'"$@" || until [ -e {folder}/summary.json ]; do sleep 0.1; done'
+        # When that ends too, rank 0 has printed its last lines.
+        shell = f'"$@" || {{ until [ -e {folder}/summary.json ]; do sleep 0.1; done; sleep 2; }}'
         process = subprocess.Popen([MPIEXEC, "-n", str(ranks), "sh", "-c", shell, "sh", PROGRAM, *map(str, arguments)],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.wait_for(folder / "metrics.jsonl", '"update":2', process)
