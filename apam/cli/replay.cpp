@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <optional>
+#include <string>
 
 #include "apam/cli/commands.h"
 #include "apam/cli/pack_progress.h"
@@ -14,7 +16,6 @@
 namespace apam::cli {
 namespace {
 
-using training::Json;
 using training::RecordedRun;
 using training::RunReplay;
 
@@ -34,10 +35,6 @@ std::string describe_difference(const RecordedRun& run, const RunReplay& replay,
   const std::string key = whole ? "state_sha256" : "weights_sha256", &here = whole ? digests.state : digests.weights;
   const std::string recorded = run.summary.value(key, "");
   return here == recorded ? "" : fmt::format("{} after update {} is {}, the run had {}", key, updates, here, recorded);
-}
-
-void save(const std::string& path, const RunReplay& replay) {
-  if (!path.empty()) nets::save_weights(path, replay.arena(), replay.batches_tracked());
 }
 
 int replay_run(const training::ReplayOptions& options, const Interruption& interruption) {
@@ -60,7 +57,7 @@ int replay_run(const training::ReplayOptions& options, const Interruption& inter
     std::cerr << fmt::format("apam: replay: interrupted by signal {} after update {}", signal, replay.update()) << std::endl;
     return 128 + signal;
   }
-  save(options.weights, replay);
+  if (!options.weights.empty()) nets::save_weights(options.weights, replay.arena(), replay.batches_tracked());
   const bool whole = !options.update || replay.update() < *options.update;
   const std::string difference = whole || replay.difference() ? describe_difference(run, replay, digests) : "";
   if (!difference.empty()) {

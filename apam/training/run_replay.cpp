@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <set>
 
-#include "apam/training/kernel_choice.h"
 #include "apam/training/thread_budget.h"
-#include "kernels/runtime/dtype.h"
 
 namespace apam::training {
 namespace {
