@@ -53,7 +53,8 @@ class Observer {
  public:
   virtual ~Observer() = default;
 
-  /// Asynchronous training: before the master takes these events in one call.
+  /// Asynchronous training: the events of one call of the master, before the updates that it has made of them. The values of
+  /// gradients are no longer there.
   virtual void on_events(std::span<const Event> /*events*/) {}
 
   /// After every update.

@@ -1,6 +1,6 @@
 // The gradients of a replay, several at a time. A thread takes what has begun first, whichever worker began it, and computes it
-// with a model of its own, as many threads as the worker had, and the kernels of the run. So a replay by as many jobs as there
-// were workers takes as long as the run; the bits do not depend on it.
+// with a model of its own, as many threads as the worker had, and the kernels of the run. The bits do not depend on the number
+// of jobs.
 #pragma once
 
 #include <condition_variable>

@@ -25,11 +25,12 @@ void rest(const MasterState& state, double at, std::optional<Ending> ending, con
 
 }  // namespace
 
-void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer) {
+void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer, std::span<const Event> events) {
   for (const Action& action : actions) {
     if (const auto* send = std::get_if<Send>(&action)) transport.send(send->worker, send->reply, send->version);
     if (const auto* cancel = std::get_if<Cancel>(&action)) transport.cancel(cancel->worker, cancel->computed_at);
   }
+  observer.on_events(events);
   for (const Action& action : actions) {
     if (const auto* applied = std::get_if<Applied>(&action)) observer.on_update(applied->record);
     if (const auto* snapshot = std::get_if<Snapshot>(&action)) observer.on_snapshot(snapshot->state);
@@ -39,8 +40,7 @@ void carry_out(std::span<const Action> actions, MasterTransport& transport, Obse
 
 void take(std::span<const Event> events, double at, MasterState& state, MasterTransport& transport, Observer& observer) {
   const std::int64_t before = state.version();
-  observer.on_events(events);
-  carry_out(state.on(events, at), transport, observer);
+  carry_out(state.on(events, at), transport, observer, events);
   if (state.version() != before) rest(state, at, {}, transport, observer);
 }
 

@@ -16,8 +16,9 @@ namespace apam::exchange {
 /// observer.
 void run_master(MasterState& state, MasterTransport& transport, Control& control, Observer& observer);
 
-/// Sends replies and cancellations, then tells the observer.
-void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer);
+/// Sends replies and cancellations, then tells the observer of the events and what has come of them.
+void carry_out(std::span<const Action> actions, MasterTransport& transport, Observer& observer,
+               std::span<const Event> events = {});
 
 /// Hands events to the state, carries out its actions, and tells the observer after a pass that updates are at rest.
 void take(std::span<const Event> events, double at, MasterState& state, MasterTransport& transport, Observer& observer);
